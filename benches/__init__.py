@@ -1,0 +1,1 @@
+"""Comparisons with other runtimes, interleaved, one process per system (see README.md)."""

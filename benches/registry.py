@@ -1,0 +1,76 @@
+"""What can be measured, and on what: the names, in the order of the table.
+
+A new bench is a line in `BENCHES` and a function of that name in the suites that have it.
+A new system is a line in `SYSTEMS` and a module with a `SUITE`. Nothing here imports a
+system: the parent process never loads one, and a missing package is only a `skipped`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Literal
+
+Unit = Literal["ns", "bytes"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    name: str
+    # What one operation is, as the table and `--list` say it.
+    op: str
+    # Operations in one round: some tens of milliseconds on most systems.
+    ops: int
+    # The same under `--quick`, where only the shape of the answer counts.
+    quick_ops: int
+    unit: Unit = "ns"
+
+    @property
+    def fresh(self) -> bool:
+        """Must each round have a new process?
+
+        Memory must: a pool that an earlier round had filled would be used again, uncounted.
+        """
+        return self.unit == "bytes"
+
+
+@dataclass(frozen=True)
+class System:
+    name: str
+    # Where its `SUITE` is; imported by its worker only.
+    module: str
+    # Top-level modules without which this system is skipped.
+    requires: tuple[str, ...] = ()
+    # Set for its worker, on top of the parent's environment.
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def missing(self) -> list[str]:
+        return [module for module in self.requires if find_spec(module) is None]
+
+
+# The system that every ratio is against.
+BASE = "pinfut"
+
+BENCHES = (
+    Bench("yield", "one yield to the scheduler, among 100 tasks", 20_000, 2_000),
+    Bench("await", "create, await and complete a pending future", 5_000, 500),
+    Bench("spawn", "spawn and join a trivial coroutine", 5_000, 500),
+    Bench("channel", "one round trip over two bounded channels", 3_000, 300),
+    Bench("timeout", "enter and exit a timeout that does not fire", 5_000, 500),
+    Bench("cancel", "spawn, let it park, cancel, join", 2_000, 200),
+    Bench("memory", "one task parked on its own pending future", 10_000, 1_000, unit="bytes"),
+    Bench("echo-1", "one RPC echo of 16 bytes, 1 call in flight", 1_000, 100),
+    Bench("echo-64", "one RPC echo of 16 bytes, 64 calls in flight", 6_400, 640),
+    Bench("echo-1000", "one RPC echo of 16 bytes, 1,000 calls in flight", 5_000, 1_000),
+)
+
+SYSTEMS = (
+    System(
+        "pinfut",
+        "benches.systems.on_pinfut",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "0"},
+    ),
+    System("asyncio", "benches.systems.on_asyncio"),
+    System("uvloop", "benches.systems.on_uvloop", requires=("uvloop",)),
+    System("trio", "benches.systems.on_trio", requires=("trio",)),
+)

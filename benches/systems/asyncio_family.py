@@ -1,0 +1,141 @@
+"""The benches as one writes them for asyncio, for any event loop that carries it."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from benches.probe import BenchFunction, Probe, Suite, shares
+from benches.systems.streams_rpc import connected
+
+
+def suite(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Suite:
+    def run(bench: BenchFunction, probe: Probe) -> None:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(bench(probe))
+
+    return Suite(run, BENCHES)
+
+
+async def yields(probe: Probe) -> None:
+    async def spin(times: int) -> None:
+        for _ in range(times):
+            await asyncio.sleep(0)
+
+    for ops in probe.timed():
+        async with asyncio.TaskGroup() as group:
+            for times in shares(ops, 100):
+                group.create_task(spin(times))
+
+
+async def awaits(probe: Probe) -> None:
+    loop = asyncio.get_running_loop()
+    for ops in probe.timed():
+        for _ in range(ops):
+            future: asyncio.Future[None] = loop.create_future()
+            loop.call_soon(future.set_result, None)
+            await future
+
+
+async def spawns(probe: Probe) -> None:
+    async def trivial() -> None:
+        pass
+
+    for ops in probe.timed():
+        for _ in range(ops):
+            await asyncio.create_task(trivial())
+
+
+async def channels(probe: Probe) -> None:
+    there: asyncio.Queue[int] = asyncio.Queue(1)
+    back: asyncio.Queue[int] = asyncio.Queue(1)
+
+    async def pong(times: int) -> None:
+        for _ in range(times):
+            await back.put(await there.get())
+
+    for ops in probe.timed():
+        partner = asyncio.create_task(pong(ops))
+        for ball in range(ops):
+            await there.put(ball)
+            await back.get()
+        await partner
+
+
+async def timeouts(probe: Probe) -> None:
+    for ops in probe.timed():
+        for times in shares(ops, max(1, ops // 100)):
+            for _ in range(times):
+                async with asyncio.timeout(10):
+                    pass
+            # Cancelled timers are swept by the loop's turn: let it have one now and then, so
+            # that the sweeping is paid inside the round.
+            await asyncio.sleep(0)
+
+
+async def cancels(probe: Probe) -> None:
+    loop = asyncio.get_running_loop()
+    parked = 0
+
+    async def park() -> None:
+        nonlocal parked
+        parked += 1
+        await loop.create_future()
+
+    for ops in probe.timed():
+        parked = 0
+        for _ in range(ops):
+            task = asyncio.create_task(park())
+            await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass
+        assert parked == ops, "a task was cancelled before it had parked"
+
+
+async def memory(probe: Probe) -> None:
+    loop = asyncio.get_running_loop()
+    futures: list[asyncio.Future[None]] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def park(future: asyncio.Future[None]) -> None:
+        await future
+
+    for ops in probe.weighed():
+        for _ in range(ops):
+            future: asyncio.Future[None] = loop.create_future()
+            futures.append(future)
+            tasks.append(asyncio.create_task(park(future)))
+        await asyncio.sleep(0)  # all of them run up to their await
+    for future in futures:
+        future.set_result(None)
+    for task in tasks:
+        await task
+
+
+async def echoes(probe: Probe, in_flight: int) -> None:
+    async with connected(slots=in_flight) as echo:
+
+        async def caller(calls: int) -> None:
+            for _ in range(calls):
+                await echo.echo(b"sixteen bytes, x")
+
+        for ops in probe.timed():
+            async with asyncio.TaskGroup() as group:
+                for calls in shares(ops, in_flight):
+                    group.create_task(caller(calls))
+
+
+BENCHES: dict[str, BenchFunction] = {
+    "yield": yields,
+    "await": awaits,
+    "spawn": spawns,
+    "channel": channels,
+    "timeout": timeouts,
+    "cancel": cancels,
+    "memory": memory,
+    "echo-1": partial(echoes, in_flight=1),
+    "echo-64": partial(echoes, in_flight=64),
+    "echo-1000": partial(echoes, in_flight=1000),
+}

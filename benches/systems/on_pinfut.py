@@ -1,0 +1,143 @@
+"""pinfut on its own executor, with checked mode off (the registry sees to that)."""
+
+from asyncio import CancelledError
+from functools import partial
+
+from benches.probe import BenchFunction, Probe, Suite, shares
+from benches.systems.pinfut_rpc import connected
+from pinfut import executor
+from pinfut.future import FutureBase
+from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
+
+
+def run(bench: BenchFunction, probe: Probe) -> None:
+    executor.run(bench(probe))
+
+
+async def yields(probe: Probe) -> None:
+    async def spin(times: int) -> None:
+        for _ in range(times):
+            await executor.yield_now()
+
+    for ops in probe.timed():
+        async with executor.scope() as scope:
+            for times in shares(ops, 100):
+                scope.spawn(spin(times))
+
+
+async def awaits(probe: Probe) -> None:
+    tx: OneshotSender[None]
+    rx: FutureBase[None]
+    for ops in probe.timed():
+        for _ in range(ops):
+            tx, rx = oneshot()
+            executor.call_soon(tx.send, None)
+            await rx
+
+
+async def spawns(probe: Probe) -> None:
+    async def trivial() -> None:
+        pass
+
+    for ops in probe.timed():
+        for _ in range(ops):
+            await executor.spawn(trivial())
+
+
+async def channels(probe: Probe) -> None:
+    there: tuple[Sender[int], Receiver[int]] = channel(1)
+    back: tuple[Sender[int], Receiver[int]] = channel(1)
+    (there_tx, there_rx), (back_tx, back_rx) = there, back
+
+    async def pong(times: int) -> None:
+        for _ in range(times):
+            await back_tx.send(await there_rx.recv())
+
+    for ops in probe.timed():
+        partner = executor.spawn(pong(ops))
+        for ball in range(ops):
+            await there_tx.send(ball)
+            await back_rx.recv()
+        await partner
+
+
+async def timeouts(probe: Probe) -> None:
+    for ops in probe.timed():
+        for times in shares(ops, max(1, ops // 100)):
+            for _ in range(times):
+                with executor.timeout(10):
+                    pass
+            await executor.yield_now()  # as on the other systems: let it sweep its timers
+
+
+async def cancels(probe: Probe) -> None:
+    parked = 0
+
+    async def park() -> None:
+        nonlocal parked
+        parked += 1
+        ends: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
+        await ends[1]
+
+    for ops in probe.timed():
+        parked = 0
+        for _ in range(ops):
+            task = executor.spawn(park())
+            await executor.yield_now()
+            task.cancel()
+            try:
+                await task
+            except CancelledError:
+                pass
+        assert parked == ops, "a task was cancelled before it had parked"
+
+
+async def memory(probe: Probe) -> None:
+    senders: list[OneshotSender[None]] = []
+    tasks: list[executor.Task[None]] = []
+
+    async def park(future: FutureBase[None]) -> None:
+        await future
+
+    tx: OneshotSender[None]
+    rx: FutureBase[None]
+    for ops in probe.weighed():
+        for _ in range(ops):
+            tx, rx = oneshot()
+            senders.append(tx)
+            tasks.append(executor.spawn(park(rx)))
+        await executor.yield_now()  # all of them run up to their await
+    for tx in senders:
+        tx.send(None)
+    for task in tasks:
+        await task
+
+
+async def echoes(probe: Probe, in_flight: int) -> None:
+    async with connected(slots=in_flight) as echo:
+
+        async def caller(calls: int) -> None:
+            for _ in range(calls):
+                await echo.echo(b"sixteen bytes, x")
+
+        for ops in probe.timed():
+            async with executor.scope() as scope:
+                for calls in shares(ops, in_flight):
+                    scope.spawn(caller(calls))
+
+
+SUITE = Suite(
+    run,
+    {
+        "yield": yields,
+        "await": awaits,
+        "spawn": spawns,
+        "channel": channels,
+        "timeout": timeouts,
+        "cancel": cancels,
+        "memory": memory,
+        "echo-1": partial(echoes, in_flight=1),
+        "echo-64": partial(echoes, in_flight=64),
+        "echo-1000": partial(echoes, in_flight=1000),
+    },
+)

@@ -1,0 +1,139 @@
+"""trio. It has no futures: what another task completes is an Event."""
+
+import trio
+from trio.lowlevel import checkpoint
+
+from benches.probe import BenchFunction, Probe, Suite, shares
+
+
+def run(bench: BenchFunction, probe: Probe) -> None:
+    trio.run(bench, probe)
+
+
+async def yields(probe: Probe) -> None:
+    # `checkpoint` always goes through the scheduler; `trio.sleep(0)` is the same one call deeper.
+    async def spin(times: int) -> None:
+        for _ in range(times):
+            await checkpoint()
+
+    for ops in probe.timed():
+        async with trio.open_nursery() as nursery:
+            for times in shares(ops, 100):
+                nursery.start_soon(spin, times)
+
+
+async def awaits(probe: Probe) -> None:
+    """An Event that is set by a partner task, which looks at it once per turn.
+
+    trio has no `call_soon`. Tried, in us: the token's `run_sync_soon(event.set)`, made for other
+    threads, 20; a new task per event 12; a partner woken by an Event of its own 9.6; this
+    partner, which merely yields, 8.8; the same without Event, on the bare
+    `wait_task_rescheduled`, 8.1. This is the fastest that a user would write.
+    """
+    event = trio.Event()
+    done = False
+
+    async def completer() -> None:
+        while not done:
+            event.set()
+            await checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(completer)
+        for ops in probe.timed():
+            for _ in range(ops):
+                event = trio.Event()
+                await event.wait()
+        done = True
+
+
+async def spawns(probe: Probe) -> None:
+    """One nursery per task: its end is the only join that brings back an error too.
+
+    (Telling the parent through an Event, under one long nursery, takes two thirds of the time,
+    but joins only tasks that succeed.)
+    """
+
+    async def trivial() -> None:
+        pass
+
+    for ops in probe.timed():
+        for _ in range(ops):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trivial)
+
+
+async def channels(probe: Probe) -> None:
+    there_tx, there_rx = trio.open_memory_channel[int](1)
+    back_tx, back_rx = trio.open_memory_channel[int](1)
+
+    async def pong(times: int) -> None:
+        for _ in range(times):
+            await back_tx.send(await there_rx.receive())
+
+    for ops in probe.timed():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pong, ops)
+            for ball in range(ops):
+                await there_tx.send(ball)
+                await back_rx.receive()
+
+
+async def timeouts(probe: Probe) -> None:
+    for ops in probe.timed():
+        for times in shares(ops, max(1, ops // 100)):
+            for _ in range(times):
+                with trio.fail_after(10):
+                    pass
+            await checkpoint()  # as on the other systems: let the scheduler sweep its deadlines
+
+
+async def cancels(probe: Probe) -> None:
+    parked = 0
+
+    async def park() -> None:
+        nonlocal parked
+        parked += 1
+        await trio.sleep_forever()
+
+    for ops in probe.timed():
+        parked = 0
+        for number in range(ops):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(park)
+                # The order within a turn is random: one checkpoint or two.
+                while parked == number:
+                    await checkpoint()
+                nursery.cancel_scope.cancel()
+
+
+async def memory(probe: Probe) -> None:
+    events: list[trio.Event] = []
+
+    async def park(event: trio.Event) -> None:
+        await event.wait()
+
+    async with trio.open_nursery() as nursery:
+        for ops in probe.weighed():
+            for _ in range(ops):
+                event = trio.Event()
+                events.append(event)
+                nursery.start_soon(park, event)
+            await checkpoint()
+            await checkpoint()  # the order within the first turn is random
+        for event in events:
+            event.set()
+
+
+SUITE = Suite(
+    run,
+    {
+        "yield": yields,
+        "await": awaits,
+        "spawn": spawns,
+        "channel": channels,
+        "timeout": timeouts,
+        "cancel": cancels,
+        "memory": memory,
+    },
+)

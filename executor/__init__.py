@@ -1,0 +1,62 @@
+"""The executor: tasks, timers, scopes, and the loop that polls (`pinfut.executor`).
+
+Stands on `pinfut` and knows nothing of `pinfut.rpc`.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from pinfut.coroutine import yield_now
+from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
+from pinfut.executor.core import Executor, run
+from pinfut.executor.current import NoExecutor, current_executor, current_task, running
+from pinfut.executor.scope import Scope, scope
+from pinfut.executor.task import Task
+from pinfut.executor.timers import Timeout, sleep, timeout
+from pinfut.executor.trace import Event, Instrument, Recorder
+
+T = TypeVar("T")
+
+
+def spawn(coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
+    """Start `coro` as a task of the running executor: ``task = spawn(work())``.
+
+    A task that fails and that nobody awaits is reported. Prefer `scope`, which waits.
+    Raises NoExecutor, and TypeError for anything but a coroutine.
+    """
+    executor = running.executor or current_executor()
+    return executor.spawn(coro, name=name)
+
+
+def call_soon(call: Callable[..., object], *args: Any) -> None:
+    """Have ``call(*args)`` run when this turn ends. Raises NoExecutor."""
+    executor = running.executor or current_executor()
+    executor.call_soon(call, *args)
+
+
+__all__ = [
+    "CancelledError",
+    "Clock",
+    "Event",
+    "Executor",
+    "Instrument",
+    "MonotonicClock",
+    "NoExecutor",
+    "Recorder",
+    "Scope",
+    "Task",
+    "Timeout",
+    "VirtualClock",
+    "call_soon",
+    "current_executor",
+    "current_task",
+    "run",
+    "scope",
+    "sleep",
+    "spawn",
+    "timeout",
+    "yield_now",
+]

@@ -1,0 +1,466 @@
+"""The executor: who is polled, and when.
+
+A turn runs the tasks that were ready when it began, each once; then the calls that were
+put off to its end (that is where sessions flush); then the timers that are due. When
+nothing is ready it sleeps until the next timer or until it is unparked.
+
+Two loops do the same: `_loop` for every day, and `_loop_observed` with checked mode and
+instruments. The first has no test for either.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import weakref
+from asyncio import CancelledError
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context as ContextVars
+from contextvars import copy_context
+from typing import Any, Final, TypeVar, cast, final
+
+from pinfut.coroutine import YIELD, not_a_future
+from pinfut.executor.clock import Clock, MonotonicClock
+from pinfut.executor.current import NoExecutor, running
+from pinfut.executor.park import Parker
+from pinfut.executor.task import NOT_DONE, Failure, Owner, Task
+from pinfut.executor.timers import Timers
+from pinfut.executor.trace import Instrument, Instruments
+from pinfut.laws import CheckedContext, LostWakeup, ReenteredExecutor, checked_by_default
+from pinfut.poll import PENDING, Context
+
+T = TypeVar("T")
+
+_ROUNDS: Final = 4
+
+_log = logging.getLogger("pinfut.executor")
+
+
+class _ObservedTask(Task[T]):
+    """A task that tells the instruments when it is woken."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        if not self._queued:
+            self.executor.instruments.wake(self)
+        super().wake()
+
+
+class _NoWaker:
+    def wake(self) -> None:
+        raise AssertionError("a Context was used outside of a poll")
+
+
+@final
+class Executor:
+    """Runs tasks in one thread. Use `run`; make one yourself to keep hold of it."""
+
+    __slots__ = (
+        "_cx",
+        "_deferred",
+        "_failures",
+        "_interrupted",
+        "_main",
+        "_observed",
+        "_parker",
+        "_task_type",
+        "checked",
+        "clock",
+        "current",
+        "external",
+        "first",
+        "instruments",
+        "ready",
+        "tasks",
+        "timers",
+    )
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        checked: bool | None = None,
+        instruments: Iterable[Instrument] = (),
+    ) -> None:
+        self.clock: Clock = MonotonicClock() if clock is None else clock
+        self.checked = checked_by_default() if checked is None else checked
+        self.instruments = Instruments(instruments)
+        self._observed = self.checked or bool(self.instruments)
+        self._task_type = _ObservedTask if self._observed else Task
+        # Invariant: holds each task that is ready exactly once, and no other.
+        self.ready: deque[Task[Any]] = deque()
+        # Invariant: every task that is not done, so that none is lost to the collector.
+        # With each, who is told of its end. Its order is that of spawning, in every run.
+        self.tasks: dict[Task[Any], Owner | None] = {}
+        self.timers = Timers()
+        # The task whose step is running; None between the steps.
+        self.current: Task[Any] | None = None
+        # How many wakes may still come from outside (threads, descriptors): while it is
+        # zero, a sleep without a timer would be for ever.
+        self.external = 0
+        # The coroutine whose first step is running inside another's, and what it needs
+        # to become a task.
+        self.first: tuple[Coroutine[Any, Any, Any], ContextVars, Owner] | None = None
+        self._cx = Context(_NoWaker())
+        self._deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._failures: weakref.WeakSet[Failure] = weakref.WeakSet()
+        self._parker: Parker | None = None
+        self._main: Task[Any] | None = None
+        self._interrupted = False
+
+    # ---- what tasks use ----
+
+    def spawn(
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        owner: Owner | None = None,
+    ) -> Task[T]:
+        """Start `coro` as a task; it runs for the first time in the next turn.
+
+        It gets a copy of the caller's context variables. `owner` is told when it ends.
+        Raises TypeError for anything but a coroutine.
+        """
+        if not hasattr(coro, "send"):
+            raise TypeError(
+                f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
+            )
+        if name is not None:
+            coro.__qualname__ = name  # type: ignore[attr-defined]  # coroutines have one
+        task = self._task_type(self, coro, copy_context())
+        self.tasks[task] = owner
+        self.ready.append(task)
+        if self._observed:
+            self.instruments.spawn(task)
+        return task
+
+    # ---- first steps ----
+    #
+    # A server runs the first step of a handler inside its own step; a handler that ends in
+    # it costs no task. Between `begin_inline` and `end_inline` no task is current; the one
+    # whose coroutine stands in `first` is made when somebody asks for it, or when the step
+    # ends before the coroutine does.
+
+    def begin_inline(self) -> tuple[Task[Any] | None, Any]:
+        """From here on first steps are run inside the present step; what `end_inline` takes."""
+        outer = self.current
+        self.current = None
+        if outer is None:
+            return None, None
+        leaf, outer._leaf = outer._leaf, None
+        return outer, leaf
+
+    def end_inline(self, outside: tuple[Task[Any] | None, Any]) -> None:
+        """Back to the task that was current before."""
+        self.first = None
+        self.current, leaf = outside
+        if self.current is not None:
+            self.current._leaf = leaf
+
+    def materialise(self) -> Task[Any]:
+        """The task of the coroutine in `first`. Raises NoExecutor when there is none."""
+        if self.first is None:
+            raise NoExecutor("no task is running here; call this from inside a coroutine")
+        coro, context, owner = self.first
+        self.current = task = self._task_type(self, coro, context)
+        self.tasks[task] = owner
+        if self._observed:
+            self.instruments.spawn(task)
+        return task
+
+    def adopt(self, leaf: Any) -> Task[Any]:
+        """The first step has ended and the coroutine waits for `leaf`: its task goes on."""
+        task = self.current or self.materialise()
+        self.current = self.first = None
+        task._leaf = leaf
+        self.ready.append(task)
+        return task
+
+    def end_first(self, value: object, error: BaseException | None) -> None:
+        """The coroutine in `first` is over and its task had been asked for. Its owner has
+        the outcome from the step itself, and is not told again."""
+        task = self.current
+        self.current = self.first = None
+        if task is not None:
+            self.tasks[task] = None
+            if error is None:
+                task.finish(value)
+            else:
+                task.fail(error)
+                task.error()
+
+    def call_soon(self, call: Callable[..., object], *args: Any) -> None:
+        """Have ``call(*args)`` run when this turn ends, after the tasks that are ready."""
+        self._deferred.append((call, args))
+
+    def now(self) -> float:
+        """The time of this executor's clock, in seconds."""
+        return self.clock.now()
+
+    def report(self, name: str, error: BaseException) -> None:
+        """Tell of an error that nobody waits for: logged with its traceback."""
+        _log.error("%r failed and nobody awaited it", name, exc_info=error)
+
+    def failed(self, failure: Failure) -> None:
+        """Remember a failure until somebody claims it. For tasks."""
+        if not failure.claimed:
+            self._failures.add(failure)
+
+    # ---- running ----
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run `main` and whatever it spawns; its result, or its error.
+
+        When `main` ends, tasks that are left are cancelled and waited for. Ctrl-C cancels
+        `main` and raises KeyboardInterrupt once it has ended; pressed again it does so at
+        once. Raises ReenteredExecutor inside a running executor, and LostWakeup when
+        everybody is parked and nobody is left to wake them.
+        """
+        if running.executor is not None:
+            main.close()
+            raise ReenteredExecutor(
+                "an executor runs in this thread already; await the coroutine, or spawn it"
+            )
+        running.executor = self
+        self._parker = Parker()
+        restore = self._catch_interrupt()
+        try:
+            task = self._main = self.spawn(main, name="main")
+            try:
+                self._loop(task)
+            finally:
+                self._cancel_all()
+            if self._interrupted and isinstance(task.error(), CancelledError):
+                raise KeyboardInterrupt
+            return cast(T, task.result())
+        finally:
+            restore()
+            self._main = None
+            self._parker.close()
+            self._parker = None
+            running.executor = None
+            for failure in list(self._failures):
+                failure.report()
+
+    def _loop(self, until: Task[Any] | None) -> None:
+        """Turn after turn, until the task is done; without one, until none is left."""
+        if self._observed:
+            self._loop_observed(until)
+            return
+        ready = self.ready
+        popleft = ready.popleft
+        append = ready.append
+        deferred = self._deferred
+        heap = self.timers.heap
+        tasks = self.tasks
+        cx = self._cx
+        while True:
+            for _ in range(len(ready)):
+                self.current = task = popleft()
+                leaf = task._leaf
+                try:
+                    if leaf is YIELD:
+                        leaf = task._context.run(task._coro.send, None)
+                        if leaf is YIELD:
+                            append(task)
+                            continue
+                    task._queued = False
+                    cx.waker = task
+                    while True:
+                        try:
+                            value = leaf.poll(cx)
+                        except BaseException as error:
+                            leaf = self._throw(task, leaf, error)
+                        else:
+                            if value is PENDING:
+                                task._leaf = leaf
+                                break
+                            leaf = task._context.run(task._coro.send, value)
+                        if leaf is YIELD:
+                            task._leaf = YIELD
+                            task.wake()
+                            break
+                        cx.waker = task
+                except StopIteration as stop:
+                    task.finish(stop.value)
+                except BaseException as error:
+                    self._fail(task, error)
+            self.current = None
+            # From here as in `_loop_observed`, but without a call where nothing is to do.
+            if until is None:
+                if not (tasks or deferred):
+                    return
+            elif until._outcome is not NOT_DONE:
+                return
+            if deferred:
+                self._run_deferred()
+            if heap or not ready:
+                self._end_turn()
+
+    def _loop_observed(self, until: Task[Any] | None) -> None:
+        """`_loop` with the checks of checked mode, and every event told to the instruments."""
+        while True:
+            for _ in range(len(self.ready)):
+                self.current = task = self.ready.popleft()
+                try:
+                    self._step_observed(task)
+                except StopIteration as stop:
+                    task.finish(stop.value)
+                    self.instruments.finish(task)
+                except BaseException as error:
+                    self._fail(task, error)
+                    self.instruments.finish(task)
+            self.current = None
+            if until is None:
+                if not (self.tasks or self._deferred):
+                    return
+            elif until.done:
+                return
+            self._run_deferred()
+            self._end_turn()
+
+    def _step_observed(self, task: Task[Any]) -> None:
+        tell = self.instruments
+        leaf = task._leaf
+        if leaf is YIELD:
+            tell.resume(task)
+            leaf = task._context.run(task._coro.send, None)
+        task._queued = False
+        while leaf is not YIELD:
+            tell.poll(task, leaf)
+            cx = CheckedContext(task, task) if self.checked else Context(task)
+            try:
+                value = cx.poll(leaf)
+            except BaseException as error:
+                tell.resume(task)
+                leaf = self._throw(task, leaf, error)
+            else:
+                if value is PENDING:
+                    task._leaf = leaf
+                    tell.park(task, leaf)
+                    return
+                tell.resume(task)
+                leaf = task._context.run(task._coro.send, value)
+        task._leaf = YIELD
+        task.wake()
+
+    def _cancel_all(self) -> None:
+        """Cancel the tasks that are left and wait until they have ended."""
+        self.current = None
+        for task in list(self.tasks):
+            task.cancel()
+        try:
+            self._loop(None)
+        except LostWakeup as error:
+            _log.error("tasks caught their cancel and wait for what cannot come: %s", error)
+            for task in list(self.tasks):
+                task.abandon()
+            self.tasks.clear()
+
+    def _run_deferred(self) -> None:
+        # In rounds, so that a flush which has something delivered does both in one turn;
+        # bounded, so that calls which put themselves off again cannot hold the turn.
+        deferred = self._deferred
+        for _ in range(_ROUNDS):
+            for _ in range(len(deferred)):
+                call, args = deferred.popleft()
+                try:
+                    call(*args)
+                except Exception as error:
+                    self.report(getattr(call, "__qualname__", repr(call)), error)
+            if not deferred:
+                return
+
+    def _end_turn(self) -> None:
+        """Fire the timers that are due, and sleep when nobody is ready."""
+        timers = self.timers
+        deadline = timers.next_deadline()
+        if self.ready or self._deferred:
+            if deadline is not None and deadline <= self.clock.now():
+                timers.fire(self.clock.now())
+        elif deadline is not None or self.external:
+            if deadline is None or deadline > self.clock.now():
+                self.clock.idle(cast(Parker, self._parker), deadline)
+            timers.fire(self.clock.now())
+        elif self.tasks:
+            parked = "".join(f"\n  {task!r}" for task in self.tasks)
+            raise LostWakeup(
+                "every task is parked, no timer is set, and nobody is left to wake them:"
+                f"{parked}\nThe future that a task is parked on has to keep its waker where "
+                "the event finds it"
+            )
+
+    def _throw(self, task: Task[Any], leaf: Any, error: BaseException) -> Any:
+        """Raise the error of a poll inside the coroutine; what it waits for next."""
+        if not hasattr(leaf, "poll"):
+            error = not_a_future(leaf)
+        try:
+            return task._context.run(task._coro.throw, error)
+        finally:
+            del error  # or the traceback that it gets here would keep it alive
+
+    def _fail(self, task: Task[Any], error: BaseException) -> None:
+        # Without the executor's own frames, whose locals would keep the task alive.
+        traceback = error.__traceback__
+        while traceback is not None and traceback.tb_frame.f_code in _OWN_CODE:
+            traceback = traceback.tb_next
+        error.__traceback__ = traceback
+        task.fail(error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+
+    # ---- Ctrl-C ----
+
+    def _catch_interrupt(self) -> Callable[[], None]:
+        """Take SIGINT over, if it has its default handler; gives the undo."""
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        ):
+            return _nothing
+        signal.signal(signal.SIGINT, self._on_interrupt)
+
+        def restore() -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        return restore
+
+    def _on_interrupt(self, number: int, frame: object) -> None:
+        if self._interrupted or self._main is None:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self.call_soon(self._main.cancel)
+        if self._parker is not None:
+            self._parker.unpark()
+
+
+_OWN_CODE = (
+    Executor._loop.__code__,
+    Executor._loop_observed.__code__,
+    Executor._step_observed.__code__,
+    Executor._throw.__code__,
+)
+
+
+def _nothing() -> None:
+    pass
+
+
+def run(
+    main: Coroutine[Any, Any, T],
+    *,
+    clock: Clock | None = None,
+    checked: bool | None = None,
+    instruments: Iterable[Instrument] = (),
+) -> T:
+    """Run the coroutine `main` on a new executor; its result, or its error.
+
+    `clock`: where time comes from, real time by default. `checked`: enforce the laws of
+    polling, by default as ``PINFUT_CHECKED`` says. `instruments`: told of every step.
+    Raises as `Executor.run` does.
+    """
+    return Executor(clock=clock, checked=checked, instruments=instruments).run(main)

@@ -1,0 +1,133 @@
+"""scope: tasks that cannot outlive the block that started them."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, TypeVar, final
+
+from pinfut.executor.current import current_task
+from pinfut.executor.task import Block, Task
+from pinfut.future import FutureBase
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+T = TypeVar("T")
+
+
+@final
+class Scope(Block):
+    """``async with scope() as s: s.spawn(...)``: the block ends when every child has.
+
+    When a child or the body fails, the others are cancelled; when all have ended, the
+    errors are raised together as an ExceptionGroup. A cancel of the task that holds the
+    scope reaches the children too, and is raised when they have ended.
+    """
+
+    __slots__ = ("_children", "_errors", "_open", "_waiter")
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Invariant: the children that have not ended, oldest first.
+        self._children: dict[Task[Any], None] = {}
+        self._errors: list[BaseException] = []
+        self._open = False
+        # Set while the body has ended and the scope waits for its children.
+        self._waiter: _AllEnded | None = None
+
+    def spawn(self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
+        """Start `coro` as a child of this scope.
+
+        In a scope that is being cancelled the child is cancelled at its first wait. Raises
+        RuntimeError (and closes `coro`) outside of the block.
+        """
+        if not self._open:
+            coro.close()
+            raise RuntimeError("this scope is not open; spawn inside 'async with scope() as s:'")
+        child = self._task.executor.spawn(coro, name=name, owner=self)
+        self._children[child] = None
+        if self.fired:
+            child.cancel()
+        return child
+
+    def cancel(self) -> None:
+        """Cancel the body and every child; the block then ends without an error."""
+        if self._waiter is None:
+            self.fire()
+        for child in list(self._children):
+            child.cancel()
+
+    def ended(self, child: Task[Any]) -> None:
+        """A child has ended. For its task."""
+        del self._children[child]
+        error = child.error()
+        if error is not None and not isinstance(error, CancelledError):
+            self._errors.append(error)
+            self.cancel()
+        if not self._children and self._waiter is not None:
+            self._waiter.wake()
+
+    async def __aenter__(self) -> Scope:
+        self.open(current_task())
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._waiter = waiter = _AllEnded(self._children)
+        if error is not None:
+            if not isinstance(error, CancelledError) and error not in self._errors:
+                self._errors.append(error)
+            self.cancel()
+        cancelled: CancelledError | None = None
+        while self._children:
+            try:
+                await waiter
+            except CancelledError as late:
+                # Our own wait was cancelled; the children have to end all the same.
+                cancelled = late
+                self.cancel()
+                self._waiter = waiter = _AllEnded(self._children)
+        self._open = False
+        own = self.close()
+        if self._errors:
+            errors, self._errors = self._errors, []
+            raise BaseExceptionGroup("errors in a scope", errors) from None
+        if own:
+            return True
+        if cancelled is not None and error is None:
+            raise cancelled
+        return False
+
+
+@final
+class _AllEnded(FutureBase[None]):
+    """Ready when a scope has no children left."""
+
+    __slots__ = ("_children", "_waker")
+
+    def __init__(self, children: dict[Task[Any], None]) -> None:
+        self._children = children
+        self._waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        if not self._children:
+            return None
+        self._waker = cx.waker
+        return PENDING
+
+    def wake(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+
+def scope() -> Scope:
+    """A block whose tasks end with it: ``async with scope() as s: s.spawn(work())``.
+
+    Raises an ExceptionGroup with the errors of the children and of the body.
+    """
+    return Scope()

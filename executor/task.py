@@ -1,0 +1,294 @@
+"""Task: a coroutine that the executor drives, its own waker, and the future of its result.
+
+States, and who moves a task on (the executor alone runs it)::
+
+    ready ──Executor._turn──▶ running ──its leaf is PENDING──▶ parked
+      ▲                          │ │                              │
+      ├──────yield_now───────────┘ └──returns or raises──▶ done   │
+      └────────────────────wake / cancel / interrupt──────────────┘
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Coroutine
+from contextvars import Context as ContextVars
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
+
+from pinfut.coroutine import YIELD
+from pinfut.future import FutureBase, drop
+from pinfut.laws import TakenTwice, describe, suspended_at
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
+
+T = TypeVar("T")
+
+
+class _NotDone:
+    __slots__ = ()
+
+
+NOT_DONE: Final = _NotDone()
+"""The outcome of a task that has not ended."""
+
+
+class Failure:
+    """How a task failed. One that nobody has looked at when the last handle of the task
+    goes away, or when the executor ends, is reported: no failure is silent."""
+
+    __slots__ = ("__weakref__", "_executor", "_name", "claimed", "error")
+
+    def __init__(self, executor: Executor, name: str, error: BaseException) -> None:
+        self._executor = executor
+        self._name = name
+        self.error = error
+        self.claimed = False
+
+    def report(self) -> None:
+        """Report the failure, unless someone has it already."""
+        if not self.claimed:
+            self.claimed = True
+            self._executor.report(self._name, self.error)
+
+    def __del__(self) -> None:
+        self.report()
+
+
+def _taken(failure: Failure) -> Failure:
+    """What stays in a task whose error was raised by an await."""
+    failure.claimed = True
+    kind = type(failure.error).__qualname__
+    rest = Failure(failure._executor, failure._name, TakenTwice(f"{kind} was raised by its await"))
+    rest.claimed = True
+    return rest
+
+
+class Owner(Protocol):
+    """Whoever has to know that a task has ended: a scope, or the call that it serves."""
+
+    def ended(self, task: Task[Any], /) -> None:
+        """`task` is done; called once, from the step in which it ended."""
+
+
+class Task(FutureBase[T]):
+    """A spawned coroutine. Await it for its result: ``value = await task``.
+
+    Its result is taken by one await; `result()` reads it any number of times. Dropping
+    the handle does not stop the task.
+    """
+
+    __slots__ = (
+        "_context",
+        "_coro",
+        "_joiner",
+        "_leaf",
+        "_outcome",
+        "_queued",
+        "block",
+        "cancels",
+        "executor",
+    )
+
+    def __init__(
+        self,
+        executor: Executor,
+        coro: Coroutine[Any, Any, T],
+        context: ContextVars,
+    ) -> None:
+        self.executor = executor
+        self._coro = coro
+        self._context = context
+        # Invariant: the future that the coroutine is suspended on; YIELD before the start
+        # and after a yield; None in the midst of a step that is running another task's.
+        self._leaf: Any = YIELD
+        # Invariant: True exactly while the task is in the ready queue or will be put there
+        # by the step that is running it; for ever True once it is done, so that late wakes
+        # do nothing. That is what keeps a task in the queue at most once.
+        self._queued = True
+        self._joiner: Waker | None = None
+        self._outcome: T | Failure | _NotDone = NOT_DONE
+        # How often someone asked for a cancel; blocks inside the task compare it.
+        self.cancels = 0
+        # The innermost block (timeout, scope) that the coroutine is in.
+        self.block: Block | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the coroutine, which `spawn` sets if it is given one."""
+        return str(getattr(self._coro, "__qualname__", self._coro))
+
+    @property
+    def done(self) -> bool:
+        """Whether the coroutine has ended, in whatever way."""
+        return self._outcome is not NOT_DONE
+
+    def wake(self) -> None:
+        """Put the task into the ready queue, unless it is there. It is its own waker."""
+        if not self._queued:
+            self._queued = True
+            self.executor.ready.append(self)
+
+    def cancel(self) -> bool:
+        """Have CancelledError raised in the task where it waits, or at its next wait.
+
+        False when it is done already. It arrives once for each call; a coroutine that
+        catches it may clean up with further awaits.
+        """
+        if self._outcome is not NOT_DONE:
+            return False
+        self.cancels += 1
+        self.interrupt()
+        return True
+
+    def interrupt(self) -> None:
+        """Raise CancelledError in the task without counting it as somebody's cancel: for
+        blocks, which turn it into their own error."""
+        if self._outcome is not NOT_DONE:
+            return
+        if self.executor.current is self or self._leaf is None:
+            # Its leaf is not known yet; when the turn ends it is parked, queued or done.
+            self.executor.call_soon(self.interrupt)
+        elif type(self._leaf) is not _Interrupt:
+            self._leaf = _Interrupt(self._leaf)
+            self.wake()
+
+    def result(self) -> T:
+        """The result, or the error, of a task that is done. Raises TakenTwice before."""
+        outcome = self._outcome
+        if type(outcome) is Failure:
+            del self  # or the traceback would keep the task, and the task the traceback
+            outcome.claimed = True
+            raise outcome.error
+        if isinstance(outcome, _NotDone):
+            raise TakenTwice(f"{self!r} has no result yet; await it")
+        return cast(T, outcome)
+
+    def error(self) -> BaseException | None:
+        """The error of a task that is done, or None."""
+        outcome = self._outcome
+        if isinstance(outcome, Failure):
+            outcome.claimed = True
+            return outcome.error
+        return None
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        outcome = self._outcome
+        if outcome is NOT_DONE:
+            self._joiner = cx.waker
+            return PENDING
+        if type(outcome) is not Failure:
+            return cast(T, outcome)
+        # Whoever awaits has the error now, with this task in its traceback: the task gives
+        # it up, or the two would keep each other until the collector comes.
+        self._outcome = _taken(outcome)
+        error = outcome.error
+        try:
+            raise error
+        finally:
+            del error, outcome
+
+    def drop(self) -> None:
+        """Nobody joins any more. The task goes on: `cancel` is what stops it."""
+        self._joiner = None
+
+    def where(self) -> str:
+        """Where the coroutine is suspended, as ``file:line``."""
+        return suspended_at(self._coro)
+
+    def finish(self, value: T) -> None:
+        """The coroutine has returned. For the executor."""
+        self._outcome = value
+        self._end()
+
+    def fail(self, error: BaseException) -> None:
+        """The coroutine has raised. For the executor."""
+        failure = Failure(self.executor, self.name, error)
+        # A cancel is what somebody asked for, and `run` raises these two: nothing to report.
+        failure.claimed = isinstance(error, CancelledError | KeyboardInterrupt | SystemExit)
+        self._outcome = failure
+        self.executor.failed(failure)
+        self._end()
+
+    def abandon(self) -> None:
+        """The executor ends and the task will not: close the coroutine for good."""
+        self._queued = True
+        try:
+            self._coro.close()
+        except RuntimeError:
+            return  # it awaits even while it is being closed; the interpreter drops it
+
+    def _end(self) -> None:
+        self._queued = True
+        self._leaf = None
+        owner = self.executor.tasks.pop(self)
+        if owner is not None:
+            owner.ended(self)
+        joiner = self._joiner
+        if joiner is not None:
+            self._joiner = None
+            joiner.wake()
+
+    def __repr__(self) -> str:
+        if self.done:
+            state = "done"
+        elif self._queued:
+            state = "ready"
+        else:
+            state = f"parked on {describe(self._leaf)} at {self.where()}"
+        return f"<Task {self.name}, {state}>"
+
+
+class _Interrupt(FutureBase[NoReturn]):
+    """Stands in for the leaf of an interrupted task: drops the leaf, then raises."""
+
+    __slots__ = ("_dropped",)
+
+    def __init__(self, leaf: Any) -> None:
+        self._dropped = leaf
+
+    def poll(self, cx: Context, /) -> NoReturn:
+        leaf, self._dropped = self._dropped, None
+        if leaf is not YIELD:
+            drop(leaf)
+        raise CancelledError
+
+
+class Block:
+    """A stretch of a coroutine that can interrupt its own task: a timeout or a scope.
+
+    Blocks of a task form a chain, innermost first. An interrupt travels outwards as
+    CancelledError, and of several that have fired the outermost turns it into its error.
+    """
+
+    __slots__ = ("_cancels", "_outer", "_task", "fired")
+
+    def __init__(self) -> None:
+        self.fired = False
+
+    def open(self, task: Task[Any]) -> None:
+        """Enter the block."""
+        self._task = task
+        self._cancels = task.cancels
+        self._outer: Block | None = task.block
+        task.block = self
+
+    def fire(self) -> None:
+        """Interrupt the task, once."""
+        if not self.fired:
+            self.fired = True
+            self._task.interrupt()
+
+    def close(self) -> bool:
+        """Leave the block. True when it has fired and the interrupt is its own to turn:
+        nobody cancelled the task meanwhile, and no block around it has fired."""
+        task = self._task
+        task.block = outer = self._outer
+        if not self.fired or task.cancels != self._cancels:
+            return False
+        while outer is not None:
+            if outer.fired:
+                return False
+            outer = outer._outer
+        return True

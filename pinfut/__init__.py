@@ -1,0 +1,54 @@
+"""pinfut: a coroutine runtime in which memory is part of the contract.
+
+This package is the future model: polling, waking, pinning, slots. `pinfut.executor`
+runs tasks on it, and `pinfut.rpc` calls services over a kernel that charges.
+"""
+
+from pinfut.combinators import Selected, join, map, race, select
+from pinfut.coroutine import CoroutineFuture, yield_now
+from pinfut.future import Future, FutureBase, PinnedFuture, drop, pending, poll_fn, ready
+from pinfut.laws import (
+    LAWS,
+    ContextKept,
+    LawError,
+    LostWakeup,
+    PinError,
+    PolledAfterReady,
+    ReenteredExecutor,
+    TakenTwice,
+)
+from pinfut.poll import PENDING, Context, Pending, Poll, Waker
+from pinfut.slots import SlotTable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LAWS",
+    "PENDING",
+    "Context",
+    "ContextKept",
+    "CoroutineFuture",
+    "Future",
+    "FutureBase",
+    "LawError",
+    "LostWakeup",
+    "Pending",
+    "PinError",
+    "PinnedFuture",
+    "Poll",
+    "PolledAfterReady",
+    "ReenteredExecutor",
+    "Selected",
+    "SlotTable",
+    "TakenTwice",
+    "Waker",
+    "drop",
+    "join",
+    "map",
+    "pending",
+    "poll_fn",
+    "race",
+    "ready",
+    "select",
+    "yield_now",
+]

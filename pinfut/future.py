@@ -1,0 +1,141 @@
+"""Futures: the two protocols, the base class, and the bridge into ``await``.
+
+State of a future, and who moves it on::
+
+    idle ──first poll──▶ pinned ──poll gives a value or raises──▶ done
+      │                    │
+      └────── drop ────────┴──▶ dropped (the started operation is cancelled; its slot
+                                stays taken until the other side has acknowledged)
+
+A Python object does not change its address; what *moves* is ownership. A pinned
+future belongs to the task that polled it first: nobody else may poll, copy or pickle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
+
+from pinfut.laws import PinError
+from pinfut.poll import PENDING, Context, Poll
+
+if TYPE_CHECKING:
+    from pinfut.laws import Record
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Future(Protocol[T_co]):
+    """Whatever can be polled. It may change hands until it is polled for the first time."""
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        """The value, or PENDING (then ``cx.waker`` is registered), or raises."""
+        ...
+
+
+class PinnedFuture(Future[T_co], Protocol[T_co]):
+    """A future behind which an operation runs: giving it up has to be told to someone."""
+
+    def drop(self) -> None:
+        """The owner polls no more: take the waker back and cancel what was started.
+
+        Idempotent; never raises; a no-op once the future is done.
+        """
+
+
+class FutureBase(Generic[T_co]):
+    """Base of the futures here: awaitable, and it may not be copied or pickled.
+
+    A subclass writes `poll`, and `drop` when there is something to undo.
+    """
+
+    # `_law` holds the record of checked mode; without it the slot stays empty.
+    __slots__ = ("_law",)
+
+    _law: Record
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        """The value, or PENDING (then ``cx.waker`` is registered), or raises."""
+        raise NotImplementedError(f"{type(self).__name__} has to define poll(cx)")
+
+    def drop(self) -> None:
+        """The owner polls no more; nothing was started here, so there is nothing to undo."""
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        # The whole bridge: hand the leaf to whoever runs the coroutine. The executor
+        # polls the leaf, not the frames above it, and sends the value straight in.
+        value: T_co = yield self
+        return value
+
+    def __copy__(self) -> NoReturn:
+        raise PinError(self, "copied")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise PinError(self, "copied")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise PinError(self, "pickled")
+
+
+def drop(future: object) -> None:
+    """Drop `future` in its pinned form where it has one; a plain future needs no word."""
+    method = getattr(future, "drop", None)
+    if method is not None:
+        method()
+
+
+@final
+class Ready(FutureBase[T_co]):
+    """A future that is ready at its first poll."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: T_co) -> None:
+        self._value = value
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        return self._value
+
+
+@final
+class Never(FutureBase[NoReturn]):
+    """A future that is never ready. It keeps its promise of law 2 trivially: no waker
+    would ever be called, so a task parked on it ends by cancellation alone."""
+
+    __slots__ = ("_waker",)
+
+    def poll(self, cx: Context, /) -> Poll[NoReturn]:
+        self._waker = cx.waker
+        return PENDING
+
+
+@final
+class PollFn(FutureBase[T_co]):
+    """A future whose poll is a function."""
+
+    __slots__ = ("_fn",)
+
+    def __init__(self, fn: Callable[[Context], Poll[T_co]]) -> None:
+        self._fn = fn
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        return self._fn(cx)
+
+
+def ready(value: T) -> Ready[T]:
+    """A future that gives `value` at its first poll."""
+    return Ready(value)
+
+
+def pending() -> Never:
+    """A future that never gives a value."""
+    return Never()
+
+
+def poll_fn(fn: Callable[[Context], Poll[T]]) -> PollFn[T]:
+    """The future whose poll is ``fn(cx)``.
+
+    `fn` keeps the laws itself: PENDING only with ``cx.waker`` registered.
+    """
+    return PollFn(fn)

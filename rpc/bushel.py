@@ -1,0 +1,126 @@
+"""Bushel: the objects that one client may name at one server, as integers.
+
+One bushel per bank and client. An id is an index and a generation, so that one which was
+released names nothing, also after its place has been used again. Each entry is paid by
+the client, and everything in the bushel goes when its session does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from pinfut.rpc.errors import GarbageFrame, UnknownObject
+from pinfut.rpc.interface import resolve
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import Purse
+
+_INDEX_BITS: Final = 32
+_LAST_GENERATION: Final = (1 << 32) - 1
+"""An index whose generations are used up is retired."""
+
+
+@final
+class _Entry:
+    __slots__ = ("charged", "number", "thing", "uses")
+
+    def __init__(self, number: int, thing: Any, charged: int) -> None:
+        self.number = number
+        self.thing = thing
+        # Invariant: how often the id was handed out and not yet released; at least 1.
+        self.uses = 0
+        self.charged = charged
+
+
+@final
+class Bushel:
+    """The exports of one side of a session. `purse` pays for each entry; None on the side
+    of the client itself, which holds its own objects anyhow."""
+
+    __slots__ = ("_entries", "_free", "_next", "_number_of", "_purse", "things")
+
+    def __init__(self, purse: Purse | None = None) -> None:
+        self._purse = purse
+        # By id, generation included: whatever is found there was handed out as that id.
+        # With each object the methods that it is called by.
+        self.things: dict[int, tuple[Any, Any]] = {}
+        self._entries: dict[int, _Entry] = {}
+        # Invariant: id(thing) of each entry, so that an object has one id here.
+        self._number_of: dict[int, int] = {}
+        # Ids of released entries, to be used again with the next generation.
+        self._free: list[int] = []
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    def grant(self, thing: Any) -> int:
+        """The id of `thing`, handed out once more. Raises OutOfPages, OutOfCaps."""
+        number = self._number_of.get(id(thing))
+        if number is None:
+            number = self._admit(thing)
+        self._entries[number].uses += 1
+        return number
+
+    def get(self, number: int) -> Any:
+        """The object of an id. Raises UnknownObject for a released or invented one."""
+        entry = self._entries.get(number)
+        if entry is None:
+            raise UnknownObject(
+                f"this session holds no object {number:#x}: it was released, or never handed out"
+            )
+        return entry.thing
+
+    def release(self, number: int, count: int) -> None:
+        """`count` of the times that an id was handed out are over; with the last the object
+        is dropped and its charge refunded. Raises UnknownObject, and GarbageFrame for more
+        than were handed out."""
+        self.get(number)
+        entry = self._entries[number]
+        if not 1 <= count <= entry.uses:
+            raise GarbageFrame(
+                f"object {number:#x} was handed out {entry.uses} times, and {count} are released"
+            )
+        entry.uses -= count
+        if entry.uses == 0:
+            self._drop(entry)
+
+    def close(self) -> None:
+        """Drop every object."""
+        for entry in list(self._entries.values()):
+            self._drop(entry)
+
+    @property
+    def charged(self) -> int:
+        """Bytes charged for what is in the bushel."""
+        return sum(entry.charged for entry in self._entries.values())
+
+    def _admit(self, thing: Any) -> int:
+        resolve(type(thing))
+        price = prices.EXPORT + type(thing)._pinfut_charge
+        if self._purse is not None:
+            self._purse.take_cap("an object handed out")
+            try:
+                self._purse.take(price, "an object handed out")
+            except BaseException:
+                self._purse.give_cap()
+                raise
+        if self._free:
+            number = self._free.pop()
+        else:
+            number = self._next
+            self._next += 1
+        self.things[number] = thing, type(thing)._pinfut_methods
+        self._entries[number] = _Entry(number, thing, price)
+        self._number_of[id(thing)] = number
+        return number
+
+    def _drop(self, entry: _Entry) -> None:
+        number = entry.number
+        del self.things[number]
+        del self._entries[number]
+        del self._number_of[id(entry.thing)]
+        if number >> _INDEX_BITS < _LAST_GENERATION:
+            self._free.append(number + (1 << _INDEX_BITS))
+        if self._purse is not None:
+            self._purse.give(entry.charged)
+            self._purse.give_cap()

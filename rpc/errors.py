@@ -1,0 +1,152 @@
+"""Every error that a call can end with, each named for what went wrong.
+
+Errors that the serving side reports travel as a code, a type name and a message; a
+traceback never leaves the process in which it happened.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class RpcError(Exception):
+    """Base of all errors here."""
+
+
+# ---- memory ----
+
+
+class BankError(RpcError):
+    """A bank cannot pay. Nothing was changed; refill it or free something, and retry."""
+
+
+class OutOfPages(BankError):
+    """A bank, or one above it, has no pages left for what was asked."""
+
+
+class OutOfCaps(BankError):
+    """A bank, or one above it, has no capabilities left for what was asked."""
+
+
+class BankDead(BankError):
+    """The bank was destroyed."""
+
+
+# ---- what the caller did ----
+
+
+class UnknownService(RpcError):
+    """Nothing is served under that name."""
+
+
+class InterfaceMismatch(RpcError):
+    """The service does not speak the interface that was asked for."""
+
+
+class UnknownMethod(RpcError):
+    """The object has no method of that number."""
+
+
+class BadArguments(RpcError):
+    """The arguments are not of the types that the method declares."""
+
+
+class MessageTooLarge(RpcError):
+    """A message does not fit into the session's ring; nothing was sent."""
+
+
+class UnknownObject(RpcError):
+    """A call names an object that the session was not given, or has released."""
+
+
+class ForeignCapability(RpcError):
+    """A capability of one session was passed over another."""
+
+
+# ---- what the handler did ----
+
+
+class RemoteError(RpcError):
+    """The handler raised: `kind` is the type's name, `detail` its message."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+        self.detail = detail
+
+
+class BadAnswer(RpcError):
+    """The handler returned something that is not of the type that it declares."""
+
+
+class AnswerTooLarge(RpcError):
+    """The answer does not fit into the memory that the caller reserved for it."""
+
+
+class CallCancelled(RpcError):
+    """The call was ended by the serving side before it had an answer."""
+
+
+# ---- the session ----
+
+
+class SessionClosed(RpcError):
+    """The session has ended; its calls have no answer."""
+
+
+class PeerDied(SessionClosed):
+    """The process on the other side died."""
+
+
+class ProtocolError(SessionClosed):
+    """The other side broke the protocol; the session was closed."""
+
+
+class GarbageFrame(ProtocolError):
+    """Bytes from the other side are no frame: cut short, of no known kind, or malformed."""
+
+
+class UnknownReply(ProtocolError):
+    """A reply for an id that is not in progress."""
+
+
+class SlotInUse(ProtocolError):
+    """A call for a slot whose last call is not over."""
+
+
+_BY_CODE: Final[dict[int, type[RpcError]]] = {
+    1: RemoteError,
+    2: UnknownMethod,
+    3: BadArguments,
+    4: UnknownObject,
+    5: BadAnswer,
+    6: AnswerTooLarge,
+    7: CallCancelled,
+    8: OutOfPages,
+    9: OutOfCaps,
+    10: BankDead,
+    11: InterfaceMismatch,
+    12: ForeignCapability,
+    13: SessionClosed,
+    14: UnknownService,
+    15: MessageTooLarge,
+}
+_CODES: Final = {kind: code for code, kind in _BY_CODE.items()}
+
+
+def to_wire(error: BaseException) -> tuple[int, str, str]:
+    """An error as (code, type name, message). What is no RpcError becomes RemoteError."""
+    kind = type(error).__qualname__
+    if isinstance(error, RemoteError):
+        return 1, error.kind, error.detail  # passed on as it came
+    if isinstance(error, RpcError):
+        return _CODES.get(type(error), 1), kind, str(error)
+    return 1, kind, str(error)
+
+
+def from_wire(code: int, kind: str, message: str) -> RpcError:
+    """The error that (code, type name, message) stands for."""
+    error = _BY_CODE.get(code, RemoteError)
+    if error is RemoteError:
+        return RemoteError(kind, message)
+    return error(message)

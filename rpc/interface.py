@@ -1,0 +1,404 @@
+"""Interfaces: what can be called, declared once for both sides.
+
+::
+
+    class Echo(Interface, Protocol):          # lists Protocol: it declares
+        @method
+        async def echo(self, text: str) -> str: ...
+
+    class EchoServer(Echo):                   # does not: it implements
+        @method
+        async def echo(self, text: str) -> str:
+            return text
+
+A call of a method gives, to the type checker and at run time, the interface that it is
+annotated with when it returns a capability, and a `Promise` of its value otherwise. So
+calls can be chained on what has not come yet.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import sys
+import weakref
+from collections.abc import Callable, Coroutine, Generator
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    final,
+    get_type_hints,
+    overload,
+)
+
+from pinfut.rpc.codec import Codec
+from pinfut.rpc.kernel import prices
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from pinfut.rpc.promise import Promise
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+I = TypeVar("I", bound="Interface")  # noqa: E741
+
+ANSWER = 1024
+"""Bytes reserved for an answer unless the method declares another bound."""
+
+MIN_ANSWER = 256
+"""The least that is reserved, so that an error always has room."""
+
+MAX_ANSWER = 1 << 26
+
+# Interfaces are program text: as many as there are class statements, however many calls.
+_by_name: dict[str, Any] = {}
+_by_id: dict[int, Any] = {}
+_resolved: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+_ProtocolMeta: Any = type(Protocol)
+
+
+class _InterfaceMeta(_ProtocolMeta):  # type: ignore[misc]  # typing has no public name for it
+    """Makes ``isinstance(x, Echo)`` ask for the class, not for its shape."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return cls in type(instance).__mro__
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return cls in getattr(subclass, "__mro__", ())
+
+
+class Interface(Protocol, metaclass=_InterfaceMeta):
+    """Base of all interfaces and of what implements them; awaiting one gives itself.
+
+    Class arguments: ``name=`` what the interface is called on the wire (its class name by
+    default); ``charge=`` bytes that an object of an implementing class holds at most, paid
+    by the client that it is handed to.
+    """
+
+    _pinfut_methods: ClassVar[tuple[Method, ...]] = ()
+    _pinfut_name: ClassVar[str] = "Interface"
+    _pinfut_charge: ClassVar[int] = prices.OBJECT
+
+    def __init_subclass__(cls, *, name: str | None = None, charge: int | None = None) -> None:
+        super().__init_subclass__()
+        if "_pinfut_proxy" in vars(cls):
+            return
+        if charge is not None:
+            if charge < 0:
+                raise ValueError(f"{cls.__name__}: charge is 0 bytes or more, not {charge}")
+            cls._pinfut_charge = charge
+        if getattr(cls, "_is_protocol", False):
+            _declare(cls, name or cls.__name__)
+        else:
+            if name is not None:
+                raise TypeError(
+                    f"{cls.__name__}: name= belongs to an interface, which lists "
+                    "Protocol among its bases"
+                )
+            _implement(cls)
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        yield from ()  # a generator, as every __await__ is
+        return self
+
+
+@final
+class Method:
+    """One method of an interface, or what implements it.
+
+    What depends on the annotations is there after `resolve`, which waits until the
+    interface is used for the first time, when all that they name exists.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_names",
+        "arguments",
+        "calling",
+        "fixed_room",
+        "frame",
+        "function",
+        "interface",
+        "name",
+        "number",
+        "parameters",
+        "result",
+        "returns",
+        "serving",
+        "signature",
+    )
+
+    arguments: Codec
+    """Of the arguments, as a tuple."""
+    result: Codec
+    returns: Any
+    """The interface that a call gives, or None when it gives data."""
+    calling: tuple[Callable[[Any], bytes], Callable[[bytes], Any], int, int] | None
+    """For the caller: encode the arguments, decode the result, number, room. None unless
+    neither has capabilities in it and the room is fixed."""
+    serving: tuple[Callable[..., Any], Callable[[bytes], Any], int, Any, Callable[[Any], bytes]]
+    """For the callee: the function, decode the arguments, bytes of the frame, the class of
+    the result when a look at it is all the check that it needs, encode the result. Unless
+    there are capabilities in them, of either."""
+
+    def __init__(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], answer: Any, frame: int | None
+    ) -> None:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(
+                f"@method is for 'async def'; write 'async def {getattr(function, '__name__', '')}'"
+            )
+        self.function = function
+        self.name = function.__name__
+        self.number = -1
+        self.interface: str = "?"
+        self.frame = prices.HANDLER if frame is None else frame
+        self._answer = answer
+        # What to reserve for an answer when it does not depend on the arguments.
+        self.fixed_room: int | None = None
+        if answer is None:
+            self.fixed_room = ANSWER
+        elif isinstance(answer, int):
+            self.fixed_room = self._bounded(answer)
+        self.signature = inspect.signature(function)
+        parameters = list(self.signature.parameters.values())[1:]
+        for parameter in parameters:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise TypeError(
+                    f"{function.__qualname__}: *args and **kwargs cannot be called "
+                    "remotely; name the parameters"
+                )
+        self.parameters = tuple(p.name for p in parameters)
+        self._names = _enclosing_names(function)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        from pinfut.rpc.local import call_here
+
+        return lambda *args, **kwargs: call_here(self, instance, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<method {self.interface}.{self.name}>"
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """The arguments in the order of the parameters. Raises TypeError as a call does."""
+        bound = self.signature.bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        return tuple(bound.arguments.values())[1:]
+
+    def served_by(self, function: Callable[..., Coroutine[Any, Any, Any]]) -> Method:
+        """This method with another body."""
+        other = copy.copy(self)
+        other.function = function
+        other.serving = (function, *other.serving[1:])
+        return other
+
+    def room(self, args: tuple[Any, ...]) -> int:
+        """How many bytes to reserve for the answer to these arguments.
+
+        Raises ValueError for a bound that makes no sense.
+        """
+        if self.fixed_room is not None:
+            return self.fixed_room
+        return self._bounded(self._answer(*args))
+
+    def _bounded(self, size: int) -> int:
+        if not 0 <= size <= MAX_ANSWER:
+            raise ValueError(
+                f"{self.function.__qualname__}: an answer of {size} bytes; "
+                f"0 to {MAX_ANSWER} are possible"
+            )
+        return max(size, MIN_ANSWER)
+
+    def resolve(self) -> None:
+        """Look the annotations up. Raises TypeError for those that are missing, unknown, or
+        no plain data."""
+        where = self.function.__qualname__
+        try:
+            hints = get_type_hints(
+                self.function, localns={**_by_name, **self._names}, include_extras=True
+            )
+        except NameError as error:
+            raise TypeError(
+                f"{where}: the annotation {error.name!r} is not known here; define it at the "
+                "top of the module, or before the interface"
+            ) from error
+        missing = [name for name in (*self.parameters, "return") if name not in hints]
+        if missing:
+            raise TypeError(
+                f"{where}: annotate {', '.join(missing)}: the types say what may be sent"
+            )
+        kinds = tuple(hints[name] for name in self.parameters)
+        result = hints["return"]
+        is_interface = isinstance(result, type) and Interface in result.__mro__
+        try:
+            self.arguments = Codec(tuple.__class_getitem__(kinds), Interface)
+            self.result = Codec(result, Interface)
+        except TypeError as error:
+            raise TypeError(
+                f"{where}: {error}; methods take and return plain data and capabilities"
+            ) from error
+        self.returns = result if is_interface else None
+        self.calling = None
+        if not (self.arguments.has_caps or self.result.has_caps or self.fixed_room is None):
+            self.calling = (
+                self.arguments.encode,
+                self.result.decode,
+                self.number,
+                self.fixed_room,
+            )
+        self.serving = (
+            self.function,
+            self.arguments.decode,
+            self.frame,
+            self.result.exact,
+            self.result.encode,
+        )
+
+
+def _enclosing_names(function: Callable[..., Any]) -> dict[str, Any]:
+    """The local names around an interface that is declared inside a function."""
+    if "<locals>" not in function.__qualname__:
+        return {}
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("pinfut."):
+        frame = frame.f_back
+    # That is the class body; what surrounds it is one further out.
+    return dict(frame.f_back.f_locals) if frame is not None and frame.f_back is not None else {}
+
+
+def _declare(cls: Any, name: str) -> None:
+    """Number the methods of an interface: the inherited first, then its own, as written."""
+    methods: list[Method] = []
+    for base in reversed(cls.__mro__):
+        for key, value in vars(base).items():
+            if isinstance(value, Method) and not any(m.name == key for m in methods):
+                methods.append(value)
+            elif base is cls and inspect.iscoroutinefunction(value):
+                raise TypeError(f"{cls.__name__}.{key}: write @method above it")
+    for number, one in enumerate(methods):
+        if one.interface == "?":
+            one.interface, one.number = cls.__name__, number
+        elif one.number != number:
+            raise TypeError(
+                f"{cls.__name__}: {one.name} is number {one.number} of {one.interface} and would "
+                f"be number {number} here; an interface extends one other"
+            )
+    cls._pinfut_methods = tuple(methods)
+    cls._pinfut_name = name
+    cls._pinfut_id = _wire_id(cls)
+    _by_name[cls.__name__] = cls
+    _by_id[cls._pinfut_id] = cls
+
+
+def _implement(cls: Any) -> None:
+    """Check an implementing class against its interface and collect what serves it."""
+    served = []
+    for declared in cls._pinfut_methods:
+        found = inspect.getattr_static(cls, declared.name)
+        if not isinstance(found, Method):
+            raise TypeError(
+                f"{cls.__name__}.{declared.name} implements {declared!r}; write @method above it"
+            )
+        if found.parameters != declared.parameters:
+            raise TypeError(
+                f"{cls.__name__}.{declared.name}({', '.join(found.parameters)}) implements "
+                f"{declared!r}, which takes ({', '.join(declared.parameters)})"
+            )
+        found.interface, found.number = declared.interface, declared.number
+        served.append(found)
+    cls._pinfut_methods = tuple(served)
+
+
+def interface_of(thing: object) -> Any:
+    """The interface that an object implements, or a proxy stands for: the innermost class
+    that declares. Raises TypeError for what is no such object."""
+    for cls in type(thing).__mro__:
+        if "_pinfut_id" in vars(cls):
+            return cls
+    raise TypeError(f"{thing!r} is no capability; its class has to implement an Interface")
+
+
+def resolve(cls: Any) -> None:
+    """Look the annotations of all methods up, once. Raises TypeError as `Method.resolve`."""
+    if cls not in _resolved:
+        for one in cls._pinfut_methods:
+            one.resolve()
+        _resolved.add(cls)
+
+
+def provides(cls: Any, wire_id: int) -> bool:
+    """Whether an interface is the one of that id, or extends it."""
+    return any(vars(base).get("_pinfut_id") == wire_id for base in cls.__mro__)
+
+
+def speaks(wire_id: int, wanted: Any) -> bool:
+    """Whether the interface of that id is `wanted`, or extends it."""
+    known = _by_id.get(wire_id)
+    return wire_id == wanted._pinfut_id or (
+        known is not None and provides(known, wanted._pinfut_id)
+    )
+
+
+def _wire_id(cls: Any) -> int:
+    """The 64 bits that name an interface on the wire: a digest of its name and of the
+    names and parameters of its methods."""
+    parts = [cls._pinfut_name]
+    parts += [f"{m.name}({','.join(m.parameters)})" for m in cls._pinfut_methods]
+    digest = hashlib.blake2b(";".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+class _Decorator(Protocol):
+    @overload  # the interface is the more precise of two that match
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, I]], /
+    ) -> Callable[Concatenate[S, P], I]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], /
+    ) -> Callable[Concatenate[S, P], Promise[T]]: ...
+
+
+@overload  # the interface is the more precise of two that match
+def method(  # type: ignore[overload-overlap]
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, I]], /
+) -> Callable[Concatenate[S, P], I]: ...
+@overload
+def method(
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, T]], /
+) -> Callable[Concatenate[S, P], Promise[T]]: ...
+@overload
+def method(
+    *, answer: int | Callable[..., int] | None = None, frame: int | None = None
+) -> _Decorator: ...
+def method(
+    function: Any = None,
+    /,
+    *,
+    answer: int | Callable[..., int] | None = None,
+    frame: int | None = None,
+) -> Any:
+    """Marks an ``async def`` as a method that can be called remotely.
+
+    `answer`: bytes that the caller reserves for the answer, 1,024 by default; a function
+    of the arguments where it depends on them. `frame`: bytes that the handler's coroutine
+    holds at most, charged to the caller before it starts. Raises TypeError for anything
+    but an ``async def`` with named parameters.
+    """
+    if frame is not None and frame < 0:
+        raise ValueError(f"frame is a size in bytes, not {frame}")
+    if function is not None:
+        return Method(function, answer, frame)
+    return lambda function: Method(function, answer, frame)

@@ -1,0 +1,180 @@
+"""Channel: what a session is to the kernel: two ends, two lanes, one payer.
+
+Everything is bought from the bank of the side that connected, before the channel exists.
+It is freed when both sides have let go of it::
+
+    open ──either side closes or dies──▶ closing ──both have released──▶ freed
+
+So a client that closes, or dies, takes nothing from under the server's hands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from pinfut.future import FutureBase
+from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import Bank, Purse
+from pinfut.rpc.kernel.lane import Lane
+
+if TYPE_CHECKING:
+    from pinfut.rpc.kernel.sim import Process, SimKernel
+
+CAPS = 2
+"""Capabilities that a channel costs: each side holds one to its end."""
+
+
+@final
+class Channel:
+    """The shared state of a session. Raises OutOfPages or OutOfCaps; then nothing was
+    bought."""
+
+    __slots__ = ("_caps", "_reverse", "_terms", "_wakers", "bank", "forward", "freed", "purse")
+
+    def __init__(self, bank: Bank, slots: int, ring: int, cell: int) -> None:
+        self._terms = (slots, ring, cell)
+        self.bank = bank
+        self.purse = Purse(bank)
+        self.freed = False
+        self._wakers: list[Waker] = []
+        self._reverse: Lane | None = None
+        self._caps = 0
+        bank.buy(caps=CAPS, why="a session")
+        try:
+            self.forward = Lane(bank, slots, ring, cell)
+            try:
+                self.purse.take(prices.SESSION + slots * prices.SLOT, "the tables of a session")
+            except BaseException:
+                self.forward.free()
+                raise
+        except BaseException:
+            bank.sell(caps=CAPS)
+            raise
+
+    @property
+    def slots(self) -> int:
+        """How many calls each side may have open."""
+        return self._terms[0]
+
+    def reverse(self) -> Lane:
+        """The lane for calls of the serving side, bought when it is first needed.
+
+        Raises OutOfPages.
+        """
+        if self._reverse is None:
+            lane = Lane(self.bank, *self._terms)
+            try:
+                self.purse.take(self.slots * prices.SLOT, "the slots for calls back")
+            except BaseException:
+                lane.free()
+                raise
+            self._reverse = lane
+        return self._reverse
+
+    @property
+    def reversed(self) -> Lane | None:
+        """The lane of the serving side's calls, if there is one."""
+        return self._reverse
+
+    def free(self, *, seize: bool) -> None:
+        """Give everything back to the bank. `seize`: the serving side is dead, so what it
+        held of the purse died with it; otherwise it has refunded all but the tables."""
+        tables = prices.SESSION + self.slots * prices.SLOT * (1 if self._reverse is None else 2)
+        if seize:
+            self.purse.seize()
+        else:
+            self.purse.give(tables)
+            self.purse.close()
+        self.forward.free()
+        if self._reverse is not None:
+            self._reverse.free()
+        self.bank.sell(caps=CAPS)
+        self.freed = True
+        for waker in self._wakers:
+            waker.wake()
+        self._wakers.clear()
+
+    def wait_freed(self) -> FutureBase[None]:
+        """A future that is ready when everything has been given back."""
+        return _Freed(self, self._wakers)
+
+
+@final
+class _Freed(FutureBase[None]):
+    __slots__ = ("_channel", "_waker", "_wakers")
+
+    def __init__(self, channel: Channel, wakers: list[Waker]) -> None:
+        self._channel = channel
+        self._wakers = wakers
+        self._waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        if self._channel.freed:
+            return None
+        self.drop()
+        self._waker = cx.waker
+        self._wakers.append(self._waker)
+        return PENDING
+
+    def drop(self) -> None:
+        if self._waker in self._wakers:
+            self._wakers.remove(self._waker)
+
+
+@final
+class End:
+    """One side of a channel, as a process holds it.
+
+    `out` carries this side's calls, `into` the other's; either is None until somebody
+    uses it.
+    """
+
+    __slots__ = (
+        "_kernel",
+        "channel",
+        "closed",
+        "handle",
+        "name",
+        "peer",
+        "peer_died",
+        "process",
+        "released",
+        "serving",
+    )
+
+    def __init__(
+        self, kernel: SimKernel, channel: Channel, process: Process, name: str, serving: bool
+    ) -> None:
+        self._kernel = kernel
+        self.channel = channel
+        self.process = process
+        self.name = name
+        self.serving = serving
+        self.peer: End = self
+        self.handle = process.caps.insert(self)
+        # Set by the other side (or its death): this one has to wind up and release.
+        self.closed = False
+        self.peer_died = False
+        self.released = False
+
+    @property
+    def purse(self) -> Purse:
+        """The purse of the session, in the bank of the side that connected."""
+        return self.channel.purse
+
+    def out(self) -> Lane:
+        """The lane of this side's calls, bought if it has to be. Raises OutOfPages."""
+        return self.channel.reverse() if self.serving else self.channel.forward
+
+    def into(self) -> Lane | None:
+        """The lane of the other side's calls, if it has any."""
+        return self.channel.forward if self.serving else self.channel.reversed
+
+    def signal(self) -> None:
+        """Tell the other side to look: one kernel transition, however much was written."""
+        self._kernel.signal(self)
+
+    def close(self) -> None:
+        """Tell the other side that this one is done with the session, and let go of it."""
+        self._kernel.close(self)

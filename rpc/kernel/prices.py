@@ -1,0 +1,31 @@
+"""What the serving side's objects cost: bytes for each kind, charged to the client.
+
+Each price is at or above what the kind really takes on the running interpreter, rounded
+up, with the place in its table; tests/rpc/test_prices.py measures them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SESSION: Final = 6144
+"""A session: its two ends, their tables' heads, its view of the ring."""
+
+SLOT: Final = 320
+"""A slot: the question on one side, the answer on the other, their places in the arrays."""
+
+EXPORT: Final = 224
+"""An object's entry in a bushel, without the object."""
+
+IMPORT: Final = 224
+"""An entry for an object that the other side serves, with the proxy that stands for it."""
+
+QUEUED: Final = 192
+"""A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
+of its message come on top."""
+
+HANDLER: Final = 2048
+"""The default bound for a handler's coroutine and task; `method(frame=...)` sets another."""
+
+OBJECT: Final = 512
+"""The default bound for an object that a handler makes and hands out."""

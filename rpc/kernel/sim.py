@@ -1,0 +1,226 @@
+"""SimKernel: processes, banks and channels in one process, deterministic.
+
+The kernel has a clock of its own, in simulated nanoseconds, and a generator of random
+numbers from a seed. Signals of one turn are delivered when it ends, in an order and with
+delays drawn from the seed: the same program and the same seed give the same history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import zlib
+from collections import Counter
+from typing import Final, final
+
+from pinfut.executor.current import current_executor, running
+from pinfut.rpc.errors import SessionClosed, UnknownService
+from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.kernel.capset import CapSet
+from pinfut.rpc.kernel.channel import Channel, End
+from pinfut.rpc.kernel.cost import CostModel
+from pinfut.rpc.kernel.notification import Notification
+
+MAX_SLOTS: Final = 1 << 16
+
+
+@final
+class Process:
+    """A protection domain: what it may name, and the word that tells it what is ready."""
+
+    __slots__ = ("alive", "caps", "name", "notification")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.caps: CapSet[End | Port] = CapSet()
+        self.notification = Notification()
+        self.alive = True
+
+    def at(self, badge: int) -> End | Port | None:
+        """What a badge stands for: the capability in that place, if it is still there."""
+        return self.caps.at(badge)
+
+    def __repr__(self) -> str:
+        return f"<Process {self.name!r}{'' if self.alive else ', dead'}>"
+
+
+@final
+class Port:
+    """A name that others connect to. The waiting ends are bounded by their payers: each
+    is a channel that its client has paid for."""
+
+    __slots__ = ("handle", "name", "process", "waiting")
+
+    def __init__(self, process: Process, name: str) -> None:
+        self.process = process
+        self.name = name
+        self.waiting: list[End] = []
+        self.handle = process.caps.insert(self)
+
+
+@final
+class SimKernel:
+    """A simulated machine.
+
+    `seed`: draws the order and the delays of signals. `pages`: how much memory the
+    machine has. `record`: keep a digest of the history, every published byte included.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        pages: int = 1 << 20,
+        cost: CostModel | None = None,
+        record: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.cost = CostModel() if cost is None else cost
+        self.root = Bank("machine", pages, 1 << 20, on_change=self._on_change)
+        self.clock_ns = 0
+        # Kernel transitions by what they were for.
+        self.transitions: Counter[str] = Counter()
+        self._random = random.Random(seed)
+        self._ports: dict[str, Port] = {}
+        # Invariant: processes signalled in this turn, each once, in the order of signals.
+        self._signalled: dict[Process, None] = {}
+        self._history = hashlib.blake2b(digest_size=16) if record else None
+        self._sessions = 0
+
+    # ---- banks and processes ----
+
+    def bank(self, name: str, *, pages: int, caps: int = 1024) -> Bank:
+        """A bank directly below the machine's. Raises ValueError for a name in use."""
+        return self.root.child(name, pages=pages, caps=caps)
+
+    def process(self, name: str) -> Process:
+        """A new process."""
+        return Process(name)
+
+    def digest(self) -> str:
+        """The history so far as 32 hex digits. Raises ValueError unless recording."""
+        if self._history is None:
+            raise ValueError("this kernel keeps no history; make it with record=True")
+        return self._history.hexdigest()
+
+    # ---- sessions ----
+
+    def listen(self, process: Process, name: str) -> Port:
+        """Offer a service under `name`. Raises ValueError when the name is taken."""
+        if name in self._ports:
+            raise ValueError(f"a service {name!r} is served already")
+        port = self._ports[name] = Port(process, name)
+        self._enter("listen")
+        return port
+
+    def unlisten(self, port: Port) -> None:
+        """Take a service back; whoever waits to be accepted is told."""
+        del self._ports[port.name]
+        port.process.caps.remove(port.handle)
+        for end in port.waiting:
+            self.close(end)
+        port.waiting.clear()
+
+    def connect(
+        self, process: Process, name: str, bank: Bank, *, slots: int, ring: int, cell: int
+    ) -> End:
+        """A channel to the service `name`, paid by `bank`; this side's end.
+
+        Raises UnknownService, OutOfPages, OutOfCaps, and ValueError for sizes that make
+        no sense. On any error nothing was bought.
+        """
+        if not 1 <= slots <= MAX_SLOTS:
+            raise ValueError(f"a session has 1 to {MAX_SLOTS} slots, not {slots}")
+        port = self._ports.get(name)
+        if port is None:
+            served = ", ".join(sorted(self._ports)) or "nothing"
+            raise UnknownService(f"nothing is served as {name!r}; served now: {served}")
+        channel = Channel(bank, slots, ring, cell)
+        self._sessions += 1
+        label = f"{bank.name}>{name}#{self._sessions}"
+        near = End(self, channel, process, label, serving=False)
+        far = End(self, channel, port.process, label, serving=True)
+        near.peer, far.peer = far, near
+        port.waiting.append(far)
+        self.clock_ns += self.cost.open
+        self._enter("connect")
+        self._notify(port.process, port.handle)
+        return near
+
+    def signal(self, end: End) -> None:
+        """`end` has something for its peer. Raises SessionClosed for an end let go of."""
+        if end.released:
+            raise SessionClosed(f"session {end.name} was closed by this side")
+        self._enter("signal")
+        if self._history is not None:
+            self._record_published(end)
+        peer = end.peer
+        if not peer.released:
+            self._notify(peer.process, peer.handle)
+
+    def close(self, end: End) -> None:
+        """This side is done with its end. Idempotent."""
+        if end.released:
+            return
+        end.released = True
+        end.process.caps.remove(end.handle)
+        self._enter("close")
+        peer = end.peer
+        if peer.released:
+            serving = end if end.serving else peer
+            end.channel.free(seize=not serving.process.alive)
+        else:
+            peer.closed = True
+            self._notify(peer.process, peer.handle)
+
+    def kill(self, process: Process) -> None:
+        """The process dies where it stands: its ends are let go of, its peers are told."""
+        process.alive = False
+        for thing in process.caps.all():
+            if isinstance(thing, Port):
+                self.unlisten(thing)
+        for thing in process.caps.all():
+            if isinstance(thing, End):
+                thing.peer.peer_died = True
+                self.close(thing)
+
+    # ---- time and delivery ----
+
+    def _enter(self, kind: str) -> None:
+        self.transitions[kind] += 1
+        self.clock_ns += self.cost.transition
+        if self._history is not None:
+            self._history.update(f"{self.clock_ns} {kind}\n".encode())
+
+    def _notify(self, process: Process, handle: int) -> None:
+        process.notification.signal(handle & 0xFFFF_FFFF)
+        if not self._signalled and running.executor is not None:
+            current_executor().call_soon(self._deliver)
+        self._signalled[process] = None
+
+    def _deliver(self) -> None:
+        """Wake the processes signalled in this turn, in an order drawn from the seed."""
+        waiting = list(self._signalled)
+        self._signalled.clear()
+        if len(waiting) > 1:
+            self._random.shuffle(waiting)
+        for process in waiting:
+            delay = self.cost.wake + int(self._random.random() * self.cost.jitter)
+            self.clock_ns += delay
+            if self._history is not None:
+                self._history.update(f"{self.clock_ns} wake {process.name}\n".encode())
+            process.notification.wake()
+
+    def _record_published(self, end: End) -> None:
+        assert self._history is not None
+        for lane in (end.channel.forward, end.channel.reversed):
+            if lane is not None:
+                crc = zlib.crc32(lane.memory)
+                self._history.update(f"{end.name} {crc:08x}\n".encode())
+
+    def _on_change(self, bank: Bank, pages: int, caps: int) -> None:
+        self.clock_ns += abs(pages) * self.cost.page
+        self._enter("buy" if pages > 0 or caps > 0 else "sell")
+        executor = running.executor
+        if executor is not None and executor.instruments:
+            executor.instruments.charge(bank.name, pages, caps)

@@ -1,0 +1,71 @@
+"""Calls on objects of this process: the same promises, with no session between.
+
+An object can be called through its interface wherever it is, so a function that takes a
+`Directory` need not know whether it got a proxy or the object itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from pinfut.executor.current import current_executor
+from pinfut.rpc.interface import resolve
+from pinfut.rpc.promise import OWN, PROMISED, Target, proxy
+
+if TYPE_CHECKING:
+    from pinfut.executor.task import Task
+    from pinfut.rpc.interface import Method
+
+
+def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a method of an object of this process, as a task; its promise.
+
+    Raises TypeError as a call does, and NoExecutor.
+    """
+    resolve(type(thing))
+    task = current_executor().spawn(method.function(thing, *method.bind(args, kwargs)))
+    if method.returns is None:
+        return task
+    return _promised(method.returns, task)
+
+
+def _promised(interface: Any, task: Task[Any]) -> Any:
+    """A proxy of the object that a task will give."""
+    caller = _Here(task)
+    target = Target(caller, interface, PROMISED)
+    task.executor.spawn(caller.settle(target), name=f"promise of {interface.__name__}")
+    return proxy(target)
+
+
+@final
+class _Here:
+    """Carries the calls on an object that a task of this process will give."""
+
+    name = "this process"
+
+    def __init__(self, task: Task[Any]) -> None:
+        self._task = task
+
+    async def settle(self, target: Target) -> None:
+        """Settle the target when the task has ended."""
+        try:
+            target.own = await self._task
+        except Exception as error:
+            target.fail(error)
+        else:
+            target.settle(OWN)
+
+    def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
+        if target.state == OWN:
+            return getattr(target.own, method.name)(*args)
+        target.require_usable()
+        task = self._task.executor.spawn(_later(holder, method, args))
+        return task if method.returns is None else _promised(method.returns, task)
+
+    def leave(self, dropped: Any, /) -> None:
+        """Nothing to release: the collector of this process does it."""
+
+
+async def _later(holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+    thing = await holder
+    return await getattr(thing, method.name)(*args)

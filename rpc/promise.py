@@ -1,0 +1,326 @@
+"""What a call gives: a promise of data, or a proxy of the object that will come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, final
+
+from pinfut.future import FutureBase
+from pinfut.laws import TakenTwice
+from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.rpc.interface import Method, resolve
+from pinfut.rpc.protocol.frames import Cap
+from pinfut.slots import READY, WAITING, Slot
+
+if TYPE_CHECKING:
+    from pinfut.rpc.session import Session
+
+T_co = TypeVar("T_co", covariant=True)
+
+# States of a target. Calls may be made on the first four::
+#
+#     UNSENT ──a slot is free──▶ PROMISED ──Return──┬──▶ IMPORTED
+#                                                   ├──▶ OWN   this side's own object
+#                                                   ├──▶ HELD  the same, with calls under way
+#                                                   └──▶ BROKEN
+#     and DROPPED from each of them
+UNSENT: Final = 0
+PROMISED: Final = 1
+HELD: Final = 2
+IMPORTED: Final = 3
+OWN: Final = 4
+BROKEN: Final = 5
+DROPPED: Final = 6
+
+_STATES: Final = ("unsent", "promised", "held", "imported", "own", "broken", "dropped")
+
+
+@final
+class Target:
+    """What a proxy stands for, and where calls on it go."""
+
+    __slots__ = (
+        "error",
+        "id",
+        "interface",
+        "own",
+        "parent",
+        "session",
+        "state",
+        "unsent",
+        "used",
+        "waker",
+    )
+
+    def __init__(self, session: Caller, interface: Any, state: int, number: int = -1) -> None:
+        self.session = session
+        self.interface = interface
+        self.state = state
+        # The question while PROMISED and HELD, the other side's export while IMPORTED.
+        self.id = number
+        # What the call that should have given the object ended with, when BROKEN.
+        self.error: BaseException | None = None
+        # This side's own object, when OWN.
+        self.own: Any = None
+        # The call itself, while UNSENT.
+        self.unsent: Unsent | None = None
+        # What this was called on, kept until the answer is there: to drop a promise is to
+        # cancel its call, and this one depends on it.
+        self.parent: Any = None
+        # Whether a call has been sent on the promise.
+        self.used = False
+        self.waker: Waker | None = None
+
+    def settle(self, state: int) -> None:
+        """It is known what the promise stands for."""
+        self.state = state
+        self.parent = self.unsent = None
+        waker, self.waker = self.waker, None
+        if waker is not None:
+            waker.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """The call that should have given the object failed."""
+        self.error = error
+        self.settle(BROKEN)
+
+    def require_usable(self) -> None:
+        """Raise what the call ended with when BROKEN, and TakenTwice when DROPPED."""
+        if self.state == BROKEN:
+            raise again(self.error)
+        if self.state == DROPPED:
+            raise TakenTwice(f"this {self.interface.__name__} was released; call for it again")
+
+
+class Caller(Protocol):
+    """Whatever carries the calls of a proxy: a session, or the executor itself."""
+
+    name: str
+
+    def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
+        """Make a call on `target`, whose proxy is `holder`."""
+
+    def leave(self, dropped: Any, /) -> None:
+        """A promise or target is held by nobody any more."""
+
+
+def again(error: BaseException | None) -> BaseException:
+    """An error to raise once more: a fresh one, so that tracebacks do not pile up."""
+    assert error is not None
+    try:
+        fresh = type(error)(*error.args)
+    except TypeError:
+        return error
+    return fresh.with_traceback(None)
+
+
+@final
+class _Settled(FutureBase[None]):
+    """Ready when it is known what a target is; raises when its call failed."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        target = self._target
+        if target.state <= PROMISED:
+            target.waker = cx.waker
+            return PENDING
+        target.require_usable()
+        return None
+
+    def drop(self) -> None:
+        # The proxy stays, so the call that gives it goes on.
+        self._target.waker = None
+
+
+def _await(self: Any) -> Generator[Any, Any, Any]:
+    """``__await__`` of every proxy: waits until it is known what it stands for, and gives
+    the proxy itself, or this side's own object when it is one."""
+    target: Target = self._pinfut_target
+    if target.state != IMPORTED:
+        yield _Settled(target)
+        if target.state == OWN:
+            return target.own
+    return self
+
+
+def _del(self: Any) -> None:
+    """``__del__`` of every proxy. It only leaves word: the collector may call it in the
+    midst of anything, so the session acts on it later."""
+    target = target_of(self)
+    if target is not None:
+        target.session.leave(target)
+
+
+_classes: dict[type, type] = {}
+
+
+def proxy(target: Target) -> Any:
+    """A proxy for `target`: an instance of its interface whose methods call."""
+    interface = target.interface
+    cls = _classes.get(interface)
+    if cls is None:
+        cls = _classes[interface] = _make_class(interface)
+    instance: Any = object.__new__(cls)
+    instance._pinfut_target = target
+    return instance
+
+
+def target_of(thing: Any) -> Target | None:
+    """The target of a proxy; None for anything else."""
+    return getattr(thing, "_pinfut_target", None)
+
+
+def _make_class(interface: Any) -> type:
+    resolve(interface)
+    body: dict[str, Any] = {
+        "__await__": _await,
+        "__del__": _del,
+        "__repr__": _describe,
+        "__reduce_ex__": FutureBase.__reduce_ex__,
+        "__copy__": FutureBase.__copy__,
+        "__deepcopy__": FutureBase.__deepcopy__,
+        "_pinfut_proxy": True,
+    }
+    for one in interface._pinfut_methods:
+        body[one.name] = _stub(one)
+    # A proxy that was handed out again is served by passing the calls on.
+    body["_pinfut_methods"] = tuple(
+        one.served_by(_forwarder(one.name)) for one in interface._pinfut_methods
+    )
+    return cast(type, type(interface)(f"{interface.__name__}Proxy", (interface,), body))
+
+
+def _forwarder(name: str) -> Any:
+    async def forward(self: Any, *args: Any) -> Any:
+        return await getattr(self, name)(*args)
+
+    return forward
+
+
+def _stub(one: Method) -> Any:
+    count = len(one.parameters)
+    bind = one.bind
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != count:
+            args = bind(args, kwargs)
+        target = self._pinfut_target
+        return target.session.call(self, target, one, args)
+
+    call.__name__ = one.name
+    call.__qualname__ = one.function.__qualname__
+    call.__doc__ = one.function.__doc__
+    return call
+
+
+def _describe(self: Any) -> str:
+    target: Target = self._pinfut_target
+    return f"<{target.interface.__name__} of {target.session.name}, {_STATES[target.state]}>"
+
+
+@final
+class Unsent:
+    """A call that waits for a slot, with all that is needed to send it."""
+
+    # Where a promise looks for the state of its slot.
+    state = -1
+
+    __slots__ = ("build", "caps", "charge", "error", "place", "settles", "slot", "waker")
+
+    def __init__(
+        self,
+        build: Callable[[int], bytes],
+        caps: tuple[Cap, ...],
+        place: int,
+        charge: int,
+        settles: Target | None,
+    ) -> None:
+        # Makes the frame, once the id is known.
+        self.build = build
+        self.caps = caps
+        # Where the answer will be; -1 once the call was given up.
+        self.place = place
+        self.charge = charge
+        # The target that the answer will settle, for a call that gives a capability.
+        self.settles = settles
+        # Set when it is sent, or has failed.
+        self.slot: Slot[None] | None = None
+        self.error: BaseException | None = None
+        self.waker: Waker | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """The call will never be sent."""
+        self.error = error
+        if self.settles is not None:
+            self.settles.fail(error)
+        if self.waker is not None:
+            self.waker.wake()
+
+
+@final
+class _Taken:
+    """Stands in the place of a promise's slot once its answer has been taken."""
+
+    state = -2
+
+
+_TAKEN: Final = _Taken()
+
+
+@final
+class Promise(FutureBase[T_co]):
+    """The value of a call that was sent. Await it once; dropping it cancels the call."""
+
+    # Invariant: `_slot` is the slot of the call, which stays taken as long as it stands
+    # here; before the call is sent an Unsent; _TAKEN when the answer was taken or given up.
+    __slots__ = ("_kept", "_method", "_session", "_slot")
+
+    def __init__(
+        self, session: Session, slot: Slot[None] | Unsent, method: Method, kept: Any
+    ) -> None:
+        self._session = session
+        self._slot: Slot[None] | Unsent | _Taken = slot
+        self._method = method
+        # What has to stay until the answer is there.
+        self._kept = kept
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        slot: Any = self._slot
+        state = slot.state
+        if state == WAITING:
+            slot.waker = cx.waker
+            return PENDING
+        if state == READY:
+            self._slot = _TAKEN
+            self._kept = None
+            return self._session.take(slot, self._method)  # type: ignore[no-any-return]
+        return self._poll_unsent(cx)
+
+    def _poll_unsent(self, cx: Context) -> Poll[T_co]:
+        unsent = self._slot
+        if type(unsent) is not Unsent:
+            raise TakenTwice(f"the answer of {self._method!r} was taken already")
+        if unsent.error is not None:
+            self._slot = _TAKEN
+            raise again(unsent.error)
+        if unsent.slot is None:
+            unsent.waker = cx.waker
+            return PENDING
+        self._slot = unsent.slot
+        return self.poll(cx)
+
+    def drop(self) -> None:
+        """Give the call up: the other side is asked to stop, and the slot stays taken
+        until it has acknowledged."""
+        slot, self._slot = self._slot, _TAKEN
+        self._kept = None
+        if type(slot) is Unsent or slot is not _TAKEN:
+            self._session.leave(slot)
+
+    def __del__(self) -> None:
+        if self._slot is not _TAKEN:
+            self.drop()

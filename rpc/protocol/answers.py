@@ -1,0 +1,90 @@
+"""Answers: the calls that the other side has made, in a fixed array by slot.
+
+States of an answer::
+
+    FREE ──Call──▶ QUEUED ──its target is there──▶ RUNNING ──▶ RETURNED ──Finish──▶ FREE
+                     └────────refused or cancelled──────────────▲  └──NO_FINISH──────▲
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from pinfut.rpc.protocol.frames import Cap
+
+FREE: Final = 0
+QUEUED: Final = 1
+RUNNING: Final = 2
+RETURNED: Final = 3
+
+
+@final
+class Answer:
+    """One call that is being served. Made once for each slot and used again."""
+
+    __slots__ = (
+        "caps",
+        "charged",
+        "error",
+        "flags",
+        "granted",
+        "host",
+        "method",
+        "payload",
+        "place",
+        "queued_charge",
+        "result",
+        "room",
+        "served",
+        "state",
+        "target",
+        "task",
+        "waiting",
+        "waits_on",
+        "x",
+    )
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.x = -1
+        self.state = FREE
+        self.flags = self.method = self.target = self.room = self.place = 0
+        # Bytes of the session's purse that this call holds.
+        self.charged = 0
+        self.queued_charge = 0
+        self.payload = b""
+        # Capabilities of the arguments, as they stood in the message.
+        self.caps: tuple[Cap, ...] = ()
+        # Invariant: these are set only while RUNNING, for a handler that has not ended within
+        # its first step: its method and its task.
+        self.served: Any = None
+        self.task: Any = None
+        # Invariant: once RETURNED, the capability that later calls may be made on, or the
+        # error that they get, as it went over the wire.
+        self.result: Any = None
+        self.error: tuple[int, str, str] | None = None
+        # The ids that the Return handed out, for a Finish that wants none of them.
+        self.granted: list[int] | None = None
+        # Invariant: calls that wait for this one, by id, in the order in which they came.
+        self.waiting: dict[int, Answer] | None = None
+        # Invariant: the answer in whose `waiting` this one stands, while QUEUED.
+        self.waits_on: Answer | None = None
+
+    def settle(self) -> None:
+        """The call has its Return: what it worked with is dropped."""
+        self.state = RETURNED
+        self.served = self.task = None
+        if self.caps:
+            self.caps = ()
+
+    def clear(self) -> None:
+        """The call is over and forgotten; only its id stays, so that it is known as old."""
+        self.state = FREE
+        self.payload = b""
+        self.served = self.task = self.result = self.error = None
+        self.granted = self.waiting = self.waits_on = None
+        self.caps = ()
+
+    def ended(self, task: Any) -> None:
+        """The handler's task has ended (`pinfut.executor.task.Owner`)."""
+        self.host.on_handled(self, task)

@@ -1,0 +1,66 @@
+"""Imports: the other side's objects that this side holds, with exact counts.
+
+A Release names how often the object was received by the time it is sent. If it crosses a
+message that hands the object out once more, the other side's count stays above zero and
+nothing is lost.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import Purse
+
+
+@final
+class Imports:
+    """Counts by id. `purse` pays for each entry on the serving side."""
+
+    __slots__ = ("_counts", "_purse")
+
+    def __init__(self, purse: Purse | None = None) -> None:
+        self._purse = purse
+        # id -> [how often received, how many proxies stand for it]
+        self._counts: dict[int, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def receive(self, number: int) -> None:
+        """A message handed the object over, and a proxy was made for it.
+
+        Raises OutOfPages.
+        """
+        counts = self._counts.get(number)
+        if counts is None:
+            if self._purse is not None:
+                self._purse.take(prices.IMPORT, "a capability received")
+            self._counts[number] = [1, 1]
+        else:
+            counts[0] += 1
+            counts[1] += 1
+
+    def drop(self, number: int) -> int:
+        """A proxy is gone. With the last one, how often to release the object; else 0."""
+        counts = self._counts.get(number)
+        if counts is None:
+            return 0
+        counts[1] -= 1
+        if counts[1]:
+            return 0
+        del self._counts[number]
+        if self._purse is not None:
+            self._purse.give(prices.IMPORT)
+        return counts[0]
+
+    def close(self) -> None:
+        """Forget every import."""
+        if self._purse is not None:
+            self._purse.give(prices.IMPORT * len(self._counts))
+        self._counts.clear()
+
+    @property
+    def charged(self) -> int:
+        """Bytes charged for what is held."""
+        return 0 if self._purse is None else prices.IMPORT * len(self._counts)

@@ -1,0 +1,469 @@
+"""Peer: the state machine of one side of a session, without any I/O.
+
+Bytes go in through `receive`, bytes come out through its host; in between stand four
+tables: questions and imports for what this side asks and holds, answers and exports for
+what it is asked and hands out. Every number from the other side is checked before it is
+used; what no honest peer sends raises ProtocolError, and the session ends with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from struct import error as struct_error
+from typing import Any, Protocol, final
+
+import msgspec
+
+from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.errors import (
+    AnswerTooLarge,
+    CallCancelled,
+    GarbageFrame,
+    ProtocolError,
+    RpcError,
+    SlotInUse,
+    UnknownObject,
+    UnknownReply,
+    from_wire,
+    to_wire,
+)
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import Purse
+from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.answers import FREE, QUEUED, RETURNED, RUNNING, Answer
+from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, SHORT, Cap
+from pinfut.rpc.protocol.imports import Imports
+from pinfut.slots import SlotTable
+
+MIN_ROOM = 256
+"""No call may reserve less for its answer, so that an error always fits."""
+
+_CALL = CALL_HEAD.size
+_RETURN = RETURN_HEAD.size
+
+pack_call = CALL_HEAD.pack
+unpack_call = CALL_HEAD.unpack_from
+pack_return = RETURN_HEAD.pack
+unpack_return = RETURN_HEAD.unpack_from
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_error = msgspec.msgpack.Decoder(tuple[int, str, str]).decode
+
+
+class Host(Protocol):
+    """What a peer asks of whoever moves its bytes and runs its calls."""
+
+    def send(self, frame: bytes, /) -> None:
+        """Send a frame behind all others."""
+
+    def answer(self, place: int, x: int, frame: bytes, /) -> None:
+        """Write a Return where the caller wants it, and tell it so."""
+
+    def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
+        """Run a call on an object, given with its methods; `payload` holds its arguments.
+        Ends in `Peer.give`, `give_caps` or `refuse`, now or later."""
+
+    def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
+        """Give the root object, if it is of the interface of that id."""
+
+    def on_cancel(self, answer: Answer, /) -> None:
+        """The caller wants no answer any more to a call that is running."""
+
+
+@final
+class Peer:
+    """One side of a session with `slots` calls in each direction.
+
+    `purse` is the client's; on the serving side it pays for what that side holds.
+    """
+
+    __slots__ = (
+        "_calling",
+        "_host",
+        "_purse",
+        "_resumed",
+        "_resuming",
+        "answers",
+        "exports",
+        "imports",
+        "questions",
+        "slots",
+    )
+
+    def __init__(self, slots: int, purse: Purse | None = None) -> None:
+        self._purse = purse
+        self.slots = slots
+        self.questions: SlotTable[None] = SlotTable(slots)
+        # Made when the other side calls for the first time; all at once, never grown.
+        self.answers: list[Answer] = []
+        self.exports = Bushel(purse)
+        self.imports = Imports(purse)
+        # Calls whose target has just come; each was charged when it began to wait.
+        self._resumed: deque[Answer] = deque()
+        self._resuming = False
+
+    @property
+    def host(self) -> Host:
+        """Who moves the bytes and runs the calls; has to be set before the first frame."""
+        return self._host
+
+    @host.setter
+    def host(self, host: Host) -> None:
+        self._host = host
+        # For the path of every call, without a look at the host.
+        self._calling = host.on_call, self.exports.things
+
+    # ---- the caller's side ----
+
+    def call(
+        self,
+        x: int,
+        flags: int,
+        method: int,
+        target: int,
+        room: int,
+        place: int,
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        kind: int = frames.CALL,
+    ) -> bytes:
+        """The frame of a question whose slot has been taken."""
+        if caps:
+            payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
+        return (
+            pack_call(
+                CALL_HEAD.size + len(payload),
+                kind,
+                flags,
+                method,
+                x,
+                target,
+                room,
+                place,
+                len(caps),
+            )
+            + payload
+        )
+
+    def open_return(self, x: int, frame: bytes) -> tuple[int, tuple[Cap, ...], bytes]:
+        """A Return for question `x` as (flags, capabilities, payload).
+
+        Raises GarbageFrame for anything else.
+        """
+        try:
+            length, kind, flags, count, number = unpack_return(frame)
+        except struct_error:
+            raise GarbageFrame(f"a Return of {len(frame)} bytes is cut short") from None
+        if length != len(frame) or kind != frames.RETURN or number != x:
+            raise GarbageFrame(f"in place of the Return of {x} stands kind {kind} for {number}")
+        if not count:
+            return flags, (), frame[RETURN_HEAD.size :]
+        caps, payload = _split(frame, RETURN_HEAD.size, count)
+        return flags, caps, payload
+
+    def open_error(self, payload: bytes) -> RpcError:
+        """The error in a Return. Raises GarbageFrame."""
+        try:
+            return from_wire(*_decode_error(payload))
+        except msgspec.MsgspecError as error:
+            raise GarbageFrame(f"an error that cannot be read: {error}") from None
+
+    def finish(self, x: int, *, release: bool) -> None:
+        """The Return of `x` has been taken (`release`: without its capabilities)."""
+        flags = frames.RELEASE_CAPS if release else 0
+        self._host.send(SHORT.pack(SHORT.size, frames.FINISH, flags, 0, x))
+
+    def cancel(self, x: int) -> None:
+        """No answer to `x` is wanted any more. The Return still comes."""
+        self._host.send(SHORT.pack(SHORT.size, frames.CANCEL, 0, 0, x))
+
+    def drop_import(self, number: int) -> None:
+        """A proxy for an import is gone."""
+        count = self.imports.drop(number)
+        if count:
+            frame = frames.RELEASE_FRAME
+            self._host.send(frame.pack(frame.size, frames.RELEASE, 0, 0, number, count))
+
+    # ---- the callee's side ----
+
+    def receive(self, frame: bytes) -> None:
+        """Take one frame of the other side. Raises ProtocolError."""
+        try:
+            kind = frame[4]
+            answers = self.answers or self._make_answers()
+            on_call, things = self._calling
+            if kind == frames.CALL:
+                length, _, flags, method, x, target, room, place, count = unpack_call(frame)
+                answer = answers[x % self.slots]
+                if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
+                    raise self._improper(answer, x, room)
+                answer.x = x
+                answer.flags = flags
+                answer.room = room
+                answer.place = place
+                answer.method = method
+                if flags & frames.ON_ANSWER or count:
+                    answer.caps, answer.payload = _split(frame, CALL_HEAD.size, count)
+                    answer.target = target
+                    answer.state = QUEUED
+                    self._deliver(answer)
+                    return
+                # What most calls are: for an object that is here, without capabilities.
+                answer.state = RUNNING
+                called = things.get(target)
+                if called is None:
+                    self.refuse(answer, UnknownObject(f"no object {target:#x} is held here"))
+                else:
+                    on_call(answer, called, frame[_CALL:])
+                return
+            self._receive_other(frame, kind)
+        except (struct_error, IndexError):
+            raise GarbageFrame(f"a frame of {len(frame)} bytes is of no known form") from None
+
+    def _improper(self, answer: Answer, x: int, room: int) -> ProtocolError:
+        """What is wrong with call `x`, which wants the place of `answer`."""
+        if answer.state != FREE:
+            return SlotInUse(f"call {x} takes the slot of {answer.x}, which is not over")
+        if x <= answer.x:
+            return SlotInUse(f"call {x} comes after {answer.x}; ids only go up")
+        return GarbageFrame(f"call {x} has a wrong length, or reserves {room} bytes, too few")
+
+    def _make_answers(self) -> list[Answer]:
+        self.answers = [Answer(self._host) for _ in range(self.slots)]
+        return self.answers
+
+    def _receive_other(self, frame: bytes, kind: int) -> None:
+        if kind == frames.BOOTSTRAP:
+            length, _, flags, _, x, target, room, place, _ = unpack_call(frame)
+            answer = self.answers[x % self.slots]
+            if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
+                raise self._improper(answer, x, room)
+            answer.x = x
+            answer.flags = flags | frames.PIPELINE
+            answer.room = room
+            answer.place = place
+            answer.state = RUNNING
+            self._host.on_bootstrap(answer, target)
+            return
+        if kind == frames.RELEASE:
+            length, _, _, _, number, count = frames.RELEASE_FRAME.unpack(frame)
+        else:
+            length, _, flags, _, x = SHORT.unpack(frame)
+        if length != len(frame):
+            raise GarbageFrame(f"a frame of {len(frame)} bytes claims to have {length}")
+        if kind == frames.RELEASE:
+            try:
+                self.exports.release(number, count)
+            except UnknownObject as error:
+                raise GarbageFrame(str(error)) from None
+        elif kind == frames.FINISH:
+            self._receive_finish(x, flags)
+        elif kind == frames.CANCEL:
+            self._receive_cancel(x)
+        else:
+            raise GarbageFrame(f"a frame of the unknown kind {kind}")
+
+    def give(self, answer: Answer, payload: bytes) -> None:
+        """The call has its value, data without capabilities: send the Return, and let those
+        go on that wait for it. What is too large for its room becomes AnswerTooLarge."""
+        size = _RETURN + len(payload)
+        if size <= answer.room and not answer.flags & frames.PIPELINE and answer.waiting is None:
+            x = answer.x
+            answer.state = FREE
+            answer.task = None
+            self._host.answer(
+                answer.place, x, pack_return(size, frames.RETURN, frames.NO_FINISH, 0, x) + payload
+            )
+        else:
+            self.give_caps(answer, payload, (), None)
+
+    def give_caps(self, answer: Answer, payload: bytes, caps: tuple[Cap, ...], result: Any) -> None:
+        """As `give`, with capabilities; `result` is the one that later calls may be made on,
+        if there is one."""
+        size = _RETURN + CAP.size * len(caps) + len(payload)
+        if size > answer.room:
+            for cap in caps:
+                if cap.kind == frames.SENDER:
+                    self.exports.release(cap.id, 1)
+            self.refuse(
+                answer,
+                AnswerTooLarge(
+                    f"the answer takes {size} bytes and {answer.room} were reserved; declare "
+                    f"@method(answer={size}) or more, or ask for less at a time"
+                ),
+            )
+            return
+        answer.granted = [cap.id for cap in caps if cap.kind == frames.SENDER]
+        answer.result = result
+        payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
+        flags = 0 if caps or answer.flags & frames.PIPELINE else frames.NO_FINISH
+        self._return(answer, flags, len(caps), payload)
+
+    def refuse(self, answer: Answer, error: BaseException) -> None:
+        """The call has failed. The error fits into what is reserved already."""
+        self._refuse(answer, to_wire(error), isinstance(error, CallCancelled))
+
+    def _refuse(self, answer: Answer, wire: tuple[int, str, str], cancelled: bool) -> None:
+        code, kind, message = wire
+        payload = _encode((code, kind, message))
+        room = answer.room - RETURN_HEAD.size
+        if len(payload) > room:
+            kind = _cut(kind, 64)
+            spare = room - len(_encode((code, kind, ""))) - 8
+            payload = _encode((code, kind, _cut(message, spare)))
+        answer.error = code, kind, message
+        flags = frames.ERROR | (frames.CANCELLED if cancelled else 0)
+        if not answer.flags & frames.PIPELINE:
+            flags |= frames.NO_FINISH
+        self._return(answer, flags, 0, payload)
+
+    def _return(self, answer: Answer, flags: int, caps: int, payload: bytes) -> None:
+        size = _RETURN + len(payload)
+        frame = pack_return(size, frames.RETURN, flags, caps, answer.x) + payload
+        self._host.answer(answer.place, answer.x, frame)
+        waiting = answer.waiting
+        if waiting is None:
+            if flags & frames.NO_FINISH:
+                answer.clear()
+            else:
+                answer.settle()
+            return
+        answer.waiting = None
+        answer.settle()
+        # A chain of calls that end at once must not become a chain of Python frames, so
+        # only the outermost of these hands the waiting calls on.
+        self._resumed.extend(waiting.values())
+        if not self._resuming:
+            self._resuming = True
+            try:
+                while self._resumed:
+                    call = self._resumed.popleft()
+                    self._unqueue(call)
+                    self._deliver(call)
+            finally:
+                self._resuming = False
+
+    def _deliver(self, answer: Answer) -> None:
+        """Start a call, or let it wait for the answer that it depends on."""
+        try:
+            thing = self._target(answer)
+            for cap in answer.caps:
+                if type(thing) is not Answer and cap.kind == frames.RECEIVER_ANSWER:
+                    other = self._answer_of(cap.id, answer)
+                    if other.state != RETURNED:
+                        thing = other
+            if type(thing) is Answer:
+                self._queue(answer, thing)
+                return
+        except _Failed as failed:
+            self._refuse(answer, failed.wire, False)
+            return
+        except RpcError as error:
+            self.refuse(answer, error)
+            return
+        payload, answer.payload = answer.payload, b""
+        answer.state = RUNNING
+        self._host.on_call(answer, (thing, type(thing)._pinfut_methods), payload)
+
+    def _target(self, answer: Answer) -> Any:
+        """The object that is called, or the answer that will give it."""
+        if not answer.flags & frames.ON_ANSWER:
+            return self.exports.get(answer.target)
+        other = self._answer_of(answer.target, answer)
+        return self.result_of(other) if other.state == RETURNED else other
+
+    def _answer_of(self, x: int, asking: Answer) -> Answer:
+        other = self.answers[x % self.slots]
+        if other.x != x or other.state == FREE or other is asking:
+            raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
+        return other
+
+    def result_of(self, answer: Answer) -> Any:
+        """The capability that a returned answer gave. Raises the error that it ended with,
+        and UnknownObject when it gave data."""
+        if answer.error is not None:
+            raise _Failed(answer.error)
+        if answer.result is None:
+            raise UnknownObject(f"the result of {answer.x} is data; it cannot be called")
+        return answer.result
+
+    def held(self, x: int) -> Any:
+        """The capability that answer `x` gave, for an argument that names it."""
+        answer = self.answers[x % self.slots]
+        if answer.x != x or answer.state != RETURNED:
+            raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
+        return self.result_of(answer)
+
+    def _queue(self, answer: Answer, on: Answer) -> None:
+        charge = prices.QUEUED + len(answer.payload) + CAP.size * len(answer.caps)
+        if self._purse is not None:
+            self._purse.take(charge, "a call that waits for another's answer")
+            answer.queued_charge = charge
+        if on.waiting is None:
+            on.waiting = {}
+        on.waiting[answer.x] = answer
+        answer.waits_on = on
+
+    def _unqueue(self, answer: Answer) -> None:
+        if answer.queued_charge and self._purse is not None:
+            self._purse.give(answer.queued_charge)
+        answer.queued_charge = 0
+        answer.waits_on = None
+
+    def _receive_finish(self, x: int, flags: int) -> None:
+        answer = self.answers[x % self.slots] if self.answers else None
+        if answer is None or answer.x != x or answer.state != RETURNED:
+            raise UnknownReply(f"Finish for {x}, which has no Return to finish")
+        granted = answer.granted
+        answer.clear()
+        if granted and flags & frames.RELEASE_CAPS:
+            for number in granted:
+                self.exports.release(number, 1)
+
+    def _receive_cancel(self, x: int) -> None:
+        answer = self.answers[x % self.slots] if self.answers else None
+        if answer is None or answer.x != x:
+            return  # it crossed the Return, and the slot has been used again since
+        if answer.state == RUNNING:
+            self._host.on_cancel(answer)
+        elif answer.state == QUEUED:
+            if answer.waits_on is not None and answer.waits_on.waiting is not None:
+                del answer.waits_on.waiting[x]
+            self._unqueue(answer)
+            self.refuse(answer, CallCancelled("cancelled by the caller before it began"))
+
+    def open_answers(self) -> list[Answer]:
+        """The calls that have no Return yet."""
+        return [a for a in self.answers if a.state in (QUEUED, RUNNING)]
+
+    def close(self) -> None:
+        """Forget everything; refunds what is held for calls that wait and for objects."""
+        for answer in self.answers:
+            self._unqueue(answer)
+            answer.clear()
+        self.exports.close()
+        self.imports.close()
+
+
+class _Failed(Exception):
+    """A pipelined call whose target failed: it gets the same error."""
+
+    def __init__(self, wire: tuple[int, str, str]) -> None:
+        super().__init__()
+        self.wire = wire
+
+
+def _split(frame: bytes, start: int, count: int) -> tuple[tuple[Cap, ...], bytes]:
+    """The capabilities and the payload of a frame. Raises GarbageFrame."""
+    end = start + CAP.size * count
+    if end > len(frame):
+        raise GarbageFrame(f"{count} capabilities do not fit into a frame of {len(frame)} bytes")
+    return tuple(Cap(*cap) for cap in CAP.iter_unpack(frame[start:end])), frame[end:]
+
+
+def _cut(text: str, size: int) -> str:
+    """`text` cut to at most `size` bytes of UTF-8."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= size:
+        return text
+    return raw[: max(0, size - 3)].decode("utf-8", "ignore") + "..."

@@ -1,0 +1,233 @@
+"""Server: the callee's half of a session: handlers as tasks, paid by the client.
+
+A handler's frame is charged to the client's purse before it starts and refunded when its
+task has ended, not when its call was cancelled: until then the work goes on and the
+memory is held. A refusal needs no memory that is not reserved already.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, final
+
+from pinfut.executor.task import Task
+from pinfut.rpc.capabilities import Capabilities
+from pinfut.rpc.codec import CodecError
+from pinfut.rpc.errors import (
+    BadAnswer,
+    BadArguments,
+    CallCancelled,
+    InterfaceMismatch,
+    ProtocolError,
+    RpcError,
+    UnknownMethod,
+    UnknownService,
+)
+from pinfut.rpc.interface import Interface, Method, interface_of, provides
+from pinfut.rpc.protocol.answers import Answer
+from pinfut.rpc.protocol.peer import Peer
+
+if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
+    from pinfut.rpc.session import Session
+
+_log = logging.getLogger("pinfut.rpc")
+
+
+@final
+class Server:
+    """Runs the calls that the other side makes."""
+
+    __slots__ = (
+        "_capabilities",
+        "_context",
+        "_executor",
+        "_peer",
+        "_purse",
+        "_root",
+        "_running",
+        "_session",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        peer: Peer,
+        capabilities: Capabilities,
+        executor: Executor,
+        root: Interface | None,
+    ) -> None:
+        self._session = session
+        self._peer = peer
+        self._capabilities = capabilities
+        self._executor = executor
+        self._root = root
+        self._purse = session.end.purse
+        # Every handler starts from the context in which the session was opened.
+        self._context = copy_context()
+        # Invariant: handlers that have started and not ended; each holds its charge.
+        self._running: dict[Task[Any], Answer] = {}
+
+    def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
+        """Start the handler of a call, or refuse it."""
+        executor = self._executor
+        if executor.current is not None:
+            outside = executor.begin_inline()
+            try:
+                self.on_call(answer, called, payload)
+            finally:
+                executor.end_inline(outside)
+            return
+        thing, methods = called
+        purse = self._purse
+        try:
+            method: Method = methods[answer.method]
+            function, decode, frame, plain, encode = method.serving
+            if answer.caps or method.arguments.has_caps:
+                args = self._open_arguments(answer, method, payload)
+            else:
+                args = decode(payload)
+            if purse.free >= frame:
+                purse.free -= frame
+            else:
+                purse.take(frame, "the handler of a call")
+        except Exception as error:
+            self._refuse(answer, thing, error)
+            return
+        coro = function(thing, *args)
+        context = self._context.copy()
+        executor.first = (coro, context, answer)
+        try:
+            leaf = context.run(coro.send, None)
+        except StopIteration as stop:
+            value = stop.value
+            if executor.current is not None:
+                executor.end_first(value, None)
+            purse.give(frame)
+            if type(value) is plain:
+                self._peer.give(answer, encode(value))
+            else:
+                self._give(answer, method, value)
+        except (Exception, CancelledError) as error:
+            if executor.current is not None:
+                executor.end_first(None, error)
+            purse.give(frame)
+            self._fail(answer, method, error)
+        else:
+            answer.charged = frame
+            answer.served = method
+            answer.task = task = executor.adopt(leaf)
+            self._running[task] = answer
+
+    def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
+        caps, answer.caps = answer.caps, ()
+        if method.arguments.has_caps:
+            return self._capabilities.decode(method.arguments, payload, caps)
+        self._capabilities.discard(caps)
+        return method.arguments.decode(payload)
+
+    def _refuse(self, answer: Answer, thing: Any, error: Exception) -> None:
+        """A call cannot be started: say why, or end the session if no honest side does so."""
+        methods: tuple[Method, ...] = thing._pinfut_methods
+        if isinstance(error, ProtocolError):
+            self._session.close(error)
+        elif isinstance(error, RpcError):
+            self._peer.refuse(answer, error)
+        elif answer.method >= len(methods):
+            name = interface_of(thing).__name__
+            self._peer.refuse(
+                answer,
+                UnknownMethod(
+                    f"{name} has {len(methods)} methods, and the call is for number "
+                    f"{answer.method}; both sides need the same interface"
+                ),
+            )
+        elif isinstance(error, CodecError):
+            self._peer.refuse(answer, BadArguments(f"{methods[answer.method]!r}: {error}"))
+        else:
+            raise error
+
+    def on_handled(self, answer: Answer, task: Task[Any]) -> None:
+        """A handler has ended: refund its frame, and send its value or its error."""
+        session = self._session
+        self._purse.give(answer.charged)
+        answer.charged = 0
+        del self._running[task]
+        error = task.error()
+        if session.error is not None:
+            if not self._running:
+                session.released()
+        elif error is None:
+            self._give(answer, answer.served, task.result())
+        else:
+            self._fail(answer, answer.served, error)
+
+    def _fail(self, answer: Answer, method: Method, error: BaseException) -> None:
+        if isinstance(error, CancelledError):
+            error = CallCancelled(f"{method!r} was cancelled")
+        elif not isinstance(error, RpcError):
+            _log.debug("%r raised", method, exc_info=error)
+        self._peer.refuse(answer, error)
+
+    def on_cancel(self, answer: Answer, /) -> None:
+        """The caller gave up a call that runs: its handler is asked to stop."""
+        task = answer.task
+        if task is not None:
+            task.cancel()
+
+    def close(self) -> None:
+        """Cancel every handler; when the last has ended, the session is released."""
+        if not self._running:
+            self._session.released()
+            return
+        for task in list(self._running):
+            task.cancel()
+
+    def die(self) -> None:
+        """What the handlers held is gone with the process; nothing is left to refund."""
+        for answer in self._running.values():
+            answer.charged = 0
+
+    def _give(self, answer: Answer, method: Method, value: Any) -> None:
+        try:
+            if method.returns is not None:
+                if not isinstance(value, method.returns):
+                    raise TypeError(f"it returned {value!r}, not a {method.returns.__name__}")
+                cap = self._capabilities.describe(value)
+                self._peer.give_caps(answer, b"", (cap,), value)
+                return
+            result = method.result
+            value = result.check(value)
+            if result.has_caps:
+                payload, caps = self._capabilities.encode(result, value)
+            else:
+                payload, caps = result.encode(value), ()
+        except RpcError as error:
+            self._peer.refuse(answer, error)
+        except CodecError as error:
+            self._peer.refuse(answer, BadAnswer(f"{method!r}: {error}"))
+        else:
+            if caps:
+                self._peer.give_caps(answer, payload, caps, None)
+            else:
+                self._peer.give(answer, payload)
+
+    def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
+        """Give the root object, if it is of the interface of that id."""
+        root = self._root
+        try:
+            if root is None:
+                raise UnknownService("the other side serves nothing on this session")
+            interface = interface_of(root)
+            if not provides(interface, wanted):
+                raise InterfaceMismatch(
+                    f"this service speaks {interface.__name__} (id {interface._pinfut_id:016x}) "
+                    f"and the client expects id {wanted:016x}: both need the same methods"
+                )
+            cap = self._capabilities.describe(root)
+        except RpcError as error:
+            self._peer.refuse(answer, error)
+        else:
+            self._peer.give_caps(answer, b"", (cap,), root)

@@ -1,0 +1,689 @@
+"""Session: one side of a conversation: protocol, shared memory and tasks put together.
+
+`Session` is the caller's half: it sends calls, and takes answers in place. Its callee's
+half, which runs handlers and pays for them from the client's purse, is `Server` in
+`pinfut.rpc.server`. Both halves exist on both sides, since a client may hand out objects
+of its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast, final
+
+from pinfut.future import FutureBase
+from pinfut.rpc.capabilities import Capabilities
+from pinfut.rpc.codec import CodecError
+from pinfut.rpc.errors import (
+    BadAnswer,
+    GarbageFrame,
+    MessageTooLarge,
+    PeerDied,
+    ProtocolError,
+    RpcError,
+    SessionClosed,
+    UnknownReply,
+)
+from pinfut.rpc.interface import Interface, Method
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.promise import (
+    BROKEN,
+    DROPPED,
+    HELD,
+    IMPORTED,
+    OWN,
+    PROMISED,
+    UNSENT,
+    Promise,
+    Target,
+    Unsent,
+    again,
+    proxy,
+)
+from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, Cap
+from pinfut.rpc.protocol.peer import Peer, pack_call, unpack_return
+from pinfut.rpc.server import Server
+from pinfut.slots import CANCELLING, READY, WAITING, Slot
+from pinfut.sync import OneshotSender, oneshot
+
+if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
+
+
+_CALL = CALL_HEAD.size
+_RETURN = RETURN_HEAD.size
+
+
+@final
+class Session:
+    """One side of a session over `end`. `root`: what this side serves, if anything."""
+
+    __slots__ = (
+        "_backlog",
+        "_capabilities",
+        "_cells",
+        "_dead",
+        "_executor",
+        "_flowing",
+        "_into",
+        "_lane",
+        "_left",
+        "_outbox",
+        "_peer",
+        "_places",
+        "_questions",
+        "_released",
+        "_server",
+        "_settles",
+        "_touched",
+        "_writer",
+        "_written",
+        "end",
+        "error",
+        "name",
+        "on_bootstrap",
+        "on_call",
+        "on_cancel",
+        "on_handled",
+        "round_trips",
+    )
+
+    def __init__(self, executor: Executor, end: End, root: Interface | None = None) -> None:
+        self.name = end.name
+        self.end = end
+        # Set once the session has ended: what its calls raise from then on.
+        self.error: RpcError | None = None
+        # How often this side was woken by answers.
+        self.round_trips = 0
+        self._executor = executor
+        # The serving side charges what it holds to the client; a client pays for itself.
+        self._peer = Peer(end.channel.slots, end.purse if end.serving else None)
+        self._questions = self._peer.questions
+        self._capabilities = Capabilities(self, self._peer)
+        self._server = Server(self, self._peer, self._capabilities, executor, root)
+        self.on_call = self._server.on_call
+        self.on_cancel = self._server.on_cancel
+        self.on_bootstrap = self._server.on_bootstrap
+        self.on_handled = self._server.on_handled
+        self._peer.host = self
+        # The lane of this side's calls; on the serving side None until it makes one.
+        self._lane: Lane | None = None
+        # The lane of the other side's calls; on the client's side None until it makes one.
+        self._into: Lane | None = end.into()
+        # By slot: where the answer will be.
+        self._places: list[int] = [0] * end.channel.slots
+        # By question: the target that its answer will settle; at most one for each slot.
+        self._settles: dict[int, Target] = {}
+        # Invariant: frames that found no room in the ring, oldest first, each with its
+        # charge; while there are any, every other frame goes behind them.
+        self._outbox: deque[tuple[bytes, int]] = deque()
+        # Invariant: calls that found no slot, oldest first, each charged; while there are
+        # any, every other call goes behind them.
+        self._backlog: deque[Unsent] = deque()
+        # What was dropped since the last flush; see `leave`.
+        self._left: deque[Any] = deque()
+        # Frames written since the last flush, and whether a flush is coming.
+        self._written = 0
+        self._touched = False
+        # Invariant: the lane is there, the session is open, and nothing waits to be sent.
+        self._flowing = False
+        if not end.serving:
+            self.open_lane()
+        self._dead = False
+        self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
+
+    # ---- calling ----
+
+    def bootstrap(self, interface: Any) -> Any:
+        """A proxy of the other side's root object, which has to be of `interface`."""
+        lane = self.open_lane()
+        target = Target(self, interface, PROMISED)
+        place = lane.cells.reserve(256)
+        slot = self._questions.acquire()
+        target.id = slot.x
+        self._places[slot.index] = place
+        self._settles[slot.x] = target
+        self.send(
+            self._peer.call(
+                slot.x,
+                frames.PIPELINE,
+                0,
+                interface._pinfut_id,
+                256,
+                place,
+                (),
+                b"",
+                frames.BOOTSTRAP,
+            )
+        )
+        return proxy(target)
+
+    def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
+        """Send a call on `target`, whose proxy is `holder`; what it gives, at once.
+
+        Raises TypeError for arguments that cannot be sent, MessageTooLarge,
+        ForeignCapability, OutOfPages when what the call holds cannot be paid, and
+        SessionClosed. On any error nothing was sent.
+        """
+        plan = method.calling
+        if plan is None or not self._flowing or target.state != IMPORTED:
+            return self._call(holder, target, method, args)
+        # The plain case in one piece: data to an object that is there, and nothing waits.
+        encode, _, number, room = plan
+        try:
+            payload = encode(args)
+        except CodecError as error:
+            raise TypeError(f"{method!r} cannot send these arguments: {error}") from error
+        size = _CALL + len(payload)
+        writer = self._writer
+        questions = self._questions
+        if size > writer.largest or not questions.free:
+            return self._call(holder, target, method, args)
+        place = self._cells.reserve(room)
+        slot = questions.acquire()
+        x = slot.x
+        frame = pack_call(size, frames.CALL, 0, number, x, target.id, room, place, 0)
+        if writer.write(frame + payload):
+            self._places[slot.index] = place
+            self._written += 1
+            if not self._touched:
+                self.touch()
+            return Promise(self, slot, method, None)
+        self._cells.release(place)
+        questions.release(slot)
+        return self._call(holder, target, method, args)
+
+    def _call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...]) -> Any:
+        if self.error is not None:
+            raise self.closed_error()
+        flags = 0
+        # What has to stay until the answer is there: a promise that is dropped is cancelled.
+        parent: Any = None
+        if target.state != IMPORTED:
+            if target.state == OWN:
+                return getattr(target.own, method.name)(*args)
+            target.require_usable()
+            flags = frames.ON_ANSWER
+            target.used = True
+            parent = holder
+        lane = self._lane or self.open_lane()
+        caps: tuple[Cap, ...] = ()
+        arguments = method.arguments
+        try:
+            if arguments.has_caps:
+                payload, caps = self._capabilities.encode(arguments, args)
+                parent = holder, args
+            else:
+                payload = arguments.encode(args)
+        except CodecError as error:
+            raise TypeError(f"{method!r} cannot send these arguments: {error}") from error
+        room = method.fixed_room
+        try:
+            if room is None:
+                room = method.room(args)
+            if _CALL + CAP.size * len(caps) + len(payload) > lane.writer.largest:
+                raise MessageTooLarge(
+                    f"{method!r} with {len(payload)} bytes of arguments is above what this "
+                    f"session's ring carries, {lane.writer.largest} bytes a message; send it "
+                    "in parts, or connect with a larger ring="
+                )
+            place = lane.cells.reserve(room)
+            try:
+                if self._backlog or self._questions.full:
+                    return self._wait_for_slot(
+                        target, method, flags, room, place, caps, payload, (holder, args)
+                    )
+                return self._send_call(target, method, flags, room, place, caps, payload, parent)
+            except BaseException:
+                lane.cells.release(place)
+                raise
+        except BaseException:
+            self._capabilities.take_back(caps)
+            raise
+
+    def _send_call(
+        self,
+        target: Target,
+        method: Method,
+        flags: int,
+        room: int,
+        place: int,
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        parent: Any,
+    ) -> Any:
+        returns = method.returns
+        if returns is not None:
+            flags |= frames.PIPELINE
+        slot = self._questions.acquire()
+        x = slot.x
+        try:
+            frame = self._peer.call(x, flags, method.number, target.id, room, place, caps, payload)
+            self._write(frame, prices.QUEUED + len(frame))
+        except BaseException:
+            self._questions.release(slot)
+            raise
+        self._places[slot.index] = place
+        if returns is None:
+            return Promise(self, slot, method, parent)
+        settles = self._settles[x] = Target(self, returns, PROMISED, x)
+        settles.parent = parent
+        return proxy(settles)
+
+    def _wait_for_slot(
+        self,
+        target: Target,
+        method: Method,
+        flags: int,
+        room: int,
+        place: int,
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        parent: Any,
+    ) -> Any:
+        """Keep a call until a slot is free. It is paid for like everything that waits."""
+
+        def build(x: int) -> bytes:
+            # By then the target may have been sent, or have come.
+            target.require_usable()
+            later = frames.PIPELINE if method.returns is not None else 0
+            later |= frames.ON_ANSWER if target.state in (PROMISED, HELD) else 0
+            return self._peer.call(x, later, method.number, target.id, room, place, caps, payload)
+
+        charge = prices.QUEUED + len(payload)
+        self.end.purse.take(charge, "a call that waits for a slot")
+        settles: Target | None = None
+        if method.returns is not None:
+            settles = Target(self, method.returns, UNSENT)
+            settles.parent = parent
+        unsent = Unsent(build, caps, place, charge, settles)
+        self._backlog.append(unsent)
+        self._flowing = False
+        if settles is None:
+            return Promise(self, unsent, method, parent)
+        settles.unsent = unsent
+        return proxy(settles)
+
+    def _send_backlog(self) -> None:
+        """Send calls that waited for a slot, in the order in which they were made."""
+        while self._backlog and not self._questions.full:
+            unsent = self._backlog.popleft()
+            self.end.purse.give(unsent.charge)
+            if unsent.place < 0:
+                continue  # given up meanwhile
+            slot = self._questions.acquire()
+            try:
+                frame = unsent.build(slot.x)
+                self._write(frame, prices.QUEUED + len(frame))
+            except RpcError as error:
+                self._questions.release(slot)
+                self.open_lane().cells.release(unsent.place)
+                self._capabilities.take_back(unsent.caps)
+                unsent.fail(error)
+                continue
+            self._places[slot.index] = unsent.place
+            slot.waker = unsent.waker
+            unsent.slot = slot
+            settles = unsent.settles
+            if settles is not None:
+                self._settles[slot.x] = settles
+                settles.state = PROMISED
+                settles.id = slot.x
+                settles.unsent = None
+        self._flowing = not (self._backlog or self._outbox)
+
+    def open_lane(self) -> Lane:
+        """The lane of this side's calls, bought if it has to be. Raises OutOfPages."""
+        if self._lane is None:
+            self._lane = self.end.out()
+            self._writer = self._lane.writer
+            self._cells = self._lane.cells
+            self._flowing = True
+        return self._lane
+
+    # ---- sending ----
+
+    def send(self, frame: bytes, /) -> None:
+        """Send a frame behind all others. For the few that the protocol itself sends: they
+        are as many as slots and imports, and paid for with these."""
+        self._write(frame, 0)
+
+    def _write(self, frame: bytes, charge: int) -> None:
+        lane = self._lane or self.open_lane()
+        if self._outbox or not lane.writer.write(frame):
+            if charge:
+                self.end.purse.take(charge, "a message that waits for room in the ring")
+            self._outbox.append((frame, charge))
+            self._flowing = False
+        self._written += 1
+        if not self._touched:
+            self.touch()
+
+    def answer(self, place: int, x: int, frame: bytes, /) -> None:
+        """Write a Return where the caller wants it (`Host`)."""
+        into = self._into or self._open_into()
+        try:
+            into.cells.write(place, frame)
+        except ProtocolError as error:
+            self.close(error)
+            return
+        into.completions.post(x)
+        if not self._touched:
+            self.touch()
+
+    def _open_into(self) -> Lane:
+        self._into = into = cast(Lane, self.end.into())
+        return into
+
+    def touch(self) -> None:
+        """Have `flush` run when this turn ends."""
+        if not self._touched:
+            self._touched = True
+            self._executor.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Act on what was dropped, and make visible at once what was written: one
+        transition into the kernel, however many calls and answers there are."""
+        self._touched = False
+        if self.error is not None:
+            return
+        try:
+            while self._left:
+                self._act_on(self._left.popleft())
+            if self._publish():
+                self.end.signal()
+        except ProtocolError as error:
+            self.close(error)
+
+    def _publish(self) -> bool:
+        news = False
+        lane = self._lane
+        if lane is not None and self._written:
+            while self._outbox and lane.writer.write(self._outbox[0][0]):
+                self.end.purse.give(self._outbox.popleft()[1])
+            self._flowing = not (self._backlog or self._outbox)
+            lane.writer.publish()
+            if self._executor.instruments:
+                self._executor.instruments.flush(self.name, self._written)
+            self._written = 0
+            news = True
+        into = self.end.into()
+        if into is not None:
+            news |= into.completions.publish()
+            news |= into.reader.release()
+        return news
+
+    # ---- giving up ----
+
+    def leave(self, dropped: Any, /) -> None:
+        """A promise or target is held by nobody. Only noted here: the caller may be the
+        garbage collector, in the midst of anything."""
+        if self.error is None:
+            self._left.append(dropped)
+            if not self._touched:
+                self.touch()
+
+    def _act_on(self, dropped: Any) -> None:
+        if type(dropped) is Slot:
+            self._give_up(dropped)
+        elif type(dropped) is Unsent:
+            self._give_up_unsent(dropped)
+        else:
+            self._give_up_target(dropped)
+
+    def _give_up(self, slot: Slot[None]) -> None:
+        self._settles.pop(slot.x, None)
+        if slot.state == READY:
+            self._open(slot, release=True)
+        elif slot.state == WAITING:
+            self._questions.cancel(slot.x)
+            self._peer.cancel(slot.x)
+
+    def _give_up_unsent(self, unsent: Unsent) -> None:
+        if unsent.slot is not None:
+            self._give_up(unsent.slot)
+        elif unsent.place >= 0 and unsent.error is None:
+            self.open_lane().cells.release(unsent.place)
+            self._capabilities.take_back(unsent.caps)
+            unsent.place = -1  # the backlog passes over it and refunds its charge
+
+    def _give_up_target(self, target: Target) -> None:
+        state, target.state = target.state, DROPPED
+        target.parent = None
+        if state == IMPORTED:
+            self._peer.drop_import(target.id)
+        elif state in (PROMISED, HELD):
+            slot = self._questions.peek(target.id)
+            if slot is not None:
+                self._give_up(slot)
+        elif state == UNSENT and target.unsent is not None:
+            target.unsent.settles = None
+            self._give_up_unsent(target.unsent)
+
+    # ---- answers ----
+
+    def take(self, slot: Slot[None], method: Method) -> Any:
+        """The value of a returned call; its slot is free afterwards. Raises what the call
+        ended with."""
+        if self.error is not None:
+            self._questions.release(slot)
+            raise self.closed_error()
+        plan = method.calling
+        if plan is not None and self._flowing:
+            place = self._places[slot.index]
+            cells = self._cells
+            try:
+                # The numbers are copied once and then checked; so is the payload.
+                buffer, start, room = cells.small[place]
+                length, kind, flags, count, x = unpack_return(buffer, start)
+            except IndexError:
+                return self._take(slot, method)
+            if (
+                flags == frames.NO_FINISH
+                and kind == frames.RETURN
+                and count == 0
+                and x == slot.x
+                and _RETURN <= length <= room
+            ):
+                payload = buffer[start + _RETURN : start + length].tobytes()
+                cells.release(place)
+                self._questions.release(slot)
+                decode = plan[1]
+                try:
+                    return decode(payload)
+                except CodecError as error:
+                    raise self._unreadable(method, error) from error
+        return self._take(slot, method)
+
+    def _take(self, slot: Slot[None], method: Method) -> Any:
+        flags, caps, payload = self._open(slot)
+        if flags & frames.ERROR:
+            raise self._peer.open_error(payload)
+        result = method.result
+        try:
+            if result.has_caps:
+                return self._capabilities.decode(result, payload, caps)
+            if caps:
+                self._capabilities.discard(caps)
+            return result.decode(payload)
+        except CodecError as error:
+            raise self._unreadable(method, error) from error
+
+    def _unreadable(self, method: Method, error: BaseException) -> BadAnswer:
+        return BadAnswer(f"the answer of {method!r} cannot be read: {error}")
+
+    def _open(
+        self, slot: Slot[None], *, release: bool = False
+    ) -> tuple[int, tuple[Cap, ...], bytes]:
+        """Read the Return in a slot, free the slot, and finish the question if need be."""
+        x = slot.x
+        cells = cast(Lane, self._lane).cells
+        place = self._places[slot.index]
+        try:
+            opened = self._peer.open_return(x, cells.read(place))
+        except ProtocolError as error:
+            self._questions.release(slot)
+            self.close(error)
+            raise
+        cells.release(place)
+        self._questions.release(slot)
+        if not opened[0] & frames.NO_FINISH:
+            self._peer.finish(x, release=release)
+        if self._backlog:
+            self._send_backlog()
+        return opened
+
+    def _complete(self, xs: list[int]) -> None:
+        """The other side has written these answers in place."""
+        for x in self._questions.mark_ready(xs):
+            slot = self._questions.peek(x)
+            if slot is None or slot.state != CANCELLING:
+                raise UnknownReply(f"a reply to {x}, which is not in progress")
+            # Late, but not ignored: its capabilities are released.
+            self._open(slot, release=True)
+        if self._settles:
+            for x in xs:
+                target = self._settles.get(x)
+                if target is not None:
+                    self._settle(self._questions.find(x), target)
+
+    def _settle(self, slot: Slot[None], target: Target) -> None:
+        """A promised capability has come: from now on calls go to the object itself."""
+        lane = cast(Lane, self._lane)
+        flags, caps, payload = self._peer.open_return(
+            slot.x, lane.cells.read(self._places[slot.index])
+        )
+        if not flags & frames.ERROR and len(caps) != 1:
+            raise GarbageFrame(f"the answer {slot.x} is one capability, not {len(caps)}")
+        if caps and caps[0].kind == frames.RECEIVER and target.used:
+            # One of our own objects, and calls are on their way to it through the other
+            # side. Later ones must not overtake them, so all of them go that way.
+            target.settle(HELD)
+            return
+        del self._settles[slot.x]
+        try:
+            if flags & frames.ERROR:
+                raise self._peer.open_error(payload)
+            self._capabilities.bind(target, caps[0])
+        except ProtocolError:
+            raise
+        except RpcError as error:
+            target.fail(error)
+        self._open(slot, release=target.state == BROKEN)
+
+    # ---- being told ----
+
+    def drain(self, budget: int) -> bool:
+        """Look at what the other side has written, at most `budget` calls of it. True when
+        more is left."""
+        if self.error is not None:
+            return False
+        end = self.end
+        if end.closed:
+            died = end.peer_died
+            side = "client" if end.serving else "server"
+            self.close(
+                PeerDied(f"the {side} of session {self.name} died")
+                if died
+                else SessionClosed(f"the {side} closed session {self.name}")
+            )
+            return False
+        try:
+            lane = self._lane
+            if lane is not None:
+                xs = lane.completions.take()
+                if xs:
+                    self.round_trips += 1
+                    self._complete(xs)
+                if self._outbox:
+                    self._written += 1
+                    self.touch()
+            into = end.into()
+            if into is None or not into.reader.look():
+                return False
+            self.touch()
+            receive = self._peer.receive
+            outside = self._executor.begin_inline()
+            try:
+                for frame in into.reader.read(budget):
+                    receive(frame)
+                    if self.closed:
+                        return False
+            finally:
+                self._executor.end_inline(outside)
+            return into.reader.more
+        except ProtocolError as error:
+            self.close(error)
+            return False
+
+    # ---- the end ----
+
+    def close(self, error: RpcError) -> None:
+        """End the session: every call of this side gets `error`, every handler of it is
+        cancelled, and when they have ended everything is refunded. Idempotent."""
+        if self.error is not None:
+            return
+        self.error = error
+        self._flowing = False
+        for slot in self._questions.taken():
+            if slot.state == WAITING:
+                self._questions.complete(slot.x, None)
+            elif slot.state == CANCELLING:
+                self._questions.release(slot)
+        for target in self._settles.values():
+            if target.state == PROMISED:
+                target.fail(error)
+        self._settles.clear()
+        purse = self.end.purse
+        for unsent in self._backlog:
+            purse.give(unsent.charge)
+            if unsent.place >= 0:
+                unsent.fail(error)
+        for _, charge in self._outbox:
+            purse.give(charge)
+        self._backlog.clear()
+        self._outbox.clear()
+        self._left.clear()
+        self._server.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self.error is not None
+
+    def closed_error(self) -> BaseException:
+        """What a call on a session that has ended raises."""
+        return again(self.error)
+
+    def trim(self) -> None:
+        """Give memory for large answers that is between two uses back to the bank."""
+        if self._lane is not None and self.error is None:
+            self._cells.trim()
+
+    def released(self) -> None:
+        """The last handler has ended: refund what is left, and let go of the channel."""
+        if not self._dead:
+            self._peer.close()
+            self.end.close()
+        self._released[0].send(None)
+
+    async def wait_released(self) -> None:
+        """Wait until this side, once closed, has let go of everything."""
+        await self._released[1]
+
+    async def wait_closed(self) -> None:
+        """Wait until everything has been given back to the bank that paid."""
+        await self.end.channel.wait_freed()
+
+    def die(self) -> None:
+        """The process of this side has died: the kernel has taken everything already."""
+        self._dead = True
+        for unsent in self._backlog:
+            unsent.fail(PeerDied("this process died"))
+        self._backlog.clear()
+        self._outbox.clear()
+        self._server.die()
+        self.close(PeerDied(f"this side of session {self.name} died"))

@@ -1,0 +1,246 @@
+"""Vat: a process that serves and calls, and the loop that looks at its ready sessions."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar, final
+
+from pinfut.coroutine import yield_now
+from pinfut.executor.current import current_executor
+from pinfut.executor.task import Task
+from pinfut.rpc.errors import SessionClosed
+from pinfut.rpc.interface import Interface, interface_of, resolve
+from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.sim import Port, Process, SimKernel
+from pinfut.rpc.promise import target_of
+from pinfut.rpc.session import Session
+
+I = TypeVar("I", bound=Interface)  # noqa: E741
+
+BUDGET: Final = 64
+"""How many messages of one session are looked at before the others have their turn."""
+
+
+@final
+class Vat:
+    """A process of a kernel with its sessions; needs a running executor."""
+
+    def __init__(self, kernel: SimKernel, name: str) -> None:
+        self.kernel = kernel
+        self.process: Process = kernel.process(name)
+        self._executor = current_executor()
+        self._sessions: dict[End, Session] = {}
+        self._roots: dict[Port, Interface] = {}
+        self._task: Task[None] = self._executor.spawn(self._run(), name=f"vat {name}")
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The sessions that are open, oldest first."""
+        return list(self._sessions.values())
+
+    def listen(self, name: str, root: Interface) -> None:
+        """Offer `root` under a name. Raises ValueError when the name is taken."""
+        self._roots[self.kernel.listen(self.process, name)] = root
+
+    def connect(self, name: str, bank: Bank, slots: int, ring: int, cell: int) -> Session:
+        """Open a session to a service. Raises as `SimKernel.connect` does."""
+        end = self.kernel.connect(self.process, name, bank, slots=slots, ring=ring, cell=cell)
+        session = self._sessions[end] = Session(self._executor, end)
+        return session
+
+    async def _run(self) -> None:
+        """Dispatch until the vat is closed. An error in it is a crash of the process: the
+        other sides are told, and the error is raised for whoever closes the vat."""
+        try:
+            await self._dispatch()
+        except Exception:
+            self.kill()
+            raise
+
+    async def _dispatch(self) -> None:
+        """Wait for notifications; look at each ready session for a bounded time."""
+        process = self.process
+        notification = process.notification
+        while True:
+            left = False
+            for badge in await notification.wait():
+                thing = process.at(badge)
+                if isinstance(thing, End):
+                    if self._look(thing):
+                        notification.signal(badge)
+                        left = True
+                elif isinstance(thing, Port):
+                    self._accept(thing)
+            if left:
+                await yield_now()
+
+    def _look(self, end: End) -> bool:
+        session = self._sessions.get(end)
+        if session is None:
+            return False
+        more = session.drain(BUDGET)
+        if session.error is not None:
+            del self._sessions[end]
+        return more
+
+    def _accept(self, port: Port) -> None:
+        waiting, port.waiting = port.waiting, []
+        for end in waiting:
+            session = Session(self._executor, end, self._roots[port])
+            self._sessions[end] = session
+            session.drain(BUDGET)
+
+    async def close(self, why: str = "closed") -> None:
+        """End every session, wait until their handlers have ended, and stop."""
+        for port in list(self._roots):
+            self.kernel.unlisten(port)
+        self._roots.clear()
+        sessions = self.sessions
+        self._sessions.clear()
+        for session in sessions:
+            session.close(SessionClosed(f"session {session.name} was {why} by this side"))
+        for session in sessions:
+            await session.wait_released()
+        self._task.cancel()
+        try:
+            await self._task
+        except CancelledError:
+            return
+
+    def kill(self) -> None:
+        """Die in the midst of everything, as a crashed process does. Idempotent."""
+        if not self.process.alive:
+            return
+        self._roots.clear()
+        self.kernel.kill(self.process)
+        for session in self.sessions:
+            session.die()
+        self._sessions.clear()
+        self._task.cancel()
+
+
+@final
+class Serving:
+    """``async with serve(...) as server:`` offers a service until the block ends."""
+
+    def __init__(self, kernel: SimKernel, name: str, root: Interface) -> None:
+        interface_of(root)
+        if target_of(root) is not None:
+            raise TypeError(f"{root!r} is served elsewhere already; serve an object of your own")
+        resolve(type(root))
+        self._kernel = kernel
+        self._name = name
+        self._root = root
+
+    async def __aenter__(self) -> Vat:
+        self._vat = Vat(self._kernel, self._name)
+        self._vat.listen(self._name, self._root)
+        return self._vat
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._vat.close()
+
+
+@final
+class Connecting(Generic[I]):
+    """``async with connect(...) as root:`` has a session until the block ends."""
+
+    def __init__(
+        self,
+        kernel: SimKernel,
+        name: str,
+        interface: Callable[..., I],
+        bank: Bank,
+        slots: int,
+        ring: int,
+        cell: int,
+        vat: Vat | None,
+    ) -> None:
+        self._kernel = kernel
+        self._name = name
+        self._interface: Any = interface
+        self._bank = bank
+        self._sizes = slots, ring, cell
+        self._vat = vat
+        self._own: Vat | None = None
+
+    async def __aenter__(self) -> I:
+        vat = self._vat
+        if vat is None:
+            vat = self._own = Vat(self._kernel, self._bank.name)
+        try:
+            self._session = vat.connect(self._name, self._bank, *self._sizes)
+            root: I = await self._session.bootstrap(self._interface)
+        except BaseException:
+            await self._leave()
+            raise
+        return root
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._leave()
+
+    async def _leave(self) -> None:
+        session: Session | None = getattr(self, "_session", None)
+        if session is not None:
+            session.close(SessionClosed(f"session {session.name} was closed by this side"))
+            await session.wait_closed()
+        if self._own is not None:
+            await self._own.close()
+
+
+def serve(kernel: SimKernel, name: str, root: Interface) -> Serving:
+    """Offer `root` as the service `name`: ``async with serve(kernel, "echo", Echo()):``.
+
+    The block yields the serving `Vat`. When it ends, sessions are closed and handlers
+    cancelled. Raises TypeError for what is no implementation of an interface, and
+    ValueError for a name that is taken.
+    """
+    return Serving(kernel, name, root)
+
+
+def connect(
+    kernel: SimKernel,
+    name: str,
+    interface: Callable[..., I],
+    bank: Bank,
+    *,
+    slots: int = 64,
+    ring: int | None = None,
+    cell: int = 1024,
+    vat: Vat | None = None,
+) -> Connecting[I]:
+    """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
+
+    The block yields the service's root object. `bank` pays for everything that the session
+    holds, and has it back when the block ends. `slots`: how many calls may be open at once;
+    more wait. `ring`: bytes for messages on their way, a power of two, 16 KiB or more by
+    default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the
+    process that calls; by default one of its own.
+
+    Raises UnknownService, InterfaceMismatch, OutOfPages, OutOfCaps and ValueError; then
+    nothing is held.
+    """
+    if ring is None:
+        ring = max(16_384, 1 << (max(slots, 1) * 64 - 1).bit_length())
+    return Connecting(kernel, name, interface, bank, slots, ring, cell, vat)
+
+
+def session_of(capability: Interface) -> Session:
+    """The session that a capability came over. Raises TypeError for an own object."""
+    target = target_of(capability)
+    if target is None or not isinstance(target.session, Session):
+        raise TypeError(f"{capability!r} did not come over a session")
+    return target.session

@@ -1,0 +1,113 @@
+"""`python -m benches`: what it prints, what it writes, how it refuses. Never how fast."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benches.registry import BENCHES, SYSTEMS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def benches(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benches", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,  # only so that a hang ends
+    )
+
+
+def installed(*names: str) -> list[str]:
+    return [s.name for s in SYSTEMS if s.name in names and not s.missing()]
+
+
+def test_list_names_every_bench_and_every_system() -> None:
+    done = benches("--list")
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert {bench.name for bench in BENCHES} <= set(words)
+    assert {system.name for system in SYSTEMS} <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("option", "valid"),
+    [
+        ("--only", [bench.name for bench in BENCHES]),
+        ("--system", [system.name for system in SYSTEMS]),
+    ],
+)
+def test_a_wrong_name_is_a_usage_error_that_lists_the_valid_ones(
+    option: str, valid: list[str]
+) -> None:
+    done = benches(option, "yeild")
+    assert done.returncode == 2
+    assert "yeild" in done.stderr
+    assert all(name in done.stderr for name in valid)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("rounds", ["0", "-1", "many"])
+def test_rounds_that_are_no_positive_number_are_a_usage_error(rounds: str) -> None:
+    assert benches("--rounds", rounds).returncode == 2
+
+
+def test_a_json_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    done = benches("--quick", "--json", str(tmp_path / "no such folder" / "rows.json"))
+    assert done.returncode == 2
+    assert "no such folder" in done.stderr
+
+
+def test_a_quick_run_writes_a_row_for_each_bench_and_system(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    done = benches("--quick", "--only", "yield", "--only", "memory", "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(file.read_text("utf-8"))
+    systems = installed("pinfut", "asyncio", "uvloop", "trio")
+    assert [(row["bench"], row["system"]) for row in rows] == [
+        (bench, system) for bench in ("yield", "memory") for system in systems
+    ]
+    for row in rows:
+        value = "bytes_per_op" if row["bench"] == "memory" else "ns_per_op"
+        assert set(row) == {"bench", "system", value, "min", "max", "rounds"}
+        assert 0 < row["min"] <= row[value] <= row["max"]
+        assert row["rounds"] == 3
+    for word in ("median", "ratio", *systems):
+        assert word in done.stdout
+
+
+def test_system_and_rounds_choose_what_is_run(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    done = benches(
+        *("--quick", "--only", "spawn", "--system", "asyncio"),
+        *("--rounds", "2", "--json", str(file)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    [row] = json.loads(file.read_text("utf-8"))
+    assert (row["bench"], row["system"], row["rounds"]) == ("spawn", "asyncio", 2)
+
+
+@pytest.mark.parametrize("system", ["pinfut", "asyncio", "uvloop", "trio"])
+def test_every_bench_of_a_system_runs(system: str, tmp_path: Path) -> None:
+    if not installed(system):
+        pytest.skip(f"{system} is not installed")
+    file = tmp_path / "rows.json"
+    done = benches("--quick", "--rounds", "1", "--system", system, "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = [b.name for b in BENCHES if system != "trio" or not b.name.startswith("echo")]
+    assert [row["bench"] for row in json.loads(file.read_text("utf-8"))] == expected
+
+
+def test_a_bench_that_no_chosen_system_has_is_said_to_be_missing() -> None:
+    if not installed("trio"):
+        pytest.skip("trio is not installed")
+    done = benches("--quick", "--only", "echo-1", "--system", "trio")
+    assert done.returncode == 1
+    assert "trio has no echo-1" in " ".join(done.stdout.split())

@@ -1,0 +1,33 @@
+"""Set-up that every test shares: checked mode, hypothesis profiles, the report of counts."""
+
+import os
+
+# Before anything imports pinfut: the mode is read once, at import.
+os.environ.setdefault("PINFUT_CHECKED", "1")
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import covered
+
+# No deadline: no test here measures time. Not derandomized: each run looks somewhere
+# new, and print_blob says how to reproduce what it finds.
+settings.register_profile(
+    "default", max_examples=100, deadline=None, derandomize=False, print_blob=True
+)
+settings.register_profile(
+    "soak",
+    parent=settings.get_profile("default"),
+    max_examples=5_000,
+    stateful_step_count=200,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("soak" if os.environ.get("PINFUT_SOAK") == "1" else "default")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = list(covered.report())
+    if lines:
+        terminalreporter.section("cases covered by property tests")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,177 @@
+"""Imports go down the floors, never up and never in a circle: rpc → executor → pinfut."""
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from textwrap import dedent
+
+import pytest
+
+from tests.house.imports import BESIDE, FLOORS, ROOT, imports, sources
+
+# Floor → what stands above it. A module is on the first floor here that it is within.
+ABOVE = {
+    # The command stands on the whole house: it shows what every floor can do.
+    "pinfut.__main__": (),
+    "pinfut.rpc": ("pinfut.__main__",),
+    "pinfut.executor": ("pinfut.__main__", "pinfut.rpc"),
+    "pinfut": ("pinfut.__main__", "pinfut.rpc", "pinfut.executor"),
+}
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def offences(module: str, source: str) -> Iterator[str]:
+    """What is wrong with the imports of one module, taken alone.
+
+    Imports in functions and under TYPE_CHECKING count too: a name from the floor
+    above is a dependency on it, whenever it is loaded.
+    """
+    floor = next((floor for floor in ABOVE if within(module, floor)), None)
+    for found in imports(source):
+        where = f"{module}, line {found.line}"
+        if found.level:
+            yield f"{where}: a relative import; write the whole name"
+            continue
+        for name in ("executor", "rpc"):
+            if within(found.target, name):
+                yield f"{where}: imports {found.target}; write pinfut.{found.target}"
+        if floor is None:
+            continue
+        for name in BESIDE:
+            if within(found.target, name):
+                yield f"{where}: imports {found.target}; {floor} may import floors only"
+        for name in ABOVE[floor]:
+            if within(found.target, name):
+                yield f"{where}: imports {found.target}, which stands above {floor}"
+
+
+def cycle(modules: Mapping[str, str]) -> list[str] | None:
+    """Modules that import one another in a circle while they load, or None.
+
+    `import a.b` also loads the package `a`; that is left out. A package that gathers
+    names from its modules is no circle; a module that asks its own package for a name is.
+    """
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for module, source in modules.items():
+        for found in imports(source):
+            loaded = found.target if found.target in modules else found.module
+            if found.at_load and loaded in modules:
+                graph[module].add(loaded)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        # It lists each module before the one that imports it; turn that round.
+        circle: list[str] = error.args[1]
+        return circle[::-1]
+    return None
+
+
+def test_every_floor_has_files_to_check() -> None:
+    seen = dict.fromkeys(FLOORS.values(), 0)
+    for module, _ in sources(FLOORS):
+        seen[next(floor for floor in ABOVE if within(module, floor) and floor in seen)] += 1
+    assert all(seen.values()), f"no source files found: {seen}"
+
+
+def test_the_upper_floors_are_links_inside_the_lowest() -> None:
+    for name in ("executor", "rpc"):
+        link = ROOT / "pinfut" / name
+        assert link.is_symlink(), f"{link} is no symbolic link (git config core.symlinks true)"
+        assert link.readlink().as_posix() == f"../{name}"
+
+
+def test_no_module_imports_from_above_its_floor() -> None:
+    found = [
+        offence
+        for module, path in sources({**FLOORS, **BESIDE})
+        for offence in offences(module, path.read_text("utf-8"))
+    ]
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_no_floor_has_an_import_cycle() -> None:
+    modules = {module: path.read_text("utf-8") for module, path in sources(FLOORS)}
+    found = cycle(modules)
+    assert found is None, "imports in a circle: " + " → ".join(found or [])
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pinfut.slots", "import pinfut.executor"),
+        ("pinfut.slots", "from pinfut import executor"),
+        ("pinfut.slots", "from pinfut.executor.task import Task"),
+        ("pinfut", "from pinfut.rpc import Vat"),
+        ("pinfut.slots", "def late():\n    from pinfut.rpc import Vat"),
+        ("pinfut.slots", "if TYPE_CHECKING:\n    from pinfut.executor.task import Task"),
+        ("pinfut.slots", "importlib.import_module('pinfut.rpc.vat')"),
+        ("pinfut.slots", "__import__('pinfut.rpc')"),
+        ("pinfut.executor.task", "from pinfut.rpc.vat import Vat"),
+        ("pinfut.executor.task", "from pinfut import poll, rpc"),
+        ("pinfut.rpc.vat", "from pinfut.__main__ import main"),
+        ("pinfut.rpc.vat", "from executor.task import Task"),
+        ("examples.files", "import rpc"),
+        ("tests.rpc.test_vat", "from rpc.vat import Vat"),
+        ("pinfut.rpc.vat", "from tests.covered import covered"),
+        ("pinfut.executor.core", "import benches"),
+        ("pinfut.rpc.kernel.sim", "from . import bank"),
+        ("pinfut.rpc.kernel.sim", "from ..vat import Vat"),
+    ],
+)
+def test_a_planted_offence_is_caught(module: str, source: str) -> None:
+    assert list(offences(module, source))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("pinfut.slots", "from pinfut.poll import PENDING\nimport msgspec"),
+        ("pinfut.executor.task", "from pinfut import poll"),
+        ("pinfut.rpc.vat", "from pinfut.executor.task import Task\nimport pinfut"),
+        ("pinfut.slots", "import rpcish, executors"),
+        ("pinfut.__main__", "from pinfut.rpc.vat import Vat"),
+        ("examples.files", "from pinfut.rpc import Vat\nfrom benches.table import Table"),
+    ],
+)
+def test_an_import_downwards_is_no_offence(module: str, source: str) -> None:
+    assert list(offences(module, source)) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from p.a import x",
+        "from p import a",
+        "import p.a",
+        "try:\n    import p.a\nfinally:\n    pass",
+        "class C:\n    from p.a import x",
+        # p gathers its names from p.a, so asking p for one leads back.
+        "from p import gathered",
+    ],
+)
+def test_a_planted_cycle_is_caught(back: str) -> None:
+    modules = {"p": "from p.a import gathered", "p.a": "import p.b", "p.b": back}
+    found = cycle(modules)
+    assert found is not None
+    assert found[0] == found[-1]
+    for importer, imported in pairwise(found):
+        assert imported in modules[importer] or imported == "p.a", found
+
+
+def test_an_import_that_does_not_run_at_load_is_no_cycle() -> None:
+    late = """
+        import typing
+        from typing import TYPE_CHECKING
+        if TYPE_CHECKING:
+            from p.a import x
+        if typing.TYPE_CHECKING:
+            import p.a
+        def f():
+            import p.a
+        async def g():
+            import p.a
+    """
+    assert cycle({"p": "", "p.a": "import p.b", "p.b": dedent(late)}) is None

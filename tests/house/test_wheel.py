@@ -1,0 +1,159 @@
+"""The wheel works outside this checkout, beside a program's own `rpc` and `executor`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path, PurePosixPath
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.house.imports import FLOORS, ROOT, sources
+from tests.house.readme import runnable_blocks
+
+# Neither the checkout nor the mode of the tests reaches the programs run here.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("PYTHON", "PINFUT_")) and name != "VIRTUAL_ENV"
+}
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,  # only so that a hang ends
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, f"exit {done.returncode}: {command}\n{output}"
+    return output
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it."""
+    place = tmp_path_factory.mktemp("build")
+    # A copy, with links kept as links: building writes into the tree, and what an
+    # earlier build left there would get into the wheel.
+    copy = place / "checkout"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, copy)
+    for folder in FLOORS:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=ignore)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", cwd=copy)
+    return place / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (wheel,) = built.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment: the wheel, what the wheel requires, no more."""
+    place = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", "--without-pip", place, cwd=place)
+    python = place / "bin" / "python"
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    run(*pip, "--python", python, "install", "--no-index", "--no-deps", wheel, cwd=place)
+    (site,) = place.glob("lib/python*/site-packages")
+    # Copied from where the tests run, so that no network is needed.
+    for name in requirements(wheel):
+        for file in distribution(name).files or ():
+            if ".." not in file.parts:
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), site / file)
+    return python
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    """The folder of a program that has its own `rpc` and its own `executor`."""
+    for name in ("rpc", "executor"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("OWNER = 'the service'\n")
+    return tmp_path
+
+
+def requirements(wheel: Path) -> list[str]:
+    """The names of what a plain install of the wheel brings along."""
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        lines = archive.read(metadata).decode("utf-8").partition("\n\n")[0].splitlines()
+    found = (
+        Requirement(line.removeprefix("Requires-Dist: "))
+        for line in lines
+        if line.startswith("Requires-Dist: ")
+    )
+    return [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def modules_of_the_house() -> set[PurePosixPath]:
+    """Each source file, where it has to be in an installed package."""
+    found = {PurePosixPath("pinfut/py.typed")}
+    for folder, package in FLOORS.items():
+        for _, path in sources({folder: package}):
+            found.add(PurePosixPath(*package.split("."), *path.relative_to(ROOT / folder).parts))
+    return found
+
+
+def test_the_wheel_holds_every_module_once_and_no_other_package(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [info for info in archive.infolist() if info.external_attr >> 28 == 0o12], (
+            "the wheel holds a symbolic link"
+        )
+        names = {PurePosixPath(name) for name in archive.namelist()}
+    files = {name for name in names if not name.parts[0].endswith(".dist-info")}
+    assert files == modules_of_the_house(), "see [tool.setuptools] packages in pyproject.toml"
+
+
+def test_the_sdist_holds_every_module_and_no_link(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        members = archive.getmembers()
+    assert all(member.isfile() or member.isdir() for member in members)
+    files = {PurePosixPath(*PurePosixPath(member.name).parts[1:]) for member in members}
+    assert modules_of_the_house() <= files
+
+
+def test_the_installed_wheel_leaves_a_programs_own_rpc_and_executor_alone(
+    python: Path, service: Path
+) -> None:
+    program = service / "main.py"
+    program.write_text(
+        "import pinfut, pinfut.executor, pinfut.rpc\n"
+        "import executor, rpc\n"
+        "assert executor.OWNER == rpc.OWNER == 'the service'\n"
+        "print(pinfut.__file__, pinfut.rpc.__file__)\n"
+    )
+    output = run(python, program.name, cwd=service)
+    assert str(ROOT) not in output, "this imported the checkout, not the wheel"
+
+
+def test_the_first_service_of_the_readme_runs_on_the_installed_wheel(
+    python: Path, service: Path
+) -> None:
+    block = next((block for block in runnable_blocks() if block.is_service), None)
+    assert block is not None, "README.md has no ```python block that begins with # service.py"
+    (service / "service.py").write_text(block.code, "utf-8")
+    run(python, "service.py", cwd=service)
+
+
+def test_the_installed_command_exists(python: Path) -> None:
+    assert (python.parent / "pinfut").exists()
+    load = "from importlib.metadata import entry_points as e; e(name='pinfut')['pinfut'].load()"
+    run(python, "-c", load, cwd=python.parent)
