@@ -73,4 +73,6 @@ SYSTEMS = (
     System("asyncio", "benches.systems.on_asyncio"),
     System("uvloop", "benches.systems.on_uvloop", requires=("uvloop",)),
     System("trio", "benches.systems.on_trio", requires=("trio",)),
+    System("asyncio-batched", "benches.systems.on_asyncio_batched"),
+    System("uvloop-batched", "benches.systems.on_uvloop_batched", requires=("uvloop",)),
 )

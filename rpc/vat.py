@@ -108,7 +108,8 @@ class Vat:
         try:
             await self._task
         except CancelledError:
-            return
+            if not self._task.done:
+                raise  # it is whoever closes that is cancelled
 
     def kill(self) -> None:
         """Die in the midst of everything, as a crashed process does. Idempotent."""

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from functools import partial
 
 from benches.probe import BenchFunction, Probe, Suite, shares
-from benches.systems.streams_rpc import connected
+from benches.systems.streams_rpc import BatchedFrames, StreamFrames, connected
 
 
-def suite(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> Suite:
+def suite(loop_factory: Callable[[], asyncio.AbstractEventLoop], *, batched: bool = False) -> Suite:
+    """All benches on one event loop; `batched`: only those over frames, which are batched."""
+
     def run(bench: BenchFunction, probe: Probe) -> None:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(bench(probe))
 
-    return Suite(run, BENCHES)
+    return Suite(run, BATCHED if batched else BENCHES)
 
 
 async def yields(probe: Probe) -> None:
@@ -114,8 +116,10 @@ async def memory(probe: Probe) -> None:
         await task
 
 
-async def echoes(probe: Probe, in_flight: int) -> None:
-    async with connected(slots=in_flight) as echo:
+async def echoes(
+    probe: Probe, in_flight: int, frames: type[StreamFrames | BatchedFrames] = StreamFrames
+) -> None:
+    async with connected(in_flight, frames) as echo:
 
         async def caller(calls: int) -> None:
             for _ in range(calls):
@@ -138,4 +142,8 @@ BENCHES: dict[str, BenchFunction] = {
     "echo-1": partial(echoes, in_flight=1),
     "echo-64": partial(echoes, in_flight=64),
     "echo-1000": partial(echoes, in_flight=1000),
+}
+
+BATCHED: dict[str, BenchFunction] = {
+    f"echo-{n}": partial(echoes, in_flight=n, frames=BatchedFrames) for n in (1, 64, 1000)
 }

@@ -12,18 +12,26 @@ import pytest
 
 from benches.systems.streams_rpc import (
     LARGEST,
+    BatchedFrames,
     CallFailed,
     Client,
-    Frames,
     Handler,
     Room,
     Server,
+    StreamFrames,
     connected,
 )
 
+make: type[StreamFrames | BatchedFrames] = StreamFrames
 
-def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    def run() -> None:
+
+def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Runs the test once over each kind of frames."""
+
+    @pytest.mark.parametrize("kind", [StreamFrames, BatchedFrames])
+    def run(kind: type[StreamFrames | BatchedFrames]) -> None:
+        global make
+        make = kind
         asyncio.run(test())
 
     run.__name__ = test.__name__
@@ -35,8 +43,8 @@ async def served(
     methods: dict[str, tuple[type, Handler]], client_slots: int = 8, server_slots: int = 8
 ) -> AsyncIterator[Client]:
     left, right = socket.socketpair()
-    here = Frames(*await asyncio.open_unix_connection(sock=left))
-    there = Frames(*await asyncio.open_unix_connection(sock=right))
+    here = make(*await asyncio.open_unix_connection(sock=left))
+    there = make(*await asyncio.open_unix_connection(sock=right))
     client = Client(here, client_slots)
     async with asyncio.TaskGroup() as group:
         group.create_task(client.run())
@@ -50,14 +58,14 @@ async def served(
 
 @in_loop
 async def test_an_echo_gives_back_what_was_sent() -> None:
-    async with connected(slots=4) as echo:
+    async with connected(4, make) as echo:
         answers = await asyncio.gather(*(echo.echo(bytes([n]) * n) for n in range(100)))
     assert answers == [bytes([n]) * n for n in range(100)]
 
 
 @in_loop
 async def test_a_payload_larger_than_any_buffer_arrives_whole() -> None:
-    async with connected(slots=2) as echo:
+    async with connected(2, make) as echo:
         payload = bytes(700_000)
         answers = await asyncio.gather(echo.echo(payload), echo.echo(b"x"))
         assert tuple(answers) == (payload, b"x")
@@ -152,7 +160,7 @@ async def test_a_slot_passed_to_a_waiter_that_is_cancelled_goes_to_the_next() ->
 @in_loop
 async def test_a_frame_that_claims_to_be_huge_is_refused() -> None:
     left, right = socket.socketpair()
-    frames = Frames(*await asyncio.open_unix_connection(sock=left))
+    frames = make(*await asyncio.open_unix_connection(sock=left))
     with right:
         right.sendall(pack(">I", LARGEST + 1))
         with pytest.raises(ConnectionError, match="larger"):

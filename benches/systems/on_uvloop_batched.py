@@ -1,0 +1,7 @@
+"""The echo benches over batched streams, on uvloop."""
+
+import uvloop
+
+from benches.systems.asyncio_family import suite
+
+SUITE = suite(uvloop.new_event_loop, batched=True)
