@@ -34,7 +34,7 @@ def spawn(coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
 def call_soon(call: Callable[..., object], *args: Any) -> None:
     """Have ``call(*args)`` run when this turn ends. Raises NoExecutor."""
     executor = running.executor or current_executor()
-    executor.call_soon(call, *args)
+    executor.deferred.append((call, args))
 
 
 __all__ = [

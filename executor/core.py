@@ -60,7 +60,6 @@ class Executor:
 
     __slots__ = (
         "_cx",
-        "_deferred",
         "_failures",
         "_interrupted",
         "_main",
@@ -70,6 +69,7 @@ class Executor:
         "checked",
         "clock",
         "current",
+        "deferred",
         "external",
         "first",
         "instruments",
@@ -105,7 +105,8 @@ class Executor:
         # to become a task.
         self.first: tuple[Coroutine[Any, Any, Any], ContextVars, Owner] | None = None
         self._cx = Context(_NoWaker())
-        self._deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        # Calls for the end of the turn, oldest first.
+        self.deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._failures: weakref.WeakSet[Failure] = weakref.WeakSet()
         self._parker: Parker | None = None
         self._main: Task[Any] | None = None
@@ -195,7 +196,7 @@ class Executor:
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         """Have ``call(*args)`` run when this turn ends, after the tasks that are ready."""
-        self._deferred.append((call, args))
+        self.deferred.append((call, args))
 
     def now(self) -> float:
         """The time of this executor's clock, in seconds."""
@@ -207,8 +208,7 @@ class Executor:
 
     def failed(self, failure: Failure) -> None:
         """Remember a failure until somebody claims it. For tasks."""
-        if not failure.claimed:
-            self._failures.add(failure)
+        self._failures.add(failure)
 
     # ---- running ----
 
@@ -254,7 +254,8 @@ class Executor:
         ready = self.ready
         popleft = ready.popleft
         append = ready.append
-        deferred = self._deferred
+        deferred = self.deferred
+        pop_deferred = deferred.popleft
         heap = self.timers.heap
         tasks = self.tasks
         cx = self._cx
@@ -297,7 +298,14 @@ class Executor:
             elif until._outcome is not NOT_DONE:
                 return
             if deferred:
-                self._run_deferred()
+                for _ in range(len(deferred)):
+                    call, args = pop_deferred()
+                    try:
+                        call(*args)
+                    except Exception as error:
+                        self._report_call(call, error)
+                if deferred:
+                    self._run_deferred()
             if heap or not ready:
                 self._end_turn()
 
@@ -316,7 +324,7 @@ class Executor:
                     self.instruments.finish(task)
             self.current = None
             if until is None:
-                if not (self.tasks or self._deferred):
+                if not (self.tasks or self.deferred):
                     return
             elif until.done:
                 return
@@ -364,22 +372,25 @@ class Executor:
     def _run_deferred(self) -> None:
         # In rounds, so that a flush which has something delivered does both in one turn;
         # bounded, so that calls which put themselves off again cannot hold the turn.
-        deferred = self._deferred
+        deferred = self.deferred
         for _ in range(_ROUNDS):
             for _ in range(len(deferred)):
                 call, args = deferred.popleft()
                 try:
                     call(*args)
                 except Exception as error:
-                    self.report(getattr(call, "__qualname__", repr(call)), error)
+                    self._report_call(call, error)
             if not deferred:
                 return
+
+    def _report_call(self, call: Callable[..., object], error: Exception) -> None:
+        self.report(getattr(call, "__qualname__", repr(call)), error)
 
     def _end_turn(self) -> None:
         """Fire the timers that are due, and sleep when nobody is ready."""
         timers = self.timers
         deadline = timers.next_deadline()
-        if self.ready or self._deferred:
+        if self.ready or self.deferred:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
         elif deadline is not None or self.external:

@@ -43,26 +43,19 @@ class Failure:
     def __init__(self, executor: Executor, name: str, error: BaseException) -> None:
         self._executor = executor
         self._name = name
-        self.error = error
+        # Invariant: None once an await has raised it.
+        self.error: BaseException | None = error
         self.claimed = False
 
     def report(self) -> None:
         """Report the failure, unless someone has it already."""
-        if not self.claimed:
+        if not self.claimed and self.error is not None:
             self.claimed = True
             self._executor.report(self._name, self.error)
 
     def __del__(self) -> None:
-        self.report()
-
-
-def _taken(failure: Failure) -> Failure:
-    """What stays in a task whose error was raised by an await."""
-    failure.claimed = True
-    kind = type(failure.error).__qualname__
-    rest = Failure(failure._executor, failure._name, TakenTwice(f"{kind} was raised by its await"))
-    rest.claimed = True
-    return rest
+        if not self.claimed:
+            self.report()
 
 
 class Owner(Protocol):
@@ -155,23 +148,30 @@ class Task(FutureBase[T]):
             self.wake()
 
     def result(self) -> T:
-        """The result, or the error, of a task that is done. Raises TakenTwice before."""
-        outcome = self._outcome
-        if type(outcome) is Failure:
-            del self  # or the traceback would keep the task, and the task the traceback
-            outcome.claimed = True
-            raise outcome.error
-        if isinstance(outcome, _NotDone):
-            raise TakenTwice(f"{self!r} has no result yet; await it")
-        return cast(T, outcome)
+        """The result, or the error, of a task that is done.
+
+        Raises TakenTwice before that, and when an await has raised the error already.
+        """
+        error = self.error()
+        if error is None:
+            return cast(T, self._outcome)
+        del self  # or the traceback would keep the task, and the task the traceback
+        try:
+            raise error
+        finally:
+            del error
 
     def error(self) -> BaseException | None:
-        """The error of a task that is done, or None."""
+        """The error of a task that is done, or None. Raises as `result` does."""
         outcome = self._outcome
-        if isinstance(outcome, Failure):
-            outcome.claimed = True
-            return outcome.error
-        return None
+        if outcome is NOT_DONE:
+            raise TakenTwice(f"{self!r} has no result yet; await it")
+        if type(outcome) is not Failure:
+            return None
+        if outcome.error is None:
+            raise TakenTwice(f"the error of {self!r} was raised by its await")
+        outcome.claimed = True
+        return outcome.error
 
     def poll(self, cx: Context, /) -> Poll[T]:
         outcome = self._outcome
@@ -182,12 +182,13 @@ class Task(FutureBase[T]):
             return cast(T, outcome)
         # Whoever awaits has the error now, with this task in its traceback: the task gives
         # it up, or the two would keep each other until the collector comes.
-        self._outcome = _taken(outcome)
-        error = outcome.error
+        error = self.error()
+        outcome.error = None
+        del self, outcome, cx
         try:
-            raise error
+            raise cast(BaseException, error)
         finally:
-            del error, outcome
+            del error
 
     def drop(self) -> None:
         """Nobody joins any more. The task goes on: `cancel` is what stops it."""
@@ -206,9 +207,11 @@ class Task(FutureBase[T]):
         """The coroutine has raised. For the executor."""
         failure = Failure(self.executor, self.name, error)
         # A cancel is what somebody asked for, and `run` raises these two: nothing to report.
-        failure.claimed = isinstance(error, CancelledError | KeyboardInterrupt | SystemExit)
+        if isinstance(error, CancelledError | KeyboardInterrupt | SystemExit):
+            failure.claimed = True
+        else:
+            self.executor.failed(failure)
         self._outcome = failure
-        self.executor.failed(failure)
         self._end()
 
     def abandon(self) -> None:

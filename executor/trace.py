@@ -44,8 +44,8 @@ class Instrument:
     def charge(self, bank: str, pages: int, caps: int) -> None:
         """A bank was charged; negative for a refund."""
 
-    def flush(self, session: str, frames: int) -> None:
-        """A session made what it had written visible to the other side."""
+    def flush(self, session: str, size: int) -> None:
+        """A session made `size` bytes of messages visible to the other side."""
 
 
 @final
@@ -90,9 +90,9 @@ class Instruments(Instrument):
         for one in self._all:
             one.charge(bank, pages, caps)
 
-    def flush(self, session: str, frames: int) -> None:
+    def flush(self, session: str, size: int) -> None:
         for one in self._all:
-            one.flush(session, frames)
+            one.flush(session, size)
 
 
 class Event(NamedTuple):
@@ -156,5 +156,5 @@ class Recorder(Instrument):
     def charge(self, bank: str, pages: int, caps: int) -> None:
         self._add("charge", bank, f"pages={pages:+d} caps={caps:+d}")
 
-    def flush(self, session: str, frames: int) -> None:
-        self._add("flush", session, f"frames={frames}")
+    def flush(self, session: str, size: int) -> None:
+        self._add("flush", session, f"{size} bytes")

@@ -12,10 +12,11 @@ from pinfut.rpc.errors import (
     RpcError,
 )
 from pinfut.rpc.interface import interface_of, speaks
-from pinfut.rpc.promise import HELD, IMPORTED, OWN, PROMISED, Target, proxy, target_of
+from pinfut.rpc.promise import HELD, IMPORTED, OWN, PROMISED, Target
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
+from pinfut.rpc.proxy import proxy, target_of
 
 if TYPE_CHECKING:
     from pinfut.rpc.session import Session

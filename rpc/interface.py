@@ -39,6 +39,7 @@ from typing import (
 
 from pinfut.rpc.codec import Codec
 from pinfut.rpc.kernel import prices
+from pinfut.rpc.protocol import frames
 
 if TYPE_CHECKING:
     from typing import Self
@@ -144,12 +145,14 @@ class Method:
     returns: Any
     """The interface that a call gives, or None when it gives data."""
     calling: tuple[Callable[[Any], bytes], Callable[[bytes], Any], int, int] | None
-    """For the caller: encode the arguments, decode the result, number, room. None unless
-    neither has capabilities in it and the room is fixed."""
-    serving: tuple[Callable[..., Any], Callable[[bytes], Any], int, Any, Callable[[Any], bytes]]
-    """For the callee: the function, decode the arguments, bytes of the frame, the class of
-    the result when a look at it is all the check that it needs, encode the result. Unless
-    there are capabilities in them, of either."""
+    """For the caller: encode the arguments, decode the result, number and kind as a plain
+    call has them, room. None unless neither has capabilities and the room is fixed."""
+    serving: tuple[
+        Callable[..., Any], Callable[[bytes], Any] | None, int, Any, Callable[[Any], bytes]
+    ]
+    """For the callee: the function, decode the arguments (None when they have capabilities),
+    bytes of the frame, the class of the result when a look at it is all the check that it
+    needs, encode the result."""
 
     def __init__(
         self, function: Callable[..., Coroutine[Any, Any, Any]], answer: Any, frame: int | None
@@ -255,12 +258,12 @@ class Method:
             self.calling = (
                 self.arguments.encode,
                 self.result.decode,
-                self.number,
+                self.number << 16 | frames.CALL,
                 self.fixed_room,
             )
         self.serving = (
             self.function,
-            self.arguments.decode,
+            None if self.arguments.has_caps else self.arguments.decode,
             self.frame,
             self.result.exact,
             self.result.encode,

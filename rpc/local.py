@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, final
 
 from pinfut.executor.current import current_executor
 from pinfut.rpc.interface import resolve
-from pinfut.rpc.promise import OWN, PROMISED, Target, proxy
+from pinfut.rpc.promise import OWN, PROMISED, Target
+from pinfut.rpc.proxy import proxy
 
 if TYPE_CHECKING:
     from pinfut.executor.task import Task
@@ -42,6 +43,7 @@ class _Here:
     """Carries the calls on an object that a task of this process will give."""
 
     name = "this process"
+    flowing = False
 
     def __init__(self, task: Task[Any]) -> None:
         self._task = task

@@ -1,14 +1,14 @@
-"""What a call gives: a promise of data, or a proxy of the object that will come."""
+"""Promises: the value of a call that was sent, and the target of a proxy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
-from pinfut.rpc.interface import Method, resolve
+from pinfut.rpc.interface import Method
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.slots import READY, WAITING, Slot
 
@@ -32,7 +32,7 @@ OWN: Final = 4
 BROKEN: Final = 5
 DROPPED: Final = 6
 
-_STATES: Final = ("unsent", "promised", "held", "imported", "own", "broken", "dropped")
+STATES: Final = ("unsent", "promised", "held", "imported", "own", "broken", "dropped")
 
 
 @final
@@ -96,6 +96,8 @@ class Caller(Protocol):
     """Whatever carries the calls of a proxy: a session, or the executor itself."""
 
     name: str
+    flowing: bool
+    """Whether a plain call may be written straight into the session's ring."""
 
     def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
         """Make a call on `target`, whose proxy is `holder`."""
@@ -112,114 +114,6 @@ def again(error: BaseException | None) -> BaseException:
     except TypeError:
         return error
     return fresh.with_traceback(None)
-
-
-@final
-class _Settled(FutureBase[None]):
-    """Ready when it is known what a target is; raises when its call failed."""
-
-    __slots__ = ("_target",)
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    def poll(self, cx: Context, /) -> Poll[None]:
-        target = self._target
-        if target.state <= PROMISED:
-            target.waker = cx.waker
-            return PENDING
-        target.require_usable()
-        return None
-
-    def drop(self) -> None:
-        # The proxy stays, so the call that gives it goes on.
-        self._target.waker = None
-
-
-def _await(self: Any) -> Generator[Any, Any, Any]:
-    """``__await__`` of every proxy: waits until it is known what it stands for, and gives
-    the proxy itself, or this side's own object when it is one."""
-    target: Target = self._pinfut_target
-    if target.state != IMPORTED:
-        yield _Settled(target)
-        if target.state == OWN:
-            return target.own
-    return self
-
-
-def _del(self: Any) -> None:
-    """``__del__`` of every proxy. It only leaves word: the collector may call it in the
-    midst of anything, so the session acts on it later."""
-    target = target_of(self)
-    if target is not None:
-        target.session.leave(target)
-
-
-_classes: dict[type, type] = {}
-
-
-def proxy(target: Target) -> Any:
-    """A proxy for `target`: an instance of its interface whose methods call."""
-    interface = target.interface
-    cls = _classes.get(interface)
-    if cls is None:
-        cls = _classes[interface] = _make_class(interface)
-    instance: Any = object.__new__(cls)
-    instance._pinfut_target = target
-    return instance
-
-
-def target_of(thing: Any) -> Target | None:
-    """The target of a proxy; None for anything else."""
-    return getattr(thing, "_pinfut_target", None)
-
-
-def _make_class(interface: Any) -> type:
-    resolve(interface)
-    body: dict[str, Any] = {
-        "__await__": _await,
-        "__del__": _del,
-        "__repr__": _describe,
-        "__reduce_ex__": FutureBase.__reduce_ex__,
-        "__copy__": FutureBase.__copy__,
-        "__deepcopy__": FutureBase.__deepcopy__,
-        "_pinfut_proxy": True,
-    }
-    for one in interface._pinfut_methods:
-        body[one.name] = _stub(one)
-    # A proxy that was handed out again is served by passing the calls on.
-    body["_pinfut_methods"] = tuple(
-        one.served_by(_forwarder(one.name)) for one in interface._pinfut_methods
-    )
-    return cast(type, type(interface)(f"{interface.__name__}Proxy", (interface,), body))
-
-
-def _forwarder(name: str) -> Any:
-    async def forward(self: Any, *args: Any) -> Any:
-        return await getattr(self, name)(*args)
-
-    return forward
-
-
-def _stub(one: Method) -> Any:
-    count = len(one.parameters)
-    bind = one.bind
-
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != count:
-            args = bind(args, kwargs)
-        target = self._pinfut_target
-        return target.session.call(self, target, one, args)
-
-    call.__name__ = one.name
-    call.__qualname__ = one.function.__qualname__
-    call.__doc__ = one.function.__doc__
-    return call
-
-
-def _describe(self: Any) -> str:
-    target: Target = self._pinfut_target
-    return f"<{target.interface.__name__} of {target.session.name}, {_STATES[target.state]}>"
 
 
 @final

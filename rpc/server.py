@@ -85,7 +85,7 @@ class Server:
         try:
             method: Method = methods[answer.method]
             function, decode, frame, plain, encode = method.serving
-            if answer.caps or method.arguments.has_caps:
+            if decode is None or answer.caps:
                 args = self._open_arguments(answer, method, payload)
             else:
                 args = decode(payload)
@@ -105,7 +105,10 @@ class Server:
             value = stop.value
             if executor.current is not None:
                 executor.end_first(value, None)
-            purse.give(frame)
+            if purse.free + frame < purse.high:
+                purse.free += frame
+            else:
+                purse.give(frame)
             if type(value) is plain:
                 self._peer.give(answer, encode(value))
             else:

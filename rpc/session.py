@@ -40,11 +40,11 @@ from pinfut.rpc.promise import (
     Target,
     Unsent,
     again,
-    proxy,
 )
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, Cap
-from pinfut.rpc.protocol.peer import Peer, pack_call, unpack_return
+from pinfut.rpc.protocol.peer import Peer
+from pinfut.rpc.proxy import cannot_send, proxy
 from pinfut.rpc.server import Server
 from pinfut.slots import CANCELLING, READY, WAITING, Slot
 from pinfut.sync import OneshotSender, oneshot
@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 
 _CALL = CALL_HEAD.size
 _RETURN = RETURN_HEAD.size
+_PLAIN = frames.PLAIN
+
+unpack_plain_return = frames.PLAIN_RETURN.unpack_from
 
 
 @final
@@ -64,31 +67,30 @@ class Session:
     __slots__ = (
         "_backlog",
         "_capabilities",
-        "_cells",
         "_dead",
         "_executor",
-        "_flowing",
         "_into",
         "_lane",
         "_left",
         "_outbox",
         "_peer",
-        "_places",
-        "_questions",
         "_released",
         "_server",
         "_settles",
-        "_touched",
-        "_writer",
-        "_written",
+        "cells",
         "end",
         "error",
+        "flowing",
         "name",
         "on_bootstrap",
         "on_call",
         "on_cancel",
         "on_handled",
+        "places",
+        "questions",
         "round_trips",
+        "touched",
+        "writer",
     )
 
     def __init__(self, executor: Executor, end: End, root: Interface | None = None) -> None:
@@ -101,7 +103,7 @@ class Session:
         self._executor = executor
         # The serving side charges what it holds to the client; a client pays for itself.
         self._peer = Peer(end.channel.slots, end.purse if end.serving else None)
-        self._questions = self._peer.questions
+        self.questions = self._peer.questions
         self._capabilities = Capabilities(self, self._peer)
         self._server = Server(self, self._peer, self._capabilities, executor, root)
         self.on_call = self._server.on_call
@@ -114,7 +116,7 @@ class Session:
         # The lane of the other side's calls; on the client's side None until it makes one.
         self._into: Lane | None = end.into()
         # By slot: where the answer will be.
-        self._places: list[int] = [0] * end.channel.slots
+        self.places: list[int] = [0] * end.channel.slots
         # By question: the target that its answer will settle; at most one for each slot.
         self._settles: dict[int, Target] = {}
         # Invariant: frames that found no room in the ring, oldest first, each with its
@@ -125,11 +127,10 @@ class Session:
         self._backlog: deque[Unsent] = deque()
         # What was dropped since the last flush; see `leave`.
         self._left: deque[Any] = deque()
-        # Frames written since the last flush, and whether a flush is coming.
-        self._written = 0
-        self._touched = False
+        # Whether a flush is coming.
+        self.touched = False
         # Invariant: the lane is there, the session is open, and nothing waits to be sent.
-        self._flowing = False
+        self.flowing = False
         if not end.serving:
             self.open_lane()
         self._dead = False
@@ -142,9 +143,9 @@ class Session:
         lane = self.open_lane()
         target = Target(self, interface, PROMISED)
         place = lane.cells.reserve(256)
-        slot = self._questions.acquire()
+        slot = self.questions.acquire()
         target.id = slot.x
-        self._places[slot.index] = place
+        self.places[slot.index] = place
         self._settles[slot.x] = target
         self.send(
             self._peer.call(
@@ -168,35 +169,6 @@ class Session:
         ForeignCapability, OutOfPages when what the call holds cannot be paid, and
         SessionClosed. On any error nothing was sent.
         """
-        plan = method.calling
-        if plan is None or not self._flowing or target.state != IMPORTED:
-            return self._call(holder, target, method, args)
-        # The plain case in one piece: data to an object that is there, and nothing waits.
-        encode, _, number, room = plan
-        try:
-            payload = encode(args)
-        except CodecError as error:
-            raise TypeError(f"{method!r} cannot send these arguments: {error}") from error
-        size = _CALL + len(payload)
-        writer = self._writer
-        questions = self._questions
-        if size > writer.largest or not questions.free:
-            return self._call(holder, target, method, args)
-        place = self._cells.reserve(room)
-        slot = questions.acquire()
-        x = slot.x
-        frame = pack_call(size, frames.CALL, 0, number, x, target.id, room, place, 0)
-        if writer.write(frame + payload):
-            self._places[slot.index] = place
-            self._written += 1
-            if not self._touched:
-                self.touch()
-            return Promise(self, slot, method, None)
-        self._cells.release(place)
-        questions.release(slot)
-        return self._call(holder, target, method, args)
-
-    def _call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...]) -> Any:
         if self.error is not None:
             raise self.closed_error()
         flags = 0
@@ -219,7 +191,7 @@ class Session:
             else:
                 payload = arguments.encode(args)
         except CodecError as error:
-            raise TypeError(f"{method!r} cannot send these arguments: {error}") from error
+            raise cannot_send(method, error) from error
         room = method.fixed_room
         try:
             if room is None:
@@ -232,7 +204,7 @@ class Session:
                 )
             place = lane.cells.reserve(room)
             try:
-                if self._backlog or self._questions.full:
+                if self._backlog or self.questions.full:
                     return self._wait_for_slot(
                         target, method, flags, room, place, caps, payload, (holder, args)
                     )
@@ -258,15 +230,15 @@ class Session:
         returns = method.returns
         if returns is not None:
             flags |= frames.PIPELINE
-        slot = self._questions.acquire()
+        slot = self.questions.acquire()
         x = slot.x
         try:
             frame = self._peer.call(x, flags, method.number, target.id, room, place, caps, payload)
             self._write(frame, prices.QUEUED + len(frame))
         except BaseException:
-            self._questions.release(slot)
+            self.questions.release(slot)
             raise
-        self._places[slot.index] = place
+        self.places[slot.index] = place
         if returns is None:
             return Promise(self, slot, method, parent)
         settles = self._settles[x] = Target(self, returns, PROMISED, x)
@@ -301,7 +273,7 @@ class Session:
             settles.parent = parent
         unsent = Unsent(build, caps, place, charge, settles)
         self._backlog.append(unsent)
-        self._flowing = False
+        self.flowing = False
         if settles is None:
             return Promise(self, unsent, method, parent)
         settles.unsent = unsent
@@ -309,22 +281,22 @@ class Session:
 
     def _send_backlog(self) -> None:
         """Send calls that waited for a slot, in the order in which they were made."""
-        while self._backlog and not self._questions.full:
+        while self._backlog and not self.questions.full:
             unsent = self._backlog.popleft()
             self.end.purse.give(unsent.charge)
             if unsent.place < 0:
                 continue  # given up meanwhile
-            slot = self._questions.acquire()
+            slot = self.questions.acquire()
             try:
                 frame = unsent.build(slot.x)
                 self._write(frame, prices.QUEUED + len(frame))
             except RpcError as error:
-                self._questions.release(slot)
+                self.questions.release(slot)
                 self.open_lane().cells.release(unsent.place)
                 self._capabilities.take_back(unsent.caps)
                 unsent.fail(error)
                 continue
-            self._places[slot.index] = unsent.place
+            self.places[slot.index] = unsent.place
             slot.waker = unsent.waker
             unsent.slot = slot
             settles = unsent.settles
@@ -333,15 +305,15 @@ class Session:
                 settles.state = PROMISED
                 settles.id = slot.x
                 settles.unsent = None
-        self._flowing = not (self._backlog or self._outbox)
+        self.flowing = not (self._backlog or self._outbox)
 
     def open_lane(self) -> Lane:
         """The lane of this side's calls, bought if it has to be. Raises OutOfPages."""
         if self._lane is None:
             self._lane = self.end.out()
-            self._writer = self._lane.writer
-            self._cells = self._lane.cells
-            self._flowing = True
+            self.writer = self._lane.writer
+            self.cells = self._lane.cells
+            self.flowing = True
         return self._lane
 
     # ---- sending ----
@@ -357,9 +329,8 @@ class Session:
             if charge:
                 self.end.purse.take(charge, "a message that waits for room in the ring")
             self._outbox.append((frame, charge))
-            self._flowing = False
-        self._written += 1
-        if not self._touched:
+            self.flowing = False
+        if not self.touched:
             self.touch()
 
     def answer(self, place: int, x: int, frame: bytes, /) -> None:
@@ -370,8 +341,9 @@ class Session:
         except ProtocolError as error:
             self.close(error)
             return
-        into.completions.post(x)
-        if not self._touched:
+        post = into.completions.post
+        post(x)
+        if not self.touched:
             self.touch()
 
     def _open_into(self) -> Lane:
@@ -380,14 +352,14 @@ class Session:
 
     def touch(self) -> None:
         """Have `flush` run when this turn ends."""
-        if not self._touched:
-            self._touched = True
+        if not self.touched:
+            self.touched = True
             self._executor.call_soon(self.flush)
 
     def flush(self) -> None:
         """Act on what was dropped, and make visible at once what was written: one
         transition into the kernel, however many calls and answers there are."""
-        self._touched = False
+        self.touched = False
         if self.error is not None:
             return
         try:
@@ -401,14 +373,13 @@ class Session:
     def _publish(self) -> bool:
         news = False
         lane = self._lane
-        if lane is not None and self._written:
+        if lane is not None and (lane.writer.unpublished or self._outbox):
             while self._outbox and lane.writer.write(self._outbox[0][0]):
                 self.end.purse.give(self._outbox.popleft()[1])
-            self._flowing = not (self._backlog or self._outbox)
-            lane.writer.publish()
+            self.flowing = not (self._backlog or self._outbox)
             if self._executor.instruments:
-                self._executor.instruments.flush(self.name, self._written)
-            self._written = 0
+                self._executor.instruments.flush(self.name, lane.writer.unpublished)
+            lane.writer.publish()
             news = True
         into = self.end.into()
         if into is not None:
@@ -423,7 +394,7 @@ class Session:
         garbage collector, in the midst of anything."""
         if self.error is None:
             self._left.append(dropped)
-            if not self._touched:
+            if not self.touched:
                 self.touch()
 
     def _act_on(self, dropped: Any) -> None:
@@ -439,7 +410,7 @@ class Session:
         if slot.state == READY:
             self._open(slot, release=True)
         elif slot.state == WAITING:
-            self._questions.cancel(slot.x)
+            self.questions.cancel(slot.x)
             self._peer.cancel(slot.x)
 
     def _give_up_unsent(self, unsent: Unsent) -> None:
@@ -456,7 +427,7 @@ class Session:
         if state == IMPORTED:
             self._peer.drop_import(target.id)
         elif state in (PROMISED, HELD):
-            slot = self._questions.peek(target.id)
+            slot = self.questions.peek(target.id)
             if slot is not None:
                 self._give_up(slot)
         elif state == UNSENT and target.unsent is not None:
@@ -468,29 +439,20 @@ class Session:
     def take(self, slot: Slot[None], method: Method) -> Any:
         """The value of a returned call; its slot is free afterwards. Raises what the call
         ended with."""
-        if self.error is not None:
-            self._questions.release(slot)
-            raise self.closed_error()
         plan = method.calling
-        if plan is not None and self._flowing:
-            place = self._places[slot.index]
-            cells = self._cells
+        if plan is not None and self.flowing:
+            place = self.places[slot.index]
+            cells = self.cells
             try:
                 # The numbers are copied once and then checked; so is the payload.
                 buffer, start, room = cells.small[place]
-                length, kind, flags, count, x = unpack_return(buffer, start)
             except IndexError:
                 return self._take(slot, method)
-            if (
-                flags == frames.NO_FINISH
-                and kind == frames.RETURN
-                and count == 0
-                and x == slot.x
-                and _RETURN <= length <= room
-            ):
+            length, word, x = unpack_plain_return(buffer, start)
+            if word == _PLAIN and x == slot.x and _RETURN <= length <= room:
                 payload = buffer[start + _RETURN : start + length].tobytes()
-                cells.release(place)
-                self._questions.release(slot)
+                cells.free_small.append(place)
+                self.questions.release(slot)
                 decode = plan[1]
                 try:
                     return decode(payload)
@@ -499,6 +461,9 @@ class Session:
         return self._take(slot, method)
 
     def _take(self, slot: Slot[None], method: Method) -> Any:
+        if self.error is not None:
+            self.questions.release(slot)
+            raise self.closed_error()
         flags, caps, payload = self._open(slot)
         if flags & frames.ERROR:
             raise self._peer.open_error(payload)
@@ -521,15 +486,15 @@ class Session:
         """Read the Return in a slot, free the slot, and finish the question if need be."""
         x = slot.x
         cells = cast(Lane, self._lane).cells
-        place = self._places[slot.index]
+        place = self.places[slot.index]
         try:
             opened = self._peer.open_return(x, cells.read(place))
         except ProtocolError as error:
-            self._questions.release(slot)
+            self.questions.release(slot)
             self.close(error)
             raise
         cells.release(place)
-        self._questions.release(slot)
+        self.questions.release(slot)
         if not opened[0] & frames.NO_FINISH:
             self._peer.finish(x, release=release)
         if self._backlog:
@@ -538,8 +503,8 @@ class Session:
 
     def _complete(self, xs: list[int]) -> None:
         """The other side has written these answers in place."""
-        for x in self._questions.mark_ready(xs):
-            slot = self._questions.peek(x)
+        for x in self.questions.mark_ready(xs):
+            slot = self.questions.peek(x)
             if slot is None or slot.state != CANCELLING:
                 raise UnknownReply(f"a reply to {x}, which is not in progress")
             # Late, but not ignored: its capabilities are released.
@@ -548,13 +513,13 @@ class Session:
             for x in xs:
                 target = self._settles.get(x)
                 if target is not None:
-                    self._settle(self._questions.find(x), target)
+                    self._settle(self.questions.find(x), target)
 
     def _settle(self, slot: Slot[None], target: Target) -> None:
         """A promised capability has come: from now on calls go to the object itself."""
         lane = cast(Lane, self._lane)
         flags, caps, payload = self._peer.open_return(
-            slot.x, lane.cells.read(self._places[slot.index])
+            slot.x, lane.cells.read(self.places[slot.index])
         )
         if not flags & frames.ERROR and len(caps) != 1:
             raise GarbageFrame(f"the answer {slot.x} is one capability, not {len(caps)}")
@@ -599,7 +564,6 @@ class Session:
                     self.round_trips += 1
                     self._complete(xs)
                 if self._outbox:
-                    self._written += 1
                     self.touch()
             into = end.into()
             if into is None or not into.reader.look():
@@ -627,12 +591,12 @@ class Session:
         if self.error is not None:
             return
         self.error = error
-        self._flowing = False
-        for slot in self._questions.taken():
+        self.flowing = False
+        for slot in self.questions.taken():
             if slot.state == WAITING:
-                self._questions.complete(slot.x, None)
+                self.questions.complete(slot.x, None)
             elif slot.state == CANCELLING:
-                self._questions.release(slot)
+                self.questions.release(slot)
         for target in self._settles.values():
             if target.state == PROMISED:
                 target.fail(error)
@@ -661,7 +625,7 @@ class Session:
     def trim(self) -> None:
         """Give memory for large answers that is between two uses back to the bank."""
         if self._lane is not None and self.error is None:
-            self._cells.trim()
+            self.cells.trim()
 
     def released(self) -> None:
         """The last handler has ended: refund what is left, and let go of the channel."""

@@ -15,7 +15,7 @@ from pinfut.rpc.interface import Interface, interface_of, resolve
 from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
-from pinfut.rpc.promise import target_of
+from pinfut.rpc.proxy import target_of
 from pinfut.rpc.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741

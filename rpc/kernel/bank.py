@@ -181,13 +181,16 @@ class Purse:
     are bought and sold in lots for the same reason.
     """
 
-    __slots__ = ("_bank", "caps", "free", "free_caps", "pages")
+    __slots__ = ("_bank", "_why", "caps", "free", "free_caps", "high", "pages")
 
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
         self.pages = 0
         # Invariant: 0 <= free <= pages * PAGE, and free < 2 * PAGE after every `give`.
         self.free = 0
+        # Invariant: min(2 * PAGE, pages * PAGE + 1), where `give` has to look closer.
+        self.high = 1
+        self._why = "memory"
         # Invariant: 0 <= free_caps <= caps, and free_caps < 2 * CAP_LOT after a `give_cap`.
         self.caps = 0
         self.free_caps = 0
@@ -199,25 +202,29 @@ class Purse:
 
     def take(self, count: int, why: str = "memory") -> None:
         """Charge `count` bytes. Raises OutOfPages, and nothing has changed then."""
-        free = self.free - count
-        if free < 0:
-            pages = -(free // PAGE)
-            self._bank.buy(pages, why=why)
-            self.pages += pages
-            free += pages * PAGE
-        self.free = free
+        if count > self.free:
+            self._why = why
+            self._resize(-((self.free - count) // PAGE))
+        self.free -= count
 
     def give(self, count: int) -> None:
         """Refund `count` bytes that were taken. Raises ValueError for more than that."""
         self.free = free = self.free + count
-        if free >= 2 * PAGE or free > self.pages * PAGE:
+        if free >= self.high:
             if free > self.pages * PAGE:
                 self.free = free - count
                 raise ValueError(f"a purse of {self.used} used bytes was given {count} back")
-            pages = free // PAGE - 1
-            self._bank.sell(pages)
-            self.pages -= pages
-            self.free -= pages * PAGE
+            self._resize(1 - free // PAGE)
+
+    def _resize(self, pages: int) -> None:
+        """Buy so many pages more, or sell."""
+        if pages > 0:
+            self._bank.buy(pages, why=self._why)
+        else:
+            self._bank.sell(-pages)
+        self.pages += pages
+        self.free += pages * PAGE
+        self.high = min(2 * PAGE, self.pages * PAGE + 1)
 
     def take_cap(self, why: str = "a capability") -> None:
         """Charge one capability. Raises OutOfCaps, and nothing has changed then."""
@@ -251,3 +258,4 @@ class Purse:
         """Sell everything, also what is in use: whoever held it is dead."""
         self._bank.sell(self.pages, self.caps)
         self.pages = self.free = self.caps = self.free_caps = 0
+        self.high = 1

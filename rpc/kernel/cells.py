@@ -22,11 +22,11 @@ class Cells:
 
     __slots__ = (
         "_bank",
-        "_free",
         "_free_large",
         "_large",
         "_pages",
         "_spare",
+        "free_small",
         "size",
         "small",
     )
@@ -41,7 +41,7 @@ class Cells:
         self.small: list[tuple[memoryview, int, int]] = []
         # Free small cells, the last used first, so that only as much memory is bought as
         # there were answers at one time.
-        self._free: list[int] = []
+        self.free_small: list[int] = []
         self._large: list[Region | None] = []
         self._free_large: list[int] = []
         # Regions between two uses, by their number of pages.
@@ -50,9 +50,9 @@ class Cells:
     def reserve(self, room: int) -> int:
         """A place for an answer of up to `room` bytes. Raises OutOfPages."""
         if room <= self.size:
-            if not self._free:
+            if not self.free_small:
                 self._grow()
-            return self._free.pop()
+            return self.free_small.pop()
         pages = pages_for(room)
         spare = self._spare.get(pages)
         region = spare.pop() if spare else self._buy(pages)
@@ -67,7 +67,7 @@ class Cells:
     def release(self, place: int) -> None:
         """The answer at `place` has been taken: the place may be used again."""
         if place < _LARGE:
-            self._free.append(place)
+            self.free_small.append(place)
             return
         index = place - _LARGE
         region = self._large[index]
@@ -127,7 +127,7 @@ class Cells:
         self.small.clear()
         self._pages.clear()
         self._large.clear()
-        self._free.clear()
+        self.free_small.clear()
         self._free_large.clear()
 
     def _grow(self) -> None:
@@ -135,7 +135,7 @@ class Cells:
         self._pages.append(page)
         first = len(self.small)
         self.small += [(page.buffer, start, self.size) for start in range(0, PAGE, self.size)]
-        self._free.extend(range(len(self.small) - 1, first - 1, -1))
+        self.free_small.extend(range(len(self.small) - 1, first - 1, -1))
 
     def _buy(self, pages: int) -> Region:
         try:

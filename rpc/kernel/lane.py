@@ -7,6 +7,7 @@ ring of as many ids as there are slots, which therefore cannot overflow.
 
 from __future__ import annotations
 
+from array import array
 from typing import final
 
 from pinfut.rpc.errors import GarbageFrame
@@ -36,12 +37,16 @@ class Completions:
         """Make what was posted visible. False when nothing is new."""
         if not self.posted:
             return False
-        words, capacity, at = self._words, self.capacity, self._posted
-        for x in self.posted:
-            words[1 + at % capacity] = x
-            at += 1
-        self.posted.clear()
-        self._posted = words[0] = at
+        words, posted = self._words, self.posted
+        # Room for all of them behind the last, or the rest goes on at the beginning.
+        begin = 1 + self._posted % self.capacity
+        room = 1 + self.capacity - begin
+        words[begin : begin + len(posted[:room])] = array("Q", posted[:room])
+        if len(posted) > room:
+            words[1 : 1 + len(posted) - room] = array("Q", posted[room:])
+        self._posted += len(posted)
+        words[0] = self._posted
+        posted.clear()
         return True
 
     def take(self) -> list[int]:
@@ -52,8 +57,12 @@ class Completions:
         if not head <= posted <= head + self.capacity:
             raise GarbageFrame(f"completions go from {head} to {posted}")
         self._head = posted
-        words, capacity = self._words, self.capacity
-        return [words[1 + i % capacity] for i in range(head, posted)]
+        begin = 1 + head % self.capacity
+        end = begin + posted - head
+        over = end - 1 - self.capacity
+        if over <= 0:
+            return self._words[begin:end].tolist()
+        return self._words[begin:].tolist() + self._words[1 : 1 + over].tolist()
 
 
 @final

@@ -42,6 +42,7 @@ class RingWriter:
         "_lengths",
         "_limit",
         "_mask",
+        "_published",
         "_words",
         "capacity",
         "largest",
@@ -55,6 +56,7 @@ class RingWriter:
         self._buffer = memory[HEAD_BYTES:]
         self._lengths = self._buffer.cast("I")
         self.tail = 0
+        self._published = 0
         # Invariant: tail <= _limit, and everything below _limit has been read.
         self._limit = self.capacity
         # The longest frame that can always be sent, whatever the position, in bytes.
@@ -96,9 +98,14 @@ class RingWriter:
         self._limit = head + self.capacity
         return self._limit
 
+    @property
+    def unpublished(self) -> int:
+        """Bytes that were written since the last `publish`."""
+        return self.tail - self._published
+
     def publish(self) -> None:
         """Make everything written so far visible to the reader."""
-        self._words[_TAIL] = self.tail
+        self._words[_TAIL] = self._published = self.tail
 
 
 @final
@@ -141,15 +148,17 @@ class RingReader:
                 break
             position = head & mask
             length = lengths[position >> 2]
-            if length & _SKIP:
-                head += capacity - position
-                position = 0
-                if head >= seen:
-                    raise GarbageFrame("a ring ends with a skip")
-                length = lengths[0]
             end = head + (length + 7 & -8)
             if length < _MIN_FRAME or end > seen or position + length > capacity:
-                raise GarbageFrame(f"a frame of {length} bytes does not fit what was written")
+                # A skip, then; what it skips to has to pass.
+                head += capacity - position
+                if length != _SKIP or head >= seen:
+                    raise GarbageFrame(f"a frame of {length} bytes does not fit what was written")
+                position = 0
+                length = lengths[0]
+                end = head + (length + 7 & -8)
+                if length < _MIN_FRAME or end > seen or length > capacity:
+                    raise GarbageFrame(f"a frame of {length} bytes does not fit what was written")
             read.append(buffer[position : position + length].tobytes())
             head = end
         self.head = head

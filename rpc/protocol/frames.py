@@ -57,6 +57,14 @@ CALL_HEAD: Final = Struct("<IBBHQQIIH")
 """length, kind, flags, method, x, target, room, place, caps"""
 RETURN_HEAD: Final = Struct("<IBBHQ")
 """length, kind, flags, caps, x"""
+PLAIN_CALL: Final = Struct("<IIQQIIH")
+"""The same bytes as CALL_HEAD, with kind, flags and method as one number: what most calls
+are is seen at one look. The method stands in the upper 16 bits."""
+PLAIN_RETURN: Final = Struct("<IIQ")
+"""The same bytes as RETURN_HEAD, with kind, flags and caps as one number."""
+PLAIN: Final = RETURN | NO_FINISH << 8
+"""That number, for data without capabilities to a call that nobody pipelines on."""
+
 SHORT: Final = Struct("<IBBHQ")
 """length, kind, flags, unused, x: Finish and Cancel"""
 RELEASE_FRAME: Final = Struct("<IBBHQI")

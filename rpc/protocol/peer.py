@@ -42,7 +42,9 @@ _CALL = CALL_HEAD.size
 _RETURN = RETURN_HEAD.size
 
 pack_call = CALL_HEAD.pack
-unpack_call = CALL_HEAD.unpack_from
+unpack_plain_call = frames.PLAIN_CALL.unpack_from
+pack_plain_return = frames.PLAIN_RETURN.pack
+_PLAIN = frames.PLAIN
 pack_return = RETURN_HEAD.pack
 unpack_return = RETURN_HEAD.unpack_from
 
@@ -189,36 +191,56 @@ class Peer:
     def receive(self, frame: bytes) -> None:
         """Take one frame of the other side. Raises ProtocolError."""
         try:
-            kind = frame[4]
-            answers = self.answers or self._make_answers()
-            on_call, things = self._calling
-            if kind == frames.CALL:
-                length, _, flags, method, x, target, room, place, count = unpack_call(frame)
-                answer = answers[x % self.slots]
-                if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
-                    raise self._improper(answer, x, room)
-                answer.x = x
-                answer.flags = flags
-                answer.room = room
-                answer.place = place
-                answer.method = method
-                if flags & frames.ON_ANSWER or count:
-                    answer.caps, answer.payload = _split(frame, CALL_HEAD.size, count)
-                    answer.target = target
-                    answer.state = QUEUED
-                    self._deliver(answer)
-                    return
-                # What most calls are: for an object that is here, without capabilities.
-                answer.state = RUNNING
-                called = things.get(target)
-                if called is None:
-                    self.refuse(answer, UnknownObject(f"no object {target:#x} is held here"))
-                else:
-                    on_call(answer, called, frame[_CALL:])
-                return
-            self._receive_other(frame, kind)
-        except (struct_error, IndexError):
-            raise GarbageFrame(f"a frame of {len(frame)} bytes is of no known form") from None
+            length, word, x, target, room, place, count = unpack_plain_call(frame)
+        except struct_error:
+            self._receive_short(frame)
+            return
+        if word & 0xFFFF != frames.CALL or count:
+            self._receive_question(frame)
+            return
+        # What most calls are: for an object that is here, without capabilities.
+        answers = self.answers or self._make_answers()
+        answer = answers[x % self.slots]
+        if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
+            raise self._improper(answer, x, room)
+        answer.x = x
+        answer.flags = 0
+        answer.room = room
+        answer.place = place
+        answer.method = word >> 16
+        answer.state = RUNNING
+        on_call, things = self._calling
+        called = things.get(target)
+        if called is None:
+            self.refuse(answer, UnknownObject(f"no object {target:#x} is held here"))
+        else:
+            on_call(answer, called, frame[_CALL:])
+
+    def _receive_question(self, frame: bytes) -> None:
+        """A call that is for another's answer or has capabilities, or Bootstrap."""
+        length, kind, flags, method, x, target, room, place, count = CALL_HEAD.unpack_from(frame)
+        if kind != frames.CALL and kind != frames.BOOTSTRAP:
+            raise GarbageFrame(f"a frame of the unknown kind {kind}")
+        answers = self.answers or self._make_answers()
+        answer = answers[x % self.slots]
+        if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
+            raise self._improper(answer, x, room)
+        caps, payload = _split(frame, _CALL, count)
+        answer.x = x
+        answer.flags = flags
+        answer.room = room
+        answer.place = place
+        answer.method = method
+        if kind == frames.BOOTSTRAP:
+            answer.flags |= frames.PIPELINE
+            answer.state = RUNNING
+            self._host.on_bootstrap(answer, target)
+            return
+        answer.caps = caps
+        answer.payload = payload
+        answer.target = target
+        answer.state = QUEUED
+        self._deliver(answer)
 
     def _improper(self, answer: Answer, x: int, room: int) -> ProtocolError:
         """What is wrong with call `x`, which wants the place of `answer`."""
@@ -232,23 +254,16 @@ class Peer:
         self.answers = [Answer(self._host) for _ in range(self.slots)]
         return self.answers
 
-    def _receive_other(self, frame: bytes, kind: int) -> None:
-        if kind == frames.BOOTSTRAP:
-            length, _, flags, _, x, target, room, place, _ = unpack_call(frame)
-            answer = self.answers[x % self.slots]
-            if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
-                raise self._improper(answer, x, room)
-            answer.x = x
-            answer.flags = flags | frames.PIPELINE
-            answer.room = room
-            answer.place = place
-            answer.state = RUNNING
-            self._host.on_bootstrap(answer, target)
-            return
-        if kind == frames.RELEASE:
-            length, _, _, _, number, count = frames.RELEASE_FRAME.unpack(frame)
-        else:
-            length, _, flags, _, x = SHORT.unpack(frame)
+    def _receive_short(self, frame: bytes) -> None:
+        """A frame that is no question."""
+        try:
+            kind = frame[4]
+            if kind == frames.RELEASE:
+                length, _, _, _, number, count = frames.RELEASE_FRAME.unpack(frame)
+            else:
+                length, _, flags, _, x = SHORT.unpack(frame)
+        except (struct_error, IndexError):
+            raise GarbageFrame(f"a frame of {len(frame)} bytes is of no known form") from None
         if length != len(frame):
             raise GarbageFrame(f"a frame of {len(frame)} bytes claims to have {length}")
         if kind == frames.RELEASE:
@@ -271,9 +286,7 @@ class Peer:
             x = answer.x
             answer.state = FREE
             answer.task = None
-            self._host.answer(
-                answer.place, x, pack_return(size, frames.RETURN, frames.NO_FINISH, 0, x) + payload
-            )
+            self._host.answer(answer.place, x, pack_plain_return(size, _PLAIN, x) + payload)
         else:
             self.give_caps(answer, payload, (), None)
 

@@ -1,0 +1,1 @@
+"""Small services, each runnable alone; see README.md."""

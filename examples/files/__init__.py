@@ -1,0 +1,4 @@
+"""A file service: `interface` is what it offers, `server` serves it, `client` uses it.
+
+``python -m examples.files`` runs the demonstration.
+"""

@@ -1,0 +1,116 @@
+"""A simulated machine for a test, which checks that every bank has everything back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from pinfut import executor
+from pinfut.executor import Instrument, VirtualClock, sleep, timeout
+from pinfut.rpc import Balance, Bank, Interface, Session, SimKernel, Vat, connect, serve
+
+I = TypeVar("I", bound=Interface)  # noqa: E741
+T = TypeVar("T")
+
+LONG = 10_000.0
+"""Simulated seconds after which a test counts as hung."""
+
+
+class World:
+    """A kernel and the banks that the test made."""
+
+    def __init__(self, seed: int, record: bool) -> None:
+        self.kernel = SimKernel(seed, record=record)
+        self.whole = self.kernel.root.balance
+        self.banks: list[Bank] = []
+        # What was logged as an error: failures that nobody saw.
+        self.logged: list[str] = []
+
+    def bank(self, name: str = "client", *, pages: int = 400, caps: int = 1024) -> Bank:
+        """A bank whose balance is checked when the test ends."""
+        bank = self.kernel.bank(name, pages=pages, caps=caps)
+        self.banks.append(bank)
+        return bank
+
+    @asynccontextmanager
+    async def session(
+        self,
+        interface: Callable[..., I],
+        root: Interface,
+        *,
+        name: str = "service",
+        bank: Bank | None = None,
+        **sizes: Any,
+    ) -> AsyncIterator[I]:
+        """A service and one client of it."""
+        async with self.served(name, root):
+            async with connect(
+                self.kernel, name, interface, bank or self.bank(), **sizes
+            ) as proxy:
+                yield proxy
+
+    @asynccontextmanager
+    async def served(self, name: str, root: Interface) -> AsyncIterator[Vat]:
+        """A service; when the block ends well, no session of it may be left."""
+        async with serve(self.kernel, name, root) as vat:
+            yield vat
+            await quiet()
+            assert vat.sessions == [], "the server keeps sessions that are over"
+
+    def check(self) -> None:
+        """Every bank is back at its start, and no failure went unseen."""
+        for bank in self.banks:
+            assert bank.balance == Balance(bank.page_limit, bank.cap_limit), f"{bank} holds memory"
+        assert self.kernel.root.balance == self.whole
+        assert self.logged == []
+
+
+class _Logged(logging.Handler):
+    def __init__(self, into: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._into = into
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._into.append(record.getMessage())
+
+
+def run(
+    main: Callable[[World], Coroutine[Any, Any, T]],
+    *,
+    seed: int = 0,
+    record: bool = False,
+    checked: bool | None = None,
+    instruments: Iterable[Instrument] = (),
+) -> T:
+    """Run a test in simulated time, then check every bank."""
+    world = World(seed, record)
+
+    async def bounded() -> T:
+        with timeout(LONG):
+            return await main(world)
+
+    handler = _Logged(world.logged)
+    logger = logging.getLogger("pinfut")
+    logger.addHandler(handler)
+    try:
+        value = executor.run(
+            bounded(), clock=VirtualClock(), checked=checked, instruments=instruments
+        )
+    finally:
+        logger.removeHandler(handler)
+    world.check()
+    return value
+
+
+async def quiet() -> None:
+    """Let everything that is under way without a long timer come to its end."""
+    for _ in range(3):
+        await sleep(1e-6)
+
+
+def only(vat: Vat) -> Session:
+    """The one session of a vat."""
+    (session,) = vat.sessions
+    return session
