@@ -10,15 +10,19 @@ from pinfut.rpc.errors import (
     GarbageFrame,
     InterfaceMismatch,
     RpcError,
+    from_wire,
 )
 from pinfut.rpc.interface import interface_of, speaks
-from pinfut.rpc.promise import HELD, IMPORTED, OWN, PROMISED, Target
+from pinfut.rpc.local import Here
+from pinfut.rpc.promise import IMPORTED, OWN, PROMISED, Target
 from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.answers import Late
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import proxy, target_of
 
 if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
     from pinfut.rpc.session import Session
 
 
@@ -26,30 +30,28 @@ if TYPE_CHECKING:
 class Capabilities:
     """What one side of a session hands over and receives."""
 
-    __slots__ = ("_peer", "_session")
+    __slots__ = ("_executor", "_peer", "_session")
 
-    def __init__(self, session: Session, peer: Peer) -> None:
+    def __init__(self, session: Session, peer: Peer, executor: Executor) -> None:
         self._session = session
         self._peer = peer
+        self._executor = executor
 
-    def encode(self, codec: Codec, value: Any) -> tuple[bytes, tuple[Cap, ...]]:
-        """A value with capabilities, as payload and descriptors.
+    def encode(self, codec: Codec, value: Any) -> tuple[bytes, list[Any], tuple[Cap, ...]]:
+        """A value with capabilities: payload, the objects in it, and their descriptors.
 
         Raises `CodecError`, ForeignCapability, OutOfPages, OutOfCaps; then nothing has been
         handed out.
         """
+        payload, things = codec.encode_caps(value)
         caps: list[Cap] = []
-
-        def export(thing: object) -> int:
-            caps.append(self.describe(thing))
-            return len(caps) - 1
-
         try:
-            payload = codec.encode_caps(value, export)
+            for thing in things:
+                caps.append(self.describe(thing))
         except BaseException:
             self.take_back(tuple(caps))
             raise
-        return payload, tuple(caps)
+        return payload, things, tuple(caps)
 
     def describe(self, thing: object) -> Cap:
         """The descriptor of one capability; an object of this side is handed out once more
@@ -59,7 +61,6 @@ class Capabilities:
             return Cap(
                 frames.SENDER, self._peer.exports.grant(thing), interface_of(thing)._pinfut_id
             )
-        interface = target.interface._pinfut_id
         if target.state == OWN:
             return self.describe(target.own)
         if target.session is not self._session:
@@ -67,13 +68,26 @@ class Capabilities:
                 f"{thing!r} belongs to another session than {self._session.name}; pass what "
                 "this session gave you, or an object of your own that forwards to it"
             )
+        return self._named(target)
+
+    def describe_again(self, things: list[Any], caps: tuple[Cap, ...]) -> tuple[Cap, ...]:
+        """The descriptors of a call that waited, as they are now: a promise among them may
+        have been sent, or have come. Own objects stay handed out as they were."""
+        return tuple(
+            cap if cap.kind == frames.SENDER else self.describe(thing)
+            for thing, cap in zip(things, caps, strict=True)
+        )
+
+    def _named(self, target: Target) -> Cap:
+        """A descriptor of what the other side has, or will have."""
         target.require_usable()
+        interface = target.interface._pinfut_id
         if target.state == IMPORTED:
             return Cap(frames.RECEIVER, target.id, interface)
-        if target.state in (PROMISED, HELD):
-            target.used = True
-            return Cap(frames.RECEIVER_ANSWER, target.id, interface)
-        raise RpcError(f"{thing!r} still waits for a slot; await it before you pass it on")
+        # Its id is -1 while the call that gives it waits for a slot; so does this one then,
+        # behind it, and is described again when it is sent.
+        target.used = True
+        return Cap(frames.RECEIVER_ANSWER, target.id, interface)
 
     def take_back(self, caps: tuple[Cap, ...]) -> None:
         """A message with these descriptors is not sent after all."""
@@ -81,7 +95,7 @@ class Capabilities:
             if cap.kind == frames.SENDER:
                 self._peer.exports.release(cap.id, 1)
 
-    def decode(self, codec: Codec, payload: bytes, caps: tuple[Cap, ...]) -> Any:
+    def decode(self, codec: Codec, payload: bytes, caps: tuple[Cap | Late, ...]) -> Any:
         """The value of a payload with capabilities. Raises `CodecError`, RpcError.
 
         Each descriptor is used at most once, and those that are not are released.
@@ -92,43 +106,60 @@ class Capabilities:
             cap = left.pop(index, None)
             if cap is None:
                 raise ValueError(f"there is no capability {index} in this message")
-            return self.resolve(cap, interface)
+            return self._resolve(cap, interface)
 
         try:
             return codec.decode_caps(payload, resolve)
         finally:
             self.discard(tuple(left.values()))
 
-    def resolve(self, cap: Cap, interface: Any) -> Any:
+    def _resolve(self, cap: Cap | Late, interface: Any) -> Any:
         """The object of a descriptor, which has to be of `interface`.
 
         Raises InterfaceMismatch, UnknownObject, OutOfPages, GarbageFrame.
         """
+        if type(cap) is Late:
+            return self._stand_in(cap, interface)
+        assert isinstance(cap, Cap)
         if cap.kind == frames.SENDER:
             target = Target(self._session, interface, IMPORTED)
             self.bind(target, cap)
             return proxy(target)
-        if cap.kind == frames.RECEIVER:
-            thing = self._peer.exports.get(cap.id)
-        elif cap.kind == frames.RECEIVER_ANSWER:
-            thing = self._peer.held(cap.id)
-        else:
+        if cap.kind != frames.RECEIVER:
             raise GarbageFrame(f"a capability of the unknown kind {cap.kind}")
-        if not isinstance(thing, interface):
-            raise InterfaceMismatch(
-                f"{type(thing).__name__} does not implement {interface.__name__}"
-            )
-        return thing
+        return _of(self._peer.exports.get(cap.id), interface)
+
+    def _stand_in(self, late: Late, interface: Any) -> Any:
+        """An earlier call's object, or a promise of it while that call runs."""
+        if late.thing is not None:
+            return _of(late.thing, interface)
+        if late.error is not None:
+            raise from_wire(*late.error)
+        target = Target(Here(self._executor), interface, PROMISED)
+
+        def settled(late: Late) -> None:
+            try:
+                if late.error is not None:
+                    raise from_wire(*late.error)
+                target.own = _of(late.thing, interface)
+            except RpcError as error:
+                target.fail(error)
+            else:
+                target.settle(OWN)
+
+        late.on_settled.append(settled)
+        return proxy(target)
 
     def bind(self, target: Target, cap: Cap) -> None:
-        """Settle a target on the capability that came for it. Raises as `resolve` does."""
+        """Settle a target on the capability that came for it. Raises as `decode` does."""
         if cap.kind == frames.RECEIVER:
-            target.own = self.resolve(cap, target.interface)
+            target.own = _of(self._peer.exports.get(cap.id), target.interface)
             target.settle(OWN)
             return
         if cap.kind != frames.SENDER:
             raise GarbageFrame(f"an answer is no capability of the kind {cap.kind}")
         if not speaks(cap.interface, target.interface):
+            self.discard((cap,))
             raise InterfaceMismatch(
                 f"expected an object of {target.interface.__name__}, and the other side gives "
                 f"one of another interface (id {cap.interface:016x})"
@@ -139,10 +170,17 @@ class Capabilities:
         target.id = cap.id
         target.settle(IMPORTED)
 
-    def discard(self, caps: tuple[Cap, ...]) -> None:
+    def discard(self, caps: tuple[Cap | Late, ...]) -> None:
         """Release capabilities of a message that nobody takes."""
         for cap in caps:
-            if cap.kind == frames.SENDER:
+            if type(cap) is Cap and cap.kind == frames.SENDER:
                 self._session.open_lane()
                 self._peer.imports.receive(cap.id)
                 self._peer.drop_import(cap.id)
+
+
+def _of(thing: Any, interface: Any) -> Any:
+    """`thing`, if it is of `interface`. Raises InterfaceMismatch."""
+    if not isinstance(thing, interface):
+        raise InterfaceMismatch(f"{type(thing).__name__} does not implement {interface.__name__}")
+    return thing

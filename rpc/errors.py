@@ -138,10 +138,18 @@ def to_wire(error: BaseException) -> tuple[int, str, str]:
     """An error as (code, type name, message). What is no RpcError becomes RemoteError."""
     kind = type(error).__qualname__
     if isinstance(error, RemoteError):
-        return 1, error.kind, error.detail  # passed on as it came
-    if isinstance(error, RpcError):
-        return _CODES.get(type(error), 1), kind, str(error)
-    return 1, kind, str(error)
+        return 1, _text(error.kind), _text(error.detail)  # passed on as it came
+    try:
+        message = str(error)
+    except Exception as problem:
+        message = f"(its message raises {type(problem).__qualname__})"
+    code = _CODES.get(type(error), 1) if isinstance(error, RpcError) else 1
+    return code, kind, _text(message)
+
+
+def _text(text: str) -> str:
+    """`text` as it can be written in UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def from_wire(code: int, kind: str, message: str) -> RpcError:

@@ -95,8 +95,8 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
         if "_pinfut_proxy" in vars(cls):
             return
         if charge is not None:
-            if charge < 0:
-                raise ValueError(f"{cls.__name__}: charge is 0 bytes or more, not {charge}")
+            if type(charge) is not int or charge < 0:
+                raise ValueError(f"{cls.__name__}: charge is 0 bytes or more, not {charge!r}")
             cls._pinfut_charge = charge
         if getattr(cls, "_is_protocol", False):
             _declare(cls, name or cls.__name__)
@@ -181,6 +181,11 @@ class Method:
                     f"{function.__qualname__}: *args and **kwargs cannot be called "
                     "remotely; name the parameters"
                 )
+            if parameter.kind == parameter.KEYWORD_ONLY:
+                raise TypeError(
+                    f"{function.__qualname__}: {parameter.name!r} is keyword-only; arguments "
+                    "travel by position, so leave the '*' out"
+                )
         self.parameters = tuple(p.name for p in parameters)
         self._names = _enclosing_names(function)
 
@@ -229,8 +234,12 @@ class Method:
         no plain data."""
         where = self.function.__qualname__
         try:
+            # What the module says goes before what some other one declares under that name.
             hints = get_type_hints(
-                self.function, localns={**_by_name, **self._names}, include_extras=True
+                self.function,
+                {**_by_name, **self.function.__globals__},
+                self._names,
+                include_extras=True,
             )
         except NameError as error:
             raise TypeError(
@@ -400,8 +409,10 @@ def method(
     holds at most, charged to the caller before it starts. Raises TypeError for anything
     but an ``async def`` with named parameters.
     """
-    if frame is not None and frame < 0:
-        raise ValueError(f"frame is a size in bytes, not {frame}")
+    if frame is not None and (type(frame) is not int or frame < 0):
+        raise ValueError(f"frame is a size in bytes, not {frame!r}")
+    if not (answer is None or type(answer) is int or callable(answer)):
+        raise ValueError(f"answer is a size in bytes or a function that gives one, not {answer!r}")
     if function is not None:
         return Method(function, answer, frame)
     return lambda function: Method(function, answer, frame)

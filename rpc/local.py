@@ -14,6 +14,7 @@ from pinfut.rpc.promise import OWN, PROMISED, Target
 from pinfut.rpc.proxy import proxy
 
 if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
     from pinfut.executor.task import Task
     from pinfut.rpc.interface import Method
 
@@ -24,45 +25,47 @@ def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[st
     Raises TypeError as a call does, and NoExecutor.
     """
     resolve(type(thing))
-    task = current_executor().spawn(method.function(thing, *method.bind(args, kwargs)))
-    if method.returns is None:
-        return task
-    return _promised(method.returns, task)
+    executor = current_executor()
+    task = executor.spawn(method.function(thing, *method.bind(args, kwargs)))
+    return task if method.returns is None else _promised(executor, method.returns, task)
 
 
-def _promised(interface: Any, task: Task[Any]) -> Any:
+def _promised(executor: Executor, interface: Any, task: Task[Any]) -> Any:
     """A proxy of the object that a task will give."""
-    caller = _Here(task)
-    target = Target(caller, interface, PROMISED)
-    task.executor.spawn(caller.settle(target), name=f"promise of {interface.__name__}")
+    target = Target(Here(executor), interface, PROMISED)
+    executor.spawn(_settle(target, task), name=f"promise of {interface.__name__}")
     return proxy(target)
 
 
+async def _settle(target: Target, task: Task[Any]) -> None:
+    """Settle the target when the task has ended."""
+    try:
+        target.own = await task
+    except Exception as error:
+        target.fail(error)
+    else:
+        target.settle(OWN)
+
+
 @final
-class _Here:
-    """Carries the calls on an object that a task of this process will give."""
+class Here:
+    """Carries the calls on an object of this process that is still to come."""
+
+    __slots__ = ("_executor",)
 
     name = "this process"
     flowing = False
 
-    def __init__(self, task: Task[Any]) -> None:
-        self._task = task
-
-    async def settle(self, target: Target) -> None:
-        """Settle the target when the task has ended."""
-        try:
-            target.own = await self._task
-        except Exception as error:
-            target.fail(error)
-        else:
-            target.settle(OWN)
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
 
     def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
+        """Make a call on `target` as soon as it is there; calls keep their order."""
         if target.state == OWN:
             return getattr(target.own, method.name)(*args)
         target.require_usable()
-        task = self._task.executor.spawn(_later(holder, method, args))
-        return task if method.returns is None else _promised(method.returns, task)
+        task = self._executor.spawn(_later(holder, method, args))
+        return task if method.returns is None else _promised(self._executor, method.returns, task)
 
     def leave(self, dropped: Any, /) -> None:
         """Nothing to release: the collector of this process does it."""

@@ -49,7 +49,7 @@ class Target:
         "state",
         "unsent",
         "used",
-        "waker",
+        "waiting",
     )
 
     def __init__(self, session: Caller, interface: Any, state: int, number: int = -1) -> None:
@@ -69,14 +69,16 @@ class Target:
         self.parent: Any = None
         # Whether a call has been sent on the promise.
         self.used = False
-        self.waker: Waker | None = None
+        # Who waits for it: any number of tasks may hold the proxy.
+        self.waiting: dict[object, Waker] = {}
 
     def settle(self, state: int) -> None:
         """It is known what the promise stands for."""
         self.state = state
         self.parent = self.unsent = None
-        waker, self.waker = self.waker, None
-        if waker is not None:
+        waiting = list(self.waiting.values())
+        self.waiting.clear()
+        for waker in waiting:
             waker.wake()
 
     def fail(self, error: BaseException) -> None:
@@ -110,10 +112,13 @@ def again(error: BaseException | None) -> BaseException:
     """An error to raise once more: a fresh one, so that tracebacks do not pile up."""
     assert error is not None
     try:
-        fresh = type(error)(*error.args)
+        # Not by a call, which would run an __init__ that has its own idea of arguments.
+        fresh = type(error).__new__(type(error), *error.args)
     except TypeError:
         return error
-    return fresh.with_traceback(None)
+    fresh.args = error.args
+    fresh.__dict__.update(error.__dict__)
+    return fresh
 
 
 @final

@@ -34,14 +34,14 @@ class _Settled(FutureBase[None]):
     def poll(self, cx: Context, /) -> Poll[None]:
         target = self._target
         if target.state <= PROMISED:
-            target.waker = cx.waker
+            target.waiting[self] = cx.waker
             return PENDING
         target.require_usable()
         return None
 
     def drop(self) -> None:
         # The proxy stays, so the call that gives it goes on.
-        self._target.waker = None
+        self._target.waiting.pop(self, None)
 
 
 def _await(self: Any) -> Generator[Any, Any, Any]:

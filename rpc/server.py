@@ -26,8 +26,12 @@ from pinfut.rpc.errors import (
     UnknownService,
 )
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
-from pinfut.rpc.protocol.answers import Answer
+from pinfut.rpc.promise import PROMISED
+from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.answers import Answer, Late
+from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
+from pinfut.rpc.proxy import target_of
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
@@ -110,13 +114,20 @@ class Server:
             else:
                 purse.give(frame)
             if type(value) is plain:
-                self._peer.give(answer, encode(value))
+                try:
+                    payload = encode(value)
+                except CodecError:
+                    self._give(answer, method, value)
+                else:
+                    self._peer.give(answer, payload)
             else:
                 self._give(answer, method, value)
-        except (Exception, CancelledError) as error:
+        except BaseException as error:
             if executor.current is not None:
                 executor.end_first(None, error)
             purse.give(frame)
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             self._fail(answer, method, error)
         else:
             answer.charged = frame
@@ -147,10 +158,9 @@ class Server:
                     f"{answer.method}; both sides need the same interface"
                 ),
             )
-        elif isinstance(error, CodecError):
-            self._peer.refuse(answer, BadArguments(f"{methods[answer.method]!r}: {error}"))
         else:
-            raise error
+            # Whatever decoding raised, code of the argument's own class included.
+            self._peer.refuse(answer, BadArguments(f"{methods[answer.method]!r}: {error}"))
 
     def on_handled(self, answer: Answer, task: Task[Any]) -> None:
         """A handler has ended: refund its frame, and send its value or its error."""
@@ -176,8 +186,11 @@ class Server:
 
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller gave up a call that runs: its handler is asked to stop."""
-        task = answer.task
-        if task is not None:
+        self._cancel(answer.task)
+
+    def _cancel(self, task: Task[Any] | None) -> None:
+        # Once: a handler that cleans up is not disturbed by what comes after.
+        if task is not None and not task.cancels:
             task.cancel()
 
     def close(self) -> None:
@@ -186,7 +199,11 @@ class Server:
             self._session.released()
             return
         for task in list(self._running):
-            task.cancel()
+            self._cancel(task)
+
+    def on_unused(self, caps: tuple[Cap | Late, ...], /) -> None:
+        """The capabilities of a call that is refused are released."""
+        self._capabilities.discard(caps)
 
     def die(self) -> None:
         """What the handlers held is gone with the process; nothing is left to refund."""
@@ -194,19 +211,27 @@ class Server:
             answer.charged = 0
 
     def _give(self, answer: Answer, method: Method, value: Any) -> None:
+        """Send what a handler returned, if it is of the type that it declares."""
+        caps: tuple[Cap, ...] = ()
         try:
             if method.returns is not None:
                 if not isinstance(value, method.returns):
                     raise TypeError(f"it returned {value!r}, not a {method.returns.__name__}")
+                target = target_of(value)
+                if target is not None and target.state <= PROMISED:
+                    self._give_later(answer, method, value)
+                    return
                 cap = self._capabilities.describe(value)
                 self._peer.give_caps(answer, b"", (cap,), value)
                 return
             result = method.result
-            value = result.check(value)
             if result.has_caps:
-                payload, caps = self._capabilities.encode(result, value)
+                payload, _, caps = self._capabilities.encode(result, value)
+                if any(cap.kind == frames.RECEIVER_ANSWER for cap in caps):
+                    self._capabilities.take_back(caps)
+                    raise TypeError("there is a promise in the result; await it first")
             else:
-                payload, caps = result.encode(value), ()
+                payload = result.encode_checked(value)
         except RpcError as error:
             self._peer.refuse(answer, error)
         except CodecError as error:
@@ -216,6 +241,18 @@ class Server:
                 self._peer.give_caps(answer, payload, caps, None)
             else:
                 self._peer.give(answer, payload)
+
+    def _give_later(self, answer: Answer, method: Method, promised: Any) -> None:
+        """A handler returned a promise: the call ends when that does."""
+        try:
+            self._purse.take(method.frame, "the handler of a call")
+        except RpcError as error:
+            self._peer.refuse(answer, error)
+            return
+        answer.charged = method.frame
+        answer.served = method
+        answer.task = task = self._executor.spawn(_settled(promised), owner=answer)
+        self._running[task] = answer
 
     def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
@@ -234,3 +271,8 @@ class Server:
             self._peer.refuse(answer, error)
         else:
             self._peer.give_caps(answer, b"", (cap,), root)
+
+
+async def _settled(promised: Any) -> Any:
+    """A promise as a handler of its own."""
+    return await promised

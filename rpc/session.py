@@ -9,6 +9,7 @@ of its own.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast, final
 
 from pinfut.future import FutureBase
@@ -72,11 +73,13 @@ class Session:
         "_into",
         "_lane",
         "_left",
+        "_on_released",
         "_outbox",
         "_peer",
         "_released",
         "_server",
         "_settles",
+        "_watched",
         "cells",
         "end",
         "error",
@@ -86,6 +89,7 @@ class Session:
         "on_call",
         "on_cancel",
         "on_handled",
+        "on_unused",
         "places",
         "questions",
         "round_trips",
@@ -93,7 +97,13 @@ class Session:
         "writer",
     )
 
-    def __init__(self, executor: Executor, end: End, root: Interface | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        end: End,
+        root: Interface | None,
+        on_released: Callable[[End], None],
+    ) -> None:
         self.name = end.name
         self.end = end
         # Set once the session has ended: what its calls raise from then on.
@@ -101,15 +111,17 @@ class Session:
         # How often this side was woken by answers.
         self.round_trips = 0
         self._executor = executor
+        self._on_released = on_released
         # The serving side charges what it holds to the client; a client pays for itself.
         self._peer = Peer(end.channel.slots, end.purse if end.serving else None)
         self.questions = self._peer.questions
-        self._capabilities = Capabilities(self, self._peer)
+        self._capabilities = Capabilities(self, self._peer, executor)
         self._server = Server(self, self._peer, self._capabilities, executor, root)
         self.on_call = self._server.on_call
         self.on_cancel = self._server.on_cancel
         self.on_bootstrap = self._server.on_bootstrap
         self.on_handled = self._server.on_handled
+        self.on_unused = self._server.on_unused
         self._peer.host = self
         # The lane of this side's calls; on the serving side None until it makes one.
         self._lane: Lane | None = None
@@ -129,6 +141,7 @@ class Session:
         self._left: deque[Any] = deque()
         # Whether a flush is coming.
         self.touched = False
+        self._watched = bool(executor.instruments)
         # Invariant: the lane is there, the session is open, and nothing waits to be sent.
         self.flowing = False
         if not end.serving:
@@ -183,10 +196,11 @@ class Session:
             parent = holder
         lane = self._lane or self.open_lane()
         caps: tuple[Cap, ...] = ()
+        things: list[Any] = []
         arguments = method.arguments
         try:
             if arguments.has_caps:
-                payload, caps = self._capabilities.encode(arguments, args)
+                payload, things, caps = self._capabilities.encode(arguments, args)
                 parent = holder, args
             else:
                 payload = arguments.encode(args)
@@ -206,7 +220,7 @@ class Session:
             try:
                 if self._backlog or self.questions.full:
                     return self._wait_for_slot(
-                        target, method, flags, room, place, caps, payload, (holder, args)
+                        target, method, room, place, things, caps, payload, (holder, args)
                     )
                 return self._send_call(target, method, flags, room, place, caps, payload, parent)
             except BaseException:
@@ -239,6 +253,7 @@ class Session:
             self.questions.release(slot)
             raise
         self.places[slot.index] = place
+        self._watch(x, "sent")
         if returns is None:
             return Promise(self, slot, method, parent)
         settles = self._settles[x] = Target(self, returns, PROMISED, x)
@@ -249,9 +264,9 @@ class Session:
         self,
         target: Target,
         method: Method,
-        flags: int,
         room: int,
         place: int,
+        things: list[Any],
         caps: tuple[Cap, ...],
         payload: bytes,
         parent: Any,
@@ -263,7 +278,8 @@ class Session:
             target.require_usable()
             later = frames.PIPELINE if method.returns is not None else 0
             later |= frames.ON_ANSWER if target.state in (PROMISED, HELD) else 0
-            return self._peer.call(x, later, method.number, target.id, room, place, caps, payload)
+            now = self._capabilities.describe_again(things, caps) if caps else caps
+            return self._peer.call(x, later, method.number, target.id, room, place, now, payload)
 
         charge = prices.QUEUED + len(payload)
         self.end.purse.take(charge, "a call that waits for a slot")
@@ -297,6 +313,7 @@ class Session:
                 unsent.fail(error)
                 continue
             self.places[slot.index] = unsent.place
+            self._watch(slot.x, "sent")
             slot.waker = unsent.waker
             unsent.slot = slot
             settles = unsent.settles
@@ -305,7 +322,7 @@ class Session:
                 settles.state = PROMISED
                 settles.id = slot.x
                 settles.unsent = None
-        self.flowing = not (self._backlog or self._outbox)
+        self._flow()
 
     def open_lane(self) -> Lane:
         """The lane of this side's calls, bought if it has to be. Raises OutOfPages."""
@@ -313,8 +330,16 @@ class Session:
             self._lane = self.end.out()
             self.writer = self._lane.writer
             self.cells = self._lane.cells
-            self.flowing = True
+            self._flow()
         return self._lane
+
+    def _flow(self) -> None:
+        """Whether plain calls may take the short way: not behind others, nor unwatched."""
+        self.flowing = not (self._backlog or self._outbox or self._watched or self.error)
+
+    def _watch(self, x: int, state: str) -> None:
+        if self._watched:
+            self._executor.instruments.slot(self.name, x, state)
 
     # ---- sending ----
 
@@ -376,7 +401,7 @@ class Session:
         if lane is not None and (lane.writer.unpublished or self._outbox):
             while self._outbox and lane.writer.write(self._outbox[0][0]):
                 self.end.purse.give(self._outbox.popleft()[1])
-            self.flowing = not (self._backlog or self._outbox)
+            self._flow()
             if self._executor.instruments:
                 self._executor.instruments.flush(self.name, lane.writer.unpublished)
             lane.writer.publish()
@@ -412,6 +437,7 @@ class Session:
         elif slot.state == WAITING:
             self.questions.cancel(slot.x)
             self._peer.cancel(slot.x)
+            self._watch(slot.x, "cancelled")
 
     def _give_up_unsent(self, unsent: Unsent) -> None:
         if unsent.slot is not None:
@@ -495,6 +521,7 @@ class Session:
             raise
         cells.release(place)
         self.questions.release(slot)
+        self._watch(x, "taken")
         if not opened[0] & frames.NO_FINISH:
             self._peer.finish(x, release=release)
         if self._backlog:
@@ -503,6 +530,9 @@ class Session:
 
     def _complete(self, xs: list[int]) -> None:
         """The other side has written these answers in place."""
+        if self._watched:
+            for x in xs:
+                self._watch(x, "returned")
         for x in self.questions.mark_ready(xs):
             slot = self.questions.peek(x)
             if slot is None or slot.state != CANCELLING:
@@ -533,7 +563,8 @@ class Session:
             if flags & frames.ERROR:
                 raise self._peer.open_error(payload)
             self._capabilities.bind(target, caps[0])
-        except ProtocolError:
+        except ProtocolError as error:
+            target.fail(error)
             raise
         except RpcError as error:
             target.fail(error)
@@ -632,6 +663,7 @@ class Session:
         if not self._dead:
             self._peer.close()
             self.end.close()
+        self._on_released(self.end)
         self._released[0].send(None)
 
     async def wait_released(self) -> None:

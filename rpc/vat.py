@@ -48,7 +48,7 @@ class Vat:
     def connect(self, name: str, bank: Bank, slots: int, ring: int, cell: int) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
         end = self.kernel.connect(self.process, name, bank, slots=slots, ring=ring, cell=cell)
-        session = self._sessions[end] = Session(self._executor, end)
+        session = self._sessions[end] = Session(self._executor, end, None, self._forget)
         return session
 
     async def _run(self) -> None:
@@ -56,7 +56,9 @@ class Vat:
         other sides are told, and the error is raised for whoever closes the vat."""
         try:
             await self._dispatch()
-        except Exception:
+        except CancelledError:
+            raise
+        except BaseException:
             self.kill()
             raise
 
@@ -81,15 +83,15 @@ class Vat:
         session = self._sessions.get(end)
         if session is None:
             return False
-        more = session.drain(BUDGET)
-        if session.error is not None:
-            del self._sessions[end]
-        return more
+        return session.drain(BUDGET)
+
+    def _forget(self, end: End) -> None:
+        self._sessions.pop(end, None)
 
     def _accept(self, port: Port) -> None:
         waiting, port.waiting = port.waiting, []
         for end in waiting:
-            session = Session(self._executor, end, self._roots[port])
+            session = Session(self._executor, end, self._roots[port], self._forget)
             self._sessions[end] = session
             session.drain(BUDGET)
 
@@ -99,7 +101,6 @@ class Vat:
             self.kernel.unlisten(port)
         self._roots.clear()
         sessions = self.sessions
-        self._sessions.clear()
         for session in sessions:
             session.close(SessionClosed(f"session {session.name} was {why} by this side"))
         for session in sessions:
@@ -119,7 +120,6 @@ class Vat:
         self.kernel.kill(self.process)
         for session in self.sessions:
             session.die()
-        self._sessions.clear()
         self._task.cancel()
 
 

@@ -84,15 +84,14 @@ class Tree:
 
     def directory(self, parent: str, name: str) -> str:
         """The path of the directory `name` in `parent`. Raises TreeError."""
-        path = self._resolve(parent, name)
-        if not stat.S_ISDIR(self._stat(path).st_mode):
+        path, mode = self._resolve(parent, name)
+        if not stat.S_ISDIR(mode):
             raise WrongKind(f"{self._told(path)} is not a directory; open it")
         return path
 
     def file(self, parent: str, name: str) -> str:
         """The path of the file `name` in `parent`. Raises TreeError."""
-        path = self._resolve(parent, name)
-        mode = self._stat(path).st_mode
+        path, mode = self._resolve(parent, name)
         if stat.S_ISDIR(mode):
             raise WrongKind(f"{self._told(path)} is a directory; enter it")
         if not stat.S_ISREG(mode):
@@ -105,7 +104,7 @@ class Tree:
             raise BadRange(f"list gives 1 to {LIST_MAX} entries at once, not {count}")
         try:
             with os.scandir(path) as entries:
-                # Only these are kept and looked at, however many there are.
+                # However many there are, only these are kept, and asked for their size.
                 chosen = heapq.nsmallest(
                     count,
                     (e for e in entries if e.name > after and self._shown(e.name)),
@@ -137,36 +136,41 @@ class Tree:
         except OSError as error:
             raise self._refused(path, error) from error
 
-    def _resolve(self, parent: str, name: str) -> str:
-        """Where `name` in `parent` leads, if that is in the tree."""
+    def _resolve(self, parent: str, name: str) -> tuple[str, int]:
+        """Where `name` in `parent` leads, if that is in the tree, and the mode of what is
+        there. `parent` is resolved, so there is at most this one link."""
         if name in ("", ".", "..") or "/" in name or os.sep in name or "\0" in name:
             raise BadName(
                 f"{_short(name)} is no name: give one component, without separators, "
                 "and enter directories one by one"
             )
-        joined = os.path.join(parent, name)
+        path = os.path.join(parent, name)
         if name in self.hidden:
-            raise self._absent(joined)
-        try:
-            path = os.path.realpath(joined, strict=True)
-        except OSError as error:
-            raise self._refused(joined, error) from error
-        if path != self.root and not path.startswith(os.path.join(self.root, "")):
-            raise OutsideTree(f"{self._told(joined)} is a link that leads out of the tree")
-        if not self.hidden.isdisjoint(os.path.relpath(path, self.root).split(os.sep)):
-            raise self._absent(joined)
+            raise self._absent(path)
+        mode = self._stat(path).st_mode
+        if stat.S_ISLNK(mode):
+            path, mode = self._follow(path)
         if sys.getsizeof(path) > PATH_MAX:
             raise PathTooLong(
                 f"the path of {_short(name)} takes {sys.getsizeof(path)} bytes, and a handle "
                 f"holds up to {PATH_MAX}; serve a folder that is nearer to it"
             )
-        return path
+        return path, mode
+
+    def _follow(self, link: str) -> tuple[str, int]:
+        """Where a link leads. Whether there is anything outside of the tree is not told."""
+        path = os.path.realpath(link)
+        if path != self.root and not path.startswith(os.path.join(self.root, "")):
+            raise OutsideTree(f"{self._told(link)} is a link that leads out of the tree")
+        if not self.hidden.isdisjoint(os.path.relpath(path, self.root).split(os.sep)):
+            raise self._absent(link)
+        mode = self._stat(path).st_mode
+        if stat.S_ISLNK(mode):
+            raise NoSuchName(f"{self._told(link)} is a link that leads in a circle")
+        return path, mode
 
     def _shown(self, name: str) -> bool:
-        """Names that are no text cannot be sent, so they are hidden too."""
-        return name not in self.hidden and name.isprintable() or name.encode(
-            "utf-8", "replace"
-        ) == name.encode("utf-8", "surrogateescape")
+        return name not in self.hidden and is_text(name)
 
     def _entry(self, entry: os.DirEntry[str]) -> Entry:
         kind: Kind = "other"
@@ -204,6 +208,15 @@ class Tree:
         """A path as clients may hear it: relative to the tree, and short."""
         relative = os.path.relpath(path, self.root)
         return "the tree" if relative == os.curdir else _short(relative)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be sent: one whose bytes are no UTF-8 cannot, and is hidden."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _short(text: str) -> str:

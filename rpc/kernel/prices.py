@@ -24,6 +24,9 @@ QUEUED: Final = 192
 """A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
 of its message come on top."""
 
+QUEUED_CAP: Final = 192
+"""Each capability among the arguments of such a call."""
+
 HANDLER: Final = 2048
 """The default bound for a handler's coroutine and task; `method(frame=...)` sets another."""
 

@@ -8,6 +8,7 @@ States of an answer::
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from pinfut.rpc.protocol.frames import Cap
@@ -16,6 +17,33 @@ FREE: Final = 0
 QUEUED: Final = 1
 RUNNING: Final = 2
 RETURNED: Final = 3
+
+
+@final
+class Late:
+    """A capability that an earlier call will give, in the arguments of a later one."""
+
+    __slots__ = ("error", "on_settled", "thing")
+
+    def __init__(self) -> None:
+        # Invariant: at most one of the two is set, once the earlier call is over.
+        self.thing: Any = None
+        self.error: tuple[int, str, str] | None = None
+        # Whoever stands in for the object until then.
+        self.on_settled: list[Callable[[Late], None]] = []
+
+    @property
+    def settled(self) -> bool:
+        """Whether the earlier call is over."""
+        return self.thing is not None or self.error is not None
+
+    def settle(self, thing: Any, error: tuple[int, str, str] | None) -> None:
+        """The earlier call is over."""
+        self.thing = thing
+        self.error = error
+        for call in self.on_settled:
+            call(self)
+        self.on_settled.clear()
 
 
 @final
@@ -28,6 +56,7 @@ class Answer:
         "error",
         "flags",
         "granted",
+        "late",
         "host",
         "method",
         "payload",
@@ -53,8 +82,9 @@ class Answer:
         self.charged = 0
         self.queued_charge = 0
         self.payload = b""
-        # Capabilities of the arguments, as they stood in the message.
-        self.caps: tuple[Cap, ...] = ()
+        # Capabilities of the arguments; those that an earlier call gives are there as Late
+        # from the beginning, so that the caller may finish that call meanwhile.
+        self.caps: tuple[Cap | Late, ...] = ()
         # Invariant: these are set only while RUNNING, for a handler that has not ended within
         # its first step: its method and its task.
         self.served: Any = None
@@ -67,6 +97,8 @@ class Answer:
         self.granted: list[int] | None = None
         # Invariant: calls that wait for this one, by id, in the order in which they came.
         self.waiting: dict[int, Answer] | None = None
+        # What waits for this call's result without being a call on it.
+        self.late: list[Late] | None = None
         # Invariant: the answer in whose `waiting` this one stands, while QUEUED.
         self.waits_on: Answer | None = None
 
@@ -82,7 +114,7 @@ class Answer:
         self.state = FREE
         self.payload = b""
         self.served = self.task = self.result = self.error = None
-        self.granted = self.waiting = self.waits_on = None
+        self.granted = self.waiting = self.waits_on = self.late = None
         self.caps = ()
 
     def ended(self, task: Any) -> None:

@@ -15,12 +15,14 @@ from typing import Any, Protocol, final
 import msgspec
 
 from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.codec import MAX_CAPS
 from pinfut.rpc.errors import (
     AnswerTooLarge,
     CallCancelled,
     GarbageFrame,
     ProtocolError,
     RpcError,
+    SessionClosed,
     SlotInUse,
     UnknownObject,
     UnknownReply,
@@ -30,7 +32,7 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Purse
 from pinfut.rpc.protocol import frames
-from pinfut.rpc.protocol.answers import FREE, QUEUED, RETURNED, RUNNING, Answer
+from pinfut.rpc.protocol.answers import FREE, QUEUED, RETURNED, RUNNING, Answer, Late
 from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, SHORT, Cap
 from pinfut.rpc.protocol.imports import Imports
 from pinfut.slots import SlotTable
@@ -47,6 +49,9 @@ pack_plain_return = frames.PLAIN_RETURN.pack
 _PLAIN = frames.PLAIN
 pack_return = RETURN_HEAD.pack
 unpack_return = RETURN_HEAD.unpack_from
+
+_CLOSED = to_wire(SessionClosed("the session was closed"))
+_DATA = to_wire(UnknownObject("the call that should have given an object gave data"))
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_error = msgspec.msgpack.Decoder(tuple[int, str, str]).decode
@@ -67,6 +72,9 @@ class Host(Protocol):
 
     def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
+
+    def on_unused(self, caps: tuple[Cap | Late, ...], /) -> None:
+        """Capabilities came with a call that is refused: they have to be released."""
 
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller wants no answer any more to a call that is running."""
@@ -236,11 +244,20 @@ class Peer:
             answer.state = RUNNING
             self._host.on_bootstrap(answer, target)
             return
-        answer.caps = caps
         answer.payload = payload
         answer.target = target
         answer.state = QUEUED
-        self._deliver(answer)
+        answer.caps = caps
+        try:
+            if caps:
+                answer.caps = tuple(
+                    self._late(cap.id, answer) if cap.kind == frames.RECEIVER_ANSWER else cap
+                    for cap in caps
+                )
+        except RpcError as error:
+            self.refuse(answer, error)
+        else:
+            self._deliver(answer)
 
     def _improper(self, answer: Answer, x: int, room: int) -> ProtocolError:
         """What is wrong with call `x`, which wants the place of `answer`."""
@@ -317,6 +334,9 @@ class Peer:
         self._refuse(answer, to_wire(error), isinstance(error, CallCancelled))
 
     def _refuse(self, answer: Answer, wire: tuple[int, str, str], cancelled: bool) -> None:
+        if answer.caps:
+            caps, answer.caps = answer.caps, ()
+            self._host.on_unused(caps)
         code, kind, message = wire
         payload = _encode((code, kind, message))
         room = answer.room - RETURN_HEAD.size
@@ -334,6 +354,8 @@ class Peer:
         size = _RETURN + len(payload)
         frame = pack_return(size, frames.RETURN, flags, caps, answer.x) + payload
         self._host.answer(answer.place, answer.x, frame)
+        if answer.late is not None:
+            self._settle_late(answer, answer.error or (None if answer.result else _DATA))
         waiting = answer.waiting
         if waiting is None:
             if flags & frames.NO_FINISH:
@@ -360,11 +382,6 @@ class Peer:
         """Start a call, or let it wait for the answer that it depends on."""
         try:
             thing = self._target(answer)
-            for cap in answer.caps:
-                if type(thing) is not Answer and cap.kind == frames.RECEIVER_ANSWER:
-                    other = self._answer_of(cap.id, answer)
-                    if other.state != RETURNED:
-                        thing = other
             if type(thing) is Answer:
                 self._queue(answer, thing)
                 return
@@ -383,7 +400,7 @@ class Peer:
         if not answer.flags & frames.ON_ANSWER:
             return self.exports.get(answer.target)
         other = self._answer_of(answer.target, answer)
-        return self.result_of(other) if other.state == RETURNED else other
+        return self._result_of(other) if other.state == RETURNED else other
 
     def _answer_of(self, x: int, asking: Answer) -> Answer:
         other = self.answers[x % self.slots]
@@ -391,24 +408,38 @@ class Peer:
             raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
         return other
 
-    def result_of(self, answer: Answer) -> Any:
-        """The capability that a returned answer gave. Raises the error that it ended with,
-        and UnknownObject when it gave data."""
+    def _result_of(self, answer: Answer) -> Any:
+        """The capability that a returned answer gave. Raises the error that it ended with."""
         if answer.error is not None:
             raise _Failed(answer.error)
         if answer.result is None:
-            raise UnknownObject(f"the result of {answer.x} is data; it cannot be called")
+            raise _Failed(_DATA)
         return answer.result
 
-    def held(self, x: int) -> Any:
-        """The capability that answer `x` gave, for an argument that names it."""
-        answer = self.answers[x % self.slots]
-        if answer.x != x or answer.state != RETURNED:
-            raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
-        return self.result_of(answer)
+    def _late(self, x: int, asking: Answer) -> Late:
+        """What answer `x` gives or will give, for an argument that names it."""
+        other = self._answer_of(x, asking)
+        late = Late()
+        if other.state == RETURNED:
+            late.settle(other.result, other.error or (None if other.result else _DATA))
+        else:
+            if self._purse is not None:
+                self._purse.take(prices.IMPORT, "a capability that is still to come")
+            if other.late is None:
+                other.late = []
+            other.late.append(late)
+        return late
+
+    def _settle_late(self, answer: Answer, error: tuple[int, str, str] | None) -> None:
+        """Tell those who wait for the result, and refund what their waiting holds."""
+        late, answer.late = answer.late, None
+        for one in late or ():
+            if self._purse is not None:
+                self._purse.give(prices.IMPORT)
+            one.settle(None if error else answer.result, error)
 
     def _queue(self, answer: Answer, on: Answer) -> None:
-        charge = prices.QUEUED + len(answer.payload) + CAP.size * len(answer.caps)
+        charge = prices.QUEUED + len(answer.payload) + prices.QUEUED_CAP * len(answer.caps)
         if self._purse is not None:
             self._purse.take(charge, "a call that waits for another's answer")
             answer.queued_charge = charge
@@ -453,6 +484,7 @@ class Peer:
         """Forget everything; refunds what is held for calls that wait and for objects."""
         for answer in self.answers:
             self._unqueue(answer)
+            self._settle_late(answer, _CLOSED)
             answer.clear()
         self.exports.close()
         self.imports.close()
@@ -469,7 +501,7 @@ class _Failed(Exception):
 def _split(frame: bytes, start: int, count: int) -> tuple[tuple[Cap, ...], bytes]:
     """The capabilities and the payload of a frame. Raises GarbageFrame."""
     end = start + CAP.size * count
-    if end > len(frame):
+    if count > MAX_CAPS or end > len(frame):
         raise GarbageFrame(f"{count} capabilities do not fit into a frame of {len(frame)} bytes")
     return tuple(Cap(*cap) for cap in CAP.iter_unpack(frame[start:end])), frame[end:]
 

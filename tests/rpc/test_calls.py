@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from pinfut import join
-from pinfut.executor import scope
+from pinfut.executor import current_executor, scope
 from pinfut.rpc import Interface, Promise, connect, method, session_of
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
@@ -346,8 +346,10 @@ def test_an_own_object_keeps_its_identity_on_a_round_trip() -> None:
             own, other = ThingServer("own"), ThingServer("other")
             assert await desk.back(own) is own
             assert await desk.back(await desk.back(own)) is own
-            assert await desk.same(own, own)
-            assert not await desk.same(own, other)
+            assert await desk.back(other) is other
+            kept = [await desk.keep(thing) for thing in (own, other, own)]
+            assert kept == [1, 2, 3]
+            assert [await desk.kept(n) for n in range(3)] == [own, other, own]
 
     run(main)
 
@@ -535,8 +537,6 @@ def test_capabilities_in_structs_dataclasses_options_and_tuples() -> None:
 def test_handlers_run_concurrently_and_a_slow_one_delays_nobody() -> None:
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
-            from pinfut.executor import current_executor
-
             clock = current_executor()
             slow = desk.nap(5)
             began = clock.now()

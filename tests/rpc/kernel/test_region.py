@@ -13,8 +13,16 @@ from pinfut.rpc.kernel.pages import Region, pages_for
 from tests.covered import covered, require
 
 
+NAME = "regions are zeroed"
+
+
+def test_a_region_shows_nothing_of_a_former_owner() -> None:
+    buy_again()
+    require(covered(NAME), "bought_again", "freed")
+
+
 @given(sizes=st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=12))
-def test_a_region_shows_nothing_of_a_former_owner(sizes: list[tuple[int, bool]]) -> None:
+def buy_again(sizes: list[tuple[int, bool]]) -> None:
     bank = Bank("bank", 100, 0)
     held: list[Region] = []
     freed = again = 0
@@ -33,7 +41,7 @@ def test_a_region_shows_nothing_of_a_former_owner(sizes: list[tuple[int, bool]])
         assert set(one.buffer) == {0xA5}, "regions share memory"
         one.free()
     assert bank.pages_used == 0
-    require(covered("regions are zeroed", bought_again=again, freed=freed), "freed")
+    covered(NAME, bought_again=again, freed=freed)
 
 
 def test_a_region_is_given_back_once() -> None:

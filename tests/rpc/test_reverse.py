@@ -1,0 +1,122 @@
+"""Calls the other way: the server calls objects of its client, who pays for that too."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pytest
+
+from pinfut import join
+from pinfut.executor import spawn, timeout
+from pinfut.rpc import Interface, OutOfPages, RemoteError, SessionClosed, connect, method
+from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
+from tests.rpc.world import World, quiet, run
+
+
+class Ping(Interface, Protocol):
+    @method
+    async def ping(self, n: int, back: Ping) -> int: ...
+
+
+class PingServer(Ping):
+    """Hands the ball back until `n` is used up."""
+
+    @method
+    async def ping(self, n: int, back: Ping) -> int:
+        return 0 if n == 0 else 1 + await back.ping(n - 1, self)
+
+
+def test_the_lane_for_calls_back_is_bought_when_it_is_first_needed() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer()) as desk:
+            await desk.make("a").name()
+            (bank,) = world.banks
+            before = bank.pages_used
+            assert await desk.name_of(ThingServer("own")) == "own"
+            assert bank.pages_used > before
+
+    run(main)
+
+
+def test_a_server_calls_back_on_objects_with_more_calls_than_slots() -> None:
+    async def main(world: World) -> None:
+        server = DeskServer()
+        async with world.session(Desk, server, slots=2) as desk:
+            await desk.keep(ThingServer("own"))
+            there = server.keeping[0]
+            assert await join(*[there.name() for _ in range(20)]) == ("own",) * 20
+            del there
+            await desk.forget()
+
+    run(main)
+
+
+class Sour(Thing):
+    """Fails at every call."""
+
+    @method
+    async def name(self) -> str:
+        raise KeyError("sour")
+
+    @method
+    async def tell(self, tag: int, seconds: float = 0.0) -> list[int]:
+        raise RuntimeError("sour")
+
+
+def test_an_error_of_the_clients_object_travels_through_the_server_as_it_came() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer()) as desk:
+            with pytest.raises(RemoteError) as caught:
+                await desk.name_of(Sour())
+            assert caught.value.kind == "KeyError"
+            assert await desk.name_of(ThingServer("y")) == "y"
+
+    run(main)
+
+
+def test_a_client_and_a_server_call_each_other_in_a_long_row() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Ping, PingServer()) as ping:
+            assert await ping.ping(20, PingServer()) == 20
+
+    run(main)
+
+
+def test_a_client_that_cannot_pay_for_the_lane_back_gets_the_error_in_its_answer() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=400)
+        async with world.served("service", DeskServer()):
+            async with connect(world.kernel, "service", Desk, bank) as desk:
+                await desk.make("warm").name()
+                await quiet()
+                rest = bank.balance.pages
+                bank.refill(-rest)
+                with pytest.raises(OutOfPages):
+                    await desk.name_of(ThingServer("own"))
+                assert await desk.do(1) == 1
+                bank.refill(rest)
+                assert await desk.name_of(ThingServer("own")) == "own"
+
+    run(main)
+
+
+def test_calls_of_the_server_end_when_the_session_does() -> None:
+    async def main(world: World) -> None:
+        server = DeskServer()
+
+        async def call(thing: Thing) -> None:
+            with pytest.raises(SessionClosed):
+                await thing.tell(1, 100)
+
+        async with world.served("service", server):
+            async with connect(world.kernel, "service", Desk, world.bank()) as desk:
+                await desk.keep(ThingServer("own"))
+                waiting = spawn(call(server.keeping[0]))
+                await quiet()
+            with timeout(1):
+                await waiting
+            with pytest.raises(SessionClosed):
+                server.keeping[0].name()
+            server.keeping.clear()
+
+    run(main)
