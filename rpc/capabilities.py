@@ -14,7 +14,7 @@ from pinfut.rpc.errors import (
 )
 from pinfut.rpc.interface import interface_of, speaks
 from pinfut.rpc.local import Here
-from pinfut.rpc.promise import IMPORTED, OWN, PROMISED, Target
+from pinfut.rpc.promise import EMBARGOED, IMPORTED, OWN, PROMISED, Target
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.answers import Late
 from pinfut.rpc.protocol.frames import Cap
@@ -61,7 +61,7 @@ class Capabilities:
             return Cap(
                 frames.SENDER, self._peer.exports.grant(thing), interface_of(thing)._pinfut_id
             )
-        if target.state == OWN:
+        if target.own is not None:
             return self.describe(target.own)
         if target.session is not self._session:
             raise ForeignCapability(
@@ -86,7 +86,6 @@ class Capabilities:
             return Cap(frames.RECEIVER, target.id, interface)
         # Its id is -1 while the call that gives it waits for a slot; so does this one then,
         # behind it, and is described again when it is sent.
-        target.used = True
         return Cap(frames.RECEIVER_ANSWER, target.id, interface)
 
     def take_back(self, caps: tuple[Cap, ...]) -> None:
@@ -130,11 +129,13 @@ class Capabilities:
         return _of(self._peer.exports.get(cap.id), interface)
 
     def _stand_in(self, late: Late, interface: Any) -> Any:
-        """An earlier call's object, or a promise of it while that call runs."""
+        """An earlier call's object, or a promise of it while that call runs. Of a call that
+        failed, a promise that raises its error where it is used."""
         if late.thing is not None:
             return _of(late.thing, interface)
-        if late.error is not None:
-            raise from_wire(*late.error)
+        stand_in = late.stand_ins.get(interface)
+        if stand_in is not None:
+            return stand_in
         target = Target(Here(self._executor), interface, PROMISED)
 
         def settled(late: Late) -> None:
@@ -147,14 +148,22 @@ class Capabilities:
             else:
                 target.settle(OWN)
 
-        late.on_settled.append(settled)
-        return proxy(target)
+        stand_in = proxy(target)
+        if late.error is not None:
+            settled(late)
+        else:
+            late.stand_ins[interface] = stand_in
+            late.on_settled.append(settled)
+        return stand_in
 
     def bind(self, target: Target, cap: Cap) -> None:
         """Settle a target on the capability that came for it. Raises as `decode` does."""
         if cap.kind == frames.RECEIVER:
             target.own = _of(self._peer.exports.get(cap.id), target.interface)
-            target.settle(OWN)
+            if target.under_way:
+                target.state = EMBARGOED
+            else:
+                target.settle(OWN)
             return
         if cap.kind != frames.SENDER:
             raise GarbageFrame(f"an answer is no capability of the kind {cap.kind}")

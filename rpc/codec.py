@@ -89,7 +89,17 @@ class Codec:
             return len(things) - 1
 
         payload = msgspec.msgpack.Encoder(enc_hook=set_aside).encode(value)
-        self.decode_caps(payload, lambda index, kind: things[index])
+        seen = 0
+
+        def see(index: int, kind: Any) -> object:
+            # In the order in which they were set aside, or it is a number in their place.
+            nonlocal seen
+            if index != seen or seen == len(things):
+                raise TypeError(f"expected an object of {kind.__name__}, got a number")
+            seen += 1
+            return things[index]
+
+        self.decode_caps(payload, see)
         return payload, things
 
     def decode_caps(self, payload: bytes, resolve: Resolve) -> Any:

@@ -47,6 +47,13 @@ async def _settle(target: Target, task: Task[Any]) -> None:
         target.settle(OWN)
 
 
+def call_later(executor: Executor, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+    """Call a method of what `holder` stands for, once that is known; its promise. Calls on
+    one holder keep their order."""
+    task = executor.spawn(_later(holder, method, args))
+    return task if method.returns is None else _promised(executor, method.returns, task)
+
+
 @final
 class Here:
     """Carries the calls on an object of this process that is still to come."""
@@ -64,8 +71,7 @@ class Here:
         if target.state == OWN:
             return getattr(target.own, method.name)(*args)
         target.require_usable()
-        task = self._executor.spawn(_later(holder, method, args))
-        return task if method.returns is None else _promised(self._executor, method.returns, task)
+        return call_later(self._executor, holder, method, args)
 
     def leave(self, dropped: Any, /) -> None:
         """Nothing to release: the collector of this process does it."""

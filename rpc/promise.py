@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-# States of a target. Calls may be made on the first four::
+# States of a target::
 #
 #     UNSENT ──a slot is free──▶ PROMISED ──Return──┬──▶ IMPORTED
-#                                                   ├──▶ OWN   this side's own object
-#                                                   ├──▶ HELD  the same, with calls under way
+#                                                   ├──▶ OWN    this side's own object
+#                                                   ├──▶ EMBARGOED ──▶ OWN
 #                                                   └──▶ BROKEN
 #     and DROPPED from each of them
+#
+# EMBARGOED is an own object with calls on their way to it through the other side. Calls
+# made meanwhile wait, so that they do not overtake these.
 UNSENT: Final = 0
 PROMISED: Final = 1
-HELD: Final = 2
+EMBARGOED: Final = 2
 IMPORTED: Final = 3
 OWN: Final = 4
 BROKEN: Final = 5
 DROPPED: Final = 6
 
-STATES: Final = ("unsent", "promised", "held", "imported", "own", "broken", "dropped")
+STATES: Final = ("unsent", "promised", "embargoed", "imported", "own", "broken", "dropped")
 
 
 @final
@@ -48,7 +51,7 @@ class Target:
         "session",
         "state",
         "unsent",
-        "used",
+        "under_way",
         "waiting",
     )
 
@@ -56,7 +59,7 @@ class Target:
         self.session = session
         self.interface = interface
         self.state = state
-        # The question while PROMISED and HELD, the other side's export while IMPORTED.
+        # The question while PROMISED, the other side's export while IMPORTED.
         self.id = number
         # What the call that should have given the object ended with, when BROKEN.
         self.error: BaseException | None = None
@@ -67,8 +70,8 @@ class Target:
         # What this was called on, kept until the answer is there: to drop a promise is to
         # cancel its call, and this one depends on it.
         self.parent: Any = None
-        # Whether a call has been sent on the promise.
-        self.used = False
+        # Calls sent on the promise that have no Return yet.
+        self.under_way = 0
         # Who waits for it: any number of tasks may hold the proxy.
         self.waiting: dict[object, Waker] = {}
 
@@ -121,6 +124,10 @@ def again(error: BaseException | None) -> BaseException:
     return fresh
 
 
+def _given_up(x: int) -> bytes:
+    raise AssertionError("a call that was given up is not sent")
+
+
 @final
 class Unsent:
     """A call that waits for a slot, with all that is needed to send it."""
@@ -150,6 +157,13 @@ class Unsent:
         self.slot: Slot[None] | None = None
         self.error: BaseException | None = None
         self.waker: Waker | None = None
+
+    def give_up(self) -> None:
+        """Nobody wants the call any more: what it names is let go."""
+        self.place = -1
+        self.build = _given_up
+        self.caps = ()
+        self.settles = None
 
     def fail(self, error: BaseException) -> None:
         """The call will never be sent."""

@@ -9,7 +9,7 @@ from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.rpc.codec import CodecError
 from pinfut.rpc.interface import Method, resolve
-from pinfut.rpc.promise import IMPORTED, OWN, PROMISED, STATES, Promise, Target
+from pinfut.rpc.promise import EMBARGOED, IMPORTED, OWN, STATES, Promise, Target
 from pinfut.rpc.protocol.frames import CALL_HEAD, PLAIN_CALL
 
 _CALL = CALL_HEAD.size
@@ -33,7 +33,7 @@ class _Settled(FutureBase[None]):
 
     def poll(self, cx: Context, /) -> Poll[None]:
         target = self._target
-        if target.state <= PROMISED:
+        if target.state <= EMBARGOED:
             target.waiting[self] = cx.waker
             return PENDING
         target.require_usable()

@@ -26,8 +26,7 @@ from pinfut.rpc.errors import (
     UnknownService,
 )
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
-from pinfut.rpc.promise import PROMISED
-from pinfut.rpc.protocol import frames
+from pinfut.rpc.promise import EMBARGOED
 from pinfut.rpc.protocol.answers import Answer, Late
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
@@ -213,23 +212,25 @@ class Server:
     def _give(self, answer: Answer, method: Method, value: Any) -> None:
         """Send what a handler returned, if it is of the type that it declares."""
         caps: tuple[Cap, ...] = ()
+        things: list[Any] = []
         try:
             if method.returns is not None:
                 if not isinstance(value, method.returns):
                     raise TypeError(f"it returned {value!r}, not a {method.returns.__name__}")
-                target = target_of(value)
-                if target is not None and target.state <= PROMISED:
-                    self._give_later(answer, method, value)
+                if _is_promise(value):
+                    self._give_later(answer, method, value, [])
                     return
                 cap = self._capabilities.describe(value)
                 self._peer.give_caps(answer, b"", (cap,), value)
                 return
             result = method.result
             if result.has_caps:
-                payload, _, caps = self._capabilities.encode(result, value)
-                if any(cap.kind == frames.RECEIVER_ANSWER for cap in caps):
+                payload, things, caps = self._capabilities.encode(result, value)
+                promises = [thing for thing in things if _is_promise(thing)]
+                if promises:
                     self._capabilities.take_back(caps)
-                    raise TypeError("there is a promise in the result; await it first")
+                    self._give_later(answer, method, value, promises)
+                    return
             else:
                 payload = result.encode_checked(value)
         except RpcError as error:
@@ -238,12 +239,13 @@ class Server:
             self._peer.refuse(answer, BadAnswer(f"{method!r}: {error}"))
         else:
             if caps:
-                self._peer.give_caps(answer, payload, caps, None)
+                self._peer.give_caps(answer, payload, caps, None, things)
             else:
                 self._peer.give(answer, payload)
 
-    def _give_later(self, answer: Answer, method: Method, promised: Any) -> None:
-        """A handler returned a promise: the call ends when that does."""
+    def _give_later(self, answer: Answer, method: Method, value: Any, promises: list[Any]) -> None:
+        """A handler returned a promise, or data with promises in it: the call ends when they
+        have come."""
         try:
             self._purse.take(method.frame, "the handler of a call")
         except RpcError as error:
@@ -251,7 +253,7 @@ class Server:
             return
         answer.charged = method.frame
         answer.served = method
-        answer.task = task = self._executor.spawn(_settled(promised), owner=answer)
+        answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
         self._running[task] = answer
 
     def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
@@ -273,6 +275,15 @@ class Server:
             self._peer.give_caps(answer, b"", (cap,), root)
 
 
-async def _settled(promised: Any) -> Any:
-    """A promise as a handler of its own."""
-    return await promised
+def _is_promise(thing: Any) -> bool:
+    target = target_of(thing)
+    return target is not None and target.state <= EMBARGOED
+
+
+async def _settled(value: Any, promises: list[Any]) -> Any:
+    """What a handler returned, when the promises in it have come."""
+    if not promises:
+        return await value
+    for promise in promises:
+        await promise
+    return value

@@ -29,10 +29,11 @@ from pinfut.rpc.interface import Interface, Method
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.local import call_later
 from pinfut.rpc.promise import (
     BROKEN,
     DROPPED,
-    HELD,
+    EMBARGOED,
     IMPORTED,
     OWN,
     PROMISED,
@@ -77,6 +78,7 @@ class Session:
         "_outbox",
         "_peer",
         "_released",
+        "_rides",
         "_server",
         "_settles",
         "_watched",
@@ -131,6 +133,8 @@ class Session:
         self.places: list[int] = [0] * end.channel.slots
         # By question: the target that its answer will settle; at most one for each slot.
         self._settles: dict[int, Target] = {}
+        # By question: the promise that it was called on; at most one for each slot.
+        self._rides: dict[int, Target] = {}
         # Invariant: frames that found no room in the ring, oldest first, each with its
         # charge; while there are any, every other frame goes behind them.
         self._outbox: deque[tuple[bytes, int]] = deque()
@@ -190,9 +194,10 @@ class Session:
         if target.state != IMPORTED:
             if target.state == OWN:
                 return getattr(target.own, method.name)(*args)
+            if target.state == EMBARGOED:
+                return call_later(self._executor, holder, method, args)
             target.require_usable()
             flags = frames.ON_ANSWER
-            target.used = True
             parent = holder
         lane = self._lane or self.open_lane()
         caps: tuple[Cap, ...] = ()
@@ -253,12 +258,19 @@ class Session:
             self.questions.release(slot)
             raise
         self.places[slot.index] = place
+        if flags & frames.ON_ANSWER:
+            self._ride(x, target)
         self._watch(x, "sent")
         if returns is None:
             return Promise(self, slot, method, parent)
         settles = self._settles[x] = Target(self, returns, PROMISED, x)
         settles.parent = parent
         return proxy(settles)
+
+    def _ride(self, x: int, target: Target) -> None:
+        """Question `x` goes to what is promised."""
+        target.under_way += 1
+        self._rides[x] = target
 
     def _wait_for_slot(
         self,
@@ -277,7 +289,9 @@ class Session:
             # By then the target may have been sent, or have come.
             target.require_usable()
             later = frames.PIPELINE if method.returns is not None else 0
-            later |= frames.ON_ANSWER if target.state in (PROMISED, HELD) else 0
+            if target.state == PROMISED:
+                later |= frames.ON_ANSWER
+                self._ride(x, target)
             now = self._capabilities.describe_again(things, caps) if caps else caps
             return self._peer.call(x, later, method.number, target.id, room, place, now, payload)
 
@@ -445,14 +459,16 @@ class Session:
         elif unsent.place >= 0 and unsent.error is None:
             self.open_lane().cells.release(unsent.place)
             self._capabilities.take_back(unsent.caps)
-            unsent.place = -1  # the backlog passes over it and refunds its charge
+            unsent.give_up()
+            self.end.purse.give(unsent.charge)
+            unsent.charge = 0  # the backlog passes over it
 
     def _give_up_target(self, target: Target) -> None:
         state, target.state = target.state, DROPPED
         target.parent = None
         if state == IMPORTED:
             self._peer.drop_import(target.id)
-        elif state in (PROMISED, HELD):
+        elif state == PROMISED:
             slot = self.questions.peek(target.id)
             if slot is not None:
                 self._give_up(slot)
@@ -539,11 +555,20 @@ class Session:
                 raise UnknownReply(f"a reply to {x}, which is not in progress")
             # Late, but not ignored: its capabilities are released.
             self._open(slot, release=True)
-        if self._settles:
+        if self._settles or self._rides:
             for x in xs:
-                target = self._settles.get(x)
+                target = self._settles.pop(x, None)
                 if target is not None:
                     self._settle(self.questions.find(x), target)
+                target = self._rides.pop(x, None)
+                if target is not None:
+                    self._arrive(target)
+
+    def _arrive(self, target: Target) -> None:
+        """A call on a promise has its Return, so it has arrived there long since."""
+        target.under_way -= 1
+        if target.state == EMBARGOED and not target.under_way:
+            target.settle(OWN)
 
     def _settle(self, slot: Slot[None], target: Target) -> None:
         """A promised capability has come: from now on calls go to the object itself."""
@@ -553,12 +578,6 @@ class Session:
         )
         if not flags & frames.ERROR and len(caps) != 1:
             raise GarbageFrame(f"the answer {slot.x} is one capability, not {len(caps)}")
-        if caps and caps[0].kind == frames.RECEIVER and target.used:
-            # One of our own objects, and calls are on their way to it through the other
-            # side. Later ones must not overtake them, so all of them go that way.
-            target.settle(HELD)
-            return
-        del self._settles[slot.x]
         try:
             if flags & frames.ERROR:
                 raise self._peer.open_error(payload)

@@ -15,6 +15,7 @@ class Account:
     bank: Bank
     pages: int
     caps: int
+    used_before: tuple[int, int]
     refilled: int = 0
     peak_pages: int = 0
     peak_caps: int = 0
@@ -49,7 +50,8 @@ class Auditor(Instrument):
 
     def open(self, name: str, pages: int, caps: int = 1024) -> Account:
         """A new bank directly below the machine's."""
-        account = Account(self._kernel.bank(name, pages=pages, caps=caps), pages, caps)
+        bank = self._kernel.bank(name, pages=pages, caps=caps)
+        account = Account(bank, *bank.balance, (bank.pages_used, bank.caps_used))
         self.accounts.append(account)
         return account
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from examples.files.digest import Contents
 from examples.files.interface import LIST_COUNT, Directory, Entry, File
+from pinfut import FutureBase
 from pinfut.executor import scope
 from pinfut.sync import OneshotSender, oneshot
 
-Job: TypeAlias = Callable[[], Coroutine[None, None, None]]
+Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Parts:
@@ -45,8 +46,8 @@ class Parts:
 class Fetch:
     """Reads a tree with `workers` tasks, in pieces of `chunk` bytes; `run` once.
 
-    What is found goes on a stack, so the walk goes deep first, and what waits is no more
-    than what lies beside the way down.
+    What is found goes on a stack: the walk goes deep first, and the directories that are
+    open at one time are those beside the way down.
     """
 
     def __init__(self, root: Directory, *, workers: int, chunk: int) -> None:
@@ -55,8 +56,9 @@ class Fetch:
         self._chunk = chunk
         self._workers = workers
         self._jobs: list[Job] = [partial(self._list, root, "", "")]
-        self._busy = 0
-        # Invariant: workers wait only while there is no job, and some other is busy.
+        # Jobs that wait or run: when there is none, there will be none.
+        self._unfinished = 1
+        # Invariant: workers wait only while no job does.
         self._idle: list[OneshotSender[Job | None]] = []
 
     async def run(self) -> Contents:
@@ -67,28 +69,25 @@ class Fetch:
         return self.contents
 
     async def _work(self) -> None:
-        while True:
-            job = await self._next()
-            if job is None:
-                return
-            self._busy += 1
+        while self._unfinished:
+            if self._jobs:
+                job = self._jobs.pop()
+            else:
+                ends: tuple[OneshotSender[Job | None], FutureBase[Job | None]] = oneshot()
+                sender, receiver = ends
+                self._idle.append(sender)
+                given = await receiver
+                if given is None:
+                    return
+                job = given
             await job()
-            self._busy -= 1
-
-    async def _next(self) -> Job | None:
-        """The next job; None when there will be no more."""
-        if self._jobs:
-            return self._jobs.pop()
-        if not self._busy:
-            for idle in self._idle:
-                idle.send(None)
-            self._idle.clear()
-            return None
-        sender, receiver = oneshot[Job | None]()
-        self._idle.append(sender)
-        return await receiver
+            self._unfinished -= 1
+        for idle in self._idle:
+            idle.send(None)
+        self._idle.clear()
 
     def _add(self, job: Job) -> None:
+        self._unfinished += 1
         if self._idle:
             self._idle.pop().send(job)
         else:

@@ -56,7 +56,7 @@ class Refused(msgspec.Struct, tag=2, array_like=True):
 
 Request: TypeAlias = ListDirectory | ReadFile
 Answer: TypeAlias = Listed | Data | Refused
-Job: TypeAlias = Callable[[], Coroutine[None, None, None]]
+Job: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_request = msgspec.msgpack.Decoder(Request).decode
@@ -96,7 +96,12 @@ class Server:
                 task = asyncio.create_task(self._handle(request, writer))
                 self._tasks.add(task)
                 task.add_done_callback(self._done)
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             writer.close()
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -118,7 +123,10 @@ class Server:
         except TreeError as error:
             answer = Refused(request.id, f"{type(error).__name__}: {error}")
         _send(writer, answer)
-        await writer.drain()
+        try:
+            await writer.drain()
+        except ConnectionError:
+            pass  # nobody wants the answer any more
 
 
 class Client:
@@ -190,9 +198,7 @@ class Fetch:
         workers = [asyncio.create_task(self._work()) for _ in range(self._in_flight)]
         finished = asyncio.create_task(self._jobs.join())
         try:
-            done, _ = await asyncio.wait(
-                [finished, *workers], return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait([finished, *workers], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:

@@ -41,6 +41,8 @@ class Bank:
         "_children",
         "_depth",
         "_on_change",
+        "_own_caps",
+        "_own_pages",
         "alive",
         "cap_limit",
         "caps_used",
@@ -67,6 +69,9 @@ class Bank:
         # Invariant: the sum over everything bought from this bank and the banks below it.
         self.pages_used = 0
         self.caps_used = 0
+        # Invariant: what of it was bought from this bank and not from one below.
+        self._own_pages = 0
+        self._own_caps = 0
         self.alive = True
         self._children: dict[str, Bank] = {}
         self._on_change = on_change
@@ -105,20 +110,25 @@ class Bank:
         bank: Bank | None = self
         while bank is not None:
             bank._require_alive()
-            if bank.pages_used + pages > bank.page_limit:
-                raise OutOfPages(bank._lack("page", bank.balance.pages, pages, self, why))
-            if bank.caps_used + caps > bank.cap_limit:
-                raise OutOfCaps(bank._lack("capabilit", bank.balance.caps, caps, self, why))
+            if pages and bank.pages_used + pages > bank.page_limit:
+                raise OutOfPages(bank._lack("page", pages, self, why))
+            if caps and bank.caps_used + caps > bank.cap_limit:
+                raise OutOfCaps(bank._lack("capabilit", caps, self, why))
             bank = bank.parent
+        self._own_pages += pages
+        self._own_caps += caps
         self._debit(pages, caps)
 
     def sell(self, pages: int = 0, caps: int = 0) -> None:
-        """Refund this bank and every ancestor. Raises ValueError for more than was bought."""
-        if not (0 <= pages <= self.pages_used and 0 <= caps <= self.caps_used):
+        """Refund this bank and every ancestor. Raises ValueError for more than was bought
+        from this bank itself."""
+        if not (0 <= pages <= self._own_pages and 0 <= caps <= self._own_caps):
             raise ValueError(
                 f"bank {self.name!r} sold {pages} pages and {caps} caps, "
-                f"but holds {self.pages_used} and {self.caps_used}"
+                f"but holds {self._own_pages} and {self._own_caps}"
             )
+        self._own_pages -= pages
+        self._own_caps -= caps
         self._debit(-pages, -caps)
 
     def refill(self, pages: int = 0, caps: int = 0) -> None:
@@ -131,7 +141,12 @@ class Bank:
         self.cap_limit = max(0, self.cap_limit + caps)
 
     def close(self) -> None:
-        """Give an unused bank up. Raises ValueError while anything is bought from it."""
+        """Give an unused bank up. Raises ValueError while anything is bought from it.
+
+        Idempotent.
+        """
+        if not self.alive:
+            return
         if self.pages_used or self.caps_used:
             raise ValueError(
                 f"bank {self.name!r} still pays for {self.pages_used} pages and "
@@ -154,15 +169,25 @@ class Bank:
         if not self.alive:
             raise BankDead(f"bank {self.name!r} was closed; open the session with another bank")
 
-    def _lack(self, unit: str, free: int, need: int, asked: Bank, why: str) -> str:
-        plural = ("s", "") if unit == "page" else ("ies", "y")
-        limit = self.page_limit if unit == "page" else self.cap_limit
+    def _lack(self, unit: str, need: int, asked: Bank, why: str) -> str:
+        if unit == "page":
+            used, limit, free, keyword = (
+                self.pages_used,
+                self.page_limit,
+                self.balance.pages,
+                "pages",
+            )
+            plural = "s"
+        else:
+            used, limit, free, keyword = self.caps_used, self.cap_limit, self.balance.caps, "caps"
+            plural = "ies"
+        singular = "" if plural == "s" else "y"
         via = "" if asked is self else f" (asked through bank {asked.name!r})"
-        keyword = "pages" if unit == "page" else "caps"
         return (
-            f"bank {self.name!r}{via} has {free} of {limit} {unit}{plural[limit == 1]} left and "
-            f"{why} needs {need}: refill it with bank.refill({keyword}={need - free}) or more, "
-            "or take answers and release what you hold, then call again"
+            f"bank {self.name!r}{via} has {free} of {limit} {unit}"
+            f"{singular if limit == 1 else plural} left and {why} needs {need}: refill it with "
+            f"bank.refill({keyword}={used + need - limit}) or more, or take answers and release "
+            "what you hold, then call again"
         )
 
     def __repr__(self) -> str:
@@ -229,8 +254,12 @@ class Purse:
     def take_cap(self, why: str = "a capability") -> None:
         """Charge one capability. Raises OutOfCaps, and nothing has changed then."""
         if not self.free_caps:
-            lot = min(CAP_LOT, self._bank.balance.caps) or 1
-            self._bank.buy(caps=lot, why=why)
+            lot = CAP_LOT
+            try:
+                self._bank.buy(caps=lot, why=why)
+            except OutOfCaps:
+                lot = 1
+                self._bank.buy(caps=lot, why=why)
             self.caps += lot
             self.free_caps = lot
         self.free_caps -= 1

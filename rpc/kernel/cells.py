@@ -111,6 +111,11 @@ class Cells:
                 return region.buffer, 0, region.pages * PAGE
         raise GarbageFrame(f"there is no place {place:#x} for an answer")
 
+    def memories(self) -> list[memoryview]:
+        """All memory for answers, for whoever wants to see what was written."""
+        regions = (*self._pages, *self._large)
+        return [region.buffer for region in regions if region is not None]
+
     def trim(self) -> None:
         """Give the regions that are between two uses back."""
         for regions in self._spare.values():

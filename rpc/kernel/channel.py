@@ -78,8 +78,8 @@ class Channel:
         return self._reverse
 
     def free(self, *, seize: bool) -> None:
-        """Give everything back to the bank. `seize`: the serving side is dead, so what it
-        held of the purse died with it; otherwise it has refunded all but the tables."""
+        """Give everything back to the bank. `seize`: a side is dead, so what it held of the
+        purse died with it; otherwise both have refunded all but the tables."""
         tables = prices.SESSION + self.slots * prices.SLOT * (1 if self._reverse is None else 2)
         if seize:
             self.purse.seize()

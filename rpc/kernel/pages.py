@@ -18,11 +18,16 @@ class Region:
 
     def __init__(self, bank: Bank, pages: int, why: str = "a region") -> None:
         bank.buy(pages, why=why)
+        try:
+            memory = bytearray(pages * PAGE)
+        except MemoryError:
+            bank.sell(pages)
+            raise
         self._bank = bank
         # Invariant: 0 once freed.
         self.pages = pages
         # New memory is zeroed by the interpreter, so nothing of a former owner shows.
-        self.buffer = memoryview(bytearray(pages * PAGE))
+        self.buffer = memoryview(memory)
 
     def free(self) -> None:
         """Give the pages back, once; the buffer is empty afterwards."""

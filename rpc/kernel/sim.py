@@ -13,7 +13,8 @@ import zlib
 from collections import Counter
 from typing import Final, final
 
-from pinfut.executor.current import current_executor, running
+from pinfut.executor.core import Executor
+from pinfut.executor.current import running
 from pinfut.rpc.errors import SessionClosed, UnknownService
 from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.capset import CapSet
@@ -84,6 +85,8 @@ class SimKernel:
         self._ports: dict[str, Port] = {}
         # Invariant: processes signalled in this turn, each once, in the order of signals.
         self._signalled: dict[Process, None] = {}
+        # The executor at the end of whose turn they are delivered.
+        self._delivers: Executor | None = None
         self._history = hashlib.blake2b(digest_size=16) if record else None
         self._sessions = 0
 
@@ -167,8 +170,7 @@ class SimKernel:
         self._enter("close")
         peer = end.peer
         if peer.released:
-            serving = end if end.serving else peer
-            end.channel.free(seize=not serving.process.alive)
+            end.channel.free(seize=not (end.process.alive and peer.process.alive))
         else:
             peer.closed = True
             self._notify(peer.process, peer.handle)
@@ -178,6 +180,8 @@ class SimKernel:
         process.alive = False
         for thing in process.caps.all():
             if isinstance(thing, Port):
+                for end in thing.waiting:
+                    end.peer.peer_died = True
                 self.unlisten(thing)
         for thing in process.caps.all():
             if isinstance(thing, End):
@@ -194,12 +198,15 @@ class SimKernel:
 
     def _notify(self, process: Process, handle: int) -> None:
         process.notification.signal(handle & 0xFFFF_FFFF)
-        if not self._signalled and running.executor is not None:
-            current_executor().call_soon(self._deliver)
         self._signalled[process] = None
+        executor = running.executor
+        if executor is not None and self._delivers is not executor:
+            self._delivers = executor
+            executor.call_soon(self._deliver)
 
     def _deliver(self) -> None:
         """Wake the processes signalled in this turn, in an order drawn from the seed."""
+        self._delivers = None
         waiting = list(self._signalled)
         self._signalled.clear()
         if len(waiting) > 1:
@@ -216,6 +223,8 @@ class SimKernel:
         for lane in (end.channel.forward, end.channel.reversed):
             if lane is not None:
                 crc = zlib.crc32(lane.memory)
+                for cells in lane.cells.memories():
+                    crc = zlib.crc32(cells, crc)
                 self._history.update(f"{end.name} {crc:08x}\n".encode())
 
     def _on_change(self, bank: Bank, pages: int, caps: int) -> None:

@@ -23,19 +23,15 @@ RETURNED: Final = 3
 class Late:
     """A capability that an earlier call will give, in the arguments of a later one."""
 
-    __slots__ = ("error", "on_settled", "thing")
+    __slots__ = ("error", "on_settled", "stand_ins", "thing")
 
     def __init__(self) -> None:
         # Invariant: at most one of the two is set, once the earlier call is over.
         self.thing: Any = None
         self.error: tuple[int, str, str] | None = None
-        # Whoever stands in for the object until then.
+        # What stands for the object until then, by interface, and what tells it.
+        self.stand_ins: dict[Any, Any] = {}
         self.on_settled: list[Callable[[Late], None]] = []
-
-    @property
-    def settled(self) -> bool:
-        """Whether the earlier call is over."""
-        return self.thing is not None or self.error is not None
 
     def settle(self, thing: Any, error: tuple[int, str, str] | None) -> None:
         """The earlier call is over."""
@@ -44,6 +40,7 @@ class Late:
         for call in self.on_settled:
             call(self)
         self.on_settled.clear()
+        self.stand_ins.clear()
 
 
 @final
@@ -56,6 +53,7 @@ class Answer:
         "error",
         "flags",
         "granted",
+        "kept",
         "late",
         "host",
         "method",
@@ -93,12 +91,15 @@ class Answer:
         # error that they get, as it went over the wire.
         self.result: Any = None
         self.error: tuple[int, str, str] | None = None
+        # The objects in the Return: the caller reads it later than it comes, and what it names
+        # has to be there until Finish.
+        self.kept: list[Any] | None = None
         # The ids that the Return handed out, for a Finish that wants none of them.
         self.granted: list[int] | None = None
         # Invariant: calls that wait for this one, by id, in the order in which they came.
         self.waiting: dict[int, Answer] | None = None
         # What waits for this call's result without being a call on it.
-        self.late: list[Late] | None = None
+        self.late: Late | None = None
         # Invariant: the answer in whose `waiting` this one stands, while QUEUED.
         self.waits_on: Answer | None = None
 
@@ -114,7 +115,7 @@ class Answer:
         self.state = FREE
         self.payload = b""
         self.served = self.task = self.result = self.error = None
-        self.granted = self.waiting = self.waits_on = self.late = None
+        self.granted = self.waiting = self.waits_on = self.late = self.kept = None
         self.caps = ()
 
     def ended(self, task: Any) -> None:

@@ -307,9 +307,16 @@ class Peer:
         else:
             self.give_caps(answer, payload, (), None)
 
-    def give_caps(self, answer: Answer, payload: bytes, caps: tuple[Cap, ...], result: Any) -> None:
-        """As `give`, with capabilities; `result` is the one that later calls may be made on,
-        if there is one."""
+    def give_caps(
+        self,
+        answer: Answer,
+        payload: bytes,
+        caps: tuple[Cap, ...],
+        result: Any,
+        kept: list[Any] | None = None,
+    ) -> None:
+        """As `give`, with capabilities. `result` is the one that later calls may be made on,
+        if there is one; `kept` are objects to hold until the caller has read the Return."""
         size = _RETURN + CAP.size * len(caps) + len(payload)
         if size > answer.room:
             for cap in caps:
@@ -325,6 +332,7 @@ class Peer:
             return
         answer.granted = [cap.id for cap in caps if cap.kind == frames.SENDER]
         answer.result = result
+        answer.kept = kept
         payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
         flags = 0 if caps or answer.flags & frames.PIPELINE else frames.NO_FINISH
         self._return(answer, flags, len(caps), payload)
@@ -419,24 +427,23 @@ class Peer:
     def _late(self, x: int, asking: Answer) -> Late:
         """What answer `x` gives or will give, for an argument that names it."""
         other = self._answer_of(x, asking)
-        late = Late()
         if other.state == RETURNED:
+            late = Late()
             late.settle(other.result, other.error or (None if other.result else _DATA))
-        else:
+            return late
+        if other.late is None:
             if self._purse is not None:
                 self._purse.take(prices.IMPORT, "a capability that is still to come")
-            if other.late is None:
-                other.late = []
-            other.late.append(late)
-        return late
+            other.late = Late()
+        return other.late
 
     def _settle_late(self, answer: Answer, error: tuple[int, str, str] | None) -> None:
         """Tell those who wait for the result, and refund what their waiting holds."""
         late, answer.late = answer.late, None
-        for one in late or ():
+        if late is not None:
             if self._purse is not None:
                 self._purse.give(prices.IMPORT)
-            one.settle(None if error else answer.result, error)
+            late.settle(None if error else answer.result, error)
 
     def _queue(self, answer: Answer, on: Answer) -> None:
         charge = prices.QUEUED + len(answer.payload) + prices.QUEUED_CAP * len(answer.caps)

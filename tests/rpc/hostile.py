@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import msgspec
 
-from pinfut.rpc import Session, Vat
+from pinfut.rpc import Bank, RpcError, Session, SimKernel
+from pinfut.rpc.errors import from_wire
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.protocol.frames import (
+    BOOTSTRAP,
     CALL,
     CALL_HEAD,
     CANCEL,
+    CAP,
     FINISH,
     RELEASE,
     RELEASE_FRAME,
@@ -19,13 +23,47 @@ from pinfut.rpc.protocol.frames import (
     RETURN_HEAD,
     SHORT,
 )
+from tests.rpc.world import quiet
 
 RING, CELL = 16_384, 1024
 
 
-def connect_raw(vat: Vat, name: str, bank: object, slots: int = 8) -> Session:
-    """A session without its root, to be abused."""
-    return vat.connect(name, bank, slots, RING, CELL)  # type: ignore[arg-type]
+class Raw:
+    """A client that is nothing but its end of the channel; it has the root as export 0."""
+
+    def __init__(self, kernel: SimKernel, service: str, bank: Bank, slots: int = 8) -> None:
+        process = kernel.process("raw")
+        self.end = kernel.connect(process, service, bank, slots=slots, ring=RING, cell=CELL)
+        self.lane = self.end.out()
+        self.lane.cells.reserve(256)  # the page with the places 0 to 3
+
+    async def bootstrap(self, interface: Any) -> None:
+        """Ask for the root, and finish the question."""
+        self.send(call(0, interface._pinfut_id, 0, flags=2, kind=BOOTSTRAP, payload=b""))
+        await quiet()
+        assert self.replies() == [0]
+        self.send(short(FINISH, 0))
+        await quiet()
+
+    def send(self, *frames: bytes) -> None:
+        """Put bytes into the ring as they are, and signal."""
+        for frame in frames:
+            assert self.lane.writer.write(frame)
+        self.lane.writer.publish()
+        self.end.signal()
+
+    def replies(self) -> list[int]:
+        """The ids that were answered since the last time."""
+        return self.lane.completions.take()
+
+    def error(self, place: int = 0) -> RpcError:
+        """The error in an answer."""
+        frame = self.lane.cells.read(place)
+        return from_wire(*msgspec.msgpack.decode(frame[RETURN_HEAD.size :]))
+
+    def leave(self) -> None:
+        """Let go of the channel. Idempotent."""
+        self.end.close()
 
 
 def own_lane(session: Session) -> Lane:
@@ -41,12 +79,17 @@ def other_lane(session: Session) -> Lane:
 
 
 def send(session: Session, *frames: bytes) -> None:
-    """Put bytes into the ring as they are, and signal."""
+    """Put bytes into the ring of an honest session as they are, and signal."""
     lane = own_lane(session)
     for frame in frames:
         assert lane.writer.write(frame)
     lane.writer.publish()
     session.end.signal()
+
+
+def cut(frame: bytes, length: int) -> bytes:
+    """A frame of which only the beginning is there, and its length says so."""
+    return length.to_bytes(4, "little") + frame[4:length]
 
 
 def answer(session: Session, place: int, x: int, frame: bytes) -> None:
@@ -117,6 +160,7 @@ def release(number: int, count: int) -> bytes:
 __all__ = [
     "CALL",
     "CANCEL",
+    "CAP",
     "FINISH",
     "RELEASE",
     "RETURN",

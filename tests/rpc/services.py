@@ -152,7 +152,7 @@ class DeskServer(Desk):
 
     @method
     async def same(self, one: Thing, other: Thing) -> bool:
-        return one is other
+        return await one is await other
 
     @method
     async def name_of(self, thing: Thing) -> str:

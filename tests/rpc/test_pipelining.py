@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 
 from pinfut import join
-from pinfut.executor import sleep, timeout
-from pinfut.rpc import Interface, RemoteError, method, session_of
+from pinfut.executor import sleep, spawn, timeout
+from pinfut.rpc import BadAnswer, Interface, Promise, RemoteError, method, session_of
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -20,6 +20,10 @@ def chain(desk: Desk, length: int) -> Desk:
     for n in range(length):
         desk = desk.desk(str(n))
     return desk
+
+
+async def wait(promise: Promise[float]) -> float:
+    return await promise
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 30])
@@ -108,7 +112,7 @@ def test_a_promise_passed_by_a_call_that_waits_for_a_slot_arrives_as_the_object(
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer(), slots=2) as desk:
             thing = desk.make("a", 0.1)
-            busy = desk.nap(0.2)
+            busy = spawn(wait(desk.nap(0.2)))
             named = desk.name_of(thing)  # no slot; `thing` has come when there is one
             assert await named == "a"
             assert await busy == 0.2
@@ -119,7 +123,7 @@ def test_a_promise_passed_by_a_call_that_waits_for_a_slot_arrives_as_the_object(
 def test_a_promise_of_a_call_that_waits_for_a_slot_can_be_passed_as_an_argument() -> None:
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer(), slots=1) as desk:
-            busy = desk.nap(0.2)
+            busy = spawn(wait(desk.nap(0.2)))
             thing = desk.make("a")
             assert await desk.name_of(thing) == "a"
             assert await busy == 0.2
@@ -138,6 +142,8 @@ def test_the_error_of_an_early_link_reaches_the_end_of_the_chain() -> None:
                 await desk.fail("late", 0.5).desk("b").make("c")
             with pytest.raises(RemoteError, match="argument"):
                 await desk.same(desk.make("a"), desk.fail("argument", 0.5).make("x"))
+            with pytest.raises(RemoteError, match="argument"):
+                await desk.name_of(desk.fail("argument").make("x"))
             assert await desk.make("fine").name() == "fine"
 
     run(main)
@@ -210,8 +216,8 @@ def test_a_handler_may_return_a_promise_of_the_clients_object() -> None:
             own = DeskServer()
             assert await (await asker.pass_on(own)).name() == "promised"
             assert await asker.pass_on(own).name() == "promised"
-            (thing,) = await asker.pass_on_in_list(own)
-            assert await thing.name() == "promised"
+            with pytest.raises(BadAnswer, match="await it first"):
+                await asker.pass_on_in_list(own)
 
     run(main)
 

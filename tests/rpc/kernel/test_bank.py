@@ -46,7 +46,7 @@ class Node:
 
 
 picks = st.integers(0, 1 << 16)
-small = st.integers(0, 6)
+small = st.integers(0, 4)
 
 
 class BankTree(RuleBasedStateMachine):
@@ -56,8 +56,20 @@ class BankTree(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.nodes = [Node(Bank("b0", 12, 12), None, 12, 12)]
         self.counts: Counter[str] = Counter()
+        root = Node(Bank("b0", 12, 12), None, 12, 12)
+        self.nodes = [root]
+        # A tree to begin with, so that most histories have somewhere to buy from.
+        middle = self.grow(root, 9, 9)
+        self.grow(middle, 9, 9)
+        self.grow(root, 9, 9)
+
+    def grow(self, parent: Node, pages: int, caps: int) -> Node:
+        bank = parent.bank.child(f"b{len(self.nodes)}", pages=pages, caps=caps)
+        node = Node(bank, parent, pages, caps)
+        parent.below.append(node)
+        self.nodes.append(node)
+        return node
 
     def pick(self, pick: int) -> Node:
         return self.nodes[pick % len(self.nodes)]
@@ -65,17 +77,14 @@ class BankTree(RuleBasedStateMachine):
     @rule(pick=picks, pages=st.integers(0, 12), caps=st.integers(0, 12))
     def child(self, pick: int, pages: int, caps: int) -> None:
         parent = self.pick(pick)
-        name = f"b{len(self.nodes)}"
         if not parent.alive:
             with pytest.raises(BankDead, match=f"'{parent.bank.name}'"):
-                parent.bank.child(name, pages=pages, caps=caps)
+                parent.bank.child("late", pages=pages, caps=caps)
             self.counts["dead"] += 1
             return
         if len(parent.path()) > MAX_DEPTH:
             return
-        node = Node(parent.bank.child(name, pages=pages, caps=caps), parent, pages, caps)
-        parent.below.append(node)
-        self.nodes.append(node)
+        node = self.grow(parent, pages, caps)
         self.counts["sub_banks"] += 1
         self.counts["grandchildren"] += len(node.path()) > 2
 

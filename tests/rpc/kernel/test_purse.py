@@ -22,6 +22,7 @@ steps = st.lists(
         st.sampled_from(["take", "take", "give", "over", "cap", "cap", "uncap", "caps over"]),
         sizes,
     ),
+    min_size=20,
     max_size=60,
 )
 
@@ -44,7 +45,7 @@ def test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays() -> None:
     )
 
 
-@given(steps=steps, pages=st.integers(0, 9), above=st.integers(0, 9), caps=st.integers(0, 40))
+@given(steps=steps, pages=st.integers(0, 19), above=st.integers(0, 19), caps=st.integers(0, 40))
 def follow_a_purse(
     steps: list[tuple[str, int]], pages: int, above: int, caps: int
 ) -> None:

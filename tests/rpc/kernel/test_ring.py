@@ -102,6 +102,7 @@ def test_a_ring_gives_what_was_published_in_order_and_as_it_was_written() -> Non
             st.tuples(st.just("pass on"), st.integers(8, 40)),
             st.tuples(st.just("pass on"), st.integers(8, 300)),
         ),
+        min_size=25,
         max_size=60,
     ),
 )

@@ -1,0 +1,3 @@
+from tests.executor.world import executor, run
+
+__all__ = ["executor", "run"]

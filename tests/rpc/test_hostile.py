@@ -1,0 +1,489 @@
+"""Hostile peers: whatever they write, the honest side names it, closes, and is whole."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from pinfut.executor import sleep, spawn, timeout
+from pinfut.rpc import (
+    BadArguments,
+    GarbageFrame,
+    ProtocolError,
+    RpcError,
+    Session,
+    SessionClosed,
+    SlotInUse,
+    UnknownMethod,
+    UnknownObject,
+    UnknownReply,
+    Vat,
+    connect,
+    session_of,
+)
+from tests.covered import covered, require
+from tests.rpc import hostile
+from tests.rpc.hostile import CALL, CANCEL, FINISH, Raw, call, cut, release, returned, short
+from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
+from tests.rpc.world import World, only, quiet, run
+
+DO = 0  # the number of Desk.do
+
+
+class Attack:
+    """A hostile client of a service that has an honest client too."""
+
+    def __init__(self, world: World, vat: Vat, bank: Any) -> None:
+        self.world = world
+        self.server = vat
+        self.bank = bank
+
+    async def session(self, slots: int = 8) -> Raw:
+        """One more session, with the root at hand as export 0 and ids from 1 on."""
+        raw = Raw(self.world.kernel, "service", self.bank, slots)
+        await raw.bootstrap(Desk)
+        return raw
+
+    def served(self, raw: Raw) -> Session:
+        """The server's side of a session."""
+        (far,) = [one for one in self.server.sessions if one.name == raw.end.name]
+        return far
+
+    async def ended(self, raw: Raw, far: Session, error: type[ProtocolError]) -> None:
+        """The server has ended the session for that reason, and everything is returned."""
+        assert type(far.error) is error
+        assert raw.end.closed, "the attacker is told"
+        raw.leave()
+        await quiet()
+        assert self.bank.pages_used == self.bank.caps_used == 0
+        assert far not in self.server.sessions, "the server's table would grow"
+
+
+def attacked(attack: Callable[[Attack], Any], do: Any = None) -> None:
+    """Run an attack beside an honest client, who must not notice."""
+
+    async def main(world: World) -> None:
+        server = DeskServer(do=do) if do else DeskServer()
+        async with world.served("service", server) as vat:
+            async with connect(world.kernel, "service", Desk, world.bank("honest")) as desk:
+                slow = desk.nap(1)
+                await attack(Attack(world, vat, world.bank("hostile")))
+                assert await desk.do(7) == 7
+                assert await slow == 1
+            await quiet()
+            assert vat.process.alive
+
+    run(main)
+
+
+# ---- frames that no honest client sends ----
+
+
+FRAMES: list[tuple[str, type[ProtocolError], list[bytes]]] = [
+    ("of an unknown kind", GarbageFrame, [short(99, 1)]),
+    ("of kind 0", GarbageFrame, [short(0, 1)]),
+    ("a return in the ring", GarbageFrame, [returned(1, b"")]),
+    ("a call cut short", GarbageFrame, [cut(call(1, 0, DO, 5), 20)]),
+    ("a finish cut short", GarbageFrame, [cut(short(FINISH, 1), 12)]),
+    ("a cancel that is too long", GarbageFrame, [cut(short(CANCEL, 1) + bytes(8), 24)]),
+    ("a release cut short", GarbageFrame, [cut(release(0, 1), 16)]),
+    ("a length that is not the frame's", GarbageFrame, [call(1, 0, DO, 5, length=1000)]),
+    ("a room too small for an error", GarbageFrame, [call(1, 0, DO, 5, room=10)]),
+    ("more capabilities than bytes", GarbageFrame, [call(1, 0, DO, 5, caps=60_000)]),
+    ("an id that was used before", SlotInUse, [call(0, 0, DO, 5)]),
+    ("an id twice", SlotInUse, [call(9, 0, DO, 5), call(9, 0, DO, 5)]),
+    ("an id below the last of its slot", SlotInUse, [call(17, 0, DO, 5), call(9, 0, DO, 5)]),
+    ("a finish of what has no return", UnknownReply, [short(FINISH, 5)]),
+    ("a finish of what is finished", UnknownReply, [short(FINISH, 0)]),
+    ("a release of what was never given", GarbageFrame, [release(77, 1)]),
+    ("a release of more than was given", GarbageFrame, [release(0, 50)]),
+    ("a release of nothing", GarbageFrame, [release(0, 0)]),
+    ("a release twice", GarbageFrame, [release(0, 1), release(0, 1)]),
+]
+
+
+@pytest.mark.parametrize(("error", "frames"), [f[1:] for f in FRAMES], ids=[f[0] for f in FRAMES])
+def test_a_frame_that_no_honest_client_sends_ends_its_session_and_no_other(
+    error: type[ProtocolError], frames: list[bytes]
+) -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        raw.send(*frames)
+        await quiet()
+        await on.ended(raw, far, error)
+
+    attacked(attack)
+
+
+def test_calls_that_name_what_is_not_there_are_answered_and_the_session_goes_on() -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        wrong = [
+            (UnknownMethod, call(1, 0, 1000)),
+            (UnknownObject, call(2, 1234, DO, 5)),
+            (UnknownObject, call(3, 1 << 32, DO, 5)),
+            (UnknownObject, call(4, 60, DO, 5, flags=1)),
+            (UnknownObject, call(5, 5, DO, 5, flags=1)),
+            (BadArguments, call(6, 0, DO)),
+            (BadArguments, call(7, 0, DO, "5")),
+            (BadArguments, call(9, 0, DO, 1, 2)),
+            (BadArguments, call(10, 0, DO, payload=b"")),
+            (BadArguments, call(11, 0, DO, payload=b"\xc1")),
+            (BadArguments, call(12, 0, DO, payload=b"\x91" * 3000)),
+            (BadArguments, call(13, 0, DO, payload=msgspec.msgpack.encode({"n": 1}))),
+            (BadArguments, call(14, 0, 4, payload=b"\x92\xa1\xff\x00")),
+        ]
+        for expected, frame in wrong:
+            raw.send(frame)
+            await quiet()
+            assert raw.replies() == [int.from_bytes(frame[8:16], "little")]
+            assert type(raw.error()) is expected, frame
+        raw.send(call(15, 0, DO, 5))
+        await quiet()
+        assert raw.replies() == [15]
+        assert far.error is None
+        raw.leave()
+        await quiet()
+        assert on.bank.pages_used == 0
+
+    attacked(attack)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("place", [4, 77_777, 1 << 31, (1 << 32) - 1])
+def test_a_place_for_the_answer_that_does_not_exist_ends_the_session(
+    place: int, slow: bool
+) -> None:
+    async def do(n: int) -> int:
+        if slow and n == 5:
+            await sleep(0.1)
+        return n
+
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        raw.send(call(1, 0, DO, 5, place=place))
+        await sleep(0.2)
+        await on.ended(raw, far, GarbageFrame)
+
+    attacked(attack, do)
+
+
+def test_an_answer_larger_than_its_place_ends_the_session() -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        # Desk.small(3000) with a room that the cell does not have.
+        raw.send(call(1, 0, 2, 3000, room=100_000))
+        await quiet()
+        await on.ended(raw, far, GarbageFrame)
+
+    attacked(attack)
+
+
+# ---- the words of the ring ----
+
+
+@pytest.mark.parametrize("tail", [1 << 63, (1 << 64) - 1, 1_000_000, 3])
+def test_a_tail_that_makes_no_sense_ends_the_session(tail: int) -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        hostile.overwrite(raw.lane, hostile.tail_of(raw.lane), hostile.word(tail))
+        raw.end.signal()
+        await quiet()
+        await on.ended(raw, far, GarbageFrame)
+
+    attacked(attack)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1])
+def test_a_length_that_makes_no_sense_ends_the_session(length: int) -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        lane = raw.lane
+        at = hostile.tail_of(lane) + 32 + lane.writer.tail % lane.writer.capacity
+        assert lane.writer.write(short(CANCEL, 1))
+        hostile.overwrite(lane, at, length.to_bytes(4, "little"))
+        lane.writer.publish()
+        raw.end.signal()
+        await quiet()
+        await on.ended(raw, far, GarbageFrame)
+
+    attacked(attack)
+
+
+# ---- answers that no honest server gives ----
+
+
+def deceived(deceive: Callable[[Session, int, int], None], error: type[ProtocolError]) -> None:
+    """A server that answers a call of `do` and one of `make` as `deceive` says."""
+
+    async def never(n: int) -> int:
+        await sleep(1000)
+        return n
+
+    async def main(world: World) -> None:
+        async def ends_with(awaitable: Any) -> BaseException:
+            with pytest.raises(SessionClosed) as caught:
+                await awaitable
+            return caught.value
+
+        bank = world.bank()
+        async with world.served("service", DeskServer(do=never)) as vat:
+            async with connect(world.kernel, "service", Desk, bank) as desk:
+                near, far = session_of(desk), only(vat)
+                data, thing = desk.do(1), desk.make("t", 1000)
+                waiting = [spawn(ends_with(each)) for each in (data, thing, thing.name())]
+                await quiet()
+                first, second = far._peer.open_answers()[:2]
+                deceive(far, first.x, second.x)
+                with timeout(1):
+                    ends = [await each for each in waiting]
+                assert type(near.error) is error
+                assert all(isinstance(end, SessionClosed) for end in ends)
+                assert any(type(end) is error for end in ends)
+                with pytest.raises(error):
+                    desk.do(2)
+            assert bank.pages_used == 0
+
+    run(main)
+
+
+def place_of(far: Session, x: int) -> int:
+    (answer,) = [one for one in far._peer.open_answers() if one.x == x]
+    return answer.place
+
+
+LIES: list[tuple[str, type[ProtocolError], Callable[[Session, int, int], None]]] = [
+    ("a reply to an id never used", UnknownReply, lambda s, x, y: hostile.post(s, 5000)),
+    ("a reply to an old id", UnknownReply, lambda s, x, y: hostile.post(s, 0)),
+    ("a reply to the largest id", UnknownReply, lambda s, x, y: hostile.post(s, 2**64 - 1)),
+    (
+        "a capability that is none",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, y), y, returned(y, b"")),
+    ),
+    (
+        "a return for another id",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, returned(x + 64, b"\x01")),
+    ),
+    (
+        "a return of another kind",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, returned(x, b"\x01", kind=1)),
+    ),
+    (
+        "a return with a length beyond its place",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, b"\xff\xff\xff\x7f" + bytes(12)),
+    ),
+    (
+        "a return with the length 0",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, bytes(16)),
+    ),
+    (
+        "a return cut short",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, b"\x08\0\0\0\2\4\0\0"),
+    ),
+    (
+        "more capabilities than bytes",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, returned(x, b"\x01", caps=900)),
+    ),
+    (
+        "an error that cannot be read",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, x), x, returned(x, b"\xc1", flags=5)),
+    ),
+    (
+        "an unreadable error for a capability",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, y), y, returned(y, b"\xc1", flags=5)),
+    ),
+    (
+        "a capability of an unknown kind",
+        GarbageFrame,
+        lambda s, x, y: hostile.answer(s, place_of(s, y), y, returned(y, bytes([9]) * 17, caps=1)),
+    ),
+    (
+        "more completions than slots",
+        GarbageFrame,
+        lambda s, x, y: (
+            hostile.overwrite(hostile.other_lane(s), 0, hostile.word(100_000)),
+            s.end.signal(),
+        )[0],
+    ),
+    (
+        "fewer completions than before",
+        GarbageFrame,
+        lambda s, x, y: (
+            hostile.overwrite(hostile.other_lane(s), 0, hostile.word(0)),
+            s.end.signal(),
+        )[0],
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "lie"), [lie[1:] for lie in LIES], ids=[lie[0] for lie in LIES])
+def test_an_answer_that_no_honest_server_gives_ends_the_session_with_a_name(
+    error: type[ProtocolError], lie: Callable[[Session, int, int], None]
+) -> None:
+    deceived(lie, error)
+
+
+def test_a_reply_that_comes_twice_is_an_unknown_reply() -> None:
+    def lie(far: Session, x: int, y: int) -> None:
+        place = place_of(far, x)
+        hostile.other_lane(far).cells.write(place, returned(x, b"\x01"))
+        hostile.post(far, x, x)
+
+    deceived(lie, UnknownReply)
+
+
+def test_the_object_that_an_own_capability_names_has_to_be_one_that_was_lent() -> None:
+    async def main(world: World) -> None:
+        async def never(n: int) -> int:
+            await sleep(1000)
+            return n
+
+        async with world.served("service", DeskServer(do=never)) as vat:
+            async with connect(world.kernel, "service", Desk, world.bank()) as desk:
+                thing = desk.make("t", 1000)
+                await quiet()
+                far = only(vat)
+                (answer,) = far._peer.open_answers()
+                cap = hostile.CAP.pack(2, 4711, Thing._pinfut_id)  # type: ignore[attr-defined]
+                hostile.answer(far, answer.place, answer.x, returned(answer.x, cap, caps=1))
+                with pytest.raises(RpcError), timeout(1):
+                    await thing
+
+    run(main)
+
+
+# ---- noise ----
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_bytes_from_a_client_never_take_the_server_down(seed: int) -> None:
+    draw = random.Random(seed)
+    ids = itertools.count(1)
+    ended = {"closed": 0, "open": 0, "frames": 0, "replies": 0}
+
+    def noise() -> bytes:
+        kind = draw.choice([CALL, CALL, CALL, 2, FINISH, 4, CANCEL, 6, 0, 200])
+        frame = bytearray(
+            call(
+                next(ids) if draw.random() < 0.9 else draw.randrange(40),
+                draw.choice([0, 0, 0, 1, 1 << 32, draw.getrandbits(64)]),
+                draw.choice([DO, DO, 4, 5, draw.randrange(20), draw.getrandbits(16)]),
+                *[draw.choice([0, "x", None, b"x", 1.5, [0]]) for _ in range(draw.randrange(4))],
+                flags=draw.choice([0, 0, 1, 2, 3, 255]),
+                room=draw.choice([256, 256, 1000, 1024, draw.getrandbits(32)]),
+                place=draw.choice([0, 0, 1, 1, 2, 2, 3, 3, 4, 1 << 31]),
+                caps=draw.choice([0, 0, 0, 1, 2]),
+                kind=kind,
+            )
+        )
+        if kind in (FINISH, CANCEL) and draw.random() < 0.8:
+            frame = bytearray(short(kind, draw.randrange(12), draw.randrange(2)))
+        if draw.random() < 0.1:
+            frame[draw.randrange(5, len(frame))] = draw.randrange(256)
+        return bytes(frame)
+
+    async def attack(on: Attack) -> None:
+        for _ in range(10):
+            raw = await on.session()
+            far = on.served(raw)
+            for _ in range(draw.randrange(1, 12)):
+                if raw.end.closed:
+                    break
+                raw.send(noise())
+                ended["frames"] += 1
+                await sleep(draw.choice([0, 1e-6, 1e-3]))
+            ended["closed" if far.error is not None else "open"] += 1
+            ended["replies"] += len(raw.replies())
+            raw.leave()
+            await quiet()
+            assert on.bank.pages_used == on.bank.caps_used == 0
+
+    attacked(attack)
+    totals = covered("noise from a client", **ended)
+    if seed == 39:
+        require(totals, "closed", "open", "frames", "replies")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_bytes_from_a_server_never_hang_or_break_the_client(seed: int) -> None:
+    draw = random.Random(seed)
+    ends = {"value": 0, "session ended": 0, "refused": 0}
+
+    async def never(n: int) -> int:
+        await sleep(1000)
+        return n
+
+    async def main(world: World) -> None:
+        async def count(awaitable: Any) -> None:
+            try:
+                await awaitable
+            except SessionClosed:
+                ends["session ended"] += 1
+            except RpcError:
+                ends["refused"] += 1
+            else:
+                ends["value"] += 1
+
+        for round_ in range(5):
+            bank = world.bank(f"c{round_}")
+            async with world.served("service", DeskServer(do=never)) as vat:
+                async with connect(world.kernel, "service", Desk, bank) as desk:
+                    far = only(vat)
+                    calls: list[Any] = [desk.do(1), desk.make("t", 900), desk.things(3)]
+                    calls += [desk.back(ThingServer("own")), desk.do(2)]
+                    calls.append(calls[1].name())
+                    waiting = [spawn(count(each)) for each in calls]
+                    calls.clear()
+                    await quiet()
+                    for answer in draw.sample(far._peer.open_answers(), 3):
+                        body = bytes(draw.getrandbits(8) for _ in range(draw.randrange(40)))
+                        if draw.random() < 0.5:
+                            body = msgspec.msgpack.encode(
+                                draw.choice([5, [0, 1], "x", None, (1, "K", "m"), [0]])
+                            )
+                        if draw.random() < 0.4:
+                            body = hostile.CAP.pack(draw.randrange(4), draw.randrange(3), 7) + body
+                        frame = returned(
+                            answer.x,
+                            body,
+                            flags=draw.randrange(8),
+                            caps=draw.choice([0, 0, 1, 2]),
+                        )
+                        if far.error is None and only(vat).error is None:
+                            hostile.other_lane(far).cells.write(answer.place, frame)
+                            if draw.random() < 0.9:
+                                hostile.post(far, answer.x)
+                            else:
+                                hostile.post(far, draw.getrandbits(8))
+                        await quiet()
+                        if not vat.sessions:
+                            break
+            for each in waiting:
+                with timeout(1):
+                    await each
+            assert bank.pages_used == 0
+
+    run(main)
+    totals = covered("noise from a server", **ends)
+    if seed == 39:
+        require(totals, "value", "session ended", "refused")

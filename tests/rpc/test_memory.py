@@ -1,0 +1,486 @@
+"""Memory is part of the contract: who runs out is told on that call, and nobody else."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any, Protocol
+
+import pytest
+
+from pinfut import join
+from pinfut.executor import sleep, spawn, timeout
+from pinfut.rpc import (
+    PAGE,
+    AnswerTooLarge,
+    Bank,
+    BankError,
+    Interface,
+    OutOfCaps,
+    OutOfPages,
+    Promise,
+    RemoteError,
+    connect,
+    method,
+    session_of,
+)
+from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
+from tests.rpc.world import World, quiet, run
+
+# ---- connecting ----
+
+
+def test_a_session_that_cannot_be_paid_for_fails_before_it_exists() -> None:
+    """Quota - 1 fails cleanly, quota passes, for pages and for capabilities alike."""
+
+    async def main(world: World) -> None:
+        async with world.served("service", DeskServer()) as vat:
+            needed = None
+            for pages in range(40):
+                bank = world.bank(f"p{pages}", pages=pages)
+                try:
+                    async with connect(world.kernel, "service", Desk, bank):
+                        needed = pages
+                except OutOfPages as error:
+                    assert "refill it with bank.refill(pages=" in str(error)
+                assert bank.pages_used == bank.caps_used == 0
+                await quiet()
+                assert vat.sessions == []
+                if needed is not None:
+                    break
+            assert needed is not None
+            assert needed > 3
+            for caps in (0, 1, 2):
+                bank = world.bank(f"c{caps}", caps=caps)
+                with pytest.raises(OutOfCaps, match=r"bank\.refill\(caps="):
+                    async with connect(world.kernel, "service", Desk, bank):
+                        raise AssertionError("connected")
+                assert bank.pages_used == bank.caps_used == 0
+            async with connect(world.kernel, "service", Desk, world.bank("c3", caps=3)) as desk:
+                assert await desk.do(1) == 1
+
+    run(main)
+
+
+def test_what_an_ancestor_of_the_bank_lacks_is_an_error_too_and_nothing_is_held() -> None:
+    async def main(world: World) -> None:
+        parent = world.bank("parent", pages=4)
+        child = parent.child("child", pages=1000)
+        world.banks.append(child)
+        async with world.served("service", DeskServer()):
+            with pytest.raises(OutOfPages, match="'parent'.*asked through bank 'child'"):
+                async with connect(world.kernel, "service", Desk, child):
+                    raise AssertionError("connected")
+            parent.refill(100)
+            async with connect(world.kernel, "service", Desk, child) as desk:
+                assert await desk.do(1) == 1
+
+    run(main)
+
+
+# ---- calling ----
+
+
+def spend(bank: Bank, leave: int = 0) -> int:
+    """Lower the bank's limit until only `leave` pages are left; how many were taken away."""
+    rest = bank.balance.pages - leave
+    bank.refill(-rest)
+    return rest
+
+
+def test_a_call_whose_answer_cannot_be_paid_is_not_sent_and_succeeds_after_a_refill() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        ran: list[int] = []
+
+        async def do(n: int) -> int:
+            ran.append(n)
+            return n
+
+        async with world.session(Desk, DeskServer(do=do), bank=bank) as desk:
+            await desk.do(0)
+            rest = spend(bank)
+            open_calls: list[Promise[int]] = []
+            with pytest.raises(OutOfPages, match="the memory for answers"):
+                while True:
+                    open_calls.append(desk.do(len(open_calls) + 1))
+            with pytest.raises(OutOfPages):
+                desk.data(100_000)
+            refused = len(open_calls) + 1
+            assert await join(*open_calls) == tuple(range(1, refused))
+            open_calls.clear()
+            assert refused not in ran
+            assert await desk.do(refused) == refused, "the memory of the others is free again"
+            bank.refill(rest)
+            assert len(await desk.data(100_000)) == 100_000
+
+    run(main)
+
+
+def test_refill_and_retry_succeeds_on_the_nth_attempt() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=12)
+        async with world.session(Desk, DeskServer(), bank=bank) as desk:
+            attempts = 0
+            while True:
+                attempts += 1
+                try:
+                    data = await desk.data(20 * PAGE)
+                    break
+                except OutOfPages:
+                    bank.refill(4)
+            assert len(data) == 20 * PAGE
+            assert 4 <= attempts <= 6
+
+    run(main)
+
+
+def test_a_refused_call_with_capabilities_hands_nothing_out() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with world.session(Desk, DeskServer(), bank=bank) as desk:
+            own = ThingServer("own")
+            assert await desk.name_of(own) == "own"
+            await quiet()
+            rest = spend(bank)
+            things = [own] * 300  # whose answer needs more pages than are left
+            with pytest.raises(OutOfPages):
+                desk.names_of(things)
+            things.clear()
+            bank.refill(rest)
+            gone = weakref.ref(own)
+            del own
+            await quiet()
+            gc.collect()
+            assert gone() is None
+
+    run(main)
+
+
+class Work(Interface, Protocol):
+    @method(frame=20 * PAGE)
+    async def heavy(self, n: int) -> int: ...
+    @method
+    async def light(self, n: int) -> int: ...
+    @method(answer=2 * PAGE)
+    async def wide(self) -> bytes: ...
+    @method(answer=0, frame=0)
+    async def least(self, fail: bool) -> int: ...
+    @method(answer=lambda sizes: sum(sizes))
+    async def computed(self, sizes: list[int]) -> bytes: ...
+    @method
+    async def boulder(self) -> Thing: ...
+
+
+class Boulder(ThingServer, charge=10 * PAGE):
+    """An object that says that it holds ten pages."""
+
+
+class WorkServer(Work):
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+
+    @method(frame=20 * PAGE)
+    async def heavy(self, n: int) -> int:
+        self.ran.append(n)
+        await sleep(0.1)
+        return n
+
+    @method
+    async def light(self, n: int) -> int:
+        return n
+
+    @method(answer=2 * PAGE)
+    async def wide(self) -> bytes:
+        return b"w" * (2 * PAGE - 32)
+
+    @method(answer=0, frame=0)
+    async def least(self, fail: bool) -> int:
+        if fail:
+            raise ValueError("f" * 10_000)
+        return 1
+
+    @method(answer=lambda sizes: sum(sizes))
+    async def computed(self, sizes: list[int]) -> bytes:
+        return b"c" * (sum(sizes) - 32)
+
+    @method
+    async def boulder(self) -> Thing:
+        return Boulder("rock")
+
+
+def test_a_handler_whose_frame_cannot_be_paid_is_refused_in_reserved_memory() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        server = WorkServer()
+        async with world.session(Work, server, bank=bank) as work:
+            await work.light(0)
+            rest = spend(bank, leave=19)
+            with pytest.raises(OutOfPages, match="the handler of a call"):
+                await work.heavy(1)
+            assert server.ran == []
+            assert await work.light(2) == 2
+            bank.refill(rest)
+            assert await work.heavy(3) == 3
+            assert server.ran == [3]
+
+    run(main)
+
+
+def test_the_frame_of_a_handler_is_charged_while_it_runs_and_then_refunded() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with world.session(Work, WorkServer(), bank=bank) as work:
+            await work.light(0)
+            before = bank.pages_used
+            calls = [work.heavy(n) for n in range(3)]
+            await sleep(0.05)
+            assert before + 60 <= bank.pages_used <= before + 63
+            assert await join(*calls) == (0, 1, 2)
+            assert bank.pages_used <= before + 2
+
+    run(main)
+
+
+def test_an_object_is_charged_as_its_class_declares() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with world.session(Work, WorkServer(), bank=bank) as work:
+            await work.light(0)
+            await quiet()
+            before = bank.pages_used
+            rock = await work.boulder()
+            assert bank.pages_used >= before + 10
+            assert await rock.name() == "rock"
+            spent = spend(bank, leave=8)
+            with pytest.raises(OutOfPages, match="an object handed out"):
+                await work.boulder()
+            assert await rock.name() == "rock"
+            bank.refill(spent)
+            del rock
+            await quiet()
+            assert bank.pages_used <= before + 2
+
+    run(main)
+
+
+def test_an_object_that_cannot_be_paid_in_capabilities_is_out_of_caps() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(caps=10)
+        async with world.session(Desk, DeskServer(), bank=bank) as desk:
+            things: list[Thing] = []
+            with pytest.raises(OutOfCaps, match="an object handed out"):
+                while True:
+                    things.append(await desk.make(str(len(things))))
+            assert 5 <= len(things) <= 8
+            assert await desk.do(1) == 1
+            assert [await thing.name() for thing in things] == [str(n) for n in range(len(things))]
+            with pytest.raises(OutOfCaps):
+                await desk.things(2)
+            with pytest.raises(OutOfCaps):
+                await desk.make("x").name()
+            things.pop()
+            await quiet()
+            things.append(await desk.make("last"))
+            bank.refill(caps=20)
+            assert len(await desk.things(10)) == 10
+
+    run(main)
+
+
+def test_objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(caps=40)
+        async with world.session(Desk, DeskServer(), bank=bank) as desk:
+            first = await desk.things(20)
+            await quiet()
+            before = bank.balance
+            for _ in range(5):
+                with pytest.raises(OutOfCaps):
+                    await desk.things(30)
+            await quiet()
+            assert bank.balance.caps >= before.caps - 16
+            del first
+            await quiet()
+            assert len(await desk.things(30)) == 30
+
+    run(main)
+
+
+def test_a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=200)
+        async with world.session(Desk, DeskServer(), bank=bank, slots=256) as desk:
+            slow = desk.desk("slow", 1)
+            await quiet()
+            waiting: list[Any] = []
+            try:
+                while len(waiting) < 200:
+                    waiting.append(slow.length(b"x" * 500))
+                    await quiet()
+                    if len(waiting) == 5:
+                        spend(bank, leave=1)
+            except OutOfPages:
+                pass
+            ends = {"value": 0, "refused": 0}
+            for call in waiting:
+                try:
+                    assert await call == 500
+                    ends["value"] += 1
+                except OutOfPages:
+                    ends["refused"] += 1
+            assert ends["value"] >= 5
+            assert await desk.do(1) == 1
+
+    run(main)
+
+
+# ---- a greedy client ----
+
+
+@pytest.mark.parametrize("kind", ["data", "objects", "pipelined", "cancelled"])
+def test_a_greedy_client_is_stopped_by_its_own_bank_and_nobody_else_notices(kind: str) -> None:
+    async def main(world: World) -> None:
+        greedy, modest = world.bank("greedy", pages=150, caps=200), world.bank("modest", pages=20)
+        async with world.served("service", DeskServer()):
+            async with (
+                connect(world.kernel, "service", Desk, greedy) as more,
+                connect(world.kernel, "service", Desk, modest) as desk,
+            ):
+                held: list[Any] = []
+                refused = 0
+                used = []
+                for n in range(2000):
+                    try:
+                        if kind == "data":
+                            held.append(more.data(3000))
+                        elif kind == "objects":
+                            held.append(await more.make(str(n)))
+                        elif kind == "pipelined":
+                            held.append((held[0] if held else more).desk(str(n), 1000))
+                        else:
+                            more.nap(1000).drop()
+                    except BankError:
+                        refused += 1
+                    if n % 50 == 0:
+                        with timeout(1):
+                            assert await desk.do(n) == n
+                            used.append(modest.pages_used)
+                assert refused > 0 or kind == "cancelled"
+                assert len(set(used[1:])) == 1, "the modest client pays for itself alone"
+                held.clear()
+
+    run(main)
+
+
+# ---- sizes that methods declare ----
+
+
+def test_large_answers_arrive_whole_and_their_memory_is_used_again() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=2000)
+        async with world.session(Desk, DeskServer(), bank=bank) as desk:
+            for size in (0, 1, 960, 961, 1024, 4095, 4096, 4097, 100_000, 1_000_000):
+                assert await desk.data(size) == bytes([size % 251]) * size
+            before = bank.pages_used
+            for _ in range(20):
+                assert len(await desk.data(1_000_000)) == 1_000_000
+            assert bank.pages_used == before
+            session_of(desk).trim()
+            assert bank.pages_used < before - 240
+
+    run(main)
+
+
+def test_declared_answers_bound_what_is_reserved() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Work, WorkServer()) as work:
+            assert len(await work.wide()) == 2 * PAGE - 32
+            assert len(await work.computed([5000, 3000])) == 8000 - 32
+            assert await work.least(False) == 1
+            # The least room still has place for an error, cut to size.
+            with pytest.raises(RemoteError) as caught:
+                await work.least(True)
+            assert caught.value.kind == "ValueError"
+            assert caught.value.detail.startswith("ffff")
+            assert caught.value.detail.endswith("...")
+
+    run(main)
+
+
+def test_a_computed_answer_that_makes_no_sense_is_refused_at_the_call() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Work, WorkServer()) as work:
+            for sizes in ([-1], [1 << 40]):
+                with pytest.raises(ValueError, match="an answer of"):
+                    work.computed(sizes)
+            with pytest.raises(TypeError):
+                work.computed(["a"])  # type: ignore[list-item]
+            with pytest.raises(AnswerTooLarge):
+                await work.computed([500, -400])
+            assert await work.light(1) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("answer", [-1, 1 << 40, 1.5, "large", [5]])
+def test_an_answer_declared_wrongly_is_refused_when_it_is_declared(answer: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="answer"):
+
+        class Wrong(Interface, Protocol):
+            @method(answer=answer)
+            async def call(self) -> int: ...
+
+
+@pytest.mark.parametrize("frame", [-1, 1.5, "large"])
+def test_a_frame_declared_wrongly_is_refused_when_it_is_declared(frame: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="frame"):
+
+        class Wrong(Interface, Protocol):
+            @method(frame=frame)
+            async def call(self) -> int: ...
+
+
+@pytest.mark.parametrize("charge", [-1, 1.5, "large"])
+def test_a_charge_declared_wrongly_is_refused_when_it_is_declared(charge: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="charge"):
+
+        class Wrong(ThingServer, charge=charge):
+            pass
+
+
+# ---- more calls than slots ----
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5, 64])
+def test_more_calls_than_slots_wait_paid_and_all_complete(slots: int) -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=600)
+        async with world.session(Desk, DeskServer(), bank=bank, slots=slots) as desk:
+            await desk.do(0)
+            before = bank.pages_used
+            calls = [desk.do(n) for n in range(300)]
+            assert bank.pages_used > before, "what waits is paid for"
+            assert await join(*calls) == tuple(range(300))
+
+    run(main)
+
+
+def test_calls_that_wait_for_a_slot_are_refused_when_the_bank_is_empty() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=40)
+        async with world.session(Desk, DeskServer(), bank=bank, slots=1) as desk:
+
+            async def wait(promise: Promise[float]) -> float:
+                return await promise
+
+            busy = spawn(wait(desk.nap(1)))
+            waiting = []
+            with pytest.raises(OutOfPages):
+                while True:
+                    waiting.append(desk.length(b"x" * 1000))
+            assert 10 < len(waiting) < 200
+            assert await busy == 1
+            assert await join(*waiting) == (1000,) * len(waiting)
+
+    run(main)
