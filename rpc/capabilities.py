@@ -9,7 +9,6 @@ from pinfut.rpc.errors import (
     ForeignCapability,
     GarbageFrame,
     InterfaceMismatch,
-    RpcError,
     from_wire,
 )
 from pinfut.rpc.interface import interface_of, speaks
@@ -139,13 +138,13 @@ class Capabilities:
         target = Target(Here(self._executor), interface, PROMISED)
 
         def settled(late: Late) -> None:
-            try:
-                if late.error is not None:
-                    raise from_wire(*late.error)
-                target.own = _of(late.thing, interface)
-            except RpcError as error:
-                target.fail(error)
+            # Errors are made and not raised: a traceback would hold what they are kept in.
+            if late.error is not None:
+                target.fail(from_wire(*late.error))
+            elif not isinstance(late.thing, interface):
+                target.fail(_mismatch(late.thing, interface))
             else:
+                target.own = late.thing
                 target.settle(OWN)
 
         stand_in = proxy(target)
@@ -191,5 +190,9 @@ class Capabilities:
 def _of(thing: Any, interface: Any) -> Any:
     """`thing`, if it is of `interface`. Raises InterfaceMismatch."""
     if not isinstance(thing, interface):
-        raise InterfaceMismatch(f"{type(thing).__name__} does not implement {interface.__name__}")
+        raise _mismatch(thing, interface)
     return thing
+
+
+def _mismatch(thing: Any, interface: Any) -> InterfaceMismatch:
+    return InterfaceMismatch(f"{type(thing).__name__} does not implement {interface.__name__}")

@@ -33,11 +33,11 @@ def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[st
 def _promised(executor: Executor, interface: Any, task: Task[Any]) -> Any:
     """A proxy of the object that a task will give."""
     target = Target(Here(executor), interface, PROMISED)
-    executor.spawn(_settle(target, task), name=f"promise of {interface.__name__}")
+    executor.spawn(settle(target, task), name=f"promise of {interface.__name__}")
     return proxy(target)
 
 
-async def _settle(target: Target, task: Task[Any]) -> None:
+async def settle(target: Target, task: Task[Any]) -> None:
     """Settle the target when the task has ended."""
     try:
         target.own = await task
@@ -50,7 +50,7 @@ async def _settle(target: Target, task: Task[Any]) -> None:
 def call_later(executor: Executor, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
     """Call a method of what `holder` stands for, once that is known; its promise. Calls on
     one holder keep their order."""
-    task = executor.spawn(_later(holder, method, args))
+    task = executor.spawn(later(holder, method, args))
     return task if method.returns is None else _promised(executor, method.returns, task)
 
 
@@ -77,6 +77,7 @@ class Here:
         """Nothing to release: the collector of this process does it."""
 
 
-async def _later(holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+async def later(holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+    """Call a method of what `holder` stands for, once that is known."""
     thing = await holder
     return await getattr(thing, method.name)(*args)

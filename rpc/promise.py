@@ -13,6 +13,7 @@ from pinfut.rpc.protocol.frames import Cap
 from pinfut.slots import READY, WAITING, Slot
 
 if TYPE_CHECKING:
+    from pinfut.executor.task import Task
     from pinfut.rpc.session import Session
 
 T_co = TypeVar("T_co", covariant=True)
@@ -135,11 +136,23 @@ class Unsent:
     # Where a promise looks for the state of its slot.
     state = -1
 
-    __slots__ = ("build", "caps", "charge", "error", "place", "settles", "slot", "waker")
+    __slots__ = (
+        "build",
+        "call",
+        "caps",
+        "charge",
+        "error",
+        "place",
+        "settles",
+        "slot",
+        "task",
+        "waker",
+    )
 
     def __init__(
         self,
         build: Callable[[int], bytes],
+        call: tuple[Any, Target, Method, tuple[Any, ...]],
         caps: tuple[Cap, ...],
         place: int,
         charge: int,
@@ -147,21 +160,32 @@ class Unsent:
     ) -> None:
         # Makes the frame, once the id is known.
         self.build = build
+        # The proxy that was called, its target, the method and the arguments.
+        self.call = call
         self.caps = caps
         # Where the answer will be; -1 once the call was given up.
         self.place = place
         self.charge = charge
         # The target that the answer will settle, for a call that gives a capability.
         self.settles = settles
-        # Set when it is sent, or has failed.
+        # One of these is set when it is known what becomes of the call: its slot when it was
+        # sent, a task when its object turned out to be here, or why it cannot be made.
         self.slot: Slot[None] | None = None
+        self.task: Task[Any] | None = None
         self.error: BaseException | None = None
         self.waker: Waker | None = None
+
+    def here(self, task: Task[Any]) -> None:
+        """The call is made in this process, by `task`."""
+        self.task = task
+        if self.waker is not None:
+            self.waker.wake()
 
     def give_up(self) -> None:
         """Nobody wants the call any more: what it names is let go."""
         self.place = -1
         self.build = _given_up
+        self.call = (None, self.call[1], self.call[2], ())
         self.caps = ()
         self.settles = None
 
@@ -220,6 +244,8 @@ class Promise(FutureBase[T_co]):
         if unsent.error is not None:
             self._slot = _TAKEN
             raise again(unsent.error)
+        if unsent.task is not None:
+            return cx.poll(unsent.task)
         if unsent.slot is None:
             unsent.waker = cx.waker
             return PENDING

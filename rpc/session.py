@@ -29,7 +29,7 @@ from pinfut.rpc.interface import Interface, Method
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.lane import Lane
-from pinfut.rpc.local import call_later
+from pinfut.rpc.local import call_later, later, settle
 from pinfut.rpc.promise import (
     BROKEN,
     DROPPED,
@@ -225,7 +225,7 @@ class Session:
             try:
                 if self._backlog or self.questions.full:
                     return self._wait_for_slot(
-                        target, method, room, place, things, caps, payload, (holder, args)
+                        holder, target, method, args, room, place, things, caps, payload
                     )
                 return self._send_call(target, method, flags, room, place, caps, payload, parent)
             except BaseException:
@@ -274,38 +274,39 @@ class Session:
 
     def _wait_for_slot(
         self,
+        holder: Any,
         target: Target,
         method: Method,
+        args: tuple[Any, ...],
         room: int,
         place: int,
         things: list[Any],
         caps: tuple[Cap, ...],
         payload: bytes,
-        parent: Any,
     ) -> Any:
         """Keep a call until a slot is free. It is paid for like everything that waits."""
 
         def build(x: int) -> bytes:
             # By then the target may have been sent, or have come.
             target.require_usable()
-            later = frames.PIPELINE if method.returns is not None else 0
+            flags = frames.PIPELINE if method.returns is not None else 0
             if target.state == PROMISED:
-                later |= frames.ON_ANSWER
+                flags |= frames.ON_ANSWER
                 self._ride(x, target)
             now = self._capabilities.describe_again(things, caps) if caps else caps
-            return self._peer.call(x, later, method.number, target.id, room, place, now, payload)
+            return self._peer.call(x, flags, method.number, target.id, room, place, now, payload)
 
-        charge = prices.QUEUED + len(payload)
+        charge = prices.QUEUED + len(payload) + prices.QUEUED_CAP * len(caps)
         self.end.purse.take(charge, "a call that waits for a slot")
         settles: Target | None = None
         if method.returns is not None:
             settles = Target(self, method.returns, UNSENT)
-            settles.parent = parent
-        unsent = Unsent(build, caps, place, charge, settles)
+            settles.parent = holder, args
+        unsent = Unsent(build, (holder, target, method, args), caps, place, charge, settles)
         self._backlog.append(unsent)
         self.flowing = False
         if settles is None:
-            return Promise(self, unsent, method, parent)
+            return Promise(self, unsent, method, (holder, args))
         settles.unsent = unsent
         return proxy(settles)
 
@@ -316,6 +317,9 @@ class Session:
             self.end.purse.give(unsent.charge)
             if unsent.place < 0:
                 continue  # given up meanwhile
+            if unsent.call[1].state in (OWN, EMBARGOED):
+                self._call_own(unsent)
+                continue
             slot = self.questions.acquire()
             try:
                 frame = unsent.build(slot.x)
@@ -337,6 +341,16 @@ class Session:
                 settles.id = slot.x
                 settles.unsent = None
         self._flow()
+
+    def _call_own(self, unsent: Unsent) -> None:
+        """A call that waited is for what has turned out to be an object of this side."""
+        self.open_lane().cells.release(unsent.place)
+        self._capabilities.take_back(unsent.caps)
+        holder, _, method, args = unsent.call
+        task = self._executor.spawn(later(holder, method, args))
+        if unsent.settles is not None:
+            self._executor.spawn(settle(unsent.settles, task))
+        unsent.here(task)
 
     def open_lane(self) -> Lane:
         """The lane of this side's calls, bought if it has to be. Raises OutOfPages."""
@@ -454,7 +468,9 @@ class Session:
             self._watch(slot.x, "cancelled")
 
     def _give_up_unsent(self, unsent: Unsent) -> None:
-        if unsent.slot is not None:
+        if unsent.task is not None:
+            unsent.task.cancel()
+        elif unsent.slot is not None:
             self._give_up(unsent.slot)
         elif unsent.place >= 0 and unsent.error is None:
             self.open_lane().cells.release(unsent.place)
@@ -485,11 +501,10 @@ class Session:
         if plan is not None and self.flowing:
             place = self.places[slot.index]
             cells = self.cells
-            try:
-                # The numbers are copied once and then checked; so is the payload.
-                buffer, start, room = cells.small[place]
-            except IndexError:
+            if place >= len(cells.small):
                 return self._take(slot, method)
+            # The numbers are copied once and then checked; so is the payload.
+            buffer, start, room = cells.small[place]
             length, word, x = unpack_plain_return(buffer, start)
             if word == _PLAIN and x == slot.x and _RETURN <= length <= room:
                 payload = buffer[start + _RETURN : start + length].tobytes()
@@ -559,7 +574,11 @@ class Session:
             for x in xs:
                 target = self._settles.pop(x, None)
                 if target is not None:
-                    self._settle(self.questions.find(x), target)
+                    try:
+                        self._settle(self.questions.find(x), target)
+                    except ProtocolError as error:
+                        target.fail(again(error))
+                        raise
                 target = self._rides.pop(x, None)
                 if target is not None:
                     self._arrive(target)
@@ -578,15 +597,15 @@ class Session:
         )
         if not flags & frames.ERROR and len(caps) != 1:
             raise GarbageFrame(f"the answer {slot.x} is one capability, not {len(caps)}")
-        try:
-            if flags & frames.ERROR:
-                raise self._peer.open_error(payload)
-            self._capabilities.bind(target, caps[0])
-        except ProtocolError as error:
-            target.fail(error)
-            raise
-        except RpcError as error:
-            target.fail(error)
+        if flags & frames.ERROR:
+            target.fail(self._peer.open_error(payload))
+        else:
+            try:
+                self._capabilities.bind(target, caps[0])
+            except ProtocolError:
+                raise
+            except RpcError as error:
+                target.fail(again(error))
         self._open(slot, release=target.state == BROKEN)
 
     # ---- being told ----
