@@ -409,6 +409,9 @@ class Executor:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
         if not hasattr(leaf, "poll"):
             error = not_a_future(leaf)
+        elif error.__traceback__ is not None:
+            # Without the frame of this loop, whose locals would keep the task alive.
+            error.__traceback__ = error.__traceback__.tb_next
         try:
             return task._context.run(task._coro.throw, error)
         finally:

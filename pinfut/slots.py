@@ -12,6 +12,7 @@ progress in the same way). States of a slot::
                         │
                         └──cancel──▶ CANCELLING ──complete──▶ FREE
 
+and from READY by `detach` to DETACHED: the result is the holder's, the place free.
 A cancelled slot is free only after `complete` has been called for it, with the late
 reply or with the acknowledgement: until then the other side may still write there.
 """
@@ -31,6 +32,7 @@ FREE: Final = 0
 WAITING: Final = 1
 READY: Final = 2
 CANCELLING: Final = 3
+DETACHED: Final = 4
 
 MAX_ID: Final = (1 << 64) - 1
 """Ids are 64 bits wide; a table that has used them up takes no more operations."""
@@ -69,7 +71,7 @@ class Slot(Generic[T]):
         self.value: T | None = None
 
     def __repr__(self) -> str:
-        state = ("free", "waiting", "ready", "cancelling")[self.state]
+        state = ("free", "waiting", "ready", "cancelling", "detached")[self.state]
         return f"<Slot {self.index}, x={self.x}, {state}>"
 
 
@@ -197,6 +199,15 @@ class SlotTable(Generic[T]):
         slot.value = None
         slot.waker = None
         self.free.append(slot)
+
+    def detach(self, slot: Slot[T]) -> None:
+        """Leave a READY slot to whoever holds it, with the result still to be taken, and use
+        its place for the next operation."""
+        fresh: Slot[T] = Slot(slot.index)
+        fresh.x = slot.x
+        self._slots[slot.index] = fresh
+        self.free.append(fresh)
+        slot.state = DETACHED
 
     def future(self, slot: Slot[T]) -> SlotFuture[T]:
         """The future of the operation that `slot` holds now."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, final
 from pinfut.executor.current import current_executor
 from pinfut.rpc.interface import resolve
 from pinfut.rpc.promise import OWN, PROMISED, Target
-from pinfut.rpc.proxy import proxy
+from pinfut.rpc.proxy import proxy, target_of
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
@@ -80,4 +80,8 @@ class Here:
 async def later(holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
     """Call a method of what `holder` stands for, once that is known."""
     thing = await holder
-    return await getattr(thing, method.name)(*args)
+    if target_of(thing) is not None:
+        return await getattr(thing, method.name)(*args)
+    # Not through another task, which a call that is made now would overtake.
+    implemented: Method = type(thing)._pinfut_methods[method.number]
+    return await implemented.function(thing, *args)

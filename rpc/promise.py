@@ -10,7 +10,7 @@ from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc.interface import Method
 from pinfut.rpc.protocol.frames import Cap
-from pinfut.slots import READY, WAITING, Slot
+from pinfut.slots import DETACHED, READY, WAITING, Slot
 
 if TYPE_CHECKING:
     from pinfut.executor.task import Task
@@ -170,7 +170,7 @@ class Unsent:
         self.settles = settles
         # One of these is set when it is known what becomes of the call: its slot when it was
         # sent, a task when its object turned out to be here, or why it cannot be made.
-        self.slot: Slot[None] | None = None
+        self.slot: Slot[int] | None = None
         self.task: Task[Any] | None = None
         self.error: BaseException | None = None
         self.waker: Waker | None = None
@@ -217,10 +217,10 @@ class Promise(FutureBase[T_co]):
     __slots__ = ("_kept", "_method", "_session", "_slot")
 
     def __init__(
-        self, session: Session, slot: Slot[None] | Unsent, method: Method, kept: Any
+        self, session: Session, slot: Slot[int] | Unsent, method: Method, kept: Any
     ) -> None:
         self._session = session
-        self._slot: Slot[None] | Unsent | _Taken = slot
+        self._slot: Slot[int] | Unsent | _Taken = slot
         self._method = method
         # What has to stay until the answer is there.
         self._kept = kept
@@ -235,10 +235,14 @@ class Promise(FutureBase[T_co]):
             self._slot = _TAKEN
             self._kept = None
             return self._session.take(slot, self._method)  # type: ignore[no-any-return]
-        return self._poll_unsent(cx)
+        return self._poll_unusual(cx)
 
-    def _poll_unsent(self, cx: Context) -> Poll[T_co]:
+    def _poll_unusual(self, cx: Context) -> Poll[T_co]:
         unsent = self._slot
+        if type(unsent) is Slot and unsent.state == DETACHED:
+            self._slot = _TAKEN
+            self._kept = None
+            return self._session.take_detached(unsent, self._method)  # type: ignore[no-any-return]
         if type(unsent) is not Unsent:
             raise TakenTwice(f"the answer of {self._method!r} was taken already")
         if unsent.error is not None:

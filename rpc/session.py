@@ -48,7 +48,7 @@ from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import cannot_send, proxy
 from pinfut.rpc.server import Server
-from pinfut.slots import CANCELLING, READY, WAITING, Slot
+from pinfut.slots import CANCELLING, DETACHED, FREE, READY, WAITING, Slot
 from pinfut.sync import OneshotSender, oneshot
 
 if TYPE_CHECKING:
@@ -223,6 +223,8 @@ class Session:
                 )
             place = lane.cells.reserve(room)
             try:
+                if self.questions.full and not self._backlog:
+                    self._detach(self.questions.taken())
                 if self._backlog or self.questions.full:
                     return self._wait_for_slot(
                         holder, target, method, args, room, place, things, caps, payload
@@ -458,9 +460,9 @@ class Session:
         else:
             self._give_up_target(dropped)
 
-    def _give_up(self, slot: Slot[None]) -> None:
+    def _give_up(self, slot: Slot[int]) -> None:
         self._settles.pop(slot.x, None)
-        if slot.state == READY:
+        if slot.state in (READY, DETACHED):
             self._open(slot, release=True)
         elif slot.state == WAITING:
             self.questions.cancel(slot.x)
@@ -494,7 +496,7 @@ class Session:
 
     # ---- answers ----
 
-    def take(self, slot: Slot[None], method: Method) -> Any:
+    def take(self, slot: Slot[int], method: Method) -> Any:
         """The value of a returned call; its slot is free afterwards. Raises what the call
         ended with."""
         plan = method.calling
@@ -517,13 +519,24 @@ class Session:
                     raise self._unreadable(method, error) from error
         return self._take(slot, method)
 
-    def _take(self, slot: Slot[None], method: Method) -> Any:
+    def take_detached(self, slot: Slot[int], method: Method) -> Any:
+        """As `take`, of a call whose slot has gone to another."""
+        if self.error is not None:
+            raise self.closed_error()
+        return self._take(slot, method)
+
+    def _take(self, slot: Slot[int], method: Method) -> Any:
         if self.error is not None:
             self.questions.release(slot)
             raise self.closed_error()
         flags, caps, payload = self._open(slot)
         if flags & frames.ERROR:
-            raise self._peer.open_error(payload)
+            try:
+                error = self._peer.open_error(payload)
+            except ProtocolError as garbage:
+                self.close(garbage)
+                raise
+            raise error
         result = method.result
         try:
             if result.has_caps:
@@ -538,26 +551,40 @@ class Session:
         return BadAnswer(f"the answer of {method!r} cannot be read: {error}")
 
     def _open(
-        self, slot: Slot[None], *, release: bool = False
+        self, slot: Slot[int], *, release: bool = False
     ) -> tuple[int, tuple[Cap, ...], bytes]:
         """Read the Return in a slot, free the slot, and finish the question if need be."""
         x = slot.x
-        cells = cast(Lane, self._lane).cells
-        place = self.places[slot.index]
+        detached = slot.state == DETACHED
+        place = cast(int, slot.value) if detached else self.places[slot.index]
         try:
-            opened = self._peer.open_return(x, cells.read(place))
+            opened = self._peer.open_return(x, self.cells.read(place))
         except ProtocolError as error:
-            self.questions.release(slot)
             self.close(error)
             raise
-        cells.release(place)
-        self.questions.release(slot)
+        self.cells.release(place)
         self._watch(x, "taken")
+        if detached:
+            slot.state = FREE
+            return opened
+        self.questions.release(slot)
         if not opened[0] & frames.NO_FINISH:
             self._peer.finish(x, release=release)
         if self._backlog:
             self._send_backlog()
         return opened
+
+    def _detach(self, slots: list[Slot[int]]) -> None:
+        """Calls wait for a slot, and these have answers that nobody has taken yet: leave
+        the answers where they are, and the slots to the calls."""
+        for slot in slots:
+            if slot.state == READY:
+                place = self.places[slot.index]
+                flags = self._peer.open_return(slot.x, self.cells.read(place))[0]
+                # What waits for Finish holds the slot on the other side too.
+                if flags & frames.NO_FINISH:
+                    slot.value = place
+                    self.questions.detach(slot)
 
     def _complete(self, xs: list[int]) -> None:
         """The other side has written these answers in place."""
@@ -582,6 +609,9 @@ class Session:
                 target = self._rides.pop(x, None)
                 if target is not None:
                     self._arrive(target)
+        if self._backlog:
+            self._detach([slot for x in xs if (slot := self.questions.peek(x)) is not None])
+            self._send_backlog()
 
     def _arrive(self, target: Target) -> None:
         """A call on a promise has its Return, so it has arrived there long since."""
@@ -589,7 +619,7 @@ class Session:
         if target.state == EMBARGOED and not target.under_way:
             target.settle(OWN)
 
-    def _settle(self, slot: Slot[None], target: Target) -> None:
+    def _settle(self, slot: Slot[int], target: Target) -> None:
         """A promised capability has come: from now on calls go to the object itself."""
         lane = cast(Lane, self._lane)
         flags, caps, payload = self._peer.open_return(
@@ -663,7 +693,7 @@ class Session:
         self.flowing = False
         for slot in self.questions.taken():
             if slot.state == WAITING:
-                self.questions.complete(slot.x, None)
+                self.questions.complete(slot.x, 0)
             elif slot.state == CANCELLING:
                 self.questions.release(slot)
         for target in self._settles.values():

@@ -37,7 +37,7 @@ HIDDEN: Final = frozenset(
 PATH_MAX: Final = 2048
 """Bytes that a path takes in memory, at most: a handle holds one, and its client pays."""
 
-_OFFSET_MAX: Final = (1 << 63) - 1
+_OFFSET_MAX: Final = (1 << 62) - 1
 
 
 class TreeError(Exception):
@@ -122,7 +122,7 @@ class Tree:
     def read(self, path: str, offset: int, size: int) -> bytes:
         """Up to `size` bytes of a file from `offset`. Raises TreeError."""
         if not 0 <= offset <= _OFFSET_MAX:
-            raise BadRange(f"an offset is 0 or more and below 2**63, not {offset}")
+            raise BadRange(f"an offset is 0 or more and below 2**62, not {offset}")
         if not 0 <= size <= READ_MAX:
             raise BadRange(f"a read gives 0 to {READ_MAX} bytes, not {size}; read in parts")
         try:

@@ -103,7 +103,8 @@ class Peer:
     def __init__(self, slots: int, purse: Purse | None = None) -> None:
         self._purse = purse
         self.slots = slots
-        self.questions: SlotTable[None] = SlotTable(slots)
+        # The value of a slot is the place of an answer that was left to its holder.
+        self.questions: SlotTable[int] = SlotTable(slots)
         # Made when the other side calls for the first time; all at once, never grown.
         self.answers: list[Answer] = []
         self.exports = Bushel(purse)

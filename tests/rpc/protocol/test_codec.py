@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, NamedTuple, NewType, Protocol, Typed
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinfut.rpc.codec import MAX_CAPS, Codec, CodecError
@@ -249,12 +249,13 @@ def test_no_bytes_make_decoding_raise_anything_unexpected() -> None:
     require(covered("codec, noise"), "refused", "decoded")
 
 
+@settings(max_examples=max(400, settings().max_examples))
 @given(
     which=st.sampled_from(range(len(WITH))),
     noise=st.one_of(
         st.binary(max_size=40),
         st.recursive(
-            st.one_of(st.none(), st.integers(-3, 3), st.text(max_size=3), st.booleans()),
+            st.one_of(st.none(), st.integers(0, 1), st.integers(-3, 3), st.text(max_size=3), st.booleans()),
             lambda inner: st.one_of(
                 st.lists(inner, max_size=3),
                 st.dictionaries(

@@ -1,0 +1,469 @@
+"""join, select, race, map and their leaves: values, order, errors, drops, and who is polled."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from pinfut import (
+    PENDING,
+    Context,
+    CoroutineFuture,
+    Future,
+    FutureBase,
+    Poll,
+    Selected,
+    drop,
+    join,
+    map,
+    pending,
+    poll_fn,
+    race,
+    ready,
+    select,
+    yield_now,
+)
+from pinfut.executor import current_executor, current_task, sleep, spawn
+from tests.executor.world import Run
+from tests.pinfut.hand import Again, Gate, Hand
+
+
+def gates(count: int) -> list[Gate[Any]]:
+    return [Gate() for _ in range(count)]
+
+
+# ---- the leaves ----
+
+
+def test_ready_gives_its_value_at_the_first_poll() -> None:
+    assert Hand(ready("value")).poll() == "value"
+
+
+def test_pending_is_never_ready() -> None:
+    hand = Hand(pending())
+    assert [hand.poll(), hand.poll()] == [PENDING, PENDING]
+    assert hand.wakes == 0
+
+
+def test_poll_fn_is_polled_through_its_function() -> None:
+    gate: Gate[int] = Gate()
+
+    def poll(cx: Context) -> Poll[int]:
+        value = cx.poll(gate)
+        return PENDING if value is PENDING else value + 1
+
+    hand = Hand(poll_fn(poll))
+    assert hand.poll() is PENDING
+    gate.open(1)
+    assert hand.woken
+    assert hand.poll() == 2
+
+
+def test_a_base_future_without_poll_says_what_to_define() -> None:
+    with pytest.raises(NotImplementedError, match=r"FutureBase has to define poll\(cx\)"):
+        Hand(FutureBase[int]()).poll()
+
+
+def test_dropping_a_plain_future_needs_no_word() -> None:
+    class Plain:
+        def poll(self, cx: Context, /) -> Poll[int]:
+            return 1
+
+    drop(Plain())
+    hand: Hand[Any] = Hand(join(Plain()))
+    assert hand.poll() == (1,)
+
+
+# ---- join ----
+
+
+def test_join_gives_the_values_in_the_order_of_the_futures_not_of_their_ends() -> None:
+    a, b, c = gates(3)
+    hand = Hand(join(a, b, c))
+    for gate in (c, a, b):
+        assert hand.poll() is PENDING
+        gate.open(f"value of {'abc'[[a, b, c].index(gate)]}")
+    assert hand.poll() == ("value of a", "value of b", "value of c")
+
+
+def test_join_of_nothing_is_ready() -> None:
+    assert Hand(join()).poll() == ()
+
+
+def test_join_raises_the_first_error_at_once_and_drops_the_rest() -> None:
+    done, failing, left = gates(3)
+    hand = Hand(join(done, failing, left))
+    hand.poll()
+    done.open(1)
+    hand.poll()
+    failing.open(KeyError("first"))
+    with pytest.raises(KeyError, match="first"):
+        hand.poll()
+    assert [gate.drops for gate in (done, failing, left)] == [0, 0, 1]
+
+
+def test_a_dropped_join_drops_its_children_once() -> None:
+    done, left = gates(2)
+    future = join(done, left)
+    hand = Hand(future)
+    hand.poll()
+    done.open(1)
+    hand.poll()
+    drop(future)
+    drop(future)
+    assert [done.drops, left.drops] == [0, 1]
+
+
+def test_a_child_that_cannot_be_dropped_does_not_keep_the_others_from_it(run: Run) -> None:
+    """A coroutine that awaits while it is closed is refused by the interpreter."""
+
+    async def stubborn() -> None:
+        try:
+            await pending()
+        finally:
+            await sleep(1)
+
+    gate: Gate[int] = Gate()
+
+    async def waiter() -> None:
+        await join(stubborn(), gate)
+
+    async def main() -> None:
+        task = spawn(waiter())
+        await sleep(1)
+        task.cancel()
+        with pytest.raises((asyncio.CancelledError, RuntimeError)):
+            await task
+
+    run(main())
+    assert gate.drops == 1
+
+
+# ---- select ----
+
+
+def test_select_gives_the_winner_and_leaves_the_losers_where_they_are() -> None:
+    a, b, c = gates(3)
+    hand = Hand(select(a, b, c))
+    assert hand.poll() is PENDING
+    b.open("b")
+    assert hand.poll() == Selected(1, "b")
+    assert [gate.drops for gate in (a, b, c)] == [0, 0, 0]
+
+
+def test_losers_can_be_selected_again_joined_and_awaited(run: Run) -> None:
+    a, b, c = gates(3)
+
+    async def opener() -> None:
+        for gate, value in ((b, "b"), (c, "c"), (a, "a")):
+            await sleep(1)
+            gate.open(value)
+
+    async def main() -> list[object]:
+        spawn(opener())
+        left = [a, b, c]
+        first = await select(*left)
+        del left[first.winner]
+        second = await select(*left)
+        del left[second.winner]
+        return [first, second, await left[0]]
+
+    assert run(main()) == [Selected(1, "b"), Selected(1, "c"), "a"]
+    assert [gate.drops for gate in (a, b, c)] == [0, 0, 0]
+
+
+def test_a_dropped_select_leaves_its_futures_to_the_caller(run: Run) -> None:
+    gate: Gate[str] = Gate()
+
+    async def main() -> str:
+        task = current_task()
+        current_executor().call_soon(task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await select(gate)
+        assert gate.drops == 0
+        gate.open("still mine")
+        return await gate
+
+    assert run(main()) == "still mine"
+
+
+def test_a_select_that_was_dropped_wakes_nobody() -> None:
+    gate: Gate[int] = Gate()
+    future = select(gate)
+    hand = Hand(future)
+    hand.poll()
+    drop(future)
+    gate.open(1)
+    assert hand.wakes == 0
+
+
+def test_select_raises_the_error_of_the_first_that_fails() -> None:
+    a, b = gates(2)
+    hand = Hand(select(a, b))
+    hand.poll()
+    b.open(KeyError("b"))
+    with pytest.raises(KeyError, match="b"):
+        hand.poll()
+    assert [a.drops, b.drops] == [0, 0]
+
+
+def test_of_two_that_are_ready_the_first_wins() -> None:
+    for first in (ready("first"), Again(0)):
+        assert Hand(select(first, ready("second"))).poll() == Selected(
+            0, "first" if not isinstance(first, Again) else 1
+        )
+
+
+# ---- race ----
+
+
+def test_race_gives_the_first_value_and_drops_the_losers() -> None:
+    a, b, c = gates(3)
+    hand = Hand(race(a, b, c))
+    hand.poll()
+    c.open("c")
+    assert hand.poll() == "c"
+    assert [gate.drops for gate in (a, b, c)] == [1, 1, 0]
+
+
+def test_race_raises_the_first_error_and_drops_the_losers() -> None:
+    a, b = gates(2)
+    hand = Hand(race(a, b))
+    hand.poll()
+    a.open(KeyError("a"))
+    with pytest.raises(KeyError, match="a"):
+        hand.poll()
+    assert b.drops == 1
+
+
+def test_a_dropped_race_drops_its_children_once() -> None:
+    a, b = gates(2)
+    future = race(a, b)
+    Hand(future).poll()
+    drop(future)
+    drop(future)
+    assert [a.drops, b.drops] == [1, 1]
+
+
+def test_a_race_that_never_polled_a_coroutine_closes_it() -> None:
+    async def never_started() -> str:
+        raise AssertionError("the race was over")
+
+    # Warnings are errors here: a coroutine that nobody closes would warn.
+    assert Hand(race(ready("won"), never_started())).poll() == "won"
+
+
+@pytest.mark.parametrize("combine", [select, race])
+def test_waiting_for_the_first_of_nothing_is_refused(combine: Any) -> None:
+    with pytest.raises(ValueError, match="would wait for ever"):
+        combine()
+
+
+# ---- map ----
+
+
+def test_map_puts_the_value_through_its_function() -> None:
+    gate: Gate[str] = Gate()
+    hand = Hand(map(gate, len))
+    assert hand.poll() is PENDING
+    gate.open("four")
+    assert hand.poll() == 4
+
+
+def test_map_passes_errors_on_and_drops_what_is_in_it() -> None:
+    gate: Gate[str] = Gate()
+    gate.open(KeyError("inner"))
+    with pytest.raises(KeyError, match="inner"):
+        Hand(map(gate, len)).poll()
+    with pytest.raises(ZeroDivisionError):
+        Hand(map(ready(0), lambda n: 1 // n)).poll()
+    left: Gate[str] = Gate()
+    future = map(left, len)
+    Hand(future).poll()
+    drop(future)
+    assert left.drops == 1
+
+
+# ---- who is polled ----
+
+
+@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize("combine", [join, select, race])
+def test_only_the_children_that_were_woken_are_polled_again(combine: Any, checked: bool) -> None:
+    children = gates(50)
+    hand = Hand(combine(*children), checked=checked)
+    hand.poll()
+    assert [gate.polls for gate in children] == [1] * 50
+    for _ in range(3):
+        hand.poll()
+    assert [gate.polls for gate in children] == [1] * 50, "nobody was woken"
+    children[7].wake()
+    children[31].wake()
+    children[7].wake()
+    hand.poll()
+    assert [i for i, gate in enumerate(children) if gate.polls == 2] == [7, 31]
+    assert max(gate.polls for gate in children) == 2
+
+
+def test_children_woken_together_are_all_polled_in_one_poll() -> None:
+    """One field for "the event that woke me" would lose all but the last."""
+    children = gates(5)
+    hand = Hand(join(*children))
+    hand.poll()
+    for gate in children:
+        gate.open("value")
+    assert hand.poll() == ("value",) * 5
+
+
+@pytest.mark.parametrize("combine", [join, select, race])
+def test_a_child_woken_while_it_is_polled_is_polled_next_time(combine: Any) -> None:
+    """Its bit is cleared before the poll, never after: a wake in between is not lost."""
+    child = Again(3)
+    hand = Hand(combine(child))
+    for n in (1, 2, 3):
+        assert hand.poll() is PENDING
+        assert child.polls == n, "once per poll: a child that yields cannot hold the turn"
+        assert hand.woken
+    assert hand.poll() in ((4,), Selected(0, 4), 4)
+
+
+def test_a_late_wake_of_a_child_that_is_done_is_harmless() -> None:
+    a, b = gates(2)
+    hand = Hand(join(a, b))
+    hand.poll()
+    a.open(1)
+    hand.poll()
+    a.wake()
+    assert hand.poll() is PENDING
+    b.open(2)
+    assert hand.poll() == (1, 2)
+
+
+def test_the_newest_waker_of_a_combinator_is_the_one_that_is_called() -> None:
+    gate: Gate[int] = Gate()
+    future: Future[Any] = join(gate)
+    first, second = Hand(future, checked=False), Hand(future, checked=False)
+    first.poll()
+    second.poll()
+    gate.open(1)
+    assert (first.wakes, second.wakes) == (0, 1)
+
+
+# ---- coroutines as children ----
+
+
+def test_coroutines_run_side_by_side_without_a_task(run: Run) -> None:
+    async def steps(name: str, log: list[str]) -> str:
+        for i in range(2):
+            log.append(f"{name}{i}")
+            await yield_now()
+        return name
+
+    async def main() -> tuple[list[str], tuple[str, str], int]:
+        log: list[str] = []
+        values = await join(steps("a", log), steps("b", log))
+        return log, values, len(current_executor().tasks)
+
+    assert run(main()) == (["a0", "b0", "a1", "b1"], ("a", "b"), 1)
+
+
+def test_a_failing_coroutine_closes_its_siblings(run: Run) -> None:
+    log = []
+
+    async def fails() -> None:
+        await sleep(1)
+        raise KeyError("child")
+
+    async def sibling() -> None:
+        try:
+            await sleep(10)
+        finally:
+            log.append(current_executor().now())
+
+    async def main() -> int:
+        with pytest.raises(KeyError, match="child"):
+            await join(sibling(), fails())
+        return len(current_executor().timers)
+
+    assert run(main()) == 0
+    assert log == [1]
+
+
+def test_a_coroutine_child_sees_the_context_variables_of_its_task(run: Run) -> None:
+    var = ContextVar("var", default="nobody's")
+
+    async def reader() -> str:
+        await yield_now()
+        return var.get()
+
+    async def main() -> list[object]:
+        var.set("the task's")
+        return [
+            await reader(),
+            *await join(reader(), CoroutineFuture(reader())),
+            await map(ready(None), lambda none: var.get()),
+            await poll_fn(lambda cx: var.get()),
+        ]
+
+    assert run(main()) == ["the task's"] * 5
+
+
+def test_a_context_variable_set_in_a_child_does_not_leak_to_other_tasks(run: Run) -> None:
+    var = ContextVar("var", default="nobody's")
+
+    async def setter() -> None:
+        var.set("the child's")
+
+    async def other() -> str:
+        await sleep(1)
+        return var.get()
+
+    async def main() -> str:
+        task = spawn(other())
+        await join(setter())
+        late = spawn(other())
+        del late
+        return await task
+
+    assert run(main()) == "nobody's"
+    assert var.get() == "nobody's"
+
+
+# ---- ends of tasks that were woken once more ----
+
+
+def test_a_task_may_end_while_a_loser_of_its_race_has_woken_it(run: Run) -> None:
+    async def yields() -> str:
+        while True:
+            await yield_now()
+
+    async def quick() -> str:
+        return "quick"
+
+    async def racer() -> str:
+        return await race(yields(), quick())
+
+    async def main() -> tuple[str, str]:
+        task = spawn(racer())
+        await sleep(1)
+        return task.result(), await race(yields(), quick())
+
+    assert run(main()) == ("quick", "quick")
+
+
+def test_a_task_may_end_after_it_has_woken_itself(run: Run) -> None:
+    async def selfish() -> str:
+        gate: Gate[str] = Gate()
+        await select(gate, sleep(1))
+        gate.open("ends in this step")
+        return await gate
+
+    async def main() -> list[str]:
+        task = spawn(selfish())
+        await sleep(5)
+        return [task.result(), await selfish()]
+
+    assert run(main()) == ["ends in this step"] * 2
