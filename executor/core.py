@@ -409,20 +409,15 @@ class Executor:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
         if not hasattr(leaf, "poll"):
             error = not_a_future(leaf)
-        elif error.__traceback__ is not None:
-            # Without the frame of this loop, whose locals would keep the task alive.
-            error.__traceback__ = error.__traceback__.tb_next
+        else:
+            _strip(error)
         try:
             return task._context.run(task._coro.throw, error)
         finally:
             del error  # or the traceback that it gets here would keep it alive
 
     def _fail(self, task: Task[Any], error: BaseException) -> None:
-        # Without the executor's own frames, whose locals would keep the task alive.
-        traceback = error.__traceback__
-        while traceback is not None and traceback.tb_frame.f_code in _OWN_CODE:
-            traceback = traceback.tb_next
-        error.__traceback__ = traceback
+        _strip(error)
         task.fail(error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
@@ -457,7 +452,17 @@ _OWN_CODE = (
     Executor._loop_observed.__code__,
     Executor._step_observed.__code__,
     Executor._throw.__code__,
+    CheckedContext.poll.__code__,
 )
+
+
+def _strip(error: BaseException) -> None:
+    """Take the executor's own frames off a traceback: their locals would keep the task
+    alive, and the task the error."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code in _OWN_CODE:
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
 
 
 def _nothing() -> None:

@@ -6,9 +6,12 @@ An object can be called through its interface wherever it is, so a function that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from pinfut.executor.current import current_executor
+from pinfut.future import FutureBase
+from pinfut.poll import Context, Poll
 from pinfut.rpc.interface import resolve
 from pinfut.rpc.promise import OWN, PROMISED, Target
 from pinfut.rpc.proxy import proxy, target_of
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from pinfut.executor.task import Task
     from pinfut.rpc.interface import Method
 
+T = TypeVar("T")
+
 
 def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a method of an object of this process, as a task; its promise.
@@ -26,15 +31,36 @@ def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[st
     """
     resolve(type(thing))
     executor = current_executor()
-    task = executor.spawn(method.function(thing, *method.bind(args, kwargs)))
-    return task if method.returns is None else _promised(executor, method.returns, task)
+    return _promise(executor, method, method.function(thing, *method.bind(args, kwargs)))
 
 
-def _promised(executor: Executor, interface: Any, task: Task[Any]) -> Any:
-    """A proxy of the object that a task will give."""
-    target = Target(Here(executor), interface, PROMISED)
-    executor.spawn(settle(target, task), name=f"promise of {interface.__name__}")
+def _promise(executor: Executor, method: Method, coro: Coroutine[Any, Any, Any]) -> Any:
+    """What a call gives whose work `coro` is: a promise, or a proxy of the object."""
+    task = executor.spawn(coro)
+    if method.returns is None:
+        return LocalPromise(task)
+    target = Target(Here(executor), method.returns, PROMISED)
+    executor.spawn(settle(target, task), name=f"promise of {method.returns.__name__}")
     return proxy(target)
+
+
+@final
+class LocalPromise(FutureBase[T]):
+    """The value of a call in this process. Dropping it cancels the call, as over a session."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: Task[T]) -> None:
+        self._task = task
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        return cx.poll(self._task)
+
+    def drop(self) -> None:
+        self._task.cancel()
+
+    def __del__(self) -> None:
+        self._task.cancel()
 
 
 async def settle(target: Target, task: Task[Any]) -> None:
@@ -50,8 +76,7 @@ async def settle(target: Target, task: Task[Any]) -> None:
 def call_later(executor: Executor, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
     """Call a method of what `holder` stands for, once that is known; its promise. Calls on
     one holder keep their order."""
-    task = executor.spawn(later(holder, method, args))
-    return task if method.returns is None else _promised(executor, method.returns, task)
+    return _promise(executor, method, later(holder, method, args))
 
 
 @final

@@ -43,7 +43,7 @@ def test_ready_gives_its_value_at_the_first_poll() -> None:
 
 
 def test_pending_is_never_ready() -> None:
-    hand = Hand(pending())
+    hand: Hand[Any] = Hand(pending())
     assert [hand.poll(), hand.poll()] == [PENDING, PENDING]
     assert hand.wakes == 0
 

@@ -278,7 +278,10 @@ class Program:
             self.counts["pipelined"] += step.depth
             return call, made
         except BankError as error:
-            self._refused(call, error)
+            # What was made of the chain is dropped with it.
+            for one in self.calls[self.calls.index(call) :]:
+                if not one.ends:
+                    self._refused(one, error)
             raise
 
     def _refused(self, call: Call, error: BankError) -> None:

@@ -57,6 +57,8 @@ class Host:
         self.log: list[tuple[Any, ...]] = []
         # What was called, in order: (answer, object, payload).
         self.calls: list[tuple[Any, Any, bytes]] = []
+        # The ids of all calls that were started.
+        self.started: set[int] = set()
         self.cancelled: list[int] = []
         self.unused: list[Any] = []
         self.sent: list[bytes] = []
@@ -74,6 +76,7 @@ class Host:
         self.returns[x] = frame
 
     def on_call(self, answer: Any, called: tuple[Any, Any], payload: bytes, /) -> None:
+        self.started.add(answer.x)
         self.calls.append((answer, called[0], payload))
 
     def on_bootstrap(self, answer: Any, interface: int, /) -> None:
@@ -99,6 +102,14 @@ class Host:
     def running(self, x: int) -> Any:
         """The answer of a call that runs."""
         return next(answer for answer, _, _ in reversed(self.calls) if answer.x == x)
+
+    def all_running(self) -> list[Any]:
+        """The calls that were started and have no Return yet."""
+        return [one for one in self.peer.open_answers() if one.x in self.started]
+
+    def all_waiting(self) -> list[Any]:
+        """The calls that wait for another's answer."""
+        return [one for one in self.peer.open_answers() if one.x not in self.started]
 
     def called(self) -> list[bytes]:
         return [payload for _, _, payload in self.calls]

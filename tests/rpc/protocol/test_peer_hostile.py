@@ -196,22 +196,16 @@ def converse(steps: list[Any], pages: int, brave: bool) -> None:
     host = Host(slots=8, pages=pages)
     host.root = Plain("root")
     counts: Counter[str] = Counter()
-    x = 0
-    host.peer.receive(bootstrap(x))
+    host.peer.receive(bootstrap(0))
     for step in steps:
         if not isinstance(step, bytes):
-            running = [
-                answer
-                for answer, _, _ in host.calls
-                if answer.x not in host.returns and answer in host.peer.open_answers()
-            ]
+            running = host.all_running()
             if running:
                 end(host, running[-1], step)
                 counts["returned"] += 1
             continue
         frame = sensible(host, step) if brave else step
-        waiting = len(_queued(host))
-        released = len(host.peer.exports)
+        waiting, exports = len(host.all_waiting()), len(host.peer.exports)
         returns = len(host.returns)
         try:
             host.peer.receive(frame)
@@ -219,41 +213,52 @@ def converse(steps: list[Any], pages: int, brave: bool) -> None:
             counts["refused"] += 1
             break
         counts["handled"] += 1
-        counts["waited"] += len(_queued(host)) > waiting
-        counts["released"] += len(host.peer.exports) < released
+        counts["waited"] += len(host.all_waiting()) > waiting
+        counts["released"] += len(host.peer.exports) < exports
         counts["finished"] += frame[4] == frames.FINISH
         counts["cancelled"] += frame[4] == frames.CANCEL and len(host.returns) > returns
-        for frame_back in list(host.returns.values())[returns:]:
-            counts["unpaid"] += b"bank" in frame_back
-        queued = sum(prices.QUEUED + len(a.payload) for a in _queued(host))
+        for back in list(host.returns.values())[returns:]:
+            counts["unpaid"] += b"refill" in back
+        queued = sum(prices.QUEUED + len(one.payload) for one in host.all_waiting())
         assert host.held[0] >= queued + host.peer.exports.charged + host.peer.imports.charged
     wind_up(host)
     covered("peer, hostile conversations", **counts)
 
 
-def _queued(host: Host) -> list[Any]:
-    started = {id(answer): answer.x for answer, _, _ in host.calls}
-    return [a for a in host.peer.open_answers() if started.get(id(a)) != a.x and a.x]
-
-
 def sensible(host: Host, frame: bytes) -> bytes:
-    """The frame with an id that its slot can take, or whose Finish is due."""
+    """The frame, changed so that it names what is there: an id that its slot can take, an
+    answer or an export that is held, a Finish that is due."""
     kind = frame[4]
     changed = bytearray(frame)
+    answers = host.peer.answers
+    held = [one.x for one in answers if one.state]
+    exports = list(host.peer.exports.things)
     if kind in (frames.CALL, frames.BOOTSTRAP):
-        for answer in host.peer.answers:
-            if answer.state == 0:
-                slot = host.peer.answers.index(answer)
-                x = answer.x + 8 if answer.x >= 0 else slot
-                struct.pack_into("<Q", changed, 8, x)
-                return bytes(changed)
-    if kind == frames.FINISH:
-        for x, back in host.returns.items():
-            due = not opened(x, back)[0] & frames.NO_FINISH
-            if due and host.peer.answers[x % 8].x == x and host.peer.answers[x % 8].state:
-                struct.pack_into("<Q", changed, 8, x)
-                return bytes(changed)
-    return cancel(1 << 60) if kind == frames.FINISH or len(frame) > 16 else frame
+        free = [i for i, one in enumerate(answers) if not one.state]
+        if not free:
+            return cancel(1 << 60)
+        slot = free[0]
+        struct.pack_into("<Q", changed, 8, answers[slot].x + 8 if answers[slot].x >= 0 else slot)
+        (target,) = struct.unpack_from("<Q", frame, 16)
+        named = held if frame[5] & frames.ON_ANSWER else exports
+        if named and kind == frames.CALL:
+            struct.pack_into("<Q", changed, 16, named[target % len(named)])
+    elif kind == frames.FINISH:
+        due = [
+            x
+            for x in held
+            if x in host.returns and not opened(x, host.returns[x])[0] & frames.NO_FINISH
+        ]
+        if not due:
+            return cancel(1 << 60)
+        struct.pack_into("<Q", changed, 8, due[frame[8] % len(due)])
+    elif kind == frames.CANCEL and held:
+        struct.pack_into("<Q", changed, 8, held[frame[8] % len(held)])
+    elif kind == frames.RELEASE:
+        if len(exports) < 2:
+            return cancel(1 << 60)
+        struct.pack_into("<QI", changed, 8, exports[frame[8] % len(exports)], 1)
+    return bytes(changed)
 
 
 def end(host: Host, answer: Any, how: str) -> None:
