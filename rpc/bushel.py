@@ -21,13 +21,15 @@ _LAST_GENERATION: Final = (1 << 32) - 1
 
 @final
 class _Entry:
-    __slots__ = ("charged", "number", "thing", "uses")
+    __slots__ = ("charged", "holds", "number", "thing", "uses")
 
     def __init__(self, number: int, thing: Any, charged: int) -> None:
         self.number = number
         self.thing = thing
-        # Invariant: how often the id was handed out and not yet released; at least 1.
+        # Invariant: how often the id was handed out and not yet released, and by how many
+        # answers the object is held besides; one of them is above 0.
         self.uses = 0
+        self.holds = 0
         self.charged = charged
 
 
@@ -51,20 +53,34 @@ class Bushel:
         self._next = 0
 
     def __len__(self) -> int:
-        return len(self.things)
+        return len(self._entries)
 
     def grant(self, thing: Any) -> int:
         """The id of `thing`, handed out once more. Raises OutOfPages, OutOfCaps."""
         number = self._number_of.get(id(thing))
         if number is None:
             number = self._admit(thing)
-        self._entries[number].uses += 1
+        entry = self._entries[number]
+        entry.uses += 1
+        if entry.uses == 1:
+            self.things[number] = thing, type(thing)._pinfut_methods
         return number
+
+    def hold(self, number: int) -> None:
+        """An answer holds the object: it stays, and stays paid for, until `unhold`."""
+        self._entries[number].holds += 1
+
+    def unhold(self, number: int) -> None:
+        """The answer is over."""
+        entry = self._entries[number]
+        entry.holds -= 1
+        if not (entry.holds or entry.uses):
+            self._drop(entry)
 
     def get(self, number: int) -> Any:
         """The object of an id. Raises UnknownObject for a released or invented one."""
         entry = self._entries.get(number)
-        if entry is None:
+        if entry is None or not entry.uses:
             raise UnknownObject(
                 f"this session holds no object {number:#x}: it was released, or never handed out"
             )
@@ -81,8 +97,10 @@ class Bushel:
                 f"object {number:#x} was handed out {entry.uses} times, and {count} are released"
             )
         entry.uses -= count
-        if entry.uses == 0:
-            self._drop(entry)
+        if not entry.uses:
+            del self.things[number]
+            if not entry.holds:
+                self._drop(entry)
 
     def close(self) -> None:
         """Drop every object."""
@@ -109,14 +127,13 @@ class Bushel:
         else:
             number = self._next
             self._next += 1
-        self.things[number] = thing, type(thing)._pinfut_methods
         self._entries[number] = _Entry(number, thing, price)
         self._number_of[id(thing)] = number
         return number
 
     def _drop(self, entry: _Entry) -> None:
         number = entry.number
-        del self.things[number]
+        self.things.pop(number, None)
         del self._entries[number]
         del self._number_of[id(entry.thing)]
         if number >> _INDEX_BITS < _LAST_GENERATION:

@@ -54,7 +54,7 @@ def _run(options: Options) -> int:
     well = auditor.open("well-behaved", greed.WELL_PAGES)
 
     # First of all, so that a bank that is too small for the job shows at once.
-    fetching.observe(kernel, tree, auditor, fetcher, in_flight=in_flight, chunk=chunk)
+    peak = fetching.observe(kernel, tree, auditor, fetcher, in_flight=in_flight, chunk=chunk)
     report = Report()
     report.begin(options, disk)
 
@@ -74,6 +74,7 @@ def _run(options: Options) -> int:
     found = fetching.compare(
         kernel, tree, fetcher, in_flight=in_flight, chunk=chunk, rounds=options.rounds
     )
+    found.ours.in_flight = peak
     report.comparison(found, options, disk.hexdigest())
     if digest.on_disk(tree).hexdigest() != disk.hexdigest():
         report.changed()

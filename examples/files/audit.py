@@ -1,4 +1,5 @@
-"""Watch banks: what each holds at most, and what the machine pays beside them."""
+"""Watch a run: what each bank holds at most, what the machine pays beside them, and how
+many calls are in flight."""
 
 from __future__ import annotations
 
@@ -33,6 +34,21 @@ class Account:
             and self.bank.caps_used == 0
             and self.bank.balance == (self.pages + self.refilled, self.caps)
         )
+
+
+class InFlight(Instrument):
+    """Counts the calls that were sent and not answered, and keeps the most at one time."""
+
+    def __init__(self) -> None:
+        self._calls: set[tuple[str, int]] = set()
+        self.peak = 0
+
+    def slot(self, session: str, x: int, state: str) -> None:
+        if state == "sent":
+            self._calls.add((session, x))
+            self.peak = max(self.peak, len(self._calls))
+        else:
+            self._calls.discard((session, x))
 
 
 class Auditor(Instrument):

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from examples.files import streams
-from examples.files.audit import Account, Auditor
+from examples.files.audit import Account, Auditor, InFlight
 from examples.files.client import Fetch
 from examples.files.digest import Contents
 from examples.files.interface import Directory
@@ -24,6 +24,7 @@ class Times:
     """The rounds of one way to fetch the tree."""
 
     contents: Contents
+    in_flight: int = 0
     calls: int = 0
     seconds: list[float] = field(default_factory=list)
 
@@ -55,9 +56,9 @@ async def fetch(
         serve(kernel, "files", TreeDirectory(tree)),
         connect(kernel, "files", Directory, account.bank, slots=in_flight) as root,
     ):
-        # Most jobs are two calls that are sent together, so half as many workers keep all
+        # Most jobs are two calls that are sent together, so half as many workers keep
         # the slots taken; with one slot the second call waits for it.
-        job = Fetch(root, workers=max(1, in_flight // 2), chunk=chunk)
+        job = Fetch(root, workers=(in_flight + 1) // 2, chunk=chunk)
         before = kernel.transitions.copy()
         begin = time.perf_counter()
         await job.run()
@@ -67,11 +68,15 @@ async def fetch(
 
 def observe(
     kernel: SimKernel, tree: Tree, auditor: Auditor, account: Account, *, in_flight: int, chunk: int
-) -> None:
-    """Read the tree once while the auditor looks on. Raises BankError or an
-    ExceptionGroup."""
+) -> int:
+    """Read the tree once while the auditor looks on; how many calls were in flight at most.
+
+    Raises BankError or an ExceptionGroup.
+    """
     work = fetch(kernel, tree, account, in_flight=in_flight, chunk=chunk)
-    executor.run(work, instruments=[auditor])
+    watch = InFlight()
+    executor.run(work, instruments=[auditor, watch])
+    return watch.peak
 
 
 def compare(
@@ -88,5 +93,6 @@ def compare(
         ours.seconds.append(seconds)
         done = asyncio.run(streams.fetch(tree, in_flight=in_flight, chunk=chunk))
         theirs.contents, theirs.calls = done.contents, done.calls
+        theirs.in_flight = max(theirs.in_flight, done.in_flight)
         theirs.seconds.append(done.seconds)
     return Comparison(ours, theirs, transitions)

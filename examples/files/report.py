@@ -82,13 +82,14 @@ class Report:
     def comparison(self, found: Comparison, options: Options, digest: str) -> None:
         """Step 2. `digest`: of the files on disk."""
         ours, theirs = found.ours, found.theirs
-        self._head(2, f"The whole tree, {options.in_flight} calls in flight")
+        self._head(2, f"The whole tree, up to {_count(options.in_flight, 'call')} in flight")
         table = _table("", "pinfut", "asyncio streams")
         both = ours, theirs
         table.add_row("files", *(f"{len(way.contents.files):,}" for way in both))
         table.add_row("bytes", *(f"{way.contents.size:,}" for way in both))
         table.add_row("sha256", *(way.contents.hexdigest()[:16] for way in both))
         table.add_row("calls", *(f"{way.calls:,}" for way in both))
+        table.add_row("calls in flight at most", *(f"{way.in_flight:,}" for way in both))
         table.add_row("calls a second", *(f"{way.rate:,.0f}" for way in both))
         table.add_row("whole job, ms", *(f"{way.median * 1000:,.1f}" for way in both))
         transitions = found.transitions.total() / ours.calls

@@ -134,6 +134,7 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.calls = 0
+        self.in_flight = 0  # the most at one time
         self._writer = writer
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._receiving = asyncio.create_task(self._receive(reader))
@@ -152,6 +153,7 @@ class Client:
         self.calls += 1
         answer = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = answer
+        self.in_flight = max(self.in_flight, len(self._waiting))
         _send(self._writer, request)
         await self._writer.drain()
         return await answer
@@ -242,6 +244,7 @@ class Fetched(NamedTuple):
 
     contents: Contents
     calls: int
+    in_flight: int
     seconds: float
 
 
@@ -257,7 +260,8 @@ async def fetch(tree: Tree, *, in_flight: int, chunk: int) -> Fetched:
         job = Fetch(client, in_flight=in_flight, chunk=chunk)
         begin = time.perf_counter()
         await job.run()
-        return Fetched(job.contents, client.calls, time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        return Fetched(job.contents, client.calls, client.in_flight, seconds)
     finally:
         await client.close()
         await serving

@@ -176,7 +176,7 @@ class Peer:
         """The error in a Return. Raises GarbageFrame."""
         try:
             return from_wire(*_decode_error(payload))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise GarbageFrame(f"an error that cannot be read: {error}") from None
 
     def finish(self, x: int, *, release: bool) -> None:
@@ -285,10 +285,7 @@ class Peer:
         if length != len(frame):
             raise GarbageFrame(f"a frame of {len(frame)} bytes claims to have {length}")
         if kind == frames.RELEASE:
-            try:
-                self.exports.release(number, count)
-            except UnknownObject as error:
-                raise GarbageFrame(str(error)) from None
+            self._release(number, count)
         elif kind == frames.FINISH:
             self._receive_finish(x, flags)
         elif kind == frames.CANCEL:
@@ -335,7 +332,10 @@ class Peer:
         answer.result = result
         answer.kept = kept
         payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
-        flags = 0 if caps or answer.flags & frames.PIPELINE else frames.NO_FINISH
+        for number in answer.granted:
+            # The answer holds it until Finish, whatever the caller releases meanwhile.
+            self.exports.hold(number)
+        flags = 0 if caps or self._is_awaited(answer) else frames.NO_FINISH
         self._return(answer, flags, len(caps), payload)
 
     def refuse(self, answer: Answer, error: BaseException) -> None:
@@ -351,20 +351,24 @@ class Peer:
         room = answer.room - RETURN_HEAD.size
         if len(payload) > room:
             kind = _cut(kind, 64)
-            spare = room - len(_encode((code, kind, ""))) - 8
-            payload = _encode((code, kind, _cut(message, spare)))
+            message = _cut(message, room - len(_encode((code, kind, ""))) - 8)
+            payload = _encode((code, kind, message))
         answer.error = code, kind, message
         flags = frames.ERROR | (frames.CANCELLED if cancelled else 0)
-        if not answer.flags & frames.PIPELINE:
+        if not self._is_awaited(answer):
             flags |= frames.NO_FINISH
         self._return(answer, flags, 0, payload)
+
+    def _is_awaited(self, answer: Answer) -> bool:
+        """Whether other calls are, or may be, for the result of this one."""
+        return bool(answer.flags & frames.PIPELINE) or answer.waiting is not None
 
     def _return(self, answer: Answer, flags: int, caps: int, payload: bytes) -> None:
         size = _RETURN + len(payload)
         frame = pack_return(size, frames.RETURN, flags, caps, answer.x) + payload
         self._host.answer(answer.place, answer.x, frame)
         if answer.late is not None:
-            self._settle_late(answer, answer.error or (None if answer.result else _DATA))
+            self._settle_late(answer, _outcome_error(answer))
         waiting = answer.waiting
         if waiting is None:
             if flags & frames.NO_FINISH:
@@ -430,7 +434,7 @@ class Peer:
         other = self._answer_of(x, asking)
         if other.state == RETURNED:
             late = Late()
-            late.settle(other.result, other.error or (None if other.result else _DATA))
+            late.settle(other.result, _outcome_error(other))
             return late
         if other.late is None:
             if self._purse is not None:
@@ -468,9 +472,16 @@ class Peer:
             raise UnknownReply(f"Finish for {x}, which has no Return to finish")
         granted = answer.granted
         answer.clear()
-        if granted and flags & frames.RELEASE_CAPS:
-            for number in granted:
-                self.exports.release(number, 1)
+        for number in granted or ():
+            if flags & frames.RELEASE_CAPS:
+                self._release(number, 1)
+            self.exports.unhold(number)
+
+    def _release(self, number: int, count: int) -> None:
+        try:
+            self.exports.release(number, count)
+        except UnknownObject as error:
+            raise GarbageFrame(str(error)) from None
 
     def _receive_cancel(self, x: int) -> None:
         answer = self.answers[x % self.slots] if self.answers else None
@@ -490,12 +501,20 @@ class Peer:
 
     def close(self) -> None:
         """Forget everything; refunds what is held for calls that wait and for objects."""
+        self._resumed.clear()
         for answer in self.answers:
             self._unqueue(answer)
             self._settle_late(answer, _CLOSED)
             answer.clear()
         self.exports.close()
         self.imports.close()
+
+
+def _outcome_error(answer: Answer) -> tuple[int, str, str] | None:
+    """Why an answer gives no capability; None when it gives one."""
+    if answer.error is None and answer.result is None:
+        return _DATA
+    return answer.error
 
 
 class _Failed(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -26,6 +27,11 @@ NAME = "channel"
 picks = st.integers(min_value=0, max_value=1 << 20)
 
 
+def choose(waiting: Mapping[int, Hand[Any]], woken: bool) -> list[int]:
+    """Those that were woken, if there are and if they are asked for; or else everybody."""
+    return [n for n, hand in waiting.items() if hand.woken and woken] or list(waiting)
+
+
 class ChannelMachine(RuleBasedStateMachine):
     """Senders and receivers polled by hand, and given up at any moment.
 
@@ -47,6 +53,9 @@ class ChannelMachine(RuleBasedStateMachine):
         self.received: list[tuple[int, int]] = []  # (place of the receiver, value)
         self.closed = False
         self.given_up = 0
+
+    def waiting(self) -> list[Hand[Any]]:
+        return [*self.sends.values(), *self.recvs.values()]
 
     def number(self) -> int:
         self.numbers += 1
@@ -104,54 +113,68 @@ class ChannelMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sends)
     @rule(n=picks, woken=st.booleans())
     def poll_a_sender(self, n: int, woken: bool) -> None:
-        chosen = [k for k, hand in self.sends.items() if hand.woken or not woken]
-        if chosen:
-            self.poll_send(chosen[n % len(chosen)])
+        chosen = choose(self.sends, woken)
+        self.poll_send(chosen[n % len(chosen)])
 
     @precondition(lambda self: self.recvs)
     @rule(n=picks, woken=st.booleans())
     def poll_a_receiver(self, n: int, woken: bool) -> None:
-        chosen = [k for k, hand in self.recvs.items() if hand.woken or not woken]
-        if chosen:
-            self.poll_recv(chosen[n % len(chosen)])
+        chosen = choose(self.recvs, woken)
+        self.poll_recv(chosen[n % len(chosen)])
 
     @precondition(lambda self: self.sends)
     @rule(n=picks, woken=st.booleans())
     def cancel_a_sender(self, n: int, woken: bool) -> None:
-        chosen = [k for k, hand in self.sends.items() if hand.woken or not woken]
-        if chosen:
-            k = chosen[n % len(chosen)]
-            hand = self.sends.pop(k)
-            drop(hand.future)
-            drop(hand.future)
-            if hand.woken:
-                self.unsure.add(k)
-            self.given_up += 1
-            covered(NAME, cancelled_senders=1, cancelled_senders_woken=int(hand.woken))
+        chosen = choose(self.sends, woken)
+        k = chosen[n % len(chosen)]
+        hand = self.sends.pop(k)
+        drop(hand.future)
+        drop(hand.future)
+        if hand.woken:
+            self.unsure.add(k)
+        self.given_up += 1
+        covered(NAME, cancelled_senders=1, cancelled_senders_woken=int(hand.woken))
 
     @precondition(lambda self: self.recvs)
     @rule(n=picks, woken=st.booleans())
     def cancel_a_receiver(self, n: int, woken: bool) -> None:
-        chosen = [k for k, hand in self.recvs.items() if hand.woken or not woken]
-        if chosen:
-            hand = self.recvs.pop(chosen[n % len(chosen)])
-            drop(hand.future)
-            drop(hand.future)
-            self.given_up += 1
-            covered(NAME, cancelled_receivers=1, cancelled_receivers_woken=int(hand.woken))
+        chosen = choose(self.recvs, woken)
+        hand = self.recvs.pop(chosen[n % len(chosen)])
+        drop(hand.future)
+        drop(hand.future)
+        self.given_up += 1
+        covered(NAME, cancelled_receivers=1, cancelled_receivers_woken=int(hand.woken))
 
-    @precondition(lambda self: self.numbers > 12)
+    @precondition(lambda self: not self.closed)
+    @rule(n=picks, values=st.integers(1, 3))
+    def cancel_receivers_that_were_handed_a_value(self, n: int, values: int) -> None:
+        self.recv(values)
+        for _ in range(values):
+            self.try_send()
+        if self.recvs:
+            self.cancel_a_receiver(n, woken=True)
+
+    @precondition(lambda self: not self.closed)
+    @rule(n=picks, values=st.integers(1, 3))
+    def cancel_senders_whose_value_was_let_in(self, n: int, values: int) -> None:
+        self.send(values)
+        self.recv(values)
+        if self.sends:
+            self.cancel_a_sender(n, woken=True)
+
+    @precondition(lambda self: self.numbers > 25)
     @rule()
     def close(self) -> None:
         self.tx.close()
         self.closed = True
-        assert all(hand.woken for hand in [*self.sends.values(), *self.recvs.values()])
+        assert all(hand.woken for hand in self.waiting())
         covered(NAME, closes=1)
 
+    @precondition(lambda self: sum(hand.woken for hand in self.waiting()) > 1)
     @rule()
     def settle(self) -> None:
         """Poll whoever was woken until nobody is; then nobody waits without a reason."""
-        while any(hand.woken for hand in [*self.sends.values(), *self.recvs.values()]):
+        while any(hand.woken for hand in self.waiting()):
             for n in [n for n, hand in self.sends.items() if hand.woken]:
                 self.poll_send(n)
             for n in [n for n, hand in self.recvs.items() if hand.woken]:
@@ -314,6 +337,7 @@ def test_a_cancelled_sender_takes_its_value_back(run: Run) -> None:
         tasks = [spawn(put(value)) for value in "abc"]
         await sleep(1)
         tasks[1].cancel()
+        await sleep(1)
         got = [await rx.recv(), await rx.recv()]
         await sleep(1)
         return [got, log]

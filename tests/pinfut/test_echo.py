@@ -14,7 +14,7 @@ import pytest
 from pinfut import FutureBase, SlotTable, TakenTwice, join, select
 from pinfut.executor import CancelledError, scope, sleep, spawn, timeout
 from pinfut.slots import DuplicateReply, SlotFuture, SlotsFull, UnknownId
-from pinfut.sync import channel
+from pinfut.sync import Receiver, Sender, channel
 from tests.executor.world import Run
 
 EchoFuture = SlotFuture[int]
@@ -28,6 +28,8 @@ class Echo:
         self.sent: list[tuple[int, int]] = []  # on the wire: (val, the sum that will come)
         self.refused: list[str] = []
         self.late: list[int] = []
+        self._tx: Sender[tuple[int, int]]
+        self._rx: Receiver[tuple[int, int]]
         self._tx, self._rx = channel(slots * 2)
 
     def add_rpc(self, a: int, b: int) -> EchoFuture:
@@ -194,7 +196,8 @@ def test_many_clients_share_a_table_without_a_mix_up(run: Run) -> None:
         async def client(n: int) -> None:
             nonlocal right
             for i in range(10):
-                right += await echo.add_rpc(n, i) == n + i
+                total = await echo.add_rpc(n, i)
+                right += total == n + i
 
         async def far_side() -> None:
             # The newest first: as much out of order as can be.
@@ -202,9 +205,8 @@ def test_many_clients_share_a_table_without_a_mix_up(run: Run) -> None:
                 while not echo.sent:
                     await sleep(1)
                 echo.answer(*echo.sent.pop())
-                await sleep(n_pause)
+                await sleep(0.25)
 
-        n_pause = 0.25
         carrier = spawn(echo.loop())
         async with scope() as s:
             for n in range(8):

@@ -287,6 +287,7 @@ def test_arguments_of_a_call_that_never_ran_are_released() -> None:
             with pytest.raises(RemoteError):
                 await desk.same(desk.fail("y", 0.1).make("z"), own[2])
             own.clear()
+            gc.collect()
             await quiet()
             gc.collect()
             assert [ref() for ref in gone] == [None] * 3

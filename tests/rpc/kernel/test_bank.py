@@ -210,10 +210,10 @@ def _does_not_undo(self: Any, pages: int = 0, caps: int = 0, *, why: str = "") -
     while bank is not None:
         bank._require_alive()
         if bank.pages_used + pages > bank.page_limit:
-            raise OutOfPages(bank._lack("page", 0, pages, self, why))
+            raise OutOfPages(bank._lack("page", pages, self, why))
         bank.pages_used += pages
         if bank.caps_used + caps > bank.cap_limit:
-            raise OutOfCaps(bank._lack("capabilit", 0, caps, self, why))
+            raise OutOfCaps(bank._lack("capabilit", caps, self, why))
         bank.caps_used += caps
         bank = bank.parent
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pinfut.rpc.errors import ProtocolError, RpcError
 from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import PAGE
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.frames import CAP, Cap
 from tests.covered import covered, require
@@ -187,13 +188,15 @@ def test_no_sequence_of_well_formed_frames_does_harm() -> None:
 @settings(max_examples=max(400, settings().max_examples))
 @given(
     steps=st.lists(st.one_of(sent, sent, sent, acts), min_size=10, max_size=60),
-    pages=st.sampled_from([1, 1, 2, 1000]),
+    spare=st.sampled_from([1000, 1500, 3000, 1 << 20]),
     brave=st.booleans(),
 )
-def converse(steps: list[Any], pages: int, brave: bool) -> None:
+def converse(steps: list[Any], spare: int, brave: bool) -> None:
     """A hostile client sends what it likes. `brave`: one that keeps clear of what would end
     the session at once, and so gets further."""
-    host = Host(slots=8, pages=pages)
+    host = Host(slots=8, pages=1 if spare < PAGE else spare // PAGE)
+    ballast = host.bank.page_limit * PAGE - spare
+    host.purse.take(ballast)
     host.root = Plain("root")
     counts: Counter[str] = Counter()
     host.peer.receive(bootstrap(0))
@@ -220,7 +223,8 @@ def converse(steps: list[Any], pages: int, brave: bool) -> None:
         for back in list(host.returns.values())[returns:]:
             counts["unpaid"] += b"refill" in back
         queued = sum(prices.QUEUED + len(one.payload) for one in host.all_waiting())
-        assert host.held[0] >= queued + host.peer.exports.charged + host.peer.imports.charged
+        assert host.held[0] - ballast >= queued + host.peer.exports.charged + host.peer.imports.charged
+    host.purse.give(ballast)
     wind_up(host)
     covered("peer, hostile conversations", **counts)
 

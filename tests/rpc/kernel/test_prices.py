@@ -1,0 +1,309 @@
+"""Prices against what the interpreter really takes for each kind, as tracemalloc sees it.
+
+A price below the truth would let a client hold more than it pays for. Sizes are the
+difference that many of a kind make, divided; for what stands in dictionaries at the number
+of entries at which they have just grown, which is the worst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pinfut.executor import VirtualClock, run
+from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
+from pinfut.rpc.kernel.cells import Cells
+from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.promise import IMPORTED, Target
+from pinfut.rpc.protocol.frames import RECEIVER_ANSWER, SENDER, Cap
+from pinfut.rpc.protocol.imports import Imports
+from pinfut.rpc.protocol.peer import Peer
+from pinfut.rpc.proxy import proxy
+from pinfut.rpc.session import Session
+from tests.covered import covered
+from tests.rpc.protocol.fakes import Host, Plain, Thing, call
+
+ID = Thing._pinfut_id  # type: ignore[attr-defined]
+FAR = 1 << 40
+"""Where ids begin here: a session that has run for long has ids that are Python ints of the
+larger sort."""
+
+GROWN = (1366, 2731, 5462, 10923)
+"""Numbers of entries at which a dict has just made its table larger."""
+
+
+def traced(make: Callable[[], object]) -> int:
+    """Bytes that `make` leaves behind, in what it returns and in what it changed."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = make()
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+        del kept
+    finally:
+        tracemalloc.stop()
+    return after - before
+
+
+def check(name: str, truth: float) -> None:
+    """The price of a kind covers what it takes; the tightness goes into the report."""
+    price = getattr(prices, name)
+    covered("prices, per kind", **{f"{name}_price": price, f"{name}_truth": round(truth + 0.5)})
+    assert truth <= price, f"{name} is {price}, and one takes {truth:.1f} bytes"
+
+
+def purse() -> Purse:
+    return Purse(Bank("bank", 1 << 20, 1 << 20))
+
+
+def server_tables(slots: int, state: str) -> Callable[[], object]:
+    """What a serving side keeps for its slots: questions, answers, their places."""
+
+    def make() -> object:
+        host = Host(slots=slots, pages=1 << 20, caps=1 << 20)
+        number = host.peer.exports.grant(Plain())
+        host.peer.exports.release(number, 1)
+        number = host.peer.exports.grant(Plain())  # with a generation: a larger int
+        host.calls = []
+
+        def on_call(answer: Any, called: Any, payload: bytes) -> None:
+            if state == "used once":
+                host.peer.give(answer, b"")
+            elif state == "failed":
+                host.peer.refuse(answer, KeyError())
+
+        host.on_call = on_call  # type: ignore[method-assign]
+        host.answer = lambda place, x, frame: None  # type: ignore[method-assign]
+        host.peer.host = host
+        base = FAR - FAR % slots
+        for i in range(slots):
+            x, place = base + i, (1 << 20) + i
+            host.peer.receive(
+                call(x, number, room=4000, place=place, method=300, pipeline=state == "failed")
+            )
+        return host, [0] * slots
+
+    return make
+
+
+@pytest.mark.parametrize("state", ["used once", "running", "failed"])
+def test_a_slot_of_the_serving_side(state: str) -> None:
+    few, many = traced(server_tables(512, state)), traced(server_tables(2560, state))
+    truth = (many - few) / 2048
+    covered("prices, per kind", **{"SLOT_" + state.replace(" ", "_"): round(truth)})
+    check("SLOT", truth)
+
+
+def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
+    def both(slots: int) -> Callable[[], object]:
+        def make() -> object:
+            caller = Peer(slots)
+            taken = [caller.questions.acquire() for _ in range(slots)]
+            cells = Cells(Bank("bank", 1 << 20, 0), 1024)
+            places = [cells.reserve(1024) for _ in range(slots)]
+            return server_tables(slots, "used once")(), caller, taken, cells, places
+
+        return make
+
+    few, many = traced(both(512)), traced(both(2560))
+    pages = (2560 - 512) * 1024
+    covered("prices, per kind", SLOT_both_sides=round((many - few - pages) / 2048))
+
+
+def exports(count: int) -> Callable[[], object]:
+    things = [Plain() for _ in range(count)]
+
+    def make() -> object:
+        bushel = Bushel(purse())
+        # Each was released once, so that ids have generations, as they do after a while.
+        for number in [bushel.grant(thing) for thing in things]:
+            bushel.release(number, 1)
+        numbers = [bushel.grant(thing) for thing in things]
+        numbers.clear()
+        return bushel
+
+    return make
+
+
+def test_an_entry_of_a_bushel() -> None:
+    check("EXPORT", max(traced(exports(count)) / count for count in GROWN))
+
+
+def test_an_import_with_its_proxy() -> None:
+    class Session_:
+        name = "session"
+
+        def leave(self, dropped: object, /) -> None:
+            pass
+
+    session: Any = Session_()
+
+    def make(count: int) -> object:
+        imports = Imports(purse())
+        proxies = []
+        for i in range(count):
+            number = FAR + i
+            imports.receive(number)
+            proxies.append(proxy(Target(session, Thing, IMPORTED)))
+            proxies[-1]._pinfut_target.id = number
+        return imports, proxies
+
+    check("IMPORT", max((traced(lambda n=n: make(n)) - 8 * n) / n for n in GROWN))  # type: ignore[misc]
+
+
+def test_every_proxy_of_an_import_is_paid_for() -> None:
+    """The same object can come a thousand times in one message, and each time a proxy is
+    made; one charge for all of them would be none."""
+    paid = purse()
+    imports = Imports(paid)
+    for _ in range(1000):
+        imports.receive(7)
+    smallest = traced(lambda: [Target(None, Thing, IMPORTED) for _ in range(1000)])  # type: ignore[arg-type]
+    assert paid.used >= smallest
+
+
+@pytest.mark.parametrize("shape", ["a chain", "all on one"])
+@pytest.mark.parametrize("caps", [0, 1, 8])
+def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
+    size = 9 + 16  # a payload whose block is rounded up by much
+    count = 2731
+
+    def waiting(queued: bool) -> int:
+        host = Host(slots=count + 1, pages=1 << 20, caps=1 << 20)
+        base = FAR - FAR % (count + 1)
+        number = host.peer.exports.grant(Plain())
+        host.peer.receive(call(base, number, pipeline=True))
+        for answer in host.peer.answers[1:]:  # as after a first use of each slot
+            answer.x, answer.target, answer.room, answer.place = (FAR // 2 + i for i in range(4))
+
+        def make() -> object:
+            for i in range(1, count + 1):
+                on = base + i - 1 if shape == "a chain" else base
+                things = tuple(Cap(SENDER, FAR + j, ID) for j in range(caps))
+                host.peer.receive(
+                    call(base + i, on, bytes(size), on_answer=True, pipeline=True, caps=things)
+                )
+            return None
+
+        before = host.held[0]
+        used = traced(make)
+        charged = host.held[0] - before
+        assert charged == count * (prices.QUEUED + size + caps * prices.QUEUED_CAP)
+        return used
+
+    used = waiting(True) / count
+    truth = used - size - caps * prices.QUEUED_CAP
+    covered("prices, per kind", **{f"QUEUED_{shape.replace(' ', '_')}_{caps}": round(max(0, truth))})
+    check("QUEUED", truth)
+
+
+def test_an_argument_that_is_still_to_come() -> None:
+    host = Host(slots=64, pages=1 << 20)
+    number = host.peer.exports.grant(Plain())
+    host.on_call = lambda answer, called, payload: None  # type: ignore[method-assign]
+    host.peer.host = host
+    host.peer.receive(call(0, number, pipeline=True))
+    late = tuple(Cap(RECEIVER_ANSWER, 0, ID) for _ in range(100))
+    before = host.held[0]
+
+    def make() -> object:
+        for x in range(1, 11):
+            host.peer.receive(call(x, number, caps=late))
+        return None
+
+    used = traced(make)
+    assert used <= host.held[0] - before + 10 * prices.SLOT
+
+
+def test_a_session_of_the_serving_side() -> None:
+    count = 64
+
+    async def main() -> float:
+        kernel = SimKernel()
+        bank = kernel.bank("bank", pages=1 << 19, caps=1 << 19)
+        server, client = kernel.process("server"), kernel.process("client")
+        port = kernel.listen(server, "it")
+        root = Plain()
+        from pinfut.executor import current_executor
+
+        executor = current_executor()
+        kept: list[Any] = [None] * count
+
+        def make() -> object:
+            for i in range(count):
+                kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024)
+            for i, end in enumerate(port.waiting):
+                kept[i] = Session(executor, end, root)
+            port.waiting.clear()
+            return kept
+
+        make_pages = -bank.pages_used
+        used = traced(make)
+        make_pages += bank.pages_used - count * kept[0].end.purse.pages
+        return used / count - make_pages * PAGE / count - prices.SLOT
+
+    check("SESSION", run(main(), clock=VirtualClock()))
+
+
+def test_a_small_handler_and_a_small_object() -> None:
+    async def handler(thing: object, n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    def suspended() -> object:
+        coros = [handler(None, i) for i in range(1000)]
+        for coro in coros:
+            coro.send(None)
+        return coros
+
+    async def measure_task() -> float:
+        from pinfut.executor import current_executor, sleep
+
+        executor = current_executor()
+
+        async def waits() -> None:
+            await sleep(1000)
+
+        def make() -> object:
+            return [executor.spawn(waits()) for _ in range(1000)]
+
+        used = traced(make) / 1000
+        for task in list(executor.tasks)[1:]:
+            task.cancel()
+        return used
+
+    check("HANDLER", run(measure_task(), clock=VirtualClock()) + traced(suspended) / 1000)
+    check("OBJECT", traced(lambda: [Plain(str(i)) for i in range(1000)]) / 1000)
+
+
+def test_what_is_released_leaves_nothing_behind_that_nobody_pays() -> None:
+    """Tables grow with what a client holds. After its release nothing is charged any more,
+    so they have to shrink again, or to be charged by their capacity."""
+    things = [Plain() for _ in range(20_000)]
+    bushel_purse, import_purse = purse(), purse()
+    bushel, imports = Bushel(bushel_purse), Imports(import_purse)
+
+    def come_and_go() -> None:
+        for number in [bushel.grant(thing) for thing in things]:
+            bushel.release(number, 1)
+
+    def receive_and_drop() -> None:
+        for number in range(FAR, FAR + 20_000):
+            imports.receive(number)
+        for number in range(FAR, FAR + 20_000):
+            imports.drop(number)
+
+    left = traced(come_and_go), traced(receive_and_drop)
+    assert (bushel_purse.used, import_purse.used) == (0, 0)
+    covered("prices, per kind", left_by_exports=max(0, left[0]), left_by_imports=max(0, left[1]))
+    assert left[0] <= prices.SESSION
+    assert left[1] <= prices.SESSION

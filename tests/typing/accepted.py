@@ -1,0 +1,149 @@
+"""Code that both type checkers accept, with the types that they have to find in it."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from pinfut import Selected, executor, join, map, race, select
+from pinfut.executor import Task, scope, sleep, spawn, timeout
+from pinfut.future import FutureBase
+from pinfut.rpc import (
+    Bank,
+    Promise,
+    RemoteError,
+    Session,
+    SimKernel,
+    Vat,
+    connect,
+    method,
+    serve,
+    session_of,
+)
+from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
+from tests.typing.house import File, Folder, Home
+
+
+class FileServer(File):
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+
+    @method(answer=lambda offset, size: size + 64)
+    async def read(self, offset: int, size: int) -> bytes:
+        return self.data[offset : offset + size]
+
+    @method
+    async def size(self) -> int:
+        return len(self.data)
+
+
+class FolderServer(Folder):
+    @method
+    async def enter(self, name: str) -> Folder:
+        return FolderServer()
+
+    @method
+    async def open(self, name: str, create: bool = False) -> File:
+        return FileServer()
+
+    @method
+    async def names(self) -> list[str]:
+        return []
+
+    @method
+    async def files(self) -> list[File]:
+        return [FileServer()]
+
+    @method
+    async def maybe(self, name: str) -> File | None:
+        return None
+
+    @method
+    async def copy(self, file: File) -> int:
+        # A call on an object here or elsewhere has the same type.
+        assert_type(file.read(0, 1), Promise[bytes])
+        return len(await file.read(0, 1))
+
+
+class HomeServer(FolderServer, Home):
+    @method
+    async def owner(self) -> str:
+        return "me"
+
+
+async def calls(root: Folder) -> None:
+    assert_type(root.enter("a"), Folder)
+    assert_type(root.enter("a").open("b"), File)
+    assert_type(root.enter("a").open("b").read(0, 10), Promise[bytes])
+    assert_type(await root.enter("a").open("b").read(0, 10), bytes)
+    assert_type(await root.enter("a").open(name="b", create=True).read(offset=0, size=1), bytes)
+    assert_type(await root.enter("a"), Folder)
+    assert_type(await root.open("b"), File)
+    assert_type(await (await root.enter("a")).open("b"), File)
+    assert_type(await root.names(), list[str])
+    assert_type(await root.files(), list[File])
+    assert_type([await each.size() for each in await root.files()], list[int])
+    assert_type(await root.maybe("x"), File | None)
+    assert_type(root.copy(root.open("promise")), Promise[int])
+    assert_type(await root.copy(FileServer()), int)
+    root.names().drop()
+
+
+async def sessions(kernel: SimKernel) -> None:
+    bank = kernel.bank("client", pages=100)
+    assert_type(bank, Bank)
+    async with serve(kernel, "home", HomeServer()) as vat:
+        assert_type(vat, Vat)
+        async with connect(kernel, "home", Folder, bank) as root:
+            assert_type(root, Folder)
+            await calls(root)
+            assert_type(session_of(root), Session)
+            assert_type(session_of(root).round_trips, int)
+        async with connect(kernel, "home", Home, bank, slots=4, vat=vat) as home:
+            assert_type(home, Home)
+            assert_type(await home.owner(), str)
+            assert_type(home.enter("a"), Folder)
+            await calls(home)
+
+
+async def combined(root: Folder) -> None:
+    file = root.open("f")
+    assert_type(await join(file.read(0, 1), root.names()), tuple[bytes, list[str]])
+    assert_type(await join(file.read(0, 1), file, root.names()), tuple[bytes, File, list[str]])
+    assert_type(await join(*[file.size() for _ in range(9)]), tuple[int, ...])
+    assert_type(await race(file.size(), file.size()), int)
+    assert_type(await select(file.size(), file.size()), Selected[int])
+    assert_type((await select(file.size(), file.size())).value, int)
+    assert_type(map(file.read(0, 1), len), FutureBase[int])
+    assert_type(await map(file.read(0, 1), len), int)
+
+
+async def number() -> int:
+    return 1
+
+
+async def tasks(root: Folder) -> None:
+    task = spawn(number(), name="n")
+    assert_type(task, Task[int])
+    assert_type(await task, int)
+    async with scope() as children:
+        assert_type(children.spawn(number()), Task[int])
+    with timeout(1.0):
+        await sleep(0.1)
+    try:
+        await root.names()
+    except RemoteError as error:
+        assert_type(error.kind, str)
+        assert_type(error.detail, str)
+
+
+async def queues() -> None:
+    both: tuple[Sender[int], Receiver[int]] = channel(4)
+    await both[0].send(1)
+    assert_type(await both[1].recv(), int)
+    ends: tuple[OneshotSender[str], FutureBase[str]] = oneshot()
+    ends[0].send("x")
+    assert_type(await ends[1], str)
+
+
+def run() -> None:
+    assert_type(executor.run(number()), int)
