@@ -234,7 +234,7 @@ class Executor:
                 self._loop(task)
             finally:
                 self._cancel_all()
-            if self._interrupted and isinstance(task.error(), CancelledError):
+            if self._interrupted and isinstance(task.error(), CancelledError | None):
                 raise KeyboardInterrupt
             return cast(T, task.result())
         finally:

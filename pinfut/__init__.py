@@ -19,12 +19,14 @@ from pinfut.laws import (
 )
 from pinfut.poll import PENDING, Context, Pending, Poll, Waker
 from pinfut.slots import SlotTable
+from pinfut.sync import Closed, channel, oneshot
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LAWS",
     "PENDING",
+    "Closed",
     "Context",
     "ContextKept",
     "CoroutineFuture",
@@ -42,9 +44,11 @@ __all__ = [
     "SlotTable",
     "TakenTwice",
     "Waker",
+    "channel",
     "drop",
     "join",
     "map",
+    "oneshot",
     "pending",
     "poll_fn",
     "race",

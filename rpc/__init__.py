@@ -30,7 +30,7 @@ from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.promise import Promise
 from pinfut.rpc.session import Session
-from pinfut.rpc.vat import Vat, connect, serve, session_of
+from pinfut.rpc.vat import Vat, connect, serve, session_of, session_pages
 
 __all__ = [
     "PAGE",
@@ -68,4 +68,5 @@ __all__ = [
     "method",
     "serve",
     "session_of",
+    "session_pages",
 ]

@@ -17,7 +17,15 @@ class RpcError(Exception):
 
 
 class BankError(RpcError):
-    """A bank cannot pay. Nothing was changed; refill it or free something, and retry."""
+    """A bank cannot pay. Nothing was changed; refill it or free something, and retry.
+
+    `bank` names the bank that lacks, and `short` is by how much (pages or capabilities),
+    which is what `Bank.refill` has to add at least. When the error comes from the other
+    side only the message tells.
+    """
+
+    bank: str | None = None
+    short: int = 0
 
 
 class OutOfPages(BankError):

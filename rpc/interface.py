@@ -219,7 +219,15 @@ class Method:
         """
         if self.fixed_room is not None:
             return self.fixed_room
-        return self._bounded(self._answer(*args))
+        try:
+            # Below 0 for arguments that make no sense; the server will say so.
+            size = max(0, int(self._answer(*args)))
+        except Exception as error:
+            raise TypeError(
+                f"{self!r}: the bound of its answer (answer=) cannot be computed from these "
+                f"arguments: {error}"
+            ) from error
+        return self._bounded(size)
 
     def _bounded(self, size: int) -> int:
         if not 0 <= size <= MAX_ANSWER:

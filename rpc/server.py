@@ -92,10 +92,11 @@ class Server:
                 args = self._open_arguments(answer, method, payload)
             else:
                 args = decode(payload)
-            if purse.free >= frame:
-                purse.free -= frame
-            else:
+            free = purse.free
+            if free < frame:
                 purse.take(frame, "the handler of a call")
+                free = purse.free + frame
+            held = purse.free = free - frame
         except Exception as error:
             self._refuse(answer, thing, error)
             return
@@ -108,8 +109,8 @@ class Server:
             value = stop.value
             if executor.current is not None:
                 executor.end_first(value, None)
-            if purse.free + frame < purse.high:
-                purse.free += frame
+            if purse.free == held:
+                purse.free = free  # as it was: nothing else was charged meanwhile
             else:
                 purse.give(frame)
             if type(value) is plain:

@@ -391,11 +391,19 @@ class Session:
     def answer(self, place: int, x: int, frame: bytes, /) -> None:
         """Write a Return where the caller wants it (`Host`)."""
         into = self._into or self._open_into()
+        length = len(frame)
         try:
-            into.cells.write(place, frame)
-        except ProtocolError as error:
-            self.close(error)
-            return
+            buffer, start, room = into.cells.small[place]
+        except IndexError:
+            room = 0
+        if length <= room:
+            buffer[start : start + length] = frame
+        else:
+            try:
+                into.cells.write(place, frame)
+            except ProtocolError as error:
+                self.close(error)
+                return
         post = into.completions.post
         post(x)
         if not self.touched:
@@ -503,11 +511,12 @@ class Session:
         if plan is not None and self.flowing:
             place = self.places[slot.index]
             cells = self.cells
-            if place >= len(cells.small):
-                return self._take(slot, method)
-            # The numbers are copied once and then checked; so is the payload.
-            buffer, start, room = cells.small[place]
-            length, word, x = unpack_plain_return(buffer, start)
+            try:
+                # The numbers are copied once and then checked; so is the payload.
+                buffer, start, room = cells.small[place]
+                length, word, x = unpack_plain_return(buffer, start)
+            except IndexError:
+                word = x = length = room = 0  # a large answer
             if word == _PLAIN and x == slot.x and _RETURN <= length <= room:
                 payload = buffer[start + _RETURN : start + length].tobytes()
                 cells.free_small.append(place)

@@ -13,7 +13,7 @@ from pinfut.executor.task import Task
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
 from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.channel import End, pages_of
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
 from pinfut.rpc.proxy import target_of
 from pinfut.rpc.session import Session
@@ -234,9 +234,20 @@ def connect(
     Raises UnknownService, InterfaceMismatch, OutOfPages, OutOfCaps and ValueError; then
     nothing is held.
     """
-    if ring is None:
-        ring = max(16_384, 1 << (max(slots, 1) * 64 - 1).bit_length())
-    return Connecting(kernel, name, interface, bank, slots, ring, cell, vat)
+    return Connecting(kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat)
+
+
+def session_pages(*, slots: int = 64, ring: int | None = None) -> int:
+    """How many pages a session of these sizes takes before its first call.
+
+    Raises ValueError for sizes that make no sense.
+    """
+    return pages_of(slots, ring or _ring_for(slots))
+
+
+def _ring_for(slots: int) -> int:
+    """Room for a short message in every slot, and for one or two long ones."""
+    return max(16_384, 1 << (max(slots, 1) * 64 - 1).bit_length())
 
 
 def session_of(capability: Interface) -> Session:

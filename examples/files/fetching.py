@@ -56,8 +56,8 @@ async def fetch(
         serve(kernel, "files", TreeDirectory(tree)),
         connect(kernel, "files", Directory, account.bank, slots=in_flight) as root,
     ):
-        # Most jobs are two calls that are sent together, so half as many workers keep
-        # the slots taken; with one slot the second call waits for it.
+        # Most jobs are two calls that are sent together, so half as many workers keep all
+        # slots taken; where there is one slot too few, the second call waits.
         job = Fetch(root, workers=(in_flight + 1) // 2, chunk=chunk)
         before = kernel.transitions.copy()
         begin = time.perf_counter()

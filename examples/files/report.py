@@ -101,9 +101,10 @@ class Report:
         self._line(_verdict("the whole job", theirs.median / ours.median))
         self._note(
             f"Medians of {len(ours.seconds)} rounds in turns. A stream request names its file "
-            "by path, so it needs no enter and no open: fewer calls for the same job. Both "
-            "sides run client and server in this one process; streams go through sockets of "
-            "the real kernel, pinfut through memory of the simulated one."
+            "by path and needs no enter and no open: there are fewer calls for the same job and "
+            "each does more, so the whole job is the fairer line. Both sides run client and "
+            "server in this one process; streams go through sockets of the real kernel, pinfut "
+            "through memory of the simulated one."
         )
         for name, way in (("pinfut", ours), ("streams", theirs)):
             self.check(

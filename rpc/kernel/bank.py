@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
-from pinfut.rpc.errors import BankDead, OutOfCaps, OutOfPages
+from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages
 
 PAGE: Final = 4096
 """Bytes in a page."""
@@ -111,9 +111,9 @@ class Bank:
         while bank is not None:
             bank._require_alive()
             if pages and bank.pages_used + pages > bank.page_limit:
-                raise OutOfPages(bank._lack("page", pages, self, why))
+                raise bank._lack(OutOfPages, pages, self, why)
             if caps and bank.caps_used + caps > bank.cap_limit:
-                raise OutOfCaps(bank._lack("capabilit", caps, self, why))
+                raise bank._lack(OutOfCaps, caps, self, why)
             bank = bank.parent
         self._own_pages += pages
         self._own_caps += caps
@@ -169,26 +169,20 @@ class Bank:
         if not self.alive:
             raise BankDead(f"bank {self.name!r} was closed; open the session with another bank")
 
-    def _lack(self, unit: str, need: int, asked: Bank, why: str) -> str:
-        if unit == "page":
-            used, limit, free, keyword = (
-                self.pages_used,
-                self.page_limit,
-                self.balance.pages,
-                "pages",
-            )
-            plural = "s"
+    def _lack(self, kind: type[BankError], need: int, asked: Bank, why: str) -> BankError:
+        if kind is OutOfPages:
+            used, limit, units, keyword = self.pages_used, self.page_limit, "pages", "pages"
         else:
-            used, limit, free, keyword = self.caps_used, self.cap_limit, self.balance.caps, "caps"
-            plural = "ies"
-        singular = "" if plural == "s" else "y"
+            used, limit, units, keyword = self.caps_used, self.cap_limit, "capabilities", "caps"
         via = "" if asked is self else f" (asked through bank {asked.name!r})"
-        return (
-            f"bank {self.name!r}{via} has {free} of {limit} {unit}"
-            f"{singular if limit == 1 else plural} left and {why} needs {need}: refill it with "
-            f"bank.refill({keyword}={used + need - limit}) or more, or take answers and release "
-            "what you hold, then call again"
+        error = kind(
+            f"bank {self.name!r}{via} has {max(0, limit - used)} of {limit} {units} left and "
+            f"needs {need} for {why}: refill it with bank.refill({keyword}={used + need - limit}) "
+            "or more, or take answers and release what you hold, then call again"
         )
+        error.bank = self.name
+        error.short = used + need - limit
+        return error
 
     def __repr__(self) -> str:
         return (

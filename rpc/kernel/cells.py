@@ -54,8 +54,7 @@ class Cells:
                 self._grow()
             return self.free_small.pop()
         pages = pages_for(room)
-        spare = self._spare.get(pages)
-        region = spare.pop() if spare else self._buy(pages)
+        region = self._find_spare(pages) or self._buy(pages)
         if self._free_large:
             index = self._free_large.pop()
             self._large[index] = region
@@ -141,6 +140,13 @@ class Cells:
         first = len(self.small)
         self.small += [(page.buffer, start, self.size) for start in range(0, PAGE, self.size)]
         self.free_small.extend(range(len(self.small) - 1, first - 1, -1))
+
+    def _find_spare(self, pages: int) -> Region | None:
+        """The smallest region between two uses that is large enough, if it is not far too
+        large: memory that is paid for, and at hand without the kernel."""
+        fitting = [size for size, regions in self._spare.items() if regions and size >= pages]
+        smallest = min(fitting, default=0)
+        return self._spare[smallest].pop() if 0 < smallest <= 4 * pages else None
 
     def _buy(self, pages: int) -> Region:
         try:

@@ -17,12 +17,21 @@ from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Bank, Purse
 from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.kernel.pages import pages_for
+from pinfut.rpc.kernel.ring import ring_bytes
 
 if TYPE_CHECKING:
     from pinfut.rpc.kernel.sim import Process, SimKernel
 
 CAPS = 2
 """Capabilities that a channel costs: each side holds one to its end."""
+
+
+def pages_of(slots: int, ring: int) -> int:
+    """How many pages a channel buys when it is opened. Raises ValueError for a ring whose
+    capacity is no power of two."""
+    lane = pages_for(8 * (1 + slots) + ring_bytes(ring))
+    return lane + pages_for(prices.SESSION + slots * prices.SLOT)
 
 
 @final

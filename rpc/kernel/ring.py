@@ -112,14 +112,13 @@ class RingWriter:
 class RingReader:
     """The reading end: copies each frame once, and only then looks at it."""
 
-    __slots__ = ("_buffer", "_lengths", "_mask", "_seen", "_words", "capacity", "head")
+    __slots__ = ("_buffer", "_mask", "_seen", "_words", "capacity", "head")
 
     def __init__(self, memory: memoryview) -> None:
         self._words = memory[:HEAD_BYTES].cast("Q")
         self.capacity = len(memory) - HEAD_BYTES
         self._mask = self.capacity - 1
         self._buffer = memory[HEAD_BYTES:]
-        self._lengths = self._buffer.cast("I")
         self.head = 0
         # Invariant: head <= _seen <= head + capacity: the writer's count when last read.
         self._seen = 0
@@ -130,7 +129,7 @@ class RingReader:
         Raises GarbageFrame when its count makes no sense.
         """
         tail = self._words[_TAIL]
-        if not self._seen <= tail <= self.head + self.capacity:
+        if not self._seen <= tail <= self.head + self.capacity or tail & 7:
             raise GarbageFrame(f"the writer of a ring claims to be at {tail} of {self.head}")
         self._seen = tail
         return tail != self.head
@@ -140,29 +139,30 @@ class RingReader:
 
         Raises GarbageFrame for a length that runs out of what was written.
         """
-        head, seen, mask, capacity = self.head, self._seen, self._mask, self.capacity
-        lengths, buffer = self._lengths, self._buffer
-        read: list[bytes] = []
-        for _ in range(limit):
-            if head >= seen:
-                break
-            position = head & mask
-            length = lengths[position >> 2]
-            end = head + (length + 7 & -8)
-            if length < _MIN_FRAME or end > seen or position + length > capacity:
-                # A skip, then; what it skips to has to pass.
-                head += capacity - position
-                if length != _SKIP or head >= seen:
-                    raise GarbageFrame(f"a frame of {length} bytes does not fit what was written")
-                position = 0
-                length = lengths[0]
-                end = head + (length + 7 & -8)
-                if length < _MIN_FRAME or end > seen or length > capacity:
-                    raise GarbageFrame(f"a frame of {length} bytes does not fit what was written")
-            read.append(buffer[position : position + length].tobytes())
-            head = end
-        self.head = head
-        return read
+        frames: list[bytes] = []
+        while self.head < self._seen and len(frames) < limit:
+            position = self.head & self._mask
+            size = min(self._seen - self.head, self.capacity - position)
+            # One copy of all that lies in a row; from here on nobody else can change it.
+            data = self._buffer[position : position + size].tobytes()
+            lengths = memoryview(data).cast("I")
+            start = 0
+            for _ in range(limit - len(frames)):
+                if start >= size:
+                    break
+                length = lengths[start >> 2]
+                end = start + (length + 7 & -8)
+                if length < _MIN_FRAME or end > size:
+                    if length != _SKIP or self.head + size >= self._seen:
+                        raise GarbageFrame(
+                            f"a frame of {length} bytes does not fit what was written"
+                        )
+                    start = size
+                    break
+                frames.append(data[start : start + length])
+                start = end
+            self.head += start
+        return frames
 
     @property
     def more(self) -> bool:

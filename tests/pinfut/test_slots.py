@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from pinfut import PENDING, SlotTable, TakenTwice
 from pinfut.slots import (
     CANCELLING,
+    DETACHED,
     FREE,
     MAX_ID,
     READY,
@@ -129,6 +130,18 @@ class SlotMachine(RuleBasedStateMachine):
         self.over.append(x)
         covered(NAME, cancels_after_the_reply=1)
 
+    @precondition(lambda self: self.ready)
+    @rule(n=picks)
+    def detach(self, n: int) -> None:
+        x = self.pick(self.ready, n)
+        del self.ready[x]
+        slot = self.table.find(x)
+        self.table.detach(slot)
+        assert (slot.x, slot.state, slot.value) == (x, DETACHED, self.value_of(x))
+        assert self.table._slots[x % self.capacity] is not slot, "its place is another's"
+        self.over.append(x)
+        covered(NAME, detached=1)
+
     @precondition(lambda self: self.cancelling)
     @rule(n=picks)
     def late_reply(self, n: int) -> None:
@@ -213,6 +226,7 @@ def test_a_slot_table_agrees_with_its_model_in_every_history() -> None:
         "cancels",
         "cancels_after_the_reply",
         "late_replies",
+        "detached",
         "duplicates",
         "stale_ids",
         "stale_ids_of_a_reused_slot",

@@ -390,12 +390,14 @@ def test_a_client_that_leaves_waits_until_its_cancelled_handlers_have_ended() ->
 def test_closing_the_session_does_not_cut_a_clean_up_off() -> None:
     async def main(world: World) -> None:
         log = Log(cleaning=2)
-        async with world.served("service", DeskServer(do=log)):
-            async with connect(world.kernel, "service", Desk, world.bank()) as desk:
-                with pytest.raises(TimeoutError), timeout(0.1):
-                    await desk.do(1)
-                await quiet()
-                assert log.events == ["start 1", "cancel 1"]
+        async with (
+            world.served("service", DeskServer(do=log)),
+            connect(world.kernel, "service", Desk, world.bank()) as desk,
+        ):
+            with pytest.raises(TimeoutError), timeout(0.1):
+                await desk.do(1)
+            await quiet()
+            assert log.events == ["start 1", "cancel 1"]
         assert log.events == ["start 1", "cancel 1", "clean 1"]
 
     run(main)
@@ -404,17 +406,19 @@ def test_closing_the_session_does_not_cut_a_clean_up_off() -> None:
 def test_a_second_cancel_frame_does_not_cut_a_clean_up_off() -> None:
     async def main(world: World) -> None:
         log = Log(cleaning=2)
-        async with world.served("service", DeskServer(do=log)) as vat:
-            async with connect(world.kernel, "service", Desk, world.bank()) as desk:
-                promise = desk.do(1)
-                await quiet()
-                x = only(vat)._peer.open_answers()[0].x
-                for _ in range(3):
-                    hostile.send(session_of(desk), hostile.short(hostile.CANCEL, x))
-                    await sleep(0.1)
-                assert log.events == ["start 1", "cancel 1"]
-                with pytest.raises(Exception, match="cancelled"):
-                    await promise
+        async with (
+            world.served("service", DeskServer(do=log)) as vat,
+            connect(world.kernel, "service", Desk, world.bank()) as desk,
+        ):
+            promise = desk.do(1)
+            await quiet()
+            x = only(vat)._peer.open_answers()[0].x
+            for _ in range(3):
+                hostile.send(session_of(desk), hostile.short(hostile.CANCEL, x))
+                await sleep(0.1)
+            assert log.events == ["start 1", "cancel 1"]
+            with pytest.raises(Exception, match="cancelled"):
+                await promise
         assert log.events == ["start 1", "cancel 1", "clean 1"]
 
     run(main)

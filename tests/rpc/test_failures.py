@@ -41,7 +41,7 @@ from tests.rpc.world import World, quiet, run
 def test_connecting_to_what_nobody_serves_names_what_is_served() -> None:
     async def main(world: World) -> None:
         async with world.served("there", DeskServer()):
-            with pytest.raises(UnknownService, match="'missing'.*there"):
+            with pytest.raises(UnknownService, match=r"'missing'.*there"):
                 async with connect(world.kernel, "missing", Desk, world.bank()):
                     raise AssertionError("connected")
 
@@ -176,26 +176,26 @@ def test_a_message_above_what_the_ring_carries_is_refused_before_it_is_sent() ->
 def test_a_capability_of_another_session_is_refused_by_name() -> None:
     async def main(world: World) -> None:
         server = DeskServer()
-        async with world.served("service", server):
-            async with (
-                connect(world.kernel, "service", Desk, world.bank("a")) as one,
-                connect(world.kernel, "service", Desk, world.bank("b")) as other,
-            ):
-                thing = await one.make("t")
-                with pytest.raises(ForeignCapability, match="another session"):
-                    other.name_of(thing)
-                with pytest.raises(ForeignCapability):
-                    other.names_of([ThingServer("mine"), thing])
-                with pytest.raises(ForeignCapability):
-                    other.name_of(one.make("promised", 0.1))
-                assert await one.name_of(thing) == "t"
-                assert await other.do(1) == 1
-                # And in an answer: what one client lent the server is not another's to have.
-                await one.keep(ThingServer("lent"))
-                with pytest.raises(ForeignCapability):
-                    await other.kept(0)
-                assert await other.do(2) == 2
-                await one.forget()
+        async with (
+            world.served("service", server),
+            connect(world.kernel, "service", Desk, world.bank("a")) as one,
+            connect(world.kernel, "service", Desk, world.bank("b")) as other,
+        ):
+            thing = await one.make("t")
+            with pytest.raises(ForeignCapability, match="another session"):
+                other.name_of(thing)
+            with pytest.raises(ForeignCapability):
+                other.names_of([ThingServer("mine"), thing])
+            with pytest.raises(ForeignCapability):
+                other.name_of(one.make("promised", 0.1))
+            assert await one.name_of(thing) == "t"
+            assert await other.do(1) == 1
+            # And in an answer: what one client lent the server is not another's to have.
+            await one.keep(ThingServer("lent"))
+            with pytest.raises(ForeignCapability):
+                await other.kept(0)
+            assert await other.do(2) == 2
+            await one.forget()
 
     run(main)
 
@@ -487,7 +487,9 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG, ids=[f"{n}-{i}" for i, (n, _) in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("name", "value"), WRONG, ids=[f"{n}-{i}" for i, (n, _) in enumerate(WRONG)]
+)
 def test_a_handler_that_returns_another_type_is_a_bad_answer(name: str, value: Any) -> None:
     async def main(world: World) -> None:
         server = OddServer()
@@ -717,12 +719,17 @@ def test_a_service_that_ends_while_calls_are_open_cancels_its_handlers() -> None
 def test_an_error_in_the_clients_block_closes_the_session_and_passes_on() -> None:
     async def main(world: World) -> None:
         async with world.served("service", DeskServer()):
-            with pytest.raises(KeyError, match="mine"):
+            slow: list[Any] = []
+
+            async def visit() -> None:
                 async with connect(world.kernel, "service", Desk, world.bank()) as desk:
-                    slow = desk.nap(100)
+                    slow.append(desk.nap(100))
                     await sleep(0.1)
                     raise KeyError("mine")
+
+            with pytest.raises(KeyError, match="mine"):
+                await visit()
             with pytest.raises(SessionClosed):
-                await slow
+                await slow[0]
 
     run(main)

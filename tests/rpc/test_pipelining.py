@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from pinfut import join
 from pinfut.executor import sleep, spawn, timeout
-from pinfut.rpc import Interface, Promise, RemoteError, method, session_of
+from pinfut.rpc import (
+    Interface,
+    Promise,
+    RemoteError,
+    SessionClosed,
+    connect,
+    method,
+    serve,
+    session_of,
+)
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -198,6 +207,10 @@ class Asker(Interface, Protocol):
     async def pass_on(self, desk: Desk) -> Thing: ...
     @method
     async def pass_on_in_list(self, desk: Desk) -> list[Thing]: ...
+    @method
+    async def from_here(self, seconds: float) -> Thing: ...
+    @method
+    async def from_here_in_list(self, seconds: float) -> list[Thing]: ...
 
 
 class AskerServer(Asker):
@@ -209,6 +222,14 @@ class AskerServer(Asker):
     async def pass_on_in_list(self, desk: Desk) -> list[Thing]:
         return [desk.make("promised", 0.5)]
 
+    @method
+    async def from_here(self, seconds: float) -> Thing:
+        return DeskServer().make("here", seconds)
+
+    @method
+    async def from_here_in_list(self, seconds: float) -> list[Thing]:
+        return [DeskServer().make("here", seconds), DeskServer().make("too", seconds)]
+
 
 def test_a_handler_may_return_a_promise_of_the_clients_object() -> None:
     async def main(world: World) -> None:
@@ -218,6 +239,77 @@ def test_a_handler_may_return_a_promise_of_the_clients_object() -> None:
             assert await asker.pass_on(own).name() == "promised"
             (thing,) = await asker.pass_on_in_list(own)
             assert await thing.name() == "promised"
+
+    run(main)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_a_handler_may_return_a_promise_of_an_object_of_its_own_process(seconds: float) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Asker, AskerServer()) as asker:
+            assert await asker.from_here(seconds).name() == "here"
+            things = await asker.from_here_in_list(seconds)
+            assert [await thing.name() for thing in things] == ["here", "too"]
+
+    run(main)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_a_promise_of_an_own_object_may_be_passed_as_an_argument(seconds: float) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer()) as desk:
+            own = DeskServer().make("own", seconds)
+            assert await desk.name_of(own) == "own"
+
+    run(main)
+
+
+@pytest.mark.parametrize("end", ["close", "server dies"])
+def test_a_promise_of_an_own_object_with_calls_under_way_ends_with_its_session(end: str) -> None:
+    async def main(world: World) -> None:
+        own = ThingServer("own")
+        outcomes: list[str] = []
+
+        async def note(awaitable: Any) -> None:
+            try:
+                await awaitable
+                outcomes.append("value")
+            except SessionClosed:
+                outcomes.append("session closed")
+
+        server = await serve(world.kernel, "service", DeskServer()).__aenter__()
+        async with connect(world.kernel, "service", Desk, world.bank()) as desk:
+            promise = desk.back(own)
+            early = promise.tell(1, 100)  # by way of the server, to `own`, which takes long
+            await quiet()
+            late = promise.tell(2)
+            waiting = [spawn(note(each)) for each in (promise, early, late)]
+            await quiet()
+            if end == "server dies":
+                server.kill()
+        with timeout(1):
+            for each in waiting:
+                await each
+        # What is known to be an own object may be given; what hangs is wrong.
+        assert len(outcomes) == 3
+        assert "session closed" in outcomes
+        server.kill()
+
+    run(main)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_answers_that_nobody_has_taken_yet_do_not_hold_the_slots(slots: int) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), slots=slots) as desk:
+            numbers = [desk.do(n) for n in range(5)]
+            assert await desk.do(9) == 9
+            lists = [desk.things(2) for _ in range(5)]
+            with timeout(1):
+                assert await desk.do(9) == 9
+            assert await join(*numbers) == (0, 1, 2, 3, 4)
+            for each in lists:
+                assert [await thing.name() for thing in await each] == ["0", "1"]
 
     run(main)
 

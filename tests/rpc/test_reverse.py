@@ -85,17 +85,19 @@ def test_a_client_and_a_server_call_each_other_in_a_long_row() -> None:
 def test_a_client_that_cannot_pay_for_the_lane_back_gets_the_error_in_its_answer() -> None:
     async def main(world: World) -> None:
         bank = world.bank(pages=400)
-        async with world.served("service", DeskServer()):
-            async with connect(world.kernel, "service", Desk, bank) as desk:
-                await desk.make("warm").name()
-                await quiet()
-                rest = bank.balance.pages
-                bank.refill(-rest)
-                with pytest.raises(OutOfPages):
-                    await desk.name_of(ThingServer("own"))
-                assert await desk.do(1) == 1
-                bank.refill(rest)
-                assert await desk.name_of(ThingServer("own")) == "own"
+        async with (
+            world.served("service", DeskServer()),
+            connect(world.kernel, "service", Desk, bank) as desk,
+        ):
+            await desk.make("warm").name()
+            await quiet()
+            rest = bank.balance.pages
+            bank.refill(-rest)
+            with pytest.raises(OutOfPages):
+                await desk.name_of(ThingServer("own"))
+            assert await desk.do(1) == 1
+            bank.refill(rest)
+            assert await desk.name_of(ThingServer("own")) == "own"
 
     run(main)
 

@@ -45,11 +45,11 @@ class World:
         **sizes: Any,
     ) -> AsyncIterator[I]:
         """A service and one client of it."""
-        async with self.served(name, root):
-            async with connect(
-                self.kernel, name, interface, bank or self.bank(), **sizes
-            ) as proxy:
-                yield proxy
+        async with (
+            self.served(name, root),
+            connect(self.kernel, name, interface, bank or self.bank(), **sizes) as proxy,
+        ):
+            yield proxy
 
     @asynccontextmanager
     async def served(self, name: str, root: Interface) -> AsyncIterator[Vat]:

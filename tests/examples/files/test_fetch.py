@@ -12,7 +12,7 @@ import pytest
 from examples.files import digest, streams
 from examples.files.audit import Auditor
 from examples.files.client import Fetch
-from examples.files.fetching import fetch
+from examples.files.fetching import fetch, observe
 from examples.files.interface import LIST_COUNT, READ_MAX, Directory
 from examples.files.pipelining import choose
 from examples.files.tree import Tree
@@ -57,6 +57,19 @@ def test_what_is_fetched_is_what_is_on_disk(tmp_path: Path, in_flight: int) -> N
     assert account.restored
     assert account.peak_pages > 0
     assert auditor.peak_beside == 0
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 7, 64])
+def test_both_have_as_many_calls_in_flight_as_they_may_and_no_more(
+    tmp_path: Path, in_flight: int
+) -> None:
+    tree = plant(tmp_path, 4)
+    kernel = SimKernel()
+    auditor = Auditor(kernel)
+    account = auditor.open("client", 8000, 8000)
+    ours = observe(kernel, tree, auditor, account, in_flight=in_flight, chunk=4000)
+    theirs = asyncio.run(streams.fetch(tree, in_flight=in_flight, chunk=4000)).in_flight
+    assert ours == theirs == in_flight
 
 
 @pytest.mark.parametrize("in_flight", [1, 64])

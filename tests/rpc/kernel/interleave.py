@@ -65,8 +65,7 @@ class Run:
                 with self._turn:
                     self._turn.wait_for(
                         lambda: (
-                            self._current is None
-                            and self._ended | set(self._waits) == everybody
+                            self._current is None and self._ended | set(self._waits) == everybody
                         )
                     )
                     if self._errors:

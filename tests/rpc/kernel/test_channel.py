@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinfut.executor import VirtualClock, run, spawn, yield_now
@@ -80,7 +80,7 @@ def test_the_lane_for_calls_back_is_bought_whole_or_not_at_all(
 )
 def test_sizes_that_make_no_sense_buy_nothing(slots: int, ring: int, cell: int) -> None:
     bank = Bank("bank", 1000, 1000)
-    with pytest.raises(ValueError, match="is a power of two|cell's size"):
+    with pytest.raises(ValueError, match=r"is a power of two|cell's size"):
         Channel(bank, slots, ring, cell)
     assert used(bank) == (0, 0)
 
@@ -142,11 +142,10 @@ ends = st.sampled_from(["close", "server dies", "client dies", "both die"])
 
 def test_the_bank_is_back_to_the_byte_however_a_session_ends() -> None:
     end_a_session()
-    require(
-        covered("channel, ends"), "close", "server_dies", "client_dies", "both_die", "seized"
-    )
+    require(covered("channel, ends"), "close", "server_dies", "client_dies", "both_die", "seized")
 
 
+@settings(max_examples=max(200, settings().max_examples))
 @given(steps=steps, end=ends, client_first=st.booleans())
 def end_a_session(steps: list[str], end: str, client_first: bool) -> None:
     pair = Pair()

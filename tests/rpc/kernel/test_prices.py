@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from pinfut.executor import VirtualClock, run
+from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc.bushel import Bushel
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
@@ -26,11 +28,11 @@ from pinfut.rpc.protocol.frames import RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.protocol.imports import Imports
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import proxy
-from pinfut.rpc.session import Session
+from pinfut.rpc.vat import Vat
 from tests.covered import covered
 from tests.rpc.protocol.fakes import Host, Plain, Thing, call
 
-ID = Thing._pinfut_id  # type: ignore[attr-defined]
+ID = Thing._pinfut_id
 FAR = 1 << 40
 """Where ids begin here: a session that has run for long has ids that are Python ints of the
 larger sort."""
@@ -54,10 +56,16 @@ def traced(make: Callable[[], object]) -> int:
     return after - before
 
 
-def check(name: str, truth: float) -> None:
+def report(name: str, case: str, truth: float) -> None:
+    """What one of a kind really takes, for the list at the end of the run."""
+    price = getattr(prices, name)
+    covered(f"price of {name}, {case}", price=price, truth=max(0, math.ceil(truth)))
+
+
+def check(name: str, case: str, truth: float) -> None:
     """The price of a kind covers what it takes; the tightness goes into the report."""
     price = getattr(prices, name)
-    covered("prices, per kind", **{f"{name}_price": price, f"{name}_truth": round(truth + 0.5)})
+    report(name, case, truth)
     assert truth <= price, f"{name} is {price}, and one takes {truth:.1f} bytes"
 
 
@@ -98,9 +106,7 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
 @pytest.mark.parametrize("state", ["used once", "running", "failed"])
 def test_a_slot_of_the_serving_side(state: str) -> None:
     few, many = traced(server_tables(512, state)), traced(server_tables(2560, state))
-    truth = (many - few) / 2048
-    covered("prices, per kind", **{"SLOT_" + state.replace(" ", "_"): round(truth)})
-    check("SLOT", truth)
+    check("SLOT", state, (many - few) / 2048)
 
 
 def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
@@ -116,7 +122,7 @@ def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
 
     few, many = traced(both(512)), traced(both(2560))
     pages = (2560 - 512) * 1024
-    covered("prices, per kind", SLOT_both_sides=round((many - few - pages) / 2048))
+    report("SLOT", "both sides in one process", (many - few - pages) / 2048)
 
 
 def exports(count: int) -> Callable[[], object]:
@@ -135,7 +141,9 @@ def exports(count: int) -> Callable[[], object]:
 
 
 def test_an_entry_of_a_bushel() -> None:
-    check("EXPORT", max(traced(exports(count)) / count for count in GROWN))
+    check(
+        "EXPORT", "the table has just grown", max(traced(exports(count)) / count for count in GROWN)
+    )
 
 
 def test_an_import_with_its_proxy() -> None:
@@ -157,7 +165,7 @@ def test_an_import_with_its_proxy() -> None:
             proxies[-1]._pinfut_target.id = number
         return imports, proxies
 
-    check("IMPORT", max((traced(lambda n=n: make(n)) - 8 * n) / n for n in GROWN))  # type: ignore[misc]
+    check("IMPORT", "with its proxy", max(traced(partial(make, n)) / n - 8 for n in GROWN))
 
 
 def test_every_proxy_of_an_import_is_paid_for() -> None:
@@ -177,7 +185,7 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
     size = 9 + 16  # a payload whose block is rounded up by much
     count = 2731
 
-    def waiting(queued: bool) -> int:
+    def waiting() -> int:
         host = Host(slots=count + 1, pages=1 << 20, caps=1 << 20)
         base = FAR - FAR % (count + 1)
         number = host.peer.exports.grant(Plain())
@@ -200,16 +208,19 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
         assert charged == count * (prices.QUEUED + size + caps * prices.QUEUED_CAP)
         return used
 
-    used = waiting(True) / count
+    used = waiting() / count
     truth = used - size - caps * prices.QUEUED_CAP
-    covered("prices, per kind", **{f"QUEUED_{shape.replace(' ', '_')}_{caps}": round(max(0, truth))})
-    check("QUEUED", truth)
+    check("QUEUED", f"{shape}, {caps} capabilities", truth)
 
 
 def test_an_argument_that_is_still_to_come() -> None:
     host = Host(slots=64, pages=1 << 20)
     number = host.peer.exports.grant(Plain())
-    host.on_call = lambda answer, called, payload: None  # type: ignore[method-assign]
+
+    def on_call(answer: Any, called: Any, payload: bytes) -> None:
+        answer.caps = ()  # the handler has its arguments, within its frame's bound
+
+    host.on_call = on_call  # type: ignore[method-assign]
     host.peer.host = host
     host.peer.receive(call(0, number, pipeline=True))
     late = tuple(Cap(RECEIVER_ANSWER, 0, ID) for _ in range(100))
@@ -230,28 +241,37 @@ def test_a_session_of_the_serving_side() -> None:
     async def main() -> float:
         kernel = SimKernel()
         bank = kernel.bank("bank", pages=1 << 19, caps=1 << 19)
-        server, client = kernel.process("server"), kernel.process("client")
-        port = kernel.listen(server, "it")
-        root = Plain()
-        from pinfut.executor import current_executor
+        vat, client = Vat(kernel, "server"), kernel.process("client")
+        vat.listen("it", Plain())
+        ends: list[Any] = []
 
-        executor = current_executor()
-        kept: list[Any] = [None] * count
+        async def open_some() -> None:
+            # Raw ends on the client's side: only the server makes a session of each.
+            for _ in range(count):
+                ends.append(kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024))
+            while len(vat.sessions) < len(ends):
+                await yield_now()
 
-        def make() -> object:
-            for i in range(count):
-                kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024)
-            for i, end in enumerate(port.waiting):
-                kept[i] = Session(executor, end, root)
-            port.waiting.clear()
-            return kept
+        await open_some()  # what is made once
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0] - bank.pages_used * PAGE
+            purses = sum(end.purse.pages for end in ends) * PAGE
+            await open_some()
+            gc.collect()
+            after = tracemalloc.get_traced_memory()[0] - bank.pages_used * PAGE
+        finally:
+            tracemalloc.stop()
+        # Of the pages, those of a purse are a count and no memory.
+        purses = sum(end.purse.pages for end in ends) * PAGE - purses
+        used = (after - before + purses) / count
+        for end in ends:
+            end.close()
+        await vat.close()
+        return float(used - prices.SLOT)
 
-        make_pages = -bank.pages_used
-        used = traced(make)
-        make_pages += bank.pages_used - count * kept[0].end.purse.pages
-        return used / count - make_pages * PAGE / count - prices.SLOT
-
-    check("SESSION", run(main(), clock=VirtualClock()))
+    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()))
 
 
 def test_a_small_handler_and_a_small_object() -> None:
@@ -266,8 +286,6 @@ def test_a_small_handler_and_a_small_object() -> None:
         return coros
 
     async def measure_task() -> float:
-        from pinfut.executor import current_executor, sleep
-
         executor = current_executor()
 
         async def waits() -> None:
@@ -281,8 +299,9 @@ def test_a_small_handler_and_a_small_object() -> None:
             task.cancel()
         return used
 
-    check("HANDLER", run(measure_task(), clock=VirtualClock()) + traced(suspended) / 1000)
-    check("OBJECT", traced(lambda: [Plain(str(i)) for i in range(1000)]) / 1000)
+    task = run(measure_task(), clock=VirtualClock())
+    check("HANDLER", "a task and a frame", task + traced(suspended) / 1000)
+    check("OBJECT", "one attribute", traced(lambda: [Plain(str(i)) for i in range(1000)]) / 1000)
 
 
 def test_what_is_released_leaves_nothing_behind_that_nobody_pays() -> None:
@@ -304,6 +323,6 @@ def test_what_is_released_leaves_nothing_behind_that_nobody_pays() -> None:
 
     left = traced(come_and_go), traced(receive_and_drop)
     assert (bushel_purse.used, import_purse.used) == (0, 0)
-    covered("prices, per kind", left_by_exports=max(0, left[0]), left_by_imports=max(0, left[1]))
+    covered("left behind, unpaid", exports=max(0, left[0]), imports=max(0, left[1]))
     assert left[0] <= prices.SESSION
     assert left[1] <= prices.SESSION

@@ -46,9 +46,7 @@ def test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays() -> None:
 
 
 @given(steps=steps, pages=st.integers(0, 19), above=st.integers(0, 19), caps=st.integers(0, 40))
-def follow_a_purse(
-    steps: list[tuple[str, int]], pages: int, above: int, caps: int
-) -> None:
+def follow_a_purse(steps: list[tuple[str, int]], pages: int, above: int, caps: int) -> None:
     root = Bank("root", above, 1000)
     bank = root.child("bank", pages=pages, caps=caps)
     purse = Purse(bank)

@@ -12,7 +12,6 @@ from pinfut.rpc.kernel.bank import PAGE, Bank
 from pinfut.rpc.kernel.pages import Region, pages_for
 from tests.covered import covered, require
 
-
 NAME = "regions are zeroed"
 
 

@@ -81,7 +81,9 @@ def history(seed: int, clients: int, calls: int) -> tuple[str, list[int], Counte
 
 def test_one_seed_gives_one_history_and_another_seed_another() -> None:
     compare_histories()
-    require(covered("one seed, one history"), "same", "other", "other_order")
+    orders = {tuple(history(seed, 4, 1)[1]) for seed in range(24)}
+    assert len(orders) > 1, "the order of signals does not depend on the seed"
+    require(covered("one seed, one history", orders=len(orders)), "same", "other", "orders")
 
 
 @settings(max_examples=max(12, settings().max_examples // 50))
@@ -91,7 +93,7 @@ def compare_histories(seed: int, clients: int, calls: int) -> None:
     assert first == again
     other = history(seed + 1, clients, calls)
     assert other[0] != first[0]
-    covered("one seed, one history", same=1, other=1, other_order=int(other[1] != first[1]))
+    covered("one seed, one history", same=1, other=1)
 
 
 def test_a_digest_covers_the_bytes_that_were_published() -> None:
@@ -100,9 +102,10 @@ def test_a_digest_covers_the_bytes_that_were_published() -> None:
 
         async def main() -> None:
             bank = kernel.bank("bank", pages=64)
-            async with serve(kernel, "count", Counter_()), connect(
-                kernel, "count", Counting, bank
-            ) as counter:
+            async with (
+                serve(kernel, "count", Counter_()),
+                connect(kernel, "count", Counting, bank) as counter,
+            ):
                 await counter.add(n)
 
         run(main(), clock=VirtualClock())
@@ -122,9 +125,10 @@ def test_a_batch_of_calls_is_one_signal_and_its_answers_another() -> None:
 
     async def main() -> list[int]:
         bank = kernel.bank("bank", pages=64)
-        async with serve(kernel, "count", Counter_()), connect(
-            kernel, "count", Counting, bank
-        ) as counter:
+        async with (
+            serve(kernel, "count", Counter_()),
+            connect(kernel, "count", Counting, bank) as counter,
+        ):
             await counter.add(0)
             await yield_now()
             signals = []
@@ -138,7 +142,6 @@ def test_a_batch_of_calls_is_one_signal_and_its_answers_another() -> None:
     assert run(main(), clock=VirtualClock()) == [2, 2, 2]
     assert kernel.transitions["listen"] == 1
     assert kernel.transitions["connect"] == 1
-    assert kernel.transitions["buy"] == pytest.approx(kernel.transitions["buy"])
     assert kernel.transitions["buy"] > 0 < kernel.transitions["sell"]
 
 
@@ -156,10 +159,10 @@ def test_an_unknown_service_is_an_error_that_lists_what_is_served() -> None:
     kernel = SimKernel()
     bank = kernel.bank("bank", pages=100)
     client = kernel.process("client")
-    with pytest.raises(UnknownService, match="'fils'.*nothing"):
+    with pytest.raises(UnknownService, match=r"'fils'.*nothing"):
         kernel.connect(client, "fils", bank, slots=1, ring=4096, cell=1024)
     kernel.listen(kernel.process("server"), "files")
-    with pytest.raises(UnknownService, match="'fils'.*files"):
+    with pytest.raises(UnknownService, match=r"'fils'.*files"):
         kernel.connect(client, "fils", bank, slots=1, ring=4096, cell=1024)
     assert bank.pages_used == bank.caps_used == 0
 
@@ -173,8 +176,8 @@ def test_a_name_is_served_once_at_a_time() -> None:
     assert second.caps.all() == []
     kernel.unlisten(port)
     kernel.listen(second, "it")
+    kernel.bank("it", pages=1)
     with pytest.raises(ValueError, match="has a child"):
-        kernel.bank("it", pages=1)
         kernel.bank("it", pages=1)
 
 
@@ -202,9 +205,7 @@ def test_signals_of_one_turn_wake_a_process_once() -> None:
         task = spawn(serving())
         await yield_now()
         kernel.listen(server, "it")
-        ends = [
-            kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024) for _ in range(3)
-        ]
+        ends = [kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024) for _ in range(3)]
         for _ in range(3):
             await yield_now()
         looks.clear()
@@ -245,9 +246,10 @@ def test_a_kernel_can_be_used_by_one_run_after_the_other() -> None:
     bank = kernel.bank("bank", pages=64)
 
     async def main() -> int:
-        async with serve(kernel, "count", Counter_()), connect(
-            kernel, "count", Counting, bank
-        ) as counter:
+        async with (
+            serve(kernel, "count", Counter_()),
+            connect(kernel, "count", Counting, bank) as counter,
+        ):
             return await counter.add(3)
 
     assert [run(main(), clock=VirtualClock()) for _ in range(3)] == [3, 3, 3]

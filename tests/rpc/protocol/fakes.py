@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from pinfut.rpc.errors import RpcError
 from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.protocol import frames
@@ -80,7 +81,10 @@ class Host:
         self.calls.append((answer, called[0], payload))
 
     def on_bootstrap(self, answer: Any, interface: int, /) -> None:
-        self.hand_out(answer, self.root)
+        try:
+            self.hand_out(answer, self.root)
+        except RpcError as error:  # it cannot be paid
+            self.peer.refuse(answer, error)
 
     def on_unused(self, caps: tuple[Any, ...], /) -> None:
         self.unused += caps
@@ -96,7 +100,7 @@ class Host:
     def hand_out(self, answer: Any, thing: Any) -> None:
         """End a call with a capability, as a server does."""
         number = self.peer.exports.grant(thing)
-        cap = Cap(frames.SENDER, number, Thing._pinfut_id)  # type: ignore[attr-defined]
+        cap = Cap(frames.SENDER, number, Thing._pinfut_id)
         self.peer.give_caps(answer, b"", (cap,), thing)
 
     def running(self, x: int) -> Any:

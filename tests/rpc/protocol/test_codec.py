@@ -88,7 +88,7 @@ class Tuple(NamedTuple):
     n: int
 
 
-Alias = NewType("Alias", Thing)  # type: ignore[type-abstract, valid-newtype]
+Alias: Any = NewType("Alias", Thing)  # type: ignore[misc]  # mypy forbids protocols here
 
 WITH: list[tuple[Any, Callable[[Any], Any]]] = [
     (Thing, lambda t: t),
@@ -132,7 +132,7 @@ def test_a_capability_is_set_aside_wherever_it_stands(kind: Any, make: Any) -> N
         msgspec.to_builtins(make(thing), enc_hook=id)
     )
     assert [index for index, _ in asked] == [0]
-    assert all(issubclass(wanted, Thing) for _, wanted in asked)
+    assert all(Thing in wanted.__mro__ for _, wanted in asked)
     assert b"a thing" not in payload
 
 
@@ -255,7 +255,9 @@ def test_no_bytes_make_decoding_raise_anything_unexpected() -> None:
     noise=st.one_of(
         st.binary(max_size=40),
         st.recursive(
-            st.one_of(st.none(), st.integers(0, 1), st.integers(-3, 3), st.text(max_size=3), st.booleans()),
+            st.one_of(
+                st.none(), st.integers(0, 1), st.integers(-3, 3), st.text(max_size=3), st.booleans()
+            ),
             lambda inner: st.one_of(
                 st.lists(inner, max_size=3),
                 st.dictionaries(

@@ -43,7 +43,7 @@ from tests.rpc.protocol.fakes import (
     release,
 )
 
-ID = Thing._pinfut_id  # type: ignore[attr-defined]
+ID = Thing._pinfut_id
 
 
 def sender(number: int) -> Cap:
@@ -101,7 +101,7 @@ def answer_in_any_order(order: list[int]) -> None:
             host.peer.give(host.running(x), b"to %d" % x)
             flags, _, payload = caller.peer.open_return(x, host.returns[x])
             assert (flags, payload) == (frames.NO_FINISH, b"to %d" % x)
-            caller.peer.questions.complete(x, None)
+            caller.peer.questions.complete(x, 0)
             caller.peer.questions.take(caller.peer.questions.find(x), x)
             returned.append(x)
     assert host.called() == [b"%d" % x for x in made], "calls start in the order sent"
@@ -804,9 +804,7 @@ def test_a_server_that_sends_noise_for_a_return_is_refused_as_garbage() -> None:
         st.just(b"\x93\x01\xa1x\xa1y"),
     ),
 )
-def read_noise(
-    valid: bool, seed: int, edits: int, cut: int, noise: bytes, error: bytes
-) -> None:
+def read_noise(valid: bool, seed: int, edits: int, cut: int, noise: bytes, error: bytes) -> None:
     host, number = host_with()
     host.peer.receive(call(0, number, pipeline=True))
     host.hand_out(host.running(0), Plain())

@@ -30,7 +30,7 @@ from tests.rpc.protocol.fakes import (
     release,
 )
 
-ID = Thing._pinfut_id  # type: ignore[attr-defined]
+ID = Thing._pinfut_id
 CAPS = (Cap(frames.SENDER, 3, ID), Cap(frames.RECEIVER, 0, ID), Cap(frames.RECEIVER_ANSWER, 1, ID))
 
 FRAMES = {
@@ -146,9 +146,7 @@ def change_at_random(
 
 small = st.integers(0, 9)
 ids = st.one_of(small, small, st.integers(0, 40), st.sampled_from([1 << 32, (1 << 64) - 1]))
-descriptors = st.lists(
-    st.builds(Cap, st.integers(0, 4), ids, st.just(ID)), max_size=3
-).map(tuple)
+descriptors = st.lists(st.builds(Cap, st.integers(0, 4), ids, st.just(ID)), max_size=3).map(tuple)
 sent = st.one_of(
     st.builds(
         call,
@@ -188,13 +186,15 @@ def test_no_sequence_of_well_formed_frames_does_harm() -> None:
 @settings(max_examples=max(400, settings().max_examples))
 @given(
     steps=st.lists(st.one_of(sent, sent, sent, acts), min_size=10, max_size=60),
-    spare=st.sampled_from([1000, 1500, 3000, 1 << 20]),
+    # What the client's bank has beside the price of the root object.
+    spare=st.sampled_from([50, 60, prices.QUEUED + 100, 3000, 1 << 20]),
     brave=st.booleans(),
 )
 def converse(steps: list[Any], spare: int, brave: bool) -> None:
     """A hostile client sends what it likes. `brave`: one that keeps clear of what would end
     the session at once, and so gets further."""
-    host = Host(slots=8, pages=1 if spare < PAGE else spare // PAGE)
+    spare += prices.EXPORT + prices.OBJECT
+    host = Host(slots=8, pages=-(-spare // PAGE))
     ballast = host.bank.page_limit * PAGE - spare
     host.purse.take(ballast)
     host.root = Plain("root")
@@ -223,7 +223,9 @@ def converse(steps: list[Any], spare: int, brave: bool) -> None:
         for back in list(host.returns.values())[returns:]:
             counts["unpaid"] += b"refill" in back
         queued = sum(prices.QUEUED + len(one.payload) for one in host.all_waiting())
-        assert host.held[0] - ballast >= queued + host.peer.exports.charged + host.peer.imports.charged
+        assert (
+            host.held[0] - ballast >= queued + host.peer.exports.charged + host.peer.imports.charged
+        )
     host.purse.give(ballast)
     wind_up(host)
     covered("peer, hostile conversations", **counts)

@@ -1,0 +1,310 @@
+"""Timers: their order, their cancel, and that dead ones do not pile up; `sleep`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pinfut import PENDING, drop, join, race
+from pinfut.executor import (
+    Executor,
+    VirtualClock,
+    current_executor,
+    scope,
+    sleep,
+    spawn,
+    timeout,
+)
+from pinfut.executor.park import Parker
+from pinfut.executor.timers import Timer, Timers
+from tests.covered import covered, require
+from tests.executor.world import Run
+from tests.pinfut.hand import Hand
+
+
+def nothing() -> None: ...
+
+
+# ---- the heap ----
+
+
+def test_timers_fire_in_the_order_of_their_deadlines_and_of_their_age() -> None:
+    timers, log = Timers(), list[str]()
+    for deadline, name in ((3, "c"), (1, "a"), (3, "d"), (2, "b"), (1, "a2")):
+        timers.add(deadline, lambda name=name: log.append(name))  # type: ignore[misc]
+    assert timers.next_deadline() == 1
+    timers.fire(2)
+    assert log == ["a", "a2", "b"]
+    timers.fire(2.9)
+    assert (len(timers), timers.next_deadline()) == (2, 3)
+    timers.fire(3)
+    assert log == ["a", "a2", "b", "c", "d"]
+    assert timers.next_deadline() is None
+
+
+def test_a_cancelled_timer_does_not_fire_and_may_be_cancelled_again() -> None:
+    timers, log = Timers(), list[int]()
+    kept = [timers.add(1, lambda i=i: log.append(i)) for i in range(5)]  # type: ignore[misc]
+    for timer in (kept[1], kept[4], kept[1], kept[0]):
+        timers.cancel(timer)
+    assert len(timers) == 2
+    timers.fire(1)
+    assert log == [2, 3]
+    for timer in kept:
+        timers.cancel(timer)
+    assert (len(timers), timers.heap) == (0, [])
+
+
+def test_a_timer_that_is_added_while_others_fire_waits_for_the_next_turn() -> None:
+    timers, log = Timers(), list[int]()
+
+    def again(n: int) -> None:
+        log.append(n)
+        timers.add(0, lambda: again(n + 1))
+
+    again(0)
+    timers.fire(0)
+    assert log == [0, 1], "timers that set themselves again cannot hold the turn"
+    timers.fire(0)
+    assert log == [0, 1, 2]
+
+
+def test_a_timer_can_cancel_another_that_is_due_at_the_same_time() -> None:
+    timers, log = Timers(), list[str]()
+    timers.add(1, lambda: timers.cancel(second))
+    second = timers.add(1, lambda: log.append("second"))
+    timers.add(1, lambda: log.append("third"))
+    timers.fire(1)
+    assert log == ["third"]
+    assert len(timers) == 0
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(0, 20), st.integers(1, 120)),
+            st.tuples(st.just("cancel"), st.integers(0, 1 << 20), st.integers(1, 120)),
+            st.tuples(st.just("cancel newest"), st.just(0), st.integers(1, 120)),
+            st.tuples(st.just("fire"), st.integers(0, 5), st.just(1)),
+        ),
+        max_size=25,
+    )
+)
+@example([("add", 1, 1), ("add", 5, 240), ("cancel", 1, 100), ("cancel newest", 0, 120)])
+def run_history(history: list[tuple[str, int, int]]) -> None:
+    timers = Timers()
+    model: dict[Timer, tuple[int, int]] = {}
+    fired: list[tuple[int, int]] = []
+    order = itertools.count()
+    now = compacted = cancelled = 0
+    for op, n, times in history:
+        for _ in range(times):
+            if op == "add":
+                entry = (now + n, next(order))
+                timer = timers.add(
+                    entry[0],
+                    lambda entry=entry: fired.append(entry),  # type: ignore[misc]
+                )
+                model[timer] = entry
+            elif op == "fire":
+                now += n
+                due = sorted(entry for entry in model.values() if entry[0] <= now)
+                fired.clear()
+                timers.fire(now)
+                assert fired == due
+                model = {timer: e for timer, e in model.items() if e[0] > now}
+            elif model:
+                timer = list(model)[n % len(model) if op == "cancel" else -1]
+                del model[timer]
+                before = len(timers.heap)
+                timers.cancel(timer)
+                cancelled += 1
+                compacted += len(timers.heap) < before - 1
+            assert len(timers) == len(model)
+            dead = len(timers.heap) - len(model)
+            assert dead <= max(64, len(timers.heap) / 2), "dead timers pile up"
+        assert timers.next_deadline() == min((e[0] for e in model.values()), default=None)
+    covered("timers", cancelled=cancelled, compacted=compacted, fired=len(fired))
+
+
+def test_timers_agree_with_their_model_and_are_never_more_than_half_dead() -> None:
+    run_history()
+    require(covered("timers"), "cancelled", "compacted", "fired")
+
+
+def test_a_hundred_thousand_timeouts_that_do_not_expire_leave_a_small_heap(run: Run) -> None:
+    async def worker() -> None:
+        for _ in range(1_000):
+            with timeout(3600):
+                await sleep(0)
+
+    async def main() -> int:
+        most = 0
+        async with scope() as s:
+            for _ in range(10):
+                s.spawn(worker())
+            for _ in range(1_000):
+                await sleep(0)
+                most = max(most, len(current_executor().timers.heap))
+        return most
+
+    assert run(main()) <= 2 * (10 + 11) + 64 + 1
+
+
+# ---- sleep ----
+
+
+def test_sleepers_wake_in_the_order_of_their_times(run: Run) -> None:
+    async def main() -> list[tuple[float, str]]:
+        log: list[tuple[float, str]] = []
+
+        async def sleeper(seconds: float, name: str) -> None:
+            await sleep(seconds)
+            log.append((current_executor().now(), name))
+
+        async with scope() as s:
+            for seconds, name in ((3, "c"), (1, "a"), (2, "b"), (1, "a2"), (0, "now")):
+                s.spawn(sleeper(seconds, name))
+        return log
+
+    assert run(main()) == [(0, "now"), (1, "a"), (1, "a2"), (2, "b"), (3, "c")]
+
+
+def test_a_sleep_counts_from_its_first_poll(run: Run) -> None:
+    async def main() -> float:
+        late = sleep(5)
+        await sleep(10)
+        await late
+        return current_executor().now()
+
+    assert run(main()) == 15
+
+
+def test_a_dropped_sleep_takes_its_timer_back(run: Run) -> None:
+    async def main() -> tuple[int, float]:
+        await race(sleep(1000), sleep(1))
+        executor = current_executor()
+        return len(executor.timers), executor.now()
+
+    assert run(main()) == (0, 1)
+
+
+def test_a_sleep_that_was_never_polled_may_be_dropped_anywhere() -> None:
+    drop(sleep(1))
+
+
+def test_a_sleep_may_be_dropped_after_its_executor_has_ended(run: Run) -> None:
+    """A drop never raises; here the task that held it is gone and so is the executor."""
+
+    async def main() -> list[object]:
+        kept = sleep(5)
+        assert Hand(kept, checked=False).poll() is PENDING
+        return [kept]
+
+    (kept,) = run(main())
+    drop(kept)
+
+
+def test_a_sleep_dropped_under_another_executor_leaves_that_one_alone(run: Run) -> None:
+    async def start() -> list[object]:
+        kept = sleep(5)
+        assert Hand(kept, checked=False).poll() is PENDING
+        return [kept]
+
+    (kept,) = run(start())
+
+    async def main() -> int:
+        task = spawn(sleeper())
+        await sleep(1)
+        drop(kept)
+        timers = current_executor().timers
+        count = len(timers)
+        await task
+        return count
+
+    async def sleeper() -> None:
+        await sleep(100)
+
+    assert Executor(clock=VirtualClock(), checked=False).run(main()) == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, -0.001, math.nan])
+def test_a_time_that_is_none_is_refused(seconds: float) -> None:
+    for make in (sleep, timeout):
+        with pytest.raises(ValueError, match="0 s or more"):
+            make(seconds)
+
+
+def test_a_sleep_without_end_is_ended_by_what_comes_first(run: Run) -> None:
+    async def main() -> float:
+        await race(sleep(math.inf), sleep(7))
+        return current_executor().now()
+
+    assert run(main()) == 7
+
+
+# ---- clocks ----
+
+
+def test_a_virtual_clock_stands_still_while_tasks_run_and_jumps_when_none_can(run: Run) -> None:
+    async def main() -> list[float]:
+        executor = current_executor()
+        times = [executor.now()]
+        for _ in range(5):
+            await sleep(0)
+        times.append(executor.now())
+        await sleep(3600)
+        times.append(executor.now())
+        assert isinstance(executor.clock, VirtualClock)
+        executor.clock.advance(5)
+        times.append(executor.now())
+        return times
+
+    assert run(main()) == [0, 0, 3600, 3605]
+
+
+def test_a_virtual_clock_does_not_go_back() -> None:
+    clock = VirtualClock(start=10)
+    with pytest.raises(ValueError, match="does not go back"):
+        clock.advance(-1)
+    parker = Parker()
+    clock.idle(parker, 5)
+    assert clock.now() == 10
+    parker.unpark()
+    clock.idle(parker, None)
+    parker.close()
+    assert clock.now() == 10
+
+
+def test_time_that_a_task_spends_makes_its_timers_due(run: Run) -> None:
+    async def main() -> list[str]:
+        log = []
+
+        async def sleeper() -> None:
+            await sleep(1)
+            log.append("slept")
+
+        spawn(sleeper())
+        await sleep(0)
+        clock = current_executor().clock
+        assert isinstance(clock, VirtualClock)
+        clock.advance(10)
+        await join(sleep(0))
+        await sleep(0)
+        return log
+
+    assert run(main()) == ["slept"]
+
+
+def test_the_real_clock_never_wakes_a_sleeper_early() -> None:
+    async def main() -> bool:
+        executor = current_executor()
+        start = executor.now()
+        await sleep(0.002)
+        return executor.now() >= start + 0.002
+
+    assert Executor().run(main())
