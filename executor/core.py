@@ -332,6 +332,8 @@ class Executor:
             self._end_turn()
 
     def _step_observed(self, task: Task[Any]) -> None:
+        if task.done:
+            return
         tell = self.instruments
         leaf = task._leaf
         if leaf is YIELD:

@@ -224,7 +224,8 @@ class Task(FutureBase[T]):
 
     def _end(self) -> None:
         self._queued = True
-        self._leaf = None
+        # It may stand in the queue once more, woken by what it has left behind.
+        self._leaf = _OVER
         owner = self.executor.tasks.pop(self)
         if owner is not None:
             owner.ended(self)
@@ -241,6 +242,18 @@ class Task(FutureBase[T]):
         else:
             state = f"parked on {describe(self._leaf)} at {self.where()}"
         return f"<Task {self.name}, {state}>"
+
+
+class _Over(FutureBase[NoReturn]):
+    """The leaf of a task that is done: never ready, whoever polls it once more."""
+
+    __slots__ = ()
+
+    def poll(self, cx: Context, /) -> Poll[NoReturn]:
+        return PENDING
+
+
+_OVER: Final = _Over()
 
 
 class _Interrupt(FutureBase[NoReturn]):

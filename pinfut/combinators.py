@@ -9,6 +9,7 @@ however many there are.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Generic, NamedTuple, TypeVar, cast, final, overload
 
 from pinfut.coroutine import into_future
@@ -68,11 +69,18 @@ class _Group(FutureBase[T]):
         return cx.derive(self._wakers[index]).poll(child)
 
     def drop(self) -> None:
-        """Drop every child that is not done."""
+        """Drop every child that is not done; of several errors the first is raised when all
+        have been dropped."""
+        first: BaseException | None = None
         for index, child in enumerate(self._children):
             if child is not None:
                 self._children[index] = None
-                drop(child)
+                try:
+                    drop(child)
+                except BaseException as error:
+                    first = first or error
+        if first is not None:
+            raise first
 
 
 @final
@@ -176,17 +184,18 @@ class Race(FutureBase[T]):
 class Map(FutureBase[U], Generic[T, U]):
     """A future whose value goes through a function; it is as pinned as what is in it."""
 
-    __slots__ = ("_fn", "_future")
+    __slots__ = ("_context", "_fn", "_future")
 
     def __init__(self, future: Future[T], fn: Callable[[T], U]) -> None:
         self._future = future
         self._fn = fn
+        self._context = copy_context()
 
     def poll(self, cx: Context, /) -> Poll[U]:
         value = cx.poll(self._future)
         if value is PENDING:
             return PENDING
-        return self._fn(value)
+        return self._context.run(self._fn, value)
 
     def drop(self) -> None:
         """Drop the future inside."""

@@ -9,6 +9,7 @@ coroutine and the leaf are never polled.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Generator
+from contextvars import copy_context
 from typing import Any, Final, TypeVar, cast, final
 
 from pinfut.future import Future, FutureBase, drop
@@ -58,34 +59,38 @@ def not_a_future(thing: object) -> TypeError:
 class CoroutineFuture(FutureBase[T]):
     """A coroutine polled in place: no task is made, the frame is the future's state.
 
-    `drop` closes the coroutine, so that its ``finally`` blocks run.
+    It runs in a copy of the context variables with which it was made. `drop` closes the
+    coroutine, so that its ``finally`` blocks run.
     """
 
-    __slots__ = ("_coro", "_leaf")
+    __slots__ = ("_context", "_coro", "_leaf")
 
     def __init__(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> None:
         self._coro = coro
+        self._context = copy_context()
         # Invariant: the future that the coroutine is suspended on; YIELD before its start
         # and after a yield.
         self._leaf: Any = YIELD
 
     def poll(self, cx: Context, /) -> Poll[T]:
         coro = self._coro
+        run = self._context.run
         leaf = self._leaf
         try:
             while True:
                 if leaf is YIELD:
-                    leaf = coro.send(None)
+                    leaf = run(coro.send, None)
                 else:
                     try:
                         value = cx.poll(leaf)
                     except BaseException as error:
-                        leaf = coro.throw(error if hasattr(leaf, "poll") else not_a_future(leaf))
+                        known = hasattr(leaf, "poll")
+                        leaf = run(coro.throw, error if known else not_a_future(leaf))
                     else:
                         if value is PENDING:
                             self._leaf = leaf
                             return PENDING
-                        leaf = coro.send(value)
+                        leaf = run(coro.send, value)
                 if leaf is YIELD:
                     self._leaf = YIELD
                     cx.waker.wake()
@@ -97,7 +102,7 @@ class CoroutineFuture(FutureBase[T]):
         leaf, self._leaf = self._leaf, YIELD
         if leaf is not YIELD:
             drop(leaf)
-        self._coro.close()
+        self._context.run(self._coro.close)
 
 
 def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:

@@ -14,6 +14,7 @@ future belongs to the task that polled it first: nobody else may poll, copy or p
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
 
 from pinfut.laws import PinError
@@ -47,13 +48,14 @@ class PinnedFuture(Future[T_co], Protocol[T_co]):
 class FutureBase(Generic[T_co]):
     """Base of the futures here: awaitable, and it may not be copied or pickled.
 
-    A subclass writes `poll`, and `drop` when there is something to undo.
+    A subclass writes `poll`, and `drop` when there is something to undo. `poll` runs outside
+    of every task's context variables; keep a `copy_context()` where that matters.
     """
 
     # `_law` holds the record of checked mode; without it the slot stays empty.
     __slots__ = ("_law",)
 
-    _law: Record
+    _law: Record | None
 
     def poll(self, cx: Context, /) -> Poll[T_co]:
         """The value, or PENDING (then ``cx.waker`` is registered), or raises."""
@@ -83,6 +85,8 @@ def drop(future: object) -> None:
     method = getattr(future, "drop", None)
     if method is not None:
         method()
+    if getattr(future, "_law", None) is not None:
+        future._law = None  # type: ignore[attr-defined]  # a dropped future is nobody's
 
 
 @final
@@ -114,13 +118,14 @@ class Never(FutureBase[NoReturn]):
 class PollFn(FutureBase[T_co]):
     """A future whose poll is a function."""
 
-    __slots__ = ("_fn",)
+    __slots__ = ("_context", "_fn")
 
     def __init__(self, fn: Callable[[Context], Poll[T_co]]) -> None:
         self._fn = fn
+        self._context = copy_context()
 
     def poll(self, cx: Context, /) -> Poll[T_co]:
-        return self._fn(cx)
+        return self._context.run(self._fn, cx)
 
 
 def ready(value: T) -> Ready[T]:

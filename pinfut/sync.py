@@ -71,7 +71,8 @@ class _Oneshot(FutureBase[T]):
     def drop(self) -> None:
         """Nobody waits any more: a later send raises Closed."""
         self._waker = None
-        self._value = _CLOSED
+        if self._value is not _TAKEN:
+            self._value = _CLOSED
 
     def send(self, value: T, /) -> None:
         state = self._value
@@ -195,14 +196,13 @@ class _Recv(FutureBase[T]):
             self.value = PENDING
             return value
         state = self._state
-        if self.waker is None:
+        if self.waker is None or state.closed:
             value = state.take()
             if value is not PENDING:
                 return value
-            if not state.closed:
-                state.receivers.append(self)
-        if state.closed:
-            raise Closed("this channel is closed and empty")
+            if state.closed:
+                raise Closed("this channel is closed and empty")
+            state.receivers.append(self)
         self.waker = cx.waker
         return PENDING
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from pinfut import join
+from pinfut import join, race
 from pinfut.executor import (
     CancelledError,
     Scope,
@@ -43,6 +44,13 @@ async def child(log: Log, name: str, *, clean_up: float = 0) -> None:
             await sleep(clean_up)
         log(f"{name} cancelled")
         raise
+
+
+async def group_of(block: Coroutine[Any, Any, None]) -> BaseExceptionGroup[BaseException]:
+    """The group that a block raises."""
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await block
+    return caught.value
 
 
 def messages(group: BaseExceptionGroup[BaseException]) -> list[str]:
@@ -97,13 +105,16 @@ def test_the_children_give_their_results_after_the_block(run: Run) -> None:
 def test_a_failing_child_cancels_its_siblings_and_the_body(run: Run) -> None:
     async def main() -> tuple[Log, list[str]]:
         log = Log()
-        with pytest.raises(ExceptionGroup) as caught:
+
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(child(log, "sibling"))
                 s.spawn(fails(1))
                 await child(log, "body")
+
+        group = await group_of(block())
         log("after")
-        return log, messages(caught.value)
+        return log, messages(group)
 
     log, errors = run(main())
     assert sorted(log[:2]) == [(1, "body cancelled"), (1, "sibling cancelled")]
@@ -114,10 +125,13 @@ def test_a_failing_child_cancels_its_siblings_and_the_body(run: Run) -> None:
 def test_a_child_that_fails_after_the_body_has_ended_cancels_its_siblings(run: Run) -> None:
     async def main() -> Log:
         log = Log()
-        with pytest.raises(ExceptionGroup):
+
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(child(log, "sibling"))
                 s.spawn(fails(1))
+
+        await group_of(block())
         return log
 
     assert run(main()) == [(1, "sibling cancelled")]
@@ -126,12 +140,15 @@ def test_a_child_that_fails_after_the_body_has_ended_cancels_its_siblings(run: R
 def test_a_failing_body_cancels_the_children_and_is_in_the_group(run: Run) -> None:
     async def main() -> tuple[Log, list[str]]:
         log = Log()
-        with pytest.raises(ExceptionGroup) as caught:
+
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(child(log, "child", clean_up=2))
                 await fails(1, "the body's")
+
+        group = await group_of(block())
         log("after")
-        return log, messages(caught.value)
+        return log, messages(group)
 
     assert run(main()) == ([(3, "child cancelled"), (3, "after")], ["the body's"])
 
@@ -144,21 +161,25 @@ def test_all_errors_come_together_with_the_first_in_front(run: Run) -> None:
             raise KeyError("in clean-up")
 
     async def main() -> list[str]:
-        with pytest.raises(ExceptionGroup) as caught:
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(stubborn())
                 s.spawn(fails(1, "first"))
-        return messages(caught.value)
+
+        group = await group_of(block())
+        return messages(group)
 
     assert run(main()) == ["first", repr("in clean-up")]
 
 
 def test_the_error_of_a_child_that_the_body_awaits_comes_once(run: Run) -> None:
     async def main() -> list[str]:
-        with pytest.raises(ExceptionGroup) as caught:
+        async def block() -> None:
             async with scope() as s:
                 await s.spawn(fails(1))
-        return messages(caught.value)
+
+        group = await group_of(block())
+        return messages(group)
 
     assert run(main()) == ["mine"]
 
@@ -170,11 +191,13 @@ def test_an_error_that_is_no_exception_comes_as_a_base_exception_group(run: Run)
         raise Severe("severe")
 
     async def main() -> list[str]:
-        with pytest.raises(BaseExceptionGroup) as caught:
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(severe())
-        assert not isinstance(caught.value, ExceptionGroup)
-        return messages(caught.value)
+
+        group = await group_of(block())
+        assert not isinstance(group, ExceptionGroup)
+        return messages(group)
 
     assert run(main()) == ["severe"]
 
@@ -341,11 +364,13 @@ def test_one_failure_cancels_each_sibling_once(run: Run) -> None:
                 await sleep(5)
                 log("cleaned up")
 
-        with pytest.raises(ExceptionGroup):
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(busy())
                 s.spawn(fails(0))
                 await sleep(100)
+
+        await group_of(block())
         return log
 
     assert run(main()) == [(5, "cleaned up")]
@@ -361,12 +386,14 @@ def test_a_second_failure_does_not_disturb_the_clean_up_of_the_others(run: Run) 
             finally:
                 await fails(1, "second")
 
-        with pytest.raises(ExceptionGroup) as caught:
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(child(log, "careful", clean_up=5))
                 s.spawn(fails_in_clean_up())
                 s.spawn(fails(1, "first"))
-        assert messages(caught.value) == ["first", "second"]
+
+        group = await group_of(block())
+        assert messages(group) == ["first", "second"]
         return log
 
     assert run(main()) == [(6, "careful cancelled")]
@@ -501,12 +528,17 @@ def test_cancelling_the_inner_scope_leaves_the_outer_one_running(run: Run) -> No
 def test_a_group_of_the_inner_scope_is_an_error_of_the_outer(run: Run) -> None:
     async def main() -> Log:
         log = Log()
-        with pytest.raises(ExceptionGroup) as caught:
+
+        async def block() -> None:
             async with scope() as outer:
                 outer.spawn(child(log, "outer child"))
                 async with scope() as inner:
                     inner.spawn(fails(1))
-        assert caught.group_contains(ValueError, match="mine", depth=2)
+
+        group = await group_of(block())
+        (inner_group,) = group.exceptions
+        assert isinstance(inner_group, ExceptionGroup)
+        assert messages(inner_group) == ["mine"]
         return log
 
     assert run(main()) == [(1, "outer child cancelled")]
@@ -515,12 +547,15 @@ def test_a_group_of_the_inner_scope_is_an_error_of_the_outer(run: Run) -> None:
 def test_a_timeout_inside_a_scope_is_an_error_of_its_body(run: Run) -> None:
     async def main() -> Log:
         log = Log()
-        with pytest.raises(ExceptionGroup) as caught:
+
+        async def block() -> None:
             async with scope() as s:
                 s.spawn(child(log, "child"))
                 with timeout(1):
                     await sleep(100)
-        assert caught.group_contains(TimeoutError)
+
+        group = await group_of(block())
+        assert [type(error) for error in group.exceptions] == [TimeoutError]
         return log
 
     assert run(main()) == [(1, "child cancelled")]
@@ -574,3 +609,26 @@ def test_scopes_in_coroutines_side_by_side_are_apart(run: Run) -> None:
         (3, "right child ended"),
         (3, "right"),
     ]
+
+
+@pytest.mark.parametrize("children", [0, 1])
+def test_a_block_that_is_closed_with_its_coroutine_cancels_its_children(
+    run: Run, children: int
+) -> None:
+    """The loser of a race is closed: there is no waiting then, and no error to collect."""
+
+    async def main() -> Log:
+        log = Log()
+
+        async def loser() -> None:
+            async with scope() as s:
+                for _ in range(children):
+                    s.spawn(child(log, "child"))
+                await sleep(50)
+
+        await race(loser(), sleep(1))
+        log("won")
+        await sleep(200)
+        return log
+
+    assert sorted(run(main())) == [*[(1, "child cancelled")] * children, (1, "won")]

@@ -523,6 +523,22 @@ def test_more_calls_than_slots_wait_paid_and_all_complete(slots: int) -> None:
     run(main)
 
 
+@pytest.mark.parametrize(("slots", "what"), [(1, "a slot"), (64, "room in the ring")])
+def test_the_bytes_of_a_message_that_waits_are_paid_and_refunded(slots: int, what: str) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), slots=slots) as desk:
+            (bank,) = world.banks
+            await join(*[desk.length(b"") for _ in range(30)])
+            before = bank.pages_used
+            calls = [desk.length(b"x" * 7000) for _ in range(30)]
+            assert bank.pages_used - before >= 27 * 7000 // PAGE, f"30 of them wait for {what}"
+            assert await join(*calls) == (7000,) * 30
+            await quiet()
+            assert bank.pages_used <= before + 2
+
+    run(main)
+
+
 def test_calls_that_wait_for_a_slot_are_refused_when_the_bank_is_empty() -> None:
     async def main(world: World) -> None:
         bank = world.bank(pages=40)

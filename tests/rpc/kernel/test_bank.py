@@ -90,7 +90,9 @@ class BankTree(RuleBasedStateMachine):
 
     @rule(pick=picks, pages=small, caps=small)
     def buy(self, pick: int, pages: int, caps: int) -> None:
-        node = self.pick(pick)
+        self.try_to_buy(self.pick(pick), pages, caps)
+
+    def try_to_buy(self, node: Node, pages: int, caps: int) -> None:
         path = node.path()
         dead = {one.bank.name for one in path if not one.alive}
         # Who asks for nothing is refused nothing, also where a limit is below usage.
@@ -144,19 +146,21 @@ class BankTree(RuleBasedStateMachine):
         node.page_limit = max(0, node.page_limit + pages)
         node.cap_limit = max(0, node.cap_limit + caps)
 
-    @rule(pick=picks, pages=st.booleans(), caps=st.booleans())
-    def squeeze(self, pick: int, pages: bool, caps: bool) -> None:
-        """A limit goes just below what is used."""
+    @rule(pick=picks, of_caps=st.booleans())
+    def squeeze(self, pick: int, of_caps: bool) -> None:
+        """One limit goes just below what is used; the other thing can be bought as before."""
         node = self.pick(pick)
-        used = node.used()
-        if node.alive and used[0] and used[1]:
-            less = (
-                min(0, used[0] - 1 - node.page_limit) if pages else 0,
-                min(0, used[1] - 1 - node.cap_limit) if caps else 0,
-            )
-            node.bank.refill(*less)
-            node.page_limit += less[0]
-            node.cap_limit += less[1]
+        pages, caps = node.used()
+        if node.alive and of_caps and caps:
+            less = min(0, caps - 1 - node.cap_limit)
+            node.bank.refill(caps=less)
+            node.cap_limit += less
+            self.try_to_buy(node, 1, 0)
+        elif node.alive and not of_caps and pages:
+            less = min(0, pages - 1 - node.page_limit)
+            node.bank.refill(pages=less)
+            node.page_limit += less
+            self.try_to_buy(node, 0, 1)
 
     @rule(pick=picks)
     def close(self, pick: int) -> None:
