@@ -18,10 +18,9 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context as ContextVars
-from contextvars import copy_context
 from typing import Any, Final, TypeVar, cast, final
 
-from pinfut.coroutine import YIELD, not_a_future
+from pinfut.coroutine import YIELD, not_a_future, task_context
 from pinfut.executor.clock import Clock, MonotonicClock
 from pinfut.executor.current import NoExecutor, running
 from pinfut.executor.park import Parker
@@ -132,7 +131,7 @@ class Executor:
             )
         if name is not None:
             coro.__qualname__ = name  # type: ignore[attr-defined]  # coroutines have one
-        task = self._task_type(self, coro, copy_context())
+        task = self._task_type(self, coro, task_context())
         self.tasks[task] = owner
         self.ready.append(task)
         if self._observed:

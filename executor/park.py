@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-from typing import final
+from typing import Final, final
+
+
+_LONGEST: Final = 1_000_000.0
+"""Seconds of one park: what `poll` can count in milliseconds. A longer wait is several."""
 
 
 @final
@@ -24,7 +28,7 @@ class Parker:
     def park(self, timeout: float | None) -> None:
         """Sleep for at most `timeout` seconds (None: without end) or until unparked."""
         # Rounded up: waking a little early would spin until the timer is due.
-        milliseconds = None if timeout is None else min(int(timeout * 1000) + 1, 1 << 30)
+        milliseconds = None if timeout is None else int(min(timeout, _LONGEST) * 1000) + 1
         if self._poll.poll(milliseconds):
             try:
                 os.read(self._read, 4096)

@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar, final
 
-from pinfut.executor.current import current_task
 from pinfut.executor.task import Block, Task
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -24,7 +23,7 @@ class Scope(Block):
     scope reaches the children too, and is raised when they have ended.
     """
 
-    __slots__ = ("_children", "_errors", "_open", "_waiter")
+    __slots__ = ("_cancelled", "_children", "_errors", "_open", "_waiter")
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,6 +33,7 @@ class Scope(Block):
         self._open = False
         # Set while the body has ended and the scope waits for its children.
         self._waiter: _AllEnded | None = None
+        self._cancelled = False
 
     def spawn(self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
         """Start `coro` as a child of this scope.
@@ -44,14 +44,17 @@ class Scope(Block):
         if not self._open:
             coro.close()
             raise RuntimeError("this scope is not open; spawn inside 'async with scope() as s:'")
-        child = self._task.executor.spawn(coro, name=name, owner=self)
+        child = self.executor.spawn(coro, name=name, owner=self)
         self._children[child] = None
-        if self.fired:
+        if self._cancelled:
             child.cancel()
         return child
 
     def cancel(self) -> None:
-        """Cancel the body and every child; the block then ends without an error."""
+        """Cancel the body and every child, once; the block then ends without an error."""
+        if self._cancelled:
+            return
+        self._cancelled = True
         if self._waiter is None:
             self.fire()
         for child in list(self._children):
@@ -68,7 +71,7 @@ class Scope(Block):
             self._waiter.wake()
 
     async def __aenter__(self) -> Scope:
-        self.open(current_task())
+        self.open()
         self._open = True
         return self
 
@@ -79,6 +82,12 @@ class Scope(Block):
         traceback: TracebackType | None,
     ) -> bool:
         self._waiter = waiter = _AllEnded(self._children)
+        if isinstance(error, GeneratorExit):
+            # The coroutine is being closed and cannot wait any more.
+            self.cancel()
+            self._open = False
+            self.close()
+            return False
         if error is not None:
             if not isinstance(error, CancelledError) and error not in self._errors:
                 self._errors.append(error)
@@ -90,7 +99,9 @@ class Scope(Block):
             except CancelledError as late:
                 # Our own wait was cancelled; the children have to end all the same.
                 cancelled = late
-                self.cancel()
+                self._cancelled = True
+                for child in list(self._children):
+                    child.cancel()
                 self._waiter = waiter = _AllEnded(self._children)
         self._open = False
         own = self.close()

@@ -15,8 +15,9 @@ from collections.abc import Coroutine
 from contextvars import Context as ContextVars
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
 
-from pinfut.coroutine import YIELD
-from pinfut.future import FutureBase, drop
+from pinfut.coroutine import YIELD, Interrupt, Interruptible, driver
+from pinfut.executor.current import current_executor, current_task
+from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice, describe, suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -81,6 +82,7 @@ class Task(FutureBase[T]):
         "_queued",
         "block",
         "cancels",
+        "delivered",
         "executor",
     )
 
@@ -104,6 +106,8 @@ class Task(FutureBase[T]):
         self._outcome: T | Failure | _NotDone = NOT_DONE
         # How often someone asked for a cancel; blocks inside the task compare it.
         self.cancels = 0
+        # How many of them the coroutine has seen.
+        self.delivered = 0
         # The innermost block (timeout, scope) that the coroutine is in.
         self.block: Block | None = None
 
@@ -140,12 +144,17 @@ class Task(FutureBase[T]):
         blocks, which turn it into their own error."""
         if self._outcome is not NOT_DONE:
             return
-        if self.executor.current is self or self._leaf is None:
-            # Its leaf is not known yet; when the turn ends it is parked, queued or done.
+        if self.running:
+            # When the turn ends it is parked, queued or done.
             self.executor.call_soon(self.interrupt)
-        elif type(self._leaf) is not _Interrupt:
-            self._leaf = _Interrupt(self._leaf)
+        elif type(self._leaf) is not Interrupt:
+            self._leaf = Interrupt(self._leaf, self)
             self.wake()
+
+    @property
+    def running(self) -> bool:
+        """Whether a step of it is under way, so that its leaf is not known yet."""
+        return self.executor.current is self or self._leaf is None
 
     def result(self) -> T:
         """The result, or the error, of a task that is done.
@@ -256,52 +265,49 @@ class _Over(FutureBase[NoReturn]):
 _OVER: Final = _Over()
 
 
-class _Interrupt(FutureBase[NoReturn]):
-    """Stands in for the leaf of an interrupted task: drops the leaf, then raises."""
-
-    __slots__ = ("_dropped",)
-
-    def __init__(self, leaf: Any) -> None:
-        self._dropped = leaf
-
-    def poll(self, cx: Context, /) -> NoReturn:
-        leaf, self._dropped = self._dropped, None
-        if leaf is not YIELD:
-            drop(leaf)
-        raise CancelledError
-
-
 class Block:
-    """A stretch of a coroutine that can interrupt its own task: a timeout or a scope.
+    """A stretch of a coroutine that can interrupt its own run: a timeout or a scope.
 
-    Blocks of a task form a chain, innermost first. An interrupt travels outwards as
+    Blocks of a coroutine form a chain, innermost first. An interrupt travels outwards as
     CancelledError, and of several that have fired the outermost turns it into its error.
     """
 
-    __slots__ = ("_cancels", "_outer", "_task", "fired")
+    __slots__ = ("_delivered", "_is_open", "_outer", "_owner", "executor", "fired")
 
     def __init__(self) -> None:
         self.fired = False
+        self._is_open = False
 
-    def open(self, task: Task[Any]) -> None:
-        """Enter the block."""
-        self._task = task
-        self._cancels = task.cancels
-        self._outer: Block | None = task.block
-        task.block = self
+    def open(self) -> None:
+        """Enter the block. Raises NoExecutor outside of any task."""
+        self._owner: Interruptible = driver() or current_task()
+        self.executor = current_executor()
+        self._delivered = self._owner.delivered
+        self._outer: Block | None = self._owner.block
+        self._owner.block = self
+        self._is_open = True
 
     def fire(self) -> None:
-        """Interrupt the task, once."""
+        """Interrupt the coroutine, once."""
         if not self.fired:
             self.fired = True
-            self._task.interrupt()
+            if self._owner.running:
+                # It may have left the block before it waits.
+                self.executor.call_soon(self._interrupt)
+            else:
+                self._owner.interrupt()
+
+    def _interrupt(self) -> None:
+        if self._is_open:
+            self._owner.interrupt()
 
     def close(self) -> bool:
         """Leave the block. True when it has fired and the interrupt is its own to turn:
-        nobody cancelled the task meanwhile, and no block around it has fired."""
-        task = self._task
-        task.block = outer = self._outer
-        if not self.fired or task.cancels != self._cancels:
+        nobody cancelled from outside meanwhile, and no block around it has fired."""
+        owner = self._owner
+        self._is_open = False
+        owner.block = outer = self._outer
+        if not self.fired or owner.cancels != self._delivered:
             return False
         while outer is not None:
             if outer.fired:

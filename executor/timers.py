@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, final
 
-from pinfut.executor.current import current_executor, current_task
+from pinfut.executor.current import current_executor
 from pinfut.executor.task import Block
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -63,8 +63,8 @@ class Timers:
         heap = self.heap
         if heap[-1][2] is timer:
             heap.pop()  # the last leaf of the heap: what a short timeout leaves as it ends
-            return
-        self._dead += 1
+        else:
+            self._dead += 1
         if self._dead > _MIN_DEAD and self._dead * 2 > len(heap):
             heap[:] = [entry for entry in heap if entry[2].call is not None]
             heapq.heapify(heap)
@@ -99,7 +99,7 @@ class Timers:
 class Sleep(FutureBase[None]):
     """Ready once its time has passed, counted from the first poll."""
 
-    __slots__ = ("_fired", "_seconds", "_timer", "_waker")
+    __slots__ = ("_fired", "_seconds", "_timer", "_timers", "_waker")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -113,7 +113,8 @@ class Sleep(FutureBase[None]):
         self._waker = cx.waker
         if self._timer is None:
             executor = current_executor()
-            self._timer = executor.timers.add(executor.now() + self._seconds, self._fire)
+            self._timers = executor.timers
+            self._timer = self._timers.add(executor.now() + self._seconds, self._fire)
         return PENDING
 
     def _fire(self) -> None:
@@ -123,7 +124,7 @@ class Sleep(FutureBase[None]):
 
     def drop(self) -> None:
         if self._timer is not None:
-            current_executor().timers.cancel(self._timer)
+            self._timers.cancel(self._timer)
 
 
 def sleep(seconds: float) -> FutureBase[None]:
@@ -149,9 +150,8 @@ class Timeout(Block):
         self._seconds = seconds
 
     def __enter__(self) -> Timeout:
-        task = current_task()
-        self.open(task)
-        executor = task.executor
+        self.open()
+        executor = self.executor
         self._timer = executor.timers.add(executor.now() + self._seconds, self.fire)
         return self
 
@@ -162,7 +162,7 @@ class Timeout(Block):
         traceback: TracebackType | None,
     ) -> None:
         if not self.fired:
-            self._task.executor.timers.cancel(self._timer)
+            self.executor.timers.cancel(self._timer)
         # Without an error the block's own CancelledError was swallowed inside of it.
         if self.close() and (error is None or isinstance(error, CancelledError)):
             raise TimeoutError(f"timed out after {self._seconds} s") from error

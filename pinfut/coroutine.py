@@ -8,12 +8,18 @@ coroutine and the leaf are never polled.
 
 from __future__ import annotations
 
+import logging
+from asyncio import CancelledError
 from collections.abc import Awaitable, Coroutine, Generator
-from contextvars import copy_context
-from typing import Any, Final, TypeVar, cast, final
+from contextvars import Context as ContextVars
+from contextvars import ContextVar, copy_context
+from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
+from weakref import ref
 
 from pinfut.future import Future, FutureBase, drop
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+_log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 
@@ -55,27 +61,110 @@ def not_a_future(thing: object) -> TypeError:
     )
 
 
+class Interruptible(Protocol):
+    """Whoever runs a coroutine and can raise CancelledError where it waits."""
+
+    cancels: int
+    """How often somebody asked for a cancel."""
+    delivered: int
+    """How many of these the coroutine has seen."""
+    block: Any
+    """The innermost block (timeout, scope) that the coroutine is in."""
+
+    @property
+    def running(self) -> bool:
+        """Whether a step is under way, so that it is not known yet where it will wait."""
+
+    def interrupt(self) -> None:
+        """Raise CancelledError in the coroutine where it waits, or will wait next."""
+
+
+@final
+class Interrupt(FutureBase[NoReturn]):
+    """Stands in for the leaf of an interrupted coroutine: drops the leaf, then raises."""
+
+    __slots__ = ("_leaf", "_owner")
+
+    def __init__(self, leaf: Any, owner: Interruptible) -> None:
+        self._leaf = leaf
+        self._owner = owner
+
+    def poll(self, cx: Context, /) -> NoReturn:
+        leaf, self._leaf = self._leaf, YIELD
+        self._owner.delivered = self._owner.cancels
+        if leaf is not YIELD:
+            try:
+                drop(leaf)
+            except Exception as error:
+                _log.error("%r could not be dropped", leaf, exc_info=error)
+        raise CancelledError
+
+    def drop(self) -> None:
+        leaf, self._leaf = self._leaf, YIELD
+        if leaf is not YIELD:
+            drop(leaf)
+
+
+_DRIVER: ContextVar[ref[CoroutineFuture[Any]] | None] = ContextVar("pinfut driver", default=None)
+
+
+def driver() -> CoroutineFuture[Any] | None:
+    """The CoroutineFuture whose coroutine is running here, if it is not a task's own."""
+    found = _DRIVER.get()
+    return None if found is None else found()
+
+
+def task_context() -> ContextVars:
+    """A copy of the context variables for a task of its own."""
+    context = copy_context()
+    if _DRIVER.get() is not None:
+        context.run(_DRIVER.set, None)
+    return context
+
+
 @final
 class CoroutineFuture(FutureBase[T]):
     """A coroutine polled in place: no task is made, the frame is the future's state.
 
-    It runs in a copy of the context variables with which it was made. `drop` closes the
-    coroutine, so that its ``finally`` blocks run.
+    It runs in a copy of the context variables with which it was made, and a timeout or a
+    scope in it interrupts it alone. `drop` closes the coroutine, so that its ``finally``
+    blocks run.
     """
 
-    __slots__ = ("_context", "_coro", "_leaf")
+    __slots__ = (
+        "__weakref__",
+        "_context",
+        "_coro",
+        "_leaf",
+        "_pending",
+        "_waker",
+        "block",
+        "cancels",
+        "delivered",
+        "running",
+    )
 
     def __init__(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> None:
         self._coro = coro
         self._context = copy_context()
+        self._context.run(_DRIVER.set, ref(self))
         # Invariant: the future that the coroutine is suspended on; YIELD before its start
         # and after a yield.
         self._leaf: Any = YIELD
+        self._waker: Waker | None = None
+        # An interrupt came in the midst of a step.
+        self._pending = False
+        self.running = False
+        self.cancels = 0
+        self.delivered = 0
+        self.block: Any = None
 
     def poll(self, cx: Context, /) -> Poll[T]:
         coro = self._coro
         run = self._context.run
         leaf = self._leaf
+        self._waker = cx.waker
+        self.running = True
         try:
             while True:
                 if leaf is YIELD:
@@ -91,15 +180,30 @@ class CoroutineFuture(FutureBase[T]):
                             self._leaf = leaf
                             return PENDING
                         leaf = run(coro.send, value)
-                if leaf is YIELD:
+                if self._pending:
+                    self._pending = False
+                    leaf = Interrupt(leaf, self)
+                elif leaf is YIELD:
                     self._leaf = YIELD
                     cx.waker.wake()
                     return PENDING
         except StopIteration as stop:
             return cast(T, stop.value)
+        finally:
+            self.running = False
+
+    def interrupt(self) -> None:
+        """Raise CancelledError in the coroutine where it waits, or will wait next."""
+        if self.running:
+            self._pending = True
+        elif type(self._leaf) is not Interrupt:
+            self._leaf = Interrupt(self._leaf, self)
+            if self._waker is not None:
+                self._waker.wake()
 
     def drop(self) -> None:
         leaf, self._leaf = self._leaf, YIELD
+        self._waker = None
         if leaf is not YIELD:
             drop(leaf)
         self._context.run(self._coro.close)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, final
 
+from pinfut.coroutine import task_context
 from pinfut.executor.task import Task
 from pinfut.rpc.capabilities import Capabilities
 from pinfut.rpc.codec import CodecError
@@ -69,7 +69,7 @@ class Server:
         self._root = root
         self._purse = session.end.purse
         # Every handler starts from the context in which the session was opened.
-        self._context = copy_context()
+        self._context = task_context()
         # Invariant: handlers that have started and not ended; each holds its charge.
         self._running: dict[Task[Any], Answer] = {}
 

@@ -51,7 +51,13 @@ class CellsMachine(RuleBasedStateMachine):
         return sum(room <= self.cells.size for room, _ in self.held.values())
 
     def large(self) -> Counter[int]:
-        return Counter(pages_for(r) for r, _ in self.held.values() if r > self.cells.size)
+        """The regions that hold an answer, by their pages. One between two uses may serve a
+        smaller answer, but none that is far too large."""
+        return Counter(
+            self.cells.large(place)[2] // PAGE
+            for place, (room, _) in self.held.items()
+            if room > self.cells.size
+        )
 
     def small_pages(self) -> int:
         return -(-self.peak_small // (PAGE // self.cells.size))
@@ -85,6 +91,10 @@ class CellsMachine(RuleBasedStateMachine):
         self.counts["gave_spares_back"] += self.bank.pages_used < before + bought
         self.number += 1
         self.held[place] = room, b""
+        if not is_small:
+            pages = self.cells.large(place)[2] // PAGE
+            assert pages_for(room) <= pages <= 4 * pages_for(room)
+            self.counts["in_a_larger_one"] += pages > pages_for(room)
         self.write(place, room)
         self.peak_small = max(self.peak_small, self.small())
         self.peaks |= self.large()
@@ -139,7 +149,7 @@ def test_answers_stand_in_places_of_their_own_and_pages_follow_concurrency() -> 
     many = settings(max_examples=max(300, settings().max_examples))
     run_state_machine_as_test(CellsMachine, settings=many)
     require(covered(NAME), "small", "large", "released", "refused", "trimmed", "reused_a_spare")
-    require(covered(NAME), "gave_spares_back")
+    require(covered(NAME), "gave_spares_back", "in_a_larger_one")
 
 
 def test_calls_one_after_the_other_need_one_page_however_many_they_are() -> None:
