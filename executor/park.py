@@ -6,7 +6,6 @@ import os
 import select
 from typing import Final, final
 
-
 _LONGEST: Final = 1_000_000.0
 """Seconds of one park: what `poll` can count in milliseconds. A longer wait is several."""
 

@@ -38,7 +38,16 @@ class Bushel:
     """The exports of one side of a session. `purse` pays for each entry; None on the side
     of the client itself, which holds its own objects anyhow."""
 
-    __slots__ = ("_entries", "_free", "_next", "_number_of", "_purse", "things")
+    __slots__ = (
+        "_entries",
+        "_free",
+        "_generation",
+        "_next",
+        "_number_of",
+        "_purse",
+        "_width",
+        "things",
+    )
 
     def __init__(self, purse: Purse | None = None) -> None:
         self._purse = purse
@@ -51,6 +60,9 @@ class Bushel:
         # Ids of released entries, to be used again with the next generation.
         self._free: list[int] = []
         self._next = 0
+        # The highest generation, and the number of indices, that were ever handed out.
+        self._generation = 0
+        self._width = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -133,11 +145,23 @@ class Bushel:
 
     def _drop(self, entry: _Entry) -> None:
         number = entry.number
+        self._generation = max(self._generation, number >> _INDEX_BITS)
+        self._width = max(self._width, (number & (1 << _INDEX_BITS) - 1) + 1)
         self.things.pop(number, None)
         del self._entries[number]
         del self._number_of[id(entry.thing)]
         if number >> _INDEX_BITS < _LAST_GENERATION:
             self._free.append(number + (1 << _INDEX_BITS))
+        if not self._entries:
+            # Or the tables would stay as large as they have been, and nobody pays for that.
+            for table in (self.things, self._entries, self._number_of):
+                table.clear()
+            self._free.clear()
+            if self._generation < _LAST_GENERATION:
+                self._next = self._generation + 1 << _INDEX_BITS
+            else:
+                # Beyond every index that was ever used, from the first generation on.
+                self._next, self._generation = self._width, 0
         if self._purse is not None:
             self._purse.give(entry.charged)
             self._purse.give_cap()

@@ -62,6 +62,10 @@ class Capabilities:
             )
         if target.own is not None:
             return self.describe(target.own)
+        if isinstance(target.session, Here):
+            # A promise of this process: handed out as an object that passes calls on.
+            number = self._peer.exports.grant(thing)
+            return Cap(frames.SENDER, number, target.interface._pinfut_id)
         if target.session is not self._session:
             raise ForeignCapability(
                 f"{thing!r} belongs to another session than {self._session.name}; pass what "

@@ -352,7 +352,8 @@ def interface_of(thing: object) -> Any:
 
 def resolve(cls: Any) -> None:
     """Look the annotations of all methods up, once. Raises TypeError as `Method.resolve`."""
-    if cls not in _resolved:
+    # Of a proxy's class the methods are copies of such as have been looked up.
+    if cls not in _resolved and "_pinfut_proxy" not in vars(cls):
         for one in cls._pinfut_methods:
             one.resolve()
         _resolved.add(cls)

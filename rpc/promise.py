@@ -170,7 +170,7 @@ class Unsent:
         self.settles = settles
         # One of these is set when it is known what becomes of the call: its slot when it was
         # sent, a task when its object turned out to be here, or why it cannot be made.
-        self.slot: Slot[int] | None = None
+        self.slot: Slot[Any] | None = None
         self.task: Task[Any] | None = None
         self.error: BaseException | None = None
         self.waker: Waker | None = None
@@ -217,10 +217,10 @@ class Promise(FutureBase[T_co]):
     __slots__ = ("_kept", "_method", "_session", "_slot")
 
     def __init__(
-        self, session: Session, slot: Slot[int] | Unsent, method: Method, kept: Any
+        self, session: Session, slot: Slot[Any] | Unsent, method: Method, kept: Any
     ) -> None:
         self._session = session
-        self._slot: Slot[int] | Unsent | _Taken = slot
+        self._slot: Slot[Any] | Unsent | _Taken = slot
         self._method = method
         # What has to stay until the answer is there.
         self._kept = kept

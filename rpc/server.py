@@ -27,7 +27,8 @@ from pinfut.rpc.errors import (
 )
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
 from pinfut.rpc.promise import EMBARGOED
-from pinfut.rpc.protocol.answers import Answer, Late
+from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.answers import Answer
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import target_of
@@ -109,7 +110,7 @@ class Server:
             value = stop.value
             if executor.current is not None:
                 executor.end_first(value, None)
-            if purse.free == held:
+            if purse.free == held and free < purse.high:
                 purse.free = free  # as it was: nothing else was charged meanwhile
             else:
                 purse.give(frame)
@@ -136,6 +137,10 @@ class Server:
             self._running[task] = answer
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
+        # To release them this side needs a lane of its own. If that cannot be paid, the call is
+        # refused while they are still the caller's to take back.
+        if any(type(cap) is Cap and cap.kind == frames.SENDER for cap in answer.caps):
+            self._session.open_lane()
         caps, answer.caps = answer.caps, ()
         if method.arguments.has_caps:
             return self._capabilities.decode(method.arguments, payload, caps)
@@ -200,10 +205,6 @@ class Server:
             return
         for task in list(self._running):
             self._cancel(task)
-
-    def on_unused(self, caps: tuple[Cap | Late, ...], /) -> None:
-        """The capabilities of a call that is refused are released."""
-        self._capabilities.discard(caps)
 
     def die(self) -> None:
         """What the handlers held is gone with the process; nothing is left to refund."""

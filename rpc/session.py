@@ -70,6 +70,7 @@ class Session:
         "_backlog",
         "_capabilities",
         "_dead",
+        "_early",
         "_executor",
         "_into",
         "_lane",
@@ -79,6 +80,7 @@ class Session:
         "_peer",
         "_released",
         "_rides",
+        "_sent_caps",
         "_server",
         "_settles",
         "_watched",
@@ -91,7 +93,6 @@ class Session:
         "on_call",
         "on_cancel",
         "on_handled",
-        "on_unused",
         "places",
         "questions",
         "round_trips",
@@ -123,7 +124,6 @@ class Session:
         self.on_cancel = self._server.on_cancel
         self.on_bootstrap = self._server.on_bootstrap
         self.on_handled = self._server.on_handled
-        self.on_unused = self._server.on_unused
         self._peer.host = self
         # The lane of this side's calls; on the serving side None until it makes one.
         self._lane: Lane | None = None
@@ -135,6 +135,10 @@ class Session:
         self._settles: dict[int, Target] = {}
         # By question: the promise that it was called on; at most one for each slot.
         self._rides: dict[int, Target] = {}
+        # By question: what was handed out in its arguments, until it is known that it was
+        # taken; and how to read an answer with capabilities before somebody awaits it.
+        self._sent_caps: dict[int, tuple[Cap, ...]] = {}
+        self._early: dict[int, Method] = {}
         # Invariant: frames that found no room in the ring, oldest first, each with its
         # charge; while there are any, every other frame goes behind them.
         self._outbox: deque[tuple[bytes, int]] = deque()
@@ -262,12 +266,20 @@ class Session:
         self.places[slot.index] = place
         if flags & frames.ON_ANSWER:
             self._ride(x, target)
+        self._remember(x, method, caps)
         self._watch(x, "sent")
         if returns is None:
             return Promise(self, slot, method, parent)
         settles = self._settles[x] = Target(self, returns, PROMISED, x)
         settles.parent = parent
         return proxy(settles)
+
+    def _remember(self, x: int, method: Method, caps: tuple[Cap, ...]) -> None:
+        """What question `x` needs when its Return comes."""
+        if caps:
+            self._sent_caps[x] = caps
+        if method.returns is None and method.result.has_caps:
+            self._early[x] = method
 
     def _ride(self, x: int, target: Target) -> None:
         """Question `x` goes to what is promised."""
@@ -296,6 +308,7 @@ class Session:
                 flags |= frames.ON_ANSWER
                 self._ride(x, target)
             now = self._capabilities.describe_again(things, caps) if caps else caps
+            self._remember(x, method, now)
             return self._peer.call(x, flags, method.number, target.id, room, place, now, payload)
 
         charge = prices.QUEUED + len(payload) + prices.QUEUED_CAP * len(caps)
@@ -468,9 +481,9 @@ class Session:
         else:
             self._give_up_target(dropped)
 
-    def _give_up(self, slot: Slot[int]) -> None:
+    def _give_up(self, slot: Slot[Any]) -> None:
         self._settles.pop(slot.x, None)
-        if slot.state in (READY, DETACHED):
+        if slot.state == READY or (slot.state == DETACHED and type(slot.value) is int):
             self._open(slot, release=True)
         elif slot.state == WAITING:
             self.questions.cancel(slot.x)
@@ -504,7 +517,7 @@ class Session:
 
     # ---- answers ----
 
-    def take(self, slot: Slot[int], method: Method) -> Any:
+    def take(self, slot: Slot[Any], method: Method) -> Any:
         """The value of a returned call; its slot is free afterwards. Raises what the call
         ended with."""
         plan = method.calling
@@ -528,17 +541,27 @@ class Session:
                     raise self._unreadable(method, error) from error
         return self._take(slot, method)
 
-    def take_detached(self, slot: Slot[int], method: Method) -> Any:
+    def take_detached(self, slot: Slot[Any], method: Method) -> Any:
         """As `take`, of a call whose slot has gone to another."""
         if self.error is not None:
             raise self.closed_error()
-        return self._take(slot, method)
+        if type(slot.value) is int:
+            return self._take(slot, method)
+        early: Any = slot.value
+        slot.value = None
+        value, error = early
+        if error is not None:
+            raise error
+        return value
 
-    def _take(self, slot: Slot[int], method: Method) -> Any:
+    def _take(self, slot: Slot[Any], method: Method) -> Any:
         if self.error is not None:
             self.questions.release(slot)
             raise self.closed_error()
-        flags, caps, payload = self._open(slot)
+        return self._decode(method, *self._open(slot))
+
+    def _decode(self, method: Method, flags: int, caps: tuple[Cap, ...], payload: bytes) -> Any:
+        """The value of an answer. Raises what the call ended with."""
         if flags & frames.ERROR:
             try:
                 error = self._peer.open_error(payload)
@@ -553,16 +576,17 @@ class Session:
             if caps:
                 self._capabilities.discard(caps)
             return result.decode(payload)
-        except CodecError as error:
-            raise self._unreadable(method, error) from error
+        except CodecError as problem:
+            raise self._unreadable(method, problem) from problem
 
     def _unreadable(self, method: Method, error: BaseException) -> BadAnswer:
         return BadAnswer(f"the answer of {method!r} cannot be read: {error}")
 
     def _open(
-        self, slot: Slot[int], *, release: bool = False
+        self, slot: Slot[Any], *, release: bool = False, leave: bool = False
     ) -> tuple[int, tuple[Cap, ...], bytes]:
-        """Read the Return in a slot, free the slot, and finish the question if need be."""
+        """Read the Return in a slot, free the slot (`leave`: and leave it to its holder), and
+        finish the question if need be."""
         x = slot.x
         detached = slot.state == DETACHED
         place = cast(int, slot.value) if detached else self.places[slot.index]
@@ -573,27 +597,49 @@ class Session:
             raise
         self.cells.release(place)
         self._watch(x, "taken")
+        self._early.pop(x, None)
+        caps = self._sent_caps.pop(x, None)
+        if caps is not None and opened[0] & frames.RETURN_ARGS:
+            self._capabilities.take_back(caps)
         if detached:
             slot.state = FREE
             return opened
-        self.questions.release(slot)
+        if leave:
+            self.questions.detach(slot)
+        else:
+            self.questions.release(slot)
         if not opened[0] & frames.NO_FINISH:
             self._peer.finish(x, release=release)
-        if self._backlog:
+        if self._backlog and not leave:
             self._send_backlog()
         return opened
 
-    def _detach(self, slots: list[Slot[int]]) -> None:
+    def _detach(self, slots: list[Slot[Any]]) -> None:
         """Calls wait for a slot, and these have answers that nobody has taken yet: leave
-        the answers where they are, and the slots to the calls."""
+        the answers to their holders, and the slots to the calls."""
         for slot in slots:
-            if slot.state == READY:
-                place = self.places[slot.index]
-                flags = self._peer.open_return(slot.x, self.cells.read(place))[0]
-                # What waits for Finish holds the slot on the other side too.
-                if flags & frames.NO_FINISH:
-                    slot.value = place
-                    self.questions.detach(slot)
+            if slot.state != READY or slot.x in self._settles:
+                continue
+            x, place = slot.x, self.places[slot.index]
+            flags, caps, payload = self._peer.open_return(x, self.cells.read(place))
+            if flags & frames.NO_FINISH:
+                slot.value = place
+                self.questions.detach(slot)
+            elif x in self._early:
+                # The other side holds the slot until Finish, and what is named in the answer
+                # only until then: it is read now.
+                method = self._early[x]
+                self._open(slot, release=False, leave=True)
+                slot.value = self._read(method, flags, caps, payload)
+
+    def _read(
+        self, method: Method, flags: int, caps: tuple[Cap, ...], payload: bytes
+    ) -> tuple[Any, BaseException | None]:
+        """The value or the error of an answer."""
+        try:
+            return self._decode(method, flags, caps, payload), None
+        except RpcError as error:
+            return None, again(error)
 
     def _complete(self, xs: list[int]) -> None:
         """The other side has written these answers in place."""
@@ -628,7 +674,7 @@ class Session:
         if target.state == EMBARGOED and not target.under_way:
             target.settle(OWN)
 
-    def _settle(self, slot: Slot[int], target: Target) -> None:
+    def _settle(self, slot: Slot[Any], target: Target) -> None:
         """A promised capability has come: from now on calls go to the object itself."""
         lane = cast(Lane, self._lane)
         flags, caps, payload = self._peer.open_return(
@@ -708,7 +754,13 @@ class Session:
         for target in self._settles.values():
             if target.state == PROMISED:
                 target.fail(error)
+        for target in self._rides.values():
+            if target.state == EMBARGOED:
+                target.settle(OWN)
         self._settles.clear()
+        self._rides.clear()
+        self._sent_caps.clear()
+        self._early.clear()
         purse = self.end.purse
         for unsent in self._backlog:
             purse.give(unsent.charge)

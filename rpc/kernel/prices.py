@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 6144
+SESSION: Final = 10240
 """A session: its two ends, their tables' heads, its view of the ring."""
 
-SLOT: Final = 320
+SLOT: Final = 640
 """A slot: the question on one side, the answer on the other, their places in the arrays."""
 
-EXPORT: Final = 224
+EXPORT: Final = 416
 """An object's entry in a bushel, without the object."""
 
-IMPORT: Final = 224
+IMPORT: Final = 448
 """An entry for an object that the other side serves, with the proxy that stands for it."""
 
-QUEUED: Final = 192
+QUEUED: Final = 400
 """A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
 of its message come on top."""
 

@@ -50,6 +50,9 @@ PIPELINE: Final = 2
 ERROR: Final = 1
 CANCELLED: Final = 2
 NO_FINISH: Final = 4
+RETURN_ARGS: Final = 8
+"""In a Return with ERROR: the capabilities in the arguments were not taken; they are the
+caller's as before (`releaseParamCaps` in Cap'n Proto)."""
 
 RELEASE_CAPS: Final = 1
 

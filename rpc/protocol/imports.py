@@ -32,10 +32,10 @@ class Imports:
 
         Raises OutOfPages.
         """
+        if self._purse is not None:
+            self._purse.take(prices.IMPORT, "a capability received")
         counts = self._counts.get(number)
         if counts is None:
-            if self._purse is not None:
-                self._purse.take(prices.IMPORT, "a capability received")
             self._counts[number] = [1, 1]
         else:
             counts[0] += 1
@@ -46,21 +46,25 @@ class Imports:
         counts = self._counts.get(number)
         if counts is None:
             return 0
+        if self._purse is not None:
+            self._purse.give(prices.IMPORT)
         counts[1] -= 1
         if counts[1]:
             return 0
         del self._counts[number]
-        if self._purse is not None:
-            self._purse.give(prices.IMPORT)
+        if not self._counts:
+            self._counts.clear()  # or the table stays as large as it has been
         return counts[0]
 
     def close(self) -> None:
         """Forget every import."""
         if self._purse is not None:
-            self._purse.give(prices.IMPORT * len(self._counts))
+            self._purse.give(self.charged)
         self._counts.clear()
 
     @property
     def charged(self) -> int:
         """Bytes charged for what is held."""
-        return 0 if self._purse is None else prices.IMPORT * len(self._counts)
+        if self._purse is None:
+            return 0
+        return prices.IMPORT * sum(proxies for _, proxies in self._counts.values())

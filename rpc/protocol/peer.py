@@ -37,6 +37,9 @@ from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, SHORT, Cap
 from pinfut.rpc.protocol.imports import Imports
 from pinfut.slots import SlotTable
 
+_KEPT = 192
+"""Bytes of an error's message that later calls on the failed one get to see."""
+
 MIN_ROOM = 256
 """No call may reserve less for its answer, so that an error always fits."""
 
@@ -73,9 +76,6 @@ class Host(Protocol):
     def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
 
-    def on_unused(self, caps: tuple[Cap | Late, ...], /) -> None:
-        """Capabilities came with a call that is refused: they have to be released."""
-
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller wants no answer any more to a call that is running."""
 
@@ -103,8 +103,9 @@ class Peer:
     def __init__(self, slots: int, purse: Purse | None = None) -> None:
         self._purse = purse
         self.slots = slots
-        # The value of a slot is the place of an answer that was left to its holder.
-        self.questions: SlotTable[int] = SlotTable(slots)
+        # The value of a slot is what was left to its holder: the place of the answer, or the
+        # answer itself.
+        self.questions: SlotTable[Any] = SlotTable(slots)
         # Made when the other side calls for the first time; all at once, never grown.
         self.answers: list[Answer] = []
         self.exports = Bushel(purse)
@@ -343,9 +344,6 @@ class Peer:
         self._refuse(answer, to_wire(error), isinstance(error, CallCancelled))
 
     def _refuse(self, answer: Answer, wire: tuple[int, str, str], cancelled: bool) -> None:
-        if answer.caps:
-            caps, answer.caps = answer.caps, ()
-            self._host.on_unused(caps)
         code, kind, message = wire
         payload = _encode((code, kind, message))
         room = answer.room - RETURN_HEAD.size
@@ -353,8 +351,11 @@ class Peer:
             kind = _cut(kind, 64)
             message = _cut(message, room - len(_encode((code, kind, ""))) - 8)
             payload = _encode((code, kind, message))
-        answer.error = code, kind, message
+        # Kept for calls on this one, in the memory that its slot has paid for.
+        answer.error = code, kind, _cut(message, _KEPT)
         flags = frames.ERROR | (frames.CANCELLED if cancelled else 0)
+        if answer.caps:
+            flags |= frames.RETURN_ARGS
         if not self._is_awaited(answer):
             flags |= frames.NO_FINISH
         self._return(answer, flags, 0, payload)

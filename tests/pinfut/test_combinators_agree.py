@@ -58,6 +58,10 @@ trees = st.recursive(
 )
 
 
+Moment = tuple[int, int]
+"""The number of the leaf that opened, and how often yields have had us polled since."""
+
+
 def leaves(tree: Tree) -> list[Leaf]:
     if isinstance(tree, Leaf):
         return [tree]
@@ -90,34 +94,38 @@ async def sequence(tree: Node, selected: list[FutureBase[Any]]) -> list[Any]:
     return values
 
 
-def expect(tree: Tree) -> tuple[int, object]:
-    """When the tree is done, and its value or its LeafError. A time is shared only by what
-    was open before the first poll; then the first in order counts."""
+def expect(tree: Tree, start: Moment = (0, 0)) -> tuple[Moment, object]:
+    """When a tree that is polled from `start` on is done, and its value or its LeafError.
+
+    Of children that are done at the same moment the first in order counts: that is only
+    possible for what was open already when it was polled for the first time.
+    """
     if isinstance(tree, Leaf):
-        return tree.time, tree.outcome
+        return max(start, (tree.time, 0)), tree.outcome
     if tree.kind == "map":
-        time, outcome = expect(tree.children[0])
-        return time, outcome if isinstance(outcome, LeafError) else ("mapped", outcome)
+        end, outcome = expect(tree.children[0], start)
+        return end, outcome if isinstance(outcome, LeafError) else ("mapped", outcome)
     if "sequence" in tree.kind:
-        now, values = 0, []
+        values = []
         for child in tree.children:
-            time, outcome = expect(child)
-            now = max(now, time)
+            start, outcome = expect(child, start)
             if isinstance(outcome, LeafError):
-                return now, outcome
+                return start, outcome
             values.append(outcome)
-        return now, (values,)
-    ends = [expect(child) for child in tree.children]
-    first = min(range(len(ends)), key=lambda i: ends[i][0])
+            if tree.kind == "yielding sequence":
+                start = (start[0], start[1] + 1)
+        return start, (values,)
+    ends = [expect(child, start) for child in tree.children]
     if tree.kind == "join":
         failed = [end for end in ends if isinstance(end[1], LeafError)]
         if failed:
             return min(failed, key=lambda end: end[0])
         return max(end[0] for end in ends), tuple(end[1] for end in ends)
-    time, outcome = ends[first]
+    first = min(range(len(ends)), key=lambda i: ends[i][0])
+    end, outcome = ends[first]
     if tree.kind == "select" and not isinstance(outcome, LeafError):
-        return time, Selected(first, outcome)
-    return time, outcome
+        return end, Selected(first, outcome)
+    return end, outcome
 
 
 def has_select(tree: Tree) -> bool:
@@ -145,11 +153,7 @@ def poll_until_settled(hand: Hand[Any]) -> object:
 def run_tree(tree: Tree, data: st.DataObject, checked: bool) -> None:
     every = leaves(tree)
     order = data.draw(st.permutations(every), label="order of opening")
-    # A yielding coroutine passes a turn between its leaves. With leaves that were open
-    # before, siblings would end in the order of their turns, which the oracle does not model.
-    yields = any(isinstance(one, Node) and one.kind == "yielding sequence" for one in nodes(tree))
-    most = 0 if yields else len(every)
-    at_once = data.draw(st.integers(0, most), label="open before the first poll")
+    at_once = data.draw(st.integers(0, len(every)), label="open before the first poll")
     for number, leaf in enumerate(every):
         leaf.number = number
     for position, leaf in enumerate(order):
@@ -157,7 +161,7 @@ def run_tree(tree: Tree, data: st.DataObject, checked: bool) -> None:
     for leaf in order[:at_once]:
         leaf.gate.open(leaf.outcome)
 
-    expected_time, expected = expect(tree)
+    (expected_time, yields), expected = expect(tree)
     selected: list[FutureBase[Any]] = []
     future = build(tree, selected)
     hand: Hand[Any] = Hand(future, checked=checked)
@@ -193,7 +197,8 @@ def run_tree(tree: Tree, data: st.DataObject, checked: bool) -> None:
     # Between the root and a single leaf there may be no combinator that knows who was woken.
     polls = sum(leaf.gate.polls for leaf in every) - (spurious_polls if len(every) == 1 else 0)
     wakes = sum(leaf.gate.wakes for leaf in every)
-    assert polls <= len(every) * (2 if yields else 1) + wakes, "polled without having been woken"
+    resumed = any(isinstance(one, Node) and one.kind == "yielding sequence" for one in nodes(tree))
+    assert polls <= len(every) * (2 if resumed else 1) + wakes, "polled without having been woken"
     kinds = {f"{node.kind}s": 1 for node in nodes(tree) if isinstance(node, Node)}
     covered(
         NAME,
@@ -204,6 +209,7 @@ def run_tree(tree: Tree, data: st.DataObject, checked: bool) -> None:
         spurious_wakes=spurious_wakes,
         at_first_poll=int(expected_time == 0),
         later=int(expected_time > 0),
+        after_yields=int(yields > 0),
         **{kind.replace(" ", "_"): count for kind, count in kinds.items()},
     )
 
@@ -224,5 +230,6 @@ def test_a_tree_of_futures_gives_what_its_sequential_evaluation_gives() -> None:
         "spurious_wakes",
         "at_first_poll",
         "later",
+        "after_yields",
         *(f"{kind}s".replace(" ", "_") for kind in KINDS),
     )

@@ -9,7 +9,7 @@ import pytest
 
 from pinfut import join
 from pinfut.executor import Instrument, Recorder, sleep, timeout
-from pinfut.rpc import RpcError, Vat, connect
+from pinfut.rpc import RpcError, Vat, connect, method
 from tests.rpc.services import Desk, DeskServer, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -81,6 +81,33 @@ def test_another_seed_of_the_kernel_gives_another_digest_and_the_same_values() -
         digests.add(other)
         assert len(others) == len(results)
     assert len(digests) == 4
+
+
+def test_the_seed_draws_the_order_in_which_processes_run() -> None:
+    def order(seed: int) -> tuple[str, ...]:
+        arrived: list[str] = []
+
+        class Noting(DeskServer):
+            @method
+            async def do(self, n: int) -> int:
+                arrived.append(self.title)
+                return n
+
+        async def main(world: World) -> None:
+            async with (
+                world.served("a", Noting("a")),
+                world.served("b", Noting("b")),
+                connect(world.kernel, "a", Desk, world.bank("to a")) as a,
+                connect(world.kernel, "b", Desk, world.bank("to b")) as b,
+            ):
+                await join(a.do(1), b.do(1))
+
+        run(main, seed=seed)
+        return tuple(arrived)
+
+    orders = [order(seed) for seed in range(20)]
+    assert set(orders) == {("a", "b"), ("b", "a")}
+    assert [order(seed) for seed in range(20)] == orders
 
 
 class Silent(Instrument):

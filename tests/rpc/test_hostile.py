@@ -99,6 +99,10 @@ FRAMES: list[tuple[str, type[ProtocolError], list[bytes]]] = [
     ("an id that was used before", SlotInUse, [call(0, 0, DO, 5)]),
     ("an id twice", SlotInUse, [call(9, 0, DO, 5), call(9, 0, DO, 5)]),
     ("an id below the last of its slot", SlotInUse, [call(17, 0, DO, 5), call(9, 0, DO, 5)]),
+    ("an id twice, pipelined", SlotInUse, [call(9, 0, DO, 5), call(9, 0, DO, 5, flags=1)]),
+    ("a lower id, pipelined", SlotInUse, [call(17, 0, DO, 5), call(9, 0, DO, 5, flags=1)]),
+    ("an id before, for the root", SlotInUse, [call(0, 0, 0, kind=6, payload=b"")]),
+    ("a room too small, pipelined", GarbageFrame, [call(1, 0, DO, 5, room=10, flags=1)]),
     ("a finish of what has no return", UnknownReply, [short(FINISH, 5)]),
     ("a finish of what is finished", UnknownReply, [short(FINISH, 0)]),
     ("a release of what was never given", GarbageFrame, [release(77, 1)]),
@@ -382,9 +386,9 @@ def test_the_object_that_an_own_capability_names_has_to_be_one_that_was_lent() -
 # ---- the lane for calls back ----
 
 
-BELOW = ("an id below the last of its slot",)
+BELOW = ("an id below the last of its slot", "a lower id, pipelined")
 BACK = [frame for frame in FRAMES if "release" not in frame[0] and "finish" not in frame[0]]
-BACK = [frame for frame in BACK if frame[0] not in ("an id that was used before", BELOW[0])]
+BACK = [frame for frame in BACK if "before" not in frame[0] and frame[0] not in BELOW]
 BACK.append((BELOW[0], SlotInUse, [call(128, 0, 0), call(64, 0, 0)]))
 
 

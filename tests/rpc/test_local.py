@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from pinfut import executor, join
@@ -105,6 +107,13 @@ class Kept(Exception):
         self.reason = reason
 
 
+class Coded(Exception):
+    WORDS: ClassVar[dict[int, str]] = {1: "one"}
+
+    def __init__(self, code: int) -> None:
+        super().__init__(self.WORDS[code])
+
+
 def test_errors_of_any_shape_go_down_a_local_chain_unchanged() -> None:
     class Broken(DeskServer):
         @method
@@ -112,6 +121,8 @@ def test_errors_of_any_shape_go_down_a_local_chain_unchanged() -> None:
             await sleep(seconds)
             if message == "kept":
                 raise Kept(7, reason="because")
+            if message == "coded":
+                raise Coded(1)
             raise Formatted(message)
 
     async def main(world: World) -> None:
@@ -124,6 +135,8 @@ def test_errors_of_any_shape_go_down_a_local_chain_unchanged() -> None:
                 await desk.fail("kept", 0.1).desk("x").make("y")
             assert kept.value.args == (7,)
             assert kept.value.reason == "because"
+            with pytest.raises(Coded, match=r"^one$"):
+                await desk.fail("coded").desk("x").make("y")
         broken = desk.fail("door")
         for _ in range(3):
             with pytest.raises(Formatted, match=r"^there is no door$"):

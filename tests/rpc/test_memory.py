@@ -23,6 +23,7 @@ from pinfut.rpc import (
     connect,
     method,
     session_of,
+    session_pages,
 )
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
@@ -126,7 +127,7 @@ def test_a_call_whose_answer_cannot_be_paid_is_not_sent_and_succeeds_after_a_ref
 
 def test_refill_and_retry_succeeds_on_the_nth_attempt() -> None:
     async def main(world: World) -> None:
-        bank = world.bank(pages=18)
+        bank = world.bank(pages=session_pages() + 6)
         async with world.session(Desk, DeskServer(), bank=bank) as desk:
             attempts = 0
             while True:
@@ -535,6 +536,41 @@ def test_the_bytes_of_a_message_that_waits_are_paid_and_refunded(slots: int, wha
             assert await join(*calls) == (7000,) * 30
             await quiet()
             assert bank.pages_used <= before + 2
+
+    run(main)
+
+
+def test_the_bytes_of_pipelined_calls_that_wait_at_the_server_are_paid_and_refunded() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=600)
+        async with world.session(Desk, DeskServer(), bank=bank, ring=1 << 18) as desk:
+            await join(*[desk.length(b"") for _ in range(22)])
+            before = bank.pages_used
+            slow = desk.desk("slow", 1)
+            calls = [slow.length(b"x" * 7000) for _ in range(20)]
+            await quiet()
+            assert bank.pages_used - before >= 20 * 7000 // PAGE
+            assert await join(*calls) == (7000,) * 20
+            await quiet()
+            assert bank.pages_used <= before + 2
+
+    run(main)
+
+
+def test_a_call_that_is_refused_again_and_again_uses_nothing_up() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with world.session(Desk, DeskServer(), bank=bank, slots=1) as desk:
+            await join(*[desk.do(n) for n in range(8)])
+            busy = desk.nap(1)
+            await quiet()
+            rest = spend(bank)
+            for _ in range(50):
+                with pytest.raises(OutOfPages, match="waits for a slot"):
+                    desk.length(b"x" * 6000)
+            bank.refill(rest)
+            assert await busy == 1
+            assert await desk.length(b"x" * 6000) == 6000
 
     run(main)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import pytest
 
 from pinfut import join
-from pinfut.executor import sleep
-from pinfut.rpc import session_of
+from pinfut.executor import yield_now
+from pinfut.rpc import Interface, method, session_of
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, run
 
@@ -36,23 +38,30 @@ def test_calls_arrive_in_order_when_the_ring_is_full() -> None:
     run(main)
 
 
-def test_large_and_small_messages_keep_their_order_in_a_small_ring() -> None:
+class Pad(Interface, Protocol):
+    @method
+    async def tell(self, tag: int, padding: bytes) -> int: ...
+
+
+class PadServer(Pad):
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    @method
+    async def tell(self, tag: int, padding: bytes) -> int:
+        self.told.append(tag)
+        return len(padding)
+
+
+@pytest.mark.parametrize("slots", [4, 128])
+def test_large_and_small_messages_keep_their_order_in_a_small_ring(slots: int) -> None:
     async def main(world: World) -> None:
-        order: list[int] = []
-
-        async def do(n: int) -> int:
-            order.append(n)
-            return n
-
-        async with world.session(Desk, DeskServer(do=do), slots=64, ring=4096) as desk:
-            answers = []
-            for n in range(20):
-                answers.append(desk.length(b"x" * (n * 97 % 1900)))
-                answers.append(desk.do(n))
-            values = await join(*answers)
-            assert values[1::2] == tuple(range(20))
-            assert values[::2] == tuple(n * 97 % 1900 for n in range(20))
-            assert order == list(range(20))
+        server = PadServer()
+        async with world.session(Pad, server, slots=slots, ring=4096) as pad:
+            lengths = [(n * 97 % 1900) * (n % 3 > 0) for n in range(100)]
+            answers = [pad.tell(n, b"x" * length) for n, length in enumerate(lengths)]
+            assert await join(*answers) == tuple(lengths)
+            assert server.told == list(range(100))
 
     run(main)
 
@@ -70,18 +79,23 @@ def test_calls_on_a_promise_and_on_the_object_that_comes_keep_their_order(slots:
     run(main)
 
 
-@pytest.mark.parametrize("slots", [3, 8, 64])
-def test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls(slots: int) -> None:
+@pytest.mark.parametrize(("slots", "count"), [(3, 5), (8, 5), (256, 5), (256, 150)])
+def test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls(
+    slots: int, count: int
+) -> None:
     async def main(world: World) -> None:
-        async with world.session(Desk, DeskServer(), slots=slots) as desk:
+        bank = world.bank(pages=3000)
+        async with world.session(Desk, DeskServer(), bank=bank, slots=slots) as desk:
             own = ThingServer("own")
             promise = desk.back(own)
-            early = [promise.tell(n) for n in range(5)]
-            while session_of(desk).round_trips < 2:  # until the promise has resolved
-                await sleep(1e-7)
-            late = [promise.tell(n) for n in range(5, 10)]
+            early = [promise.tell(n) for n in range(count)]
+            before = session_of(desk).round_trips
+            while session_of(desk).round_trips == before:  # until the promise has resolved
+                await yield_now()
+            # Not all of the early ones need have come back by now.
+            late = [promise.tell(n) for n in range(count, count + 5)]
             await join(*early, *late)
-            assert own.told == list(range(10))
+            assert own.told == list(range(count + 5))
 
     run(main)
 

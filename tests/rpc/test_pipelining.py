@@ -304,10 +304,20 @@ def test_answers_that_nobody_has_taken_yet_do_not_hold_the_slots(slots: int) -> 
         async with world.session(Desk, DeskServer(), slots=slots) as desk:
             numbers = [desk.do(n) for n in range(5)]
             assert await desk.do(9) == 9
+            assert await join(*numbers) == (0, 1, 2, 3, 4)
+
+    run(main)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_answers_with_capabilities_that_nobody_has_taken_yet_do_not_hold_the_slots(
+    slots: int,
+) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), slots=slots) as desk:
             lists = [desk.things(2) for _ in range(5)]
             with timeout(1):
                 assert await desk.do(9) == 9
-            assert await join(*numbers) == (0, 1, 2, 3, 4)
             for each in lists:
                 assert [await thing.name() for thing in await each] == ["0", "1"]
 

@@ -129,4 +129,4 @@ def test_refused_code_has_exactly_the_errors_that_are_marked(
 
 
 def test_mypy_says_nothing_about_the_interfaces_themselves(checked_files: Path) -> None:
-    assert set(found(mypy, checked_files)) == {"accepted.py", "refused.py"}
+    assert not [name for name in found(mypy, checked_files) if name.endswith("house.py")]

@@ -70,6 +70,13 @@ class CellsMachine(RuleBasedStateMachine):
         )
     )
     def reserve(self, room: int) -> None:
+        self.try_to_reserve(room)
+
+    @rule()
+    def reserve_more_than_the_bank_has_left(self) -> None:
+        self.try_to_reserve((self.bank.balance.pages + 1) * PAGE)
+
+    def try_to_reserve(self, room: int) -> None:
         before = self.bank.pages_used
         is_small = room <= self.cells.size
         try:

@@ -61,7 +61,6 @@ class Host:
         # The ids of all calls that were started.
         self.started: set[int] = set()
         self.cancelled: list[int] = []
-        self.unused: list[Any] = []
         self.sent: list[bytes] = []
         # By question: the one Return that it got.
         self.returns: dict[int, bytes] = {}
@@ -85,9 +84,6 @@ class Host:
             self.hand_out(answer, self.root)
         except RpcError as error:  # it cannot be paid
             self.peer.refuse(answer, error)
-
-    def on_unused(self, caps: tuple[Any, ...], /) -> None:
-        self.unused += caps
 
     def on_cancel(self, answer: Any, /) -> None:
         self.cancelled.append(answer.x)

@@ -420,7 +420,7 @@ def test_arguments_that_never_come_are_settled_and_refunded_by_the_end() -> None
 
 
 @pytest.mark.parametrize("how", ["no such object", "target fails", "cancelled", "no such answer"])
-def test_the_capabilities_of_a_call_that_is_refused_are_released(how: str) -> None:
+def test_the_capabilities_of_a_call_that_is_refused_go_back_with_the_return(how: str) -> None:
     host, number = host_with()
     caps = (sender(11), sender(12))
     if how == "no such object":
@@ -434,8 +434,9 @@ def test_the_capabilities_of_a_call_that_is_refused_are_released(how: str) -> No
             host.peer.receive(cancel(0))
         else:
             host.peer.refuse(host.running(1), KeyError())
-    assert [cap.id for cap in host.unused if cap.kind == frames.SENDER] == [11, 12]
-    assert 0 in host.returns
+    flags, _, _ = opened(0, host.returns[0])
+    assert flags & frames.ERROR
+    assert flags & frames.RETURN_ARGS
 
 
 def test_a_release_names_how_often_an_import_came() -> None:
