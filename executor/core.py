@@ -225,6 +225,7 @@ class Executor:
                 "an executor runs in this thread already; await the coroutine, or spawn it"
             )
         running.executor = self
+        self._interrupted = False
         self._parker = Parker()
         restore = self._catch_interrupt()
         try:

@@ -74,6 +74,7 @@ class Interruptible(Protocol):
     @property
     def running(self) -> bool:
         """Whether a step is under way, so that it is not known yet where it will wait."""
+        ...
 
     def interrupt(self) -> None:
         """Raise CancelledError in the coroutine where it waits, or will wait next."""

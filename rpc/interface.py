@@ -65,10 +65,13 @@ _by_id: dict[int, Any] = {}
 _resolved: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-_ProtocolMeta: Any = type(Protocol)
+if TYPE_CHECKING:
+    from typing import _ProtocolMeta
+else:
+    _ProtocolMeta = type(Protocol)  # typing has no public name for it
 
 
-class _InterfaceMeta(_ProtocolMeta):  # type: ignore[misc]  # typing has no public name for it
+class _InterfaceMeta(_ProtocolMeta):
     """Makes ``isinstance(x, Echo)`` ask for the class, not for its shape."""
 
     def __instancecheck__(cls, instance: object) -> bool:

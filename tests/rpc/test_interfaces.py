@@ -166,7 +166,7 @@ def test_an_interface_cannot_be_served_without_an_implementation() -> None:
     with pytest.raises(TypeError):
         use(Bare())  # type: ignore[misc]
     with pytest.raises(TypeError, match="has to implement an Interface"):
-        use(Bare)
+        use(Bare)  # type: ignore[arg-type]
 
 
 # ---- what works ----
