@@ -89,6 +89,8 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
     by the client that it is handed to.
     """
 
+    # Of the class that declares: the id of the interface on the wire. 0 here: the base is none.
+    _pinfut_id: ClassVar[int] = 0
     _pinfut_methods: ClassVar[tuple[Method, ...]] = ()
     _pinfut_name: ClassVar[str] = "Interface"
     _pinfut_charge: ClassVar[int] = prices.OBJECT
@@ -348,7 +350,7 @@ def interface_of(thing: object) -> Any:
     """The interface that an object implements, or a proxy stands for: the innermost class
     that declares. Raises TypeError for what is no such object."""
     for cls in type(thing).__mro__:
-        if "_pinfut_id" in vars(cls):
+        if vars(cls).get("_pinfut_id"):
             return cls
     raise TypeError(f"{thing!r} is no capability; its class has to implement an Interface")
 

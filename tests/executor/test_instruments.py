@@ -15,6 +15,7 @@ from pinfut.executor import (
     Task,
     VirtualClock,
     call_soon,
+    current_task,
     sleep,
     spawn,
 )
@@ -196,3 +197,25 @@ def test_without_instruments_and_checks_nobody_is_told() -> None:
     executor.run(main())
     assert not recorder.events
     assert not Instruments(())
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_of_a_task_that_has_finished_nothing_more_is_told(checked: bool) -> None:
+    """Also when it stands in the ready queue as it ends, woken by what it has left behind."""
+    recorder = Recorder()
+
+    async def selfish() -> None:
+        await sleep(1)
+        current_task().wake()
+
+    async def main() -> None:
+        for i in range(3):
+            spawn(selfish(), name=f"selfish {i}")
+        await sleep(5)
+
+    Executor(clock=VirtualClock(), checked=checked, instruments=[recorder]).run(main())
+    for i in range(3):
+        mine = [event.kind for event in recorder.events if event.subject == f"selfish {i}"]
+        # Woken by the timer, then by itself in the step in which it ends.
+        expected = "spawn resume poll park wake poll resume wake finish"
+        assert mine == expected.split()

@@ -18,12 +18,14 @@ from typing import Any
 import pytest
 
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
+from pinfut.rpc import connect, serve, session_of
 from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.errors import RemoteError
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.kernel.cells import Cells
 from pinfut.rpc.kernel.sim import SimKernel
-from pinfut.rpc.promise import IMPORTED, Target
+from pinfut.rpc.promise import IMPORTED, Promise, Target
 from pinfut.rpc.protocol.frames import RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.protocol.imports import Imports
 from pinfut.rpc.protocol.peer import Peer
@@ -36,6 +38,9 @@ ID = Thing._pinfut_id
 FAR = 1 << 40
 """Where ids begin here: a session that has run for long has ids that are Python ints of the
 larger sort."""
+
+SMALL_CELL = 160
+"""What the table of cells holds for each, within the price of a slot."""
 
 GROWN = (1366, 2731, 5462, 10923)
 """Numbers of entries at which a dict has just made its table larger."""
@@ -87,7 +92,8 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
             if state == "used once":
                 host.peer.give(answer, b"")
             elif state == "failed":
-                host.peer.refuse(answer, KeyError())
+                # As long as it can be: of another service, whose names are not ours.
+                host.peer.refuse(answer, RemoteError("K\u20ac" * 3000, "\u20ac" * 3000))
 
         host.on_call = on_call  # type: ignore[method-assign]
         host.answer = lambda place, x, frame: None  # type: ignore[method-assign]
@@ -96,7 +102,7 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
         for i in range(slots):
             x, place = base + i, (1 << 20) + i
             host.peer.receive(
-                call(x, number, room=4000, place=place, method=300, pipeline=state == "failed")
+                call(x, number, room=1 << 20, place=place, method=300, pipeline=state == "failed")
             )
         return host, [0] * slots
 
@@ -304,25 +310,75 @@ def test_a_small_handler_and_a_small_object() -> None:
     check("OBJECT", "one attribute", traced(lambda: [Plain(str(i)) for i in range(1000)]) / 1000)
 
 
-def test_what_is_released_leaves_nothing_behind_that_nobody_pays() -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["all released", "one stays"])
+def test_what_is_released_leaves_nothing_behind_that_nobody_pays(beside: bool) -> None:
     """Tables grow with what a client holds. After its release nothing is charged any more,
-    so they have to shrink again, or to be charged by their capacity."""
+    so they have to shrink again, or to be charged by their capacity. Something always
+    stays: the root object, if nothing else."""
     things = [Plain() for _ in range(20_000)]
     bushel_purse, import_purse = purse(), purse()
     bushel, imports = Bushel(bushel_purse), Imports(import_purse)
+    root = Plain()
 
     def come_and_go() -> None:
+        if beside:
+            bushel.grant(root)
         for number in [bushel.grant(thing) for thing in things]:
             bushel.release(number, 1)
 
     def receive_and_drop() -> None:
+        if beside:
+            imports.receive(5)
         for number in range(FAR, FAR + 20_000):
             imports.receive(number)
         for number in range(FAR, FAR + 20_000):
             imports.drop(number)
 
     left = traced(come_and_go), traced(receive_and_drop)
-    assert (bushel_purse.used, import_purse.used) == (0, 0)
-    covered("left behind, unpaid", exports=max(0, left[0]), imports=max(0, left[1]))
-    assert left[0] <= prices.SESSION
-    assert left[1] <= prices.SESSION
+    covered(
+        f"left behind, unpaid, {'one stays' if beside else 'all released'}",
+        exports=max(0, left[0] - bushel_purse.used),
+        imports=max(0, left[1] - import_purse.used),
+    )
+    assert left[0] <= bushel_purse.used + prices.SESSION
+    assert left[1] <= import_purse.used + prices.SESSION
+
+
+@pytest.mark.parametrize("kind", ["for a slot", "for room"])
+def test_a_call_that_waits_to_be_sent(kind: str) -> None:
+    """Beside the promise, which belongs to whoever called."""
+    count = 1000
+
+    async def main() -> float:
+        kernel = SimKernel()
+        bank = kernel.bank("bank", pages=1 << 19)
+        slots = 1 if kind == "for a slot" else 2 * count
+        async with (
+            serve(kernel, "it", Plain()),
+            connect(kernel, "it", Thing, bank, slots=slots, ring=4096, cell=1024) as thing,
+        ):
+            session = session_of(thing)
+            used = session.end.purse
+            first = [thing.poke(i) for i in range(1 if slots == 1 else count // 2)]
+            promises: list[Any] = [None] * count
+            numbers = [(1 << 40) + i for i in range(count)]
+
+            def make() -> None:
+                for i in range(count):
+                    promises[i] = thing.poke(numbers[i])
+
+            cells = bank.pages_used - used.pages
+            charged = used.used
+            taken = traced(make)
+            cells = bank.pages_used - used.pages - cells
+            charged = used.used - charged
+            # Each frame is charged by its length on top; what it waits for is the same.
+            length = charged / count - prices.QUEUED
+            small = (PAGE // 1024) * cells * SMALL_CELL
+            promise = len(promises) * (Promise.__basicsize__ + 16)
+            promises.clear()
+            for one in first:
+                await one
+            return float((taken - cells * PAGE - small - promise) / count - length)
+
+    check("QUEUED", f"waits {kind}", run(main(), clock=VirtualClock()))

@@ -29,14 +29,29 @@ def price(thing: Any) -> int:
 def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
     follow_a_bushel()
     require(
-        covered(NAME), "granted", "again", "released", "partly", "over", "stale", "index_reused"
+        covered(NAME),
+        "granted",
+        "again",
+        "released",
+        "partly",
+        "over",
+        "stale",
+        "index_reused",
+        "held_when_released",
+        "back_while_held",
+        "emptied",
     )
 
 
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(["grant", "grant", "release", "release", "over", "stale", "zero"]),
+            st.sampled_from(
+                [
+                    *("grant", "grant", "grant", "release", "release", "release", "over", "stale"),
+                    *("zero", "hold", "unhold", "all", "hold, release", "hold, release, grant"),
+                ]
+            ),
             st.integers(0, 99),
             st.integers(1, 4),
         ),
@@ -48,56 +63,91 @@ def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
     purse = wealthy()
     bushel = Bushel(purse)
     things: list[Any] = [Plain(), Costly(), Plain(), Plain(), Costly()]
-    ids: dict[int, Any] = {}
-    uses: dict[int, int] = {}
-    gone: list[int] = []
+    kept: dict[int, Any] = {}  # what is handed out, or held by an answer
+    uses: Counter[int] = Counter()
+    holds: Counter[int] = Counter()
+    gone: set[int] = set()
     counts: Counter[str] = Counter()
+
+    def forget(number: int) -> None:
+        if not (uses[number] or holds[number]):
+            del kept[number]
+            gone.add(number)
+            counts["emptied"] += not kept
+
+    def grant(thing: Any) -> None:
+        number = bushel.grant(thing)
+        known = [one for one, other in kept.items() if other is thing]
+        if known:
+            assert [number] == known, "one object under two ids"
+            counts["again"] += 1
+            counts["back_while_held"] += not uses[number]
+        else:
+            assert number not in kept
+            assert number not in gone, "an id was used again"
+            counts["granted"] += 1
+            counts["index_reused"] += any(one & 0xFFFF_FFFF == number & 0xFFFF_FFFF for one in gone)
+        assert number < 1 << 64, "an id has 64 bits on the wire"
+        kept[number] = thing
+        uses[number] += 1
+
+    def release(number: int, count: int) -> None:
+        bushel.release(number, count)
+        uses[number] -= count
+        counts["partly"] += uses[number] > 0
+        counts["released"] += not uses[number]
+        counts["held_when_released"] += not uses[number] and holds[number] > 0
+        forget(number)
+
     for step, pick, count in steps:
+        out = [number for number in kept if uses[number]]
+        number = out[pick % len(out)] if out else -1
         if step == "grant":
-            thing = things[pick % len(things)]
-            number = bushel.grant(thing)
-            known = [one for one, other in ids.items() if other is thing]
-            if known:
-                assert [number] == known, "one object under two ids"
-                counts["again"] += 1
-            else:
-                assert number not in ids
-                assert number not in gone, "an id was used again"
-                counts["granted"] += 1
-                counts["index_reused"] += any(
-                    one & 0xFFFF_FFFF == number & 0xFFFF_FFFF for one in gone
-                )
-            ids[number] = thing
-            uses[number] = uses.get(number, 0) + 1
-        elif step == "release" and ids:
-            number = list(ids)[pick % len(ids)]
-            count = min(count, uses[number])
-            bushel.release(number, count)
-            uses[number] -= count
-            counts["partly"] += uses[number] > 0
-            if not uses[number]:
-                gone.append(number)
-                del ids[number], uses[number]
-                counts["released"] += 1
-        elif step == "over" and ids:
-            number = list(ids)[pick % len(ids)]
+            grant(things[pick % len(things)])
+        elif step == "stale" and gone:
+            old = sorted(gone)[pick % len(gone)]
+            with pytest.raises(UnknownObject):
+                bushel.get(old)
+            with pytest.raises(UnknownObject):
+                bushel.release(old, 1)
+            counts["stale"] += 1
+        elif step == "unhold" and any(holds.values()):
+            number = [one for one in kept if holds[one]][0]
+            bushel.unhold(number)
+            holds[number] -= 1
+            forget(number)
+        elif not out:
+            continue
+        elif step == "release":
+            release(number, min(count, uses[number]))
+        elif step == "all":
+            for one in out:
+                release(one, uses[one])
+        elif step == "over":
             with pytest.raises(GarbageFrame, match="handed out"):
                 bushel.release(number, uses[number] + count)
             counts["over"] += 1
-        elif step == "zero" and ids:
+        elif step == "zero":
             with pytest.raises(GarbageFrame):
-                bushel.release(list(ids)[pick % len(ids)], 0)
-        elif step == "stale" and gone:
-            number = gone[pick % len(gone)]
-            with pytest.raises(UnknownObject):
-                bushel.get(number)
-            with pytest.raises(UnknownObject):
-                bushel.release(number, 1)
-            counts["stale"] += 1
-        assert len(bushel) == len(ids)
-        assert all(bushel.get(number) is thing for number, thing in ids.items())
-        assert bushel.charged == purse.used == sum(map(price, ids.values()))
-        assert purse.caps - purse.free_caps == len(ids)
+                bushel.release(number, 0)
+        elif step.startswith("hold"):
+            bushel.hold(number)
+            holds[number] += 1
+            if "release" in step:
+                thing = kept[number]
+                release(number, uses[number])
+                if "grant" in step:
+                    grant(thing)
+        assert len(bushel) == len(kept)
+        assert set(bushel.things) == {one for one in kept if uses[one]}
+        for one, thing in kept.items():
+            if uses[one]:
+                assert bushel.get(one) is bushel.things[one][0] is thing
+            else:
+                with pytest.raises(UnknownObject):
+                    bushel.get(one)
+        assert bushel.charged == purse.used == sum(map(price, kept.values()))
+        assert purse.caps - purse.free_caps == len(kept)
     bushel.close()
     assert (len(bushel), purse.used, purse.caps - purse.free_caps) == (0, 0, 0)
     purse.close()
@@ -153,17 +203,32 @@ def test_an_object_that_cannot_be_paid_is_not_handed_out(short: str) -> None:
     bushel.grant(Costly())
 
 
-def test_an_index_whose_generations_are_used_up_is_retired() -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+def test_an_index_whose_generations_are_used_up_is_retired(beside: bool) -> None:
     last = (1 << 32) - 1
     bushel = Bushel()
     first = bushel.grant(Plain())
+    other = Plain()
+    if beside:
+        bushel.grant(other)
     bushel.release(first, 1)
-    bushel._free[:] = [last << 32 | first]  # after four thousand million uses
+    # After four thousand million uses:
+    if beside:
+        bushel._free[:] = [last << 32 | first]
+    else:
+        bushel._next = last << 32 | first
     number = bushel.grant(Plain())
     assert number == last << 32 | first
     assert number < 1 << 64, "an id has 64 bits on the wire"
     bushel.release(number, 1)
-    assert bushel.grant(Plain()) & 0xFFFF_FFFF != first
+    seen = {number}
+    for _ in range(5):
+        number = bushel.grant(Plain())
+        assert number not in seen
+        assert number < 1 << 64
+        assert number & 0xFFFF_FFFF != first, "every generation of this index was used before"
+        seen.add(number)
+        bushel.release(number, 1)
 
 
 def test_the_bushel_of_a_client_costs_nothing() -> None:
