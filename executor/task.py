@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
 
 from pinfut.coroutine import YIELD, Interrupt, Interruptible, driver
 from pinfut.executor.current import current_executor, current_task
-from pinfut.future import FutureBase
+from pinfut.future import FutureBase, drop
 from pinfut.laws import TakenTwice, describe, suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -226,10 +226,12 @@ class Task(FutureBase[T]):
     def abandon(self) -> None:
         """The executor ends and the task will not: close the coroutine for good."""
         self._queued = True
-        try:
-            self._coro.close()
-        except RuntimeError:
-            return  # it awaits even while it is being closed; the interpreter drops it
+        leaf, self._leaf = self._leaf, _OVER
+        for last in (lambda: None if leaf is YIELD else drop(leaf), self._coro.close):
+            try:
+                self._context.run(last)
+            except BaseException as error:
+                self.executor.report(self.name, error)
 
     def _end(self) -> None:
         self._queued = True

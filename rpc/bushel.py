@@ -15,6 +15,7 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Purse
 
 _INDEX_BITS: Final = 32
+_SMALL: Final = 16
 _LAST_GENERATION: Final = (1 << 32) - 1
 """An index whose generations are used up is retired."""
 
@@ -39,9 +40,11 @@ class Bushel:
     of the client itself, which holds its own objects anyhow."""
 
     __slots__ = (
+        "_base",
         "_entries",
         "_free",
         "_generation",
+        "_high",
         "_next",
         "_number_of",
         "_purse",
@@ -63,6 +66,10 @@ class Bushel:
         # The highest generation, and the number of indices, that were ever handed out.
         self._generation = 0
         self._width = 0
+        # Indices below this have used all their generations up.
+        self._base = 0
+        # The most entries since the tables were last made small.
+        self._high = _SMALL
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -141,6 +148,7 @@ class Bushel:
             self._next += 1
         self._entries[number] = _Entry(number, thing, price)
         self._number_of[id(thing)] = number
+        self._high = max(self._high, len(self._entries))
         return number
 
     def _drop(self, entry: _Entry) -> None:
@@ -152,16 +160,22 @@ class Bushel:
         del self._number_of[id(entry.thing)]
         if number >> _INDEX_BITS < _LAST_GENERATION:
             self._free.append(number + (1 << _INDEX_BITS))
-        if not self._entries:
-            # Or the tables would stay as large as they have been, and nobody pays for that.
-            for table in (self.things, self._entries, self._number_of):
-                table.clear()
-            self._free.clear()
-            if self._generation < _LAST_GENERATION:
-                self._next = self._generation + 1 << _INDEX_BITS
-            else:
-                # Beyond every index that was ever used, from the first generation on.
-                self._next, self._generation = self._width, 0
+        if len(self._entries) * 4 <= self._high:
+            self._shrink()
         if self._purse is not None:
             self._purse.give(entry.charged)
             self._purse.give_cap()
+
+    def _shrink(self) -> None:
+        """Make the tables as small as what is in them: nobody pays for the rest."""
+        for table in (self.things, self._entries, self._number_of):
+            rest = dict(table)
+            table.clear()
+            table.update(rest)  # type: ignore[arg-type]  # what it held before
+        self._free.clear()
+        self._high = max(len(self._entries), _SMALL)
+        if not self._entries:
+            # Nothing is named any more: begin again, with a generation that was never used.
+            if self._generation == _LAST_GENERATION:
+                self._base, self._generation = self._width, -1
+            self._next = self._generation + 1 << _INDEX_BITS | self._base

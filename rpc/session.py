@@ -311,7 +311,7 @@ class Session:
             self._remember(x, method, now)
             return self._peer.call(x, flags, method.number, target.id, room, place, now, payload)
 
-        charge = prices.QUEUED + len(payload) + prices.QUEUED_CAP * len(caps)
+        charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)
         self.end.purse.take(charge, "a call that waits for a slot")
         settles: Target | None = None
         if method.returns is not None:

@@ -7,8 +7,8 @@ from typing import Final
 
 from examples.files.audit import Account
 from examples.files.client import locate
-from examples.files.interface import READ_MAX, Directory, read_room
-from pinfut.rpc import PAGE, OutOfPages, SimKernel, connect
+from examples.files.interface import READ_MAX, Directory
+from pinfut.rpc import OutOfPages, SimKernel, connect
 
 PAGES: Final = 24
 """Enough for a session of SLOTS slots, and not for the answer of the largest read."""
@@ -33,6 +33,7 @@ async def run_short(kernel: SimKernel, path: str, account: Account) -> Refilling
         try:
             return Refilling(None, READ_MAX, 0, await file.read(0, READ_MAX))
         except OutOfPages as error:
-            short = -(-read_room(0, READ_MAX) // PAGE) - account.bank.balance.pages
+            # What it lacks for the answer, and a page for the handler that will be charged.
+            short = error.short + 1
             account.refill(short)
             return Refilling(error, READ_MAX, short, await file.read(0, READ_MAX))

@@ -11,7 +11,7 @@ from typing import Final
 SESSION: Final = 10240
 """A session: its two ends, their tables' heads, its view of the ring."""
 
-SLOT: Final = 640
+SLOT: Final = 832
 """A slot: the question on one side, the answer on the other, their places in the arrays."""
 
 EXPORT: Final = 416
@@ -23,6 +23,9 @@ IMPORT: Final = 448
 QUEUED: Final = 400
 """A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
 of its message come on top."""
+
+UNSENT: Final = 1152
+"""A call of the client that waits for a slot, on top of its message."""
 
 QUEUED_CAP: Final = 192
 """Each capability among the arguments of such a call."""

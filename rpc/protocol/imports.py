@@ -7,22 +7,26 @@ nothing is lost.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Purse
+
+_SMALL: Final = 16
 
 
 @final
 class Imports:
     """Counts by id. `purse` pays for each entry on the serving side."""
 
-    __slots__ = ("_counts", "_purse")
+    __slots__ = ("_counts", "_high", "_purse")
 
     def __init__(self, purse: Purse | None = None) -> None:
         self._purse = purse
         # id -> [how often received, how many proxies stand for it]
         self._counts: dict[int, list[int]] = {}
+        # The most entries since the table was last made small.
+        self._high = _SMALL
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -37,6 +41,7 @@ class Imports:
         counts = self._counts.get(number)
         if counts is None:
             self._counts[number] = [1, 1]
+            self._high = max(self._high, len(self._counts))
         else:
             counts[0] += 1
             counts[1] += 1
@@ -52,8 +57,10 @@ class Imports:
         if counts[1]:
             return 0
         del self._counts[number]
-        if not self._counts:
-            self._counts.clear()  # or the table stays as large as it has been
+        if len(self._counts) * 4 <= self._high:
+            # Or the table stays as large as it has been, and nobody pays for that.
+            self._counts = dict(self._counts)
+            self._high = max(len(self._counts), _SMALL)
         return counts[0]
 
     def close(self) -> None:

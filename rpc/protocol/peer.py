@@ -37,7 +37,7 @@ from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RETURN_HEAD, SHORT, Cap
 from pinfut.rpc.protocol.imports import Imports
 from pinfut.slots import SlotTable
 
-_KEPT = 192
+_KEPT = 96
 """Bytes of an error's message that later calls on the failed one get to see."""
 
 MIN_ROOM = 256
@@ -352,7 +352,7 @@ class Peer:
             message = _cut(message, room - len(_encode((code, kind, ""))) - 8)
             payload = _encode((code, kind, message))
         # Kept for calls on this one, in the memory that its slot has paid for.
-        answer.error = code, kind, _cut(message, _KEPT)
+        answer.error = code, _cut(kind, _KEPT // 2), _cut(message, _KEPT)
         flags = frames.ERROR | (frames.CANCELLED if cancelled else 0)
         if answer.caps:
             flags |= frames.RETURN_ARGS

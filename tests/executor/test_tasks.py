@@ -492,3 +492,61 @@ def test_tasks_that_catch_their_cancel_and_wait_for_nothing_are_named_and_closed
     (record,) = caplog.records
     assert "stubborn one" in record.getMessage()
     assert "caught their cancel" in record.getMessage()
+
+
+def test_what_such_a_task_waits_for_is_dropped_before_it_is_closed(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or an operation would stay started, and a coroutine in place would be left to the
+    collector."""
+    gate: Gate[str] = Gate()
+    log: list[object] = []
+
+    async def in_place() -> None:
+        try:
+            await gate
+        finally:
+            log.append("in place")
+
+    async def stubborn() -> None:
+        try:
+            await sleep(1000)
+        except CancelledError:
+            try:
+                await join(in_place())
+            finally:
+                log.append(("task", gate.drops))
+
+    async def main() -> None:
+        spawn(stubborn())
+        await sleep(1)
+
+    run(main())
+    assert log == ["in place", ("task", 1)]
+    assert "caught their cancel" in caplog.text
+
+
+def test_a_task_that_fails_while_it_is_closed_does_not_keep_the_others_from_it(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+
+    async def stubborn(name: str) -> None:
+        try:
+            await sleep(1000)
+        except CancelledError:
+            try:
+                await pending()
+            finally:
+                log.append(name)
+                raise ValueError(name)
+
+    async def main() -> str:
+        for name in "abc":
+            spawn(stubborn(name))
+        await sleep(1)
+        return "main's"
+
+    assert run(main()) == "main's"
+    assert log == ["a", "b", "c"]
+    assert "caught their cancel" in caplog.text

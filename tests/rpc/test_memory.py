@@ -400,7 +400,10 @@ def test_a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name() -> None:
 @pytest.mark.parametrize("kind", ["data", "objects", "pipelined", "cancelled"])
 def test_a_greedy_client_is_stopped_by_its_own_bank_and_nobody_else_notices(kind: str) -> None:
     async def main(world: World) -> None:
-        greedy, modest = world.bank("greedy", pages=150, caps=200), world.bank("modest", pages=20)
+        greedy, modest = (
+            world.bank("greedy", pages=150, caps=200),
+            world.bank("modest", pages=session_pages() + 2),
+        )
         async with (
             world.served("service", DeskServer()),
             connect(world.kernel, "service", Desk, greedy) as more,

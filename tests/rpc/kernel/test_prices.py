@@ -348,6 +348,7 @@ def test_what_is_released_leaves_nothing_behind_that_nobody_pays(beside: bool) -
 def test_a_call_that_waits_to_be_sent(kind: str) -> None:
     """Beside the promise, which belongs to whoever called."""
     count = 1000
+    name = "UNSENT" if kind == "for a slot" else "QUEUED"
 
     async def main() -> float:
         kernel = SimKernel()
@@ -373,7 +374,7 @@ def test_a_call_that_waits_to_be_sent(kind: str) -> None:
             cells = bank.pages_used - used.pages - cells
             charged = used.used - charged
             # Each frame is charged by its length on top; what it waits for is the same.
-            length = charged / count - prices.QUEUED
+            length = charged / count - getattr(prices, name)
             small = (PAGE // 1024) * cells * SMALL_CELL
             promise = len(promises) * (Promise.__basicsize__ + 16)
             promises.clear()
@@ -381,4 +382,4 @@ def test_a_call_that_waits_to_be_sent(kind: str) -> None:
                 await one
             return float((taken - cells * PAGE - small - promise) / count - length)
 
-    check("QUEUED", f"waits {kind}", run(main(), clock=VirtualClock()))
+    check(name, f"waits {kind}", run(main(), clock=VirtualClock()))

@@ -200,6 +200,46 @@ def test_room_is_free_only_when_the_reader_has_said_so() -> None:
     assert writer.write(frame_of(8))
 
 
+def two_laps() -> tuple[memoryview, RingReader, list[bytes], int]:
+    """A ring with frames at its end, a skip behind them, and frames at its beginning; the
+    reader; the frames; where the skip stands."""
+    _, view = memory_of(128)
+    writer, reader = RingWriter(view), RingReader(view)
+    for size in (40, 40):
+        assert writer.write(frame_of(size))
+    writer.publish()
+    assert reader.look()
+    assert len(reader.read(9)) == 2
+    reader.release()
+    frames = [frame_of(size, size) for size in (8, 16, 32, 8, 8)]
+    for frame in frames:
+        assert writer.write(frame)
+    writer.publish()
+    assert reader.look()
+    return view, reader, frames, 80 + 8 + 16
+
+
+@pytest.mark.parametrize("limit", range(7))
+def test_a_read_is_bounded_also_where_it_goes_round_the_end(limit: int) -> None:
+    _, reader, frames, _ = two_laps()
+    read = []
+    while part := reader.read(limit):
+        assert len(part) <= limit
+        read += part
+        if len(read) > 9:
+            break
+    assert read == (frames if limit else [])
+
+
+@pytest.mark.parametrize("mark", [0, 5, 7, 25, 1 << 16, (1 << 31) - 8, (1 << 31) + 8, 0xFFFFFFFF])
+def test_only_the_mark_of_a_skip_is_a_skip(mark: int) -> None:
+    view, reader, _, skip = two_laps()
+    assert struct.unpack_from("<I", view, HEAD_BYTES + skip)[0] == 1 << 31
+    struct.pack_into("<I", view, HEAD_BYTES + skip, mark)
+    with pytest.raises(GarbageFrame):
+        reader.read(9)
+
+
 @pytest.mark.parametrize("capacity", [0, 1, 32, 63, 65, 96, -64, 1000])
 def test_a_capacity_that_is_no_power_of_two_is_refused(capacity: int) -> None:
     with pytest.raises(ValueError, match="power of two"):

@@ -112,7 +112,7 @@ def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
                 bushel.release(old, 1)
             counts["stale"] += 1
         elif step == "unhold" and any(holds.values()):
-            number = [one for one in kept if holds[one]][0]
+            number = next(one for one in kept if holds[one])
             bushel.unhold(number)
             holds[number] -= 1
             forget(number)

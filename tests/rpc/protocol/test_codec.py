@@ -218,6 +218,20 @@ def test_a_value_is_sent_only_if_the_other_side_can_read_it_as_its_type(
             codec.encode_checked(value)
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2], ids=str)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_number_among_capabilities_does_not_stand_for_one_of_them(wrong: int, at: int) -> None:
+    mixed: list[Any] = [Plain(), Plain()]
+    mixed.insert(at, wrong)
+    for kind, value in (
+        (list[Thing], mixed),
+        (list[Holder], [Holder(one) for one in mixed]),
+        (tuple[Thing, Thing, Thing], tuple(mixed)),
+    ):
+        with pytest.raises(CodecError):
+            Codec(kind, Interface).encode_caps(value)
+
+
 def test_a_capability_of_another_interface_is_the_business_of_whoever_resolves() -> None:
     payload, things = Codec(list[Thing], Interface).encode_caps([Plain(), Plain()])
     assert len(things) == 2
@@ -234,6 +248,16 @@ def test_an_object_of_another_interface_is_refused_before_it_is_sent() -> None:
         Codec(list[Thing], Interface).encode_caps([OtherImpl()])
     with pytest.raises((*CodecError, RpcError)):
         Codec(Holder, Interface).encode_caps(Holder(OtherImpl()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index", [True, 1.0, "0", None, [0], {"a": 0}, b"\x00"], ids=repr)
+def test_only_a_number_is_taken_for_the_index_of_a_capability(index: Any) -> None:
+    def resolve(index: int, wanted: Any) -> object:
+        raise AssertionError(f"{index!r} was taken for an index")
+
+    for kind, value in ((Thing, index), (list[Thing], [index]), (Holder, {"thing": index})):
+        with pytest.raises(CodecError):
+            Codec(kind, Interface).decode_caps(msgspec.msgpack.encode(value), resolve)
 
 
 def test_the_capabilities_of_one_message_are_bounded() -> None:

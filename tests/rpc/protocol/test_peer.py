@@ -713,21 +713,35 @@ def refuse_with_any_text(message: str, kind: str, room: int, own: bool, pipeline
     )
 
 
-def test_what_is_kept_of_an_error_is_no_longer_than_what_was_sent() -> None:
-    """The answer keeps its error for calls that are pipelined on it, until Finish; nobody
-    pays for more than the room."""
+@pytest.mark.parametrize("room", [256, 1 << 20])
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda x: ValueError("x" * 20_000 + str(x)),
+        lambda x: RemoteError("K" * 20_000 + str(x), ""),
+        lambda x: OutOfPages("x" * 20_000 + str(x)),
+    ],
+    ids=["message", "type name", "own message"],
+)
+def test_what_is_kept_of_an_error_is_small_however_long_it_is(error: Any, room: int) -> None:
+    """The answer keeps its error for calls that are pipelined on it, until Finish, and only
+    its slot has been paid for."""
     slots = 64
     host, number = host_with(slots=slots)
     for x in range(slots):
-        host.peer.receive(call(x, number, room=256, pipeline=True))
+        host.peer.receive(call(x, number, room=room, pipeline=True))
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for x in range(slots):
-        host.peer.refuse(host.running(x), ValueError("x" * 20_000 + str(x)))
+        host.peer.refuse(host.running(x), error(x))
         host.returns.pop(x)
     kept = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert kept < slots * 2000
+    assert kept < slots * 1000
+    host.peer.receive(finish(0))
+    host.peer.receive(call(slots, 1, on_answer=True, room=room))
+    told = error_in(slots, host.returns[slots])
+    assert isinstance(told, RemoteError | OutOfPages), "it is kept, and told"
 
 
 # ---- conservation ----
@@ -785,6 +799,15 @@ def test_a_callers_frames_are_what_the_other_side_reads() -> None:
 def error_of(host: Host, frame: bytes, x: int) -> Exception:
     host.peer.receive(frame)
     return error_in(x, host.returns[x])
+
+
+def test_a_return_of_another_question_is_refused_as_garbage() -> None:
+    host, number = host_with()
+    host.peer.receive(call(0, number))
+    host.peer.give(host.running(0), b"value")
+    for x in (1, 8, 1 << 40):
+        with pytest.raises(GarbageFrame, match=f"Return of {x} stands"):
+            Caller().peer.open_return(x, host.returns[0])
 
 
 def test_a_server_that_sends_noise_for_a_return_is_refused_as_garbage() -> None:
