@@ -8,6 +8,7 @@ however many there are.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import Any, Generic, NamedTuple, TypeVar, cast, final, overload
@@ -15,6 +16,8 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, final, overload
 from pinfut.coroutine import into_future
 from pinfut.future import Future, FutureBase, drop
 from pinfut.poll import PENDING, Context, Poll, Waker
+
+_log = logging.getLogger("pinfut")
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -68,6 +71,14 @@ class _Group(FutureBase[T]):
     def _poll_child(self, cx: Context, index: int, child: Future[Any]) -> Any:
         return cx.derive(self._wakers[index]).poll(child)
 
+    def drop_rest(self) -> None:
+        """Drop what is left once the outcome is known; an error of that does not replace it,
+        and is logged."""
+        try:
+            _Group.drop(self)
+        except Exception as error:
+            _log.error("a future could not be dropped", exc_info=error)
+
     def drop(self) -> None:
         """Drop every child that is not done; of several errors the first is raised when all
         have been dropped."""
@@ -111,7 +122,7 @@ class Join(_Group[tuple[Any, ...]]):
                 value = self._poll_child(cx, index, child)
             except BaseException:
                 self._children[index] = None
-                self.drop()
+                self.drop_rest()
                 raise
             if value is not PENDING:
                 self._children[index] = None
@@ -167,12 +178,12 @@ class Race(FutureBase[T]):
         try:
             won = self._select.poll(cx)
         except BaseException:
-            self.drop()
+            self._select.drop_rest()
             raise
         if won is PENDING:
             return PENDING
         self._select._children[won.winner] = None
-        self.drop()
+        self._select.drop_rest()
         return cast(T, won.value)
 
     def drop(self) -> None:

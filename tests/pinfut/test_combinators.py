@@ -467,3 +467,53 @@ def test_a_task_may_end_after_it_has_woken_itself(run: Run) -> None:
         return [task.result(), await selfish()]
 
     assert run(main()) == ["ends in this step"] * 2
+
+
+# ---- children that refuse to be dropped ----
+
+
+async def stubborn() -> str:
+    """Awaits while it is closed, which the interpreter refuses."""
+    try:
+        await sleep(100)
+    finally:
+        await sleep(1)
+    return "not reached"
+
+
+async def soon() -> str:
+    await sleep(1)
+    return "soon"
+
+
+async def fails_soon() -> str:
+    await sleep(1)
+    raise KeyError("the child's own")
+
+
+def test_a_loser_that_refuses_to_be_dropped_does_not_take_the_race(run: Run) -> None:
+    async def main() -> str:
+        return await race(stubborn(), soon())
+
+    assert run(main()) == "soon"
+
+
+def test_a_child_that_refuses_to_be_dropped_does_not_hide_the_error_of_a_join(run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(KeyError, match="the child's own"):
+            await join(stubborn(), fails_soon())
+
+    run(main())
+
+
+def test_a_race_drops_every_loser_although_one_refuses(run: Run) -> None:
+    gate: Gate[str] = Gate()
+
+    async def main() -> None:
+        try:
+            await race(stubborn(), gate, soon())
+        except RuntimeError:
+            pass
+
+    run(main())
+    assert gate.drops == 1
