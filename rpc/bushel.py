@@ -15,6 +15,7 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Purse
 
 _INDEX_BITS: Final = 32
+_INDEX: Final = (1 << _INDEX_BITS) - 1
 _SMALL: Final = 16
 _LAST_GENERATION: Final = (1 << 32) - 1
 """An index whose generations are used up is retired."""
@@ -45,6 +46,7 @@ class Bushel:
         "_free",
         "_generation",
         "_high",
+        "_kept",
         "_next",
         "_number_of",
         "_purse",
@@ -68,7 +70,9 @@ class Bushel:
         self._width = 0
         # Indices below this have used all their generations up.
         self._base = 0
-        # The most entries since the tables were last made small.
+        # The indices that were taken when the tables were last made small.
+        self._kept: frozenset[int] = frozenset()
+        # The most entries since then.
         self._high = _SMALL
 
     def __len__(self) -> int:
@@ -144,6 +148,8 @@ class Bushel:
         if self._free:
             number = self._free.pop()
         else:
+            while self._next & _INDEX in self._kept:
+                self._next += 1
             number = self._next
             self._next += 1
         self._entries[number] = _Entry(number, thing, price)
@@ -153,8 +159,7 @@ class Bushel:
 
     def _drop(self, entry: _Entry) -> None:
         number = entry.number
-        self._generation = max(self._generation, number >> _INDEX_BITS)
-        self._width = max(self._width, (number & (1 << _INDEX_BITS) - 1) + 1)
+        self._note(number)
         self.things.pop(number, None)
         del self._entries[number]
         del self._number_of[id(entry.thing)]
@@ -174,8 +179,16 @@ class Bushel:
             table.update(rest)  # type: ignore[arg-type]  # what it held before
         self._free.clear()
         self._high = max(len(self._entries), _SMALL)
-        if not self._entries:
-            # Nothing is named any more: begin again, with a generation that was never used.
-            if self._generation == _LAST_GENERATION:
-                self._base, self._generation = self._width, -1
-            self._next = self._generation + 1 << _INDEX_BITS | self._base
+        # Begin again at the lowest index, with a generation that was never used; around
+        # those that stay, since two of one index would be two generations of it at once.
+        for number in self._entries:
+            self._note(number)
+        if self._generation == _LAST_GENERATION:
+            self._base, self._generation = self._width, -1
+        self._next = self._generation + 1 << _INDEX_BITS | self._base
+        self._kept = frozenset(number & _INDEX for number in self._entries)
+
+    def _note(self, number: int) -> None:
+        """Count a number among those that were ever handed out."""
+        self._generation = max(self._generation, number >> _INDEX_BITS)
+        self._width = max(self._width, (number & _INDEX) + 1)

@@ -632,3 +632,14 @@ def test_a_block_that_is_closed_with_its_coroutine_cancels_its_children(
         return log
 
     assert sorted(run(main())) == [*[(1, "child cancelled")] * children, (1, "won")]
+
+
+def test_a_scope_that_is_over_may_be_cancelled_and_nothing_happens(run: Run) -> None:
+    async def main() -> float:
+        async with scope() as s:
+            await sleep(1)
+        s.cancel()
+        await sleep(5)
+        return current_executor().now()
+
+    assert run(main()) == 6

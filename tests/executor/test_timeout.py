@@ -359,6 +359,37 @@ def test_a_timeout_around_a_combinator_drops_what_is_in_it(run: Run) -> None:
     assert run(main()) == (5, 0)
 
 
+def test_a_timeout_in_a_task_that_an_in_place_coroutine_spawned_is_the_task_s(run: Run) -> None:
+    async def spawner() -> tuple[str, str]:
+        task = spawn(bounded(2))
+        # Still in place when the task's timeout expires, and in a block of its own.
+        with timeout(50):
+            await sleep(5)
+        return task.result(), f"spawner at {now()}"
+
+    async def main() -> object:
+        return await join(spawner(), sleep(1))
+
+    assert run(main()) == (("timed out at 2.0", "spawner at 5.0"), None)
+
+
+def test_a_cancel_that_was_swallowed_before_a_timeout_has_nothing_to_do_with_it(run: Run) -> None:
+    async def main() -> str:
+        async def worker() -> str:
+            try:
+                await sleep(100)
+            except CancelledError:
+                pass
+            return await bounded(5)
+
+        task = spawn(worker())
+        await sleep(1)
+        task.cancel()
+        return await task
+
+    assert run(main()) == "timed out at 6.0"
+
+
 def test_outside_of_a_task_a_timeout_says_so() -> None:
     with pytest.raises(NoExecutor), timeout(1):
         pass

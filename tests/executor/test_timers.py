@@ -94,7 +94,9 @@ def test_a_timer_can_cancel_another_that_is_due_at_the_same_time() -> None:
         max_size=25,
     )
 )
-@example([("add", 1, 1), ("add", 5, 240), ("cancel", 1, 100), ("cancel newest", 0, 120)])
+@example(
+    [("add", 1, 1), ("add", 5, 240), ("cancel", 1, 100), ("cancel newest", 0, 120), ("fire", 5, 1)]
+)
 def run_history(history: list[tuple[str, int, int]]) -> None:
     timers = Timers()
     model: dict[Timer, tuple[int, int]] = {}

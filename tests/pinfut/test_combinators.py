@@ -517,3 +517,20 @@ def test_a_race_drops_every_loser_although_one_refuses(run: Run) -> None:
 
     run(main())
     assert gate.drops == 1
+
+
+@pytest.mark.parametrize("combine", [join, race])
+def test_every_child_is_dropped_although_the_drop_of_one_raises(combine: Any) -> None:
+    class Refuses(Gate[str]):
+        def drop(self) -> None:
+            super().drop()
+            raise RuntimeError("refused")
+
+    children: list[Gate[str]] = [Refuses(), Gate(), Refuses(), Gate()]
+    future = combine(*children)
+    Hand(future).poll()
+    try:
+        drop(future)
+    except RuntimeError:
+        pass
+    assert [child.drops for child in children] == [1, 1, 1, 1]

@@ -203,17 +203,21 @@ def test_an_object_that_cannot_be_paid_is_not_handed_out(short: str) -> None:
     bushel.grant(Costly())
 
 
-@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
-def test_an_index_whose_generations_are_used_up_is_retired(beside: bool) -> None:
+CROWD = 200
+"""Objects that stay, so that a bushel has no reason to make its tables smaller."""
+
+
+@pytest.mark.parametrize("beside", [0, 1, CROWD], ids=["alone", "beside one", "in a crowd"])
+def test_an_index_whose_generations_are_used_up_is_retired(beside: int) -> None:
     last = (1 << 32) - 1
     bushel = Bushel()
     first = bushel.grant(Plain())
-    other = Plain()
-    if beside:
+    others = [Plain() for _ in range(beside)]
+    for other in others:
         bushel.grant(other)
     bushel.release(first, 1)
     # After four thousand million uses:
-    if beside:
+    if bushel._free:
         bushel._free[:] = [last << 32 | first]
     else:
         bushel._next = last << 32 | first
@@ -229,6 +233,66 @@ def test_an_index_whose_generations_are_used_up_is_retired(beside: bool) -> None
         assert number & 0xFFFF_FFFF != first, "every generation of this index was used before"
         seen.add(number)
         bushel.release(number, 1)
+
+
+def test_ids_are_never_used_twice_however_many_objects_come_and_go() -> None:
+    come_and_go()
+    require(covered("bushel, crowds"), "granted", "index_reused", "crowds", "nearly_empty")
+
+
+@given(
+    waves=st.lists(
+        st.tuples(st.integers(0, 300), st.integers(0, 100), st.booleans()), min_size=5, max_size=15
+    )
+)
+def come_and_go(waves: list[tuple[int, int, bool]]) -> None:
+    purse = wealthy()
+    bushel = Bushel(purse)
+    held: dict[int, Any] = {bushel.grant(root := Plain()): root}
+    ever = set(held)
+    reused = nearly_empty = 0
+    for count, percent, newest_first in waves:
+        for _ in range(count):
+            thing = Plain()
+            number = bushel.grant(thing)
+            assert number not in ever, "an id was used again"
+            assert number < 1 << 64
+            reused += number >> 32 > 0
+            ever.add(number)
+            held[number] = thing
+        going = list(held)[1:]
+        for number in (going[::-1] if newest_first else going)[: len(going) * percent // 100]:
+            bushel.release(number, 1)
+            del held[number]
+        nearly_empty += len(held) == 1
+        assert len(bushel) == len(held)
+        assert all(bushel.get(number) is thing for number, thing in held.items())
+        assert purse.used == len(held) * price(root)
+    for number in ever - set(held):
+        with pytest.raises(UnknownObject):
+            bushel.get(number)
+    covered(
+        "bushel, crowds",
+        granted=len(ever),
+        index_reused=reused,
+        crowds=sum(count > 100 for count, _, _ in waves),
+        nearly_empty=nearly_empty,
+    )
+
+
+def test_an_object_that_stays_does_not_make_the_indices_of_the_others_run_out() -> None:
+    """An index has 32 bits. What comes and goes beside a root object that stays must not
+    use one up each time, or the ids run into those of another generation."""
+    bushel = Bushel()
+    bushel.grant(root := Plain())
+    highest = 0
+    for _ in range(300):
+        numbers = [bushel.grant(Plain()) for _ in range(100)]
+        highest = max(highest, *(number & 0xFFFF_FFFF for number in numbers))
+        for number in numbers:
+            bushel.release(number, 1)
+    assert bushel.get(0) is root
+    assert highest < 1000
 
 
 def test_the_bushel_of_a_client_costs_nothing() -> None:
