@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol, final
 
-from pinfut.executor.park import Parker
+from pinfut.executor.reactor import Reactor
 
 
 class Clock(Protocol):
@@ -14,8 +14,8 @@ class Clock(Protocol):
     def now(self) -> float:
         """The time."""
 
-    def idle(self, parker: Parker, deadline: float | None) -> None:
-        """Let time pass until `deadline` (None: without end) or until `parker` is unparked."""
+    def idle(self, reactor: Reactor, deadline: float | None) -> None:
+        """Let time pass until `deadline` (None: without end) or until `reactor` is unparked."""
 
 
 @final
@@ -27,8 +27,8 @@ class MonotonicClock:
     def now(self) -> float:
         return time.monotonic()
 
-    def idle(self, parker: Parker, deadline: float | None) -> None:
-        parker.park(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    def idle(self, reactor: Reactor, deadline: float | None) -> None:
+        reactor.park(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
 
 @final
@@ -52,8 +52,8 @@ class VirtualClock:
             raise ValueError(f"time does not go back: {seconds} s")
         self._now += seconds
 
-    def idle(self, parker: Parker, deadline: float | None) -> None:
+    def idle(self, reactor: Reactor, deadline: float | None) -> None:
         if deadline is None:
-            parker.park(None)
+            reactor.park(None)
         elif deadline > self._now:
             self._now = deadline

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar, cast, final
 from pinfut.coroutine import YIELD, not_a_future, task_context
 from pinfut.executor.clock import Clock, MonotonicClock
 from pinfut.executor.current import NoExecutor, running
-from pinfut.executor.park import Parker
+from pinfut.executor.reactor import Reactor
 from pinfut.executor.task import NOT_DONE, Failure, Owner, Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace import Instrument, Instruments
@@ -63,7 +63,6 @@ class Executor:
         "_interrupted",
         "_main",
         "_observed",
-        "_parker",
         "_task_type",
         "checked",
         "clock",
@@ -72,6 +71,7 @@ class Executor:
         "external",
         "first",
         "instruments",
+        "reactor",
         "ready",
         "tasks",
         "timers",
@@ -107,7 +107,8 @@ class Executor:
         # Calls for the end of the turn, oldest first.
         self.deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._failures: weakref.WeakSet[Failure] = weakref.WeakSet()
-        self._parker: Parker | None = None
+        # While `run` is under way.
+        self.reactor: Reactor | None = None
         self._main: Task[Any] | None = None
         self._interrupted = False
 
@@ -226,7 +227,7 @@ class Executor:
             )
         running.executor = self
         self._interrupted = False
-        self._parker = Parker()
+        self.reactor = Reactor()
         restore = self._catch_interrupt()
         try:
             task = self._main = self.spawn(main, name="main")
@@ -240,8 +241,8 @@ class Executor:
         finally:
             restore()
             self._main = None
-            self._parker.close()
-            self._parker = None
+            self.reactor.close()
+            self.reactor = None
             running.executor = None
             for failure in list(self._failures):
                 failure.report()
@@ -397,7 +398,7 @@ class Executor:
                 timers.fire(self.clock.now())
         elif deadline is not None or self.external:
             if deadline is None or deadline > self.clock.now():
-                self.clock.idle(cast(Parker, self._parker), deadline)
+                self.clock.idle(cast(Reactor, self.reactor), deadline)
             timers.fire(self.clock.now())
         elif self.tasks:
             parked = "".join(f"\n  {task!r}" for task in self.tasks)
@@ -445,8 +446,8 @@ class Executor:
             raise KeyboardInterrupt
         self._interrupted = True
         self.call_soon(self._main.cancel)
-        if self._parker is not None:
-            self._parker.unpark()
+        if self.reactor is not None:
+            self.reactor.unpark()
 
 
 _OWN_CODE = (

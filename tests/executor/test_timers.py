@@ -19,7 +19,7 @@ from pinfut.executor import (
     spawn,
     timeout,
 )
-from pinfut.executor.park import Parker
+from pinfut.executor.reactor import Reactor
 from pinfut.executor.timers import Timer, Timers
 from tests.covered import covered, require
 from tests.executor.world import Run
@@ -273,12 +273,12 @@ def test_a_virtual_clock_does_not_go_back() -> None:
     clock = VirtualClock(start=10)
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1)
-    parker = Parker()
-    clock.idle(parker, 5)
+    reactor = Reactor()
+    clock.idle(reactor, 5)
     assert clock.now() == 10
-    parker.unpark()
-    clock.idle(parker, None)
-    parker.close()
+    reactor.unpark()
+    clock.idle(reactor, None)
+    reactor.close()
     assert clock.now() == 10
 
 

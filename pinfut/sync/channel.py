@@ -1,105 +1,18 @@
-"""oneshot and channel: handing values from task to task.
+"""channel: a bounded queue between tasks, first in, first out.
 
-Built on the public future and waker alone, so they run under any executor that keeps
-the laws. Every queue is bounded, and a cancelled waiter never loses a value: what had
-been handed to it goes to the next.
+A cancelled waiter never loses a value: what had been handed to it goes to the next.
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
-from typing import Final, Generic, Protocol, TypeVar, cast, final
+from typing import Generic, TypeVar, cast, final
 
 from pinfut.future import FutureBase
-from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Pending, Poll, Waker
+from pinfut.sync.closed import Closed
 
 T = TypeVar("T")
-T_contra = TypeVar("T_contra", contravariant=True)
-
-
-class Closed(Exception):
-    """The other side is gone: no value will come, or nobody would take one."""
-
-
-class OneshotSender(Protocol[T_contra]):
-    """The sending end of a oneshot."""
-
-    def send(self, value: T_contra, /) -> None:
-        """Complete the receiver in place. Raises Closed when it was dropped or closed, and
-        TakenTwice when a value was sent before."""
-
-    def close(self) -> None:
-        """Give up: the receiver raises Closed. A no-op after `send`."""
-
-
-class _State(enum.Enum):
-    EMPTY = enum.auto()
-    TAKEN = enum.auto()
-    CLOSED = enum.auto()
-
-
-_EMPTY: Final = _State.EMPTY
-_TAKEN: Final = _State.TAKEN
-_CLOSED: Final = _State.CLOSED
-
-
-@final
-class _Oneshot(FutureBase[T]):
-    """Both ends of a oneshot; two types keep them apart, one object keeps them small."""
-
-    __slots__ = ("_value", "_waker")
-
-    def __init__(self) -> None:
-        # Invariant: the value from `send` to the poll that takes it, a _State otherwise.
-        self._value: T | _State = _EMPTY
-        self._waker: Waker | None = None
-
-    def poll(self, cx: Context, /) -> Poll[T]:
-        value = self._value
-        if value is _EMPTY:
-            self._waker = cx.waker
-            return PENDING
-        if value is _TAKEN:
-            raise TakenTwice("the value of a oneshot was taken a second time")
-        if value is _CLOSED:
-            raise Closed("this oneshot was closed without a value")
-        self._value = _TAKEN
-        return value
-
-    def drop(self) -> None:
-        """Nobody waits any more: a later send raises Closed."""
-        self._waker = None
-        if self._value is not _TAKEN:
-            self._value = _CLOSED
-
-    def send(self, value: T, /) -> None:
-        state = self._value
-        if state is not _EMPTY:
-            if state is _CLOSED:
-                raise Closed("this oneshot is closed, or its receiver is gone")
-            raise TakenTwice("a oneshot takes one value; make a channel for more")
-        self._value = value
-        waker = self._waker
-        if waker is not None:
-            self._waker = None
-            waker.wake()
-
-    def close(self) -> None:
-        if self._value is _EMPTY:
-            self._value = _CLOSED
-            if self._waker is not None:
-                self._waker.wake()
-
-
-def oneshot() -> tuple[OneshotSender[T], FutureBase[T]]:
-    """A channel for exactly one value: ``tx, rx = oneshot()``; ``tx.send(1)``; ``await rx``.
-
-    The receiver is a future: it gives the value, or raises Closed.
-    """
-    cell: _Oneshot[T] = _Oneshot()
-    return cell, cell
 
 
 class _Shared(Generic[T]):

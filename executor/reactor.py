@@ -1,4 +1,4 @@
-"""Parker: how the executor's thread sleeps, and how a signal handler or thread wakes it."""
+"""Reactor: how the executor's thread sleeps, and how a signal handler or thread wakes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST: Final = 1_000_000.0
 
 
 @final
-class Parker:
+class Reactor:
     """A pipe to sleep on. An unpark that comes before the park is not lost: its byte is
     in the pipe, so the park returns at once."""
 
