@@ -13,6 +13,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import Context as ContextVars
 from contextvars import ContextVar, copy_context
+from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 from weakref import ref
 
@@ -59,6 +60,22 @@ def not_a_future(thing: object) -> TypeError:
         f"a coroutine awaited {thing!r}, which is not a pinfut future (it has no poll(cx)). "
         "Futures of asyncio or trio can be awaited only under their own loop"
     )
+
+
+async def _carry(coro: Coroutine[Any, Any, T]) -> T:
+    return await coro
+
+
+def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
+    """`coro` as a coroutine of the interpreter's own, whatever made it. Raises TypeError for
+    anything but a coroutine."""
+    if type(coro) is CoroutineType:
+        return coro
+    if not hasattr(coro, "send"):
+        raise TypeError(
+            f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
+        )
+    return cast("CoroutineType[Any, Any, T]", _carry(coro))
 
 
 class Interruptible(Protocol):
@@ -112,7 +129,9 @@ _DRIVER: ContextVar[ref[CoroutineFuture[Any]] | None] = ContextVar("pinfut drive
 def driver() -> CoroutineFuture[Any] | None:
     """The CoroutineFuture whose coroutine is running here, if it is not a task's own."""
     found = _DRIVER.get()
-    return None if found is None else found()
+    future = None if found is None else found()
+    # A task that was spawned in there has inherited the variable; it runs on its own.
+    return future if future is not None and future.running else None
 
 
 def task_context() -> ContextVars:

@@ -67,8 +67,7 @@ class FutureBase(Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         # The whole bridge: hand the leaf to whoever runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
-        value: T_co = yield self
-        return value
+        return (yield self)  # type: ignore[no-any-return]
 
     def __copy__(self) -> NoReturn:
         raise PinError(self, "copied")
