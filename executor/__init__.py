@@ -10,12 +10,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from pinfut.coroutine import yield_now
+from pinfut.executor.block import shield
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
-from pinfut.executor.timers import Timeout, sleep, timeout
+from pinfut.executor.timeout import Timeout, current_deadline, timeout
+from pinfut.executor.timers import sleep
 from pinfut.executor.trace import Event, Instrument, Recorder
 
 T = TypeVar("T")
@@ -51,10 +53,12 @@ __all__ = [
     "Timeout",
     "VirtualClock",
     "call_soon",
+    "current_deadline",
     "current_executor",
     "current_task",
     "run",
     "scope",
+    "shield",
     "sleep",
     "spawn",
     "timeout",

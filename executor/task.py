@@ -15,13 +15,13 @@ from contextvars import Context as ContextVars
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
 
-from pinfut.coroutine import YIELD, Interrupt, Interruptible, driver
-from pinfut.executor.current import current_executor, current_task
+from pinfut.coroutine import YIELD, Interrupt
 from pinfut.future import FutureBase, drop
 from pinfut.laws import TakenTwice, describe, suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
 
 if TYPE_CHECKING:
+    from pinfut.executor.block import Block
     from pinfut.executor.core import Executor
     from pinfut.executor.ready import Ready
 
@@ -152,11 +152,16 @@ class Task(FutureBase[T]):
     def cancel(self) -> bool:
         """Have CancelledError raised in the task where it waits, or at its next wait.
 
-        False when it is done already. It arrives once for each call; a coroutine that
-        catches it may clean up with further awaits.
+        False when it is done already. It arrives once for each call, however the coroutine
+        is shielded at the moment; one that catches it may clean up with further awaits.
         """
         if self._outcome is not NOT_DONE:
             return False
+        if self.block is not None:
+            shield = self.block.shield_inside(None)
+            if shield is not None:
+                shield.hold(self.cancel)
+                return True
         self.cancels += 1
         self.interrupt()
         return True
@@ -287,54 +292,3 @@ class _Over(FutureBase[NoReturn]):
 
 
 _OVER: Final = _Over()
-
-
-class Block:
-    """A stretch of a coroutine that can interrupt its own run: a timeout or a scope.
-
-    Blocks of a coroutine form a chain, innermost first. An interrupt travels outwards as
-    CancelledError, and of several that have fired the outermost turns it into its error.
-    """
-
-    __slots__ = ("_delivered", "_is_open", "_outer", "_owner", "executor", "fired")
-
-    def __init__(self) -> None:
-        self.fired = False
-        self._is_open = False
-
-    def open(self) -> None:
-        """Enter the block. Raises NoExecutor outside of any task."""
-        self._owner: Interruptible = driver() or current_task()
-        self.executor = current_executor()
-        self._delivered = self._owner.delivered
-        self._outer: Block | None = self._owner.block
-        self._owner.block = self
-        self._is_open = True
-
-    def fire(self) -> None:
-        """Interrupt the coroutine, once."""
-        if not self.fired:
-            self.fired = True
-            if self._owner.running:
-                # It may have left the block before it waits.
-                self.executor.call_soon(self._interrupt)
-            else:
-                self._owner.interrupt()
-
-    def _interrupt(self) -> None:
-        if self._is_open:
-            self._owner.interrupt()
-
-    def close(self) -> bool:
-        """Leave the block. True when it has fired and the interrupt is its own to turn:
-        nobody cancelled from outside meanwhile, and no block around it has fired."""
-        owner = self._owner
-        self._is_open = False
-        owner.block = outer = self._outer
-        if not self.fired or owner.cancels != self._delivered:
-            return False
-        while outer is not None:
-            if outer.fired:
-                return False
-            outer = outer._outer
-        return True
