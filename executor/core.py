@@ -47,6 +47,8 @@ _HIGH_SHARE: Final = TURN * 3 // 4
 _LOW_SHARE: Final = TURN // 16
 _ROUNDS: Final = 4
 
+_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
+
 _SEND: Final = CoroutineType.send
 _THROW: Final = CoroutineType.throw
 
@@ -482,7 +484,7 @@ class Executor:
 
     def _throw(self, task: Task[Any], leaf: Any, error: BaseException) -> Any:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
-        if not hasattr(leaf, "poll"):
+        if type(error) is AttributeError and not hasattr(leaf, "poll"):
             error = not_a_future(leaf)
         else:
             _strip(error)
@@ -494,7 +496,7 @@ class Executor:
     def _fail(self, task: Task[Any], error: BaseException) -> None:
         _strip(error)
         task.fail(error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN):
             raise error
 
     # ---- Ctrl-C ----

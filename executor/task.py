@@ -221,14 +221,16 @@ class Task(FutureBase[T]):
             self._joiner = cx.waker
             return PENDING
         if type(outcome) is not Failure:
-            return cast(T, outcome)
+            return outcome  # type: ignore[return-value]  # neither NOT_DONE nor a Failure
         # Whoever awaits has the error now, with this task in its traceback: the task gives
         # it up, or the two would keep each other until the collector comes.
-        error = self.error()
+        error = outcome.error
+        if error is None or outcome.unclaimed is not None:
+            error = cast(BaseException, self.error())
         outcome.error = None
         del self, outcome, cx
         try:
-            raise cast(BaseException, error)
+            raise error
         finally:
             del error
 
@@ -260,7 +262,7 @@ class Task(FutureBase[T]):
         if not isinstance(error, _ASKED_FOR):
             unclaimed = Unclaimed(self.executor, self.name, error)
             self.executor.failed(unclaimed)
-        self.finish(cast(T, Failure(error, unclaimed)))
+        self.finish(Failure(error, unclaimed))  # type: ignore[arg-type]
 
     def abandon(self) -> None:
         """The executor ends and the task will not: close the coroutine for good."""

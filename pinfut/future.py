@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
 
+from pinfut import laws
 from pinfut.laws import PinError
 from pinfut.poll import PENDING, Context, Poll
 
@@ -84,7 +85,7 @@ def drop(future: object) -> None:
     method = getattr(future, "drop", None)
     if method is not None:
         method()
-    if getattr(future, "_law", None) is not None:
+    if laws.recording and getattr(future, "_law", None) is not None:
         future._law = None  # type: ignore[attr-defined]  # a dropped future is nobody's
 
 

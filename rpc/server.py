@@ -130,7 +130,7 @@ class Server:
             if executor.current is not None:
                 executor.end_first(None, error)
             purse.give(frame)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             self._fail(answer, method, error)
         else:

@@ -6,8 +6,10 @@ A cancelled waiter never loses a value: what had been handed to it goes to the n
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar, cast, final
+from collections.abc import Generator
+from typing import Any, Final, Generic, TypeVar, final
 
+from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll, Waker
 from pinfut.sync.closed import Closed
@@ -21,6 +23,7 @@ class _Shared(Generic[T]):
     __slots__ = ("buffer", "capacity", "closed", "receivers", "senders")
 
     def __init__(self, capacity: int) -> None:
+        # Invariant: 0 once closed.
         self.capacity = capacity
         # Invariant: len(buffer) <= capacity, but for values that a cancelled receiver
         # gave back; and receivers wait only while it is empty, senders only while full.
@@ -35,48 +38,69 @@ class _Shared(Generic[T]):
         if self.receivers:
             receiver = self.receivers.popleft()
             receiver.value = value
-            cast(Waker, receiver.waker).wake()
+            receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
             return True
         if len(self.buffer) < self.capacity:
             self.buffer.append(value)
             return True
         return False
 
-    def take(self) -> Poll[T]:
-        """The oldest value, if there is one; its place goes to the first waiting sender."""
-        if not self.buffer:
-            return PENDING
+    def take(self) -> T:
+        """The oldest value of a buffer that is not empty; its place goes to the first waiting
+        sender."""
         value = self.buffer.popleft()
         if self.senders and len(self.buffer) < self.capacity:
             sender = self.senders.popleft()
             self.buffer.append(sender.value)
-            sender.sent = True
-            cast(Waker, sender.waker).wake()
+            waker, sender.waker = sender.waker, _SENT
+            waker.wake()  # type: ignore[union-attr]  # it is parked
         return value
+
+
+class _Sent:
+    """Stands for the waker of a sender whose value is the channel's."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        pass
+
+
+_SENT: Final = _Sent()
+_NOTHING: Final = iter(())
+"""What an await that has nothing to wait for goes through: it is over, and stays so."""
 
 
 @final
 class _Send(FutureBase[None], Generic[T]):
     """Waits until the value is in the channel."""
 
-    __slots__ = ("_state", "sent", "value", "waker")
+    __slots__ = ("_state", "value", "waker")
 
     def __init__(self, state: _Shared[T], value: T) -> None:
         self._state: _Shared[T] = state
         self.value = value
+        # Invariant: set once the future waits; _SENT once the value is the channel's, and
+        # then nothing takes it back.
         self.waker: Waker | None = None
-        # Invariant: True once the value is the channel's; then nothing takes it back.
-        self.sent = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        # Tried at once, without the executor, unless checked mode wants to see the poll.
+        if self.waker is None and not laws.recording and self._state.offer(self.value):
+            self.waker = _SENT
+            return _NOTHING  # type: ignore[return-value]  # an iterator is enough for await
+        return super().__await__()
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if self.sent:
+        waker = self.waker
+        if waker is _SENT:
             return None
         state = self._state
         if state.closed:
             raise Closed("this channel is closed; nobody would take the value")
-        if self.waker is None:
+        if waker is None:
             if state.offer(self.value):
-                self.sent = True
+                self.waker = _SENT
                 return None
             state.senders.append(self)
         self.waker = cx.waker
@@ -84,7 +108,7 @@ class _Send(FutureBase[None], Generic[T]):
 
     def drop(self) -> None:
         """Take the value back, unless it is in the channel already."""
-        if self.waker is not None and not self.sent:
+        if self.waker is not None and self.waker is not _SENT:
             try:
                 self._state.senders.remove(self)
             except ValueError:
@@ -103,6 +127,12 @@ class _Recv(FutureBase[T]):
         # Invariant: not PENDING once a sender has handed a value to this receiver.
         self.value: T | Pending = PENDING
 
+    def __await__(self) -> Generator[Any, Any, T]:
+        # Tried at once, without the executor, unless checked mode wants to see the poll.
+        if self.waker is None and self._state.buffer and not laws.recording:
+            return self._state.take()
+        return (yield self)  # type: ignore[no-any-return]
+
     def poll(self, cx: Context, /) -> Poll[T]:
         value = self.value
         if value is not PENDING:
@@ -110,9 +140,8 @@ class _Recv(FutureBase[T]):
             return value
         state = self._state
         if self.waker is None or state.closed:
-            value = state.take()
-            if value is not PENDING:
-                return value
+            if state.buffer:
+                return state.take()
             if state.closed:
                 raise Closed("this channel is closed and empty")
             state.receivers.append(self)
@@ -161,11 +190,12 @@ class Sender(Generic[T]):
         if state.closed:
             return
         state.closed = True
+        state.capacity = 0
         waiting: list[_Recv[T] | _Send[T]] = [*state.receivers, *state.senders]
         state.receivers.clear()
         state.senders.clear()
         for waiter in waiting:
-            cast(Waker, waiter.waker).wake()
+            waiter.waker.wake()  # type: ignore[union-attr]  # they are parked
 
 
 @final
