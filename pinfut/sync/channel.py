@@ -77,12 +77,12 @@ class _Send(FutureBase[None], Generic[T]):
 
     __slots__ = ("_state", "value", "waker")
 
-    def __init__(self, state: _Shared[T], value: T) -> None:
-        self._state: _Shared[T] = state
-        self.value = value
-        # Invariant: set once the future waits; _SENT once the value is the channel's, and
-        # then nothing takes it back.
-        self.waker: Waker | None = None
+    # Set by `Sender.send`.
+    _state: _Shared[T]
+    value: T
+    # Invariant: None at first; set once the future waits; _SENT once the value is the
+    # channel's, and then nothing takes it back.
+    waker: Waker | None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -121,11 +121,12 @@ class _Recv(FutureBase[T]):
 
     __slots__ = ("_state", "value", "waker")
 
-    def __init__(self, state: _Shared[T]) -> None:
-        self._state = state
-        self.waker: Waker | None = None
-        # Invariant: not PENDING once a sender has handed a value to this receiver.
-        self.value: T | Pending = PENDING
+    # Set by `Receiver.recv`.
+    _state: _Shared[T]
+    # Invariant: PENDING until a sender hands a value to this receiver.
+    value: T | Pending
+    # Invariant: None at first; set once the future waits.
+    waker: Waker | None
 
     def __await__(self) -> Generator[Any, Any, T]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -175,7 +176,12 @@ class Sender(Generic[T]):
 
     def send(self, value: T) -> FutureBase[None]:
         """``await tx.send(value)``: waits while the channel is full. Raises Closed."""
-        return _Send(self._state, value)
+        # Filled in here: a call of __init__ would cost a third more.
+        future: _Send[T] = _Send()
+        future._state = self._state
+        future.value = value
+        future.waker = None
+        return future
 
     def try_send(self, value: T) -> bool:
         """Send without waiting: False when the channel is full. Raises Closed."""
@@ -210,7 +216,11 @@ class Receiver(Generic[T]):
     def recv(self) -> FutureBase[T]:
         """``value = await rx.recv()``: waits while the channel is empty. Raises Closed
         when it is closed and empty."""
-        return _Recv(self._state)
+        future: _Recv[T] = _Recv()
+        future._state = self._state
+        future.value = PENDING
+        future.waker = None
+        return future
 
 
 def channel(capacity: int) -> tuple[Sender[T], Receiver[T]]:
