@@ -16,7 +16,15 @@ from pinfut.executor.current import NoExecutor, current_executor, current_task, 
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timeout, sleep, timeout
-from pinfut.executor.trace import Event, Instrument, Recorder
+from pinfut.executor.trace import (
+    Event,
+    Instrument,
+    Recorder,
+    SlowStep,
+    SlowSteps,
+    chrome_trace,
+    timeline,
+)
 
 T = TypeVar("T")
 
@@ -37,6 +45,11 @@ def call_soon(call: Callable[..., object], *args: Any) -> None:
     executor.deferred.append((call, args))
 
 
+def dump() -> str:
+    """Every task of the running executor, for people; see `Executor.dump`. Raises NoExecutor."""
+    return current_executor().dump()
+
+
 __all__ = [
     "CancelledError",
     "Clock",
@@ -47,16 +60,21 @@ __all__ = [
     "NoExecutor",
     "Recorder",
     "Scope",
+    "SlowStep",
+    "SlowSteps",
     "Task",
     "Timeout",
     "VirtualClock",
     "call_soon",
+    "chrome_trace",
     "current_executor",
     "current_task",
+    "dump",
     "run",
     "scope",
     "sleep",
     "spawn",
+    "timeline",
     "timeout",
     "yield_now",
 ]

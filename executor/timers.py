@@ -27,7 +27,6 @@ class Timer:
         self.call: Callable[[], None] | None = call
 
 
-@final
 class Timers:
     """The deadlines of one executor.
 
