@@ -6,7 +6,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 from pinfut.executor.trace.instrument import Instrument
-from pinfut.executor.trace.watched import watched
+from pinfut.executor.trace.watched import WatchedTask, watched
 
 if TYPE_CHECKING:
     from pinfut.executor.clock import Clock
@@ -135,6 +135,8 @@ class Recorder(Instrument):
 
 def named(leaf: object) -> str:
     """A future by its type, and its name if it has one: no address, so that two runs agree."""
+    if isinstance(leaf, WatchedTask):
+        return f"Task {leaf.name!r} #{leaf.number}"
     name = getattr(leaf, "name", None)
     kind = type(leaf).__qualname__
     return kind if name is None else f"{kind} {name!r}"
