@@ -115,8 +115,11 @@ class _Chart:
 
 
 def timeline(recorder: Recorder, *, width: int = 100) -> str:
-    """The events of `recorder` as lanes of at most `width` columns, in blocks below each
-    other. Raises ValueError for a width below 40."""
+    """The events of `recorder` as lanes, in blocks of `width` characters below each other;
+    where the tasks that are parked in the end wait stands behind the last block.
+
+    Raises ValueError for a width below 40.
+    """
     if width < 40:
         raise ValueError(f"a timeline needs a width of 40 or more, not {width}")
     chart = _Chart()
@@ -154,7 +157,7 @@ def _block(chart: _Chart, columns: range, labels: int) -> list[str]:
 
 
 def _ruler(times: list[float], columns: range) -> str:
-    """The times at which columns happened, each where it begins, as far as there is room."""
+    """The times at which columns happened, each in the first column of that time where there is room."""
     ruler = ""
     shown: float | None = None
     for i, at in enumerate(columns):
