@@ -240,11 +240,15 @@ class Executor:
             raise ReenteredExecutor(
                 "an executor runs in this thread already; await the coroutine, or spawn it"
             )
+        try:
+            quiet = dump_on_signal(self, self._dump_on_signal)
+        except RuntimeError:
+            main.close()
+            raise
         running.executor = self
         self._interrupted = False
         self.reactor = Reactor()
         restore = self._catch_interrupt()
-        quiet = dump_on_signal(self, self._dump_on_signal)
         try:
             task = self._main = self.spawn(main, name="main")
             try:
