@@ -47,10 +47,17 @@ class InterleavingError(AssertionError):
 
     def __init__(self, runs: int, choices: list[int], error: BaseException, story: str) -> None:
         super().__init__(
-            f"interleaving {runs} fails with {type(error).__name__}: {error}\n"
+            f"interleaving {runs} fails with {_said(error)}\n"
             f"replay it with replay(program, {choices}) and the same options\n{story}"
         )
         self.choices = choices
+
+
+def _said(error: BaseException) -> str:
+    """An error with its type; of a group, each that is in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__}: {'; '.join(map(_said, error.exceptions))}"
+    return f"{type(error).__name__}: {error}"
 
 
 class _TooLong(BaseException):
@@ -59,6 +66,13 @@ class _TooLong(BaseException):
 
 class NotTheSame(RuntimeError):
     """The program did something else after the same choices, so it cannot be explored."""
+
+    def __init__(self, decision: int) -> None:
+        super().__init__(
+            f"decision {decision} does not come, or without the choice to make: the program does "
+            "not do the same after the same choices. It must not use random numbers, real time, "
+            "or what an earlier run has left behind"
+        )
 
 
 class _Failures(Instrument):
@@ -137,11 +151,7 @@ class _Chooser:
         choice = self._departures.get(at, 0)
         if choice >= count:
             self.cut = True
-            raise NotTheSame(
-                f"decision {at} has {count} choices and was to be {choice}: the program does not "
-                "do the same after the same choices. It must not use random numbers, real time, "
-                "or what an earlier run has left behind"
-            )
+            raise NotTheSame(at)
         return choice
 
     def _victims(self) -> list[Task[Any]]:
@@ -200,6 +210,9 @@ def _run(
         raise
     except BaseException as raised:
         error = raised
+    last = max(departures, default=-1)
+    if last >= len(chooser.choices):
+        raise NotTheSame(last) from error
     if isinstance(error, CancelledError) and chooser.cancelled:
         error = None  # what we asked for
     if error is None and failures.errors:

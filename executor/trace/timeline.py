@@ -157,7 +157,7 @@ def _block(chart: _Chart, columns: range, labels: int) -> list[str]:
 
 
 def _ruler(times: list[float], columns: range) -> str:
-    """The times at which columns happened, each in the first column of that time where there is room."""
+    """The times of the columns, each at the first of that time where there is room."""
     ruler = ""
     shown: float | None = None
     for i, at in enumerate(columns):
