@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import pytest
 
@@ -130,6 +130,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+def _refuse(fixturedef: pytest.FixtureDef[Any], request: Any, why: str) -> NoReturn:
+    """Fail the set-up; noted at the fixture, as pytest does, so that it can be tried again."""
+    error = pytest.UsageError(why)
+    fixturedef.cached_result = (None, fixturedef.cache_key(request), (error, None))
+    raise error
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: Any) -> Any:
     function: Any = fixturedef.func
@@ -140,15 +147,19 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: Any) -> An
     if not is_async(function):
         late = [name for name, value in kwargs.items() if isinstance(value, AsyncFixture)]
         if late:
-            raise pytest.UsageError(
+            _refuse(
+                fixturedef,
+                request,
                 f"the fixture {fixturedef.argname!r} needs the async fixture {late[0]!r}, whose "
-                "value comes when the executor runs; make it async def too"
+                "value comes when the executor runs; make it async def too",
             )
         return None
     if fixturedef.scope != "function":
-        raise pytest.UsageError(
+        _refuse(
+            fixturedef,
+            request,
             f"the async fixture {fixturedef.argname!r} has the scope {fixturedef.scope!r}; it "
-            "lives in the executor of one test, so its scope has to be 'function'"
+            "lives in the executor of one test, so its scope has to be 'function'",
         )
     # A method of a test class, as pytest binds it: to the instance that the test runs on.
     owner = getattr(function, "__self__", None)

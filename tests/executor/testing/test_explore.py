@@ -452,9 +452,9 @@ def test_it_runs_outside_of_executors_and_wants_sane_bounds() -> None:
 
     with pytest.raises(ReenteredExecutor):
         run(inside())
-    for bounds in ({"limit": 0}, {"steps": 0}, {"cancels": -1}):
+    for limit, steps, cancels in ((0, 1, 0), (1, 0, 0), (1, 1, -1)):
         with pytest.raises(ValueError, match="1 or more"):
-            explore(inside, **bounds)
+            explore(inside, limit=limit, steps=steps, cancels=cancels)
 
 
 def test_after_main_has_ended_nothing_is_decided() -> None:
