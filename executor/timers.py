@@ -1,4 +1,4 @@
-"""Timers: a heap of deadlines, `sleep`, and the `timeout` block."""
+"""Timers: a heap of deadlines, `sleep`, and `timeout`, as a block and as a future."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import heapq
 from asyncio import CancelledError
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, final
+from typing import Final, TypeVar, final, overload
 
+from pinfut.combinators import Awaited
+from pinfut.coroutine import into_future
 from pinfut.executor.current import current_executor
 from pinfut.executor.task import Block
-from pinfut.future import FutureBase
+from pinfut.future import Future, FutureBase, drop
 from pinfut.poll import PENDING, Context, Poll, Waker
+
+T = TypeVar("T")
 
 _MIN_DEAD: Final = 64
 
@@ -168,11 +172,67 @@ class Timeout(Block):
             raise TimeoutError(f"timed out after {self._seconds} s") from error
 
 
-def timeout(seconds: float) -> Timeout:
-    """Bound what is awaited in a block: ``with timeout(1.5): await read()``.
+@final
+class TimeoutFuture(FutureBase[T]):
+    """A future polled in place, that is given up once its time, counted from the first
+    poll, has passed."""
 
-    Raises TimeoutError from the block, and ValueError for a time below 0 or NaN.
+    __slots__ = ("_expired", "_future", "_seconds", "_timer", "_timers", "_waker")
+
+    def __init__(self, seconds: float, future: Future[T]) -> None:
+        self._seconds = seconds
+        self._future = future
+        self._timer: Timer | None = None
+        self._waker: Waker | None = None
+        self._expired = False
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        try:
+            value = cx.poll(self._future)
+        except BaseException:
+            self._cancel_timer()
+            raise
+        if value is not PENDING:
+            # In time, if only just: a value that is there is not thrown away.
+            self._cancel_timer()
+            return value
+        if self._expired:
+            drop(self._future)
+            raise TimeoutError(f"timed out after {self._seconds} s")
+        self._waker = cx.waker
+        if self._timer is None:
+            executor = current_executor()
+            self._timers = executor.timers
+            self._timer = self._timers.add(executor.now() + self._seconds, self._fire)
+        return PENDING
+
+    def _fire(self) -> None:
+        self._expired = True
+        if self._waker is not None:
+            self._waker.wake()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timers.cancel(self._timer)
+
+    def drop(self) -> None:
+        """Drop the future inside, and take the timer back."""
+        self._cancel_timer()
+        drop(self._future)
+
+
+@overload
+def timeout(seconds: float) -> Timeout: ...
+@overload
+def timeout(seconds: float, awaitable: Awaited[T]) -> FutureBase[T]: ...
+def timeout(seconds: float, awaitable: Awaited[T] | None = None) -> Timeout | FutureBase[T]:
+    """Bound what is awaited in a block: ``with timeout(1.5): await read()``; or one future:
+    ``await timeout(1.5, read())``, which polls it in place and drops it when the time is over.
+
+    Raises TimeoutError from the block or the await, and ValueError for a time below 0 or NaN.
     """
     if not seconds >= 0:
         raise ValueError(f"timeout takes a time of 0 s or more, not {seconds!r}")
-    return Timeout(seconds)
+    if awaitable is None:
+        return Timeout(seconds)
+    return TimeoutFuture(seconds, into_future(awaitable))

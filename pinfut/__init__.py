@@ -4,7 +4,20 @@ This package is the future model: polling, waking, pinning, slots. `pinfut.execu
 runs tasks on it, and `pinfut.rpc` calls services over a kernel that charges.
 """
 
-from pinfut.combinators import Selected, join, map, race, select
+from pinfut.combinators import (
+    Selected,
+    Shared,
+    catch,
+    fuse,
+    join,
+    lazy,
+    map,
+    race,
+    select,
+    shared,
+    then,
+    try_join,
+)
 from pinfut.coroutine import CoroutineFuture, yield_now
 from pinfut.future import Future, FutureBase, PinnedFuture, drop, pending, poll_fn, ready
 from pinfut.laws import (
@@ -17,6 +30,7 @@ from pinfut.laws import (
     ReenteredExecutor,
     TakenTwice,
 )
+from pinfut.pin import Pinned, pin
 from pinfut.poll import PENDING, Context, Pending, Poll, Waker
 from pinfut.slots import SlotTable
 from pinfut.sync import Closed, channel, oneshot
@@ -36,23 +50,32 @@ __all__ = [
     "LostWakeup",
     "Pending",
     "PinError",
+    "Pinned",
     "PinnedFuture",
     "Poll",
     "PolledAfterReady",
     "ReenteredExecutor",
     "Selected",
+    "Shared",
     "SlotTable",
     "TakenTwice",
     "Waker",
+    "catch",
     "channel",
     "drop",
+    "fuse",
     "join",
+    "lazy",
     "map",
     "oneshot",
     "pending",
+    "pin",
     "poll_fn",
     "race",
     "ready",
     "select",
+    "shared",
+    "then",
+    "try_join",
     "yield_now",
 ]
