@@ -33,11 +33,25 @@ from pinfut.laws import (
 from pinfut.pin import Pinned, pin
 from pinfut.poll import PENDING, Context, Pending, Poll, Waker
 from pinfut.slots import SlotTable
+from pinfut.streams import (
+    END,
+    FuturesOrdered,
+    FuturesUnordered,
+    Stream,
+    StreamBase,
+    buffer_unordered,
+    buffered,
+    from_async_generator,
+    from_iterable,
+    from_receiver,
+    merge,
+)
 from pinfut.sync import Closed, channel, oneshot
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "END",
     "LAWS",
     "PENDING",
     "Closed",
@@ -46,6 +60,8 @@ __all__ = [
     "CoroutineFuture",
     "Future",
     "FutureBase",
+    "FuturesOrdered",
+    "FuturesUnordered",
     "LawError",
     "LostWakeup",
     "Pending",
@@ -58,15 +74,23 @@ __all__ = [
     "Selected",
     "Shared",
     "SlotTable",
+    "Stream",
+    "StreamBase",
     "TakenTwice",
     "Waker",
+    "buffer_unordered",
+    "buffered",
     "catch",
     "channel",
     "drop",
+    "from_async_generator",
+    "from_iterable",
+    "from_receiver",
     "fuse",
     "join",
     "lazy",
     "map",
+    "merge",
     "oneshot",
     "pending",
     "pin",

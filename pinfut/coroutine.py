@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context as ContextVars
 from contextvars import ContextVar, copy_context
 from types import CoroutineType
@@ -84,11 +84,14 @@ class Interruptible(Protocol):
 class Interrupt(FutureBase[NoReturn]):
     """Stands in for the leaf of an interrupted coroutine: drops the leaf, then raises."""
 
-    __slots__ = ("_leaf", "_owner")
+    __slots__ = ("_kind", "_leaf", "_owner")
 
-    def __init__(self, leaf: Any, owner: Interruptible) -> None:
+    def __init__(
+        self, leaf: Any, owner: Interruptible, kind: type[BaseException] = CancelledError
+    ) -> None:
         self._leaf = leaf
         self._owner = owner
+        self._kind = kind
 
     def poll(self, cx: Context, /) -> NoReturn:
         leaf, self._leaf = self._leaf, YIELD
@@ -98,7 +101,7 @@ class Interrupt(FutureBase[NoReturn]):
                 drop(leaf)
             except Exception as error:
                 _log.error("%r could not be dropped", leaf, exc_info=error)
-        raise CancelledError
+        raise self._kind
 
     def drop(self) -> None:
         leaf, self._leaf = self._leaf, YIELD
@@ -242,16 +245,30 @@ class CoroutineFuture(FutureBase[T]):
                 self._waker.wake()
 
     def drop(self) -> None:
+        self.last_step(self._coro.close)
+
+    def last_step(self, step: Callable[..., object], *args: Any) -> None:
+        """Drop the leaf and run ``step(*args)`` as this coroutine: what closes it for good."""
         leaf, self._leaf = self._leaf, YIELD
         self._waker = None
-        if leaf is not YIELD:
-            drop(leaf)
         seat = self._seat
-        outer, seat.driver = seat.driver, self
         try:
-            self._context.run(self._coro.close)
+            if leaf is not YIELD:
+                drop(leaf)
         finally:
-            seat.driver = outer
+            outer, seat.driver = seat.driver, self
+            try:
+                self._context.run(step, *args)
+            finally:
+                seat.driver = outer
+
+    def go_on_with(self, coro: Coroutine[Any, Any, T]) -> None:
+        """Drive `coro` from here on: the next step of an async generator, say."""
+        self._coro = coro
+
+    def exit(self) -> None:
+        """Have GeneratorExit raised where the coroutine waits; whoever polls polls on."""
+        self._leaf = Interrupt(self._leaf, self, GeneratorExit)
 
 
 def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
@@ -181,7 +181,7 @@ def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> Any:
     What is made of a Pinned is Pinned.
     """
     future = Map(into_future(awaitable), fn)
-    return Pinned(future) if type(awaitable) is Pinned else future
+    return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 
 @overload
@@ -195,7 +195,7 @@ def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> Any:
     of a Pinned is Pinned.
     """
     future = Then(into_future(awaitable), fn)
-    return Pinned(future) if type(awaitable) is Pinned else future
+    return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 
 @overload
@@ -226,7 +226,7 @@ def fuse(awaitable: Awaited[T]) -> Fuse[T]:
     return Fuse(into_future(awaitable))
 
 
-def lazy(fn: Callable[[], Awaitable[T]]) -> Lazy[T]:
+def lazy(fn: Callable[[], Awaited[T]]) -> Lazy[T]:
     """The future that `fn` makes at the first poll, and not before: ``lazy(connect)``.
 
     `fn` runs with the context variables that `lazy` was called with.

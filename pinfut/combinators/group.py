@@ -96,13 +96,17 @@ class ChildContext(Context):
     def derive(self, waker: Waker, owner: object = None) -> Any:
         return Context(waker)
 
-    def poll_child(self, cx: Context, key: int, child: Future[T]) -> Poll[T]:
-        """Poll `child` in its place; `cx` is the combinator's own."""
+    def child(self, cx: Context, key: int) -> Context:
+        """The context for the next poll of the child `key`; `cx` is the combinator's own."""
         self.key = key
         if type(cx) is Context or type(cx) is ChildContext:
-            return child.poll(self)
+            return self
         # Checked mode makes a context for each poll.
-        return cx.derive(self.waker).poll(child)
+        return cx.derive(self.waker)
+
+    def poll_child(self, cx: Context, key: int, child: Future[T]) -> Poll[T]:
+        """Poll `child` in its place; `cx` is the combinator's own."""
+        return self.child(cx, key).poll(child)
 
 
 class Group(FutureBase[T]):

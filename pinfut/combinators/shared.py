@@ -55,16 +55,12 @@ class _Hub(Generic[T]):
             waker.wake()
             return
 
-    def poll(self, cx: Context, future: Future[T]) -> bool:
-        """Poll the future, in the name of all clones; whether it is done."""
+    def poll(self, cx: Context, future: Future[T], key: int) -> bool:
+        """Poll the future, in the name of all clones; whether it is done. The clone `key`
+        does it."""
         self.woken = False
         try:
             value = cx.derive(self, self).poll(future)
-        except (KeyboardInterrupt, SystemExit):
-            self.future = None
-            self.error = PinError(self, "awaited: it was interrupted")
-            self.wake_all()
-            raise
         except BaseException as error:
             self.error = error
             self.traceback = error.__traceback__
@@ -73,13 +69,11 @@ class _Hub(Generic[T]):
                 return False
             self.value = value
         self.future = None
-        self.wake_all()
-        return True
-
-    def wake_all(self) -> None:
         waiting, self.waiting = self.waiting, {}
+        del waiting[key]
         for waker in waiting.values():
             waker.wake()
+        return True
 
 
 @final
@@ -108,7 +102,7 @@ class Shared(FutureBase[T]):
         future = hub.future
         if future is not None:
             hub.waiting[self._key] = cx.waker
-            if not (hub.woken and hub.poll(cx, future)):
+            if not (hub.woken and hub.poll(cx, future, self._key)):
                 return PENDING
         self._leave()
         error = hub.error

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar, cast, final
 
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll, Waker
-from pinfut.sync.closed import Closed
+from pinfut.sync.closed import Closed, EndsAtClosed
 
 T = TypeVar("T")
 
@@ -181,6 +181,13 @@ class Receiver(Generic[T]):
         """``value = await rx.recv()``: waits while the channel is empty. Raises Closed
         when it is closed and empty."""
         return _Recv(self._state)
+
+    def __aiter__(self) -> Receiver[T]:
+        """``async for value in rx``: ends when the channel is closed and empty."""
+        return self
+
+    def __anext__(self) -> FutureBase[T]:
+        return EndsAtClosed(self.recv())
 
 
 def channel(capacity: int) -> tuple[Sender[T], Receiver[T]]:
