@@ -281,7 +281,9 @@ def test_a_task_does_not_keep_its_ancestors() -> None:
             await yield_now()
             counts.append(sum(one() is not None for one in alive))
             if turn % 20 == 19:
-                counts.append(sum(isinstance(one, Task) for one in gc.get_objects()))
+                own = current_executor()
+                tasks = [one for one in gc.get_objects() if isinstance(one, Task)]
+                counts.append(sum(task.executor is own for task in tasks))
 
     watch(main())
     assert max(counts) < 8
