@@ -25,13 +25,11 @@ async def wait_all_parked() -> None:
     me = current_task()
     _waiting.add(me)
     try:
-        # Once more than it may seem: the tasks behind us in this turn have not run yet.
-        await yield_now()
         while True:
             deadline = executor.timers.next_deadline()
             if (
                 not executor.deferred
-                and all(task.done or task in _waiting for task in executor.ready)
+                and all(task in _waiting for task in executor.ready)
                 and (deadline is None or deadline > executor.now())
             ):
                 return

@@ -74,7 +74,6 @@ def _family(
     The parent is who spawned it; unwatched, who holds the scope that it belongs to.
     """
     numbers = {task.number: task for task in tasks if isinstance(task, WatchedTask)}
-    live = set(tasks)
     children: dict[Task[Any], list[Task[Any]]] = {}
     roots: list[Task[Any]] = []
     for task in tasks:
@@ -83,7 +82,7 @@ def _family(
             parent = numbers.get(task.parent)
         else:
             parent = getattr(executor.tasks.get(task), "_owner", None)
-        if isinstance(parent, Task) and parent in live:
+        if isinstance(parent, Task):
             children.setdefault(parent, []).append(task)
         else:
             roots.append(task)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, final
 
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timer, Timers
-from pinfut.executor.trace.instrument import OUTSIDE, Instruments
+from pinfut.executor.trace.instrument import Instruments
 
 T = TypeVar("T")
 
@@ -75,11 +75,8 @@ class _Call:
     def __call__(self) -> None:
         tell = self.tell
         tell.timer(self.number, "fired", self.deadline)
-        tell.cause = f"timer {self.number}"
-        try:
-            self.call()
-        finally:
-            tell.cause = OUTSIDE
+        tell.cause = f"timer {self.number}"  # until the executor goes on
+        self.call()
 
 
 class WatchedTimers(Timers):

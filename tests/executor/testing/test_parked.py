@@ -67,6 +67,26 @@ def test_it_waits_for_chains_through_calls_and_timers_that_are_due(run: Run) -> 
     assert run(main()) == ["due", "called", "parked"]
 
 
+def test_it_waits_for_a_call_that_was_put_off_just_before(run: Run) -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+        ends: tuple[OneshotSender[int], FutureBase[int]] = oneshot()
+        tx, rx = ends
+
+        async def called() -> None:
+            await rx
+            log.append("called")
+
+        spawn(called())
+        await wait_all_parked()
+        assert not log
+        call_soon(tx.send, 1)
+        await wait_all_parked()
+        return log
+
+    assert run(main()) == ["called"]
+
+
 def test_several_that_wait_do_not_wait_for_each_other(run: Run) -> None:
     async def main() -> list[str]:
         log: list[str] = []

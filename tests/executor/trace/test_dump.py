@@ -135,6 +135,19 @@ def test_a_child_whose_parent_has_ended_is_shown_at_the_top(watched: bool) -> No
     assert [line.split()[0].rstrip(":") for line in lines if "parked" in line] == ["orphan"]
 
 
+def test_since_when_is_the_last_time_it_was_parked() -> None:
+    async def twice() -> None:
+        await sleep(1)
+        await sleep(5)
+
+    async def main() -> str:
+        spawn(twice(), name="twice")
+        await sleep(2)
+        return dump()
+
+    assert "twice #2: parked on Sleep since 1.000 s" in dumped(main(), watched=True)
+
+
 def test_a_cancelled_task_and_a_very_deep_one_can_be_dumped() -> None:
     async def nested(depth: int) -> None:
         if depth:
