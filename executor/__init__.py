@@ -10,12 +10,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from pinfut.coroutine import yield_now
+from pinfut.executor.block import shield
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
-from pinfut.executor.timers import Timeout, sleep, timeout
+from pinfut.executor.timeout import Timeout, current_deadline, timeout
+from pinfut.executor.timers import sleep
 from pinfut.executor.trace import (
     Event,
     Instrument,
@@ -67,11 +69,13 @@ __all__ = [
     "VirtualClock",
     "call_soon",
     "chrome_trace",
+    "current_deadline",
     "current_executor",
     "current_task",
     "dump",
     "run",
     "scope",
+    "shield",
     "sleep",
     "spawn",
     "timeline",

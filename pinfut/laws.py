@@ -35,6 +35,10 @@ LAWS: Final[dict[int, str]] = {
 """The laws by number, as docs/future-model.md explains them."""
 
 
+recording = False
+"""Whether there has been a checked executor, so that futures may have records."""
+
+
 def checked_by_default() -> bool:
     """Whether the environment asks for checked mode (``PINFUT_CHECKED`` not empty, not 0)."""
     return os.environ.get("PINFUT_CHECKED", "0") not in ("", "0")
@@ -116,6 +120,8 @@ class CheckedContext(Context):
     __slots__ = ("_live", "_parent", "_taken", "_waker", "owner")
 
     def __init__(self, waker: Waker, owner: object = None) -> None:
+        global recording
+        recording = True
         self.owner = owner
         self._parent: CheckedContext | None = None
         self._waker = waker
@@ -128,9 +134,9 @@ class CheckedContext(Context):
         self._taken = True
         return self._waker
 
-    def derive(self, waker: Waker) -> Self:
+    def derive(self, waker: Waker, owner: object = None) -> Self:
         self._require_live()
-        child = type(self)(waker, self.owner)
+        child = type(self)(waker, self.owner if owner is None else owner)
         child._parent = self
         return child
 
@@ -175,7 +181,7 @@ class CheckedContext(Context):
                 future._law = record
             except AttributeError:
                 return record  # a foreign future without room for a record goes unchecked
-        if record.done:
+        if record.done and not getattr(future, "polled_after_ready", False):
             raise PolledAfterReady(
                 f"{describe(future)} was polled again after it had given its value; "
                 f"it was first polled at {record.where}"

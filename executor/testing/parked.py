@@ -27,9 +27,10 @@ async def wait_all_parked() -> None:
     try:
         while True:
             deadline = executor.timers.next_deadline()
+            ready = (*executor.high, *executor.ready, *executor.low)
             if (
                 not executor.deferred
-                and all(task in _waiting for task in executor.ready)
+                and all(task in _waiting for task in ready)
                 and (deadline is None or deadline > executor.now())
             ):
                 return

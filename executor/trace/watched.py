@@ -6,7 +6,6 @@ The plain ones have no hook. These know who made them, and say what happens to t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any, TypeVar, cast, final
 
 from pinfut.executor.task import Task
@@ -59,43 +58,53 @@ def _caller() -> str:
 
 
 @final
-class _Call:
-    """What a watched timer calls: it tells that it has fired, then makes the call."""
+class _WatchedTimer:
+    """Stands in the heap for a timer, and tells when it expires."""
 
-    __slots__ = ("call", "deadline", "number", "tell")
+    __slots__ = ("deadline", "live", "number", "timer", "timers")
 
-    def __init__(
-        self, call: Callable[[], None], number: int, deadline: float, tell: Instruments
-    ) -> None:
-        self.call = call
+    def __init__(self, timers: WatchedTimers, timer: Timer, number: int, deadline: float) -> None:
+        self.timers = timers
+        self.timer = timer
         self.number = number
         self.deadline = deadline
-        self.tell = tell
+        self.live = False
 
-    def __call__(self) -> None:
-        tell = self.tell
-        tell.timer(self.number, "fired", self.deadline)
-        tell.cause = f"timer {self.number}"  # until the executor goes on
-        self.call()
+    def expire(self) -> None:
+        self.timers.expire(self)
 
 
 class WatchedTimers(Timers):
     """Timers that tell when one is set, fires, or is cancelled."""
 
-    __slots__ = ("_count", "_tell")
+    __slots__ = ("_count", "_tell", "_watched")
 
     def __init__(self, tell: Instruments) -> None:
         super().__init__()
         self._tell = tell
         self._count = 0
+        # Invariant: what stands for each timer that is live.
+        self._watched: dict[Timer, _WatchedTimer] = {}
 
-    def add(self, deadline: float, call: Callable[[], None]) -> Timer:
+    def push(self, deadline: float, timer: Timer) -> None:
         self._count = number = self._count + 1
+        timer.live = True
+        self._watched[timer] = watched = _WatchedTimer(self, timer, number, deadline)
         self._tell.timer(number, "set", deadline)
-        return super().add(deadline, _Call(call, number, deadline, self._tell))
+        super().push(deadline, watched)
 
     def cancel(self, timer: Timer) -> None:
-        call = timer.call
-        if isinstance(call, _Call):
-            self._tell.timer(call.number, "cancelled", call.deadline)
-        super().cancel(timer)
+        if timer.live:
+            timer.live = False
+            watched = self._watched.pop(timer)
+            self._tell.timer(watched.number, "cancelled", watched.deadline)
+            super().cancel(watched)
+
+    def expire(self, watched: _WatchedTimer) -> None:
+        """A timer has expired: tell so, then let it act."""
+        timer, tell = watched.timer, self._tell
+        del self._watched[timer]
+        timer.live = False
+        tell.timer(watched.number, "fired", watched.deadline)
+        tell.cause = f"timer {watched.number}"  # until the executor goes on
+        timer.expire()

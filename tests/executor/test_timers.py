@@ -20,7 +20,7 @@ from pinfut.executor import (
     timeout,
 )
 from pinfut.executor.reactor import Reactor
-from pinfut.executor.timers import Timer, Timers
+from pinfut.executor.timers import Call, Timers
 from tests.covered import covered, require
 from tests.executor.world import Run
 from tests.pinfut.hand import Hand
@@ -99,7 +99,7 @@ def test_a_timer_can_cancel_another_that_is_due_at_the_same_time() -> None:
 )
 def run_history(history: list[tuple[str, int, int]]) -> None:
     timers = Timers()
-    model: dict[Timer, tuple[int, int]] = {}
+    model: dict[Call, tuple[int, int]] = {}
     fired: list[tuple[int, int]] = []
     order = itertools.count()
     now = compacted = cancelled = 0

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut import FutureBase, pending, yield_now
+from pinfut.coroutine import native
 from pinfut.executor import (
     Executor,
     Instrument,
@@ -211,7 +212,7 @@ def test_a_task_made_in_a_first_step_is_told_to_finish_there() -> None:
     async def main() -> None:
         coro = handler()
         outside = executor.begin_inline()
-        executor.first = (coro, copy_context(), Server())
+        executor.first = (native(coro), copy_context(), Server())
         try:
             coro.send(None)
         except StopIteration as stop:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Coroutine
 from contextvars import copy_context
-from typing import Any
+from types import CoroutineType
+from typing import Any, cast
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_a_first_step_that_ends_inside_is_part_of_the_step_around_it() -> None:
 
     async def main() -> None:
         executor = current_executor()
-        coro = handler()
+        coro = cast("CoroutineType[Any, Any, None]", handler())
         outside = executor.begin_inline()
         executor.first = (coro, copy_context(), Server())
         with pytest.raises(StopIteration):
