@@ -38,7 +38,9 @@ class WatchedTask(Task[T]):
         if not self._queued:
             executor = self.executor
             tell = executor.instruments
-            tell.wake(self, executor.current or tell.cause)
+            first = executor.first
+            cause = tell.cause if first is None else f"first step of {first[0].__qualname__}"
+            tell.wake(self, executor.current or cause)
         super().wake()
 
 
