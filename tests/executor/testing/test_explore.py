@@ -34,7 +34,7 @@ from pinfut.executor import (
     yield_now,
 )
 from pinfut.executor.testing import InterleavingError, NotTheSame, explore, replay
-from pinfut.sync import Receiver, Sender, channel
+from pinfut.sync import Closed, Receiver, Sender, channel
 from tests.covered import covered, require
 
 # ---- how many there are ----
@@ -324,6 +324,36 @@ def test_a_channel_loses_nothing_wherever_a_cancel_lands() -> None:
     found = explore(program, cancels=1, victims=["victim"])
     assert found.exhaustive
     require(covered("cancels in a channel", runs=found.runs, **counts), "runs", "returned")
+
+
+def test_nobody_hears_that_a_channel_is_closed_while_a_value_comes_back() -> None:
+    async def program() -> None:
+        ends: tuple[Sender[int], Receiver[int]] = channel(1)
+        tx, rx = ends
+        got: list[int] = []
+
+        async def sends() -> None:
+            for i in range(2):
+                await tx.send(i)
+            tx.close()
+
+        async def receives() -> None:
+            try:
+                got.append(await rx.recv())
+            except Closed:
+                return
+
+        async with scope() as s:
+            s.spawn(sends(), name="sender")
+            s.spawn(receives(), name="victim")
+            while True:
+                try:
+                    got.append(await rx.recv())
+                except Closed:
+                    break
+        assert sorted(got) == [0, 1]
+
+    assert explore(program, cancels=1, victims=["victim"]).exhaustive
 
 
 def test_a_failure_is_replayed_by_its_choices_again_and_again() -> None:
