@@ -293,6 +293,7 @@ class Executor:
             quiet()
             restore()
             self._main = None
+            self._cx.waker = _NoWaker()
             self.reactor.close()
             self.reactor = None
             running.executor = None

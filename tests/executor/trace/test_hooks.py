@@ -321,14 +321,14 @@ def test_a_task_does_not_keep_its_ancestors() -> None:
     counts: list[int] = []
 
     async def main() -> None:
-        executor = current_executor()
         spawn(link(50))
         for turn in range(100):
             await yield_now()
             counts.append(sum(one() is not None for one in alive))
             if turn % 20 == 19:
+                own = current_executor()
                 tasks = [one for one in gc.get_objects() if isinstance(one, Task)]
-                counts.append(sum(task.executor is executor for task in tasks))
+                counts.append(sum(task.executor is own for task in tasks))
 
     watch(main())
     assert max(counts) < 8
