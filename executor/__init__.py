@@ -14,6 +14,7 @@ from pinfut.executor.block import shield
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
+from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
@@ -61,7 +62,9 @@ __all__ = [
     "MonotonicClock",
     "NoExecutor",
     "Recorder",
+    "Schedule",
     "Scope",
+    "Seeded",
     "SlowStep",
     "SlowSteps",
     "Task",
