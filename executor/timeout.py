@@ -6,9 +6,9 @@ from asyncio import CancelledError
 from types import TracebackType
 from typing import final
 
-from pinfut.coroutine import driver
+from pinfut.coroutine import Interruptible, drivers
 from pinfut.executor.block import Block, Shield
-from pinfut.executor.current import current_executor
+from pinfut.executor.current import NoExecutor, current_executor
 
 
 @final
@@ -47,8 +47,7 @@ class Timeout(Block):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.live:
-            self.executor.timers.cancel(self)
+        self.executor.timers.cancel(self)
         # Without an error the block's own CancelledError was swallowed inside of it.
         if self.close() and (error is None or isinstance(error, CancelledError)):
             raise TimeoutError(f"timed out after {self._seconds} s") from error
@@ -70,8 +69,12 @@ def current_deadline() -> float | None:
     Raises NoExecutor.
     """
     executor = current_executor()
+    task = executor.current
+    if task is None and executor.first is None:
+        raise NoExecutor("no task is running here; call this from inside a coroutine")
     earliest: float | None = None
-    owners = [driver(), executor.current or executor.materialise()]
+    # From the inside out. A first step that has no task yet has no block around it either.
+    owners: list[Interruptible | None] = [*drivers(), task]
     for owner in owners:
         block: Block | None = owner.block if owner is not None else None
         while block is not None:

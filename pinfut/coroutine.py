@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator, Iterator
 from contextvars import Context as ContextVars
 from contextvars import ContextVar, copy_context
+from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 from weakref import ref
@@ -71,11 +72,19 @@ def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
     anything but a coroutine."""
     if type(coro) is CoroutineType:
         return coro
-    if not hasattr(coro, "send"):
+    if not isinstance(coro, Coroutine) and not _may_be_awaited(coro):
         raise TypeError(
             f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
         )
-    return cast("CoroutineType[Any, Any, T]", _carry(coro))
+    carrier = cast("CoroutineType[Any, Any, T]", _carry(coro))
+    carrier.__qualname__ = getattr(coro, "__qualname__", type(coro).__qualname__)
+    return carrier
+
+
+def _may_be_awaited(coro: object) -> bool:
+    # A generator that `types.coroutine` has marked.
+    code = getattr(coro, "gi_code", None)
+    return code is not None and bool(code.co_flags & CO_ITERABLE_COROUTINE)
 
 
 class Interruptible(Protocol):
@@ -134,6 +143,16 @@ def driver() -> CoroutineFuture[Any] | None:
     return future if future is not None and future.running else None
 
 
+def drivers() -> Iterator[CoroutineFuture[Any]]:
+    """Every CoroutineFuture whose coroutine is running here, the innermost first."""
+    future = driver()
+    while future is not None:
+        yield future
+        found = future.around
+        outer = None if found is None else found()
+        future = outer if outer is not None and outer.running else None
+
+
 def task_context() -> ContextVars:
     """A copy of the context variables for a task of its own."""
     context = copy_context()
@@ -158,6 +177,7 @@ class CoroutineFuture(FutureBase[T]):
         "_leaf",
         "_pending",
         "_waker",
+        "around",
         "block",
         "cancels",
         "delivered",
@@ -167,6 +187,8 @@ class CoroutineFuture(FutureBase[T]):
     def __init__(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> None:
         self._coro = coro
         self._context = copy_context()
+        # The one in whose coroutine this one was made.
+        self.around = _DRIVER.get()
         self._context.run(_DRIVER.set, ref(self))
         # Invariant: the future that the coroutine is suspended on; YIELD before its start
         # and after a yield.
