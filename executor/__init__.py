@@ -19,7 +19,15 @@ from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
 from pinfut.executor.timers import sleep
-from pinfut.executor.trace import Event, Instrument, Recorder
+from pinfut.executor.trace import (
+    Event,
+    Instrument,
+    Recorder,
+    SlowStep,
+    SlowSteps,
+    chrome_trace,
+    timeline,
+)
 
 T = TypeVar("T")
 
@@ -43,6 +51,11 @@ def call_soon(call: Callable[..., object], *args: Any) -> None:
     executor.deferred.append((call, args))
 
 
+def dump() -> str:
+    """Every task of the running executor, for people; see `Executor.dump`. Raises NoExecutor."""
+    return current_executor().dump()
+
+
 __all__ = [
     "CancelledError",
     "Clock",
@@ -54,18 +67,23 @@ __all__ = [
     "Priority",
     "Recorder",
     "Scope",
+    "SlowStep",
+    "SlowSteps",
     "Task",
     "Timeout",
     "VirtualClock",
     "call_soon",
+    "chrome_trace",
     "current_deadline",
     "current_executor",
     "current_task",
+    "dump",
     "run",
     "scope",
     "shield",
     "sleep",
     "spawn",
+    "timeline",
     "timeout",
     "yield_now",
 ]

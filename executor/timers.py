@@ -45,7 +45,6 @@ class Call:
         self._call()
 
 
-@final
 class Timers:
     """The deadlines of one executor.
 

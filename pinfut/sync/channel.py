@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar, final
 from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
-from pinfut.sync.closed import Closed
+from pinfut.sync.closed import Closed, EndsAtClosed
 
 T = TypeVar("T")
 
@@ -250,6 +250,13 @@ class Receiver(Generic[T]):
         future.roused = False
         future.waker = None
         return future
+
+    def __aiter__(self) -> Receiver[T]:
+        """``async for value in rx``: ends when the channel is closed and empty."""
+        return self
+
+    def __anext__(self) -> FutureBase[T]:
+        return EndsAtClosed(self.recv())
 
 
 def channel(capacity: int) -> tuple[Sender[T], Receiver[T]]:
