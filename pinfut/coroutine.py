@@ -324,5 +324,7 @@ def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:
         return CoroutineFuture(awaitable)
     bridge = getattr(awaitable, "__await__", None)
     if bridge is None:
+        if _may_be_awaited(awaitable):
+            return CoroutineFuture(cast("Generator[Any, Any, T]", awaitable))
         raise TypeError(f"{awaitable!r} is neither a future nor awaitable; did you forget to call?")
     return CoroutineFuture(bridge())
