@@ -74,7 +74,7 @@ def test_dropping_a_plain_future_needs_no_word() -> None:
             return 1
 
     drop(Plain())
-    hand: Hand[Any] = Hand(join(Plain()))
+    hand: Hand[Any] = Hand(join(Plain()))  # type: ignore[call-overload]
     assert hand.poll() == (1,)
 
 
