@@ -25,6 +25,7 @@ from pinfut import (
     map,
     pin,
     ready,
+    select,
     shared,
     then,
 )
@@ -382,6 +383,19 @@ def test_timeouts_of_children_run_side_by_side(run: Run) -> None:
         return await join(late, timeout(2, ready("early"))), current_executor().now()
 
     assert run(main()) == (("late", "early"), 2)
+
+
+def test_a_timeout_that_lost_a_select_still_ends_in_time(run: Run) -> None:
+    gate = Gate[int]()
+
+    async def main() -> float:
+        bounded = pin(timeout(5, gate))
+        assert (await select(bounded, sleep(1))).winner == 1
+        with pytest.raises(TimeoutError):
+            await bounded
+        return current_executor().now()
+
+    assert run(main()) == 5
 
 
 def test_a_dropped_timeout_leaves_neither_timer_nor_child(run: Run) -> None:

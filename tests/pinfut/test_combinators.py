@@ -30,6 +30,7 @@ from pinfut import (
     yield_now,
 )
 from pinfut.combinators import group
+from pinfut.coroutine import driver
 from pinfut.executor import current_executor, current_task, sleep, spawn
 from tests.executor.world import Run
 from tests.pinfut.hand import Again, Gate, Hand
@@ -669,3 +670,53 @@ def test_a_join_keeps_no_cycle_so_what_is_forgotten_is_closed_at_once() -> None:
         assert closed == ["closed"] * 2
     finally:
         gc.enable()
+
+
+def test_a_cancel_that_a_join_raises_is_freed_without_the_collector() -> None:
+    class Cancel(asyncio.CancelledError):
+        pass
+
+    async def cancelled() -> None:
+        raise Cancel
+
+    hand = Hand(join(cancelled(), ready(1)), checked=False)
+    gc.disable()
+    try:
+        try:
+            hand.poll()
+        except Cancel as error:
+            alive = weakref.ref(error)
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_context_variables_set_in_one_child_are_not_seen_by_its_siblings(run: Run) -> None:
+    var = ContextVar("var", default="nobody's")
+
+    async def child(name: str) -> str:
+        before = var.get()
+        var.set(name)
+        await yield_now()
+        return f"{before} {var.get()}"
+
+    async def main() -> tuple[str, ...]:
+        return await join(child("a"), child("b"))
+
+    assert run(main()) == ("nobody's a", "nobody's b")
+
+
+def test_a_coroutine_that_is_closed_still_has_its_driver() -> None:
+    seen: list[object] = []
+
+    async def work() -> None:
+        try:
+            await Gate[int]()
+        finally:
+            seen.append(driver())
+
+    future = CoroutineFuture(work())
+    Hand(future).poll()
+    drop(future)
+    assert seen == [future]
+    assert driver() is None

@@ -195,7 +195,8 @@ def test_a_select_closes_the_coroutines_that_it_cannot_hand_back(run: Run, how: 
             with pytest.raises(KeyError):
                 await select(work(), kept, fails())
         else:
-            assert (await race(select(work(), kept), sleep(1))) is None
+            future = select(work(), kept)
+            assert (await race(future, sleep(1))) is None
         assert closed == ["closed"]
 
     run(main())

@@ -429,6 +429,30 @@ def test_a_child_in_flight_that_yields_for_ever_does_not_hold_the_turn() -> None
     assert (child.polls, hand.woken) == (1, True)
 
 
+def test_what_is_in_flight_is_dropped_with_a_buffered_stream() -> None:
+    for combine in (buffered, buffer_unordered):
+        gates = [Gate[int]() for _ in range(4)]
+        stream = combine(from_iterable(gates), 3)
+        Reader(stream).read()
+        stream.drop()
+        assert [gate.drops for gate in gates] == [1, 1, 1, 0]
+
+
+def test_futures_in_flight_leave_nothing_behind_when_they_are_done() -> None:
+    futures = FuturesUnordered[int](2)
+    reader = Reader(futures)
+    for n in range(100):
+        gate = Gate[int]()
+        futures.push(gate)
+        reader.ended = False
+        reader.read()
+        gate.open(n)
+        gate.wake()
+        reader.read()
+    assert reader.got == list(range(100))
+    assert not futures._cx.wakers
+
+
 # ---- merge ----
 
 
@@ -467,6 +491,15 @@ def test_a_stream_that_always_has_an_item_does_not_starve_the_others() -> None:
     both = merge(from_iterable(["a"] * 100), from_iterable(["b"] * 100))
     got = read_all(both.take(20))
     assert got.count("a") == got.count("b") == 10
+
+
+def test_a_merged_stream_that_wakes_itself_is_polled_again() -> None:
+    hand = Hand(merge(from_iterable(range(1000)).filter(lambda n: n == 999)).next())
+    polls = 1
+    while hand.poll() is PENDING:
+        assert hand.woken
+        polls += 1
+    assert polls > 1
 
 
 def test_a_merge_goes_on_after_the_error_of_one_stream() -> None:
@@ -610,18 +643,18 @@ def test_closing_waits_for_the_clean_up_of_a_generator(
 
 
 def test_take_and_zip_close_a_generator_that_they_leave_early(run: Run) -> None:
-    taken, zipped = Log(tidies_up=True), Log(tidies_up=True)
+    taken, zipped, other = Log(tidies_up=True), Log(tidies_up=True), Log(tidies_up=True)
 
     async def main() -> tuple[list[int], list[tuple[int, str]], list[tuple[str, int]]]:
         return (
             await from_async_generator(taken.items()).take(2).collect(10),
             await from_async_generator(zipped.items()).zip(from_iterable("ab")).collect(10),
-            await from_iterable("ab").zip(from_async_generator(Log().items())).collect(10),
+            await from_iterable("ab").zip(from_async_generator(other.items())).collect(10),
         )
 
     assert run(main()) == ([0, 1], [(0, "a"), (1, "b")], [("a", 0), ("b", 1)])
     assert taken.events == [0, 1, ("closed", 7)]
-    assert zipped.events[-1][0] == "closed"
+    assert zipped.events[-1][0] == other.events[-1][0] == "closed"
 
 
 def test_a_drop_cannot_wait_for_a_clean_up_and_says_what_can(run: Run) -> None:
