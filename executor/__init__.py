@@ -10,13 +10,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from pinfut.coroutine import yield_now
+from pinfut.executor.block import shield
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
+from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
-from pinfut.executor.timers import Timeout, sleep, timeout
-from pinfut.executor.trace import Event, Instrument, Recorder
+from pinfut.executor.timeout import Timeout, current_deadline, timeout
+from pinfut.executor.timers import sleep
+from pinfut.executor.trace import (
+    Event,
+    Instrument,
+    Recorder,
+    SlowStep,
+    SlowSteps,
+    chrome_trace,
+    timeline,
+)
 
 T = TypeVar("T")
 
@@ -37,6 +48,11 @@ def call_soon(call: Callable[..., object], *args: Any) -> None:
     executor.deferred.append((call, args))
 
 
+def dump() -> str:
+    """Every task of the running executor, for people; see `Executor.dump`. Raises NoExecutor."""
+    return current_executor().dump()
+
+
 __all__ = [
     "CancelledError",
     "Clock",
@@ -46,17 +62,26 @@ __all__ = [
     "MonotonicClock",
     "NoExecutor",
     "Recorder",
+    "Schedule",
     "Scope",
+    "Seeded",
+    "SlowStep",
+    "SlowSteps",
     "Task",
     "Timeout",
     "VirtualClock",
     "call_soon",
+    "chrome_trace",
+    "current_deadline",
     "current_executor",
     "current_task",
+    "dump",
     "run",
     "scope",
+    "shield",
     "sleep",
     "spawn",
+    "timeline",
     "timeout",
     "yield_now",
 ]

@@ -1,8 +1,9 @@
 """The executor: who is polled, and when.
 
-A turn runs the tasks that were ready when it began, each once; then the calls that were
-put off to its end (that is where sessions flush); then the timers that are due. When
-nothing is ready it sleeps until the next timer or until it is unparked.
+A turn runs the tasks that were ready when it began, each once and the urgent first, up to
+TURN of them; then the calls that were put off to its end (that is where sessions flush);
+then, every LOOK steps and whenever nothing is ready, the timers that are due and the
+descriptors. When nothing is ready it sleeps until something of that comes.
 
 Two loops do the same: `_loop` for every day, and `_loop_observed` with checked mode and
 instruments. The first has no test for either.
@@ -18,34 +19,44 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context as ContextVars
+from contextvars import copy_context
+from functools import partial
+from types import CoroutineType
 from typing import Any, Final, TypeVar, cast, final
 
-from pinfut.coroutine import YIELD, not_a_future, task_context
-from pinfut.executor.clock import Clock, MonotonicClock
+from pinfut.coroutine import YIELD, native, not_a_future
+from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.current import NoExecutor, running
 from pinfut.executor.reactor import Reactor
-from pinfut.executor.task import NOT_DONE, Failure, Owner, Task
+from pinfut.executor.ready import Priority, Ready
+from pinfut.executor.schedule import Schedule, Seeded
+from pinfut.executor.task import NOT_DONE, Owner, Task, Unclaimed
 from pinfut.executor.timers import Timers
-from pinfut.executor.trace import Instrument, Instruments
+from pinfut.executor.trace.dump import dump, dump_on_signal
+from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
+from pinfut.executor.trace.watched import WatchedTask, WatchedTimers, watched
 from pinfut.laws import CheckedContext, LostWakeup, ReenteredExecutor, checked_by_default
 from pinfut.poll import PENDING, Context
 
 T = TypeVar("T")
 
+TURN: Final = 512
+"""The most steps of a turn, and the most futures that are ready at once which its steps may
+go on with. So whoever became ready, a descriptor included, waits for that many at most."""
+
+LOOK: Final = 64
+"""Steps after which a busy executor looks at its timers and descriptors."""
+
+_HIGH_SHARE: Final = TURN * 3 // 4
+_LOW_SHARE: Final = TURN // 16
 _ROUNDS: Final = 4
 
+_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
+
+_SEND: Final = CoroutineType.send
+_THROW: Final = CoroutineType.throw
+
 _log = logging.getLogger("pinfut.executor")
-
-
-class _ObservedTask(Task[T]):
-    """A task that tells the instruments when it is woken."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        if not self._queued:
-            self.executor.instruments.wake(self)
-        super().wake()
 
 
 class _NoWaker:
@@ -58,11 +69,14 @@ class Executor:
     """Runs tasks in one thread. Use `run`; make one yourself to keep hold of it."""
 
     __slots__ = (
+        "_burst",
         "_cx",
+        "_dump_on_signal",
         "_failures",
         "_interrupted",
         "_main",
         "_observed",
+        "_take",
         "_task_type",
         "checked",
         "clock",
@@ -70,7 +84,9 @@ class Executor:
         "deferred",
         "external",
         "first",
+        "high",
         "instruments",
+        "low",
         "reactor",
         "ready",
         "tasks",
@@ -83,18 +99,29 @@ class Executor:
         clock: Clock | None = None,
         checked: bool | None = None,
         instruments: Iterable[Instrument] = (),
+        schedule: Schedule | None = None,
+        dump_on_signal: bool | None = None,
     ) -> None:
         self.clock: Clock = MonotonicClock() if clock is None else clock
         self.checked = checked_by_default() if checked is None else checked
         self.instruments = Instruments(instruments)
-        self._observed = self.checked or bool(self.instruments)
-        self._task_type = _ObservedTask if self._observed else Task
-        # Invariant: holds each task that is ready exactly once, and no other.
-        self.ready: deque[Task[Any]] = deque()
+        self._observed = self.checked or bool(self.instruments) or schedule is not None
+        self._task_type = WatchedTask if self._observed else Task
+        # Invariant: the three hold each task that is ready exactly once, and no other. In
+        # `ready` are those of normal priority, and others for the turn in which they run.
+        self.ready = Ready(self, "normal")
+        self.high = Ready(self, "high")
+        self.low = Ready(self, "low")
         # Invariant: every task that is not done, so that none is lost to the collector.
         # With each, who is told of its end. Its order is that of spawning, in every run.
         self.tasks: dict[Task[Any], Owner | None] = {}
-        self.timers = Timers()
+        self.timers = WatchedTimers(self.instruments) if self._observed else Timers()
+        # How the watched loop takes a task out of `ready`.
+        self._take: Callable[[], Task[Any]] = (
+            self.ready.popleft if schedule is None else partial(schedule.take, self.ready)
+        )
+        # None: as the environment says.
+        self._dump_on_signal = dump_on_signal
         # The task whose step is running; None between the steps.
         self.current: Task[Any] | None = None
         # How many wakes may still come from outside (threads, descriptors): while it is
@@ -102,15 +129,16 @@ class Executor:
         self.external = 0
         # The coroutine whose first step is running inside another's, and what it needs
         # to become a task.
-        self.first: tuple[Coroutine[Any, Any, Any], ContextVars, Owner] | None = None
+        self.first: tuple[CoroutineType[Any, Any, Any], ContextVars, Owner] | None = None
         self._cx = Context(_NoWaker())
         # Calls for the end of the turn, oldest first.
         self.deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._failures: weakref.WeakSet[Failure] = weakref.WeakSet()
+        self._failures: weakref.WeakSet[Unclaimed] = weakref.WeakSet()
         # While `run` is under way.
         self.reactor: Reactor | None = None
         self._main: Task[Any] | None = None
         self._interrupted = False
+        self.instruments.attach(self)
 
     # ---- what tasks use ----
 
@@ -119,25 +147,32 @@ class Executor:
         coro: Coroutine[Any, Any, T],
         *,
         name: str | None = None,
+        priority: Priority = "normal",
         owner: Owner | None = None,
     ) -> Task[T]:
         """Start `coro` as a task; it runs for the first time in the next turn.
 
         It gets a copy of the caller's context variables. `owner` is told when it ends.
-        Raises TypeError for anything but a coroutine.
+        Raises TypeError for anything but a coroutine, and ValueError for a priority that is
+        none.
         """
-        if not hasattr(coro, "send"):
-            raise TypeError(
-                f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
-            )
+        if type(coro) is not CoroutineType:
+            coro = native(coro)
         if name is not None:
-            coro.__qualname__ = name  # type: ignore[attr-defined]  # coroutines have one
-        task = self._task_type(self, coro, task_context())
+            coro.__qualname__ = name
+        queue = self.ready if priority == "normal" else self._queue(priority)
+        task = self._task_type(queue, coro, copy_context())
         self.tasks[task] = owner
-        self.ready.append(task)
+        queue.append(task)
         if self._observed:
             self.instruments.spawn(task)
         return task
+
+    def _queue(self, priority: Priority) -> Ready:
+        for queue in (self.high, self.ready, self.low):
+            if queue.priority == priority:
+                return queue
+        raise ValueError(f"a priority is 'high', 'normal' or 'low', not {priority!r}")
 
     # ---- first steps ----
     #
@@ -167,7 +202,7 @@ class Executor:
         if self.first is None:
             raise NoExecutor("no task is running here; call this from inside a coroutine")
         coro, context, owner = self.first
-        self.current = task = self._task_type(self, coro, context)
+        self.current = task = self._task_type(self.ready, coro, context)
         self.tasks[task] = owner
         if self._observed:
             self.instruments.spawn(task)
@@ -193,6 +228,8 @@ class Executor:
             else:
                 task.fail(error)
                 task.error()
+            if self._observed:
+                self.instruments.finish(task)
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         """Have ``call(*args)`` run when this turn ends, after the tasks that are ready."""
@@ -204,11 +241,20 @@ class Executor:
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""
+        self.instruments.report(name, error)
         _log.error("%r failed and nobody awaited it", name, exc_info=error)
 
-    def failed(self, failure: Failure) -> None:
-        """Remember a failure until somebody claims it. For tasks."""
-        self._failures.add(failure)
+    def dump(self) -> str:
+        """Every task, what it is parked on and where, who spawned it: a tree, for people.
+
+        Callable at any time and from a signal handler. Who spawned whom and since when it
+        is parked is known of a watched executor; of another only what costs nothing.
+        """
+        return dump(self)
+
+    def failed(self, error: Unclaimed) -> None:
+        """Remember an error until somebody claims it. For tasks."""
+        self._failures.add(error)
 
     # ---- running ----
 
@@ -225,6 +271,11 @@ class Executor:
             raise ReenteredExecutor(
                 "an executor runs in this thread already; await the coroutine, or spawn it"
             )
+        try:
+            quiet = dump_on_signal(self, self._dump_on_signal)
+        except RuntimeError:
+            main.close()
+            raise
         running.executor = self
         self._interrupted = False
         self.reactor = Reactor()
@@ -239,8 +290,10 @@ class Executor:
                 raise KeyboardInterrupt
             return cast(T, task.result())
         finally:
+            quiet()
             restore()
             self._main = None
+            self._cx.waker = _NoWaker()
             self.reactor.close()
             self.reactor = None
             running.executor = None
@@ -252,23 +305,31 @@ class Executor:
         if self._observed:
             self._loop_observed(until)
             return
-        ready = self.ready
+        ready, high, low = self.ready, self.high, self.low
         popleft = ready.popleft
-        append = ready.append
         deferred = self.deferred
         pop_deferred = deferred.popleft
-        heap = self.timers.heap
         tasks = self.tasks
         cx = self._cx
+        # Locals cost less than globals, and `send` called with the coroutine less than bound.
+        again, pending, send, throw = YIELD, PENDING, _SEND, self._throw
+        steps = 0
         while True:
-            for _ in range(len(ready)):
+            count = len(ready)
+            if high or low or count > TURN:
+                count = self.mix()
+            steps += count
+            burst = TURN
+            # Counted down by hand: a turn of one task is common, and a range costs more.
+            while count:
+                count -= 1
                 self.current = task = popleft()
                 leaf = task._leaf
                 try:
-                    if leaf is YIELD:
-                        leaf = task._context.run(task._coro.send, None)
-                        if leaf is YIELD:
-                            append(task)
+                    if leaf is again:
+                        leaf = task._context.run(send, task._coro, None)
+                        if leaf is again:
+                            task._queue.append(task)
                             continue
                     task._queued = False
                     cx.waker = task
@@ -276,14 +337,15 @@ class Executor:
                         try:
                             value = leaf.poll(cx)
                         except BaseException as error:
-                            leaf = self._throw(task, leaf, error)
+                            leaf = throw(task, leaf, error)
                         else:
-                            if value is PENDING:
+                            if value is pending:
                                 task._leaf = leaf
                                 break
-                            leaf = task._context.run(task._coro.send, value)
-                        if leaf is YIELD:
-                            task._leaf = YIELD
+                            leaf = task._context.run(send, task._coro, value)
+                        burst -= 1
+                        if leaf is again or burst <= 0:
+                            task._leaf = leaf
                             task.wake()
                             break
                         cx.waker = task
@@ -299,7 +361,9 @@ class Executor:
             elif until._outcome is not NOT_DONE:
                 return
             if deferred:
-                for _ in range(len(deferred)):
+                count = len(deferred)
+                while count:
+                    count -= 1
                     call, args = pop_deferred()
                     try:
                         call(*args)
@@ -307,14 +371,42 @@ class Executor:
                         self._report_call(call, error)
                 if deferred:
                     self._run_deferred()
-            if heap or not ready:
+            if steps >= LOOK or not ready:
+                steps = 0
                 self._end_turn()
 
+    def mix(self) -> int:
+        """Line the tasks of a turn up in `ready`, the urgent first; how many they are.
+
+        In a full turn three quarters at most are urgent and a sixteenth at least is not
+        urgent at all, if there are such tasks: nobody starves, and nobody waits longer than
+        the tasks of the same priority that were there before need.
+        """
+        ready, high, low = self.ready, self.high, self.low
+        urgent = min(len(high), _HIGH_SHARE)
+        unhurried = min(len(low), max(_LOW_SHARE, TURN - urgent - len(ready)))
+        normal = min(len(ready), TURN - urgent - unhurried)
+        if unhurried:
+            ready.rotate(-normal)
+            for _ in range(unhurried):
+                ready.append(low.popleft())
+            ready.rotate(normal + unhurried)
+        if urgent:
+            ready.extendleft([high.popleft() for _ in range(urgent)][::-1])
+        return urgent + normal + unhurried
+
     def _loop_observed(self, until: Task[Any] | None) -> None:
-        """`_loop` with the checks of checked mode, and every event told to the instruments."""
+        """`_loop` with the checks of checked mode, every event told to the instruments, and
+        the tasks in the order of the schedule if there is one."""
+        tell = self.instruments
+        steps = 0
         while True:
-            for _ in range(len(self.ready)):
-                self.current = task = self.ready.popleft()
+            count = self.mix()
+            steps += count
+            self._burst = TURN
+            for _ in range(count):
+                self.current = None
+                self.current = task = self._take()
                 try:
                     self._step_observed(task)
                 except StopIteration as stop:
@@ -329,8 +421,13 @@ class Executor:
                     return
             elif until.done:
                 return
+            tell.cause = "call"
             self._run_deferred()
-            self._end_turn()
+            tell.cause = OUTSIDE
+            if steps >= LOOK or not self.ready:
+                steps = 0
+                self._end_turn()
+            tell.cause = OUTSIDE
 
     def _step_observed(self, task: Task[Any]) -> None:
         if task.done:
@@ -339,7 +436,7 @@ class Executor:
         leaf = task._leaf
         if leaf is YIELD:
             tell.resume(task)
-            leaf = task._context.run(task._coro.send, None)
+            leaf = task._context.run(_SEND, task._coro, None)
         task._queued = False
         while leaf is not YIELD:
             tell.poll(task, leaf)
@@ -352,12 +449,17 @@ class Executor:
             else:
                 if value is PENDING:
                     task._leaf = leaf
+                    watched(task).since = self.clock.now()
                     tell.park(task, leaf)
                     return
                 tell.resume(task)
-                leaf = task._context.run(task._coro.send, value)
-        task._leaf = YIELD
-        task.wake()
+                leaf = task._context.run(_SEND, task._coro, value)
+            self._burst -= 1
+            if self._burst <= 0:
+                break
+        task._leaf = leaf
+        tell.yielded(task)
+        Task.wake(task)
 
     def _cancel_all(self) -> None:
         """Cancel the tasks that are left and wait until they have ended."""
@@ -370,6 +472,8 @@ class Executor:
             _log.error("tasks caught their cancel and wait for what cannot come: %s", error)
             for task in list(self.tasks):
                 task.abandon()
+                if self._observed:
+                    self.instruments.finish(task)
             self.tasks.clear()
 
     def _run_deferred(self) -> None:
@@ -393,9 +497,11 @@ class Executor:
         """Fire the timers that are due, and sleep when nobody is ready."""
         timers = self.timers
         deadline = timers.next_deadline()
-        if self.ready or self.deferred:
+        if self.ready or self.deferred or self.high or self.low:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
+            if self.external:
+                cast(Reactor, self.reactor).park(0)
         elif deadline is not None or self.external:
             if deadline is None or deadline > self.clock.now():
                 self.clock.idle(cast(Reactor, self.reactor), deadline)
@@ -410,19 +516,19 @@ class Executor:
 
     def _throw(self, task: Task[Any], leaf: Any, error: BaseException) -> Any:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
-        if not hasattr(leaf, "poll"):
+        if type(error) is AttributeError and not hasattr(leaf, "poll"):
             error = not_a_future(leaf)
         else:
             _strip(error)
         try:
-            return task._context.run(task._coro.throw, error)
+            return task._context.run(_THROW, task._coro, error)
         finally:
             del error  # or the traceback that it gets here would keep it alive
 
     def _fail(self, task: Task[Any], error: BaseException) -> None:
         _strip(error)
         task.fail(error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN):
             raise error
 
     # ---- Ctrl-C ----
@@ -450,20 +556,18 @@ class Executor:
             self.reactor.unpark()
 
 
-_OWN_CODE = (
-    Executor._loop.__code__,
-    Executor._loop_observed.__code__,
-    Executor._step_observed.__code__,
-    Executor._throw.__code__,
-    CheckedContext.poll.__code__,
-)
+_OWN_NAMESPACES: Final = (Executor._loop.__globals__, CheckedContext.poll.__globals__)
 
 
 def _strip(error: BaseException) -> None:
     """Take the executor's own frames off a traceback: their locals would keep the task
     alive, and the task the error."""
     traceback = error.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code in _OWN_CODE:
+    core, laws = _OWN_NAMESPACES
+    while traceback is not None:
+        namespace = traceback.tb_frame.f_globals
+        if namespace is not core and namespace is not laws:
+            break
         traceback = traceback.tb_next
     error.__traceback__ = traceback
 
@@ -478,11 +582,24 @@ def run(
     clock: Clock | None = None,
     checked: bool | None = None,
     instruments: Iterable[Instrument] = (),
+    seed: int | None = None,
+    dump_on_signal: bool | None = None,
 ) -> T:
     """Run the coroutine `main` on a new executor; its result, or its error.
 
     `clock`: where time comes from, real time by default. `checked`: enforce the laws of
     polling, by default as ``PINFUT_CHECKED`` says. `instruments`: told of every step.
+    `seed`: choose at random among the ready tasks, on simulated time unless a clock is
+    given; the same seed gives the same history. `dump_on_signal`: SIGUSR1 writes
+    `Executor.dump` to stderr, by default as ``PINFUT_DUMP`` says.
     Raises as `Executor.run` does.
     """
-    return Executor(clock=clock, checked=checked, instruments=instruments).run(main)
+    if clock is None and seed is not None:
+        clock = VirtualClock()
+    return Executor(
+        clock=clock,
+        checked=checked,
+        instruments=instruments,
+        schedule=None if seed is None else Seeded(seed),
+        dump_on_signal=dump_on_signal,
+    ).run(main)

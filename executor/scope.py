@@ -7,7 +7,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar, final
 
-from pinfut.executor.task import Block, Task
+from pinfut.executor.block import Block
+from pinfut.executor.task import Task
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 

@@ -2,7 +2,7 @@
 
 States, and who moves a task on (the executor alone runs it)::
 
-    ready ──Executor._turn──▶ running ──its leaf is PENDING──▶ parked
+    ready ──Executor._loop──▶ running ──its leaf is PENDING──▶ parked
       ▲                          │ │                              │
       ├──────yield_now───────────┘ └──returns or raises──▶ done   │
       └────────────────────wake / cancel / interrupt──────────────┘
@@ -11,18 +11,19 @@ States, and who moves a task on (the executor alone runs it)::
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Coroutine
 from contextvars import Context as ContextVars
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
 
-from pinfut.coroutine import YIELD, Interrupt, Interruptible, driver
-from pinfut.executor.current import current_executor, current_task
+from pinfut.coroutine import YIELD, Interrupt
 from pinfut.future import FutureBase, drop
 from pinfut.laws import TakenTwice, describe, suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
 
 if TYPE_CHECKING:
+    from pinfut.executor.block import Block
     from pinfut.executor.core import Executor
+    from pinfut.executor.ready import Ready
 
 T = TypeVar("T")
 
@@ -36,27 +37,41 @@ NOT_DONE: Final = _NotDone()
 
 
 class Failure:
-    """How a task failed. One that nobody has looked at when the last handle of the task
-    goes away, or when the executor ends, is reported: no failure is silent."""
+    """How a task failed, until an await has raised it."""
 
-    __slots__ = ("__weakref__", "_executor", "_name", "claimed", "error")
+    __slots__ = ("error", "unclaimed")
+
+    def __init__(self, error: BaseException, unclaimed: Unclaimed | None) -> None:
+        # Invariant: None once an await has raised it.
+        self.error: BaseException | None = error
+        # Invariant: None once somebody has seen the error, or when there is nothing to report.
+        self.unclaimed = unclaimed
+
+
+class Unclaimed:
+    """An error that nobody has looked at. When the last handle of its task goes away, or the
+    executor ends, it is reported: no failure is silent."""
+
+    __slots__ = ("__weakref__", "_executor", "_name", "error")
 
     def __init__(self, executor: Executor, name: str, error: BaseException) -> None:
         self._executor = executor
         self._name = name
-        # Invariant: None once an await has raised it.
+        # Invariant: None once claimed or reported.
         self.error: BaseException | None = error
-        self.claimed = False
 
     def report(self) -> None:
-        """Report the failure, unless someone has it already."""
-        if not self.claimed and self.error is not None:
-            self.claimed = True
-            self._executor.report(self._name, self.error)
+        """Report the error, unless someone has it already."""
+        error, self.error = self.error, None
+        if error is not None:
+            self._executor.report(self._name, error)
 
     def __del__(self) -> None:
-        if not self.claimed:
-            self.report()
+        self.report()
+
+
+# What somebody asked for, or what `run` raises: nothing to report.
+_ASKED_FOR: Final = (CancelledError, KeyboardInterrupt, SystemExit)
 
 
 class Owner(Protocol):
@@ -79,20 +94,22 @@ class Task(FutureBase[T]):
         "_joiner",
         "_leaf",
         "_outcome",
+        "_queue",
         "_queued",
         "block",
         "cancels",
         "delivered",
-        "executor",
     )
 
     def __init__(
         self,
-        executor: Executor,
-        coro: Coroutine[Any, Any, T],
+        queue: Ready,
+        coro: CoroutineType[Any, Any, T],
         context: ContextVars,
     ) -> None:
-        self.executor = executor
+        # Where it stands when it is ready; that is also its priority, and the way to its
+        # executor.
+        self._queue = queue
         self._coro = coro
         self._context = context
         # Invariant: the future that the coroutine is suspended on; YIELD before the start
@@ -112,6 +129,11 @@ class Task(FutureBase[T]):
         self.block: Block | None = None
 
     @property
+    def executor(self) -> Executor:
+        """The executor that runs the task."""
+        return self._queue.executor
+
+    @property
     def name(self) -> str:
         """The name of the coroutine, which `spawn` sets if it is given one."""
         return str(getattr(self._coro, "__qualname__", self._coro))
@@ -125,16 +147,21 @@ class Task(FutureBase[T]):
         """Put the task into the ready queue, unless it is there. It is its own waker."""
         if not self._queued:
             self._queued = True
-            self.executor.ready.append(self)
+            self._queue.append(self)
 
     def cancel(self) -> bool:
         """Have CancelledError raised in the task where it waits, or at its next wait.
 
-        False when it is done already. It arrives once for each call; a coroutine that
-        catches it may clean up with further awaits.
+        False when it is done already. It arrives once for each call, however the coroutine
+        is shielded at the moment; one that catches it may clean up with further awaits.
         """
         if self._outcome is not NOT_DONE:
             return False
+        if self.block is not None:
+            shield = self.block.shield_inside(None)
+            if shield is not None:
+                shield.hold(self.cancel)
+                return True
         self.cancels += 1
         self.interrupt()
         return True
@@ -144,12 +171,15 @@ class Task(FutureBase[T]):
         blocks, which turn it into their own error."""
         if self._outcome is not NOT_DONE:
             return
-        if self.running:
+        leaf = self._leaf
+        queue = self._queue
+        if leaf is None or queue.executor.current is self:
             # When the turn ends it is parked, queued or done.
-            self.executor.call_soon(self.interrupt)
-        elif type(self._leaf) is not Interrupt:
-            self._leaf = Interrupt(self._leaf, self)
-            self.wake()
+            queue.executor.call_soon(self.interrupt)
+        elif type(leaf) is not Interrupt:
+            self._leaf = Interrupt(leaf, self)
+            if not self._queued:
+                self.wake()
 
     @property
     def running(self) -> bool:
@@ -177,10 +207,13 @@ class Task(FutureBase[T]):
             raise TakenTwice(f"{self!r} has no result yet; await it")
         if type(outcome) is not Failure:
             return None
-        if outcome.error is None:
+        error = outcome.error
+        if error is None:
             raise TakenTwice(f"the error of {self!r} was raised by its await")
-        outcome.claimed = True
-        return outcome.error
+        if outcome.unclaimed is not None:
+            outcome.unclaimed.error = None
+            outcome.unclaimed = None
+        return error
 
     def poll(self, cx: Context, /) -> Poll[T]:
         outcome = self._outcome
@@ -188,14 +221,16 @@ class Task(FutureBase[T]):
             self._joiner = cx.waker
             return PENDING
         if type(outcome) is not Failure:
-            return cast(T, outcome)
+            return outcome  # type: ignore[return-value]  # neither NOT_DONE nor a Failure
         # Whoever awaits has the error now, with this task in its traceback: the task gives
         # it up, or the two would keep each other until the collector comes.
-        error = self.error()
+        error = outcome.error
+        if error is None or outcome.unclaimed is not None:
+            error = cast(BaseException, self.error())
         outcome.error = None
         del self, outcome, cx
         try:
-            raise cast(BaseException, error)
+            raise error
         finally:
             del error
 
@@ -210,18 +245,24 @@ class Task(FutureBase[T]):
     def finish(self, value: T) -> None:
         """The coroutine has returned. For the executor."""
         self._outcome = value
-        self._end()
+        self._queued = True
+        # It may stand in the queue once more, woken by what it has left behind.
+        self._leaf = _OVER
+        owner = self._queue.executor.tasks.pop(self)
+        if owner is not None:
+            owner.ended(self)
+        joiner = self._joiner
+        if joiner is not None:
+            self._joiner = None
+            joiner.wake()
 
     def fail(self, error: BaseException) -> None:
         """The coroutine has raised. For the executor."""
-        failure = Failure(self.executor, self.name, error)
-        # A cancel is what somebody asked for, and `run` raises these two: nothing to report.
-        if isinstance(error, CancelledError | KeyboardInterrupt | SystemExit):
-            failure.claimed = True
-        else:
-            self.executor.failed(failure)
-        self._outcome = failure
-        self._end()
+        unclaimed = None
+        if not isinstance(error, _ASKED_FOR):
+            unclaimed = Unclaimed(self.executor, self.name, error)
+            self.executor.failed(unclaimed)
+        self.finish(Failure(error, unclaimed))  # type: ignore[arg-type]
 
     def abandon(self) -> None:
         """The executor ends and the task will not: close the coroutine for good."""
@@ -232,18 +273,6 @@ class Task(FutureBase[T]):
                 self._context.run(last)
             except BaseException as error:
                 self.executor.report(self.name, error)
-
-    def _end(self) -> None:
-        self._queued = True
-        # It may stand in the queue once more, woken by what it has left behind.
-        self._leaf = _OVER
-        owner = self.executor.tasks.pop(self)
-        if owner is not None:
-            owner.ended(self)
-        joiner = self._joiner
-        if joiner is not None:
-            self._joiner = None
-            joiner.wake()
 
     def __repr__(self) -> str:
         if self.done:
@@ -265,54 +294,3 @@ class _Over(FutureBase[NoReturn]):
 
 
 _OVER: Final = _Over()
-
-
-class Block:
-    """A stretch of a coroutine that can interrupt its own run: a timeout or a scope.
-
-    Blocks of a coroutine form a chain, innermost first. An interrupt travels outwards as
-    CancelledError, and of several that have fired the outermost turns it into its error.
-    """
-
-    __slots__ = ("_delivered", "_is_open", "_outer", "_owner", "executor", "fired")
-
-    def __init__(self) -> None:
-        self.fired = False
-        self._is_open = False
-
-    def open(self) -> None:
-        """Enter the block. Raises NoExecutor outside of any task."""
-        self._owner: Interruptible = driver() or current_task()
-        self.executor = current_executor()
-        self._delivered = self._owner.delivered
-        self._outer: Block | None = self._owner.block
-        self._owner.block = self
-        self._is_open = True
-
-    def fire(self) -> None:
-        """Interrupt the coroutine, once."""
-        if not self.fired:
-            self.fired = True
-            if self._owner.running:
-                # It may have left the block before it waits.
-                self.executor.call_soon(self._interrupt)
-            else:
-                self._owner.interrupt()
-
-    def _interrupt(self) -> None:
-        if self._is_open:
-            self._owner.interrupt()
-
-    def close(self) -> bool:
-        """Leave the block. True when it has fired and the interrupt is its own to turn:
-        nobody cancelled from outside meanwhile, and no block around it has fired."""
-        owner = self._owner
-        self._is_open = False
-        owner.block = outer = self._outer
-        if not self.fired or owner.cancels != self._delivered:
-            return False
-        while outer is not None:
-            if outer.fired:
-                return False
-            outer = outer._outer
-        return True

@@ -1,37 +1,42 @@
-"""Timers: a heap of deadlines, `sleep`, and `timeout`, as a block and as a future."""
+"""Timers: a heap of deadlines, and `sleep`."""
 
 from __future__ import annotations
 
-import heapq
-from asyncio import CancelledError
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, TypeVar, final, overload
+from heapq import heapify, heappop, heappush
+from typing import Final, Protocol, final
 
-from pinfut.combinators import Awaited
-from pinfut.coroutine import into_future
 from pinfut.executor.current import current_executor
-from pinfut.executor.task import Block
-from pinfut.future import Future, FutureBase, drop
+from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
-
-T = TypeVar("T")
 
 _MIN_DEAD: Final = 64
 
 
+class Timer(Protocol):
+    """What has a deadline."""
+
+    live: bool
+    """Invariant: True from `Timers.push` until it has expired or was cancelled."""
+
+    def expire(self) -> None:
+        """The deadline is reached. Called once at most."""
+
+
 @final
-class Timer:
-    """What to call at a deadline."""
+class Call:
+    """A timer that calls a function."""
 
-    __slots__ = ("call",)
+    __slots__ = ("_call", "live")
 
-    def __init__(self, call: Callable[[], None]) -> None:
-        # Invariant: None once fired or cancelled.
-        self.call: Callable[[], None] | None = call
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self.live = False
+
+    def expire(self) -> None:
+        self._call()
 
 
-@final
 class Timers:
     """The deadlines of one executor.
 
@@ -52,35 +57,41 @@ class Timers:
     def __len__(self) -> int:
         return len(self.heap) - self._dead
 
-    def add(self, deadline: float, call: Callable[[], None]) -> Timer:
-        """Have `call` called once `deadline` is reached."""
+    def push(self, deadline: float, timer: Timer) -> None:
+        """Have `timer` expire once `deadline` is reached. It is not in here already."""
         self._order = order = self._order + 1
-        timer = Timer(call)
-        heapq.heappush(self.heap, (deadline, order, timer))
+        timer.live = True
+        heappush(self.heap, (deadline, order, timer))
+
+    def add(self, deadline: float, call: Callable[[], object]) -> Call:
+        """Have `call` called once `deadline` is reached."""
+        timer = Call(call)
+        self.push(deadline, timer)
         return timer
 
     def cancel(self, timer: Timer) -> None:
-        """Take a timer back; a no-op when it has fired."""
-        if timer.call is None:
+        """Take a timer back; a no-op when it has expired."""
+        if not timer.live:
             return
-        timer.call = None
+        timer.live = False
         heap = self.heap
         if heap[-1][2] is timer:
             heap.pop()  # the last leaf of the heap: what a short timeout leaves as it ends
         else:
             self._dead += 1
-        if self._dead > _MIN_DEAD and self._dead * 2 > len(heap):
-            heap[:] = [entry for entry in heap if entry[2].call is not None]
-            heapq.heapify(heap)
+        dead = self._dead
+        if dead > _MIN_DEAD and dead * 2 > len(heap):
+            heap[:] = [entry for entry in heap if entry[2].live]
+            heapify(heap)
             self._dead = 0
 
     def next_deadline(self) -> float | None:
         """The first deadline, or None."""
         heap = self.heap
         while heap:
-            if heap[0][2].call is not None:
+            if heap[0][2].live:
                 return heap[0][0]
-            heapq.heappop(heap)
+            heappop(heap)
             self._dead -= 1
         return None
 
@@ -91,148 +102,49 @@ class Timers:
         for _ in range(len(heap)):
             if not heap or heap[0][0] > now:
                 return
-            timer = heapq.heappop(heap)[2]
-            call, timer.call = timer.call, None
-            if call is None:
-                self._dead -= 1
+            timer = heappop(heap)[2]
+            if timer.live:
+                timer.live = False
+                timer.expire()
             else:
-                call()
+                self._dead -= 1
 
 
 @final
 class Sleep(FutureBase[None]):
-    """Ready once its time has passed, counted from the first poll."""
+    """Ready once its time has passed, counted from the first poll. It is its own timer."""
 
-    __slots__ = ("_fired", "_seconds", "_timer", "_timers", "_waker")
+    __slots__ = ("_seconds", "_timers", "_waker", "live")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._timer: Timer | None = None
-        self._waker: Waker | None = None
-        self._fired = False
+        self._timers: Timers | None = None
+        self.live = False
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if self._fired:
-            return None
-        self._waker = cx.waker
-        if self._timer is None:
+        if self._timers is None:
             executor = current_executor()
             self._timers = executor.timers
-            self._timer = self._timers.add(executor.now() + self._seconds, self._fire)
+            if not self._seconds:
+                cx.waker.wake()  # no time to wait for, but the others come first
+                return PENDING
+            self._timers.push(executor.clock.now() + self._seconds, self)
+        elif not self.live:
+            return None
+        self._waker: Waker = cx.waker
         return PENDING
 
-    def _fire(self) -> None:
-        self._fired = True
-        if self._waker is not None:
-            self._waker.wake()
+    def expire(self) -> None:
+        self._waker.wake()
 
     def drop(self) -> None:
-        if self._timer is not None:
-            self._timers.cancel(self._timer)
+        if self._timers is not None:
+            self._timers.cancel(self)
 
 
 def sleep(seconds: float) -> FutureBase[None]:
-    """Wait for `seconds`: ``await sleep(0.1)``. Raises ValueError below 0 and for NaN."""
+    """Wait for `seconds`: ``await sleep(0.1)``. Zero lets the other ready tasks run first, as
+    `yield_now` does. Raises ValueError below 0 and for NaN."""
     if not seconds >= 0:
         raise ValueError(f"sleep takes a time of 0 s or more, not {seconds!r}")
     return Sleep(seconds)
-
-
-@final
-class Timeout(Block):
-    """``with timeout(seconds):`` raises TimeoutError when the time is over.
-
-    When it is, the task gets CancelledError at the point where it waits, and the block
-    turns that into TimeoutError on its way out. A cancel from elsewhere passes through
-    as it is.
-    """
-
-    __slots__ = ("_seconds", "_timer")
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._seconds = seconds
-
-    def __enter__(self) -> Timeout:
-        self.open()
-        executor = self.executor
-        self._timer = executor.timers.add(executor.now() + self._seconds, self.fire)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self.fired:
-            self.executor.timers.cancel(self._timer)
-        # Without an error the block's own CancelledError was swallowed inside of it.
-        if self.close() and (error is None or isinstance(error, CancelledError)):
-            raise TimeoutError(f"timed out after {self._seconds} s") from error
-
-
-@final
-class TimeoutFuture(FutureBase[T]):
-    """A future polled in place, that is given up once its time, counted from the first
-    poll, has passed."""
-
-    __slots__ = ("_expired", "_future", "_seconds", "_timer", "_timers", "_waker")
-
-    def __init__(self, seconds: float, future: Future[T]) -> None:
-        self._seconds = seconds
-        self._future = future
-        self._timer: Timer | None = None
-        self._waker: Waker | None = None
-        self._expired = False
-
-    def poll(self, cx: Context, /) -> Poll[T]:
-        try:
-            value = cx.poll(self._future)
-        except BaseException:
-            self._cancel_timer()
-            raise
-        if value is not PENDING:
-            # In time, if only just: a value that is there is not thrown away.
-            self._cancel_timer()
-            return value
-        if self._expired:
-            drop(self._future)
-            raise TimeoutError(f"timed out after {self._seconds} s")
-        self._waker = cx.waker
-        if self._timer is None:
-            executor = current_executor()
-            self._timers = executor.timers
-            self._timer = self._timers.add(executor.now() + self._seconds, self._fire)
-        return PENDING
-
-    def _fire(self) -> None:
-        self._expired = True
-        if self._waker is not None:
-            self._waker.wake()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timers.cancel(self._timer)
-
-    def drop(self) -> None:
-        """Drop the future inside, and take the timer back."""
-        self._cancel_timer()
-        drop(self._future)
-
-
-@overload
-def timeout(seconds: float) -> Timeout: ...
-@overload
-def timeout(seconds: float, awaitable: Awaited[T]) -> FutureBase[T]: ...
-def timeout(seconds: float, awaitable: Awaited[T] | None = None) -> Timeout | FutureBase[T]:
-    """Bound what is awaited in a block: ``with timeout(1.5): await read()``; or one future:
-    ``await timeout(1.5, read())``, which polls it in place and drops it when the time is over.
-
-    Raises TimeoutError from the block or the await, and ValueError for a time below 0 or NaN.
-    """
-    if not seconds >= 0:
-        raise ValueError(f"timeout takes a time of 0 s or more, not {seconds!r}")
-    if awaitable is None:
-        return Timeout(seconds)
-    return TimeoutFuture(seconds, into_future(awaitable))

@@ -61,6 +61,22 @@ def not_a_future(thing: object) -> TypeError:
     )
 
 
+async def _carry(coro: Coroutine[Any, Any, T]) -> T:
+    return await coro
+
+
+def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
+    """`coro` as a coroutine of the interpreter's own, whatever made it. Raises TypeError for
+    anything but a coroutine."""
+    if type(coro) is CoroutineType:
+        return coro
+    if not hasattr(coro, "send"):
+        raise TypeError(
+            f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
+        )
+    return cast("CoroutineType[Any, Any, T]", _carry(coro))
+
+
 class Interruptible(Protocol):
     """Whoever runs a coroutine and can raise CancelledError where it waits."""
 
@@ -128,6 +144,7 @@ _SEAT: ContextVar[Seat | None] = ContextVar("pinfut driver", default=None)
 
 def driver() -> CoroutineFuture[Any] | None:
     """The CoroutineFuture whose coroutine is running here, if it is not a task's own."""
+    # A task that was spawned in there inherits the seat; while it runs, nobody sits in it.
     seat = _SEAT.get()
     return None if seat is None else seat.driver
 

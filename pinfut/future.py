@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
 
+from pinfut import laws
 from pinfut.laws import PinError
 from pinfut.poll import PENDING, Context, Poll
 
@@ -67,8 +68,7 @@ class FutureBase(Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         # The whole bridge: hand the leaf to whoever runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
-        value: T_co = yield self
-        return value
+        return (yield self)  # type: ignore[no-any-return]
 
     def __copy__(self) -> NoReturn:
         raise PinError(self, "copied")
@@ -85,7 +85,7 @@ def drop(future: object) -> None:
     method = getattr(future, "drop", None)
     if method is not None:
         method()
-    if getattr(future, "_law", None) is not None:
+    if laws.recording and getattr(future, "_law", None) is not None:
         future._law = None  # type: ignore[attr-defined]  # a dropped future is nobody's
 
 

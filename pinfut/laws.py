@@ -35,6 +35,10 @@ LAWS: Final[dict[int, str]] = {
 """The laws by number, as docs/future-model.md explains them."""
 
 
+recording = False
+"""Whether there has been a checked executor, so that futures may have records."""
+
+
 def checked_by_default() -> bool:
     """Whether the environment asks for checked mode (``PINFUT_CHECKED`` not empty, not 0)."""
     return os.environ.get("PINFUT_CHECKED", "0") not in ("", "0")
@@ -116,6 +120,8 @@ class CheckedContext(Context):
     __slots__ = ("_live", "_parent", "_taken", "_waker", "owner")
 
     def __init__(self, waker: Waker, owner: object = None) -> None:
+        global recording
+        recording = True
         self.owner = owner
         self._parent: CheckedContext | None = None
         self._waker = waker

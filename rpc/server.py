@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, final
 
-from pinfut.coroutine import task_context
+from pinfut.coroutine import native, task_context
 from pinfut.executor.task import Task
 from pinfut.rpc.capabilities import Capabilities
 from pinfut.rpc.codec import CodecError
@@ -103,8 +104,10 @@ class Server:
             return
         coro = function(thing, *args)
         context = self._context.copy()
-        executor.first = (coro, context, answer)
         try:
+            if type(coro) is not CoroutineType:
+                coro = native(coro)
+            executor.first = (coro, context, answer)
             leaf = context.run(coro.send, None)
         except StopIteration as stop:
             value = stop.value
@@ -127,7 +130,7 @@ class Server:
             if executor.current is not None:
                 executor.end_first(None, error)
             purse.give(frame)
-            if isinstance(error, KeyboardInterrupt | SystemExit):
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             self._fail(answer, method, error)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pinfut.coroutine import native
 from pinfut.executor import (
     CancelledError,
     NoExecutor,
@@ -47,7 +48,7 @@ def start(
     outside = executor.begin_inline()
     try:
         context = copy_context()
-        executor.first = (coro, context, owner)
+        executor.first = (native(coro), context, owner)
         try:
             leaf = context.run(coro.send, None)
         except StopIteration as stop:

@@ -303,17 +303,23 @@ class Silent(Instrument):
 
 def history(program: Program, *, checked: bool, instruments: list[Instrument]) -> Machine:
     """The log of a program on a new executor, with its outcome at the end."""
+    return outcome(
+        Executor(clock=VirtualClock(), checked=checked, instruments=instruments), program
+    )
+
+
+def outcome(executor: Executor, program: Program) -> Machine:
+    """The log of a program on `executor`, with its outcome at the end."""
     machine = Machine()
-    executor = Executor(clock=VirtualClock(), checked=checked, instruments=instruments)
-    outcome: object
+    ended: object
     try:
-        outcome = executor.run(machine.run("main", program))
+        ended = executor.run(machine.run("main", program))
     except (CancelledError, ProgramError, LostWakeup, RuntimeError) as error:
-        outcome = describe(error)
-        machine.met[outcome] += 1
+        ended = describe(error)
+        machine.met[ended] += 1
     except BaseExceptionGroup as group:
-        outcome = describe(group)
-    machine.log.append(("outcome", outcome, executor.now()))
+        ended = describe(group)
+    machine.log.append(("outcome", ended, executor.now()))
     machine.log.append([(task.done, task.cancels) for task in machine.tasks])
     assert not executor.tasks, "something still runs"
     assert len(executor.timers) == 0, "a timer is left"
