@@ -29,6 +29,8 @@ from pinfut import (
     from_iterable,
     from_receiver,
     merge,
+    poll_fn,
+    race,
     ready,
     select,
 )
@@ -82,7 +84,9 @@ class Reader:
 
     def __init__(self, stream: StreamBase[Any], *, checked: bool = True) -> None:
         self.stream = stream
-        self.hand: Hand[Any] = Hand(ready(None), checked=checked)  # one owner for all
+        self.next: FutureBase[Any] = ready(None)
+        # One owner for all of them.
+        self.hand: Hand[Any] = Hand(poll_fn(lambda cx: cx.poll(self.next)), checked=checked)
         self.waits = False
         self.got: list[Any] = []
         self.ended = False
@@ -91,7 +95,7 @@ class Reader:
     def renew(self) -> None:
         """Drop the wait for the next item."""
         if self.waits:
-            drop(self.hand.future)
+            drop(self.next)
             self.waits = False
             self.dropped += 1
 
@@ -99,7 +103,8 @@ class Reader:
         """Take what there is now."""
         while not self.ended:
             if not self.waits:
-                self.hand.future = self.stream.next()
+                self.next = self.stream.next()
+                drop(self.hand.future)  # a new one, as far as checked mode is concerned
             self.waits = False
             item = self.hand.poll()
             if item is PENDING:
@@ -687,6 +692,39 @@ def test_a_cancelled_task_finalises_the_generator_that_it_reads(run: Run) -> Non
 
     run(main())
     assert log.events == [0, 1, 2, ("closed", 2.5)]
+
+
+def test_a_coroutine_that_is_closed_inside_of_a_stream_closes_it_without_waiting(run: Run) -> None:
+    log = Log()
+
+    async def reader() -> None:
+        async with from_async_generator(log.items()) as stream:
+            async for _ in stream:
+                pass
+
+    async def main() -> None:
+        await race(reader(), sleep(2.5))
+
+    run(main())
+    assert log.events == [0, 1, 2, ("closed", 2.5)]
+
+
+def test_a_clean_up_that_is_cancelled_leaves_nothing_behind(run: Run) -> None:
+    log = Log(tidies_up=True)
+
+    async def reader() -> None:
+        async with from_async_generator(log.items()) as stream:
+            await stream.next()
+
+    async def main() -> int:
+        task = spawn(reader())
+        await sleep(3)  # it has left the block and waits for the clean-up
+        task.cancel()
+        with pytest.raises(CancelledError):
+            await task
+        return len(current_executor().timers)
+
+    assert run(main()) == 0
 
 
 def test_a_generator_keeps_its_context_variables_and_its_timeouts(run: Run) -> None:
