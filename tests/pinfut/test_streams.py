@@ -17,6 +17,7 @@ from pinfut import (
     PENDING,
     Closed,
     Context,
+    FutureBase,
     FuturesOrdered,
     FuturesUnordered,
     StreamBase,
