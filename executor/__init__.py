@@ -16,6 +16,7 @@ from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
+from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
 from pinfut.executor.timers import sleep
 from pinfut.executor.trace import Event, Instrument, Recorder
@@ -48,6 +49,7 @@ __all__ = [
     "MonotonicClock",
     "NoExecutor",
     "Recorder",
+    "RemoteWaker",
     "Scope",
     "Task",
     "Timeout",
@@ -56,11 +58,13 @@ __all__ = [
     "current_deadline",
     "current_executor",
     "current_task",
+    "from_thread",
     "run",
     "scope",
     "shield",
     "sleep",
     "spawn",
     "timeout",
+    "to_thread",
     "yield_now",
 ]

@@ -38,10 +38,10 @@ class Reactor:
     """
 
     __slots__ = (
-        "_asleep",
         "_epoll",
         "_handed",
         "_lock",
+        "_notified",
         "_sources",
         "_wake",
         "executor",
@@ -59,6 +59,8 @@ class Reactor:
         # Calls from other threads, oldest first; each thread waits for its own, or is one
         # of a bounded pool, so that their number is bounded.
         self._handed: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        # Invariant: True only while a wake for what is in `_handed` is in the counter.
+        self._notified = False
         # Guards `_wake` against a write after the close. Reentrant, because a signal handler
         # may come while its own thread holds it.
         self._lock = threading.RLock()
@@ -108,24 +110,29 @@ class Reactor:
             if self._wake < 0:
                 return False
             self._handed.append((call, args))
-            # Only the first of several has to wake: `_take_over` empties the queue.
-            if len(self._handed) == 1:
+            # One write for as many as come until `_take_over`.
+            if not self._notified:
+                self._notified = True
                 os.eventfd_write(self._wake, 1)
         return True
 
     def _take_over(self) -> None:
-        # First the count, then the calls: one that comes in between is waited for again.
+        # First the counter and the flag, then the calls: what comes in between wakes again.
         try:
             os.eventfd_read(self._wake)
         except BlockingIOError:
             pass
+        self._notified = False
         self._run_handed()
+        if self._handed:
+            self.unpark()
 
     def _run_handed(self) -> None:
-        with self._lock:
-            calls = list(self._handed)
-            self._handed.clear()
-        for call, args in calls:
+        # One by one, for a signal handler may hand over in the midst of it; and as many as
+        # there are now, so that threads cannot hold the turn.
+        handed = self._handed
+        for _ in range(len(handed)):
+            call, args = handed.popleft()
             try:
                 call(*args)
             except Exception as error:
