@@ -12,6 +12,7 @@ import select
 import threading
 from collections import deque
 from collections.abc import Callable
+from select import EPOLLIN
 from typing import TYPE_CHECKING, Any, Final, final
 
 from pinfut.executor.source import READ, WRITE, Readiness, Source
@@ -53,7 +54,7 @@ class Reactor:
         self.executor = executor
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake, select.EPOLLIN)
+        self._epoll.register(self._wake, EPOLLIN)
         # Invariant: what is registered with epoll, by descriptor; at most one each.
         self._sources: dict[int, Source] = {}
         # Calls from other threads, oldest first; each thread waits for its own, or is one
@@ -85,7 +86,14 @@ class Reactor:
         for fd, mask in events:
             source = sources.get(fd)
             if source is not None:
-                woken += source.fire(mask)
+                if mask == EPOLLIN and source.reader is not None:
+                    # As `Source.fire`, for what comes most: bytes that a task waits for.
+                    source.readable = True
+                    future, source.reader = source.reader, None
+                    woken += 1
+                    future.waker.wake()  # type: ignore[union-attr]  # set while it waits
+                else:
+                    woken += source.fire(mask)
             elif fd == self._wake:
                 self._take_over()
         if woken:

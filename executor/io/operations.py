@@ -257,7 +257,21 @@ class WriteAll(FutureBase[None]):
             if _spree >= SPREE:
                 _spree = 0
                 return self._after(YIELD)
-            if self._write():
+            data = self._data
+            if type(data) is bytes and source.writing is None:
+                # As `_write`, without a call where all is taken at once.
+                try:
+                    written = self._call(data)
+                except BlockingIOError:
+                    source.writable = False
+                except OSError as error:
+                    raise _explained(source, error) from None
+                else:
+                    if written == len(data):
+                        return _ended
+                    self._data = memoryview(data)[written:]
+                    source.writing = self
+            elif self._write():
                 return _ended
         return self._after(self)
 
