@@ -170,9 +170,9 @@ async def socket_cpu_raw(probe: Probe) -> None:
     async def serve(listener: socket.socket) -> None:
         while True:
             connection, _ = await loop.sock_accept(listener)
-            echoes.add(asyncio.create_task(echo(connection)))
+            handlers.add(asyncio.create_task(echo(connection)))
 
-    echoes: set[asyncio.Task[None]] = set()
+    handlers: set[asyncio.Task[None]] = set()
     with Load() as load:
         load.listener.setblocking(False)
         load.control.setblocking(False)
@@ -181,9 +181,9 @@ async def socket_cpu_raw(probe: Probe) -> None:
             await loop.sock_sendall(load.control, load.order(ops))
             assert await loop.sock_recv(load.control, 1), "the clients have failed"
         accepting.cancel()
-        for task in echoes:
+        for task in handlers:
             task.cancel()
-        await asyncio.gather(accepting, *echoes, return_exceptions=True)
+        await asyncio.gather(accepting, *handlers, return_exceptions=True)
 
 
 BENCHES: dict[str, BenchFunction] = {
