@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from array import array
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
@@ -139,7 +140,14 @@ class Socket:
         return ReadOperation(self._source, self._recv_fds, size, most)
 
     def _recv_fds(self, size: int, most: int) -> tuple[bytes, list[int]]:
-        data, fds, flags, _ = socket.recv_fds(self.raw, size, most, socket.MSG_CMSG_CLOEXEC)
+        # Not `socket.recv_fds`, which drops its flags, so that the descriptors would be inherited.
+        fds = array("i")
+        data, ancillary, flags, _ = self.raw.recvmsg(
+            size, socket.CMSG_LEN(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        )
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
         if flags & socket.MSG_CTRUNC:
             for fd in fds:
                 os.close(fd)

@@ -231,9 +231,8 @@ def test_a_cancelled_wait_leaves_nothing_behind(
 
     async def main() -> None:
         for _ in range(3):
-            with pytest.raises(TimeoutError):
-                with timeout(1):
-                    await wait()
+            with pytest.raises(TimeoutError), timeout(1):
+                await wait()
             assert current_executor().external == 0
         pair[1].send(b"x")
         await wait()
