@@ -132,8 +132,6 @@ class Reactor:
             pass
         self._notified = False
         self._run_handed()
-        if self._handed:
-            self.unpark()
 
     def _run_handed(self) -> None:
         # One by one, for a signal handler may hand over in the midst of it; and as many as

@@ -21,6 +21,7 @@ from pinfut.executor.io.sockets import (
     udp,
 )
 from pinfut.executor.source import Busy
+from pinfut.sync.closed import Closed
 
 __all__ = [
     "DEVNULL",
@@ -28,6 +29,7 @@ __all__ = [
     "BufferedReader",
     "Busy",
     "ByteStream",
+    "Closed",
     "EventFd",
     "File",
     "IncompleteRead",

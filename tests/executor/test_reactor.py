@@ -8,8 +8,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -34,7 +33,7 @@ from tests.executor.world import Run
 
 @pytest.fixture
 def reactor() -> Iterator[Reactor]:
-    one = Reactor(cast(Executor, SimpleNamespace(external=0)))
+    one = Reactor(Executor())
     yield one
     one.close()
 
@@ -89,7 +88,7 @@ def test_a_park_may_be_as_long_as_a_float_can_say(reactor: Reactor) -> None:
 
 def test_a_closed_reactor_gives_its_descriptors_back_and_takes_nothing_more() -> None:
     before = open_descriptors()
-    one = Reactor(cast(Executor, SimpleNamespace(external=0)))
+    one = Reactor(Executor())
     one.close()
     assert open_descriptors() == before
     assert one.is_closed

@@ -10,6 +10,7 @@ from pinfut.executor import Executor, VirtualClock, sleep, timeout
 from pinfut.executor.io import BufferedReader, IncompleteRead, LimitOverrun, socketpair
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
+from tests.covered import covered, require
 from tests.executor.world import Run
 
 
@@ -60,6 +61,7 @@ def test_it_gives_what_a_reading_of_the_whole_would_give(
 ) -> None:
     whole = b"".join(pieces)
     limit = 12
+    counts = dict.fromkeys(("given", "end", "incomplete", "overrun"), 0)
 
     async def main() -> None:
         reader = BufferedReader(Pieces(pieces, slow=slow), limit=limit)
@@ -93,17 +95,25 @@ def test_it_gives_what_a_reading_of_the_whole_would_give(
                     assert got == rest[:end]
                     assert len(got) <= limit
             except IncompleteRead as error:
+                counts["incomplete"] += 1
                 got = error.partial
                 lost = whole[at:] if got != rest else b""
             except LimitOverrun:
                 # The bytes are still there.
                 assert b"\n" not in rest[:limit] if kind == "line" else True
                 assert len(rest) >= limit
+                counts["overrun"] += 1
                 got = b""
             assert not lost
+            counts["given" if got else "end"] += 1
             at += len(got)
 
     Executor(clock=VirtualClock()).run(main())
+    covered("a reader gives what was asked", **counts)
+
+
+def test_the_property_above_met_every_outcome() -> None:
+    require(covered("a reader gives what was asked"), "given", "incomplete", "overrun", "end")
 
 
 def test_a_delimiter_that_ends_behind_the_limit_is_not_within_it(run: Run) -> None:

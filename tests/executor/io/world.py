@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ def no_leaks() -> Iterator[None]:
     descriptors = len(os.listdir("/proc/self/fd"))
     threads = threading.active_count()
     yield
-    if len(os.listdir("/proc/self/fd")) != descriptors:
-        gc.collect()  # what an earlier test had left to the collector may be gone by now
-    assert len(os.listdir("/proc/self/fd")) == descriptors, "a descriptor was left open"
+    # Fewer when the collector took what an earlier test had left.
+    assert len(os.listdir("/proc/self/fd")) <= descriptors, "a descriptor was left open"
     assert threading.active_count() == threads, "a thread was left running"
