@@ -19,7 +19,7 @@ from pinfut.executor.source import READ, WRITE, Readiness, Source
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
-    from pinfut.executor.threads import Threads
+    from pinfut.executor.threads import Relay, Threads
 
 _LONGEST: Final = 1_000_000.0
 """Seconds of one park: what epoll can count in milliseconds. A longer wait is several."""
@@ -46,6 +46,7 @@ class Reactor:
         "_sources",
         "_wake",
         "executor",
+        "owed",
         "threads",
         "working",
     )
@@ -65,6 +66,8 @@ class Reactor:
         # Guards `_wake` against a write after the close. Reentrant, because a signal handler
         # may come while its own thread holds it.
         self._lock = threading.RLock()
+        # Invariant: the tasks that a thread waits for in `from_thread`.
+        self.owed: set[Relay] = set()
         # The threads of `to_thread`, from the first use on.
         self.threads: Threads | None = None
         # How many of them are at work. They will end, so simulated time waits for them.
@@ -146,6 +149,10 @@ class Reactor:
 
     # ---- descriptors ----
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when `park` would find something, timers apart."""
+        return self._epoll.fileno()
+
     def readable(self, fd: int) -> Readiness:
         """``await reactor.readable(fd)``: until a read would not block, or would fail.
 
@@ -214,6 +221,8 @@ class Reactor:
         with self._lock:
             wake, self._wake = self._wake, -1
         self._run_handed()
+        for relay in list(self.owed):
+            relay.give_up()
         if self.threads is not None:
             self.threads.shutdown()
             self.threads = None

@@ -274,7 +274,7 @@ def _call_here(
             if reactor.is_closed:
                 value.close()
                 raise NoExecutor("the executor's run is over; no task can be started in it")
-            owner = _Relay(reactor, ours, outcome)
+            owner = Relay(reactor, ours, outcome)
             context.run(partial(reactor.executor.spawn, value, owner=owner))
             return
     except BaseException as error:
@@ -284,7 +284,7 @@ def _call_here(
 
 
 @final
-class _Relay:
+class Relay:
     """The owner of a task that a thread waits for: gives its outcome to the thread."""
 
     __slots__ = ("_ours", "_outcome", "_reactor")
@@ -295,11 +295,23 @@ class _Relay:
         self._outcome = outcome
         # The thread waits for the task and is not at work: time may pass.
         reactor.working -= ours
+        reactor.owed.add(self)
 
     def ended(self, task: Task[Any], /) -> None:
-        self._reactor.working += self._ours
+        self._settle()
         error = task.error()
         if error is not None:
             self._outcome.set_exception(error)
         else:
             self._outcome.set_result(task.result())
+
+    def give_up(self) -> None:
+        """The run is over and the task would not end: let the thread go."""
+        self._settle()
+        self._outcome.set_exception(
+            NoExecutor("the executor's run is over, and the task would not end")
+        )
+
+    def _settle(self) -> None:
+        self._reactor.working += self._ours
+        self._reactor.owed.discard(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -95,6 +96,17 @@ def test_a_closed_reactor_gives_its_descriptors_back_and_takes_nothing_more() ->
     # Nobody knows whose descriptor it is by now: it must not be written to.
     one.unpark()
     assert not one.hand_over(print)
+
+
+def test_a_host_can_wait_for_everything_on_one_descriptor(reactor: Reactor) -> None:
+    def anything() -> bool:
+        return bool(select.select([reactor.fileno()], [], [], 0)[0])
+
+    assert not anything()
+    reactor.unpark()
+    assert anything()
+    reactor.park(0)
+    assert not anything()
 
 
 # ---- what threads hand over ----

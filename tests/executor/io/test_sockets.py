@@ -33,6 +33,7 @@ from pinfut.executor.io import (
     udp,
 )
 from pinfut.executor.io.operations import SPREE
+from pinfut.future import FutureBase
 from pinfut.sync import Closed
 from tests.covered import covered, require
 from tests.executor.world import Run, make
@@ -262,7 +263,8 @@ def test_a_cancelled_accept_leaves_the_connection_in_the_backlog(run: Run) -> No
     run(main())
 
 
-def test_a_task_that_never_waits_lets_the_others_run() -> None:
+@pytest.mark.parametrize("operation", ["recv", "recv_into", "send", "sendall", "buffer"])
+def test_a_task_that_never_waits_lets_the_others_run(operation: str) -> None:
     async def main() -> None:
         one, other = socketpair()
         ran: list[int] = []
@@ -270,15 +272,46 @@ def test_a_task_that_never_waits_lets_the_others_run() -> None:
         async def neighbour() -> None:
             ran.append(1)
 
+        def operate() -> FutureBase[object]:
+            match operation:
+                case "recv":
+                    return one.recv(1)
+                case "recv_into":
+                    return one.recv_into(bytearray(1))
+                case "send":
+                    return one.send(b"x")
+                case "sendall":
+                    return one.sendall(b"x")
+                case _:
+                    return one.sendall(memoryview(b"x"))
+
         with one, other:
+            await other.sendall(b"x" * SPREE)
             task = spawn(neighbour())
             for _ in range(SPREE):
-                await one.sendall(b"x")
-                await other.recv(1)
+                await operate()
             assert ran
             await task
 
     Executor().run(main())
+
+
+def test_a_cancelled_write_leaves_the_socket_free_for_the_next(run: Run) -> None:
+    async def main() -> None:
+        one, other = socketpair()
+        with one, other:
+            with pytest.raises(TimeoutError), timeout(1):
+                await one.sendall(bytes(4_000_000))
+            assert current_executor().external == 0
+            with pytest.raises(TimeoutError), timeout(1):
+                await one.send(b"x")
+            assert current_executor().external == 0
+            reading = spawn(receive_all(other))
+            await one.sendall(b"the end")
+            one.send_eof()
+            assert (await reading).endswith(b"\0the end")
+
+    run(main())
 
 
 def test_a_combinator_can_poll_operations_in_place(run: Run) -> None:

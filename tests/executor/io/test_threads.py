@@ -25,6 +25,7 @@ from pinfut.executor import (
     yield_now,
 )
 from pinfut.executor.threads import THREADS
+from pinfut.future import pending
 from tests.executor.world import Run
 
 NAME: ContextVar[str] = ContextVar("name", default="nobody")
@@ -230,10 +231,38 @@ def test_a_thread_that_waits_for_a_task_is_let_go_when_the_run_ends() -> None:
     assert [type(error) for error in got][:1] == [CancelledError]
 
 
+def test_a_thread_that_waits_for_a_task_that_will_not_end_is_let_go_too() -> None:
+    began = threading.Event()
+    got: list[str] = []
+
+    async def stubborn() -> None:
+        began.set()
+        try:
+            await pending()
+        except CancelledError:
+            await pending()
+
+    def work() -> None:
+        try:
+            from_thread(stubborn)
+        except NoExecutor as error:
+            got.append(str(error))
+
+    async def call() -> None:
+        await to_thread(work)
+
+    async def main() -> None:
+        spawn(call())
+        await to_thread(began.wait, 30)
+
+    Executor().run(main())
+    assert got == ["the executor's run is over, and the task would not end"]
+
+
 class Ring(FutureBase[str]):
     """Rung from another thread."""
 
-    def __init__(self, *, late: bool = False) -> None:
+    def __init__(self) -> None:
         self.rung = False
         self.waker: RemoteWaker | None = None
         self.thread = threading.Thread(target=self.ring)
