@@ -14,12 +14,21 @@ from pinfut.executor.block import shield
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
+from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
 from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
 from pinfut.executor.timers import sleep
-from pinfut.executor.trace import Event, Instrument, Recorder
+from pinfut.executor.trace import (
+    Event,
+    Instrument,
+    Recorder,
+    SlowStep,
+    SlowSteps,
+    chrome_trace,
+    timeline,
+)
 
 T = TypeVar("T")
 
@@ -40,6 +49,11 @@ def call_soon(call: Callable[..., object], *args: Any) -> None:
     executor.deferred.append((call, args))
 
 
+def dump() -> str:
+    """Every task of the running executor, for people; see `Executor.dump`. Raises NoExecutor."""
+    return current_executor().dump()
+
+
 __all__ = [
     "CancelledError",
     "Clock",
@@ -50,20 +64,27 @@ __all__ = [
     "NoExecutor",
     "Recorder",
     "RemoteWaker",
+    "Schedule",
     "Scope",
+    "Seeded",
+    "SlowStep",
+    "SlowSteps",
     "Task",
     "Timeout",
     "VirtualClock",
     "call_soon",
+    "chrome_trace",
     "current_deadline",
     "current_executor",
     "current_task",
+    "dump",
     "from_thread",
     "run",
     "scope",
     "shield",
     "sleep",
     "spawn",
+    "timeline",
     "timeout",
     "to_thread",
     "yield_now",

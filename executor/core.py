@@ -20,17 +20,21 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context as ContextVars
 from contextvars import copy_context
+from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeVar, cast, final
 
 from pinfut.coroutine import YIELD, native, not_a_future
-from pinfut.executor.clock import Clock, MonotonicClock
+from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.current import NoExecutor, running
 from pinfut.executor.reactor import Reactor
 from pinfut.executor.ready import Priority, Ready
+from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import NOT_DONE, Owner, Task, Unclaimed
 from pinfut.executor.timers import Timers
-from pinfut.executor.trace import Instrument, Instruments
+from pinfut.executor.trace.dump import dump, dump_on_signal
+from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
+from pinfut.executor.trace.watched import WatchedTask, WatchedTimers, watched
 from pinfut.laws import CheckedContext, LostWakeup, ReenteredExecutor, checked_by_default
 from pinfut.poll import PENDING, Context
 
@@ -55,17 +59,6 @@ _THROW: Final = CoroutineType.throw
 _log = logging.getLogger("pinfut.executor")
 
 
-class _ObservedTask(Task[T]):
-    """A task that tells the instruments when it is woken."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        if not self._queued:
-            self.executor.instruments.wake(self)
-        super().wake()
-
-
 class _NoWaker:
     def wake(self) -> None:
         raise AssertionError("a Context was used outside of a poll")
@@ -78,10 +71,12 @@ class Executor:
     __slots__ = (
         "_burst",
         "_cx",
+        "_dump_on_signal",
         "_failures",
         "_interrupted",
         "_main",
         "_observed",
+        "_take",
         "_task_type",
         "checked",
         "clock",
@@ -104,12 +99,14 @@ class Executor:
         clock: Clock | None = None,
         checked: bool | None = None,
         instruments: Iterable[Instrument] = (),
+        schedule: Schedule | None = None,
+        dump_on_signal: bool | None = None,
     ) -> None:
         self.clock: Clock = MonotonicClock() if clock is None else clock
         self.checked = checked_by_default() if checked is None else checked
         self.instruments = Instruments(instruments)
-        self._observed = self.checked or bool(self.instruments)
-        self._task_type = _ObservedTask if self._observed else Task
+        self._observed = self.checked or bool(self.instruments) or schedule is not None
+        self._task_type = WatchedTask if self._observed else Task
         # Invariant: the three hold each task that is ready exactly once, and no other. In
         # `ready` are those of normal priority, and others for the turn in which they run.
         self.ready = Ready(self, "normal")
@@ -118,7 +115,13 @@ class Executor:
         # Invariant: every task that is not done, so that none is lost to the collector.
         # With each, who is told of its end. Its order is that of spawning, in every run.
         self.tasks: dict[Task[Any], Owner | None] = {}
-        self.timers = Timers()
+        self.timers = WatchedTimers(self.instruments) if self._observed else Timers()
+        # How the watched loop takes a task out of `ready`.
+        self._take: Callable[[], Task[Any]] = (
+            self.ready.popleft if schedule is None else partial(schedule.take, self.ready)
+        )
+        # None: as the environment says.
+        self._dump_on_signal = dump_on_signal
         # The task whose step is running; None between the steps.
         self.current: Task[Any] | None = None
         # How many wakes may still come from outside (threads, descriptors): while it is
@@ -135,6 +138,7 @@ class Executor:
         self.reactor: Reactor | None = None
         self._main: Task[Any] | None = None
         self._interrupted = False
+        self.instruments.attach(self)
 
     # ---- what tasks use ----
 
@@ -224,6 +228,8 @@ class Executor:
             else:
                 task.fail(error)
                 task.error()
+            if self._observed:
+                self.instruments.finish(task)
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         """Have ``call(*args)`` run when this turn ends, after the tasks that are ready."""
@@ -235,7 +241,16 @@ class Executor:
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""
+        self.instruments.report(name, error)
         _log.error("%r failed and nobody awaited it", name, exc_info=error)
+
+    def dump(self) -> str:
+        """Every task, what it is parked on and where, who spawned it: a tree, for people.
+
+        Callable at any time and from a signal handler. Who spawned whom and since when it
+        is parked is known of a watched executor; of another only what costs nothing.
+        """
+        return dump(self)
 
     def failed(self, error: Unclaimed) -> None:
         """Remember an error until somebody claims it. For tasks."""
@@ -256,6 +271,11 @@ class Executor:
             raise ReenteredExecutor(
                 "an executor runs in this thread already; await the coroutine, or spawn it"
             )
+        try:
+            quiet = dump_on_signal(self, self._dump_on_signal)
+        except RuntimeError:
+            main.close()
+            raise
         running.executor = self
         self._interrupted = False
         self.reactor = Reactor(self)
@@ -270,8 +290,10 @@ class Executor:
                 raise KeyboardInterrupt
             return cast(T, task.result())
         finally:
+            quiet()
             restore()
             self._main = None
+            self._cx.waker = _NoWaker()
             self.reactor.close()
             self.reactor = None
             running.executor = None
@@ -289,8 +311,8 @@ class Executor:
         pop_deferred = deferred.popleft
         tasks = self.tasks
         cx = self._cx
-        # To call these with the coroutine is cheaper than to bind them to it.
-        send, throw = _SEND, self._throw
+        # Locals cost less than globals, and `send` called with the coroutine less than bound.
+        again, pending, send, throw = YIELD, PENDING, _SEND, self._throw
         steps = 0
         while True:
             count = len(ready)
@@ -304,9 +326,9 @@ class Executor:
                 self.current = task = popleft()
                 leaf = task._leaf
                 try:
-                    if leaf is YIELD:
+                    if leaf is again:
                         leaf = task._context.run(send, task._coro, None)
-                        if leaf is YIELD:
+                        if leaf is again:
                             task._queue.append(task)
                             continue
                     task._queued = False
@@ -317,12 +339,12 @@ class Executor:
                         except BaseException as error:
                             leaf = throw(task, leaf, error)
                         else:
-                            if value is PENDING:
+                            if value is pending:
                                 task._leaf = leaf
                                 break
                             leaf = task._context.run(send, task._coro, value)
                         burst -= 1
-                        if leaf is YIELD or burst <= 0:
+                        if leaf is again or burst <= 0:
                             task._leaf = leaf
                             task.wake()
                             break
@@ -374,14 +396,17 @@ class Executor:
         return urgent + normal + unhurried
 
     def _loop_observed(self, until: Task[Any] | None) -> None:
-        """`_loop` with the checks of checked mode, and every event told to the instruments."""
+        """`_loop` with the checks of checked mode, every event told to the instruments, and
+        the tasks in the order of the schedule if there is one."""
+        tell = self.instruments
         steps = 0
         while True:
             count = self.mix()
             steps += count
             self._burst = TURN
             for _ in range(count):
-                self.current = task = self.ready.popleft()
+                self.current = None
+                self.current = task = self._take()
                 try:
                     self._step_observed(task)
                 except StopIteration as stop:
@@ -396,10 +421,13 @@ class Executor:
                     return
             elif until.done:
                 return
+            tell.cause = "call"
             self._run_deferred()
+            tell.cause = OUTSIDE
             if steps >= LOOK or not self.ready:
                 steps = 0
                 self._end_turn()
+            tell.cause = OUTSIDE
 
     def _step_observed(self, task: Task[Any]) -> None:
         if task.done:
@@ -421,6 +449,7 @@ class Executor:
             else:
                 if value is PENDING:
                     task._leaf = leaf
+                    watched(task).since = self.clock.now()
                     tell.park(task, leaf)
                     return
                 tell.resume(task)
@@ -429,7 +458,8 @@ class Executor:
             if self._burst <= 0:
                 break
         task._leaf = leaf
-        task.wake()
+        tell.yielded(task)
+        Task.wake(task)
 
     def _cancel_all(self) -> None:
         """Cancel the tasks that are left and wait until they have ended."""
@@ -442,6 +472,8 @@ class Executor:
             _log.error("tasks caught their cancel and wait for what cannot come: %s", error)
             for task in list(self.tasks):
                 task.abandon()
+                if self._observed:
+                    self.instruments.finish(task)
             self.tasks.clear()
 
     def _run_deferred(self) -> None:
@@ -552,11 +584,24 @@ def run(
     clock: Clock | None = None,
     checked: bool | None = None,
     instruments: Iterable[Instrument] = (),
+    seed: int | None = None,
+    dump_on_signal: bool | None = None,
 ) -> T:
     """Run the coroutine `main` on a new executor; its result, or its error.
 
     `clock`: where time comes from, real time by default. `checked`: enforce the laws of
     polling, by default as ``PINFUT_CHECKED`` says. `instruments`: told of every step.
+    `seed`: choose at random among the ready tasks, on simulated time unless a clock is
+    given; the same seed gives the same history. `dump_on_signal`: SIGUSR1 writes
+    `Executor.dump` to stderr, by default as ``PINFUT_DUMP`` says.
     Raises as `Executor.run` does.
     """
-    return Executor(clock=clock, checked=checked, instruments=instruments).run(main)
+    if clock is None and seed is not None:
+        clock = VirtualClock()
+    return Executor(
+        clock=clock,
+        checked=checked,
+        instruments=instruments,
+        schedule=None if seed is None else Seeded(seed),
+        dump_on_signal=dump_on_signal,
+    ).run(main)

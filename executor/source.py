@@ -55,8 +55,19 @@ class Source:
     `close` before the descriptor is closed: the kernel tells nobody of a close.
     """
 
-    __slots__ = ("closed", "drains", "fd", "mask", "reactor", "readable", "reader", "writable",
-                 "writer", "writing")  # fmt: skip
+    __slots__ = (
+        "closed",
+        "drains",
+        "fd",
+        "mask",
+        "reactor",
+        "readable",
+        "reader",
+        "spree",
+        "writable",
+        "writer",
+        "writing",
+    )
 
     def __init__(self, fd: int, *, drains: bool = False) -> None:
         self.fd = fd
@@ -78,6 +89,8 @@ class Source:
         # Invariant: the operation that has written a part of its bytes, until the rest is
         # written or it gives up; nobody else writes in between.
         self.writing: object = None
+        # Operations that did not have to wait, since the others were let run.
+        self.spree = 0
         self.closed = False
 
     def wait_read(self, future: Waiting) -> None:

@@ -1,14 +1,20 @@
-"""timeout: a block with a deadline."""
+"""timeout: a block with a deadline, or a future with one."""
 
 from __future__ import annotations
 
 from asyncio import CancelledError
 from types import TracebackType
-from typing import final
+from typing import TypeVar, final, overload
 
-from pinfut.coroutine import driver
+from pinfut.combinators import Awaited
+from pinfut.coroutine import driver, into_future
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.current import current_executor
+from pinfut.executor.timers import Timers
+from pinfut.future import Future, FutureBase, drop
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+T = TypeVar("T")
 
 
 @final
@@ -54,14 +60,69 @@ class Timeout(Block):
             raise TimeoutError(f"timed out after {self._seconds} s") from error
 
 
-def timeout(seconds: float) -> Timeout:
-    """Bound what is awaited in a block: ``with timeout(1.5): await read()``.
+@final
+class TimeoutFuture(FutureBase[T]):
+    """A future polled in place, that is given up once its time, counted from the first
+    poll, has passed. It is its own timer."""
 
-    Raises TimeoutError from the block, and ValueError for a time below 0 or NaN.
+    __slots__ = ("_future", "_seconds", "_timers", "_waker", "live")
+
+    def __init__(self, seconds: float, future: Future[T]) -> None:
+        self._seconds = seconds
+        self._future = future
+        # Invariant: set from the first PENDING on.
+        self._timers: Timers | None = None
+        self.live = False
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        try:
+            value = cx.poll(self._future)
+        except BaseException:
+            self._cancel_timer()
+            raise
+        if value is not PENDING:
+            # In time, if only just: a value that is there is not thrown away.
+            self._cancel_timer()
+            return value
+        if self._timers is None:
+            executor = current_executor()
+            self._timers = executor.timers
+            self._timers.push(executor.clock.now() + self._seconds, self)
+        elif not self.live:
+            drop(self._future)
+            raise TimeoutError(f"timed out after {self._seconds} s")
+        self._waker: Waker = cx.waker
+        return PENDING
+
+    def expire(self) -> None:
+        """The time is over. For the timers."""
+        self._waker.wake()
+
+    def _cancel_timer(self) -> None:
+        if self._timers is not None:
+            self._timers.cancel(self)
+
+    def drop(self) -> None:
+        """Drop the future inside, and take the timer back."""
+        self._cancel_timer()
+        drop(self._future)
+
+
+@overload
+def timeout(seconds: float) -> Timeout: ...
+@overload
+def timeout(seconds: float, awaitable: Awaited[T]) -> FutureBase[T]: ...
+def timeout(seconds: float, awaitable: Awaited[T] | None = None) -> Timeout | FutureBase[T]:
+    """Bound what is awaited in a block: ``with timeout(1.5): await read()``; or one future:
+    ``await timeout(1.5, read())``, which polls it in place and drops it when the time is over.
+
+    Raises TimeoutError from the block or the await, and ValueError for a time below 0 or NaN.
     """
     if not seconds >= 0:
         raise ValueError(f"timeout takes a time of 0 s or more, not {seconds!r}")
-    return Timeout(seconds)
+    if awaitable is None:
+        return Timeout(seconds)
+    return TimeoutFuture(seconds, into_future(awaitable))
 
 
 def current_deadline() -> float | None:

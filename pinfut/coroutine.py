@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context as ContextVars
 from contextvars import ContextVar, copy_context
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
-from weakref import ref
 
 from pinfut.future import Future, FutureBase, drop
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -101,11 +100,14 @@ class Interruptible(Protocol):
 class Interrupt(FutureBase[NoReturn]):
     """Stands in for the leaf of an interrupted coroutine: drops the leaf, then raises."""
 
-    __slots__ = ("_leaf", "_owner")
+    __slots__ = ("_kind", "_leaf", "_owner")
 
-    def __init__(self, leaf: Any, owner: Interruptible) -> None:
+    def __init__(
+        self, leaf: Any, owner: Interruptible, kind: type[BaseException] = CancelledError
+    ) -> None:
         self._leaf = leaf
         self._owner = owner
+        self._kind = kind
 
     def poll(self, cx: Context, /) -> NoReturn:
         leaf, self._leaf = self._leaf, YIELD
@@ -115,7 +117,7 @@ class Interrupt(FutureBase[NoReturn]):
                 drop(leaf)
             except Exception as error:
                 _log.error("%r could not be dropped", leaf, exc_info=error)
-        raise CancelledError
+        raise self._kind
 
     def drop(self) -> None:
         leaf, self._leaf = self._leaf, YIELD
@@ -123,22 +125,42 @@ class Interrupt(FutureBase[NoReturn]):
             drop(leaf)
 
 
-_DRIVER: ContextVar[ref[CoroutineFuture[Any]] | None] = ContextVar("pinfut driver", default=None)
+@final
+class Seat:
+    """The driver's seat of one CoroutineFuture, or of the siblings that a combinator polls
+    one after the other. The context variables of these lead to it, and it leads to the one
+    whose coroutine is running; so a coroutine finds its driver and the two do not keep each
+    other alive."""
+
+    # Invariant: None but while a coroutine that belongs here is running.
+    __slots__ = ("driver",)
+
+    def __init__(self) -> None:
+        self.driver: CoroutineFuture[Any] | None = None
+
+
+_SEAT: ContextVar[Seat | None] = ContextVar("pinfut driver", default=None)
 
 
 def driver() -> CoroutineFuture[Any] | None:
     """The CoroutineFuture whose coroutine is running here, if it is not a task's own."""
-    found = _DRIVER.get()
-    future = None if found is None else found()
-    # A task that was spawned in there has inherited the variable; it runs on its own.
-    return future if future is not None and future.running else None
+    # A task that was spawned in there inherits the seat; while it runs, nobody sits in it.
+    seat = _SEAT.get()
+    return None if seat is None else seat.driver
+
+
+def seated_context(seat: Seat) -> ContextVars:
+    """A copy of the context variables for coroutines that have their driver in `seat`."""
+    context = copy_context()
+    context.run(_SEAT.set, seat)
+    return context
 
 
 def task_context() -> ContextVars:
     """A copy of the context variables for a task of its own."""
     context = copy_context()
-    if _DRIVER.get() is not None:
-        context.run(_DRIVER.set, None)
+    if _SEAT.get() is not None:
+        context.run(_SEAT.set, None)
     return context
 
 
@@ -152,69 +174,87 @@ class CoroutineFuture(FutureBase[T]):
     """
 
     __slots__ = (
-        "__weakref__",
         "_context",
         "_coro",
         "_leaf",
         "_pending",
+        "_seat",
         "_waker",
         "block",
         "cancels",
         "delivered",
-        "running",
     )
 
-    def __init__(self, coro: Coroutine[Any, Any, T] | Generator[Any, Any, T]) -> None:
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, Any, T],
+        seat: Seat | None = None,
+        context: ContextVars | None = None,
+    ) -> None:
+        """`seat` and `context` (a copy of its own of `seated_context`) are for combinators,
+        which make them once for all of their children."""
+        if seat is None or context is None:
+            seat = Seat()
+            context = seated_context(seat)
         self._coro = coro
-        self._context = copy_context()
-        self._context.run(_DRIVER.set, ref(self))
+        self._seat = seat
+        self._context = context
         # Invariant: the future that the coroutine is suspended on; YIELD before its start
         # and after a yield.
         self._leaf: Any = YIELD
+        # Invariant: the newest waker, from the first PENDING on.
         self._waker: Waker | None = None
         # An interrupt came in the midst of a step.
         self._pending = False
-        self.running = False
         self.cancels = 0
         self.delivered = 0
         self.block: Any = None
 
+    @property
+    def running(self) -> bool:
+        """Whether a step of it is under way, so that its leaf is not known yet."""
+        return self._seat.driver is self
+
     def poll(self, cx: Context, /) -> Poll[T]:
-        coro = self._coro
-        run = self._context.run
+        seat = self._seat
+        # Another one of the same seat may be awaiting this one.
+        outer = seat.driver
+        seat.driver = self
         leaf = self._leaf
-        self._waker = cx.waker
-        self.running = True
         try:
             while True:
                 if leaf is YIELD:
-                    leaf = run(coro.send, None)
+                    leaf = self._context.run(self._coro.send, None)
                 else:
                     try:
                         value = cx.poll(leaf)
                     except BaseException as error:
                         known = hasattr(leaf, "poll")
-                        leaf = run(coro.throw, error if known else not_a_future(leaf))
+                        leaf = self._context.run(
+                            self._coro.throw, error if known else not_a_future(leaf)
+                        )
                     else:
                         if value is PENDING:
                             self._leaf = leaf
+                            self._waker = cx.waker
                             return PENDING
-                        leaf = run(coro.send, value)
+                        leaf = self._context.run(self._coro.send, value)
                 if self._pending:
                     self._pending = False
                     leaf = Interrupt(leaf, self)
                 elif leaf is YIELD:
                     self._leaf = YIELD
-                    cx.waker.wake()
+                    self._waker = waker = cx.waker
+                    waker.wake()
                     return PENDING
         except StopIteration as stop:
             return cast(T, stop.value)
         finally:
-            self.running = False
+            seat.driver = outer
 
     def interrupt(self) -> None:
         """Raise CancelledError in the coroutine where it waits, or will wait next."""
-        if self.running:
+        if self._seat.driver is self:
             self._pending = True
         elif type(self._leaf) is not Interrupt:
             self._leaf = Interrupt(self._leaf, self)
@@ -222,18 +262,42 @@ class CoroutineFuture(FutureBase[T]):
                 self._waker.wake()
 
     def drop(self) -> None:
+        self.last_step(self._coro.close)
+
+    def last_step(self, step: Callable[..., object], *args: Any) -> None:
+        """Drop the leaf and run ``step(*args)`` as this coroutine: what closes it for good."""
         leaf, self._leaf = self._leaf, YIELD
         self._waker = None
-        if leaf is not YIELD:
-            drop(leaf)
-        self._context.run(self._coro.close)
+        seat = self._seat
+        try:
+            if leaf is not YIELD:
+                drop(leaf)
+        finally:
+            outer, seat.driver = seat.driver, self
+            try:
+                self._context.run(step, *args)
+            finally:
+                seat.driver = outer
+
+    def go_on_with(self, coro: Coroutine[Any, Any, T]) -> None:
+        """Drive `coro` from here on: the next step of an async generator, say."""
+        self._coro = coro
+
+    def exit(self) -> None:
+        """Have GeneratorExit raised where the coroutine waits; whoever polls polls on."""
+        self._leaf = Interrupt(self._leaf, self, GeneratorExit)
 
 
 def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:
     """The future behind anything that can be awaited: a future is itself, a coroutine is
     driven in place. Raises TypeError for the rest."""
+    if type(awaitable) is CoroutineType:  # what it mostly is, and a look at its class is cheap
+        return CoroutineFuture(awaitable)
     if hasattr(awaitable, "poll"):
         return cast("Future[T]", awaitable)
+    pinned = getattr(awaitable, "__pinned__", None)
+    if pinned is not None:
+        return cast("Future[T]", pinned())
     if isinstance(awaitable, Coroutine):
         return CoroutineFuture(awaitable)
     bridge = getattr(awaitable, "__await__", None)

@@ -134,9 +134,9 @@ class CheckedContext(Context):
         self._taken = True
         return self._waker
 
-    def derive(self, waker: Waker) -> Self:
+    def derive(self, waker: Waker, owner: object = None) -> Self:
         self._require_live()
-        child = type(self)(waker, self.owner)
+        child = type(self)(waker, self.owner if owner is None else owner)
         child._parent = self
         return child
 
@@ -181,7 +181,7 @@ class CheckedContext(Context):
                 future._law = record
             except AttributeError:
                 return record  # a foreign future without room for a record goes unchecked
-        if record.done:
+        if record.done and not getattr(future, "polled_after_ready", False):
             raise PolledAfterReady(
                 f"{describe(future)} was polled again after it had given its value; "
                 f"it was first polled at {record.where}"

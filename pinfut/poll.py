@@ -66,6 +66,9 @@ class Context:
         """
         return future.poll(self)
 
-    def derive(self, waker: Waker) -> Self:
-        """A context like this one that wakes through `waker`; valid as long as this one."""
+    def derive(self, waker: Waker, owner: object = None) -> Self:
+        """A context like this one that wakes through `waker`; valid as long as this one.
+
+        `owner`: whose the futures polled with it are, if they are not the present task's.
+        """
         return type(self)(waker)

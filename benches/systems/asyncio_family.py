@@ -7,6 +7,7 @@ from functools import partial
 
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
+from benches.shapes import FAN, levels, rounds, shuffled
 from benches.systems.streams_rpc import BatchedFrames, StreamFrames, connected
 
 
@@ -96,6 +97,66 @@ async def cancels(probe: Probe) -> None:
             except asyncio.CancelledError:
                 pass
         assert parked == ops, "a task was cancelled before it had parked"
+
+
+async def wakes(probe: Probe, tasks: int) -> None:
+    loop = asyncio.get_running_loop()
+    futures: list[asyncio.Future[None]] = []
+
+    async def park(place: int) -> None:
+        while True:
+            futures[place] = loop.create_future()
+            await futures[place]
+
+    parked = []
+    for place in range(tasks):
+        futures.append(loop.create_future())
+        parked.append(asyncio.create_task(park(place)))
+    await asyncio.sleep(0)  # all of them run up to their await
+    order = shuffled(tasks)
+    for ops in probe.timed():
+        for count in rounds(ops, tasks):
+            for place in order[:count]:
+                futures[place].set_result(None)
+            await asyncio.sleep(0)
+    for task in parked:
+        task.cancel()
+    await asyncio.gather(*parked, return_exceptions=True)
+
+
+async def depths(probe: Probe, depth: int) -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None]
+
+    async def wait(levels: int) -> None:
+        nonlocal future
+        if levels > 1:
+            await wait(levels - 1)
+        while True:
+            future = loop.create_future()
+            await future
+
+    task = asyncio.create_task(wait(depth))
+    await asyncio.sleep(0)
+    for ops in probe.timed():
+        for _ in range(ops):
+            future.set_result(None)
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def trees(probe: Probe, seconds: float | None) -> None:
+    async def node(below: int) -> None:
+        if below:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(FAN):
+                    group.create_task(node(below - 1))
+        elif seconds is not None:
+            await asyncio.sleep(seconds)
+
+    for ops in probe.timed():
+        await node(levels(ops))
 
 
 async def memory(probe: Probe) -> None:
@@ -193,6 +254,16 @@ BENCHES: dict[str, BenchFunction] = {
     "channel": channels,
     "timeout": timeouts,
     "cancel": cancels,
+    "wake-100": partial(wakes, tasks=100),
+    "wake-100000": partial(wakes, tasks=100_000),
+    "depth-1": partial(depths, depth=1),
+    "depth-10": partial(depths, depth=10),
+    "depth-50": partial(depths, depth=50),
+    "depth-100": partial(depths, depth=100),
+    "tree": partial(trees, seconds=None),
+    "tree-io": partial(trees, seconds=0.05),
+    "tree-tasks": partial(trees, seconds=None),
+    "tree-io-tasks": partial(trees, seconds=0.05),
     "memory": memory,
     "echo-1": partial(echoes, in_flight=1),
     "echo-64": partial(echoes, in_flight=64),

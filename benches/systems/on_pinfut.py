@@ -5,8 +5,9 @@ from functools import partial
 
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
+from benches.shapes import FAN, levels, rounds, shuffled
 from benches.systems.pinfut_rpc import connected
-from pinfut import executor
+from pinfut import executor, join
 from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
@@ -94,6 +95,79 @@ async def cancels(probe: Probe) -> None:
         assert parked == ops, "a task was cancelled before it had parked"
 
 
+async def wakes(probe: Probe, tasks: int) -> None:
+    senders: list[OneshotSender[None]] = []
+
+    async def park(place: int) -> None:
+        tx: OneshotSender[None]
+        rx: FutureBase[None]
+        while True:
+            tx, rx = oneshot()
+            senders[place] = tx
+            await rx
+
+    tx: OneshotSender[None]
+    async with executor.scope() as scope:
+        for place in range(tasks):
+            tx, _ = oneshot()
+            senders.append(tx)
+            scope.spawn(park(place))
+        await executor.yield_now()  # all of them run up to their await
+        order = shuffled(tasks)
+        for ops in probe.timed():
+            for count in rounds(ops, tasks):
+                for place in order[:count]:
+                    senders[place].send(None)
+                await executor.yield_now()  # after all of them
+        scope.cancel()
+
+
+async def depths(probe: Probe, depth: int) -> None:
+    sender: OneshotSender[None]
+
+    async def wait(levels: int) -> None:
+        nonlocal sender
+        if levels > 1:
+            await wait(levels - 1)
+        rx: FutureBase[None]
+        while True:
+            sender, rx = oneshot()
+            await rx
+
+    async with executor.scope() as scope:
+        scope.spawn(wait(depth))
+        await executor.yield_now()
+        for ops in probe.timed():
+            for _ in range(ops):
+                sender.send(None)
+                await executor.yield_now()
+        scope.cancel()
+
+
+async def trees(probe: Probe, seconds: float | None) -> None:
+    async def node(below: int) -> None:
+        if below:
+            await join(*[node(below - 1) for _ in range(FAN)])
+        elif seconds is not None:
+            await executor.sleep(seconds)
+
+    for ops in probe.timed():
+        await node(levels(ops))
+
+
+async def trees_of_tasks(probe: Probe, seconds: float | None) -> None:
+    async def node(below: int) -> None:
+        if below:
+            async with executor.scope() as scope:
+                for _ in range(FAN):
+                    scope.spawn(node(below - 1))
+        elif seconds is not None:
+            await executor.sleep(seconds)
+
+    for ops in probe.timed():
+        await node(levels(ops))
+
+
 async def memory(probe: Probe) -> None:
     senders: list[OneshotSender[None]] = []
     tasks: list[executor.Task[None]] = []
@@ -157,6 +231,16 @@ SUITE = Suite(
         "channel": channels,
         "timeout": timeouts,
         "cancel": cancels,
+        "wake-100": partial(wakes, tasks=100),
+        "wake-100000": partial(wakes, tasks=100_000),
+        "depth-1": partial(depths, depth=1),
+        "depth-10": partial(depths, depth=10),
+        "depth-50": partial(depths, depth=50),
+        "depth-100": partial(depths, depth=100),
+        "tree": partial(trees, seconds=None),
+        "tree-io": partial(trees, seconds=0.05),
+        "tree-tasks": partial(trees_of_tasks, seconds=None),
+        "tree-io-tasks": partial(trees_of_tasks, seconds=0.05),
         "memory": memory,
         "echo-1": partial(echoes, in_flight=1),
         "echo-64": partial(echoes, in_flight=64),

@@ -1,10 +1,14 @@
 """trio. It has no futures: what another task completes is an Event."""
 
+from functools import partial
+
 import trio
+import trio.testing
 from trio.lowlevel import checkpoint
 
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
+from benches.shapes import FAN, levels, rounds, shuffled
 
 
 def run(bench: BenchFunction, probe: Probe) -> None:
@@ -108,6 +112,68 @@ async def cancels(probe: Probe) -> None:
                 nursery.cancel_scope.cancel()
 
 
+async def wakes(probe: Probe, tasks: int) -> None:
+    events: list[trio.Event] = []
+    woken = 0
+
+    async def park(place: int) -> None:
+        nonlocal woken
+        while True:
+            events[place] = trio.Event()
+            await events[place].wait()
+            woken += 1
+
+    async with trio.open_nursery() as nursery:
+        for place in range(tasks):
+            events.append(trio.Event())
+            nursery.start_soon(park, place)
+        await trio.testing.wait_all_tasks_blocked()
+        order = shuffled(tasks)
+        for ops in probe.timed():
+            for count in rounds(ops, tasks):
+                woken = 0
+                for place in order[:count]:
+                    events[place].set()
+                while woken < count:
+                    await checkpoint()  # the order within a batch is random
+        nursery.cancel_scope.cancel()
+
+
+async def depths(probe: Probe, depth: int) -> None:
+    event = trio.Event()
+
+    async def wait(levels: int) -> None:
+        nonlocal event
+        if levels > 1:
+            await wait(levels - 1)
+        while True:
+            event = trio.Event()
+            await event.wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, depth)
+        await trio.testing.wait_all_tasks_blocked()
+        for ops in probe.timed():
+            for _ in range(ops):
+                event.set()
+                while event.is_set():
+                    await checkpoint()  # the order within a batch is random
+        nursery.cancel_scope.cancel()
+
+
+async def trees(probe: Probe, seconds: float | None) -> None:
+    async def node(below: int) -> None:
+        if below:
+            async with trio.open_nursery() as nursery:
+                for _ in range(FAN):
+                    nursery.start_soon(node, below - 1)
+        elif seconds is not None:
+            await trio.sleep(seconds)
+
+    for ops in probe.timed():
+        await node(levels(ops))
+
+
 async def memory(probe: Probe) -> None:
     events: list[trio.Event] = []
 
@@ -176,6 +242,16 @@ SUITE = Suite(
         "channel": channels,
         "timeout": timeouts,
         "cancel": cancels,
+        "wake-100": partial(wakes, tasks=100),
+        "wake-100000": partial(wakes, tasks=100_000),
+        "depth-1": partial(depths, depth=1),
+        "depth-10": partial(depths, depth=10),
+        "depth-50": partial(depths, depth=50),
+        "depth-100": partial(depths, depth=100),
+        "tree": partial(trees, seconds=None),
+        "tree-io": partial(trees, seconds=0.05),
+        "tree-tasks": partial(trees, seconds=None),
+        "tree-io-tasks": partial(trees, seconds=0.05),
         "memory": memory,
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu_raw,

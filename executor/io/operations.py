@@ -2,7 +2,7 @@
 
 `await` tries in `__await__`, before anything is suspended: an operation that need not wait
 costs one system call and no turn. So that a task which never waits cannot starve the others,
-each `SPREE`-th operation that need not wait lets the others run first.
+each `SPREE`-th operation on a descriptor that need not wait lets the others run first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ from pinfut.sync.closed import Closed
 T = TypeVar("T")
 
 SPREE: Final = 32
-"""Operations without a wait after which the other ready tasks run."""
+"""Operations on a descriptor without a wait, after which the other ready tasks run."""
 
 _ended: Final[Iterator[Any]] = iter(())
 """The iterator of an await that is over at once, with None. It stays exhausted."""
-
-_spree = 0
 
 
 def _explained(source: Source, error: OSError) -> Exception:
@@ -66,12 +64,11 @@ class ReadOperation(FutureBase[T]):
         self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        global _spree
         source = self._source
         if source.readable:
-            _spree += 1
-            if _spree >= SPREE:
-                _spree = 0
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
                 yield YIELD
             try:
                 return self._call(*self._args)
@@ -120,12 +117,11 @@ class Receive(FutureBase[bytes]):
         self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, bytes]:
-        global _spree
         source = self._source
         if source.readable:
-            _spree += 1
-            if _spree >= SPREE:
-                _spree = 0
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
                 yield YIELD
             try:
                 data = self._call(self._size)
@@ -170,12 +166,11 @@ class WriteOperation(FutureBase[T]):
         self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        global _spree
         source = self._source
         if source.writable:
-            _spree += 1
-            if _spree >= SPREE:
-                _spree = 0
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
                 yield YIELD
             try:
                 return self._call(*self._args)
@@ -250,12 +245,11 @@ class WriteAll(FutureBase[None]):
         self._source.leave(self)
 
     def __await__(self) -> Iterator[Any]:  # type: ignore[override]  # no frame when it need not wait
-        global _spree
         source = self._source
         if source.writable:
-            _spree += 1
-            if _spree >= SPREE:
-                _spree = 0
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
                 return self._after(YIELD)
             data = self._data
             if type(data) is bytes and source.writing is None:

@@ -1,18 +1,20 @@
-"""map: a future made of another."""
+"""map, then, catch, fuse, lazy: a future made of another, polled in place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
 from pinfut.future import Future, FutureBase, drop
+from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Poll
 
 T = TypeVar("T")
 U = TypeVar("U")
+X = TypeVar("X", bound=BaseException)
 
 
 @final
@@ -37,6 +39,196 @@ class Map(FutureBase[U], Generic[T, U]):
         drop(self._future)
 
 
-def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> FutureBase[U]:
-    """``fn`` of the value, when it comes: ``await map(read(), len)``."""
-    return Map(into_future(awaitable), fn)
+@final
+class Then(FutureBase[U], Generic[T, U]):
+    """A future, and the one that a function makes of its value.
+
+    ``first ──value──▶ second ──value──▶ done``; both are polled where they stand.
+    """
+
+    __slots__ = ("_context", "_fn", "_future")
+
+    def __init__(self, future: Future[T], fn: Callable[[T], Awaited[U]]) -> None:
+        # Invariant: the first one while `_fn` is there, the second one after that.
+        self._future: Future[Any] = future
+        self._fn: Callable[[T], Awaited[U]] | None = fn
+        self._context = copy_context()
+
+    def poll(self, cx: Context, /) -> Poll[U]:
+        fn = self._fn
+        if fn is not None:
+            value = cx.poll(self._future)
+            if value is PENDING:
+                return PENDING
+            self._fn = None
+            self._future = self._context.run(_made_by, fn, value)
+        second: Poll[U] = cx.poll(self._future)
+        return second
+
+    def drop(self) -> None:
+        """Drop the one that it stands at."""
+        drop(self._future)
+
+
+def _made_by(fn: Callable[..., Awaited[U]], *args: Any) -> Future[U]:
+    # Inside of the right context variables: a coroutine keeps a copy of them.
+    return into_future(fn(*args))
+
+
+@final
+class Catch(FutureBase[T | U], Generic[T, U, X]):
+    """A future whose errors of certain types become values."""
+
+    __slots__ = ("_context", "_future", "_handler", "_kinds")
+
+    def __init__(
+        self,
+        future: Future[T],
+        kinds: type[X] | tuple[type[X], ...],
+        handler: Callable[[X], U],
+    ) -> None:
+        self._future = future
+        self._kinds = kinds
+        self._handler = handler
+        self._context = copy_context()
+
+    def poll(self, cx: Context, /) -> Poll[T | U]:
+        try:
+            return cx.poll(self._future)
+        except self._kinds as error:
+            return self._context.run(self._handler, error)
+
+    def drop(self) -> None:
+        """Drop the future inside."""
+        drop(self._future)
+
+
+@final
+class Fuse(FutureBase[T]):
+    """A future that may be polled after it was ready: it is PENDING then, for ever."""
+
+    __slots__ = ("_future",)
+
+    polled_after_ready: ClassVar[bool] = True
+    """Tells checked mode that law 1 does not bind whoever polls this one."""
+
+    def __init__(self, future: Future[T]) -> None:
+        # Invariant: None once it is done or dropped.
+        self._future: Future[T] | None = future
+
+    @property
+    def done(self) -> bool:
+        """Whether it has given its value or its error, or was dropped."""
+        return self._future is None
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        future = self._future
+        if future is None:
+            # Nothing will happen, so there is nothing to wake for; but law 2 wants a look.
+            _ = cx.waker
+            return PENDING
+        try:
+            value = cx.poll(future)
+        except BaseException:
+            self._future = None
+            raise
+        if value is not PENDING:
+            self._future = None
+        return value
+
+    def drop(self) -> None:
+        """Drop the future inside, unless it is done."""
+        future, self._future = self._future, None
+        if future is not None:
+            drop(future)
+
+
+@final
+class Lazy(FutureBase[T]):
+    """A future that is made when it is polled for the first time."""
+
+    __slots__ = ("_context", "_fn", "_future")
+
+    def __init__(self, fn: Callable[[], Awaited[T]]) -> None:
+        # Invariant: exactly one of the two is there, until it is dropped.
+        self._fn: Callable[[], Awaited[T]] | None = fn
+        self._future: Future[T] | None = None
+        self._context = copy_context()
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        future = self._future
+        if future is None:
+            fn, self._fn = self._fn, None
+            if fn is None:
+                raise RuntimeError("this lazy future was dropped, or its function failed")
+            future = self._future = self._context.run(_made_by, fn)
+        return cx.poll(future)
+
+    def drop(self) -> None:
+        """Drop what was made; what was not made never will be."""
+        self._fn = None
+        if self._future is not None:
+            drop(self._future)
+
+
+@overload
+def map(awaitable: Pinned[T], fn: Callable[[T], U]) -> Pinned[U]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> FutureBase[U]: ...
+def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> Any:
+    """``fn`` of the value, when it comes: ``await map(read(), len)``.
+
+    What is made of a Pinned is Pinned.
+    """
+    future = Map(into_future(awaitable), fn)
+    return Pinned(future) if isinstance(awaitable, Pinned) else future
+
+
+@overload
+def then(awaitable: Pinned[T], fn: Callable[[T], Awaited[U]]) -> Pinned[U]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> FutureBase[U]: ...
+def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> Any:
+    """Go on with the value: ``await then(open(name), lambda file: file.read())``.
+
+    `fn` gives a future or a coroutine, whose value is the value of the whole. What is made
+    of a Pinned is Pinned.
+    """
+    future = Then(into_future(awaitable), fn)
+    return Pinned(future) if isinstance(awaitable, Pinned) else future
+
+
+@overload
+def catch(
+    awaitable: Awaited[T], kinds: type[X], handler: Callable[[X], U], /
+) -> FutureBase[T | U]: ...
+@overload
+def catch(
+    awaitable: Awaited[T], kinds: tuple[type[X], ...], handler: Callable[[X], U], /
+) -> FutureBase[T | U]: ...
+def catch(
+    awaitable: Awaited[T],
+    kinds: type[X] | tuple[type[X], ...],
+    handler: Callable[[X], U],
+    /,
+) -> FutureBase[T | U]:
+    """``handler`` of the error, if it is one of `kinds`, in place of a value:
+    ``await catch(find(key), KeyError, lambda error: None)``. Other errors pass."""
+    return Catch(into_future(awaitable), kinds, handler)
+
+
+def fuse(awaitable: Awaited[T]) -> Fuse[T]:
+    """A future that may be polled after it was ready, and is PENDING then, for ever.
+
+    For loops that poll the same set of futures again and again. Nobody is woken by it any
+    more, so a task that awaits it a second time alone ends by cancellation only.
+    """
+    return Fuse(into_future(awaitable))
+
+
+def lazy(fn: Callable[[], Awaited[T]]) -> Lazy[T]:
+    """The future that `fn` makes at the first poll, and not before: ``lazy(connect)``.
+
+    `fn` runs with the context variables that `lazy` was called with.
+    """
+    return Lazy(fn)

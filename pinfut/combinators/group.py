@@ -3,18 +3,19 @@
 A combinator never moves what it polls: the children stay in the places where they were
 given, and it polls them by index. Each child wakes through a waker of its own that
 notes the index, so that a poll visits the children that were woken and no others,
-however many there are.
+however many there are. A child that never waits never has a waker made for it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+from types import CoroutineType
 from typing import Any, TypeVar, final
 
-from pinfut.coroutine import into_future
+from pinfut.coroutine import CoroutineFuture, Seat, into_future, seated_context
 from pinfut.future import Future, FutureBase, drop
-from pinfut.poll import Context, Waker
+from pinfut.poll import PENDING, Context, Poll, Waker
 
 _log = logging.getLogger("pinfut")
 
@@ -24,67 +25,172 @@ Awaited = Awaitable[T] | Future[T]
 """What the combinators take: a future, a coroutine, or anything else with ``__await__``."""
 
 
-class _Woken:
-    """The children to poll, each at most once, in the order in which they were woken."""
+@final
+class Woken:
+    """The children to poll, each at most once, in the order in which they were woken.
 
-    __slots__ = ("indices", "parent")
+    It knows no futures: what keeps a waker does not keep the combinator alive.
+    """
 
-    def __init__(self, count: int) -> None:
-        # At first everybody has to be polled once.
-        self.indices: dict[int, None] = dict.fromkeys(range(count))
-        # Invariant: the newest waker of the combinator itself.
+    __slots__ = ("keys", "parent")
+
+    def __init__(self, keys: Iterable[int]) -> None:
+        self.keys: dict[int, None] = dict.fromkeys(keys)
+        # Invariant: the newest waker of the combinator itself; None while it is being
+        # polled, and after it was called: one wake for each poll is enough.
         self.parent: Waker | None = None
+
+    def rest(self, cx: Context) -> None:
+        """The combinator gives PENDING now. Who was woken while it polled is not lost."""
+        self.parent = cx.waker
+        if self.keys:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have the combinator polled."""
+        parent = self.parent
+        if parent is not None:
+            self.parent = None
+            parent.wake()
 
 
 @final
-class _ChildWaker:
+class ChildWaker:
     """Wakes the combinator and says for which child."""
 
-    __slots__ = ("_index", "_woken")
+    __slots__ = ("_key", "_woken")
 
-    def __init__(self, woken: _Woken, index: int) -> None:
+    def __init__(self, woken: Woken, key: int) -> None:
         self._woken = woken
-        self._index = index
+        self._key = key
 
     def wake(self) -> None:
         woken = self._woken
-        woken.indices[self._index] = None
-        if woken.parent is not None:
-            woken.parent.wake()
+        woken.keys[self._key] = None
+        parent = woken.parent
+        if parent is not None:
+            woken.parent = None
+            parent.wake()
+
+
+@final
+class ChildContext(Context):
+    """The context of the children of one combinator, one after the other: the waker of the
+    child `key` is made when somebody reads it, and kept for its further polls."""
+
+    __slots__ = ("key", "wakers", "woken")
+
+    def __init__(self, woken: Woken) -> None:
+        self.woken = woken
+        self.key = 0
+        self.wakers: dict[int, ChildWaker] = {}
+
+    @property
+    def waker(self) -> Waker:  # type: ignore[override]  # made when it is read
+        key = self.key
+        waker = self.wakers.get(key)
+        if waker is None:
+            waker = self.wakers[key] = ChildWaker(self.woken, key)
+        return waker
+
+    def derive(self, waker: Waker, owner: object = None) -> Any:
+        return Context(waker)
+
+    def child(self, cx: Context, key: int) -> Context:
+        """The context for the next poll of the child `key`; `cx` is the combinator's own."""
+        self.key = key
+        if type(cx) is Context or type(cx) is ChildContext:
+            return self
+        # Checked mode makes a context for each poll.
+        return cx.derive(self.waker)
+
+    def poll_child(self, cx: Context, key: int, child: Future[T]) -> Poll[T]:
+        """Poll `child` in its place; `cx` is the combinator's own."""
+        return self.child(cx, key).poll(child)
 
 
 class Group(FutureBase[T]):
     """What join, select and race have in common: children, and the set of the woken."""
 
-    __slots__ = ("_children", "_wakers", "_woken")
+    __slots__ = ("_children", "_cx", "_woken")
 
     def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
         # Invariant: None where the child is done.
-        self._children: list[Future[Any] | None] = [into_future(a) for a in awaitables]
-        self._woken = _Woken(len(self._children))
-        self._wakers = [_ChildWaker(self._woken, i) for i in range(len(self._children))]
+        self._children = children_of(awaitables)
+        # At first everybody has to be polled once.
+        self._woken = Woken(range(len(awaitables)))
+        self._cx = ChildContext(self._woken)
 
-    def _poll_child(self, cx: Context, index: int, child: Future[Any]) -> Any:
-        return cx.derive(self._wakers[index]).poll(child)
+    def poll_first(self, cx: Context) -> tuple[int, Any]:
+        """Poll who was woken until one is ready: its index and its value, PENDING if none
+        is. Raises what a child raises; that one is done then."""
+        woken = self._woken
+        woken.parent = None
+        # Only what is woken by now: a child that wakes itself while it is polled waits
+        # for the next poll.
+        keys, woken.keys = woken.keys, {}
+        children = self._children
+        for index in keys:
+            child = children[index]
+            if child is None:
+                continue
+            try:
+                value = self._cx.poll_child(cx, index, child)
+            except BaseException:
+                children[index] = None
+                raise
+            if value is not PENDING:
+                children[index] = None
+                return index, value
+        woken.rest(cx)
+        return 0, PENDING
 
     def drop_rest(self) -> None:
         """Drop what is left once the outcome is known; an error of that does not replace it,
         and is logged."""
-        try:
-            Group.drop(self)
-        except Exception as error:
-            _log.error("a future could not be dropped", exc_info=error)
+        drop_all(self._children)
 
     def drop(self) -> None:
         """Drop every child that is not done; of several errors the first is raised when all
         have been dropped."""
-        first: BaseException | None = None
-        for index, child in enumerate(self._children):
-            if child is not None:
-                self._children[index] = None
-                try:
-                    drop(child)
-                except BaseException as error:
-                    first = first or error
+        first = _drop_each(self._children)
         if first is not None:
             raise first
+
+
+def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Future[Any] | None]:
+    """The futures behind `awaitables`. Coroutines among them share one seat: a combinator
+    runs one at a time."""
+    seat: Seat | None = None
+    context = None
+    children: list[Future[Any] | None] = []
+    for awaitable in awaitables:
+        if type(awaitable) is CoroutineType:
+            if seat is None or context is None:
+                seat = Seat()
+                context = seated_context(seat)
+            children.append(CoroutineFuture(awaitable, seat, context.copy()))
+        else:
+            children.append(into_future(awaitable))
+    return children
+
+
+def drop_all(children: list[Future[Any] | None]) -> None:
+    """Drop every child that is there; an error of that is logged."""
+    error = _drop_each(children)
+    if error is not None:
+        if not isinstance(error, Exception):
+            raise error
+        _log.error("a future could not be dropped", exc_info=error)
+
+
+def _drop_each(children: list[Future[Any] | None]) -> BaseException | None:
+    first: BaseException | None = None
+    for index, child in enumerate(children):
+        if child is not None:
+            children[index] = None
+            try:
+                drop(child)
+            except BaseException as error:
+                first = first or error
+    return first

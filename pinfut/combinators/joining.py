@@ -1,12 +1,14 @@
-"""join: all the values."""
+"""join and try_join: all the values."""
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Awaitable
 from typing import Any, TypeVar, final, overload
 
-from pinfut.combinators.group import Awaited, Group
+from pinfut.combinators.group import Awaited, ChildContext, Group
 from pinfut.future import Future, FutureBase
+from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Poll
 
 A = TypeVar("A")
@@ -14,48 +16,117 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
 T = TypeVar("T")
 
 
-@final
-class Join(Group[tuple[Any, ...]]):
-    """All the values, in the order in which the futures were given.
-
-    The first error is raised at once, after the others have been dropped.
-    """
+class _All(Group[tuple[Any, ...]]):
+    """All the values, in the order in which the futures were given."""
 
     __slots__ = ("_left", "_values")
 
     def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
         super().__init__(awaitables)
-        self._values: list[Any] = [None] * len(self._children)
-        self._left = len(self._children)
+        self._left = len(awaitables)
+        self._values: list[Any] = [None] * self._left
 
     def poll(self, cx: Context, /) -> Poll[tuple[Any, ...]]:
         woken = self._woken
-        woken.parent = cx.waker
+        woken.parent = None
         # Only what is woken by now: a child that wakes itself while it is polled waits
         # for the next poll, or one that yields for ever would never let this one return.
-        for index in list(woken.indices):
-            del woken.indices[index]
-            child = self._children[index]
+        keys, woken.keys = woken.keys, {}
+        children = self._children
+        child_cx = self._cx
+        kind = type(cx)
+        plain = kind is Context or kind is ChildContext
+        for index in keys:
+            child = children[index]
             if child is None:
                 continue
             try:
-                value = self._poll_child(cx, index, child)
-            except BaseException:
-                self._children[index] = None
-                self.drop_rest()
-                raise
-            if value is not PENDING:
-                self._children[index] = None
-                self._values[index] = value
+                if plain:
+                    child_cx.key = index
+                    value = child.poll(child_cx)
+                else:
+                    value = child_cx.poll_child(cx, index, child)
+            except BaseException as error:
+                children[index] = None
+                self._failed(error)
                 self._left -= 1
+            else:
+                if value is not PENDING:
+                    children[index] = None
+                    self._values[index] = value
+                    self._left -= 1
         if self._left:
+            woken.rest(cx)
             return PENDING
+        return self._end()
+
+    def _failed(self, error: BaseException) -> None:
+        """A child has raised."""
+        raise NotImplementedError
+
+    def _end(self) -> tuple[Any, ...]:
+        """No child is left."""
         return tuple(self._values)
 
 
+@final
+class Join(_All):
+    """Waits for every child, whatever becomes of the others."""
+
+    __slots__ = ("_errors",)
+
+    def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
+        super().__init__(awaitables)
+        # Invariant: what children have raised so far, in the order in which they did.
+        self._errors: list[BaseException] | None = None
+
+    def _failed(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            self.drop_rest()
+            raise error
+        if self._errors is None:
+            self._errors = []
+        self._errors.append(error)
+
+    def _end(self) -> tuple[Any, ...]:
+        if self._errors is None:
+            return tuple(self._values)
+        errors, self._errors = self._errors, None
+        # A cancel is no failure beside others, as in a scope.
+        failures = [error for error in errors if not isinstance(error, CancelledError)]
+        try:
+            if not failures:
+                raise errors[0]
+            raise BaseExceptionGroup("errors in a join", failures)
+        finally:
+            del errors, failures  # or the traceback would keep what it is part of
+
+
+@final
+class TryJoin(_All):
+    """The first error is raised at once, after the others have been dropped."""
+
+    __slots__ = ()
+
+    def _failed(self, error: BaseException) -> None:
+        self.drop_rest()
+        raise error
+
+
+@overload
+def join() -> FutureBase[tuple[()]]: ...
+@overload
+def join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
 @overload
 def join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
 @overload
@@ -71,11 +142,106 @@ def join(
     a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
 ) -> FutureBase[tuple[A, B, C, D, E]]: ...
 @overload
+def join(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
+) -> FutureBase[tuple[A, B, C, D, E, F]]: ...
+@overload
+def join(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    /,
+) -> FutureBase[tuple[A, B, C, D, E, F, G]]: ...
+@overload
+def join(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    h: Awaited[H],
+    /,
+) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...
+@overload
 def join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
-def join(*awaitables: Awaited[Any]) -> FutureBase[Any]:
+def join(*awaitables: Awaited[Any]) -> Any:
     """All values, in the order given: ``a, b = await join(first(), second())``.
 
-    Polls the children in place; no task is made. When one raises, the others are dropped
-    and its error is raised at once.
+    Polls the children in place; no task is made. It ends when every child has ended: then
+    the errors of those that failed, be it one or several, are raised together as an
+    ExceptionGroup. (Children that were cancelled count as failed only if nobody else did:
+    then CancelledError is raised as it is. KeyboardInterrupt and SystemExit do not wait.)
+    `try_join` gives up at the first error.
     """
-    return Join(awaitables)
+    return _pinned_as(awaitables, Join(awaitables))
+
+
+@overload
+def try_join() -> FutureBase[tuple[()]]: ...
+@overload
+def try_join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def try_join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def try_join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+@overload
+def try_join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
+@overload
+def try_join(a: Awaited[A], b: Awaited[B], /) -> FutureBase[tuple[A, B]]: ...
+@overload
+def try_join(a: Awaited[A], b: Awaited[B], c: Awaited[C], /) -> FutureBase[tuple[A, B, C]]: ...
+@overload
+def try_join(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /
+) -> FutureBase[tuple[A, B, C, D]]: ...
+@overload
+def try_join(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
+) -> FutureBase[tuple[A, B, C, D, E]]: ...
+@overload
+def try_join(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
+) -> FutureBase[tuple[A, B, C, D, E, F]]: ...
+@overload
+def try_join(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    /,
+) -> FutureBase[tuple[A, B, C, D, E, F, G]]: ...
+@overload
+def try_join(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    h: Awaited[H],
+    /,
+) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...
+@overload
+def try_join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
+def try_join(*awaitables: Awaited[Any]) -> Any:
+    """All values, in the order given, or the first error: as it is, and at once; the other
+    children are dropped. Polls the children in place; no task is made."""
+    return _pinned_as(awaitables, TryJoin(awaitables))
+
+
+def _pinned_as(awaitables: tuple[object, ...], future: FutureBase[Any]) -> Any:
+    """`future`, pinned if all that it is made of is."""
+    for awaitable in awaitables:
+        if type(awaitable) is not Pinned:
+            return future
+    return Pinned(future) if awaitables else future

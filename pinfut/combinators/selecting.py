@@ -3,83 +3,193 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Generic, NamedTuple, TypeVar, cast, final
+from typing import Any, Generic, NamedTuple, TypeVar, cast, final, overload
 
 from pinfut.combinators.group import Awaited, Group
 from pinfut.future import Future, FutureBase
+from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Poll
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
 T = TypeVar("T")
 
 
 class Selected(NamedTuple, Generic[T]):
-    """The winner of a select, as its place among the futures given, and its value."""
+    """How a select ended: ``winner, value, losers = await select(a, b)``."""
 
     winner: int
+    """The place of the winner among the futures given."""
     value: T
+    """What it gave."""
+    losers: tuple[Pinned[T], ...] = ()
+    """The others, in the order given, pinned where they stand. They are the caller's: to be
+    awaited, selected again or dropped, by the task that ran the select and no other."""
 
 
 @final
 class Select(Group[Selected[T]]):
-    """The first future that is ready, with its index. The losers stay pinned where they
-    are: give them to the next select, await them, or drop them. Dropping the select
-    itself drops none of them: they are the caller's."""
+    """The first future that is ready. The losers stay pinned where they are, and so do all
+    when the select itself is dropped: they are the caller's. Of the coroutines among them
+    nobody else has the future, so those are closed when they cannot be handed back."""
 
-    __slots__ = ()
+    __slots__ = ("_given",)
+
+    def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
+        super().__init__(awaitables)
+        self._given = awaitables
 
     def poll(self, cx: Context, /) -> Poll[Selected[T]]:
-        woken = self._woken
-        woken.parent = cx.waker
-        for index in list(woken.indices):
-            del woken.indices[index]
-            child = self._children[index]
-            assert child is not None
-            value = self._poll_child(cx, index, child)
-            if value is not PENDING:
-                return Selected(index, value)
-        return PENDING
+        try:
+            index, value = self.poll_first(cx)
+        except BaseException:
+            self._close_own()
+            raise
+        if value is PENDING:
+            return cast("Poll[Selected[T]]", value)
+        losers = tuple(
+            given if type(given) is Pinned else Pinned(cast("Future[T]", child))
+            for given, child in zip(self._given, self._children, strict=True)
+            if child is not None
+        )
+        self._given = ()
+        self._children.clear()
+        return Selected(index, value, losers)
 
     def drop(self) -> None:
-        """Forget the wakers; the futures are the caller's and stay as they are."""
+        """Forget the wakers; what the caller gave is the caller's and stays as it is."""
         self._woken.parent = None
+        self._close_own()
+
+    def _close_own(self) -> None:
+        for index, given in enumerate(self._given):
+            if type(given) is Pinned or given is self._children[index]:
+                self._children[index] = None
+        self._given = ()
+        self.drop_rest()
 
 
 @final
-class Race(FutureBase[T]):
+class Race(Group[T]):
     """The value of the first future that is ready; the losers are dropped."""
 
-    __slots__ = ("_select",)
-
-    def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
-        self._select: Group[Any] = Select(awaitables)
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T]:
         try:
-            won = self._select.poll(cx)
+            _, value = self.poll_first(cx)
         except BaseException:
-            self._select.drop_rest()
+            self.drop_rest()
             raise
-        if won is PENDING:
-            return PENDING
-        self._select._children[won.winner] = None
-        self._select.drop_rest()
-        return cast(T, won.value)
-
-    def drop(self) -> None:
-        """Drop every future of the race."""
-        Group.drop(self._select)
+        if value is not PENDING:
+            self.drop_rest()
+        return cast("Poll[T]", value)
 
 
-def select(*awaitables: Awaited[T]) -> FutureBase[Selected[T]]:
-    """The first that is ready, as ``Selected(winner, value)``; the losers stay pinned.
+@overload
+def select(a: Awaited[A], /) -> FutureBase[Selected[A]]: ...
+@overload
+def select(a: Awaited[A], b: Awaited[B], /) -> FutureBase[Selected[A | B]]: ...
+@overload
+def select(a: Awaited[A], b: Awaited[B], c: Awaited[C], /) -> FutureBase[Selected[A | B | C]]: ...
+@overload
+def select(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /
+) -> FutureBase[Selected[A | B | C | D]]: ...
+@overload
+def select(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
+) -> FutureBase[Selected[A | B | C | D | E]]: ...
+@overload
+def select(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
+) -> FutureBase[Selected[A | B | C | D | E | F]]: ...
+@overload
+def select(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    /,
+) -> FutureBase[Selected[A | B | C | D | E | F | G]]: ...
+@overload
+def select(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    h: Awaited[H],
+    /,
+) -> FutureBase[Selected[A | B | C | D | E | F | G | H]]: ...
+@overload
+def select(*awaitables: Awaited[T]) -> FutureBase[Selected[T]]: ...
+def select(*awaitables: Awaited[Any]) -> FutureBase[Any]:
+    """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay
+    pinned and are the caller's.
 
-    Raises ValueError for no futures at all: it would wait for ever.
+    When the first to end fails, its error is raised. Raises ValueError for no futures at
+    all: it would wait for ever.
     """
     _require_some(awaitables, "select")
     return Select(awaitables)
 
 
-def race(*awaitables: Awaited[T]) -> FutureBase[T]:
+@overload
+def race(a: Awaited[A], /) -> FutureBase[A]: ...
+@overload
+def race(a: Awaited[A], b: Awaited[B], /) -> FutureBase[A | B]: ...
+@overload
+def race(a: Awaited[A], b: Awaited[B], c: Awaited[C], /) -> FutureBase[A | B | C]: ...
+@overload
+def race(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /
+) -> FutureBase[A | B | C | D]: ...
+@overload
+def race(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
+) -> FutureBase[A | B | C | D | E]: ...
+@overload
+def race(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
+) -> FutureBase[A | B | C | D | E | F]: ...
+@overload
+def race(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    /,
+) -> FutureBase[A | B | C | D | E | F | G]: ...
+@overload
+def race(
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    g: Awaited[G],
+    h: Awaited[H],
+    /,
+) -> FutureBase[A | B | C | D | E | F | G | H]: ...
+@overload
+def race(*awaitables: Awaited[T]) -> FutureBase[T]: ...
+def race(*awaitables: Awaited[Any]) -> FutureBase[Any]:
     """The value (or error) of the first that is ready; the losers are dropped.
 
     Raises ValueError for no futures at all: it would wait for ever.

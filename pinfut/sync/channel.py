@@ -1,6 +1,6 @@
 """channel: a bounded queue between tasks, first in, first out.
 
-A cancelled waiter never loses a value: what had been handed to it goes to the next.
+A cancelled waiter never loses a value, nor does it change the order of the others.
 """
 
 from __future__ import annotations
@@ -11,50 +11,75 @@ from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut import laws
 from pinfut.future import FutureBase
-from pinfut.poll import PENDING, Context, Pending, Poll, Waker
-from pinfut.sync.closed import Closed
+from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.sync.closed import Closed, EndsAtClosed
 
 T = TypeVar("T")
 
 
 class _Shared(Generic[T]):
-    """What the two ends of a channel share."""
+    """What the two ends of a channel share.
 
-    __slots__ = ("buffer", "capacity", "closed", "receivers", "senders")
+    A value is never handed to a receiver: it lies in the buffer, reserved, until the
+    receiver that was roused for it takes it. So the order is the buffer's, and a receiver
+    that is cancelled on its way has nothing to give back but the reservation.
+    """
+
+    __slots__ = ("buffer", "capacity", "closed", "receivers", "reserved", "senders")
 
     def __init__(self, capacity: int) -> None:
         # Invariant: 0 once closed.
         self.capacity = capacity
-        # Invariant: len(buffer) <= capacity, but for values that a cancelled receiver
-        # gave back; and receivers wait only while it is empty, senders only while full.
+        # Those reserved take no room. Invariant: len(buffer) - reserved <= capacity, but for
+        # values whose receivers were cancelled; and no sender waits while it is less.
         self.buffer: deque[T] = deque()
-        # Invariant: every entry here is parked and has a waker.
+        # How many values are reserved: the receivers that were roused and have not come yet.
+        # Invariant: reserved <= len(buffer), and no receiver waits while it is less.
+        self.reserved = 0
+        # Invariant: every entry of these two is parked and has a waker.
         self.receivers: deque[_Recv[T]] = deque()
         self.senders: deque[_Send[T]] = deque()
         self.closed = False
 
     def offer(self, value: T) -> bool:
-        """Hand `value` to a waiting receiver or to the buffer, if there is room."""
+        """Put `value` into the buffer, if there is room."""
+        if len(self.buffer) - self.reserved >= self.capacity:
+            return False
+        self.buffer.append(value)
         if self.receivers:
+            self.reserved += 1
             receiver = self.receivers.popleft()
-            receiver.value = value
+            receiver.roused = True
             receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
-            return True
-        if len(self.buffer) < self.capacity:
-            self.buffer.append(value)
-            return True
-        return False
+        return True
 
-    def take(self) -> T:
-        """The oldest value of a buffer that is not empty; its place goes to the first waiting
-        sender."""
-        value = self.buffer.popleft()
-        if self.senders and len(self.buffer) < self.capacity:
-            sender = self.senders.popleft()
-            self.buffer.append(sender.value)
-            waker, sender.waker = sender.waker, _SENT
-            waker.wake()  # type: ignore[union-attr]  # it is parked
-        return value
+    def unreserve(self) -> None:
+        """A roused receiver does not come: what was reserved for it is the next one's."""
+        self.reserved -= 1
+        if self.receivers:
+            self.reserved += 1
+            receiver = self.receivers.popleft()
+            receiver.roused = True
+            receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
+
+    def taken(self) -> None:
+        """A value was taken, and somebody may care: its place goes to the first sender that
+        waits, and the last value of a closed channel is the end."""
+        if self.senders:
+            if len(self.buffer) - self.reserved < self.capacity:
+                sender = self.senders.popleft()
+                waker, sender.waker = sender.waker, _SENT
+                waker.wake()  # type: ignore[union-attr]  # it is parked
+                self.offer(sender.value)
+        elif self.closed and not self.buffer:
+            self.end()
+
+    def end(self) -> None:
+        """Nothing will come: wake every receiver that waits."""
+        receivers, self.receivers = self.receivers, deque()
+        for receiver in receivers:
+            waker, receiver.waker = receiver.waker, None
+            waker.wake()  # type: ignore[union-attr]  # they are parked
 
 
 class _Sent:
@@ -77,12 +102,12 @@ class _Send(FutureBase[None], Generic[T]):
 
     __slots__ = ("_state", "value", "waker")
 
-    def __init__(self, state: _Shared[T], value: T) -> None:
-        self._state: _Shared[T] = state
-        self.value = value
-        # Invariant: set once the future waits; _SENT once the value is the channel's, and
-        # then nothing takes it back.
-        self.waker: Waker | None = None
+    # Set by `Sender.send`.
+    _state: _Shared[T]
+    value: T
+    # Invariant: None at first; set once the future waits; _SENT once the value is the
+    # channel's, and then nothing takes it back.
+    waker: Waker | None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -119,49 +144,54 @@ class _Send(FutureBase[None], Generic[T]):
 class _Recv(FutureBase[T]):
     """Waits for the next value."""
 
-    __slots__ = ("_state", "value", "waker")
+    __slots__ = ("_state", "roused", "waker")
 
-    def __init__(self, state: _Shared[T]) -> None:
-        self._state = state
-        self.waker: Waker | None = None
-        # Invariant: not PENDING once a sender has handed a value to this receiver.
-        self.value: T | Pending = PENDING
+    # Set by `Receiver.recv`.
+    _state: _Shared[T]
+    # Invariant: set while the future waits in `receivers`, or was roused.
+    waker: Waker | None
+    # Invariant: True from the time when a value was reserved for this receiver until it
+    # takes one or is dropped.
+    roused: bool
 
     def __await__(self) -> Generator[Any, Any, T]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
-        if self.waker is None and self._state.buffer and not laws.recording:
-            return self._state.take()
+        state = self._state
+        if self.waker is None and len(state.buffer) > state.reserved and not laws.recording:
+            value = state.buffer.popleft()
+            if state.senders or state.closed:
+                state.taken()
+            return value
         return (yield self)  # type: ignore[no-any-return]
 
     def poll(self, cx: Context, /) -> Poll[T]:
-        value = self.value
-        if value is not PENDING:
-            self.value = PENDING
-            return value
         state = self._state
-        if self.waker is None or state.closed:
-            if state.buffer:
-                return state.take()
-            if state.closed:
-                raise Closed("this channel is closed and empty")
-            state.receivers.append(self)
-        self.waker = cx.waker
-        return PENDING
+        if self.roused:
+            self.roused = False
+            state.reserved -= 1
+        elif self.waker is not None or len(state.buffer) <= state.reserved:
+            if self.waker is None:
+                if state.closed and not state.buffer:
+                    raise Closed("this channel is closed and empty")
+                state.receivers.append(self)
+            self.waker = cx.waker
+            return PENDING
+        value = state.buffer.popleft()
+        if state.senders or state.closed:
+            state.taken()
+        return value
 
     def drop(self) -> None:
-        """Leave the queue; a value that had been handed over goes to the next receiver."""
+        """Leave the queue; what was reserved for this receiver is the next one's."""
         state = self._state
-        value, self.value = self.value, PENDING
-        if value is not PENDING:
-            if state.receivers:
-                state.offer(value)
-            else:
-                state.buffer.appendleft(value)
+        if self.roused:
+            self.roused = False
+            state.unreserve()
         elif self.waker is not None:
             try:
                 state.receivers.remove(self)
             except ValueError:
-                return  # closed meanwhile: the queue was emptied
+                return  # it had its value
 
 
 @final
@@ -175,7 +205,12 @@ class Sender(Generic[T]):
 
     def send(self, value: T) -> FutureBase[None]:
         """``await tx.send(value)``: waits while the channel is full. Raises Closed."""
-        return _Send(self._state, value)
+        # Filled in here: a call of __init__ would cost a third more.
+        future: _Send[T] = _Send()
+        future._state = self._state
+        future.value = value
+        future.waker = None
+        return future
 
     def try_send(self, value: T) -> bool:
         """Send without waiting: False when the channel is full. Raises Closed."""
@@ -191,11 +226,11 @@ class Sender(Generic[T]):
             return
         state.closed = True
         state.capacity = 0
-        waiting: list[_Recv[T] | _Send[T]] = [*state.receivers, *state.senders]
-        state.receivers.clear()
-        state.senders.clear()
-        for waiter in waiting:
-            waiter.waker.wake()  # type: ignore[union-attr]  # they are parked
+        senders, state.senders = state.senders, deque()
+        for sender in senders:
+            sender.waker.wake()  # type: ignore[union-attr]  # they are parked
+        if not state.buffer:
+            state.end()
 
 
 @final
@@ -210,7 +245,18 @@ class Receiver(Generic[T]):
     def recv(self) -> FutureBase[T]:
         """``value = await rx.recv()``: waits while the channel is empty. Raises Closed
         when it is closed and empty."""
-        return _Recv(self._state)
+        future: _Recv[T] = _Recv()
+        future._state = self._state
+        future.roused = False
+        future.waker = None
+        return future
+
+    def __aiter__(self) -> Receiver[T]:
+        """``async for value in rx``: ends when the channel is closed and empty."""
+        return self
+
+    def __anext__(self) -> FutureBase[T]:
+        return EndsAtClosed(self.recv())
 
 
 def channel(capacity: int) -> tuple[Sender[T], Receiver[T]]:

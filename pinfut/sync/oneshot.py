@@ -42,10 +42,10 @@ class _Oneshot(FutureBase[T]):
 
     __slots__ = ("_value", "_waker")
 
-    def __init__(self) -> None:
-        # Invariant: the value from `send` to the poll that takes it, a _State otherwise.
-        self._value: T | _State = _EMPTY
-        self._waker: Waker | None = None
+    # Invariant: the value from `send` to the poll that takes it, a _State otherwise.
+    _value: T | _State
+    # Invariant: set only while somebody waits.
+    _waker: Waker | None
 
     def poll(self, cx: Context, /) -> Poll[T]:
         value = self._value
@@ -89,5 +89,8 @@ def oneshot() -> tuple[OneshotSender[T], FutureBase[T]]:
 
     The receiver is a future: it gives the value, or raises Closed.
     """
+    # Filled in here: a call of __init__ would cost a third more.
     cell: _Oneshot[T] = _Oneshot()
+    cell._value = _EMPTY
+    cell._waker = None
     return cell, cell

@@ -43,14 +43,16 @@ EXPECTED = [
     ("poll", "main", "_Oneshot"),
     ("park", "main", "_Oneshot"),
     ("resume", "child", ""),
-    ("wake", "child", ""),
+    ("yield", "child", ""),
     ("resume", "child", ""),
     ("wake", "main", ""),
     ("finish", "child", ""),
     ("poll", "main", "_Oneshot"),
     ("resume", "main", ""),
     ("poll", "main", "Sleep"),
+    ("timer", "timer 1", "set for 1.000000 s"),
     ("park", "main", "Sleep"),
+    ("timer", "timer 1", "fired for 1.000000 s"),
     ("wake", "main", ""),
     ("poll", "main", "Sleep"),
     ("resume", "main", ""),
@@ -103,8 +105,10 @@ def test_a_recorder_keeps_the_last_events_and_counts_the_lost_ones_exactly() -> 
         assert recorder.lost == max(0, len(EXPECTED) - limit)
         assert sum(recorder.counts.values()) == len(EXPECTED), "counts forget nothing"
         everything = recorder
-    assert everything.counts == {"spawn": 2, "resume": 5, "poll": 4, "park": 2, "wake": 3} | {
-        "finish": 2
+    assert everything.counts == {"spawn": 2, "resume": 5, "poll": 4, "park": 2, "wake": 2} | {
+        "finish": 2,
+        "timer": 2,
+        "yield": 1,
     }
 
 

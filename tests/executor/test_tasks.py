@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from pinfut import FutureBase, LostWakeup, join, pending, select
+from pinfut import FutureBase, LostWakeup, join, pending, select, try_join
 from pinfut.executor import (
     CancelledError,
     Task,
@@ -133,7 +133,7 @@ def test_a_failure_that_is_awaited_is_raised_and_not_reported(
         with pytest.raises(ValueError, match="early"):
             await early
         with pytest.raises(ValueError, match="late"):
-            await join(late)
+            await try_join(late)
 
     run(main())
     gc.collect()

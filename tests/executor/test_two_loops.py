@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinfut import FutureBase, LostWakeup, join, race, select
+from pinfut import FutureBase, LostWakeup, join, map, race, select, try_join
 from pinfut.executor import (
     CancelledError,
     Executor,
@@ -73,7 +73,8 @@ def level(depth: int) -> st.SearchStrategy[Program]:
         st.tuples(st.just("catch"), inner, inner),
         st.tuples(st.just("finally"), inner, inner),
         st.tuples(
-            st.sampled_from(["join", "race", "select"]), st.lists(inner, min_size=1, max_size=3)
+            st.sampled_from(["join", "try join", "race", "select"]),
+            st.lists(inner, min_size=1, max_size=3),
         ),
     )
     return st.lists(st.one_of(simple, block), min_size=1, max_size=4)
@@ -260,7 +261,7 @@ class Machine:
                 except BaseException:
                     await self.run(self.new(name), clean_up, around)
                     raise
-            case (("join" | "race" | "select"), (children,)):
+            case (("join" | "try join" | "race" | "select"), (children,)):
                 await self.combine(name, op, children)
 
     async def combine(self, name: str, op: str, children: list[Program]) -> None:
@@ -268,6 +269,8 @@ class Machine:
         result: Awaitable[object]
         if op == "join":
             result = join(*coroutines)
+        elif op == "try join":
+            result = try_join(*coroutines)
         elif op == "race":
             result = race(*coroutines)
         else:
@@ -277,7 +280,7 @@ class Machine:
             for task in tasks:
                 self.awaited.add(len(self.tasks))
                 self.tasks.append(task)
-            result = select(*tasks)
+            result = map(select(*tasks), lambda won: won[:2])
         self.note(name, "got", await result)
 
     def spawn(self, name: str, program: Program, around: Scope | None) -> None:
@@ -299,17 +302,23 @@ class Silent(Instrument):
 
 def history(program: Program, *, checked: bool, instruments: list[Instrument]) -> Machine:
     """The log of a program on a new executor, with its outcome at the end."""
+    return outcome(
+        Executor(clock=VirtualClock(), checked=checked, instruments=instruments), program
+    )
+
+
+def outcome(executor: Executor, program: Program) -> Machine:
+    """The log of a program on `executor`, with its outcome at the end."""
     machine = Machine()
-    executor = Executor(clock=VirtualClock(), checked=checked, instruments=instruments)
-    outcome: object
+    ended: object
     try:
-        outcome = executor.run(machine.run("main", program))
+        ended = executor.run(machine.run("main", program))
     except (CancelledError, ProgramError, LostWakeup, RuntimeError) as error:
-        outcome = describe(error)
-        machine.met[outcome] += 1
+        ended = describe(error)
+        machine.met[ended] += 1
     except BaseExceptionGroup as group:
-        outcome = describe(group)
-    machine.log.append(("outcome", outcome, executor.now()))
+        ended = describe(group)
+    machine.log.append(("outcome", ended, executor.now()))
     machine.log.append([(task.done, task.cancels) for task in machine.tasks])
     assert not executor.tasks, "something still runs"
     assert len(executor.timers) == 0, "a timer is left"

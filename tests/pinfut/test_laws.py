@@ -32,6 +32,7 @@ from pinfut import (
     race,
     ready,
     select,
+    try_join,
     yield_now,
 )
 from pinfut.executor import current_executor, sleep, spawn
@@ -97,7 +98,7 @@ def test_a_combinator_that_polls_a_child_again_is_named() -> None:
     child = Again(0)
 
     async def main() -> None:
-        await join(child, pending(), map(child, str))
+        await try_join(child, pending(), map(child, str))
 
     with pytest.raises(PolledAfterReady, match="Again"):
         make("checked").run(main())
@@ -122,7 +123,7 @@ def test_a_child_that_drops_the_waker_is_named_behind_a_combinator() -> None:
     child: FutureBase[int] = poll_fn(lambda cx: PENDING)
 
     async def main() -> None:
-        await join(sleep(1), child)
+        await try_join(sleep(1), child)
 
     with pytest.raises(LostWakeup, match=hex(id(child))):
         make("checked").run(main())
@@ -245,7 +246,7 @@ def test_spurious_wakes_of_a_task_change_nothing(run: Run) -> None:
 # ---- law 4 ----
 
 
-@pytest.mark.parametrize("how", ["join", "direct"])
+@pytest.mark.parametrize("how", ["try_join", "direct"])
 def test_a_future_polled_by_a_second_task_is_named(how: str) -> None:
     gate: Gate[int] = Gate()
 
@@ -256,7 +257,7 @@ def test_a_future_polled_by_a_second_task_is_named(how: str) -> None:
         spawn(first())
         await yield_now()
         await yield_now()
-        await (gate if how == "direct" else join(gate))
+        await (gate if how == "direct" else try_join(gate))
 
     with pytest.raises(PinError) as caught:
         make("checked").run(main())

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from pinfut import join, race, select
+from pinfut import join, race, select, try_join
 from pinfut.executor import CancelledError, current_executor, sleep, spawn, timeout
 from pinfut.rpc import PAGE, Interface, Promise, connect, method, session_of
 from tests.rpc import hostile
@@ -76,7 +76,7 @@ async def by_an_error_beside_it(desk: Desk) -> None:
         raise KeyError("beside")
 
     with pytest.raises(KeyError):
-        await join(desk.do(1), fail())
+        await try_join(desk.do(1), fail())
 
 
 async def by_dropping_a_pending_select(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import join
+from pinfut import join, try_join
 from pinfut.executor import Instrument, Recorder, sleep, timeout
 from pinfut.rpc import RpcError, Vat, connect, method
 from tests.rpc.services import Desk, DeskServer, ThingServer
@@ -45,7 +45,7 @@ async def program(world: World, seed: int) -> tuple[list[Any], str]:
                     elif kind == 3:
                         results.append(len(await desk.data(draw.randrange(20_000))))
                     else:
-                        results.append(await join(*[each.do(n + 1) for each in desks]))
+                        results.append(await try_join(*[each.do(n + 1) for each in desks]))
             except (RpcError, TimeoutError) as error:
                 results.append(f"{type(error).__name__}: {error}")
         for client in clients:

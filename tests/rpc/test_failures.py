@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import pytest
 
-from pinfut import LawError, join
+from pinfut import LawError, try_join
 from pinfut.executor import CancelledError, scope, sleep, spawn
 from pinfut.rpc import (
     AnswerTooLarge,
@@ -318,7 +318,7 @@ def test_a_handler_that_raises_a_cancel_ends_its_call_as_cancelled(wait: bool) -
             with pytest.raises(CallCancelled):
                 await desk.do(1)
             with pytest.raises(CallCancelled):
-                await join(desk.do(1), desk.nap(1))
+                await try_join(desk.do(1), desk.nap(1))
             assert await desk.nap(0.1) == 0.1
 
     run(main)

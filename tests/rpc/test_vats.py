@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import join
+from pinfut import join, try_join
 from pinfut.executor import Executor, VirtualClock, scope, sleep, spawn, timeout, yield_now
 from pinfut.rpc import (
     OutOfPages,
@@ -93,7 +93,7 @@ def test_what_a_nested_call_lacks_is_told_to_the_first_caller_and_both_go_on() -
                 rest = own.balance.pages
                 own.refill(-rest)
                 with pytest.raises(OutOfPages, match="'front'"):
-                    await join(*[desk.do(n) for n in range(50)])
+                    await try_join(*[desk.do(n) for n in range(50)])
                 await quiet()
                 own.refill(rest)
                 assert await join(*[desk.do(n) for n in range(50)]) == tuple(range(1, 51))

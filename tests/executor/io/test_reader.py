@@ -116,6 +116,19 @@ def test_the_property_above_met_every_outcome() -> None:
     require(covered("a reader gives what was asked"), "given", "incomplete", "overrun", "end")
 
 
+def test_a_delimiter_is_found_wherever_the_pieces_are_cut(run: Run) -> None:
+    whole = b"x-y-=-=>rest"
+
+    async def main() -> None:
+        for first in range(len(whole)):
+            for second in range(first, len(whole)):
+                pieces = [whole[:first], whole[first:second], whole[second:]]
+                reader = BufferedReader(Pieces(pieces))
+                assert await reader.read_until(b"-=>") == b"x-y-=-=>"
+
+    run(main())
+
+
 def test_a_delimiter_that_ends_behind_the_limit_is_not_within_it(run: Run) -> None:
     async def main() -> None:
         reader = BufferedReader(Pieces([b"12345--rest"]))

@@ -72,6 +72,23 @@ def test_a_cancelled_wait_takes_no_signal_and_a_second_waiter_is_told(run: Run) 
     run(main())
 
 
+def test_a_signal_that_is_taken_before_its_wake_comes_leaves_nobody_waiting(run: Run) -> None:
+    async def main() -> None:
+        async def wait() -> int:
+            return await stream.next()
+
+        with signals(signal.SIGUSR1) as stream:
+            for _ in range(3):
+                task = spawn(wait())
+                await yield_now()
+                send(signal.SIGUSR1)
+                task.wake()
+                assert await task == signal.SIGUSR1
+                assert current_executor().external == 0
+
+    run(main())
+
+
 def test_handlers_come_back_when_one_of_the_signals_cannot_be_caught(run: Run) -> None:
     before = signal.getsignal(signal.SIGUSR1)
 

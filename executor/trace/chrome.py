@@ -1,0 +1,136 @@
+"""chrome_trace: a recorded history in the trace format that Perfetto and Chrome read.
+
+A track for each task, with its steps and in them its polls; arrows from whoever woke a task
+to the step that followed. Wakes by timers and the like come from the track "outside".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from pinfut.executor.trace.recorder import Event, Recorder
+
+_PID: Final = 1
+_OUTSIDE: Final = 0
+
+
+@final
+class _Trace:
+    """Builds the events of the trace; each gets a time of its own, later than the last."""
+
+    def __init__(self, tick: float) -> None:
+        self._tick = tick
+        self._last = -tick
+        self.events: list[dict[str, Any]] = []
+        self._named: set[int] = set()
+        # Invariant: for each task the names of its open slices, outermost first.
+        self._open: dict[int, list[str]] = {}
+        # Arrows that have left and not arrived: of each task the start of one.
+        self._arrows: dict[int, dict[str, Any]] = {}
+        self._flows = 0
+        self._name(_OUTSIDE, "outside")
+
+    def _name(self, tid: int, name: str) -> None:
+        if tid not in self._named:
+            self._named.add(tid)
+            for kind, args in (
+                ("thread_name", {"name": name}),
+                ("thread_sort_index", {"sort_index": tid}),
+            ):
+                self.events.append({"ph": "M", "name": kind, "pid": _PID, "tid": tid, "args": args})
+
+    def _add(self, ph: str, name: str, tid: int, ts: float, **more: Any) -> dict[str, Any]:
+        event = {"ph": ph, "name": name, "pid": _PID, "tid": tid, "ts": ts, **more}
+        self.events.append(event)
+        return event
+
+    def time(self, seconds: float) -> float:
+        """A time in µs for an event, later than every other by one tick at least."""
+        self._last = max(self._last + self._tick, seconds * 1e6)
+        return self._last
+
+    def _begin(self, event: Event, name: str, ts: float) -> None:
+        self._open.setdefault(event.task, []).append(name)
+        self._add("B", name, event.task, ts)
+
+    def _end(self, event: Event, ts: float, depth: int = 0, how: str = "") -> None:
+        """Close the slices of a task down to `depth` of them."""
+        slices = self._open.get(event.task, [])
+        while len(slices) > depth:
+            self._add("E", slices.pop(), event.task, ts, args={"end": how})
+
+    def _begin_step(self, event: Event) -> float:
+        ts = self.time(event.time)
+        if not self._open.get(event.task):
+            self._begin(event, "step", ts)
+            start = self._arrows.pop(event.task, None)
+            if start is not None:
+                self.events.append(start)
+                self._add("f", "wake", event.task, ts, cat="wake", id=start["id"], bp="e")
+            ts = self.time(event.time)
+        return ts
+
+    def _wake(self, event: Event) -> None:
+        ts = self.time(event.time)
+        tid = event.source
+        if not self._open.get(tid):
+            # Nobody's step: a slice of its own, for an arrow has to leave from one.
+            tid = _OUTSIDE
+            self._add("X", event.by, tid, ts, dur=self._tick)
+        self._flows += 1
+        # It is put into the trace when it arrives, or an arrow would lead nowhere.
+        self._arrows[event.task] = {
+            "ph": "s",
+            "name": "wake",
+            "pid": _PID,
+            "tid": tid,
+            "ts": ts,
+            "cat": "wake",
+            "id": self._flows,
+        }
+
+    def finish(self) -> list[dict[str, Any]]:
+        """The whole trace in the order of time, with every slice closed."""
+        for tid, slices in self._open.items():
+            while slices:
+                self._add("E", slices.pop(), tid, self._last)
+        # Stable, so that what has the same time stays as it was; names have none.
+        return sorted(self.events, key=lambda event: float(event.get("ts", -1.0)))
+
+    def add(self, event: Event) -> None:
+        if event.task:
+            self._name(event.task, f"{event.subject} #{event.task}")
+        if event.kind == "poll":
+            ts = self._begin_step(event)
+            self._end(event, ts, depth=1)
+            self._begin(event, f"poll {event.detail}", ts)
+        elif event.kind == "resume":
+            self._end(event, self._begin_step(event), depth=1)
+        elif event.kind in ("park", "yield", "finish"):
+            self._end(event, self.time(event.time), how=f"{event.kind} {event.detail}")
+        elif event.kind == "wake":
+            self._wake(event)
+        else:
+            tid = event.source if self._open.get(event.source) else _OUTSIDE
+            name = f"{event.kind} {event.subject}"
+            args = {"detail": event.detail, "by": event.by}
+            self._add("i", name, tid, self.time(event.time), s="t", args=args)
+
+
+def chrome_trace(recorder: Recorder, *, tick: float = 1.0) -> dict[str, Any]:
+    """The events of `recorder` as a trace: ``json.dump(chrome_trace(recorder), file)``.
+
+    Times are the executor's, in µs; each event is later than the one before by `tick` µs at
+    least, so that what happens in one instant of simulated time can be told apart. Raises
+    ValueError for a tick that is not above 0.
+    """
+    if not tick > 0:
+        raise ValueError(f"a tick is a time above 0 µs, not {tick!r}")
+    trace = _Trace(tick)
+    for event in recorder.events:
+        trace.add(event)
+    return {
+        "traceEvents": trace.finish(),
+        "displayTimeUnit": "ns",
+        "otherData": {"lost": recorder.lost},
+    }

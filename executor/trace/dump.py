@@ -1,0 +1,252 @@
+"""dump: what every task of an executor is doing now, as a tree; also on SIGUSR1.
+
+Works on both loops, from anywhere in the thread, and reads only what is there anyway::
+
+    2 tasks, 0 ready, 1 timer
+    main #1: parked on Task 'worker' since 0.000 s
+    │   prog.py:12 main          await worker
+    └── worker #2: parked on Sleep since 0.000 s, spawned at prog.py:11
+            prog.py:7 work            await sleep(60)
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from pinfut.coroutine import YIELD, CoroutineFuture
+from pinfut.executor.task import Task
+from pinfut.executor.trace.recorder import named
+from pinfut.executor.trace.watched import WatchedTask
+
+if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
+
+_DEEPEST: Final = 20
+"""Frames shown of one await chain, and levels of futures inside of futures."""
+
+_MOST: Final = 100
+"""Children shown of one combinator."""
+
+
+def dump(executor: Executor, interrupted: FrameType | None = None) -> str:
+    """Every task of `executor`: what it is parked on, where, since when, who spawned it.
+
+    `interrupted`: the frame that a signal handler was given, shown for the running task.
+    """
+    tasks = list(executor.tasks)
+    timers = len(executor.timers)
+    lines = [
+        f"{_count(len(tasks), 'task')}, {sum(map(_is_ready, tasks))} ready, "
+        f"{_count(timers, 'timer')} at {executor.now():.3f} s"
+    ]
+    children, roots = _family(executor, tasks)
+    # Bounded: each task once. Not recursive, for a chain of parents has any length.
+    stack: list[tuple[Task[Any], str, str]] = [(task, "", "") for task in reversed(roots)]
+    while stack:
+        task, first, rest = stack.pop()
+        below = children.get(task, [])
+        lines.append(f"{first}{_label(executor, task)}")
+        body = rest + ("│   " if below else "    ")
+        lines += [body + line for line in _waits(executor, task, interrupted)]
+        for child in reversed(below):
+            last = child is below[-1]
+            stack.append(
+                (child, rest + ("└── " if last else "├── "), rest + ("    " if last else "│   "))
+            )
+    if tasks and not isinstance(tasks[0], WatchedTask):
+        lines.append("since when and who spawned: unknown; run checked or with an instrument")
+    return "\n".join(lines)
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _family(
+    executor: Executor, tasks: list[Task[Any]]
+) -> tuple[dict[Task[Any], list[Task[Any]]], list[Task[Any]]]:
+    """The children of each task, and the tasks whose parent is unknown or has ended.
+
+    The parent is who spawned it; unwatched, who holds the scope that it belongs to.
+    """
+    numbers = {task.number: task for task in tasks if isinstance(task, WatchedTask)}
+    children: dict[Task[Any], list[Task[Any]]] = {}
+    roots: list[Task[Any]] = []
+    for task in tasks:
+        parent: Any
+        if isinstance(task, WatchedTask):
+            parent = numbers.get(task.parent)
+        else:
+            parent = getattr(executor.tasks.get(task), "_owner", None)
+        if isinstance(parent, Task):
+            children.setdefault(parent, []).append(task)
+        else:
+            roots.append(task)
+    return children, roots
+
+
+def _is_ready(task: Task[Any]) -> bool:
+    return task._queued and not task.running
+
+
+def _label(executor: Executor, task: Task[Any]) -> str:
+    watched = task if isinstance(task, WatchedTask) else None
+    label = task.name if watched is None else f"{task.name} #{watched.number}"
+    if executor.current is task:
+        label += ": running"
+    elif _is_ready(task):
+        label += ": ready"
+    else:
+        label += f": parked on {named(task._leaf)}"
+        if watched is not None and watched.since is not None:
+            label += f" since {watched.since:.3f} s"
+    if watched is not None and watched.parent:
+        label += f", spawned at {_short(watched.spawned_at)}"
+    return label
+
+
+def _waits(executor: Executor, task: Task[Any], interrupted: FrameType | None) -> Iterator[str]:
+    """The await chain of a task, outermost first, and what its leaf waits for."""
+    if executor.current is task and interrupted is not None:
+        yield from _stack(interrupted)
+        return
+    yield from _chain(task._coro)
+    yield from _inside(task._leaf, _DEEPEST)
+
+
+def _chain(coro: Any) -> Iterator[str]:
+    frames: list[FrameType] = []
+    # Bounded by the interpreter's own recursion limit on await chains.
+    while coro is not None:
+        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
+        if frame is None:
+            break
+        frames.append(frame)
+        coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
+    yield from _frames(frames)
+
+
+def _stack(innermost: FrameType) -> Iterator[str]:
+    """The frames of the interrupted step: those above the executor's own."""
+    frames: list[FrameType] = []
+    frame: FrameType | None = innermost
+    while frame is not None and not _is_loop(frame):
+        frames.append(frame)
+        frame = frame.f_back
+    yield from _frames(frames[::-1])
+
+
+def _is_loop(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__") == "pinfut.executor.core"
+
+
+def _frames(frames: list[FrameType]) -> Iterator[str]:
+    own = [f for f in frames if not f.f_globals.get("__name__", "").startswith("pinfut.")]
+    shown = own or frames
+    hidden = len(shown) - _DEEPEST
+    if hidden > 0:
+        yield f"... {_count(hidden, 'frame')} more above"
+        shown = shown[hidden:]
+    for frame in shown:
+        code = frame.f_code
+        place = f"{_short(code.co_filename)}:{frame.f_lineno} {code.co_name}"
+        yield f"{place:<32}  {linecache.getline(code.co_filename, frame.f_lineno).strip()}".rstrip()
+
+
+def _inside(leaf: Any, depth: int) -> Iterator[str]:
+    """The futures that `leaf` polls in place, each with its own await chain."""
+    if not depth:
+        yield "..."
+        return
+    if isinstance(leaf, CoroutineFuture):
+        yield from _chain(leaf._coro)
+        yield from _inside(leaf._leaf, depth - 1)
+        return
+    parts = _parts(leaf)
+    for index, part in enumerate(parts[:_MOST]):
+        if part is not None:
+            # A coroutine is seen through to what it waits for.
+            inner = part._leaf if isinstance(part, CoroutineFuture) else part
+            yield f"[{index}] {'ready' if inner is YIELD else named(inner)}"
+            for line in _inside(part, depth - 1):
+                yield f"    {line}"
+    if len(parts) > _MOST:
+        yield f"... {len(parts) - _MOST} more"
+
+
+def _parts(leaf: Any) -> list[Any]:
+    """What a combinator polls, by the names under which those of the house keep it."""
+    for name in ("_children", "_future", "_stream"):
+        found = getattr(leaf, name, None)
+        if found is not None and not isinstance(leaf, Task):
+            if isinstance(found, dict):
+                return list(found.values())
+            return found if isinstance(found, list) else [found]
+    return []
+
+
+def _short(path: str) -> str:
+    """A path as seen from here, if that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # on another drive
+        return path
+    return min(path, relative, key=len)
+
+
+# ---- on a signal ----
+
+
+def wants_dump() -> bool:
+    """Whether the environment asks for dumps on SIGUSR1 (``PINFUT_DUMP`` not empty, not 0)."""
+    return os.environ.get("PINFUT_DUMP", "0") not in ("", "0")
+
+
+def dump_on_signal(executor: Executor, asked: bool | None) -> Callable[[], None]:
+    """Have SIGUSR1 write the dump of `executor` to stderr; gives the undo.
+
+    `asked`: None for what the environment says, which does nothing where it cannot: outside
+    of the main thread, or when the program has a handler of its own. Asked for outright,
+    that raises RuntimeError.
+    """
+    if asked is False or (asked is None and not wants_dump()):
+        return _nothing
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL
+    ):
+        if asked:
+            raise RuntimeError(
+                "SIGUSR1 can dump only from the main thread of a program that does not handle "
+                "it itself; call executor.dump() from that handler instead"
+            )
+        return _nothing
+
+    def write(number: int, frame: FrameType | None) -> None:
+        try:
+            shown = dump(executor, frame)
+        except Exception as error:
+            # A future of somebody's own; raised here it would end whatever runs now.
+            shown = f"the tasks cannot be shown: {error!r}"
+        # Not through sys.stderr: the signal may have come in the midst of a write to it.
+        text = f"pinfut: {shown}\n".encode(errors="replace")
+        while text:
+            text = text[os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text) :]
+
+    signal.signal(signal.SIGUSR1, write)
+
+    def undo() -> None:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+    return undo
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,112 @@
+"""What a watched executor uses in place of the plain task and timers.
+
+The plain ones have no hook. These know who made them, and say what happens to them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeVar, cast, final
+
+from pinfut.executor.task import Task
+from pinfut.executor.timers import Timer, Timers
+from pinfut.executor.trace.instrument import Instruments
+
+T = TypeVar("T")
+
+
+class WatchedTask(Task[T]):
+    """A task that knows its number and its parent, and tells when it is woken."""
+
+    __slots__ = ("number", "parent", "since", "spawned_at")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        tell = self.executor.instruments
+        tell.spawned += 1
+        # Counts up from 1 in the order of spawning.
+        self.number = tell.spawned
+        # The number of the task that spawned it, 0 for none. No reference: a task must not
+        # keep its ancestors alive.
+        current = self.executor.current
+        self.parent = 0 if current is None else watched(current).number
+        self.spawned_at = _caller()
+        # When it was last parked, by the executor's clock; None before.
+        self.since: float | None = None
+
+    def wake(self) -> None:
+        if not self._queued:
+            executor = self.executor
+            tell = executor.instruments
+            first = executor.first
+            cause = tell.cause if first is None else f"first step of {first[0].__qualname__}"
+            tell.wake(self, executor.current or cause)
+        super().wake()
+
+
+def watched(task: Task[Any]) -> WatchedTask[Any]:
+    """`task` as what it is in a watched executor."""
+    return cast("WatchedTask[Any]", task)
+
+
+def _caller() -> str:
+    """The innermost frame that is not the house's own, as ``file:line``."""
+    frame = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("pinfut."):
+        if frame.f_back is None:
+            return "an unknown place"
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+@final
+class _WatchedTimer:
+    """Stands in the heap for a timer, and tells when it expires."""
+
+    __slots__ = ("deadline", "live", "number", "timer", "timers")
+
+    def __init__(self, timers: WatchedTimers, timer: Timer, number: int, deadline: float) -> None:
+        self.timers = timers
+        self.timer = timer
+        self.number = number
+        self.deadline = deadline
+        self.live = False
+
+    def expire(self) -> None:
+        self.timers.expire(self)
+
+
+class WatchedTimers(Timers):
+    """Timers that tell when one is set, fires, or is cancelled."""
+
+    __slots__ = ("_count", "_tell", "_watched")
+
+    def __init__(self, tell: Instruments) -> None:
+        super().__init__()
+        self._tell = tell
+        self._count = 0
+        # Invariant: what stands for each timer that is live.
+        self._watched: dict[Timer, _WatchedTimer] = {}
+
+    def push(self, deadline: float, timer: Timer) -> None:
+        self._count = number = self._count + 1
+        timer.live = True
+        self._watched[timer] = watched = _WatchedTimer(self, timer, number, deadline)
+        self._tell.timer(number, "set", deadline)
+        super().push(deadline, watched)
+
+    def cancel(self, timer: Timer) -> None:
+        if timer.live:
+            timer.live = False
+            watched = self._watched.pop(timer)
+            self._tell.timer(watched.number, "cancelled", watched.deadline)
+            super().cancel(watched)
+
+    def expire(self, watched: _WatchedTimer) -> None:
+        """A timer has expired: tell so, then let it act."""
+        timer, tell = watched.timer, self._tell
+        del self._watched[timer]
+        timer.live = False
+        tell.timer(watched.number, "fired", watched.deadline)
+        tell.cause = f"timer {watched.number}"  # until the executor goes on
+        timer.expire()

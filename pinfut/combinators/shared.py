@@ -1,0 +1,150 @@
+"""shared: one future, several awaiters; each gets its value.
+
+Of the clones that wait the oldest has the duty: it is woken when the future is, and polls
+it. When it is dropped with a wake at hand, the duty goes to the next::
+
+    waiting ──future woken: the oldest is woken, polls──▶ ready: all are woken
+       │
+       └── a clone dropped: its turn goes on ── the last one dropped ──▶ future dropped
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Generic, TypeVar, cast, final
+
+from pinfut.combinators.group import Awaited
+from pinfut.coroutine import into_future
+from pinfut.future import Future, FutureBase, drop
+from pinfut.laws import PinError
+from pinfut.poll import PENDING, Context, Pending, Poll, Waker
+
+_log = logging.getLogger("pinfut")
+
+T = TypeVar("T")
+
+
+@final
+class _Hub(Generic[T]):
+    """What the clones share; it owns the future and is its waker."""
+
+    __slots__ = ("clones", "error", "future", "keys", "traceback", "value", "waiting", "woken")
+
+    def __init__(self, future: Future[T]) -> None:
+        # Invariant: None once it is done or dropped.
+        self.future: Future[T] | None = future
+        # At first it has to be polled once.
+        self.woken = True
+        # Invariant: the newest waker of each clone that waits, oldest first. By number: a
+        # clone that nobody holds any more is not kept alive by its wait.
+        self.waiting: dict[int, Waker] = {}
+        self.keys = 0
+        # Invariant: how many have neither given their value nor been dropped.
+        self.clones = 0
+        # Invariant: one of these two is set once the future is done.
+        self.value: T | Pending = PENDING
+        self.error: BaseException | None = None
+
+    def wake(self) -> None:
+        """The future wants to be polled: by the oldest of those that wait."""
+        self.woken = True
+        self.pass_on()
+
+    def pass_on(self) -> None:
+        for waker in self.waiting.values():
+            waker.wake()
+            return
+
+    def poll(self, cx: Context, future: Future[T], key: int) -> bool:
+        """Poll the future, in the name of all clones; whether it is done. The clone `key`
+        does it."""
+        self.woken = False
+        try:
+            value = cx.derive(self, self).poll(future)
+        except BaseException as error:
+            self.error = error
+            self.traceback = error.__traceback__
+        else:
+            if value is PENDING:
+                return False
+            self.value = value
+        self.future = None
+        waiting, self.waiting = self.waiting, {}
+        del waiting[key]
+        for waker in waiting.values():
+            waker.wake()
+        return True
+
+
+@final
+class Shared(FutureBase[T]):
+    """One of several handles of a future. Each gives the value, or raises the error, once."""
+
+    __slots__ = ("_hub", "_key", "_open")
+
+    def __init__(self, hub: _Hub[T]) -> None:
+        self._hub = hub
+        hub.keys = self._key = hub.keys + 1
+        hub.clones += 1
+        # Invariant: True while it counts in `clones`.
+        self._open = True
+
+    def clone(self) -> Shared[T]:
+        """One more handle; any task may have it, also when the value is there already.
+        Raises PinError when the last handle was dropped before the value came."""
+        hub = self._hub
+        if hub.future is None and hub.value is PENDING and hub.error is None:
+            raise PinError(self, "cloned: the future in it was dropped with the last handle")
+        return Shared(hub)
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        hub = self._hub
+        future = hub.future
+        if future is not None:
+            hub.waiting[self._key] = cx.waker
+            if not (hub.woken and hub.poll(cx, future, self._key)):
+                return PENDING
+        self._leave()
+        error = hub.error
+        if error is not None:
+            try:
+                raise error.with_traceback(hub.traceback)
+            finally:
+                del error, hub  # or the traceback would keep what it is part of
+        return cast(T, hub.value)
+
+    def drop(self) -> None:
+        """Give this handle up; the last one drops the future."""
+        hub = self._hub
+        if not self._open:
+            return
+        self._leave()
+        if not hub.clones:
+            future, hub.future = hub.future, None
+            if future is not None:
+                drop(future)
+
+    def _leave(self) -> None:
+        hub = self._hub
+        if self._open:
+            self._open = False
+            hub.clones -= 1
+        if hub.waiting.pop(self._key, None) is not None and hub.woken:
+            # It may have been woken in order to poll: somebody else has to, now.
+            hub.pass_on()
+
+    def __del__(self) -> None:
+        try:
+            self.drop()
+        except Exception as error:
+            _log.error("a future could not be dropped", exc_info=error)
+
+
+def shared(awaitable: Awaited[T]) -> Shared[T]:
+    """One future for several awaiters: ``page = shared(fetch())``, then each awaits a
+    ``page.clone()`` of its own, in whatever task.
+
+    The awaiters get the same object, or the same error. Dropping some leaves the rest
+    waiting; dropping the last drops the future.
+    """
+    return Shared(_Hub(into_future(awaitable)))

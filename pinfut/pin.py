@@ -1,0 +1,67 @@
+"""pin: a future that stays where it is, and says so in its type.
+
+An ordinary future may change hands until its first poll. A `Pinned` may not: it belongs
+to the task that made it. To a type checker it is an Awaitable and no Future, so what takes
+futures in order to give them to others (a channel of futures, a field, a spawn) refuses
+it, while ``await`` and the combinators of the same task take it and poll it in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from typing import Any, Generic, NoReturn, TypeVar, final
+
+from pinfut.coroutine import into_future
+from pinfut.future import Future, drop
+from pinfut.laws import PinError, describe
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+@final
+class Pinned(Generic[T_co]):
+    """A future in its place. Await it, give it to a combinator, or drop it, all in the task
+    that pinned it; copying and pickling raise PinError, and checked mode sees a poll by
+    another task. It adds nothing to a poll: whoever takes it polls what is in it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Future[T_co]) -> None:
+        self._future = future
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        value: T_co = yield self._future
+        return value
+
+    def __pinned__(self) -> Future[T_co]:
+        """The future in its place, for who polls it there: `into_future` and combinators."""
+        return self._future
+
+    def drop(self) -> None:
+        """Give it up: what it has started is cancelled. Idempotent."""
+        drop(self._future)
+
+    def __copy__(self) -> NoReturn:
+        raise PinError(self._future, "copied")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        raise PinError(self._future, "copied")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise PinError(self._future, "pickled")
+
+    def __repr__(self) -> str:
+        return f"<Pinned {describe(self._future)}>"
+
+
+def pin(awaitable: Awaitable[T] | Future[T]) -> Pinned[T]:
+    """Keep a future, or a coroutine, in its place: ``read = pin(file.read())``.
+
+    It can be awaited after a select that it lost, or selected again; it starts when it is
+    polled first, not here. Pinning what is pinned gives the same one back. Raises TypeError
+    for what cannot be awaited.
+    """
+    if isinstance(awaitable, Pinned):
+        return awaitable
+    return Pinned(into_future(awaitable))

@@ -1,0 +1,373 @@
+"""Streams: many values, one after the other, each when it comes.
+
+``poll_next(cx)`` gives the next item, or PENDING (then ``cx.waker`` is registered), or END.
+States, and who moves a stream on::
+
+    open ──poll_next gives items──▶ open ──gives END, or raises──▶ ended
+      │
+      └── drop, aclose ──▶ dropped (what it had started is cancelled)
+
+A stream keeps what it has begun: a ``next()`` that is dropped loses no item, because the
+item, or the operation that will bring it, stays in the stream. So a stream has one
+consumer at a time, and whoever leaves it before its end drops it (``async with`` does).
+"""
+
+from __future__ import annotations
+
+import enum
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from types import TracebackType
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
+
+from pinfut.future import FutureBase
+from pinfut.poll import PENDING, Context, Pending, Poll
+
+T = TypeVar("T")
+U = TypeVar("U")
+A = TypeVar("A")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _End(enum.Enum):
+    END = "END"
+
+    def __repr__(self) -> str:
+        return "END"
+
+
+END: Final = _End.END
+"""What a stream gives when there will be no more items. Compare with ``is``."""
+
+End: TypeAlias = Literal[_End.END]
+"""The type of END."""
+
+PollNext: TypeAlias = T | Pending | End
+"""What `poll_next` gives: ``PollNext[int]`` is an int, PENDING or END."""
+
+
+class Full(RuntimeError):
+    """More was put somewhere than it was made for; take something out first."""
+
+
+class Stream(Protocol[T_co]):
+    """Whatever gives items one by one when it is polled."""
+
+    def poll_next(self, cx: Context, /) -> PollNext[T_co]:
+        """The next item, or PENDING (then ``cx.waker`` is registered), or END, or raises.
+
+        After END or an error nobody polls it again, unless its class says otherwise.
+        """
+        ...
+
+    def drop(self) -> None:
+        """The owner polls no more: cancel what was started. Idempotent."""
+
+    def poll_close(self, cx: Context, /) -> Poll[None]:
+        """Drop the stream in a way that may wait for what has to be undone. Idempotent."""
+        ...
+
+
+class StreamBase(Generic[T_co]):
+    """Base of the streams here: ``async for item in stream``, adapters, ``async with``.
+
+    A subclass writes `poll_next`, and `drop` when there is something to undo. Adapters own
+    the stream that they were made of: dropping them drops it.
+    """
+
+    __slots__ = ()
+
+    def poll_next(self, cx: Context, /) -> PollNext[T_co]:
+        """The next item, or PENDING (then ``cx.waker`` is registered), or END, or raises."""
+        raise NotImplementedError(f"{type(self).__name__} has to define poll_next(cx)")
+
+    def drop(self) -> None:
+        """The owner polls no more; nothing was started here, so there is nothing to undo."""
+
+    def poll_close(self, cx: Context, /) -> Poll[None]:
+        """Drop the stream in a way that may wait for what has to be undone."""
+        self.drop()
+        return None
+
+    # ---- taking items ----
+
+    def next(self) -> FutureBase[T_co | End]:
+        """The next item, or END: ``item = await stream.next()``. Dropping it loses no item."""
+        return Next(self)
+
+    def __aiter__(self) -> StreamBase[T_co]:
+        return self
+
+    def __anext__(self) -> FutureBase[T_co]:
+        return AsyncNext(self)
+
+    def aclose(self) -> FutureBase[None]:
+        """Drop the stream and wait until what it had begun is undone."""
+        return Close(self)
+
+    async def __aenter__(self) -> StreamBase[T_co]:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, GeneratorExit):
+            # The coroutine is being closed and cannot wait any more.
+            self.drop()
+            return
+        try:
+            await self.aclose()
+        except CancelledError:
+            self.drop()
+            raise
+
+    async def collect(self, limit: int) -> list[T_co]:
+        """All items. `limit` is the most that there may be: one more raises Full."""
+        items: list[T_co] = []
+        async for item in self:
+            if len(items) >= limit:
+                self.drop()
+                raise Full(f"the stream has more than the {limit} items that collect was given")
+            items.append(item)
+        return items
+
+    async def fold(self, start: A, fn: Callable[[A, T_co], A]) -> A:
+        """``fn(so_far, item)`` over all items, from `start` on."""
+        async for item in self:
+            start = fn(start, item)
+        return start
+
+    async def for_each(self, fn: Callable[[T_co], Awaitable[object]]) -> None:
+        """Await ``fn(item)`` for one item after the other."""
+        async for item in self:
+            await fn(item)
+
+    # ---- adapters; `buffered`, `merge` and the others are functions ----
+
+    def map(self, fn: Callable[[T_co], U]) -> StreamBase[U]:
+        """``fn`` of each item."""
+        return Mapped(self, fn)
+
+    def filter(self, fn: Callable[[T_co], object]) -> StreamBase[T_co]:
+        """The items for which `fn` is true."""
+        return Filtered(self, fn)
+
+    def take(self, count: int) -> StreamBase[T_co]:
+        """The first `count` items; the rest is dropped with them."""
+        return Taken(self, count)
+
+    def chunks(self, size: int) -> StreamBase[list[T_co]]:
+        """Lists of `size` items; the last may be shorter. Raises ValueError below 1."""
+        return Chunked(self, size)
+
+    def zip(self, other: Stream[U]) -> StreamBase[tuple[T_co, U]]:
+        """Pairs of items, as long as both streams have one."""
+        return Zipped(self, other)
+
+
+@final
+class Next(FutureBase[T_co | End]):
+    """Waits for the next item of a stream, and keeps nothing of it."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream[T_co]) -> None:
+        self._stream = stream
+
+    def poll(self, cx: Context, /) -> Poll[T_co | End]:
+        return self._stream.poll_next(cx)
+
+
+@final
+class AsyncNext(FutureBase[T_co]):
+    """`Next` in the form of ``async for``: END is StopAsyncIteration."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream[T_co]) -> None:
+        self._stream = stream
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        item = self._stream.poll_next(cx)
+        if item is END:
+            raise StopAsyncIteration
+        return item
+
+
+@final
+class Close(FutureBase[None]):
+    """Waits until a stream is closed."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: Stream[Any]) -> None:
+        self._stream = stream
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        return self._stream.poll_close(cx)
+
+
+class Adapter(StreamBase[U], Generic[T, U]):
+    """A stream made of one other, which it owns."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Stream[T]) -> None:
+        self._source = source
+
+    def drop(self) -> None:
+        """Drop the stream inside."""
+        self._source.drop()
+
+    def poll_close(self, cx: Context, /) -> Poll[None]:
+        return self._source.poll_close(cx)
+
+
+@final
+class Mapped(Adapter[T, U]):
+    """A function of each item."""
+
+    __slots__ = ("_context", "_fn")
+
+    def __init__(self, source: Stream[T], fn: Callable[[T], U]) -> None:
+        super().__init__(source)
+        self._fn = fn
+        self._context = copy_context()
+
+    def poll_next(self, cx: Context, /) -> PollNext[U]:
+        item = self._source.poll_next(cx)
+        if item is PENDING or item is END:
+            return item
+        return self._context.run(self._fn, item)
+
+
+def _closed(stream: Stream[Any], cx: Context) -> Pending | End:
+    """END, once `stream` is closed."""
+    return PENDING if stream.poll_close(cx) is PENDING else END
+
+
+_AT_ONCE: Final = 128
+"""How many items a poll refuses before it lets others run."""
+
+
+@final
+class Filtered(Adapter[T, T]):
+    """The items for which a function is true."""
+
+    __slots__ = ("_context", "_fn")
+
+    def __init__(self, source: Stream[T], fn: Callable[[T], object]) -> None:
+        super().__init__(source)
+        self._fn = fn
+        self._context = copy_context()
+
+    def poll_next(self, cx: Context, /) -> PollNext[T]:
+        for _ in range(_AT_ONCE):
+            item = self._source.poll_next(cx)
+            if item is PENDING or item is END or self._context.run(self._fn, item):
+                return item
+        cx.waker.wake()
+        return PENDING
+
+
+@final
+class Taken(Adapter[T, T]):
+    """The first so many items."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, source: Stream[T], count: int) -> None:
+        if count < 0:
+            raise ValueError(f"take needs a count of 0 or more, not {count}")
+        super().__init__(source)
+        self._left = count
+
+    def poll_next(self, cx: Context, /) -> PollNext[T]:
+        if not self._left:
+            return _closed(self._source, cx)
+        item = self._source.poll_next(cx)
+        if item is not PENDING:
+            self._left -= 1
+        return item
+
+
+@final
+class Chunked(Adapter[T, list[T]]):
+    """Lists of so many items."""
+
+    __slots__ = ("_chunk", "_ended", "_size")
+
+    def __init__(self, source: Stream[T], size: int) -> None:
+        if size < 1:
+            raise ValueError(f"chunks needs a size of 1 or more, not {size}")
+        super().__init__(source)
+        self._size = size
+        # Invariant: shorter than a chunk between the polls.
+        self._chunk: list[T] = []
+        self._ended = False
+
+    def poll_next(self, cx: Context, /) -> PollNext[list[T]]:
+        chunk = self._chunk
+        while not self._ended and len(chunk) < self._size:
+            item = self._source.poll_next(cx)
+            if item is PENDING:
+                return PENDING
+            if item is END:
+                self._ended = True
+            else:
+                chunk.append(item)
+        if not chunk:
+            return END
+        self._chunk = []
+        return chunk
+
+
+@final
+class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
+    """Pairs of the items of two streams."""
+
+    __slots__ = ("_first", "_other", "_rest")
+
+    def __init__(self, source: Stream[T], other: Stream[U]) -> None:
+        super().__init__(source)
+        self._other = other
+        # Invariant: the item that waits for its partner; PENDING if there is none.
+        self._first: T | Pending = PENDING
+        # Set once the other of the two has ended.
+        self._rest: Stream[Any] | None = None
+
+    def poll_next(self, cx: Context, /) -> PollNext[tuple[T, U]]:
+        if self._rest is not None:
+            return _closed(self._rest, cx)
+        first = self._first
+        if first is PENDING:
+            item = self._source.poll_next(cx)
+            if item is PENDING:
+                return PENDING
+            if item is END:
+                self._rest = self._other
+                return _closed(self._other, cx)
+            self._first = first = item
+        second = self._other.poll_next(cx)
+        if second is PENDING:
+            return PENDING
+        self._first = PENDING
+        if second is END:
+            self._rest = self._source
+            return _closed(self._source, cx)
+        return first, second
+
+    def drop(self) -> None:
+        """Drop both streams."""
+        try:
+            self._source.drop()
+        finally:
+            self._other.drop()
+
+    def poll_close(self, cx: Context, /) -> Poll[None]:
+        first, second = self._source.poll_close(cx), self._other.poll_close(cx)
+        return None if first is None and second is None else PENDING

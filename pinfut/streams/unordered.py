@@ -1,0 +1,175 @@
+"""FuturesUnordered, FuturesOrdered: many futures as one stream of their values.
+
+They hold at most as many as they were made for. Each child wakes through a waker of its
+own, and a poll visits the children that were woken: the work for one completion does not
+depend on how many others wait.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TypeVar, final
+
+from pinfut.combinators.group import Awaited, ChildContext, Woken
+from pinfut.coroutine import into_future
+from pinfut.future import Future, drop
+from pinfut.poll import PENDING, Context, Pending
+from pinfut.streams.stream import END, Full, PollNext, StreamBase
+
+T = TypeVar("T")
+
+
+class InFlight(StreamBase[T]):
+    """What the two have in common: the children, and who of them was woken."""
+
+    __slots__ = ("_children", "_cx", "_keys", "_todo", "_woken", "capacity")
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"{type(self).__name__} needs room for one or more, not {capacity}")
+        self.capacity = capacity
+        # Invariant: the futures that are not done, by the order in which they were pushed.
+        self._children: dict[int, Future[T]] = {}
+        self._keys = 0
+        self._woken = Woken(())
+        self._cx = ChildContext(self._woken)
+        # Invariant: those to be polled next, woken before the last poll began.
+        self._todo: OrderedDict[int, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many have been pushed and not yet given out."""
+        return len(self._children)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next push would be refused."""
+        return len(self) >= self.capacity
+
+    def push(self, awaitable: Awaited[T]) -> None:
+        """Add a future or a coroutine; it is polled for the first time with the next item.
+
+        Raises Full when there are `capacity` of them: take an item first.
+        """
+        if self.full:
+            raise Full(
+                f"{type(self).__name__} holds the {self.capacity} futures that it was made "
+                "for; take an item out before you push another"
+            )
+        key = self._keys
+        self._children[key] = into_future(awaitable)
+        self._keys = key + 1
+        woken = self._woken
+        woken.keys[key] = None
+        woken.wake()
+
+    def _poll_some(self, cx: Context) -> tuple[int, T | Pending, BaseException | None]:
+        """Poll those that were woken until one is done: its key, its value or its error.
+        Without either, none of them is."""
+        woken, todo, children = self._woken, self._todo, self._children
+        woken.parent = None
+        # Who wakes itself while it is polled waits for the next poll.
+        todo.update(woken.keys)
+        woken.keys.clear()
+        while todo:
+            key, _ = todo.popitem(last=False)
+            child = children.get(key)
+            if child is None:
+                continue
+            try:
+                value = self._cx.poll_child(cx, key, child)
+            except BaseException as error:
+                self._done(key)
+                return key, PENDING, error
+            if value is not PENDING:
+                self._done(key)
+                return key, value, None
+        woken.rest(cx)
+        return 0, PENDING, None
+
+    def _done(self, key: int) -> None:
+        del self._children[key]
+        self._cx.wakers.pop(key, None)
+
+    def drop(self) -> None:
+        """Drop every future in it; of several errors the first is raised when all have been
+        dropped."""
+        self._woken.parent = None
+        first: BaseException | None = None
+        while self._children:
+            _, child = self._children.popitem()
+            try:
+                drop(child)
+            except BaseException as error:
+                first = first or error
+        self._cx.wakers.clear()
+        if first is not None:
+            raise first
+
+
+@final
+class FuturesUnordered(InFlight[T]):
+    """The values of many futures, as they come: ``async for page in pages``.
+
+    It ends when it is empty, and goes on when something is pushed after that. The error of
+    a future is raised in the place of its value; the others stay, and the next item can be
+    asked for.
+    """
+
+    __slots__ = ()
+
+    def poll_next(self, cx: Context, /) -> PollNext[T]:
+        if not self._children:
+            return END
+        _, value, error = self._poll_some(cx)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+        return value
+
+
+@final
+class FuturesOrdered(InFlight[T]):
+    """The values of many futures, in the order in which they were pushed.
+
+    As `FuturesUnordered`, but a value that comes too early is kept until its turn; it counts
+    for the capacity as long.
+    """
+
+    __slots__ = ("_early", "_head")
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        # Invariant: the value or the error of those that are done and wait for their turn.
+        self._early: dict[int, tuple[T | Pending, BaseException | None]] = {}
+        # Invariant: whose turn it is.
+        self._head = 0
+
+    def __len__(self) -> int:
+        return self._keys - self._head
+
+    def poll_next(self, cx: Context, /) -> PollNext[T]:
+        head = self._head
+        early = self._early
+        if head == self._keys:
+            return END
+        while head not in early:
+            key, value, error = self._poll_some(cx)
+            if value is PENDING and error is None:
+                return PENDING
+            early[key] = value, error
+        self._head = head + 1
+        value, error = early.pop(head)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+        return value
+
+    def drop(self) -> None:
+        """Drop every future in it, and forget the values that wait for their turn."""
+        self._early.clear()
+        self._head = self._keys
+        super().drop()
