@@ -370,7 +370,7 @@ def test_a_virtual_clock_does_not_go_back() -> None:
     clock = VirtualClock(start=10)
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1)
-    reactor = Reactor()
+    reactor = Reactor(Executor())
     clock.idle(reactor, 5)
     assert clock.now() == 10
     reactor.unpark()
