@@ -14,6 +14,7 @@ from pinfut.executor.block import shield
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
+from pinfut.executor.ready import Priority
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
@@ -33,14 +34,17 @@ from pinfut.executor.trace import (
 T = TypeVar("T")
 
 
-def spawn(coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
+def spawn(
+    coro: Coroutine[Any, Any, T], *, name: str | None = None, priority: Priority = "normal"
+) -> Task[T]:
     """Start `coro` as a task of the running executor: ``task = spawn(work())``.
 
-    A task that fails and that nobody awaits is reported. Prefer `scope`, which waits.
-    Raises NoExecutor, and TypeError for anything but a coroutine.
+    `priority` is ``"high"``, ``"normal"`` or ``"low"``. A task that fails and that nobody
+    awaits is reported. Prefer `scope`, which waits. Raises NoExecutor, TypeError for anything
+    but a coroutine, and ValueError for another priority.
     """
     executor = running.executor or current_executor()
-    return executor.spawn(coro, name=name)
+    return executor.spawn(coro, name=name, priority=priority)
 
 
 def call_soon(call: Callable[..., object], *args: Any) -> None:
@@ -62,6 +66,7 @@ __all__ = [
     "Instrument",
     "MonotonicClock",
     "NoExecutor",
+    "Priority",
     "Recorder",
     "RemoteWaker",
     "Schedule",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from pinfut.coroutine import Interruptible, driver
 from pinfut.executor.current import current_executor, running
@@ -18,13 +18,20 @@ if TYPE_CHECKING:
     from pinfut.executor.core import Executor
 
 
+class _Closed:
+    __slots__ = ()
+
+
+_CLOSED: Final = _Closed()
+
+
 class Block:
-    """A block that is open at most once. For timeouts, scopes and shields."""
+    """A block that is opened once. For timeouts, scopes and shields."""
 
     __slots__ = ("_delivered", "_owner", "executor", "fired", "outer")
 
-    # Invariant: whose run the block is part of; None when it is not open.
-    _owner: Interruptible | None
+    # Invariant: whose run the block is part of; None before it is opened, _CLOSED after.
+    _owner: Interruptible | _Closed | None
     # How many cancels the owner had seen when the block was opened.
     _delivered: int
     # The next block further out in the same coroutine.
@@ -38,7 +45,10 @@ class Block:
         self._owner = None
 
     def open(self) -> Executor:
-        """Enter the block. Raises NoExecutor outside of any task."""
+        """Enter the block. Raises NoExecutor outside of any task, and RuntimeError when it was
+        entered before."""
+        if self._owner is not None:
+            raise RuntimeError(f"a {type(self).__name__.lower()} is entered once; make a new one")
         executor = running.executor or current_executor()
         owner = driver() or executor.current or executor.materialise()
         self.executor = executor
@@ -56,7 +66,7 @@ class Block:
 
     def _interrupt(self) -> None:
         owner = self._owner
-        if owner is None:
+        if owner is None or isinstance(owner, _Closed):
             return
         shield = owner.block.shield_inside(self)
         if shield is not None:
@@ -69,14 +79,14 @@ class Block:
 
     def close(self) -> bool:
         """Leave the block. True when it has fired and the interrupt is its own to turn:
-        nobody cancelled from outside meanwhile, and no block around it has fired."""
-        owner = self._owner
-        assert owner is not None, "a block is closed once, after it was opened"
-        self._owner = None
+        nobody cancelled from outside meanwhile, and no block around it has fired, up to the
+        first shield: what that holds has not reached the coroutine."""
+        owner: Any = self._owner  # an Interruptible: it is open
+        self._owner = _CLOSED
         owner.block = outer = self.outer
         if not self.fired or owner.cancels != self._delivered:
             return False
-        while outer is not None:
+        while outer is not None and type(outer) is not Shield:
             if outer.fired:
                 return False
             outer = outer.outer

@@ -152,15 +152,22 @@ class Executor:
     ) -> Task[T]:
         """Start `coro` as a task; it runs for the first time in the next turn.
 
-        It gets a copy of the caller's context variables. `owner` is told when it ends.
-        Raises TypeError for anything but a coroutine, and ValueError for a priority that is
-        none.
+        It gets a copy of the caller's context variables; `priority` is its own, and not its
+        children's. `owner` is told when it ends. Raises TypeError for anything but a
+        coroutine, and ValueError (and closes `coro`) for a priority that is none.
         """
         if type(coro) is not CoroutineType:
             coro = native(coro)
+        if priority == "normal":
+            queue = self.ready
+        else:
+            try:
+                queue = self._queue(priority)
+            except ValueError:
+                coro.close()
+                raise
         if name is not None:
             coro.__qualname__ = name
-        queue = self.ready if priority == "normal" else self._queue(priority)
         task = self._task_type(queue, coro, copy_context())
         self.tasks[task] = owner
         queue.append(task)
@@ -345,6 +352,8 @@ class Executor:
                             leaf = task._context.run(send, task._coro, value)
                         burst -= 1
                         if leaf is again or burst <= 0:
+                            if burst <= 0:
+                                steps = LOOK
                             task._leaf = leaf
                             task.wake()
                             break
@@ -415,6 +424,8 @@ class Executor:
                 except BaseException as error:
                     self._fail(task, error)
                     self.instruments.finish(task)
+            if self._burst <= 0:
+                steps = LOOK
             self.current = None
             if until is None:
                 if not (self.tasks or self.deferred):
@@ -558,18 +569,32 @@ class Executor:
             self.reactor.unpark()
 
 
-_OWN_NAMESPACES: Final = (Executor._loop.__globals__, CheckedContext.poll.__globals__)
+_OWN_NAMESPACES: Final = (
+    Executor._loop.__globals__,
+    CheckedContext.poll.__globals__,
+    Context.poll.__globals__,
+)
 
 
 def _strip(error: BaseException) -> None:
     """Take the executor's own frames off a traceback: their locals would keep the task
-    alive, and the task the error."""
+    alive, and the task the error. Those that have ended are emptied too, for the frames
+    that they called still know them (since Python 3.12 that of a coroutine, too)."""
     traceback = error.__traceback__
-    core, laws = _OWN_NAMESPACES
+    core, laws, poll = _OWN_NAMESPACES
+    caught = True  # the first frame is the one that has caught it, and is running
     while traceback is not None:
-        namespace = traceback.tb_frame.f_globals
-        if namespace is not core and namespace is not laws:
+        frame = traceback.tb_frame
+        namespace = frame.f_globals
+        if namespace is not core and namespace is not laws and namespace is not poll:
             break
+        if caught:
+            caught = False
+        else:
+            try:
+                frame.clear()
+            except RuntimeError:
+                pass  # it is running, and caught this error before
         traceback = traceback.tb_next
     error.__traceback__ = traceback
 

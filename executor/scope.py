@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar, final
 
 from pinfut.executor.block import Block
+from pinfut.executor.ready import Priority
 from pinfut.executor.task import Task
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -36,8 +37,14 @@ class Scope(Block):
         self._waiter: _AllEnded | None = None
         self._cancelled = False
 
-    def spawn(self, coro: Coroutine[Any, Any, T], *, name: str | None = None) -> Task[T]:
-        """Start `coro` as a child of this scope.
+    def spawn(
+        self,
+        coro: Coroutine[Any, Any, T],
+        *,
+        name: str | None = None,
+        priority: Priority = "normal",
+    ) -> Task[T]:
+        """Start `coro` as a child of this scope; `name` and `priority` as `spawn` takes them.
 
         In a scope that is being cancelled the child is cancelled at its first wait. Raises
         RuntimeError (and closes `coro`) outside of the block.
@@ -45,7 +52,7 @@ class Scope(Block):
         if not self._open:
             coro.close()
             raise RuntimeError("this scope is not open; spawn inside 'async with scope() as s:'")
-        child = self.executor.spawn(coro, name=name, owner=self)
+        child = self.executor.spawn(coro, name=name, priority=priority, owner=self)
         self._children[child] = None
         if self._cancelled:
             child.cancel()

@@ -162,21 +162,19 @@ class Task(FutureBase[T]):
             if shield is not None:
                 shield.hold(self.cancel)
                 return True
+        if self._leaf is None or self._queue.executor.current is self:
+            # When the turn ends it is parked, queued or done, and maybe inside a shield.
+            self._queue.executor.call_soon(self.cancel)
+            return True
         self.cancels += 1
         self.interrupt()
         return True
 
     def interrupt(self) -> None:
         """Raise CancelledError in the task without counting it as somebody's cancel: for
-        blocks, which turn it into their own error."""
-        if self._outcome is not NOT_DONE:
-            return
+        blocks, which turn it into their own error. Not while it is running."""
         leaf = self._leaf
-        queue = self._queue
-        if leaf is None or queue.executor.current is self:
-            # When the turn ends it is parked, queued or done.
-            queue.executor.call_soon(self.interrupt)
-        elif type(leaf) is not Interrupt:
+        if type(leaf) is not Interrupt and leaf is not _OVER:
             self._leaf = Interrupt(leaf, self)
             if not self._queued:
                 self.wake()
@@ -290,6 +288,8 @@ class _Over(FutureBase[NoReturn]):
     __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[NoReturn]:
+        # The executor has taken the task off the queue, where nothing may put it again.
+        cast("Task[Any]", cx.waker)._queued = True
         return PENDING
 
 

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import TypeVar, final, overload
 
 from pinfut.combinators import Awaited
-from pinfut.coroutine import driver, into_future
+from pinfut.coroutine import Interruptible, drivers, into_future
 from pinfut.executor.block import Block, Shield
-from pinfut.executor.current import current_executor
+from pinfut.executor.current import NoExecutor, current_executor
 from pinfut.executor.timers import Timers
 from pinfut.future import Future, FutureBase, drop
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -53,8 +53,7 @@ class Timeout(Block):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.live:
-            self.executor.timers.cancel(self)
+        self.executor.timers.cancel(self)
         # Without an error the block's own CancelledError was swallowed inside of it.
         if self.close() and (error is None or isinstance(error, CancelledError)):
             raise TimeoutError(f"timed out after {self._seconds} s") from error
@@ -131,8 +130,12 @@ def current_deadline() -> float | None:
     Raises NoExecutor.
     """
     executor = current_executor()
+    task = executor.current
+    if task is None and executor.first is None:
+        raise NoExecutor("no task is running here; call this from inside a coroutine")
     earliest: float | None = None
-    owners = [driver(), executor.current or executor.materialise()]
+    # From the inside out. A first step that has no task yet has no block around it either.
+    owners: list[Interruptible | None] = [*drivers(), task]
     for owner in owners:
         block: Block | None = owner.block if owner is not None else None
         while block is not None:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final, Protocol, final
 
 from pinfut.executor.current import current_executor
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 
-_MIN_DEAD: Final = 64
+MIN_DEAD: Final = 64
+"""So many dead entries are left alone."""
+
+STRIDE: Final = 8
+"""Entries of the old heap that are moved over at once. With 8, an old heap of n is gone when
+n / 8 timers have gone: 3n / 8 are left alive at least, and 5n / 8 are dead at most."""
+
+AT_ONCE: Final = 512
+"""Entries that are taken off the top in one turn."""
 
 
 class Timer(Protocol):
@@ -40,25 +48,35 @@ class Call:
 class Timers:
     """The deadlines of one executor.
 
-    Cancelling is O(1): the entry stays in the heap as a dead one, and when more than
-    half are dead the heap is built again, which is O(1) for each of them.
+    Each call does a bounded amount of work, however many timers there are. Cancelling leaves
+    a dead entry in the heap. When more than half are dead, a new heap is begun, and whenever
+    a timer goes a few entries of the old one are moved over. So there are at most twice as
+    many dead entries as live ones, and twice MIN_DEAD.
     """
 
-    __slots__ = ("_dead", "_order", "heap")
+    __slots__ = ("_dead", "_old", "_order", "heap")
 
     def __init__(self) -> None:
         # Entries are (deadline, order, timer): of equal deadlines the older comes first,
         # and the heap compares numbers only, which the interpreter does in C.
-        # Invariant: _dead of them have been cancelled.
         self.heap: list[tuple[float, int, Timer]] = []
+        # What is left of the heap of before, a heap too. Empty unless it is being cleaned.
+        self._old: list[tuple[float, int, Timer]] = []
+        # Invariant: as many entries of both have been cancelled.
         self._dead = 0
         self._order = 0
 
     def __len__(self) -> int:
-        return len(self.heap) - self._dead
+        return self.entries - self._dead
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are, the dead ones included."""
+        return len(self.heap) + len(self._old)
 
     def push(self, deadline: float, timer: Timer) -> None:
-        """Have `timer` expire once `deadline` is reached. It is not in here already."""
+        """Have `timer` expire once `deadline` is reached. A timer is pushed once in its life:
+        a dead entry of it may still be here."""
         self._order = order = self._order + 1
         timer.live = True
         heappush(self.heap, (deadline, order, timer))
@@ -75,37 +93,60 @@ class Timers:
             return
         timer.live = False
         heap = self.heap
-        if heap[-1][2] is timer:
+        if heap and heap[-1][2] is timer:
             heap.pop()  # the last leaf of the heap: what a short timeout leaves as it ends
         else:
             self._dead += 1
         dead = self._dead
-        if dead > _MIN_DEAD and dead * 2 > len(heap):
-            heap[:] = [entry for entry in heap if entry[2].live]
-            heapify(heap)
-            self._dead = 0
+        if dead > MIN_DEAD and (self._old or dead * 2 > len(heap)):
+            self._clean()
+
+    def _clean(self) -> None:
+        """Move a few entries over, from the end: what is left stays a heap."""
+        if not self._old:
+            if self._dead * 2 <= len(self.heap):
+                return
+            self.heap, self._old = self._old, self.heap
+        heap, old = self.heap, self._old
+        for _ in range(min(len(old), STRIDE)):
+            entry = old.pop()
+            if entry[2].live:
+                heappush(heap, entry)
+            else:
+                self._dead -= 1
+
+    def _first(self) -> list[tuple[float, int, Timer]]:
+        """The heap whose first entry is the first of all."""
+        heap, old = self.heap, self._old
+        return old if old and (not heap or old[0] < heap[0]) else heap
 
     def next_deadline(self) -> float | None:
-        """The first deadline, or None."""
-        heap = self.heap
-        while heap:
+        """The first deadline, or None. Earlier than that, and never later, when more than
+        AT_ONCE dead entries stand before it."""
+        for _ in range(AT_ONCE):
+            heap = self._first()
+            if not heap:
+                return None
             if heap[0][2].live:
                 return heap[0][0]
             heappop(heap)
             self._dead -= 1
-        return None
+        heap = self._first()
+        return heap[0][0] if heap else None
 
     def fire(self, now: float) -> None:
-        """Call what is due at `now`. Bounded: what these calls add waits for the next turn
-        once as many as there were at the beginning have been seen."""
-        heap = self.heap
-        for _ in range(len(heap)):
+        """Call what is due at `now`, up to AT_ONCE entries of those that are here when it
+        begins; the others, and what these calls add, wait for the next time."""
+        for _ in range(min(self.entries, AT_ONCE)):
+            heap = self._first()
             if not heap or heap[0][0] > now:
                 return
             timer = heappop(heap)[2]
             if timer.live:
                 timer.live = False
                 timer.expire()
+                if self._dead > MIN_DEAD:
+                    self._clean()
             else:
                 self._dead -= 1
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextvars import Context as ContextVars
 from contextvars import ContextVar, copy_context
+from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
@@ -70,11 +71,19 @@ def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
     anything but a coroutine."""
     if type(coro) is CoroutineType:
         return coro
-    if not hasattr(coro, "send"):
+    if not isinstance(coro, Coroutine) and not _may_be_awaited(coro):
         raise TypeError(
             f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
         )
-    return cast("CoroutineType[Any, Any, T]", _carry(coro))
+    carrier = cast("CoroutineType[Any, Any, T]", _carry(coro))
+    carrier.__qualname__ = getattr(coro, "__qualname__", type(coro).__qualname__)
+    return carrier
+
+
+def _may_be_awaited(coro: object) -> bool:
+    # A generator that `types.coroutine` has marked.
+    code = getattr(coro, "gi_code", None)
+    return code is not None and bool(code.co_flags & CO_ITERABLE_COROUTINE)
 
 
 class Interruptible(Protocol):
@@ -132,11 +141,13 @@ class Seat:
     whose coroutine is running; so a coroutine finds its driver and the two do not keep each
     other alive."""
 
-    # Invariant: None but while a coroutine that belongs here is running.
-    __slots__ = ("driver",)
+    __slots__ = ("driver", "outer")
 
     def __init__(self) -> None:
+        # Invariant: None but while a coroutine that belongs here is running.
         self.driver: CoroutineFuture[Any] | None = None
+        # The seat of the coroutine in which this one was made, if that has one.
+        self.outer: Seat | None = None
 
 
 _SEAT: ContextVar[Seat | None] = ContextVar("pinfut driver", default=None)
@@ -151,9 +162,20 @@ def driver() -> CoroutineFuture[Any] | None:
 
 def seated_context(seat: Seat) -> ContextVars:
     """A copy of the context variables for coroutines that have their driver in `seat`."""
+    outer = _SEAT.get()
+    if outer is not None and outer.driver is not None:
+        seat.outer = outer
     context = copy_context()
     context.run(_SEAT.set, seat)
     return context
+
+
+def drivers() -> Iterator[CoroutineFuture[Any]]:
+    """Every CoroutineFuture whose coroutine is running here, the innermost first."""
+    seat = _SEAT.get()
+    while seat is not None and seat.driver is not None:
+        yield seat.driver
+        seat = seat.outer
 
 
 def task_context() -> ContextVars:
@@ -248,6 +270,7 @@ class CoroutineFuture(FutureBase[T]):
                     waker.wake()
                     return PENDING
         except StopIteration as stop:
+            self._leaf = YIELD
             return cast(T, stop.value)
         finally:
             seat.driver = outer
@@ -302,5 +325,7 @@ def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:
         return CoroutineFuture(awaitable)
     bridge = getattr(awaitable, "__await__", None)
     if bridge is None:
+        if _may_be_awaited(awaitable):
+            return CoroutineFuture(cast("Generator[Any, Any, T]", awaitable))
         raise TypeError(f"{awaitable!r} is neither a future nor awaitable; did you forget to call?")
     return CoroutineFuture(bridge())

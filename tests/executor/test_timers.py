@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -22,7 +24,7 @@ from pinfut.executor import (
 )
 from pinfut.executor.core import LOOK
 from pinfut.executor.reactor import Reactor
-from pinfut.executor.timers import Call, Timers
+from pinfut.executor.timers import AT_ONCE, MIN_DEAD, STRIDE, Call, Timers
 from tests.covered import covered, require
 from tests.executor.world import Run
 from tests.pinfut.hand import Hand
@@ -58,7 +60,7 @@ def test_a_cancelled_timer_does_not_fire_and_may_be_cancelled_again() -> None:
     assert log == [2, 3]
     for timer in kept:
         timers.cancel(timer)
-    assert (len(timers), timers.heap) == (0, [])
+    assert (len(timers), timers.entries) == (0, 0)
 
 
 def test_a_timer_that_is_added_while_others_fire_waits_for_the_next_turn() -> None:
@@ -99,12 +101,14 @@ def test_a_timer_can_cancel_another_that_is_due_at_the_same_time() -> None:
 @example(
     [("add", 1, 1), ("add", 5, 240), ("cancel", 1, 100), ("cancel newest", 0, 120), ("fire", 5, 1)]
 )
+@example([("add", 1, 700), ("add", 2, 700), ("cancel", 0, 800), ("fire", 5, 1)])
+@example([("add", 1, 700), ("fire", 5, 1)])
 def run_history(history: list[tuple[str, int, int]]) -> None:
     timers = Timers()
     model: dict[Call, tuple[int, int]] = {}
     fired: list[tuple[int, int]] = []
     order = itertools.count()
-    now = compacted = cancelled = 0
+    now = cancelled = cleaned = fires = more = 0
     for op, n, times in history:
         for _ in range(times):
             if op == "add":
@@ -118,26 +122,117 @@ def run_history(history: list[tuple[str, int, int]]) -> None:
                 now += n
                 due = sorted(entry for entry in model.values() if entry[0] <= now)
                 fired.clear()
-                timers.fire(now)
+                fires += len(due)
+                more += len(due) > AT_ONCE
+                while (first := timers.next_deadline()) is not None and first <= now:
+                    before = len(fired)
+                    timers.fire(now)
+                    assert len(fired) <= before + AT_ONCE, "a turn fires a bounded number"
                 assert fired == due
                 model = {timer: e for timer, e in model.items() if e[0] > now}
             elif model:
                 timer = list(model)[n % len(model) if op == "cancel" else -1]
                 del model[timer]
-                before = len(timers.heap)
+                before = timers.entries
                 timers.cancel(timer)
                 cancelled += 1
-                compacted += len(timers.heap) < before - 1
+                cleaned += timers.entries < before - 1
             assert len(timers) == len(model)
-            dead = len(timers.heap) - len(model)
-            assert dead <= max(64, len(timers.heap) / 2), "dead timers pile up"
-        assert timers.next_deadline() == min((e[0] for e in model.values()), default=None)
-    covered("timers", cancelled=cancelled, compacted=compacted, fired=len(fired))
+            dead = timers.entries - len(model)
+            assert dead <= 2 * len(model) + 2 * MIN_DEAD, "dead timers pile up"
+        first = min((e[0] for e in model.values()), default=None)
+        found = timers.next_deadline()
+        assert found == first or (found is not None and first is not None and found < first)
+    covered("timers", cancelled=cancelled, cleaned=cleaned, fired=fires, more_than_a_turn=more)
 
 
-def test_timers_agree_with_their_model_and_are_never_more_than_half_dead() -> None:
+def test_timers_agree_with_their_model_and_dead_ones_do_not_pile_up() -> None:
     run_history()
-    require(covered("timers"), "cancelled", "compacted", "fired")
+    require(covered("timers"), "cancelled", "cleaned", "fired", "more_than_a_turn")
+
+
+class Deadline(float):
+    """A time that counts how often it is compared: what a heap does costs comparisons."""
+
+    compared = 0
+
+    def __lt__(self, other: float) -> bool:
+        Deadline.compared += 1
+        return float(self) < float(other)
+
+
+def comparisons(work: Callable[[], object]) -> int:
+    before = Deadline.compared
+    work()
+    return Deadline.compared - before
+
+
+@pytest.mark.parametrize("order", ["oldest first", "newest first", "at random"])
+def test_no_call_does_more_for_a_great_many_timers_than_a_few_steps_of_the_heap(
+    order: str,
+) -> None:
+    """Nobody waits while a heap is built anew: each cancel does a bounded part of it."""
+    count, rng = 30_000, random.Random(7)
+    timers = Timers()
+    every = [timers.add(Deadline(rng.random() if order == "at random" else i), nothing)
+             for i in range(count)]  # fmt: skip
+    depth = 2 * math.ceil(math.log2(count))
+    if order == "newest first":
+        every = every[::-1]
+    elif order == "at random":
+        rng.shuffle(every)
+    looks = cancels = total = 0
+    for i, timer in enumerate(every):
+        work = comparisons(lambda timer=timer: timers.cancel(timer))  # type: ignore[misc]
+        cancels = max(cancels, work)
+        total += work
+        if i % 1000 == 0:
+            looks = max(looks, comparisons(timers.next_deadline))
+    assert cancels <= STRIDE * depth
+    assert total <= 4 * count * depth
+    assert looks <= AT_ONCE * (depth + 2)
+    assert (len(timers), timers.next_deadline()) == (0, None)
+    assert timers.entries <= 2 * MIN_DEAD
+
+
+def test_many_timers_that_are_due_at_once_fire_in_their_order_over_several_turns() -> None:
+    timers, log = Timers(), list[int]()
+    for i in range(3 * AT_ONCE):
+        timers.add(1, lambda i=i: log.append(i))  # type: ignore[misc]
+    for turn in (1, 2, 3):
+        timers.fire(1)
+        assert log == list(range(turn * AT_ONCE))
+    assert timers.next_deadline() is None
+
+
+def test_a_time_that_many_dead_timers_hide_is_never_given_too_late(run: Run) -> None:
+    """With more of them in front than a turn takes away, an earlier time is given."""
+    timers = Timers()
+    last = timers.add(5_000, nothing)
+    dead = [timers.add(i, nothing) for i in range(4_000)]
+    rest = [timers.add(6_000 + i, nothing) for i in range(6_000)]
+    for timer in dead:
+        timers.cancel(timer)
+    found = timers.next_deadline()
+    assert found is not None
+    assert found < 5_000
+    while (later := timers.next_deadline()) != 5_000:
+        assert later is not None
+        assert found < later < 5_000
+        found = later
+    timers.fire(5_000)
+    assert not last.live
+    assert all(timer.live for timer in rest)
+
+    async def main() -> float:
+        executor = current_executor()
+        for timer in [executor.timers.add(i / 1000, nothing) for i in range(4_000)]:
+            executor.timers.add(10, nothing)
+            executor.timers.cancel(timer)
+        await sleep(5)
+        return executor.now()
+
+    assert run(main()) == 5
 
 
 def test_a_hundred_thousand_timeouts_that_do_not_expire_leave_a_small_heap(run: Run) -> None:
@@ -153,10 +248,10 @@ def test_a_hundred_thousand_timeouts_that_do_not_expire_leave_a_small_heap(run: 
                 s.spawn(worker())
             for _ in range(1_000):
                 await sleep(0)
-                most = max(most, len(current_executor().timers.heap))
+                most = max(most, current_executor().timers.entries)
         return most
 
-    assert run(main()) <= 2 * (10 + 11) + 64 + 1
+    assert run(main()) <= 3 * (10 + 11) + 2 * MIN_DEAD
 
 
 # ---- sleep ----
