@@ -99,6 +99,14 @@ async def cancels(probe: Probe) -> None:
         assert parked == ops, "a task was cancelled before it had parked"
 
 
+async def locks(probe: Probe) -> None:
+    lock = asyncio.Lock()
+    for ops in probe.timed():
+        for _ in range(ops):
+            async with lock:
+                pass
+
+
 async def wakes(probe: Probe, tasks: int) -> None:
     loop = asyncio.get_running_loop()
     futures: list[asyncio.Future[None]] = []
@@ -254,6 +262,7 @@ BENCHES: dict[str, BenchFunction] = {
     "channel": channels,
     "timeout": timeouts,
     "cancel": cancels,
+    "lock": locks,
     "wake-100": partial(wakes, tasks=100),
     "wake-100000": partial(wakes, tasks=100_000),
     "depth-1": partial(depths, depth=1),

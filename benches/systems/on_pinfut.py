@@ -7,7 +7,7 @@ from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
 from benches.systems.pinfut_rpc import connected
-from pinfut import executor, join
+from pinfut import Lock, executor, join
 from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
@@ -93,6 +93,14 @@ async def cancels(probe: Probe) -> None:
             except CancelledError:
                 pass
         assert parked == ops, "a task was cancelled before it had parked"
+
+
+async def locks(probe: Probe) -> None:
+    lock = Lock()
+    for ops in probe.timed():
+        for _ in range(ops):
+            async with lock:
+                pass
 
 
 async def wakes(probe: Probe, tasks: int) -> None:
@@ -231,6 +239,7 @@ SUITE = Suite(
         "channel": channels,
         "timeout": timeouts,
         "cancel": cancels,
+        "lock": locks,
         "wake-100": partial(wakes, tasks=100),
         "wake-100000": partial(wakes, tasks=100_000),
         "depth-1": partial(depths, depth=1),

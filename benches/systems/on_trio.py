@@ -112,6 +112,14 @@ async def cancels(probe: Probe) -> None:
                 nursery.cancel_scope.cancel()
 
 
+async def locks(probe: Probe) -> None:
+    lock = trio.Lock()
+    for ops in probe.timed():
+        for _ in range(ops):
+            async with lock:
+                pass
+
+
 async def wakes(probe: Probe, tasks: int) -> None:
     events: list[trio.Event] = []
     woken = 0
@@ -242,6 +250,7 @@ SUITE = Suite(
         "channel": channels,
         "timeout": timeouts,
         "cancel": cancels,
+        "lock": locks,
         "wake-100": partial(wakes, tasks=100),
         "wake-100000": partial(wakes, tasks=100_000),
         "depth-1": partial(depths, depth=1),

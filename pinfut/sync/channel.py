@@ -13,6 +13,7 @@ from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed, EndsAtClosed
+from pinfut.sync.waiters import NOTHING
 
 T = TypeVar("T")
 
@@ -96,8 +97,6 @@ class _Sent:
 
 
 _SENT: Final = _Sent()
-_NOTHING: Final = iter(())
-"""What an await that has nothing to wait for goes through: it is over, and stays so."""
 
 
 @final
@@ -117,7 +116,7 @@ class _Send(FutureBase[None], Generic[T]):
         # Tried at once, without the executor, unless checked mode wants to see the poll.
         if self.waker is None and not laws.recording and self._state.offer(self.value):
             self.waker = _SENT
-            return _NOTHING  # type: ignore[return-value]  # an iterator is enough for await
+            return NOTHING
         return super().__await__()
 
     def poll(self, cx: Context, /) -> Poll[None]:

@@ -1,0 +1,134 @@
+"""Condition: wait, with a lock given up meanwhile, until somebody says that things changed."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TypeVar, final
+
+from pinfut.poll import Context, Poll
+from pinfut.sync.lock import Lock
+from pinfut.sync.waiters import Line, Waiter
+
+T = TypeVar("T")
+
+
+@final
+class Condition:
+    """``async with condition: await condition.wait_for(lambda: queue)``.
+
+    Who waits gives the lock up and has it again when the wait ends, in whatever way: a cancel
+    too is raised with the lock held, so that the block that took it can give it back.
+    """
+
+    __slots__ = ("_line", "lock")
+
+    def __init__(self, lock: Lock | None = None) -> None:
+        self.lock = Lock() if lock is None else lock
+        self._line = Line()
+
+    async def wait(self) -> None:
+        """Give the lock up, wait for a notification, and take the lock again.
+
+        Look at what was waited for once more: it may have changed again. Raises RuntimeError
+        when the lock is not held.
+        """
+        waiter = _Notified(self._line)
+        self._line.add(waiter)
+        try:
+            self.lock.release()
+        except BaseException:
+            self._line.leave(waiter)
+            raise
+        cancelled: CancelledError | None = None
+        try:
+            await waiter
+        except CancelledError as error:
+            cancelled = error
+        except GeneratorExit:
+            # Closed for good: it cannot wait for the lock, and its blocks must not give it back.
+            self.lock._lost += 1
+            raise
+        while True:
+            try:
+                await self.lock.acquire()
+                break
+            except CancelledError as error:
+                cancelled = error
+            except GeneratorExit:
+                self.lock._lost += 1
+                raise
+        if cancelled is not None:
+            try:
+                raise cancelled
+            finally:
+                cancelled = None  # or its traceback would keep this frame, and the frame it
+
+    async def wait_for(self, predicate: Callable[[], T]) -> T:
+        """Wait until `predicate()` is true; what it gave."""
+        while not (value := predicate()):
+            await self.wait()
+        return value
+
+    def notify(self, count: int = 1) -> None:
+        """Wake up to `count` of those that wait, the first come first. They run when they have
+        the lock. Raises RuntimeError when nobody holds the lock."""
+        if not self.lock.locked:
+            raise RuntimeError("hold the lock to notify: 'async with condition:'")
+        for _ in range(min(count, len(self._line))):
+            self._line.rouse()
+
+    def notify_all(self) -> None:
+        """Wake all that wait. Raises as `notify` does."""
+        self.notify(len(self._line))
+
+    def __aenter__(self) -> Awaitable[None]:
+        return self.lock.__aenter__()
+
+    def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Awaitable[None]:
+        return self.lock.__aexit__(kind, error, traceback)
+
+
+@final
+class _Notified(Waiter[None]):
+    """Stands in the line from the time when it is made, so that no notification is missed."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, line: Line) -> None:
+        super().__init__()
+        self.waker = _NOBODY
+        self._line = line
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        if self.roused:
+            self.roused = False
+            return None
+        return self.wait(self._line, cx)
+
+    def drop(self) -> None:
+        """Wait no more; a notification that was this one's is the next one's."""
+        if self.roused:
+            self.roused = False
+            if self._line:
+                self._line.rouse()
+        else:
+            self._line.leave(self)
+
+
+class _Nobody:
+    """The waker of a waiter that has not been polled yet."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        pass
+
+
+_NOBODY = _Nobody()

@@ -1,0 +1,71 @@
+"""Event: a flag that tasks wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, final
+
+from pinfut import laws
+from pinfut.future import FutureBase
+from pinfut.poll import Context, Poll
+from pinfut.sync.waiters import NOTHING, Line, Waiter
+
+
+@final
+class Event:
+    """``await event.wait()`` waits until the flag is set, and not at all while it is."""
+
+    __slots__ = ("_line", "_set")
+
+    def __init__(self) -> None:
+        # Invariant: nobody waits while it is set.
+        self._set = False
+        self._line = Line()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the flag is set."""
+        return self._set
+
+    def set(self) -> None:
+        """Set the flag and let everybody go that waits, also if it is cleared again at once."""
+        self._set = True
+        self._line.rouse_all()
+
+    def clear(self) -> None:
+        """Clear the flag: whoever comes from now on waits."""
+        self._set = False
+
+    def wait(self) -> FutureBase[None]:
+        """A future that is ready when the flag is set."""
+        return _Wait(self)
+
+    def __repr__(self) -> str:
+        state = "set" if self._set else f"not set, {len(self._line)} waiting"
+        return f"<Event, {state}>"
+
+
+@final
+class _Wait(Waiter[None]):
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        if self._event._set and not laws.recording:
+            return NOTHING
+        return super().__await__()
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        if self.roused or self._event._set:
+            self.roused = False
+            self._event._line.leave(self)
+            return None
+        return self.wait(self._event._line, cx)
+
+    def drop(self) -> None:
+        """Wait no more."""
+        self.roused = False
+        self._event._line.leave(self)

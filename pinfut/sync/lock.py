@@ -1,0 +1,134 @@
+"""Lock: one at a time, first come, first served."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Generator
+from types import TracebackType
+from typing import Any, final
+
+from pinfut import laws
+from pinfut.future import FutureBase
+from pinfut.poll import Context, Poll
+from pinfut.sync.waiters import DONE, NOTHING, Line, Waiter, caller
+
+
+@final
+class Lock:
+    """``async with lock: ...`` runs in one task at a time.
+
+    It is handed over in the order in which it was asked for: nobody overtakes who waits. A
+    holder that asks for it again waits for itself; checked mode says so.
+    """
+
+    __slots__ = ("_line", "_locked", "_lost", "_taken")
+
+    def __init__(self) -> None:
+        # Invariant: True while it is held, or reserved for a waiter that was roused; nobody
+        # waits while it is False.
+        self._locked = False
+        self._line = Line()
+        # How many of its blocks are being closed without holding it; see `Condition.wait`.
+        self._lost = 0
+        # Where it was taken; kept in checked mode only.
+        self._taken: str | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether somebody has it, or is about to."""
+        return self._locked
+
+    def acquire(self) -> FutureBase[None]:
+        """``await lock.acquire()``: waits until the lock is free, and takes it."""
+        return _Acquire(self)
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free; False when it is not."""
+        if self._locked:
+            return False
+        self._locked = True
+        if laws.recording:
+            self._taken = caller()
+        return True
+
+    def release(self) -> None:
+        """Give the lock back: the next that waits has it. Raises RuntimeError when nobody
+        holds it."""
+        if not self._locked:
+            raise RuntimeError(
+                "this lock is not held; release it once for each acquire, or use 'async with lock:'"
+            )
+        if self._line:
+            self._line.rouse()
+        else:
+            self._locked = False
+            self._taken = None
+
+    def holder(self) -> str | None:
+        """Who took the lock, and where; None when it is free. Known in checked mode only."""
+        return self._taken
+
+    def __aenter__(self) -> Awaitable[None]:
+        # As `try_acquire`, without a call: most locks are free.
+        if self._locked:
+            return _Acquire(self)
+        self._locked = True
+        if laws.recording:
+            self._taken = caller()
+        return DONE
+
+    def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Awaitable[None]:
+        if self._lost and kind is GeneratorExit:
+            self._lost -= 1
+        elif self._line:
+            self._line.rouse()
+        else:
+            self._locked = False
+        return DONE
+
+    def __repr__(self) -> str:
+        state = f"held, {len(self._line)} waiting" if self._locked else "free"
+        return f"<Lock, {state}>"
+
+
+@final
+class _Acquire(Waiter[None]):
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: Lock) -> None:
+        super().__init__()
+        self._lock = lock
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        # Tried at once, without the executor, unless checked mode wants to see the poll.
+        if not laws.recording and self.waker is None and self._lock.try_acquire():
+            return NOTHING
+        return super().__await__()
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        lock = self._lock
+        if self.roused:
+            self.roused = False
+            if laws.recording:
+                lock._taken = caller()
+            return None
+        if self.waker is None and lock.try_acquire():
+            return None
+        return self.wait(lock._line, cx)
+
+    def drop(self) -> None:
+        """Wait no more; a lock that was reserved is the next one's."""
+        if self.roused:
+            self.roused = False
+            self._lock.release()
+        else:
+            self._lock._line.leave(self)
+
+    def waits_for(self) -> str:
+        """What this future waits for, and who has it."""
+        holder = self._lock.holder() or "somebody (checked mode would say who)"
+        return f"{self._lock!r}, taken by {holder}"

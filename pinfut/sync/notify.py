@@ -1,0 +1,75 @@
+"""Notify: wake one or all, with a single notification that keeps (the semantics of tokio's)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from pinfut.future import FutureBase
+from pinfut.poll import Context, Poll
+from pinfut.sync.waiters import Line, Waiter
+
+
+@final
+class Notify:
+    """``await notify.notified()`` waits for the next notification.
+
+    `notify_one` wakes who has waited longest; when nobody waits it is kept, once, for the next
+    that comes. `notify_all` wakes those that wait now, and is not kept. So a condition is
+    awaited like this: look; if it does not hold, await `notified()`; look again.
+    """
+
+    __slots__ = ("_kept", "_line")
+
+    def __init__(self) -> None:
+        # Invariant: nobody waits while a notification is kept.
+        self._kept = False
+        self._line = Line()
+
+    def notify_one(self) -> None:
+        """Wake who has waited longest, or keep the notification; one at most is kept."""
+        if self._line:
+            waiter = self._line.rouse()
+            assert isinstance(waiter, _Notified)
+            waiter.passes_on = True
+        else:
+            self._kept = True
+
+    def notify_all(self) -> None:
+        """Wake everybody that waits now."""
+        self._line.rouse_all()
+
+    def notified(self) -> FutureBase[None]:
+        """A future of the next notification. It begins to wait when it is first polled."""
+        return _Notified(self)
+
+    def __repr__(self) -> str:
+        return f"<Notify, {'one kept' if self._kept else f'{len(self._line)} waiting'}>"
+
+
+@final
+class _Notified(Waiter[None]):
+    __slots__ = ("_notify", "passes_on")
+
+    def __init__(self, notify: Notify) -> None:
+        super().__init__()
+        self._notify = notify
+        # Whether it was roused by a notification for one, which must reach somebody.
+        self.passes_on = False
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        if self.roused:
+            self.roused = False
+            return None
+        notify = self._notify
+        if self.waker is None and notify._kept:
+            notify._kept = False
+            return None
+        return self.wait(notify._line, cx)
+
+    def drop(self) -> None:
+        """Wait no more; a notification for one goes to the next, or is kept."""
+        if not self.roused:
+            self._notify._line.leave(self)
+        elif self.passes_on:
+            self._notify.notify_one()
+        self.roused = False
