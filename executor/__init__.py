@@ -15,8 +15,10 @@ from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.core import Executor, run
 from pinfut.executor.current import NoExecutor, current_executor, current_task, running
 from pinfut.executor.ready import Priority
+from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task
+from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
 from pinfut.executor.timers import sleep
 from pinfut.executor.trace import (
@@ -66,7 +68,10 @@ __all__ = [
     "NoExecutor",
     "Priority",
     "Recorder",
+    "RemoteWaker",
+    "Schedule",
     "Scope",
+    "Seeded",
     "SlowStep",
     "SlowSteps",
     "Task",
@@ -78,6 +83,7 @@ __all__ = [
     "current_executor",
     "current_task",
     "dump",
+    "from_thread",
     "run",
     "scope",
     "shield",
@@ -85,5 +91,6 @@ __all__ = [
     "spawn",
     "timeline",
     "timeout",
+    "to_thread",
     "yield_now",
 ]

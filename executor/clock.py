@@ -15,7 +15,8 @@ class Clock(Protocol):
         """The time."""
 
     def idle(self, reactor: Reactor, deadline: float | None) -> None:
-        """Let time pass until `deadline` (None: without end) or until `reactor` is unparked."""
+        """Let time pass until `deadline` (None: without end) or until `reactor` has something
+        for the tasks."""
 
 
 @final
@@ -35,6 +36,8 @@ class MonotonicClock:
 class VirtualClock:
     """Time that stands still while tasks run and jumps to the next timer when none can.
 
+    A thread of `to_thread` counts as a task that runs, and descriptors are looked at before
+    each jump; for what comes from another process time does not wait.
     With it a test of an hour takes no time, and gives the same history each time.
     """
 
@@ -53,7 +56,9 @@ class VirtualClock:
         self._now += seconds
 
     def idle(self, reactor: Reactor, deadline: float | None) -> None:
-        if deadline is None:
+        # Descriptors that are ready come first, and a thread at work counts as a task that
+        # runs: it will end, whatever the time.
+        if deadline is None or reactor.working:
             reactor.park(None)
-        elif deadline > self._now:
+        elif deadline > self._now and not reactor.park(0):
             self._now = deadline

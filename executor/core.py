@@ -285,7 +285,7 @@ class Executor:
             raise
         running.executor = self
         self._interrupted = False
-        self.reactor = Reactor()
+        self.reactor = Reactor(self)
         restore = self._catch_interrupt()
         try:
             task = self._main = self.spawn(main, name="main")
@@ -520,6 +520,8 @@ class Executor:
         elif deadline is not None or self.external:
             if deadline is None or deadline > self.clock.now():
                 self.clock.idle(cast(Reactor, self.reactor), deadline)
+            elif self.external:
+                cast(Reactor, self.reactor).park(0)
             timers.fire(self.clock.now())
         elif self.tasks:
             parked = "".join(f"\n  {task!r}" for task in self.tasks)

@@ -164,6 +164,9 @@ class Sleep(FutureBase[None]):
         if self._timers is None:
             executor = current_executor()
             self._timers = executor.timers
+            if not self._seconds:
+                cx.waker.wake()  # no time to wait for, but the others come first
+                return PENDING
             self._timers.push(executor.clock.now() + self._seconds, self)
         elif not self.live:
             return None
@@ -179,7 +182,8 @@ class Sleep(FutureBase[None]):
 
 
 def sleep(seconds: float) -> FutureBase[None]:
-    """Wait for `seconds`: ``await sleep(0.1)``. Raises ValueError below 0 and for NaN."""
+    """Wait for `seconds`: ``await sleep(0.1)``. Zero lets the other ready tasks run first, as
+    `yield_now` does. Raises ValueError below 0 and for NaN."""
     if not seconds >= 0:
         raise ValueError(f"sleep takes a time of 0 s or more, not {seconds!r}")
     return Sleep(seconds)

@@ -270,6 +270,7 @@ class CoroutineFuture(FutureBase[T]):
                     waker.wake()
                     return PENDING
         except StopIteration as stop:
+            self._leaf = YIELD
             return cast(T, stop.value)
         finally:
             seat.driver = outer

@@ -9,7 +9,7 @@ it, while ``await`` and the combinators of the same task take it and poll it in 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
-from typing import Any, Generic, NoReturn, TypeVar, final
+from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 from pinfut.coroutine import into_future
 from pinfut.future import Future, drop
@@ -55,6 +55,10 @@ class Pinned(Generic[T_co]):
         return f"<Pinned {describe(self._future)}>"
 
 
+@overload
+def pin(awaitable: Awaitable[T]) -> Pinned[T]: ...
+@overload
+def pin(awaitable: Future[T]) -> Pinned[T]: ...
 def pin(awaitable: Awaitable[T] | Future[T]) -> Pinned[T]:
     """Keep a future, or a coroutine, in its place: ``read = pin(file.read())``.
 

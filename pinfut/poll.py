@@ -24,6 +24,8 @@ class _Pending(enum.Enum):
     def __repr__(self) -> str:
         return "PENDING"
 
+    __str__ = __repr__
+
 
 PENDING: Final = _Pending.PENDING
 """What `poll` gives when the value has not come yet. Compare with ``is``."""

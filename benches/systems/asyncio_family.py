@@ -1,9 +1,11 @@
 """The benches as one writes them for asyncio, for any event loop that carries it."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from functools import partial
 
+from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
 from benches.systems.streams_rpc import BatchedFrames, StreamFrames, connected
@@ -192,6 +194,59 @@ async def echoes(
                     group.create_task(caller(calls))
 
 
+async def socket_cpu(probe: Probe) -> None:
+    """On streams, as the documentation teaches."""
+
+    handlers: list[asyncio.Task[None]] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.append(task)
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    with Load() as load:
+        server = await asyncio.start_server(echo, sock=load.listener)
+        reader, writer = await asyncio.open_connection(sock=load.control)
+        for ops in probe.billed():
+            writer.write(load.order(ops))
+            assert await reader.read(1), "the clients have failed"
+        server.close()
+        writer.close()
+    await asyncio.gather(*handlers, return_exceptions=True)  # their clients are gone
+
+
+async def socket_cpu_raw(probe: Probe) -> None:
+    """On `loop.sock_recv` and `loop.sock_sendall`."""
+    loop = asyncio.get_running_loop()
+
+    async def echo(connection: socket.socket) -> None:
+        with connection:
+            while data := await loop.sock_recv(connection, 65536):
+                await loop.sock_sendall(connection, data)
+
+    async def serve(listener: socket.socket) -> None:
+        while True:
+            connection, _ = await loop.sock_accept(listener)
+            handlers.add(asyncio.create_task(echo(connection)))
+
+    handlers: set[asyncio.Task[None]] = set()
+    with Load() as load:
+        load.listener.setblocking(False)
+        load.control.setblocking(False)
+        accepting = asyncio.create_task(serve(load.listener))
+        for ops in probe.billed():
+            await loop.sock_sendall(load.control, load.order(ops))
+            assert await loop.sock_recv(load.control, 1), "the clients have failed"
+        accepting.cancel()
+        for task in handlers:
+            task.cancel()
+        await asyncio.gather(accepting, *handlers, return_exceptions=True)
+
+
 BENCHES: dict[str, BenchFunction] = {
     "yield": yields,
     "await": awaits,
@@ -213,6 +268,8 @@ BENCHES: dict[str, BenchFunction] = {
     "echo-1": partial(echoes, in_flight=1),
     "echo-64": partial(echoes, in_flight=64),
     "echo-1000": partial(echoes, in_flight=1000),
+    "socket-cpu": socket_cpu,
+    "socket-cpu-raw": socket_cpu_raw,
 }
 
 BATCHED: dict[str, BenchFunction] = {

@@ -3,10 +3,12 @@
 from asyncio import CancelledError
 from functools import partial
 
+from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
 from benches.systems.pinfut_rpc import connected
 from pinfut import executor, join
+from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
 
@@ -200,6 +202,26 @@ async def echoes(probe: Probe, in_flight: int) -> None:
                     scope.spawn(caller(calls))
 
 
+async def socket_cpu(probe: Probe) -> None:
+    async def echo(connection: Socket) -> None:
+        with connection:
+            while data := await connection.recv(65536):
+                await connection.sendall(data)
+
+    async def serve(listener: Socket, scope: executor.Scope) -> None:
+        while True:
+            scope.spawn(echo(await listener.accept()))
+
+    with Load() as load:
+        listener, control = Socket(load.listener), Socket(load.control)
+        async with executor.scope() as scope:
+            scope.spawn(serve(listener, scope))
+            for ops in probe.billed():
+                await control.sendall(load.order(ops))
+                assert await control.recv(1), "the clients have failed"
+            scope.cancel()
+
+
 SUITE = Suite(
     run,
     {
@@ -223,5 +245,7 @@ SUITE = Suite(
         "echo-1": partial(echoes, in_flight=1),
         "echo-64": partial(echoes, in_flight=64),
         "echo-1000": partial(echoes, in_flight=1000),
+        "socket-cpu": socket_cpu,
+        "socket-cpu-raw": socket_cpu,
     },
 )

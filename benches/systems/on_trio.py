@@ -6,6 +6,7 @@ import trio
 import trio.testing
 from trio.lowlevel import checkpoint
 
+from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
 
@@ -191,6 +192,47 @@ async def memory(probe: Probe) -> None:
             event.set()
 
 
+async def socket_cpu(probe: Probe) -> None:
+    async def echo(stream: trio.SocketStream) -> None:
+        async with stream:
+            while data := await stream.receive_some(65536):
+                await stream.send_all(data)
+
+    with Load() as load:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(load.listener))
+        control = trio.socket.from_stdlib_socket(load.control)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, echo, [listener])
+            for ops in probe.billed():
+                await control.send(load.order(ops))
+                assert await control.recv(1), "the clients have failed"
+            nursery.cancel_scope.cancel()
+
+
+async def socket_cpu_raw(probe: Probe) -> None:
+    async def echo(connection: trio.socket.SocketType) -> None:
+        with connection:
+            while data := await connection.recv(65536):
+                while data:
+                    data = data[await connection.send(data) :]
+
+    with Load() as load:
+        listener = trio.socket.from_stdlib_socket(load.listener)
+        control = trio.socket.from_stdlib_socket(load.control)
+
+        async def serve() -> None:
+            while True:
+                connection, _ = await listener.accept()
+                nursery.start_soon(echo, connection)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            for ops in probe.billed():
+                await control.send(load.order(ops))
+                assert await control.recv(1), "the clients have failed"
+            nursery.cancel_scope.cancel()
+
+
 SUITE = Suite(
     run,
     {
@@ -211,5 +253,7 @@ SUITE = Suite(
         "tree-tasks": partial(trees, seconds=None),
         "tree-io-tasks": partial(trees, seconds=0.05),
         "memory": memory,
+        "socket-cpu": socket_cpu,
+        "socket-cpu-raw": socket_cpu_raw,
     },
 )

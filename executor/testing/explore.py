@@ -250,14 +250,13 @@ def explore(
             f"limit={limit}, steps={steps}, cancels={cancels}"
         )
     options = _Options(steps, int(cancels), victims, timers, checked)
-    # Those with as many departures as the present run, then those with one more. Invariant:
+    # Those with the fewest departures first, for each leads to some with one more. Invariant:
     # with what was run there are at most `limit`, for no more will be needed.
-    level: deque[_Departures] = deque([()])
-    deeper: deque[_Departures] = deque()
+    left: deque[_Departures] = deque([()])
     runs = cut = 0
     exhaustive = True
-    while level:
-        departures = level.popleft()
+    while left:
+        departures = left.popleft()
         runs += 1
         chooser, error = _run(program, dict(departures), options)
         if error is not None:
@@ -271,12 +270,10 @@ def explore(
         first = departures[-1][0] + 1 if departures else 0
         for at in range(first, len(chooser.choices)):
             for choice in range(1, chooser.choices[at]):
-                if runs + len(level) + len(deeper) < limit:
-                    deeper.append((*departures, (at, choice)))
+                if runs + len(left) < limit:
+                    left.append((*departures, (at, choice)))
                 else:
                     exhaustive = False
-        if not level:
-            level, deeper = deeper, level
     return Exploration(runs, exhaustive, cut)
 
 

@@ -19,19 +19,19 @@ async def wait_all_parked() -> None:
 
     Then nothing is ready, no call is put off and no timer is due: only time or the outside
     world can move anything. Tasks that wait here at the same time go on together. Among
-    tasks that yield for ever it waits for ever. Raises NoExecutor.
+    tasks that yield for ever it waits for ever. Call it in a task of its own: it does not
+    see what `join` and the like run beside it in the same task. Raises NoExecutor.
     """
     executor = current_executor()
     me = current_task()
     _waiting.add(me)
     try:
-        # Once more than it may seem: the tasks behind us in this turn have not run yet.
-        await yield_now()
         while True:
             deadline = executor.timers.next_deadline()
+            ready = (*executor.high, *executor.ready, *executor.low)
             if (
                 not executor.deferred
-                and all(task.done or task in _waiting for task in executor.ready)
+                and all(task in _waiting for task in ready)
                 and (deadline is None or deadline > executor.now())
             ):
                 return

@@ -59,7 +59,11 @@ class _Block:
         self._number = number
 
     async def __aenter__(self) -> None:
-        await _Turn(self._sequencer, self._number)
+        await self.turn()
+
+    def turn(self) -> FutureBase[None]:
+        """Ready once every block with a lower number has ended."""
+        return _Turn(self._sequencer, self._number)
 
     async def __aexit__(
         self,
@@ -72,7 +76,7 @@ class _Block:
 
 @final
 class _Turn(FutureBase[None]):
-    """Ready once every block with a lower number has ended."""
+    """Waits for the blocks with lower numbers."""
 
     __slots__ = ("_number", "_over", "_sequencer")
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from pinfut.coroutine import YIELD
+from pinfut.coroutine import YIELD, CoroutineFuture
 from pinfut.executor.task import Task
 from pinfut.executor.trace.recorder import named
 from pinfut.executor.trace.watched import WatchedTask
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _DEEPEST: Final = 20
 """Frames shown of one await chain, and levels of futures inside of futures."""
+
+_MOST: Final = 100
+"""Children shown of one combinator."""
 
 
 def dump(executor: Executor, interrupted: FrameType | None = None) -> str:
@@ -74,7 +77,6 @@ def _family(
     The parent is who spawned it; unwatched, who holds the scope that it belongs to.
     """
     numbers = {task.number: task for task in tasks if isinstance(task, WatchedTask)}
-    live = set(tasks)
     children: dict[Task[Any], list[Task[Any]]] = {}
     roots: list[Task[Any]] = []
     for task in tasks:
@@ -83,7 +85,7 @@ def _family(
             parent = numbers.get(task.parent)
         else:
             parent = getattr(executor.tasks.get(task), "_owner", None)
-        if isinstance(parent, Task) and parent in live:
+        if isinstance(parent, Task):
             children.setdefault(parent, []).append(task)
         else:
             roots.append(task)
@@ -159,22 +161,35 @@ def _frames(frames: list[FrameType]) -> Iterator[str]:
 
 
 def _inside(leaf: Any, depth: int) -> Iterator[str]:
-    """The futures that a combinator polls in place, each with its own await chain."""
-    parts = getattr(leaf, "_children", None)
-    if leaf is YIELD or not isinstance(parts, list):
-        return
+    """The futures that `leaf` polls in place, each with its own await chain."""
     if not depth:
         yield "..."
         return
-    for index, part in enumerate(parts):
-        if part is None:
-            continue
-        inner = getattr(part, "_leaf", None) if not isinstance(part, Task) else None
-        yield f"[{index}] {named(part if inner is None else inner)}"
-        for line in _chain(getattr(part, "_coro", None) if inner is not None else None):
-            yield f"    {line}"
-        for line in _inside(part if inner is None else inner, depth - 1):
-            yield f"    {line}"
+    if isinstance(leaf, CoroutineFuture):
+        yield from _chain(leaf._coro)
+        yield from _inside(leaf._leaf, depth - 1)
+        return
+    parts = _parts(leaf)
+    for index, part in enumerate(parts[:_MOST]):
+        if part is not None:
+            # A coroutine is seen through to what it waits for.
+            inner = part._leaf if isinstance(part, CoroutineFuture) else part
+            yield f"[{index}] {'ready' if inner is YIELD else named(inner)}"
+            for line in _inside(part, depth - 1):
+                yield f"    {line}"
+    if len(parts) > _MOST:
+        yield f"... {len(parts) - _MOST} more"
+
+
+def _parts(leaf: Any) -> list[Any]:
+    """What a combinator polls, by the names under which those of the house keep it."""
+    for name in ("_children", "_future", "_stream"):
+        found = getattr(leaf, name, None)
+        if found is not None and not isinstance(leaf, Task):
+            if isinstance(found, dict):
+                return list(found.values())
+            return found if isinstance(found, list) else [found]
+    return []
 
 
 def _short(path: str) -> str:
@@ -215,8 +230,13 @@ def dump_on_signal(executor: Executor, asked: bool | None) -> Callable[[], None]
         return _nothing
 
     def write(number: int, frame: FrameType | None) -> None:
+        try:
+            shown = dump(executor, frame)
+        except Exception as error:
+            # A future of somebody's own; raised here it would end whatever runs now.
+            shown = f"the tasks cannot be shown: {error!r}"
         # Not through sys.stderr: the signal may have come in the midst of a write to it.
-        text = f"pinfut: {dump(executor, frame)}\n".encode(errors="replace")
+        text = f"pinfut: {shown}\n".encode(errors="replace")
         while text:
             text = text[os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text) :]
 

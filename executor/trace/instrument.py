@@ -25,7 +25,8 @@ class Instrument:
 
     def wake(self, task: Task[Any], by: Task[Any] | str) -> None:
         """A parked `task` became ready. `by` is the task whose step did it, or says what
-        did: ``timer 3``, ``call`` (one put off by `call_soon`), ``io`` or ``outside``."""
+        did: ``timer 3``, ``call`` (one put off by `call_soon`), ``first step of f``,
+        ``io`` or ``outside``."""
 
     def poll(self, task: Task[Any], leaf: Any) -> None:
         """The future that `task` waits for is about to be polled."""

@@ -105,7 +105,7 @@ class _Chart:
         if not self.running:
             # Wakes by timers and the like that follow each other share a column.
             last = len(self.times) - 1
-            if last not in self.outside or lane.cells.get(last) == "*":
+            if last not in self.outside:
                 last = self.column(event.time)
                 self.outside.add(last)
             lane.cells[last] = "*"

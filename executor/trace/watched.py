@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, final
 
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timer, Timers
-from pinfut.executor.trace.instrument import OUTSIDE, Instruments
+from pinfut.executor.trace.instrument import Instruments
 
 T = TypeVar("T")
 
@@ -38,7 +38,9 @@ class WatchedTask(Task[T]):
         if not self._queued:
             executor = self.executor
             tell = executor.instruments
-            tell.wake(self, executor.current or tell.cause)
+            first = executor.first
+            cause = tell.cause if first is None else f"first step of {first[0].__qualname__}"
+            tell.wake(self, executor.current or cause)
         super().wake()
 
 
@@ -106,8 +108,5 @@ class WatchedTimers(Timers):
         del self._watched[timer]
         timer.live = False
         tell.timer(watched.number, "fired", watched.deadline)
-        tell.cause = f"timer {watched.number}"
-        try:
-            timer.expire()
-        finally:
-            tell.cause = OUTSIDE
+        tell.cause = f"timer {watched.number}"  # until the executor goes on
+        timer.expire()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Iterable
 from types import CoroutineType
-from typing import Any, TypeVar, final
+from typing import Any, TypeAlias, TypeVar, final
 
 from pinfut.coroutine import CoroutineFuture, Seat, into_future, seated_context
 from pinfut.future import Future, FutureBase, drop
@@ -21,8 +21,12 @@ _log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 
-Awaited = Awaitable[T] | Future[T]
-"""What the combinators take: a future, a coroutine, or anything else with ``__await__``."""
+Awaited: TypeAlias = Awaitable[T]
+"""What the combinators take: a future, a coroutine, or anything else with ``__await__``.
+
+A class with `poll` alone works too; to type checkers `pin` makes an awaitable of it. (A union
+of both protocols here would keep mypy from inferring T where it is itself a union.)
+"""
 
 
 @final

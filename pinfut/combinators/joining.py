@@ -1,4 +1,10 @@
-"""join and try_join: all the values."""
+"""join and try_join: all the values.
+
+What is made of Pinned futures alone is Pinned; the overloads for these overlap, on purpose,
+with those for any awaitable.
+"""
+# mypy: disable-error-code="overload-overlap"
+# pyright: reportOverlappingOverload=false
 
 from __future__ import annotations
 
@@ -54,8 +60,8 @@ class _All(Group[tuple[Any, ...]]):
                     value = child_cx.poll_child(cx, index, child)
             except BaseException as error:
                 children[index] = None
-                self._failed(error)
                 self._left -= 1
+                self._failed(error)
             else:
                 if value is not PENDING:
                     children[index] = None
@@ -122,11 +128,46 @@ class TryJoin(_All):
 @overload
 def join() -> FutureBase[tuple[()]]: ...
 @overload
-def join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+def join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...
 @overload
-def join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+def join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...
 @overload
-def join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+def join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...
+@overload
+def join(
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], /
+) -> Pinned[tuple[A, B, C, D]]: ...
+@overload
+def join(
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], /
+) -> Pinned[tuple[A, B, C, D, E]]: ...
+@overload
+def join(
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], f: Pinned[F], /
+) -> Pinned[tuple[A, B, C, D, E, F]]: ...
+@overload
+def join(
+    a: Pinned[A],
+    b: Pinned[B],
+    c: Pinned[C],
+    d: Pinned[D],
+    e: Pinned[E],
+    f: Pinned[F],
+    g: Pinned[G],
+    /,
+) -> Pinned[tuple[A, B, C, D, E, F, G]]: ...
+@overload
+def join(
+    a: Pinned[A],
+    b: Pinned[B],
+    c: Pinned[C],
+    d: Pinned[D],
+    e: Pinned[E],
+    f: Pinned[F],
+    g: Pinned[G],
+    h: Pinned[H],
+    /,
+) -> Pinned[tuple[A, B, C, D, E, F, G, H]]: ...
 @overload
 def join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
 @overload
@@ -169,6 +210,8 @@ def join(
     /,
 ) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...
 @overload
+def join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
+@overload
 def join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
 def join(*awaitables: Awaited[Any]) -> Any:
     """All values, in the order given: ``a, b = await join(first(), second())``.
@@ -185,11 +228,46 @@ def join(*awaitables: Awaited[Any]) -> Any:
 @overload
 def try_join() -> FutureBase[tuple[()]]: ...
 @overload
-def try_join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+def try_join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...
 @overload
-def try_join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+def try_join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...
 @overload
-def try_join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...  # type: ignore[overload-overlap]  # a pinned child pins its parent
+def try_join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...
+@overload
+def try_join(
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], /
+) -> Pinned[tuple[A, B, C, D]]: ...
+@overload
+def try_join(
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], /
+) -> Pinned[tuple[A, B, C, D, E]]: ...
+@overload
+def try_join(
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], f: Pinned[F], /
+) -> Pinned[tuple[A, B, C, D, E, F]]: ...
+@overload
+def try_join(
+    a: Pinned[A],
+    b: Pinned[B],
+    c: Pinned[C],
+    d: Pinned[D],
+    e: Pinned[E],
+    f: Pinned[F],
+    g: Pinned[G],
+    /,
+) -> Pinned[tuple[A, B, C, D, E, F, G]]: ...
+@overload
+def try_join(
+    a: Pinned[A],
+    b: Pinned[B],
+    c: Pinned[C],
+    d: Pinned[D],
+    e: Pinned[E],
+    f: Pinned[F],
+    g: Pinned[G],
+    h: Pinned[H],
+    /,
+) -> Pinned[tuple[A, B, C, D, E, F, G, H]]: ...
 @overload
 def try_join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
 @overload
@@ -231,6 +309,8 @@ def try_join(
     h: Awaited[H],
     /,
 ) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...
+@overload
+def try_join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
 @overload
 def try_join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
 def try_join(*awaitables: Awaited[Any]) -> Any:

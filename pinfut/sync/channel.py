@@ -43,14 +43,18 @@ class _Shared(Generic[T]):
 
     def offer(self, value: T) -> bool:
         """Put `value` into the buffer, if there is room."""
-        if len(self.buffer) - self.reserved >= self.capacity:
-            return False
-        self.buffer.append(value)
         if self.receivers:
+            if not self.capacity:
+                return False  # closed, and they wait for what may come back
+            self.buffer.append(value)
             self.reserved += 1
             receiver = self.receivers.popleft()
             receiver.roused = True
             receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
+            return True
+        if len(self.buffer) - self.reserved >= self.capacity:
+            return False
+        self.buffer.append(value)
         return True
 
     def unreserve(self) -> None:

@@ -121,6 +121,7 @@ def large(rng: random.Random, depth: int = 3, size: int = 5) -> Program:
                         ("catch", inner[0], inner[1]),
                         ("finally", inner[0], inner[1]),
                         ("join", some),
+                        ("try join", some),
                         ("race", some),
                         ("select", some),
                     ]
@@ -382,6 +383,7 @@ def test_both_loops_give_every_program_the_same_history(caplog: pytest.LogCaptur
         "caught",
         "finally",
         "join",
+        "try_join",
         "race",
         "select",
         "LostWakeup",

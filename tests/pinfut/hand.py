@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from pinfut import PENDING, Context, Future, FutureBase, Poll, Waker
-from pinfut.laws import CheckedContext
+from pinfut import PENDING, Context, FutureBase, Poll, Waker
+from pinfut.testing import Hand
+
+__all__ = ["Again", "Gate", "Hand"]
 
 T = TypeVar("T")
-
-
-class Tally:
-    """A waker that counts."""
-
-    def __init__(self) -> None:
-        self.wakes = 0
-
-    def wake(self) -> None:
-        self.wakes += 1
-
-
-class Hand(Generic[T]):
-    """Polls one future, as the task that owns it would; `wakes` counts its wakes."""
-
-    def __init__(self, future: Future[T], *, checked: bool = True) -> None:
-        self.future = future
-        self.waker = Tally()
-        self._checked = checked
-        self._seen = 0
-
-    @property
-    def wakes(self) -> int:
-        return self.waker.wakes
-
-    @property
-    def woken(self) -> bool:
-        """Whether it was woken since the last poll."""
-        return self.waker.wakes > self._seen
-
-    def poll(self) -> Poll[T]:
-        self._seen = self.waker.wakes
-        cx = CheckedContext(self.waker, self) if self._checked else Context(self.waker)
-        return cx.poll(self.future)
 
 
 class Gate(FutureBase[T]):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from contextvars import ContextVar
 from typing import Any
 
@@ -27,6 +29,8 @@ from pinfut import (
     try_join,
     yield_now,
 )
+from pinfut.combinators import group
+from pinfut.coroutine import driver
 from pinfut.executor import current_executor, current_task, sleep, spawn
 from tests.executor.world import Run
 from tests.pinfut.hand import Again, Gate, Hand
@@ -74,7 +78,7 @@ def test_dropping_a_plain_future_needs_no_word() -> None:
             return 1
 
     drop(Plain())
-    hand: Hand[Any] = Hand(join(Plain()))
+    hand: Hand[Any] = Hand(join(Plain()))  # type: ignore[call-overload]
     assert hand.poll() == (1,)
 
 
@@ -537,3 +541,182 @@ def test_every_child_is_dropped_although_the_drop_of_one_raises(combine: Any) ->
     except RuntimeError:
         pass
     assert [child.drops for child in children] == [1, 1, 1, 1]
+
+
+# ---- join: the errors ----
+
+
+def test_join_waits_for_every_child_and_raises_all_errors_together() -> None:
+    first, fine, second = gates(3)
+    hand = Hand(join(first, fine, second))
+    hand.poll()
+    second.open(KeyError("second"))
+    assert hand.poll() is PENDING
+    first.open(ValueError("first"))
+    assert hand.poll() is PENDING
+    assert [gate.drops for gate in (first, fine, second)] == [0, 0, 0]
+    fine.open(1)
+    with pytest.raises(ExceptionGroup) as caught:
+        hand.poll()
+    assert [repr(error) for error in caught.value.exceptions] == [
+        "KeyError('second')",
+        "ValueError('first')",
+    ]
+
+
+def test_join_raises_a_group_for_one_error_too() -> None:
+    failing: Gate[int] = Gate()
+    failing.open(KeyError("alone"))
+    with pytest.raises(ExceptionGroup) as caught:
+        Hand(join(ready(1), failing)).poll()
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_cancelled_child_is_no_failure_of_a_join_beside_others(run: Run, beside: bool) -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def fails() -> None:
+        raise KeyError("real")
+
+    async def main() -> None:
+        if beside:
+            with pytest.raises(ExceptionGroup) as caught:
+                await join(cancelled(), fails())
+            assert repr(caught.value.exceptions) == "(KeyError('real'),)"
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await join(cancelled(), sleep(1))
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_does_not_wait_for_the_others_of_a_join(kind: Any) -> None:
+    urgent, left = gates(2)
+    hand = Hand(join(urgent, left))
+    hand.poll()
+    urgent.open(kind())
+    with pytest.raises(kind):
+        hand.poll()
+    assert left.drops == 1
+
+
+def test_the_error_of_a_join_keeps_nothing_that_the_join_was_made_of() -> None:
+    class Value:
+        pass
+
+    async def fails() -> None:
+        raise KeyError
+
+    value = Value()
+    alive = weakref.ref(value)
+    hand = Hand(join(ready(value), fails()), checked=False)
+    gc.disable()
+    try:
+        with pytest.raises(ExceptionGroup):
+            hand.poll()
+        del value, hand
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+# ---- wakes ----
+
+
+def test_a_combinator_wakes_its_parent_once_for_each_poll() -> None:
+    children = gates(3)
+    hand = Hand(join(join(*children)))
+    hand.poll()
+    for gate in children:
+        gate.wake()
+    assert hand.wakes == 1
+    hand.poll()
+    children[0].wake()
+    assert hand.wakes == 2
+
+
+def test_a_join_of_coroutines_that_do_not_wait_makes_no_waker(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*parts: object) -> Any:
+        raise AssertionError("nobody waits")
+
+    async def node(depth: int) -> int:
+        return 1 if not depth else sum(await join(*[node(depth - 1) for _ in range(3)]))
+
+    monkeypatch.setattr(group, "ChildWaker", refuse)
+    future: Future[int] = CoroutineFuture(node(3))
+    assert Hand(future, checked=False).poll() == 27
+
+
+def test_a_join_keeps_no_cycle_so_what_is_forgotten_is_closed_at_once() -> None:
+    closed: list[str] = []
+
+    async def work() -> None:
+        try:
+            await Gate[int]()
+        finally:
+            closed.append("closed")
+
+    future: FutureBase[Any] = join(work(), work())
+    hand = Hand(future, checked=False)
+    hand.poll()
+    gc.disable()
+    try:
+        del future, hand
+        assert closed == ["closed"] * 2
+    finally:
+        gc.enable()
+
+
+def test_a_cancel_that_a_join_raises_is_freed_without_the_collector() -> None:
+    class Cancel(asyncio.CancelledError):
+        pass
+
+    async def cancelled() -> None:
+        raise Cancel
+
+    hand = Hand(join(cancelled(), ready(1)), checked=False)
+    gc.disable()
+    try:
+        try:
+            hand.poll()
+        except Cancel as error:
+            alive = weakref.ref(error)
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+def test_context_variables_set_in_one_child_are_not_seen_by_its_siblings(run: Run) -> None:
+    var = ContextVar("var", default="nobody's")
+
+    async def child(name: str) -> str:
+        before = var.get()
+        var.set(name)
+        await yield_now()
+        return f"{before} {var.get()}"
+
+    async def main() -> tuple[str, ...]:
+        return await join(child("a"), child("b"))
+
+    assert run(main()) == ("nobody's a", "nobody's b")
+
+
+def test_a_coroutine_that_is_closed_still_has_its_driver() -> None:
+    seen: list[object] = []
+
+    async def work() -> None:
+        try:
+            await Gate[int]()
+        finally:
+            seen.append(driver())
+
+    future = CoroutineFuture(work())
+    Hand(future).poll()
+    drop(future)
+    assert seen == [future]
+    assert driver() is None

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import assert_type
 
-from pinfut import Selected, executor, join, map, race, select
+from pinfut import (
+    Pinned,
+    Selected,
+    Shared,
+    StreamBase,
+    buffer_unordered,
+    buffered,
+    catch,
+    executor,
+    from_async_generator,
+    from_iterable,
+    from_receiver,
+    join,
+    lazy,
+    map,
+    merge,
+    pin,
+    race,
+    select,
+    shared,
+    then,
+    try_join,
+)
 from pinfut.executor import Task, scope, sleep, spawn, timeout
 from pinfut.future import FutureBase
 from pinfut.rpc import (
@@ -19,6 +42,7 @@ from pinfut.rpc import (
     serve,
     session_of,
 )
+from pinfut.streams import End, FuturesOrdered, FuturesUnordered
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
 from tests.typing.house import File, Folder, Home
 
@@ -119,6 +143,78 @@ async def combined(root: Folder) -> None:
 
 async def number() -> int:
     return 1
+
+
+async def word() -> str:
+    return "one"
+
+
+async def maybe() -> bytes | None:
+    return None
+
+
+async def combined_more(root: Folder) -> None:
+    assert_type(await join(), tuple[()])
+    assert_type(
+        await try_join(number(), word(), maybe(), number(), word(), maybe(), number(), word()),
+        tuple[int, str, bytes | None, int, str, bytes | None, int, str],
+    )
+    assert_type(await race(number(), word(), maybe()), int | str | bytes | None)
+    assert_type(await then(number(), lambda n: word()), str)
+    assert_type(await catch(number(), KeyError, str), int | str)
+    assert_type(await catch(number(), (KeyError, ValueError), lambda error: None), int | None)
+    assert_type(await lazy(word), str)
+    assert_type(shared(number()), Shared[int])
+    assert_type(await shared(number()).clone(), int)
+    assert_type(timeout(1, maybe()), FutureBase[bytes | None])
+    assert_type(await timeout(1, root.open("a").read(0, 1)), bytes)
+    assert_type(map(maybe(), lambda value: value or b""), FutureBase[bytes])
+
+
+async def pinned(root: Folder) -> None:
+    n, w = pin(number()), pin(word())
+    assert_type(n, Pinned[int])
+    assert_type(pin(root.names()), Pinned[list[str]])
+    assert_type(await n, int)
+    assert_type(map(n, str), Pinned[str])
+    assert_type(then(n, lambda n: word()), Pinned[str])
+    assert_type(join(n, w), Pinned[tuple[int, str]])
+    assert_type(try_join(n, w, n, w), Pinned[tuple[int, str, int, str]])
+    assert_type(join(n, word()), FutureBase[tuple[int, str]])
+    won = await select(n, w, maybe())
+    assert_type(won, Selected[int | str | bytes | None])
+    assert_type(won.losers, tuple[Pinned[int | str | bytes | None], ...])
+    again = await select(*won.losers)
+    assert_type(again, Selected[int | str | bytes | None])
+    again.losers[0].drop()
+
+
+async def lines() -> AsyncGenerator[bytes, None]:
+    yield b""
+
+
+async def streams(rx: Receiver[int]) -> None:
+    numbers = from_iterable([1, 2])
+    assert_type(numbers, StreamBase[int])
+    assert_type(await numbers.next(), int | End)
+    chain = numbers.map(str).filter(len).take(3).chunks(2).zip(from_async_generator(lines()))
+    assert_type(chain, StreamBase[tuple[list[str], bytes]])
+    assert_type(await chain.collect(10), list[tuple[list[str], bytes]])
+    async for texts, line in chain:
+        assert_type(texts, list[str])
+        assert_type(line, bytes)
+    async with chain as opened:
+        assert_type(opened, StreamBase[tuple[list[str], bytes]])
+    assert_type(await numbers.fold("", lambda text, n: text + str(n)), str)
+    await numbers.for_each(sleep)
+    assert_type(buffered(numbers.map(lambda n: word()), 2), StreamBase[str])
+    assert_type(buffer_unordered(numbers.map(lambda n: maybe()), 2), StreamBase[bytes | None])
+    assert_type(merge(numbers, from_receiver(rx)), StreamBase[int])
+    async for value in rx:
+        assert_type(value, int)
+    either: FuturesUnordered[int] | FuturesOrdered[int] = FuturesOrdered(4)
+    either.push(number())
+    assert_type(await either.next(), int | End)
 
 
 async def tasks(root: Folder) -> None:

@@ -25,6 +25,7 @@ from pinfut.executor import (
     CancelledError,
     Recorder,
     current_executor,
+    current_task,
     run,
     scope,
     sleep,
@@ -33,7 +34,7 @@ from pinfut.executor import (
     yield_now,
 )
 from pinfut.executor.testing import InterleavingError, NotTheSame, explore, replay
-from pinfut.sync import Receiver, Sender, channel
+from pinfut.sync import Closed, Receiver, Sender, channel
 from tests.covered import covered, require
 
 # ---- how many there are ----
@@ -122,14 +123,14 @@ def test_the_limit_bounds_the_runs_and_the_report_says_whether_all_were_run(limi
 
 
 def test_the_everyday_order_comes_first_and_then_those_closest_to_it() -> None:
-    program = Steps(2, 2)
+    program = Steps(3, 3)
     explore(program)
-    assert program.seen[0] == "abab"
+    assert program.seen[0] == "ababab"
 
     def departures(order: str) -> int:
         """How often a task ran although another had been ready for longer."""
         queue, found = list("ab"), 0
-        left = {"a": 2, "b": 2}
+        left = {"a": 3, "b": 3}
         for name in order:
             found += queue[0] != name
             queue.remove(name)
@@ -325,6 +326,36 @@ def test_a_channel_loses_nothing_wherever_a_cancel_lands() -> None:
     require(covered("cancels in a channel", runs=found.runs, **counts), "runs", "returned")
 
 
+def test_nobody_hears_that_a_channel_is_closed_while_a_value_comes_back() -> None:
+    async def program() -> None:
+        ends: tuple[Sender[int], Receiver[int]] = channel(1)
+        tx, rx = ends
+        got: list[int] = []
+
+        async def sends() -> None:
+            for i in range(2):
+                await tx.send(i)
+            tx.close()
+
+        async def receives() -> None:
+            try:
+                got.append(await rx.recv())
+            except Closed:
+                return
+
+        async with scope() as s:
+            s.spawn(sends(), name="sender")
+            s.spawn(receives(), name="victim")
+            while True:
+                try:
+                    got.append(await rx.recv())
+                except Closed:
+                    break
+        assert sorted(got) == [0, 1]
+
+    assert explore(program, cancels=1, victims=["victim"]).exhaustive
+
+
 def test_a_failure_is_replayed_by_its_choices_again_and_again() -> None:
     async def program() -> None:
         order: list[str] = []
@@ -413,7 +444,9 @@ def test_a_cancel_that_comes_out_of_the_program_is_no_failure_unless_it_is_its_o
         explore(cancels_itself)
 
 
-def test_a_program_that_is_not_the_same_each_time_is_refused() -> None:
+@pytest.mark.parametrize("later", [1, 2])
+def test_a_program_that_is_not_the_same_each_time_is_refused(later: int) -> None:
+    """Whether a decision does not come, or comes with fewer choices."""
     runs = count()
 
     async def program() -> None:
@@ -421,7 +454,7 @@ def test_a_program_that_is_not_the_same_each_time_is_refused() -> None:
             return
 
         async with scope() as s:
-            for _ in range(2 if next(runs) == 0 else 1):
+            for _ in range(3 if next(runs) < later else later):
                 s.spawn(nothing())
 
     with pytest.raises(NotTheSame, match="not do the same"):
@@ -471,3 +504,23 @@ def test_after_main_has_ended_nothing_is_decided() -> None:
             await yield_now()
 
     assert explore(main, limit=5).cut == 0
+
+    async def leaves_at_once() -> None:
+        for _ in range(4):
+            spawn(left_over())
+
+    assert explore(leaves_at_once) == (1, True, 0)
+
+
+def test_a_task_that_has_ended_and_stands_in_the_queue_is_no_choice() -> None:
+    async def selfish() -> None:
+        await sleep(1)
+        current_task().wake()
+
+    async def main() -> None:
+        async with scope() as s:
+            s.spawn(selfish())
+            s.spawn(selfish())
+
+    # Who of the two goes first, at the start and again when their timers have fired.
+    assert explore(main) == (4, True, 0)

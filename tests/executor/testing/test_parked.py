@@ -15,6 +15,7 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
+from pinfut.executor.ready import Priority
 from pinfut.executor.testing import explore, wait_all_parked
 from pinfut.sync import OneshotSender, oneshot
 from tests.executor.world import Run
@@ -65,6 +66,44 @@ def test_it_waits_for_chains_through_calls_and_timers_that_are_due(run: Run) -> 
         return log
 
     assert run(main()) == ["due", "called", "parked"]
+
+
+def test_it_waits_for_a_call_that_was_put_off_just_before(run: Run) -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+        ends: tuple[OneshotSender[int], FutureBase[int]] = oneshot()
+        tx, rx = ends
+
+        async def called() -> None:
+            await rx
+            log.append("called")
+
+        spawn(called())
+        await wait_all_parked()
+        assert not log
+        call_soon(tx.send, 1)
+        await wait_all_parked()
+        return log
+
+    assert run(main()) == ["called"]
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+def test_it_waits_for_tasks_of_every_priority(run: Run, priority: Priority) -> None:
+    async def main() -> int:
+        steps = 0
+
+        async def busy() -> None:
+            nonlocal steps
+            for _ in range(5):
+                steps += 1
+                await yield_now()
+
+        current_executor().spawn(busy(), priority=priority)
+        await wait_all_parked()
+        return steps
+
+    assert run(main()) == 5
 
 
 def test_several_that_wait_do_not_wait_for_each_other(run: Run) -> None:

@@ -285,6 +285,24 @@ def test_it_lives_beside_pytest_asyncio(
     assert outcome.counts == counts, outcome.output
 
 
+def test_in_auto_mode_what_another_plugins_marker_claims_is_left_to_it(
+    pytester: pytest.Pytester,
+) -> None:
+    outcome = pytest_run(
+        pytester,
+        """
+        import pytest
+
+        @pytest.mark.trio
+        async def test_claimed():
+            pass
+        """,
+        ini="markers = trio\npinfut_mode = auto\n",
+    )
+    assert outcome.counts == {"failed": 1}
+    assert "not natively supported" in outcome.output
+
+
 def test_a_mode_that_there_is_not_is_refused(pytester: pytest.Pytester) -> None:
     outcome = pytest_run(pytester, SOURCE, ini="pinfut_mode = often\n")
     assert "pinfut_mode is 'strict' or 'auto', not 'often'" in outcome.output

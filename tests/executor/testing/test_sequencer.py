@@ -8,6 +8,7 @@ import pytest
 
 from pinfut.executor import scope, sleep, spawn, yield_now
 from pinfut.executor.testing import Sequencer, explore
+from pinfut.testing import Hand, assert_pending, assert_ready
 from tests.executor.world import Run
 
 
@@ -108,6 +109,17 @@ def test_a_cancel_inside_of_a_block_breaks_nothing(run: Run) -> None:
         return log
 
     assert run(main()) == [1]
+
+
+def test_a_turn_that_came_is_dropped_without_harm() -> None:
+    seq = Sequencer()
+    first, second = (seq(number).turn() for number in (0, 1))
+    waits = Hand(second)
+    assert_pending(waits.poll())
+    came = Hand(first)
+    assert_ready(came.poll())
+    came.drop()
+    assert not waits.woken
 
 
 def test_a_number_is_used_once_and_not_below_zero() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pinfut.executor import Recorder, chrome_trace
+from pinfut.executor import Executor, Recorder, VirtualClock, chrome_trace, sleep
 from tests.covered import covered, require
 from tests.executor.trace.programs import random_history, recorded_ping
 
@@ -129,6 +129,18 @@ def test_random_histories_keep_the_rules_of_the_format_even_when_their_begin_is_
     )
     if limit == 10_000:
         require(counts, "slices", "arrows", "instants")
+
+
+def test_a_trace_that_is_taken_in_the_midst_of_a_step_closes_it() -> None:
+    recorder = Recorder()
+    traces = []
+
+    async def main() -> None:
+        await sleep(1)
+        traces.append(chrome_trace(recorder))
+
+    Executor(clock=VirtualClock(), checked=False, instruments=[recorder]).run(main())
+    assert check(traces[0])["B"] > check(traces[0])["f"] > 0
 
 
 def test_the_events_of_sessions_are_instants_and_lost_ones_are_counted() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import join, pending
+from pinfut import PENDING, Context, FutureBase, Poll, join, map, pending
 from pinfut.executor import (
     Executor,
     MonotonicClock,
@@ -135,6 +135,49 @@ def test_a_child_whose_parent_has_ended_is_shown_at_the_top(watched: bool) -> No
     assert [line.split()[0].rstrip(":") for line in lines if "parked" in line] == ["orphan"]
 
 
+def test_what_combinators_and_adapters_poll_is_shown_down_to_the_leaf() -> None:
+    async def main() -> str:
+        text: list[str] = []
+
+        async def looks() -> None:
+            await sleep(1)
+            text.append(dump())
+
+        async def mapped() -> None:
+            await map(leaf(), str)  # at: mapped
+
+        spawn(mapped(), name="mapped")
+        spawn(many(), name="many")
+        await looks()
+        return text[0]
+
+    async def many() -> None:
+        await join(*[sleep(3) for _ in range(105)])
+
+    lines = [line.strip("│├└─ ") for line in dumped(main(), watched=True).splitlines()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("mapped"))
+    assert lines[at].startswith("mapped #2: parked on Map")
+    assert lines[at + 1].split()[0] == "<mapped>"
+    assert lines[at + 2] == "[0] Sleep"
+    assert lines[at + 3].split()[0] == "<leaf>"
+    assert "[99] Sleep" in lines
+    assert "[100] Sleep" not in lines
+    assert "... 5 more" in lines
+
+
+def test_since_when_is_the_last_time_it_was_parked() -> None:
+    async def twice() -> None:
+        await sleep(1)
+        await sleep(5)
+
+    async def main() -> str:
+        spawn(twice(), name="twice")
+        await sleep(2)
+        return dump()
+
+    assert "twice #2: parked on Sleep since 1.000 s" in dumped(main(), watched=True)
+
+
 def test_a_cancelled_task_and_a_very_deep_one_can_be_dumped() -> None:
     async def nested(depth: int) -> None:
         if depth:
@@ -194,6 +237,31 @@ def test_the_signal_dumps_to_stderr_and_shows_the_line_that_runs(
     assert text.startswith("pinfut: 1 task, 0 ready")
     assert "os.kill(os.getpid(), signal.SIGUSR1)" in text
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL, "given back"
+
+
+def test_a_future_that_cannot_be_shown_does_not_break_what_runs(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Nameless(FutureBase[None]):
+        @property
+        def name(self) -> str:
+            raise ValueError("no name")
+
+        def poll(self, cx: Context, /) -> Poll[None]:
+            self.waker = cx.waker
+            return PENDING
+
+    async def parks() -> None:
+        await Nameless()
+
+    async def main() -> None:
+        spawn(parks())
+        await yield_now()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await yield_now()
+
+    run(main(), checked=False, dump_on_signal=True)
+    assert "cannot be shown: ValueError('no name')" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("checked", [False, True])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import weakref
 from contextvars import copy_context
-from typing import Any
+from types import CoroutineType
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -111,6 +112,50 @@ def test_a_wake_from_outside_is_put_down_to_io_if_a_descriptor_fired(io: bool) -
     assert recorder.counts["io"] == (2 if io else 0)
     if io:
         assert "fd 7  read fired" in recorder.text()
+
+
+def test_the_cancel_of_what_is_left_at_the_end_comes_from_outside() -> None:
+    async def main() -> None:
+        spawn(sleep_long(), name="left")
+        await sleep(1)
+
+    async def sleep_long() -> None:
+        await sleep(100)
+
+    assert wakes(watch(main())) == [("main", "timer 1", 0), ("left", "outside", 0)]
+
+
+def test_a_wake_in_a_first_step_names_the_coroutine() -> None:
+    class Server:
+        def ended(self, task: Task[Any], /) -> None:
+            raise AssertionError("its outcome came from the step itself")
+
+    async def main() -> None:
+        ends: tuple[OneshotSender[int], FutureBase[int]] = oneshot()
+        tx, rx = ends
+
+        async def waits() -> None:
+            await rx
+
+        async def handler() -> None:
+            tx.send(1)
+
+        task = spawn(waits(), name="waiter")
+        await sleep(1)
+        executor = current_executor()
+        coro = cast("CoroutineType[Any, Any, None]", handler())
+        outside = executor.begin_inline()
+        executor.first = (coro, copy_context(), Server())
+        with pytest.raises(StopIteration):
+            coro.send(None)
+        executor.end_first(None, None)
+        executor.end_inline(outside)
+        await task
+
+    subject, by, source = wakes(watch(main()))[1]
+    assert (subject, source) == ("waiter", 0)
+    assert by.startswith("first step of ")
+    assert by.endswith("handler")
 
 
 def test_a_spawn_names_the_parent_and_numbers_count_up() -> None:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from contextvars import copy_context
+from types import CoroutineType
+from typing import Any, cast
 
 import pytest
 
 from pinfut import PENDING, Context, FutureBase, Poll, yield_now
-from pinfut.executor import Executor, SlowStep, SlowSteps, VirtualClock, scope, sleep
+from pinfut.executor import (
+    Executor,
+    SlowStep,
+    SlowSteps,
+    Task,
+    VirtualClock,
+    current_executor,
+    current_task,
+    scope,
+    sleep,
+)
 
 
 class Work:
@@ -94,6 +106,32 @@ def test_a_step_that_fails_counts_too() -> None:
 
     (step,) = watch(main(), work)
     assert (step.task, step.number, step.end) == ("fails", 2, "its end")
+
+
+def test_a_first_step_that_ends_inside_is_part_of_the_step_around_it() -> None:
+    work = Work()
+
+    class Server:
+        def ended(self, task: Task[Any], /) -> None:
+            raise AssertionError("its outcome came from the step itself")
+
+    async def handler() -> None:
+        current_task()
+        work.take(2)
+
+    async def main() -> None:
+        executor = current_executor()
+        coro = cast("CoroutineType[Any, Any, None]", handler())
+        outside = executor.begin_inline()
+        executor.first = (coro, copy_context(), Server())
+        with pytest.raises(StopIteration):
+            coro.send(None)
+        executor.end_first(None, None)
+        executor.end_inline(outside)
+        work.take(2)
+
+    (step,) = watch(main(), work)
+    assert (step.task, step.seconds) == ("main", 4.0)
 
 
 def test_a_poll_that_computes_is_named() -> None:

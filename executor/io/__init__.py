@@ -1,0 +1,54 @@
+"""Input and output: sockets, pipes, signals, processes, files (`pinfut.executor.io`).
+
+Every operation is tried first and parks its task only when it would block.
+"""
+
+from __future__ import annotations
+
+from pinfut.executor.io.files import File, open_file
+from pinfut.executor.io.pipes import EventFd, PipeReader, PipeWriter, pipe
+from pinfut.executor.io.process import DEVNULL, PIPE, Process, open_process, run_process
+from pinfut.executor.io.reader import BufferedReader, ByteStream, IncompleteRead, LimitOverrun
+from pinfut.executor.io.signals import Signals, signals
+from pinfut.executor.io.sockets import (
+    Socket,
+    connect_tcp,
+    connect_unix,
+    getaddrinfo,
+    listen_tcp,
+    listen_unix,
+    socketpair,
+    udp,
+)
+from pinfut.executor.source import Busy
+from pinfut.sync.closed import Closed
+
+__all__ = [
+    "DEVNULL",
+    "PIPE",
+    "BufferedReader",
+    "Busy",
+    "ByteStream",
+    "Closed",
+    "EventFd",
+    "File",
+    "IncompleteRead",
+    "LimitOverrun",
+    "PipeReader",
+    "PipeWriter",
+    "Process",
+    "Signals",
+    "Socket",
+    "connect_tcp",
+    "connect_unix",
+    "getaddrinfo",
+    "listen_tcp",
+    "listen_unix",
+    "open_file",
+    "open_process",
+    "pipe",
+    "run_process",
+    "signals",
+    "socketpair",
+    "udp",
+]

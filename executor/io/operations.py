@@ -1,0 +1,310 @@
+"""Operations on a descriptor, as futures: tried first, parked only when they would block.
+
+`await` tries in `__await__`, before anything is suspended: an operation that need not wait
+costs one system call and no turn. So that a task which never waits cannot starve the others,
+each `SPREE`-th operation on a descriptor that need not wait lets the others run first.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final, TypeVar, final
+
+from pinfut.coroutine import YIELD
+from pinfut.executor.source import Source
+from pinfut.future import FutureBase
+from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.sync.closed import Closed
+
+T = TypeVar("T")
+
+SPREE: Final = 32
+"""Operations on a descriptor without a wait, after which the other ready tasks run."""
+
+_ended: Final[Iterator[Any]] = iter(())
+"""The iterator of an await that is over at once, with None. It stays exhausted."""
+
+
+def _explained(source: Source, error: OSError) -> Exception:
+    """The error of an operation, in words that help where the system's do not."""
+    if source.closed:
+        return Closed(f"descriptor {source.fd} was closed here; open it anew to go on")
+    return error
+
+
+class ReadOperation(FutureBase[T]):
+    """An operation that waits for its source to be readable."""
+
+    __slots__ = ("_args", "_call", "_source", "waker")
+
+    def __init__(self, source: Source, call: Callable[..., T], *args: Any) -> None:
+        self._source = source
+        self._call = call
+        self._args = args
+        self.waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        source = self._source
+        if source.readable:
+            try:
+                return self._call(*self._args)
+            except BlockingIOError:
+                source.readable = False
+            except OSError as error:
+                raise _explained(source, error) from None
+        self.waker = cx.waker
+        source.wait_read(self)
+        return PENDING
+
+    def drop(self) -> None:
+        """Wait no more. What has arrived stays where it is, for the next operation."""
+        self._source.leave(self)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        source = self._source
+        if source.readable:
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
+                yield YIELD
+            try:
+                return self._call(*self._args)
+            except BlockingIOError:
+                source.readable = False
+            except OSError as error:
+                raise _explained(source, error) from None
+        value: T = yield self
+        return value
+
+
+@final
+class Receive(FutureBase[bytes]):
+    """`ReadOperation` for the bytes of a stream, the operation that is used most.
+
+    A stream that `drains` needs no second try to know that it is empty.
+    """
+
+    __slots__ = ("_call", "_size", "_source", "waker")
+
+    def __init__(self, source: Source, call: Callable[[int], bytes], size: int) -> None:
+        self._source = source
+        self._call = call
+        self._size = size
+        self.waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[bytes]:
+        source = self._source
+        if source.readable:
+            try:
+                data = self._call(self._size)
+            except BlockingIOError:
+                source.readable = False
+            except OSError as error:
+                raise _explained(source, error) from None
+            else:
+                if 0 < len(data) < self._size and source.drains:
+                    source.readable = False
+                return data
+        self.waker = cx.waker
+        source.wait_read(self)
+        return PENDING
+
+    def drop(self) -> None:
+        """Wait no more. What has arrived stays in the stream."""
+        self._source.leave(self)
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        source = self._source
+        if source.readable:
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
+                yield YIELD
+            try:
+                data = self._call(self._size)
+            except BlockingIOError:
+                source.readable = False
+            except OSError as error:
+                raise _explained(source, error) from None
+            else:
+                if 0 < len(data) < self._size and source.drains:
+                    source.readable = False
+                return data
+        received: bytes = yield self
+        return received
+
+
+class WriteOperation(FutureBase[T]):
+    """An operation that waits for its source to be writable."""
+
+    __slots__ = ("_args", "_call", "_source", "waker")
+
+    def __init__(self, source: Source, call: Callable[..., T], *args: Any) -> None:
+        self._source = source
+        self._call = call
+        self._args = args
+        self.waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        source = self._source
+        if source.writable:
+            try:
+                return self._call(*self._args)
+            except BlockingIOError:
+                source.writable = False
+            except OSError as error:
+                raise _explained(source, error) from None
+        self.waker = cx.waker
+        source.wait_write(self)
+        return PENDING
+
+    def drop(self) -> None:
+        """Wait no more. Nothing has been written."""
+        self._source.leave(self)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        source = self._source
+        if source.writable:
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
+                yield YIELD
+            try:
+                return self._call(*self._args)
+            except BlockingIOError:
+                source.writable = False
+            except OSError as error:
+                raise _explained(source, error) from None
+        value: T = yield self
+        return value
+
+
+@final
+class WriteAll(FutureBase[None]):
+    """Writes all of some bytes, as the other side takes them.
+
+    Dropped in between, a part may have been written: the other side cannot tell where the
+    next message begins, so close the stream.
+    """
+
+    __slots__ = ("_call", "_data", "_source", "waker")
+
+    def __init__(
+        self,
+        source: Source,
+        call: Callable[[Any], int],
+        data: bytes | bytearray | memoryview,
+    ) -> None:
+        self._source = source
+        self._call = call
+        # Invariant: what is not written yet.
+        self._data: Any = data
+        self.waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        source = self._source
+        while source.writable:
+            if self._write():
+                return None
+        self.waker = cx.waker
+        source.wait_write(self)
+        return PENDING
+
+    def _write(self) -> bool:
+        """Write what the other side takes. True when that was all."""
+        data = self._data
+        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        if not size:
+            return True
+        source = self._source
+        if source.writing is not None and source.writing is not self:
+            raise source.busy("write", source.writing)
+        try:
+            written = self._call(data)
+        except BlockingIOError:
+            source.writable = False
+            return False
+        except OSError as error:
+            source.writing = None
+            raise _explained(source, error) from None
+        if written == size:
+            self._data = b""
+            source.writing = None
+            return True
+        self._data = memoryview(data).cast("B")[written:]
+        source.writing = self
+        return False
+
+    def drop(self) -> None:
+        """Wait no more. A part may have been written."""
+        if self._source.writing is self:
+            self._source.writing = None
+        self._source.leave(self)
+
+    def __await__(self) -> Iterator[Any]:  # type: ignore[override]  # no frame when it need not wait
+        source = self._source
+        if source.writable:
+            source.spree += 1
+            if source.spree >= SPREE:
+                source.spree = 0
+                return self._after(YIELD)
+            data = self._data
+            if type(data) is bytes and source.writing is None:
+                # As `_write`, without a call where all is taken at once.
+                try:
+                    written = self._call(data)
+                except BlockingIOError:
+                    source.writable = False
+                except OSError as error:
+                    raise _explained(source, error) from None
+                else:
+                    if written == len(data):
+                        return _ended
+                    self._data = memoryview(data)[written:]
+                    source.writing = self
+            elif self._write():
+                return _ended
+        return self._after(self)
+
+    def _after(self, first: object) -> Generator[Any, Any, None]:
+        """Wait for `first`, and write what is left."""
+        yield first
+        if first is YIELD:
+            yield self
+
+
+@final
+class Connect(FutureBase[None]):
+    """Connects a socket. Dropped in between, the attempt goes on: close the socket."""
+
+    __slots__ = ("_address", "_socket", "_source", "_started", "waker")
+
+    def __init__(self, source: Source, sock: socket.socket, address: Any) -> None:
+        self._source = source
+        self._socket = sock
+        self._address = address
+        self._started = False
+        self.waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        source = self._source
+        if source.closed:
+            raise _explained(source, OSError())
+        if source.writer is not self:
+            code = self._socket.connect_ex(self._address)
+            if code == 0 or (code == errno.EISCONN and self._started):
+                return None
+            if code not in (errno.EINPROGRESS, errno.EALREADY):
+                raise OSError(code, f"{os.strerror(code)}: cannot connect to {self._address!r}")
+            self._started = True
+            source.writable = False
+            source.wait_write(self)
+        self.waker = cx.waker
+        return PENDING
+
+    def drop(self) -> None:
+        """Wait no more."""
+        self._source.leave(self)

@@ -1,0 +1,116 @@
+"""Pipes and event counters: descriptors with `os.read` and `os.write`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from types import TracebackType
+from typing import final
+
+from pinfut.executor.io.operations import ReadOperation, Receive, WriteAll, WriteOperation
+from pinfut.executor.source import Source
+from pinfut.future import FutureBase
+
+
+class _Descriptor:
+    """Owns one descriptor, non-blocking, until `close` or `detach`."""
+
+    __slots__ = ("_fd", "_source")
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        # Invariant: -1 once it is closed.
+        self._fd = fd
+        self._source = Source(fd)
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once closed."""
+        return self._fd
+
+    def close(self) -> None:
+        """Close the descriptor; who waits for it gets Closed. Idempotent."""
+        if self._fd >= 0:
+            os.close(self.detach())
+
+    def detach(self) -> int:
+        """Give the open descriptor away; this object is closed afterwards."""
+        self._source.close()
+        fd, self._fd = self._fd, -1
+        return fd
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self, size: int) -> bytes:
+        return os.read(self._fd, size)
+
+    def _write(self, data: bytes | bytearray | memoryview) -> int:
+        return os.write(self._fd, data)
+
+
+@final
+class PipeReader(_Descriptor):
+    """The reading end of a pipe; it owns its descriptor."""
+
+    __slots__ = ()
+
+    def recv(self, size: int) -> FutureBase[bytes]:
+        """At most `size` bytes, ``b""`` at the end. Cancelled, it has taken nothing."""
+        return Receive(self._source, self._read, size)
+
+    def __enter__(self) -> PipeReader:
+        return self
+
+
+@final
+class PipeWriter(_Descriptor):
+    """The writing end of a pipe; it owns its descriptor."""
+
+    __slots__ = ()
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> FutureBase[None]:
+        """Write all of `data`; waits while nobody reads. Raises BrokenPipeError when nobody
+        can. Cancelled, it may have written a part."""
+        return WriteAll(self._source, self._write, data)
+
+    def __enter__(self) -> PipeWriter:
+        return self
+
+
+def pipe() -> tuple[PipeReader, PipeWriter]:
+    """A pipe: ``reader, writer = pipe()``."""
+    read, write = os.pipe()
+    return PipeReader(read), PipeWriter(write)
+
+
+@final
+class EventFd(_Descriptor):
+    """A counter in the kernel that other processes can add to; it owns its descriptor."""
+
+    __slots__ = ()
+
+    def __init__(self, initial: int = 0, *, fd: int | None = None) -> None:
+        """A new counter, or the one behind `fd`, which was received from elsewhere."""
+        super().__init__(os.eventfd(initial, os.EFD_CLOEXEC) if fd is None else fd)
+
+    def take(self) -> FutureBase[int]:
+        """Wait until the counter is not zero; its value, and it is zero again."""
+        return ReadOperation(self._source, self._take)
+
+    def add(self, count: int = 1) -> FutureBase[None]:
+        """Add to the counter; waits while there is no room for `count`."""
+        return WriteOperation(self._source, partial(self._add, count))
+
+    def _take(self) -> int:
+        return os.eventfd_read(self._fd)
+
+    def _add(self, count: int) -> None:
+        os.eventfd_write(self._fd, count)
+
+    def __enter__(self) -> EventFd:
+        return self

@@ -1,0 +1,214 @@
+"""Child processes: `subprocess.Popen`, waited for through a descriptor, pipes as streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Final, final
+
+from pinfut.executor.block import shield
+from pinfut.executor.io.operations import ReadOperation
+from pinfut.executor.io.pipes import PipeReader, PipeWriter
+from pinfut.executor.scope import scope
+from pinfut.executor.source import Source
+from pinfut.future import FutureBase
+
+PIPE: Final = subprocess.PIPE
+DEVNULL: Final = subprocess.DEVNULL
+
+
+@final
+class Process:
+    """A child process, and our ends of its pipes.
+
+    ``async with open_process(...) as p:`` waits for the child when the block ends, with its
+    `stdin` closed; when the block is left by an error or a cancel the child is killed first.
+    It is always reaped, and our ends are always closed. Its own children are not touched.
+    """
+
+    __slots__ = ("_exit", "_pidfd", "_popen", "stderr", "stdin", "stdout")
+
+    def __init__(
+        self,
+        popen: subprocess.Popen[bytes],
+        stdin: PipeWriter | None,
+        stdout: PipeReader | None,
+        stderr: PipeReader | None,
+    ) -> None:
+        self._popen = popen
+        self._pidfd = os.pidfd_open(popen.pid)
+        self._exit = Source(self._pidfd)
+        # None where no pipe was asked for.
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._popen.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, minus the signal that killed it, or None while it runs."""
+        return self._popen.poll()
+
+    def wait(self) -> FutureBase[int]:
+        """Wait for its end; the `returncode`. Cancelled, the child runs on. One task may."""
+        return ReadOperation(self._exit, self._reap)
+
+    def _reap(self) -> int:
+        code = self._popen.poll()
+        if code is None:
+            raise BlockingIOError
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; a no-op once it has ended."""
+        self._popen.send_signal(number)
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM)."""
+        self._popen.terminate()
+
+    def kill(self) -> None:
+        """End it (SIGKILL)."""
+        self._popen.kill()
+
+    async def __aenter__(self) -> Process:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self.stdin is not None:
+                self.stdin.close()
+            if error is None:
+                await self.wait()
+        finally:
+            if self.returncode is None:
+                self.kill()
+                if isinstance(error, GeneratorExit):
+                    self._popen.wait()  # nothing can be awaited; what is killed ends at once
+                else:
+                    with shield():
+                        await self.wait()
+            self._close()
+
+    def _close(self) -> None:
+        for end in (self.stdin, self.stdout, self.stderr):
+            if end is not None:
+                end.close()
+        if self._pidfd >= 0:
+            self._exit.close()
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+
+def open_process(
+    command: Sequence[str | bytes | os.PathLike[str]],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Process:
+    """Start a child process: ``async with open_process(["cat"], stdin=PIPE) as p: ...``.
+
+    `stdin`, `stdout`, `stderr`: PIPE for a stream of ours, DEVNULL, a descriptor, or None to
+    share ours. Other descriptors are not inherited, but for `pass_fds`. It blocks until the
+    system has started the program, about a millisecond. Raises OSError when it cannot.
+    """
+    with ExitStack() as theirs, ExitStack() as ours:
+        given: list[int | None] = []
+        reading: list[PipeReader | None] = []
+        writing: PipeWriter | None = None
+        for number, choice in enumerate((stdin, stdout, stderr)):
+            end: PipeReader | None = None
+            if choice == PIPE:
+                read, write = os.pipe()
+                choice = read if number == 0 else write
+                theirs.callback(os.close, choice)
+                if number == 0:
+                    writing = ours.enter_context(PipeWriter(write))
+                else:
+                    end = ours.enter_context(PipeReader(read))
+            given.append(choice)
+            reading.append(end)
+        popen = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=given[0],
+            stdout=given[1],
+            stderr=given[2],
+            cwd=cwd,
+            env=env,
+            pass_fds=pass_fds,
+        )
+        try:
+            process = Process(popen, writing, reading[1], reading[2])
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            raise
+        ours.pop_all()
+    return process
+
+
+async def run_process(
+    command: Sequence[str | bytes | os.PathLike[str]],
+    *,
+    input: bytes = b"",
+    limit: int = 1 << 20,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end with `input`; its status and what it wrote.
+
+    Raises ValueError, and kills it, when it writes more than `limit` bytes to one of its
+    outputs. Cancelled, it is killed.
+    """
+    process = open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=cwd, env=env)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with process:
+        try:
+            async with scope() as s:
+                out = s.spawn(_read_all(process.stdout, limit))
+                err = s.spawn(_read_all(process.stderr, limit))
+                s.spawn(_feed(process.stdin, input))
+        except* ValueError as errors:
+            raise errors.exceptions[0] from None
+        code = await process.wait()
+    return subprocess.CompletedProcess(command, code, out.result(), err.result())
+
+
+async def _read_all(reader: PipeReader, limit: int) -> bytes:
+    data = bytearray()
+    while piece := await reader.recv(65536):
+        data += piece
+        if len(data) > limit:
+            raise ValueError(
+                f"the program wrote more than {limit} bytes; allow more with limit=, or read its "
+                "output as a stream with open_process"
+            )
+    return bytes(data)
+
+
+async def _feed(writer: PipeWriter, data: bytes) -> None:
+    try:
+        await writer.sendall(data)
+    except BrokenPipeError:
+        pass  # it did not want all of its input
+    finally:
+        writer.close()

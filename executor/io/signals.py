@@ -1,0 +1,145 @@
+"""signals: the signals of the process as a stream."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, TypeAlias, final
+
+from pinfut.executor.reactor import Reactor
+from pinfut.executor.source import Busy, current_reactor
+from pinfut.future import FutureBase
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+_Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
+
+
+@final
+class Signals:
+    """The signals that came since the block began: a stream of their numbers.
+
+    As in the kernel, a signal that comes again before it was taken counts once, so what is
+    kept is bounded. One task at a time takes them.
+    """
+
+    __slots__ = ("_before", "_numbers", "_reactor", "came", "waiter")
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self._numbers = numbers
+        # Invariant: the handlers to put back; empty outside of the block.
+        self._before: dict[int, _Handler] = {}
+        self._reactor: Reactor | None = None
+        # Invariant: what came and was not taken, oldest first, each once.
+        self.came: dict[int, None] = {}
+        # Invariant: not None while a task waits; counted in `executor.external` then.
+        self.waiter: NextSignal | None = None
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "Python gives signals to the main thread only; run this executor there"
+            )
+        self._reactor = current_reactor()
+        try:
+            for number in self._numbers:
+                self._before[number] = signal.signal(number, self._on_signal)
+        except BaseException:
+            self._restore()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._restore()
+        self._wake()  # whoever still waits is told that nothing comes any more
+
+    def next(self) -> FutureBase[int]:
+        """Wait for the next signal; its number. A cancelled wait has taken none."""
+        return NextSignal(self)
+
+    def __aiter__(self) -> Signals:
+        return self
+
+    def __anext__(self) -> FutureBase[int]:
+        return NextSignal(self)
+
+    def wait(self, waiter: NextSignal) -> None:
+        """Have `waiter` woken at the next signal. Raises Busy and RuntimeError."""
+        if not self._before:
+            raise RuntimeError("signals are taken inside of the block: with signals(...) as s:")
+        if self.waiter is waiter:
+            return
+        if self.waiter is not None:
+            raise Busy("a task waits for these signals already; one at a time may")
+        self.waiter = waiter
+        if self._reactor is not None:
+            self._reactor.executor.external += 1
+
+    def leave(self, waiter: NextSignal) -> None:
+        """The undo of `wait`; idempotent."""
+        if self.waiter is waiter:
+            self.waiter = None
+            if self._reactor is not None:
+                self._reactor.executor.external -= 1
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Between two instructions of anything that the main thread does: so only this, and
+        # the rest at the next look at the reactor.
+        self.came[number] = None
+        if self._reactor is not None:
+            self._reactor.hand_over(self._wake)
+
+    def _wake(self) -> None:
+        waiter = self.waiter
+        if waiter is not None:
+            self.leave(waiter)
+            if waiter.waker is not None:
+                waiter.waker.wake()
+
+    def _restore(self) -> None:
+        while self._before:
+            number, before = self._before.popitem()
+            # None is a handler that C code had set; it cannot be put back from here.
+            signal.signal(number, signal.SIG_DFL if before is None else before)
+
+
+@final
+class NextSignal(FutureBase[int]):
+    """The future of `Signals.next`."""
+
+    __slots__ = ("_signals", "waker")
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self.waker: Waker | None = None
+
+    def poll(self, cx: Context, /) -> Poll[int]:
+        signals = self._signals
+        for number in signals.came:
+            del signals.came[number]
+            signals.leave(self)
+            return number
+        self.waker = cx.waker
+        signals.wait(self)
+        return PENDING
+
+    def drop(self) -> None:
+        self._signals.leave(self)
+
+
+def signals(*numbers: int) -> Signals:
+    """Take signals as a stream: ``with signals(SIGTERM) as s: async for number in s: ...``.
+
+    Inside of the block they have no other effect; afterwards the handlers of before are back.
+    In the main thread. Raises ValueError without a number, and OSError (from the block) for
+    a signal that cannot be caught.
+    """
+    if not numbers:
+        raise ValueError("name the signals to take: signals(signal.SIGTERM)")
+    return Signals(tuple(dict.fromkeys(numbers)))

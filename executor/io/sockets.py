@@ -1,0 +1,281 @@
+"""Socket: a `socket.socket` whose operations are futures; connecting and listening."""
+
+from __future__ import annotations
+
+import os
+import socket
+from array import array
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Final, TypeAlias, final
+
+from pinfut.executor.io.operations import (
+    Connect,
+    ReadOperation,
+    Receive,
+    WriteAll,
+    WriteOperation,
+)
+from pinfut.executor.source import Source
+from pinfut.executor.threads import to_thread
+from pinfut.future import FutureBase
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+Ancillary: TypeAlias = list[tuple[int, int, bytes]]
+
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+_BACKLOG: Final = 1024
+
+
+@final
+class Socket:
+    """A socket for one executor. It owns `sock`, and makes it non-blocking.
+
+    At a time one task may receive (or accept) and one may send; Busy tells the others.
+    Closed here while a task waits, it raises Closed there. Use it as a context manager,
+    which closes it. Everything that never waits is on `raw`.
+    """
+
+    __slots__ = ("_recv", "_send", "_source", "raw")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        # The socket itself, for `getsockname`, `setsockopt` and the like.
+        self.raw = sock
+        self._source = Source(
+            sock.fileno(),
+            drains=sock.family in _INTERNET and sock.type == socket.SOCK_STREAM,
+        )
+        self._recv = sock.recv
+        self._send = sock.send
+
+    # ---- streams ----
+
+    def recv(self, size: int) -> FutureBase[bytes]:
+        """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` at the end.
+
+        A cancelled recv has taken nothing.
+        """
+        return Receive(self._source, self._recv, size)
+
+    def recv_into(self, buffer: bytearray | memoryview) -> FutureBase[int]:
+        """Receive into `buffer`; how many bytes, 0 at the end."""
+        return ReadOperation(self._source, self.raw.recv_into, buffer)
+
+    def send(self, data: Bytes) -> FutureBase[int]:
+        """Send as much of `data` as the system takes; how many bytes that was.
+
+        Cancelled, it has sent nothing.
+        """
+        return WriteOperation(self._source, self._send, data)
+
+    def sendall(self, data: Bytes) -> FutureBase[None]:
+        """Send all of `data`; waits while the other side does not read.
+
+        Cancelled, it may have sent a part: close the socket, or use `send` where that
+        matters.
+        """
+        return WriteAll(self._source, self._send, data)
+
+    def send_eof(self) -> None:
+        """Half-close: the other side reads the end, and can still send."""
+        self.raw.shutdown(socket.SHUT_WR)
+
+    def accept(self) -> FutureBase[Socket]:
+        """The next connection. A cancelled accept has taken none: it stays in the backlog."""
+        return ReadOperation(self._source, self._accept)
+
+    def _accept(self) -> Socket:
+        while True:
+            try:
+                return Socket(self.raw.accept()[0])
+            except ConnectionAbortedError:
+                continue  # gone before it was taken; the backlog bounds how many
+
+    def connect(self, address: Any) -> FutureBase[None]:
+        """Connect to `address`: a numeric host and a port, or a path.
+
+        Raises ValueError for the name of a host: resolve it with `getaddrinfo`, or use
+        `connect_tcp`. Cancelled, the attempt goes on: close the socket.
+        """
+        return Connect(self._source, self.raw, self._numeric(address))
+
+    # ---- datagrams, messages ----
+
+    def recvfrom(self, size: int) -> FutureBase[tuple[bytes, Any]]:
+        """The next datagram, cut off at `size` bytes, and whose it is."""
+        return ReadOperation(self._source, self.raw.recvfrom, size)
+
+    def sendto(self, data: Bytes, address: Any) -> FutureBase[int]:
+        """Send one datagram to a numeric address. Raises ValueError for a host's name."""
+        return WriteOperation(self._source, self.raw.sendto, data, self._numeric(address))
+
+    def recvmsg(
+        self, size: int, ancillary: int = 0, flags: int = 0
+    ) -> FutureBase[tuple[bytes, Ancillary, int, Any]]:
+        """As `socket.recvmsg`: data, ancillary data, flags, address."""
+        return ReadOperation(self._source, self.raw.recvmsg, size, ancillary, flags)
+
+    def sendmsg(
+        self, buffers: Iterable[Bytes], ancillary: Iterable[tuple[int, int, Any]] = ()
+    ) -> FutureBase[int]:
+        """As `socket.sendmsg`; how many bytes of data the system took."""
+        return WriteOperation(self._source, self.raw.sendmsg, list(buffers), list(ancillary))
+
+    def send_fds(self, data: bytes, fds: Iterable[int]) -> FutureBase[int]:
+        """Send descriptors with at least one byte of `data`, over a Unix socket.
+
+        They stay open here.
+        """
+        if not data:
+            raise ValueError("descriptors travel with at least one byte of data")
+        return WriteOperation(self._source, socket.send_fds, self.raw, [data], list(fds))
+
+    def recv_fds(self, size: int, most: int) -> FutureBase[tuple[bytes, list[int]]]:
+        """Data, and at most `most` descriptors that came with it; they are the caller's.
+
+        They are closed on exec. Raises OSError, and closes those that came, when there were
+        more than `most`.
+        """
+        return ReadOperation(self._source, self._recv_fds, size, most)
+
+    def _recv_fds(self, size: int, most: int) -> tuple[bytes, list[int]]:
+        # Not `socket.recv_fds`, which drops its flags, so that the descriptors would be inherited.
+        fds = array("i")
+        data, ancillary, flags, _ = self.raw.recvmsg(
+            size, socket.CMSG_LEN(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        )
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        if flags & socket.MSG_CTRUNC:
+            for fd in fds:
+                os.close(fd)
+            raise OSError(f"more than {most} descriptors came at once; raise `most`")
+        return data, list(fds)
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Close the socket; who waits for it gets Closed. Idempotent."""
+        self._source.close()
+        self.raw.close()
+
+    def detach(self) -> int:
+        """Give the open descriptor away; this socket is closed afterwards."""
+        self._source.close()
+        return self.raw.detach()
+
+    def __enter__(self) -> Socket:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Socket {self.raw!r}>"
+
+    def _numeric(self, address: Any) -> Any:
+        """`address`, unless a look-up would be needed, which blocks."""
+        family = self.raw.family
+        if family in _INTERNET and address[0] not in ("", "<broadcast>"):
+            try:
+                socket.inet_pton(family, address[0].partition("%")[0])
+            except OSError:
+                raise ValueError(
+                    f"{address[0]!r} is not a numeric address, and looking it up would block; "
+                    "resolve it first: await getaddrinfo(host, port), or use connect_tcp"
+                ) from None
+        return address
+
+
+def getaddrinfo(
+    host: str | None, port: int | str | None, *, kind: int = 0, family: int = 0, flags: int = 0
+) -> FutureBase[list[Any]]:
+    """`socket.getaddrinfo` in a thread: ``await getaddrinfo("example.org", 80)``."""
+    return to_thread(socket.getaddrinfo, host, port, family, kind, 0, flags)
+
+
+async def connect_tcp(host: str, port: int) -> Socket:
+    """Connect to a host by name or number; its addresses are tried in the system's order.
+
+    Raises the last address's error, or for several an ExceptionGroup of all.
+    """
+    errors: list[Exception] = []
+    for family, kind, proto, _, address in await getaddrinfo(host, port, kind=socket.SOCK_STREAM):
+        sock = Socket(socket.socket(family, kind, proto))
+        try:
+            await sock.connect(address)
+            sock.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except OSError as error:
+            sock.close()
+            errors.append(error)
+        except BaseException:
+            sock.close()
+            raise
+    if len(errors) == 1:
+        raise errors[0]
+    raise ExceptionGroup(f"no address of {host!r} answered on port {port}", errors)
+
+
+def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -> Socket:
+    """A listening socket at a numeric address; port 0 lets the system choose one.
+
+    Only this machine reaches the default address; ``"::"`` is every address there is.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.inet_pton(family, host)
+    return Socket(
+        socket.create_server(
+            (host, port), family=family, backlog=backlog, dualstack_ipv6=host == "::"
+        )
+    )
+
+
+async def connect_unix(path: str) -> Socket:
+    """Connect to a Unix stream socket by its path."""
+    sock = Socket(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    try:
+        await sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
+    """A listening Unix stream socket at `path`, which must not exist; whoever made it
+    unlinks it."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return Socket(sock)
+
+
+def udp(port: int = 0, host: str = "127.0.0.1") -> Socket:
+    """A UDP socket, bound to a numeric address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    socket.inet_pton(family, host)
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.bind((host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return Socket(sock)
+
+
+def socketpair(kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
+    """Two connected Unix sockets; `kind` may be ``SOCK_DGRAM`` or ``SOCK_SEQPACKET``."""
+    one, other = socket.socketpair(socket.AF_UNIX, kind)
+    return Socket(one), Socket(other)

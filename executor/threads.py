@@ -1,0 +1,317 @@
+"""Threads: functions that block, and what other threads may do with an executor.
+
+A call in another thread, and who moves it on::
+
+    idle ──first poll──▶ queued ──a thread is free──▶ at work ──▶ done
+                           │                             │
+                           └── drop: it never runs       └── drop: it runs on, its outcome
+                                                             is thrown away
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context as ContextVars
+from contextvars import copy_context
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, final, overload
+
+from pinfut.executor.current import NoExecutor, running
+from pinfut.executor.reactor import Reactor
+from pinfut.executor.source import current_reactor
+from pinfut.future import FutureBase
+from pinfut.laws import TakenTwice
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
+    from pinfut.executor.task import Task
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+THREADS: Final = min(32, (os.cpu_count() or 1) + 4)
+"""How many functions run at the same time. More wait in the tasks that called them."""
+
+
+class _Home(threading.local):
+    reactor: Reactor | None = None
+
+
+_home = _Home()
+"""In a thread of `to_thread`: the reactor of the executor that it works for."""
+
+
+@final
+class RemoteWaker:
+    """A waker that any thread may call. Make it in a poll, from ``cx.waker``.
+
+    While it is neither woken nor dropped the executor sleeps for it instead of reporting a
+    lost wakeup, so whoever makes one drops it in `drop`.
+    """
+
+    __slots__ = ("_reactor", "_waker")
+
+    def __init__(self, waker: Waker) -> None:
+        self._reactor = current_reactor()
+        # Invariant: not None while this is counted in `executor.external`.
+        self._waker: Waker | None = waker
+        self._reactor.executor.external += 1
+
+    def wake(self) -> None:
+        """Have the task polled again. Idempotent; harmless when it comes too late."""
+        if self._waker is not None:
+            self._reactor.hand_over(self._wake_here)
+
+    def _wake_here(self) -> None:
+        waker = self._waker
+        if waker is not None:
+            self.drop()
+            waker.wake()
+
+    def drop(self) -> None:
+        """Nobody waits for it any more. In the executor's thread; idempotent."""
+        if self._waker is not None:
+            self._waker = None
+            self._reactor.executor.external -= 1
+
+
+@final
+class Threads:
+    """The threads of one executor, and who waits for one."""
+
+    __slots__ = ("_free", "_pool", "_queued", "reactor")
+
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pinfut")
+        # Invariant: `_queued` is empty unless no thread is free. It holds futures that are
+        # parked and no others, so that what is cancelled leaves nothing behind.
+        self._free = THREADS
+        self._queued: OrderedDict[ToThread[Any], None] = OrderedDict()
+
+    def submit(self, call: ToThread[Any]) -> None:
+        """Have `call` run when a thread is free, and its `done` called here when it has."""
+        if self._free:
+            self._free -= 1
+            self.reactor.working += 1
+            self._pool.submit(self._work, call)
+        else:
+            self._queued[call] = None
+
+    def withdraw(self, call: ToThread[Any]) -> bool:
+        """Take back a call that no thread has begun. False when one has."""
+        if call in self._queued:
+            del self._queued[call]
+            return True
+        return False
+
+    def shutdown(self) -> None:
+        """Wait for the threads to end their work."""
+        self._pool.shutdown(wait=True)
+
+    def _work(self, call: ToThread[Any]) -> None:
+        _home.reactor = self.reactor
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = call.run()
+        except BaseException as raised:
+            error = raised
+        self.reactor.hand_over(self._worked, call, value, error)
+        del call, value, error
+
+    def _worked(self, call: ToThread[Any], value: Any, error: BaseException | None) -> None:
+        self._free += 1
+        self.reactor.working -= 1
+        if self._queued:
+            self.submit(self._queued.popitem(last=False)[0])
+        call.done(value, error)
+
+
+class _Empty:
+    __slots__ = ()
+
+
+_EMPTY: Final = _Empty()
+
+
+@final
+class ToThread(FutureBase[T]):
+    """The future of `to_thread`."""
+
+    __slots__ = ("_context", "_error", "_fn", "_threads", "_value", "_waker")
+
+    def __init__(self, fn: Callable[[], T]) -> None:
+        self._fn = fn
+        self._context = copy_context()
+        # Invariant: not None from the first poll on.
+        self._threads: Threads | None = None
+        # Invariant: not None while a task waits; counted in `executor.external` then.
+        self._waker: Waker | None = None
+        # Invariant: the outcome, from `done` to the poll that takes it.
+        self._value: T | _Empty = _EMPTY
+        self._error: BaseException | None = None
+
+    def run(self) -> T:
+        """Call the function. In its thread."""
+        return self._context.run(self._fn)
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        threads = self._threads
+        if threads is None:
+            self._threads = threads = _threads_of(current_reactor())
+            self._waker = cx.waker
+            threads.reactor.executor.external += 1
+            threads.submit(self)
+            return PENDING
+        if self._waker is not None:
+            self._waker = cx.waker
+            return PENDING
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # or it and this frame, which its traceback holds, keep each other
+        value, self._value = self._value, _EMPTY
+        if value is _EMPTY:
+            raise TakenTwice("the result of a to_thread was taken a second time, or it was dropped")
+        return cast(T, value)
+
+    def done(self, value: T, error: BaseException | None) -> None:
+        """The function has ended. In the executor's thread."""
+        waker, self._waker = self._waker, None
+        if waker is not None:
+            cast(Threads, self._threads).reactor.executor.external -= 1
+            self._value = value
+            self._error = error
+            waker.wake()
+
+    def drop(self) -> None:
+        """Never begin it, or throw its outcome away: a thread at work cannot be stopped."""
+        if self._waker is not None:
+            self._waker = None
+            threads = cast(Threads, self._threads)
+            threads.reactor.executor.external -= 1
+            threads.withdraw(self)
+        self._value, self._error = _EMPTY, None
+
+
+def _threads_of(reactor: Reactor) -> Threads:
+    threads = reactor.threads
+    if threads is None:
+        reactor.threads = threads = Threads(reactor)
+    return threads
+
+
+def to_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> FutureBase[T]:
+    """Call a function that blocks in a thread: ``data = await to_thread(path.read_bytes)``.
+
+    It runs in a copy of the context variables of here. At most `THREADS` run at a time, the
+    others wait their turn. A cancel before it has begun means that it never runs; later it
+    runs to its end and its outcome is thrown away. `run` returns when all have ended.
+    """
+    return ToThread(partial(fn, *args, **kwargs))
+
+
+@overload
+def from_thread(
+    fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, executor: Executor | None = None
+) -> T: ...
+@overload
+def from_thread(fn: Callable[..., T], /, *args: Any, executor: Executor | None = None) -> T: ...
+
+
+def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Executor | None = None) -> Any:
+    """From another thread: have ``fn(*args)`` called in the executor's thread; its result.
+
+    The result of an async function is awaited, in a task of its own. In a thread of
+    `to_thread` the executor is known; other threads name it. Raises what `fn` raises,
+    CancelledError when the run ends before the task, NoExecutor when the executor does not
+    run, and RuntimeError in the executor's own thread, where it would wait for itself.
+    """
+    reactor = _home.reactor if executor is None else executor.reactor
+    if reactor is None:
+        raise NoExecutor(
+            "no running executor is known in this thread; call from_thread inside of to_thread, "
+            "or name one that runs: from_thread(fn, executor=...)"
+        )
+    if running.executor is reactor.executor:
+        raise RuntimeError(
+            "from_thread was called in the executor's own thread, which would wait for itself; "
+            "call the function, or await it"
+        )
+    outcome: ThreadFuture[Any] = ThreadFuture()
+    ours = _home.reactor is reactor
+    call = partial(_call_here, reactor, ours, copy_context(), outcome, partial(fn, *args))
+    if not reactor.hand_over(call):
+        raise NoExecutor("the executor's run is over; nothing can be called in its thread")
+    try:
+        return outcome.result()
+    finally:
+        # The outcome's error has this frame in its traceback.
+        del outcome, call
+
+
+def _call_here(
+    reactor: Reactor,
+    ours: bool,
+    context: ContextVars,
+    outcome: ThreadFuture[Any],
+    fn: Callable[[], Any],
+) -> None:
+    """What `from_thread` has handed over. In the executor's thread."""
+    try:
+        value = context.run(fn)
+        if isinstance(value, CoroutineType):
+            if reactor.is_closed:
+                value.close()
+                raise NoExecutor("the executor's run is over; no task can be started in it")
+            owner = Relay(reactor, ours, outcome)
+            context.run(partial(reactor.executor.spawn, value, owner=owner))
+            return
+    except BaseException as error:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(value)
+
+
+@final
+class Relay:
+    """The owner of a task that a thread waits for: gives its outcome to the thread."""
+
+    __slots__ = ("_ours", "_outcome", "_reactor")
+
+    def __init__(self, reactor: Reactor, ours: bool, outcome: ThreadFuture[Any]) -> None:
+        self._reactor = reactor
+        self._ours = ours
+        self._outcome = outcome
+        # The thread waits for the task and is not at work: time may pass.
+        reactor.working -= ours
+        reactor.owed.add(self)
+
+    def ended(self, task: Task[Any], /) -> None:
+        self._settle()
+        error = task.error()
+        if error is not None:
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(task.result())
+
+    def give_up(self) -> None:
+        """The run is over and the task would not end: let the thread go."""
+        self._settle()
+        self._outcome.set_exception(
+            NoExecutor("the executor's run is over, and the task would not end")
+        )
+
+    def _settle(self) -> None:
+        self._reactor.working += self._ours
+        self._reactor.owed.discard(self)
