@@ -103,6 +103,7 @@ def test_a_timer_can_cancel_another_that_is_due_at_the_same_time() -> None:
 )
 @example([("add", 1, 700), ("add", 2, 700), ("cancel", 0, 800), ("fire", 5, 1)])
 @example([("add", 1, 700), ("fire", 5, 1)])
+@example([("add", 20, 300), ("add", 1, 320), ("cancel", 0, 300), ("fire", 5, 1)])
 def run_history(history: list[tuple[str, int, int]]) -> None:
     timers = Timers()
     model: dict[Call, tuple[int, int]] = {}
