@@ -50,7 +50,8 @@ class Probe:
         start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
         yield self.ops
         used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
-        self.per_op = used * 1e9 / self.ops
+        # The kernel tells user from system by its ticks: a short round may have seen none.
+        self.per_op = max(used, 1e-6) * 1e9 / self.ops
 
     def weighed(self) -> Iterator[int]:
         """Two turns: one object first, for what is made only once, then the ones that count.

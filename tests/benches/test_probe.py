@@ -1,5 +1,8 @@
 """What is handed to a bench, and what is counted."""
 
+from collections.abc import Callable
+from time import process_time, sleep
+
 import pytest
 
 from benches.probe import BenchFunction, Probe, Suite, shares
@@ -10,6 +13,22 @@ def test_a_timed_bench_warms_up_with_a_fifth_and_then_does_all_operations() -> N
     assert list(probe.timed()) == [2, 10]
     assert probe.per_op is not None
     assert probe.per_op > 0
+
+
+def test_a_billed_bench_pays_for_what_it_computes_and_not_for_what_it_waits() -> None:
+    def bill(seconds: float, spend: Callable[[float], None]) -> float:
+        probe = Probe(1)
+        for _ in probe.billed():
+            spend(seconds)
+        assert probe.per_op is not None
+        return probe.per_op
+
+    def compute(seconds: float) -> None:
+        end = process_time() + seconds
+        while process_time() < end:
+            sum(range(1000))
+
+    assert 0 < bill(0.1, sleep) < 0.05e9 < bill(0.2, compute)
 
 
 def test_a_weighed_bench_is_charged_for_what_stays_alive_and_not_for_the_rest() -> None:
