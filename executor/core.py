@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 TURN: Final = 512
 """The most steps of a turn, and the most futures that are ready at once which its steps may
-go on with. So whoever became ready, a descriptor included, waits for that many at most."""
+go on with. So a timer or a descriptor waits for that many, and LOOK, at most."""
 
 LOOK: Final = 64
 """Steps after which a busy executor looks at its timers and descriptors."""
@@ -451,7 +451,11 @@ class Executor:
         task._queued = False
         while leaf is not YIELD:
             tell.poll(task, leaf)
-            cx = CheckedContext(task, task) if self.checked else Context(task)
+            if self.checked:
+                cx: Context = CheckedContext(task, task)
+            else:
+                cx = self._cx
+                cx.waker = task
             try:
                 value = cx.poll(leaf)
             except BaseException as error:

@@ -98,14 +98,12 @@ class Timers:
         else:
             self._dead += 1
         dead = self._dead
-        if dead > MIN_DEAD and (self._old or dead * 2 > len(heap)):
+        if dead > MIN_DEAD and dead * 2 > len(heap):
             self._clean()
 
     def _clean(self) -> None:
         """Move a few entries over, from the end: what is left stays a heap."""
         if not self._old:
-            if self._dead * 2 <= len(self.heap):
-                return
             self.heap, self._old = self._old, self.heap
         heap, old = self.heap, self._old
         for _ in range(min(len(old), STRIDE)):
@@ -145,7 +143,7 @@ class Timers:
             if timer.live:
                 timer.live = False
                 timer.expire()
-                if self._dead > MIN_DEAD:
+                if self._dead > MIN_DEAD and self._dead * 2 > len(self.heap):
                     self._clean()
             else:
                 self._dead -= 1

@@ -147,7 +147,11 @@ class CheckedContext(Context):
         try:
             value = future.poll(call)
         except BaseException:
+            # The traceback may lead to the context and to the future for a long time. Neither
+            # keeps the task: it is the one that the error may belong to.
             record.done = True
+            record.owner = call.owner = None
+            del call._waker
             raise
         finally:
             call._live = False

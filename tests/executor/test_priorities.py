@@ -255,14 +255,18 @@ def test_ten_thousand_ready_tasks_delay_a_call_by_one_turn_at_most(
     run: Run, priority: Priority
 ) -> None:
     async def main() -> int:
-        steps = Steps(10_000, priority)
-        await yield_now()
         done: list[int] = []
-        before = steps.count
-        call_soon(lambda: done.append(steps.count))
+
+        async def caller() -> int:
+            # The first step of its turn, with all the others behind it.
+            call_soon(lambda: done.append(steps.count))
+            return steps.count
+
+        task = spawn(caller(), priority=priority)
+        steps = Steps(10_000, priority)
         while not done:
             await yield_now()
-        return done[0] - before
+        return done[0] - await task
 
     assert 0 <= run(main()) <= TURN
 
@@ -273,18 +277,22 @@ def test_ready_tasks_delay_a_timer_by_one_turn_at_most(
     run: Run, priority: Priority, tasks: int
 ) -> None:
     async def main() -> int:
-        steps = Steps(tasks, priority)
-        await yield_now()
         executor = current_executor()
         clock = executor.clock
         assert isinstance(clock, VirtualClock)
         fired: list[int] = []
-        executor.timers.add(1, lambda: fired.append(steps.count))
-        before = steps.count
-        clock.advance(1)
+
+        async def setter() -> int:
+            # The first step of its turn, with all the others behind it.
+            executor.timers.add(1, lambda: fired.append(steps.count))
+            clock.advance(1)
+            return steps.count
+
+        task = spawn(setter(), priority=priority)
+        steps = Steps(tasks, priority)
         while not fired:
             await yield_now()
-        return fired[0] - before
+        return fired[0] - await task
 
     assert 0 <= run(main()) <= TURN + LOOK
 

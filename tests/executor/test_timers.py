@@ -103,6 +103,7 @@ def test_a_timer_can_cancel_another_that_is_due_at_the_same_time() -> None:
 )
 @example([("add", 1, 700), ("add", 2, 700), ("cancel", 0, 800), ("fire", 5, 1)])
 @example([("add", 1, 700), ("fire", 5, 1)])
+@example([("add", 20, 300), ("add", 1, 320), ("cancel", 0, 300), ("fire", 5, 1)])
 def run_history(history: list[tuple[str, int, int]]) -> None:
     timers = Timers()
     model: dict[Call, tuple[int, int]] = {}
@@ -193,6 +194,28 @@ def test_no_call_does_more_for_a_great_many_timers_than_a_few_steps_of_the_heap(
     assert looks <= AT_ONCE * (depth + 2)
     assert (len(timers), timers.next_deadline()) == (0, None)
     assert timers.entries <= 2 * MIN_DEAD
+
+
+def test_a_timer_of_the_old_heap_can_be_cancelled_while_the_new_one_is_empty() -> None:
+    timers = Timers()
+    every = [timers.add(i, nothing) for i in range(200)]
+    for timer in every[98:199]:
+        timers.cancel(timer)
+    # The last one has been moved over, and nothing else was alive at the end.
+    timers.cancel(every[199])
+    for timer in every[:98]:
+        timers.cancel(timer)
+    assert (len(timers), timers.next_deadline()) == (0, None)
+
+
+def test_a_timeout_that_is_entered_and_left_leaves_nothing_behind(run: Run) -> None:
+    async def main() -> int:
+        with timeout(10):
+            with timeout(50):
+                pass
+            return current_executor().timers.entries
+
+    assert run(main()) == 1
 
 
 def test_many_timers_that_are_due_at_once_fire_in_their_order_over_several_turns() -> None:
