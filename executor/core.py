@@ -24,9 +24,12 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeVar, cast, final
 
+from pinfut import laws
+from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD, native, not_a_future
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.current import NoExecutor, running
+from pinfut.executor.deadlock import deadlock, futurelock
 from pinfut.executor.reactor import Reactor
 from pinfut.executor.ready import Priority, Ready
 from pinfut.executor.schedule import Schedule, Seeded
@@ -35,7 +38,8 @@ from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import dump, dump_on_signal
 from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers, watched
-from pinfut.laws import CheckedContext, LostWakeup, ReenteredExecutor, checked_by_default
+from pinfut.future import drop
+from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
 from pinfut.poll import PENDING, Context
 
 T = TypeVar("T")
@@ -275,8 +279,11 @@ class Executor:
         """
         if running.executor is not None:
             main.close()
+            current = running.executor.current
+            where = "" if current is None else f", in task {current.name!r} at {current.where()}"
             raise ReenteredExecutor(
-                "an executor runs in this thread already; await the coroutine, or spawn it"
+                f"{main!r} cannot be run here: an executor runs in this thread already{where}. "
+                "Make its function async and await the coroutine, or spawn it"
             )
         try:
             quiet = dump_on_signal(self, self._dump_on_signal)
@@ -284,6 +291,8 @@ class Executor:
             main.close()
             raise
         running.executor = self
+        laws.running += self.checked
+        laws.recording = laws.recording or self.checked
         self._interrupted = False
         self.reactor = Reactor(self)
         restore = self._catch_interrupt()
@@ -304,6 +313,7 @@ class Executor:
             self.reactor.close()
             self.reactor = None
             running.executor = None
+            laws.running -= self.checked
             for failure in list(self._failures):
                 failure.report()
 
@@ -464,6 +474,13 @@ class Executor:
             else:
                 if value is PENDING:
                     task._leaf = leaf
+                    locked = futurelock(task) if self.checked else None
+                    if locked is not None:
+                        task._leaf = None
+                        drop(leaf)
+                        tell.resume(task)
+                        leaf = self._throw(task, leaf, locked)
+                        continue
                     watched(task).since = self.clock.now()
                     tell.park(task, leaf)
                     return
@@ -524,12 +541,7 @@ class Executor:
                 cast(Reactor, self.reactor).park(0)
             timers.fire(self.clock.now())
         elif self.tasks:
-            parked = "".join(f"\n  {task!r}" for task in self.tasks)
-            raise LostWakeup(
-                "every task is parked, no timer is set, and nobody is left to wake them:"
-                f"{parked}\nThe future that a task is parked on has to keep its waker where "
-                "the event finds it"
-            )
+            raise deadlock(self)
 
     def _throw(self, task: Task[Any], leaf: Any, error: BaseException) -> Any:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
@@ -585,12 +597,12 @@ def _strip(error: BaseException) -> None:
     alive, and the task the error. Those that have ended are emptied too, for the frames
     that they called still know them (since Python 3.12 that of a coroutine, too)."""
     traceback = error.__traceback__
-    core, laws, poll = _OWN_NAMESPACES
+    core, checks, poll = _OWN_NAMESPACES
     caught = True  # the first frame is the one that has caught it, and is running
     while traceback is not None:
         frame = traceback.tb_frame
         namespace = frame.f_globals
-        if namespace is not core and namespace is not laws and namespace is not poll:
+        if namespace is not core and namespace is not checks and namespace is not poll:
             break
         if caught:
             caught = False

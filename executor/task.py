@@ -13,11 +13,12 @@ from __future__ import annotations
 from asyncio import CancelledError
 from contextvars import Context as ContextVars
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Protocol, TypeVar, cast
 
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.future import FutureBase, drop
-from pinfut.laws import TakenTwice, describe, suspended_at
+from pinfut.laws import TakenTwice, describe
+from pinfut.places import suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Task(FutureBase[T]):
     Its result is taken by one await; `result()` reads it any number of times. Dropping
     the handle does not stop the task.
     """
+
+    # Its work is done whether anybody waits for it or not; its failure is reported.
+    must_be_taken: ClassVar[bool] = False
 
     __slots__ = (
         "_context",
@@ -202,12 +206,12 @@ class Task(FutureBase[T]):
         """The error of a task that is done, or None. Raises as `result` does."""
         outcome = self._outcome
         if outcome is NOT_DONE:
-            raise TakenTwice(f"{self!r} has no result yet; await it")
+            raise TakenTwice(f"{self!r} has no result yet; await it", self)
         if type(outcome) is not Failure:
             return None
         error = outcome.error
         if error is None:
-            raise TakenTwice(f"the error of {self!r} was raised by its await")
+            raise TakenTwice(f"the error of {self!r} was raised by its await", self)
         if outcome.unclaimed is not None:
             outcome.unclaimed.error = None
             outcome.unclaimed = None

@@ -182,7 +182,9 @@ class ToThread(FutureBase[T]):
                 del error  # or it and this frame, which its traceback holds, keep each other
         value, self._value = self._value, _EMPTY
         if value is _EMPTY:
-            raise TakenTwice("the result of a to_thread was taken a second time, or it was dropped")
+            raise TakenTwice(
+                "the result of a to_thread was taken a second time, or it was dropped", self
+            )
         return cast(T, value)
 
     def done(self, value: T, error: BaseException | None) -> None:

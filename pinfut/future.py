@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, final
 
 from pinfut import laws
-from pinfut.laws import PinError
+from pinfut.checked import keep_records
+from pinfut.laws import PinError, checked_by_default
 from pinfut.poll import PENDING, Context, Poll
 
 if TYPE_CHECKING:
-    from pinfut.laws import Record
+    from pinfut.checked import Record
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -56,7 +57,10 @@ class FutureBase(Generic[T_co]):
     # `_law` holds the record of checked mode; without it the slot stays empty.
     __slots__ = ("_law",)
 
-    _law: Record | None
+    _law: Record
+
+    must_be_taken: ClassVar[bool] = True
+    """Whether checked mode reports one that was thrown away, neither polled nor dropped."""
 
     def poll(self, cx: Context, /) -> Poll[T_co]:
         """The value, or PENDING (then ``cx.waker`` is registered), or raises."""
@@ -80,13 +84,19 @@ class FutureBase(Generic[T_co]):
         raise PinError(self, "pickled")
 
 
+if checked_by_default():
+    keep_records(FutureBase)
+
+
 def drop(future: object) -> None:
     """Drop `future` in its pinned form where it has one; a plain future needs no word."""
     method = getattr(future, "drop", None)
     if method is not None:
         method()
-    if laws.recording and getattr(future, "_law", None) is not None:
-        future._law = None  # type: ignore[attr-defined]  # a dropped future is nobody's
+    if laws.recording:
+        record: Record | None = getattr(future, "_law", None)
+        if record is not None:
+            record.forget()
 
 
 @final

@@ -1,23 +1,16 @@
-"""The laws of polling, their errors, and the records of checked mode.
+"""The laws of polling, and the error of each.
 
-Checked mode (``PINFUT_CHECKED=1``, or ``executor.run(..., checked=True)``) enforces what
-a cheap check can see. Off, none of this code runs: the executor picks another context
-class when it starts, and the hot path has no test for it.
+docs/laws.md shows the smallest program that breaks each, and what it is told. Most are seen
+in checked mode alone; `pinfut.checked` is what sees them.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
-
-from pinfut.poll import PENDING, Context, Poll, Waker
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
-    from typing import Self
-
-    from pinfut.future import Future
-
-T = TypeVar("T")
+    from pinfut.checked import Record
 
 LAWS: Final[dict[int, str]] = {
     1: "Once a future has returned a value or raised, nobody polls it again.",
@@ -32,11 +25,15 @@ LAWS: Final[dict[int, str]] = {
     "not ignored.",
     8: "poll never blocks and never re-enters the executor.",
 }
-"""The laws by number, as docs/future-model.md explains them."""
+"""The laws by number."""
 
 
 recording = False
 """Whether there has been a checked executor, so that futures may have records."""
+
+running = 0
+"""How many checked executors run now. While it is none, polls go unseen, and nobody can say what
+was never taken."""
 
 
 def checked_by_default() -> bool:
@@ -45,12 +42,22 @@ def checked_by_default() -> bool:
 
 
 class LawError(RuntimeError):
-    """A law of polling was broken. `law` is its number in `LAWS`."""
+    """A law of polling was broken.
+
+    `law` is its number in `LAWS`. The message names the future, where it was made and where
+    it was first polled; that is known in checked mode, and where it was made only if the
+    environment asked for that mode from the start (``PINFUT_CHECKED=1``).
+    """
 
     law: ClassVar[int] = 0
 
-    def __init__(self, message: str) -> None:
-        super().__init__(f"{message} (law {self.law}: {LAWS[self.law]})")
+    def __init__(
+        self, message: str, future: object = None, *, record: Record | None = None
+    ) -> None:
+        text = f"{message}\n  law {self.law}: {LAWS[self.law]}"
+        if future is not None or record is not None:
+            text += history(future, record)
+        super().__init__(text)
 
 
 class PolledAfterReady(LawError):
@@ -65,16 +72,20 @@ class LostWakeup(LawError):
     law = 2
 
 
+class FutureLock(LostWakeup):
+    """Somebody waits for a lock or a permit, and who has it is polled no more."""
+
+
 class PinError(LawError):
     """A pinned future was moved: copied, pickled, or polled by another task."""
 
     law = 4
 
-    def __init__(self, future: object, how: str, where: str = "") -> None:
-        detail = f"; it was first polled at {where}" if where else ""
+    def __init__(self, future: object, how: str) -> None:
         super().__init__(
-            f"{describe(future)} may not be {how}{detail}. Await it in the task that polled "
-            "it first, or make a new one"
+            f"{describe(future)} may not be {how}. Await it in the task that polled it first, "
+            "or make a new one",
+            future,
         )
 
 
@@ -90,8 +101,20 @@ class TakenTwice(LawError):
     law = 7
 
 
+class NeverTaken(LawError):
+    """A future was given up without a poll and without a drop, or with its value in it."""
+
+    law = 7
+
+
 class ReenteredExecutor(LawError):
     """An executor was run from inside a running one."""
+
+    law = 8
+
+
+class BlockedInPoll(LawError):
+    """A poll took so long that it must have blocked."""
 
     law = 8
 
@@ -103,107 +126,14 @@ def describe(future: object) -> str:
     return f"<{label} at {id(future):#x}>"
 
 
-class Record:
-    """What checked mode remembers of one future."""
-
-    __slots__ = ("done", "owner", "where")
-
-    def __init__(self, owner: object, where: str) -> None:
-        self.owner = owner
-        self.where = where
-        self.done = False
-
-
-class CheckedContext(Context):
-    """A context that enforces laws 1, 2, 4 and 5 on each poll made through it."""
-
-    __slots__ = ("_live", "_parent", "_taken", "_waker", "owner")
-
-    def __init__(self, waker: Waker, owner: object = None) -> None:
-        global recording
-        recording = True
-        self.owner = owner
-        self._parent: CheckedContext | None = None
-        self._waker = waker
-        self._live = True
-        self._taken = False
-
-    @property
-    def waker(self) -> Waker:  # type: ignore[override]  # read through a check in this mode
-        self._require_live()
-        self._taken = True
-        return self._waker
-
-    def derive(self, waker: Waker, owner: object = None) -> Self:
-        self._require_live()
-        child = type(self)(waker, self.owner if owner is None else owner)
-        child._parent = self
-        return child
-
-    def poll(self, future: Future[T]) -> Poll[T]:
-        self._require_live()
-        record = self._record(future)
-        call = type(self)(self._waker, self.owner)
-        try:
-            value = future.poll(call)
-        except BaseException:
-            # The traceback may lead to the context and to the future for a long time. Neither
-            # keeps the task: it is the one that the error may belong to.
-            record.done = True
-            record.owner = call.owner = None
-            del call._waker
-            raise
-        finally:
-            call._live = False
-        if value is not PENDING:
-            record.done = True
-        elif not call._taken:
-            raise LostWakeup(
-                f"{describe(future)} gave PENDING without reading cx.waker, so nobody can "
-                "wake the task. Store cx.waker where the event will find it, then return PENDING"
-            )
-        else:
-            # A child that registered its waker speaks for its parent's promise too.
-            self._taken = True
-        return value
-
-    def _require_live(self) -> None:
-        context: CheckedContext | None = self
-        while context is not None:
-            if not context._live:
-                raise ContextKept(
-                    "a Context was used after its poll had returned. Keep cx.waker, never cx"
-                )
-            context = context._parent
-
-    def _record(self, future: Any) -> Record:
-        record: Record | None = getattr(future, "_law", None)
-        if record is None:
-            where = getattr(self.owner, "where", None)
-            record = Record(self.owner, where() if where is not None else "an unknown place")
-            try:
-                future._law = record
-            except AttributeError:
-                return record  # a foreign future without room for a record goes unchecked
-        if record.done and not getattr(future, "polled_after_ready", False):
-            raise PolledAfterReady(
-                f"{describe(future)} was polled again after it had given its value; "
-                f"it was first polled at {record.where}"
-            )
-        if record.owner is not self.owner:
-            raise PinError(future, f"polled by {describe(self.owner)}", record.where)
-        return record
+def history(future: object, record: Record | None = None) -> str:
+    """Where a future was made and first polled, as the last lines of a message."""
+    record = record or getattr(future, "_law", None)
+    if record is None:
+        return f"\n  where it was made and first polled {_UNKNOWN}"
+    made = f"made at {record.made}" if record.made else f"where it was made {_UNKNOWN}"
+    polled = f"first polled at {record.where}" if record.where else "not polled by anybody"
+    return f"\n  {made}\n  {polled}"
 
 
-def suspended_at(coro: Any) -> str:
-    """Where a coroutine waits, as ``file:line``: the innermost frame of its await chain."""
-    where = "its start"
-    # Bounded by the interpreter's own recursion limit on await chains.
-    while coro is not None:
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-        if frame is None:
-            break
-        if not frame.f_globals.get("__name__", "").startswith("pinfut."):
-            where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
-    return where
+_UNKNOWN: Final = "is known only with PINFUT_CHECKED=1 set before the start"

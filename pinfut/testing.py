@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar, final
 
+from pinfut.checked import CheckedContext
 from pinfut.future import Future, FutureBase, drop
-from pinfut.laws import CheckedContext
 from pinfut.poll import PENDING, Context, Poll
 
 T = TypeVar("T")

@@ -244,7 +244,7 @@ class Promise(FutureBase[T_co]):
             self._kept = None
             return self._session.take_detached(unsent, self._method)  # type: ignore[no-any-return]
         if type(unsent) is not Unsent:
-            raise TakenTwice(f"the answer of {self._method!r} was taken already")
+            raise TakenTwice(f"the answer of {self._method!r} was taken already", self)
         if unsent.error is not None:
             self._slot = _TAKEN
             raise again(unsent.error)
@@ -259,11 +259,14 @@ class Promise(FutureBase[T_co]):
     def drop(self) -> None:
         """Give the call up: the other side is asked to stop, and the slot stays taken
         until it has acknowledged."""
+        if self._slot is not _TAKEN:
+            self._give_up()
+
+    def _give_up(self) -> None:
         slot, self._slot = self._slot, _TAKEN
         self._kept = None
-        if type(slot) is Unsent or slot is not _TAKEN:
-            self._session.leave(slot)
+        self._session.leave(slot)
 
     def __del__(self) -> None:
         if self._slot is not _TAKEN:
-            self.drop()
+            self._give_up()

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from pinfut.coroutine import YIELD, CoroutineFuture
+from pinfut.executor.deadlock import parts
 from pinfut.executor.task import Task
 from pinfut.executor.trace.recorder import named
 from pinfut.executor.trace.watched import WatchedTask
@@ -169,27 +170,16 @@ def _inside(leaf: Any, depth: int) -> Iterator[str]:
         yield from _chain(leaf._coro)
         yield from _inside(leaf._leaf, depth - 1)
         return
-    parts = _parts(leaf)
-    for index, part in enumerate(parts[:_MOST]):
+    children = parts(leaf)
+    for index, part in enumerate(children[:_MOST]):
         if part is not None:
             # A coroutine is seen through to what it waits for.
             inner = part._leaf if isinstance(part, CoroutineFuture) else part
             yield f"[{index}] {'ready' if inner is YIELD else named(inner)}"
             for line in _inside(part, depth - 1):
                 yield f"    {line}"
-    if len(parts) > _MOST:
-        yield f"... {len(parts) - _MOST} more"
-
-
-def _parts(leaf: Any) -> list[Any]:
-    """What a combinator polls, by the names under which those of the house keep it."""
-    for name in ("_children", "_future", "_stream"):
-        found = getattr(leaf, name, None)
-        if found is not None and not isinstance(leaf, Task):
-            if isinstance(found, dict):
-                return list(found.values())
-            return found if isinstance(found, list) else [found]
-    return []
+    if len(children) > _MOST:
+        yield f"... {len(children) - _MOST} more"
 
 
 def _short(path: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from types import TracebackType
-from typing import Any, final
+from typing import Any, cast, final
 
 from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import DONE, NOTHING, Line, Waiter, caller
+from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holding, Line, Waiter
 
 
 @final
@@ -29,8 +29,8 @@ class Lock:
         self._line = Line()
         # How many of its blocks are being closed without holding it; see `Condition.wait`.
         self._lost = 0
-        # Where it was taken; kept in checked mode only.
-        self._taken: str | None = None
+        # Who had it last, or will have it; kept in checked mode only.
+        self._taken: Holding | None = None
 
     @property
     def locked(self) -> bool:
@@ -47,7 +47,7 @@ class Lock:
             return False
         self._locked = True
         if laws.recording:
-            self._taken = caller()
+            self._taken = Holding()
         return True
 
     def release(self) -> None:
@@ -57,15 +57,18 @@ class Lock:
             raise RuntimeError(
                 "this lock is not held; release it once for each acquire, or use 'async with lock:'"
             )
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         if self._line:
-            self._line.rouse()
+            self._taken = cast(_Acquire, self._line.rouse()).holding
         else:
             self._locked = False
             self._taken = None
 
     def holder(self) -> str | None:
-        """Who took the lock, and where; None when it is free. Known in checked mode only."""
-        return self._taken
+        """Where the lock was taken; None when it is free. Known in checked mode only."""
+        return self._taken.place if self._locked and self._taken is not None else None
 
     def __aenter__(self) -> Awaitable[None]:
         # As `try_acquire`, without a call: most locks are free.
@@ -73,7 +76,7 @@ class Lock:
             return _Acquire(self)
         self._locked = True
         if laws.recording:
-            self._taken = caller()
+            self._taken = Holding()
         return DONE
 
     def __aexit__(
@@ -85,7 +88,7 @@ class Lock:
         if self._lost and kind is GeneratorExit:
             self._lost -= 1
         elif self._line:
-            self._line.rouse()
+            self._pass_on()
         else:
             self._locked = False
         return DONE
@@ -97,11 +100,13 @@ class Lock:
 
 @final
 class _Acquire(Waiter[None]):
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "holding")
 
     def __init__(self, lock: Lock) -> None:
         super().__init__()
         self._lock = lock
+        # Who will have it.
+        self.holding = Holding() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -113,10 +118,10 @@ class _Acquire(Waiter[None]):
         lock = self._lock
         if self.roused:
             self.roused = False
-            if laws.recording:
-                lock._taken = caller()
             return None
-        if self.waker is None and lock.try_acquire():
+        if self.waker is None and not lock._locked:
+            lock._locked = True
+            lock._taken = self.holding
             return None
         return self.wait(lock._line, cx)
 
@@ -130,5 +135,9 @@ class _Acquire(Waiter[None]):
 
     def waits_for(self) -> str:
         """What this future waits for, and who has it."""
-        holder = self._lock.holder() or "somebody (checked mode would say who)"
-        return f"{self._lock!r}, taken by {holder}"
+        return f"{self._lock!r}, taken at {self._lock.holder() or UNKNOWN}"
+
+    def held_by(self) -> list[Holding]:
+        """Who has it, as far as it is known."""
+        taken = self._lock._taken
+        return [] if taken is None else [taken]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import Final, Protocol, TypeVar, final
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from pinfut.future import FutureBase
-from pinfut.laws import TakenTwice
+from pinfut.laws import TakenTwice, checked_by_default
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed
 
@@ -36,11 +36,13 @@ _TAKEN: Final = _State.TAKEN
 _CLOSED: Final = _State.CLOSED
 
 
-@final
 class _Oneshot(FutureBase[T]):
     """Both ends of a oneshot; two types keep them apart, one object keeps them small."""
 
     __slots__ = ("_value", "_waker")
+
+    # There is nothing to take unless a value was sent.
+    must_be_taken: ClassVar[bool] = False
 
     # Invariant: the value from `send` to the poll that takes it, a _State otherwise.
     _value: T | _State
@@ -53,7 +55,7 @@ class _Oneshot(FutureBase[T]):
             self._waker = cx.waker
             return PENDING
         if value is _TAKEN:
-            raise TakenTwice("the value of a oneshot was taken a second time")
+            raise TakenTwice("the value of a oneshot was taken a second time", self)
         if value is _CLOSED:
             raise Closed("this oneshot was closed without a value")
         self._value = _TAKEN
@@ -70,7 +72,7 @@ class _Oneshot(FutureBase[T]):
         if state is not _EMPTY:
             if state is _CLOSED:
                 raise Closed("this oneshot is closed, or its receiver is gone")
-            raise TakenTwice("a oneshot takes one value; make a channel for more")
+            raise TakenTwice("a oneshot takes one value; make a channel for more", self)
         self._value = value
         waker = self._waker
         if waker is not None:
@@ -84,13 +86,29 @@ class _Oneshot(FutureBase[T]):
                 self._waker.wake()
 
 
+class _Recorded(_Oneshot[T]):
+    """A oneshot in checked mode: what was sent has to be taken, unless it is None, a signal."""
+
+    __slots__ = ()
+    __qualname__ = "_Oneshot"
+
+    def send(self, value: T, /) -> None:
+        super().send(value)
+        record = getattr(self, "_law", None)
+        if record is not None:
+            record.must_be_taken = value is not None
+
+
+_KIND: Final = _Recorded if checked_by_default() else _Oneshot
+
+
 def oneshot() -> tuple[OneshotSender[T], FutureBase[T]]:
     """A channel for exactly one value: ``tx, rx = oneshot()``; ``tx.send(1)``; ``await rx``.
 
     The receiver is a future: it gives the value, or raises Closed.
     """
     # Filled in here: a call of __init__ would cost a third more.
-    cell: _Oneshot[T] = _Oneshot()
+    cell: _Oneshot[T] = _KIND()
     cell._value = _EMPTY
     cell._waker = None
     return cell, cell

@@ -9,7 +9,7 @@ from typing import Any, cast, final
 from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import DONE, NOTHING, Line, Waiter, caller
+from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holding, Line, Waiter
 
 
 @final
@@ -30,9 +30,9 @@ class Semaphore:
         self._free = permits
         self._reserved = 0
         self._line = Line()
-        # Where permits were taken, newest last; kept in checked mode only, and a guess once
-        # some were given back out of order.
-        self._takers: list[str] = []
+        # Who took permits, one for each, newest last; kept in checked mode only, and a guess
+        # once some were given back out of order.
+        self._takers: list[Holding] = []
 
     @property
     def free(self) -> int:
@@ -54,7 +54,7 @@ class Semaphore:
             return False
         self._free -= permits
         if laws.recording:
-            self._takers.append(caller())
+            self._takers += [Holding()] * permits
         return True
 
     def release(self, permits: int = 1) -> None:
@@ -74,6 +74,7 @@ class Semaphore:
         while line and (first := cast(_Acquire, line.first())).permits <= self._free:
             self._free -= first.permits
             self._reserved += first.permits
+            first.note()
             line.rouse()
 
     def _check(self, permits: int) -> None:
@@ -84,7 +85,7 @@ class Semaphore:
 
     def holder(self) -> str | None:
         """Where the permits were taken that are held; None for none. Checked mode only."""
-        return "; ".join(self._takers) or None
+        return "; ".join(dict.fromkeys(taker.place for taker in self._takers)) or None
 
     def __aenter__(self) -> Awaitable[None]:
         return DONE if self.try_acquire() else self.acquire()
@@ -104,12 +105,13 @@ class Semaphore:
 
 @final
 class _Acquire(Waiter[None]):
-    __slots__ = ("_semaphore", "permits")
+    __slots__ = ("_holding", "_semaphore", "permits")
 
     def __init__(self, semaphore: Semaphore, permits: int) -> None:
         super().__init__()
         self._semaphore = semaphore
         self.permits = permits
+        self._holding = Holding() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -122,12 +124,17 @@ class _Acquire(Waiter[None]):
         if self.roused:
             self.roused = False
             semaphore._reserved -= self.permits
-            if laws.recording:
-                semaphore._takers.append(caller())
             return None
-        if self.waker is None and semaphore.try_acquire(self.permits):
+        if self.waker is None and not semaphore._line and semaphore._free >= self.permits:
+            semaphore._free -= self.permits
+            self.note()
             return None
         return self.wait(semaphore._line, cx)
+
+    def note(self) -> None:
+        """Be remembered as who has the permits, or will have them."""
+        if self._holding is not None:
+            self._semaphore._takers += [self._holding] * self.permits
 
     def drop(self) -> None:
         """Wait no more; permits that were reserved are the next one's."""
@@ -136,11 +143,16 @@ class _Acquire(Waiter[None]):
             self.roused = False
             semaphore._reserved -= self.permits
             semaphore._free += self.permits
+            del semaphore._takers[-self.permits :]
             semaphore.serve()
         elif semaphore._line.leave(self):
             semaphore.serve()
 
     def waits_for(self) -> str:
         """What this future waits for, and who has it."""
-        holder = self._semaphore.holder() or "somebody (checked mode would say who)"
-        return f"{self.permits} permits of {self._semaphore!r}, held by {holder}"
+        taken = self._semaphore.holder() or UNKNOWN
+        return f"{self.permits} permits of {self._semaphore!r}, taken at {taken}"
+
+    def held_by(self) -> list[Holding]:
+        """Who has them, as far as it is known."""
+        return self._semaphore._takers

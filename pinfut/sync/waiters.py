@@ -13,13 +13,17 @@ States, and who moves a waiter on::
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Generator
-from typing import Any, Final, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
 
+from pinfut.coroutine import driver
 from pinfut.future import FutureBase
+from pinfut.places import caller
 from pinfut.poll import PENDING, Context, Pending, Waker
+
+if TYPE_CHECKING:
+    from pinfut.checked import Record
 
 T = TypeVar("T")
 
@@ -92,9 +96,17 @@ class Line(OrderedDict[Waiter[Any], None]):
         return self.pop(waiter, self) is None
 
 
-def caller() -> str:
-    """Which function took something, and where: the innermost frame outside of the house."""
-    frame = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").startswith("pinfut.") and frame.f_back is not None:
-        frame = frame.f_back
-    return f"{frame.f_code.co_qualname}, {frame.f_code.co_filename}:{frame.f_lineno}"
+UNKNOWN: Final = "a place that only checked mode knows"
+
+
+@final
+class Holding:
+    """Who has taken a lock or a permit, in checked mode."""
+
+    __slots__ = ("place", "record")
+
+    def __init__(self) -> None:
+        self.place = caller()
+        # Of the future in whose coroutine that was, which may be polled no more one day. None
+        # for a task's own coroutine.
+        self.record: Record | None = getattr(driver(), "_law", None)

@@ -24,8 +24,8 @@ class Block:
         return "# service.py" in self.code.splitlines()
 
 
-def runnable_blocks(page: str | None = None) -> list[Block]:
-    """The ```python blocks that begin with a RUNNABLE comment.
+def runnable_blocks(page: str | None = None, starts: tuple[str, ...] = RUNNABLE) -> list[Block]:
+    """The ```python blocks that begin with one of `starts`, comments.
 
     A ```text block after one is its output. Between the two may stand blank lines
     and lines that end in a colon ("It prints:").
@@ -39,7 +39,7 @@ def runnable_blocks(page: str | None = None) -> list[Block]:
     found: list[Block] = []
     for at, block in enumerate(blocks):
         code = block["text"]
-        if block["kind"] != "python" or not code.startswith(RUNNABLE):
+        if block["kind"] != "python" or not code.startswith(starts):
             continue
         expected = None
         if at + 1 < len(blocks) and blocks[at + 1]["kind"] == "text":

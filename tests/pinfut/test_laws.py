@@ -12,13 +12,16 @@ import pytest
 from pinfut import (
     LAWS,
     PENDING,
+    BlockedInPoll,
     Context,
     ContextKept,
     CoroutineFuture,
     Future,
     FutureBase,
+    FutureLock,
     LawError,
     LostWakeup,
+    NeverTaken,
     PinError,
     Poll,
     PolledAfterReady,
@@ -326,7 +329,7 @@ def test_a_future_is_never_copied_or_pickled(how: Callable[[object], object], wh
         verb = "pickled" if how is pickle.dumps else "copied"
         with pytest.raises(PinError, match=f"may not be {verb}") as caught:
             how(future)
-        check_message(caught.value, 4, type(future).__name__)
+        check_message(caught.value, 4, type(future).__qualname__)
 
 
 def test_a_task_is_never_copied_or_pickled(run: Run) -> None:
@@ -520,13 +523,16 @@ def test_the_environment_asks_for_checked_mode(
 
 
 def test_every_law_has_its_number_and_its_error() -> None:
-    errors = {error.law: error for error in LawError.__subclasses__()}
+    errors = {error: error.law for error in LawError.__subclasses__()}
     assert errors == {
-        1: PolledAfterReady,
-        2: LostWakeup,
-        4: PinError,
-        5: ContextKept,
-        7: TakenTwice,
-        8: ReenteredExecutor,
+        PolledAfterReady: 1,
+        LostWakeup: 2,
+        PinError: 4,
+        ContextKept: 5,
+        TakenTwice: 7,
+        NeverTaken: 7,
+        ReenteredExecutor: 8,
+        BlockedInPoll: 8,
     }
+    assert issubclass(FutureLock, LostWakeup)
     assert list(LAWS) == [1, 2, 3, 4, 5, 6, 7, 8]

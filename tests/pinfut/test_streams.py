@@ -20,6 +20,7 @@ from pinfut import (
     FutureBase,
     FuturesOrdered,
     FuturesUnordered,
+    Poll,
     StreamBase,
     Waker,
     buffer_unordered,
@@ -30,7 +31,7 @@ from pinfut import (
     from_iterable,
     from_receiver,
     merge,
-    poll_fn,
+    pending,
     race,
     ready,
     select,
@@ -80,14 +81,25 @@ class Tape(StreamBase[Any]):
             waker.wake()
 
 
+class _Latest(FutureBase[Any]):
+    """One owner for all the waits of a reader."""
+
+    polled_after_ready = True
+
+    def __init__(self) -> None:
+        self.next: FutureBase[Any] = pending()
+
+    def poll(self, cx: Context, /) -> Poll[Any]:
+        return cx.poll(self.next)
+
+
 class Reader:
     """The consumer of a stream, polled by hand; its ``next()`` may be dropped and made anew."""
 
     def __init__(self, stream: StreamBase[Any], *, checked: bool = True) -> None:
         self.stream = stream
-        self.next: FutureBase[Any] = ready(None)
-        # One owner for all of them.
-        self.hand: Hand[Any] = Hand(poll_fn(lambda cx: cx.poll(self.next)), checked=checked)
+        self.latest = _Latest()
+        self.hand: Hand[Any] = Hand(self.latest, checked=checked)
         self.waits = False
         self.got: list[Any] = []
         self.ended = False
@@ -96,7 +108,7 @@ class Reader:
     def renew(self) -> None:
         """Drop the wait for the next item."""
         if self.waits:
-            drop(self.next)
+            drop(self.latest.next)
             self.waits = False
             self.dropped += 1
 
@@ -104,8 +116,7 @@ class Reader:
         """Take what there is now."""
         while not self.ended:
             if not self.waits:
-                self.next = self.stream.next()
-                drop(self.hand.future)  # a new one, as far as checked mode is concerned
+                self.latest.next = self.stream.next()
             self.waits = False
             item = self.hand.poll()
             if item is PENDING:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pinfut import checked
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import connect, serve, session_of
 from pinfut.rpc.bushel import Bushel
@@ -44,6 +45,12 @@ SMALL_CELL = 160
 
 GROWN = (1366, 2731, 5462, 10923)
 """Numbers of entries at which a dict has just made its table larger."""
+
+
+@pytest.fixture(autouse=True)
+def without_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A future as it is outside of checked mode."""
+    monkeypatch.setattr(checked, "keeping", False)
 
 
 def traced(make: Callable[[], object]) -> int:

@@ -1,0 +1,92 @@
+"""Who waits for whom, when nobody can go on: the errors that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from pinfut.coroutine import CoroutineFuture, Interrupt
+from pinfut.executor.task import Task
+from pinfut.laws import FutureLock, LostWakeup, describe, history
+
+if TYPE_CHECKING:
+    from pinfut.executor.core import Executor
+
+_MOST: Final = 1_000
+"""Futures inside of one leaf that are looked at."""
+
+
+def parts(leaf: Any) -> list[Any]:
+    """The futures that `leaf` polls in place, None for those that are done: by the names under
+    which those of the house keep them."""
+    if isinstance(leaf, CoroutineFuture | Interrupt):
+        return [leaf._leaf]
+    for name in ("_children", "_future", "_stream"):
+        found = getattr(leaf, name, None)
+        if found is not None and not isinstance(leaf, Task):
+            if isinstance(found, dict):
+                return list(found.values())
+            return found if isinstance(found, list) else [found]
+    return []
+
+
+def inside(leaf: Any) -> Iterator[Any]:
+    """`leaf`, and the futures that it polls in place, to whatever depth."""
+    seen: dict[int, Any] = {}
+    stack = [leaf]
+    while stack and len(seen) < _MOST:
+        future = stack.pop()
+        if future is not None and id(future) not in seen:
+            seen[id(future)] = future
+            yield future
+            stack += parts(future)
+
+
+def deadlock(executor: Executor) -> LostWakeup:
+    """The error for an executor whose tasks are all parked, with nobody to wake them."""
+    waits = [
+        f"\n  {task!r} waits for {future.waits_for()}"
+        for task in executor.tasks
+        for future in inside(task._leaf)
+        if hasattr(future, "waits_for")
+    ]
+    if waits:
+        return FutureLock(
+            "every task is parked, and some wait for what nobody gives back:"
+            f"{''.join(waits)}\nWho has it must be polled until it gives it back, or be "
+            "dropped"
+        )
+    parked = "".join(f"\n  {task!r}{_history(task._leaf)}" for task in executor.tasks)
+    return LostWakeup(
+        "every task is parked, no timer is set, and nobody is left to wake them:"
+        f"{parked}\nThe future that a task is parked on has to keep its waker where "
+        "the event finds it"
+    )
+
+
+def _history(leaf: object) -> str:
+    return history(leaf).replace("\n", "\n  ")
+
+
+def futurelock(task: Task[Any]) -> FutureLock | None:
+    """The error for a parked task that waits for what one of its own futures has, which it does
+    not poll while it waits; None if it does not. In checked mode."""
+    futures = list(inside(task._leaf))
+    polled = {id(getattr(future, "_law", None)) for future in futures}
+    for future in futures:
+        for holding in future.held_by() if hasattr(future, "held_by") else ():
+            record = holding.record
+            if (
+                record is not None
+                and record.owner is task
+                and not record.done
+                and id(record) not in polled
+            ):
+                return FutureLock(
+                    f"{describe(task)} waits for {future.waits_for()}. That was in a "
+                    f"{record.kind} which the task has left pinned and does not poll while it "
+                    "waits: it can never go on. Poll the two together, or drop() the one that "
+                    "has it",
+                    record=record,
+                )
+    return None

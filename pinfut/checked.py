@@ -1,0 +1,243 @@
+"""Checked mode: what sees that a law of polling is broken.
+
+On with ``PINFUT_CHECKED=1``, or ``executor.run(..., checked=True)``. Off, none of this code
+runs: the executor picks another context class when it starts, and neither the hot path nor
+the making of a future has a test for it.
+
+A broken law raises where it is broken. Two are seen too late for that, and are logged: a
+poll that blocked, and a future that was thrown away.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pinfut import laws
+from pinfut.laws import (
+    BlockedInPoll,
+    ContextKept,
+    LawError,
+    LostWakeup,
+    NeverTaken,
+    PinError,
+    PolledAfterReady,
+    describe,
+)
+from pinfut.places import caller
+from pinfut.poll import PENDING, Context, Poll, Waker
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from pinfut.future import Future
+
+T = TypeVar("T")
+
+patience = 0.1
+"""A poll that runs longer, in seconds of real time, is taken to have blocked."""
+
+clock: Callable[[], float] = time.perf_counter
+"""What measures that."""
+
+keeping = True
+"""Whether futures that are made now get a record, if the environment asked for checked mode.
+Off where the size of a future is measured."""
+
+_log: Final = logging.getLogger("pinfut")
+
+
+class Record:
+    """What checked mode remembers of one future."""
+
+    __slots__ = ("done", "kind", "made", "must_be_taken", "owner", "where")
+
+    def __init__(self, kind: str, made: str | None, must_be_taken: bool) -> None:
+        self.kind = kind
+        # Where it was made; None when checked mode was not on from the start.
+        self.made = made
+        # Whether it is a mistake to throw it away as it is, neither polled nor dropped.
+        self.must_be_taken = must_be_taken
+        # Invariant: whose it is and where that one polled it first; None before the first
+        # poll and after a drop.
+        self.owner: object = None
+        self.where: str | None = None
+        # Whether it has given its value or its error.
+        self.done = False
+
+    def forget(self) -> None:
+        """The future was dropped: it is nobody's, and nobody need take what is in it."""
+        self.owner = self.where = None
+        self.must_be_taken = False
+
+    def __del__(self) -> None:
+        # The record goes with its future.
+        if self.must_be_taken and laws.running and not sys.is_finalizing():
+            what = "taken" if self.where else "polled"
+            report(
+                NeverTaken(
+                    f"a {self.kind} was thrown away and had never been {what}. Await it, or "
+                    "drop() it",
+                    record=self,
+                )
+            )
+
+
+def keep_records(base: Any) -> None:
+    """Have every future of `base` remember where it was made, and every drop be seen. For
+    `FutureBase`, before it has subclasses, if the environment asks for checked mode."""
+
+    def made(cls: type[Any], *args: object, **kwargs: object) -> Any:
+        future = object.__new__(cls)
+        if keeping:
+            future._law = Record(cls.__qualname__, caller(), cls.must_be_taken)
+        return future
+
+    def extended(cls: Any, /, **kwargs: object) -> None:
+        super(base, cls).__init_subclass__(**kwargs)
+        if "drop" in vars(cls):
+            cls.drop = _seen(cls.drop)
+
+    base.__new__ = made
+    base.__init_subclass__ = classmethod(extended)
+    base.drop = _seen(base.drop)
+
+
+def _seen(drop: Callable[[Any], None]) -> Callable[[Any], None]:
+    @wraps(drop)
+    def seen(self: Any) -> None:
+        record: Record | None = getattr(self, "_law", None)
+        if record is not None:
+            record.forget()
+        drop(self)
+
+    return seen
+
+
+def report(error: LawError) -> None:
+    """Tell of a broken law when it is too late to raise: a warning of the logger ``pinfut``."""
+    _log.warning("%s: %s", type(error).__name__, error)
+
+
+class CheckedContext(Context):
+    """A context that enforces laws 1, 2, 4, 5 and 8 on each poll made through it."""
+
+    __slots__ = ("_future", "_inner", "_live", "_parent", "_taken", "_waker", "owner")
+
+    def __init__(self, waker: Waker, owner: object = None) -> None:
+        laws.recording = True
+        self.owner = owner
+        self._parent: CheckedContext | None = None
+        # Whose poll it is made for.
+        self._future: object = None
+        self._waker = waker
+        self._live = True
+        self._taken = False
+        # Seconds that were spent in the polls of children.
+        self._inner = 0.0
+
+    @property
+    def waker(self) -> Waker:  # type: ignore[override]  # read through a check in this mode
+        self._require_live()
+        self._taken = True
+        return self._waker
+
+    def derive(self, waker: Waker, owner: object = None) -> Self:
+        self._require_live()
+        child = type(self)(waker, self.owner if owner is None else owner)
+        child._parent = self
+        return child
+
+    def poll(self, future: Future[T]) -> Poll[T]:
+        self._require_live()
+        record = self._record(future)
+        call = type(self)(self._waker, self.owner)
+        call._future = future
+        start = clock()
+        try:
+            value = future.poll(call)
+        except BaseException:
+            # The traceback may lead to the context and to the future for a long time. Neither
+            # keeps the task: it is the one that the error may belong to.
+            record.done = True
+            record.must_be_taken = False
+            record.owner = call.owner = call._future = None
+            del call._waker
+            raise
+        finally:
+            call._live = False
+            spent = clock() - start
+            self._spend(spent)
+            if spent - call._inner > patience:
+                _blocked(future, spent - call._inner)
+        if value is not PENDING:
+            record.done = True
+            record.must_be_taken = False
+        elif not call._taken:
+            raise LostWakeup(
+                f"{describe(future)} gave PENDING without reading cx.waker, so nobody can "
+                "wake the task. Store cx.waker where the event will find it, then return PENDING",
+                future,
+            )
+        else:
+            # A child that registered its waker speaks for its parent's promise too.
+            self._taken = True
+        return value
+
+    def _spend(self, seconds: float) -> None:
+        context: CheckedContext | None = self
+        while context is not None:
+            context._inner += seconds
+            context = context._parent
+
+    def _require_live(self) -> None:
+        context: CheckedContext | None = self
+        future = None
+        while context is not None:
+            future = context._future if future is None else future
+            if not context._live:
+                whose = f"of a poll of {describe(future)} " if future is not None else ""
+                raise ContextKept(
+                    f"a Context {whose}was used after that poll had returned. Keep cx.waker, "
+                    "never cx",
+                    future,
+                )
+            context = context._parent
+
+    def _record(self, future: Any) -> Record:
+        record: Record | None = getattr(future, "_law", None)
+        if record is None:
+            record = Record(type(future).__qualname__, None, False)
+            try:
+                future._law = record
+            except AttributeError:
+                pass  # a foreign future without room for a record goes unchecked
+        if record.where is None:
+            where = getattr(self.owner, "where", None)
+            place = where() if where is not None else "a place unknown"
+            record.owner = self.owner
+            record.where = f"{place}, by {describe(self.owner)}"
+        if record.done:
+            if not getattr(future, "polled_after_ready", False):
+                raise PolledAfterReady(
+                    f"{describe(future)} was polled again after it had given its value. Keep "
+                    "the value, or make a new future",
+                    future,
+                )
+        elif record.owner is not self.owner:
+            raise PinError(future, f"polled by {describe(self.owner)}")
+        return record
+
+
+def _blocked(future: object, seconds: float) -> None:
+    report(
+        BlockedInPoll(
+            f"a poll of {describe(future)} took {seconds:.3f} s, and nothing else could run. "
+            "Wait by giving PENDING; what blocks belongs into a thread",
+            future,
+        )
+    )
