@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from pinfut import Condition, FutureLock, Lock, LostWakeup, Semaphore, drop, join, pin, race, select
+from pinfut import (
+    Condition,
+    FutureLock,
+    Lock,
+    LostWakeup,
+    Semaphore,
+    drop,
+    join,
+    pending,
+    pin,
+    race,
+    select,
+)
 from pinfut.executor import CancelledError, sleep, spawn
 from tests.executor.world import Run, make
 
@@ -126,6 +138,40 @@ def test_a_deadlock_over_a_lock_is_named_in_every_mode(kind: str, run: Run) -> N
     assert "taken at" in message
 
 
+@each_kind
+def test_a_future_that_another_task_has_left_pinned_may_go_on_yet(kind: str) -> None:
+    async def keeps(held: Any) -> str:
+        await select(working := pin(hold(held, 10)), sleep(1))
+        await sleep(20)
+        return await working
+
+    async def main() -> str:
+        held = HELD[kind]()
+        other = spawn(keeps(held))
+        await sleep(2)
+        async with held:
+            return await other
+
+    assert make("checked").run(main()) == "done"
+
+
+def test_what_a_future_that_is_done_has_taken_may_be_given_back_by_another_task() -> None:
+    async def take(lock: Lock) -> None:
+        await lock.acquire()
+
+    async def give(lock: Lock) -> None:
+        await sleep(5)
+        lock.release()
+
+    async def main() -> None:
+        lock = Lock()
+        await join(take(lock))
+        spawn(give(lock))
+        await lock.acquire()
+
+    make("checked").run(main())
+
+
 def test_two_tasks_that_wait_for_each_other_are_both_named() -> None:
     async def both(first: Lock, second: Lock) -> None:
         async with first:
@@ -150,12 +196,7 @@ def test_a_lock_that_somebody_holds_is_not_blamed_for_another_deadlock(run: Run)
         lock = Lock()
         async with lock:
             await Condition().lock.acquire()
-            await pendings()
-
-    async def pendings() -> None:
-        from pinfut import pending
-
-        await pending()
+            await pending()
 
     with pytest.raises(LostWakeup) as caught:
         run(main())

@@ -21,6 +21,7 @@ from pinfut import (
     Lock,
     LostWakeup,
     Notify,
+    PinError,
     Poll,
     PolledAfterReady,
     Semaphore,
@@ -45,6 +46,7 @@ from pinfut import (
 )
 from pinfut.executor import sleep, spawn, timeout, yield_now
 from pinfut.sync import OneshotSender, Receiver, Sender
+from pinfut.testing import Hand
 from tests.executor.world import make
 from tests.house.imports import ROOT
 
@@ -104,15 +106,27 @@ def test_every_parked_task_of_a_deadlock_tells_where_its_future_was_made() -> No
 
 
 def test_a_future_that_is_used_up_may_be_polled_if_its_class_says_so() -> None:
-    async def main() -> None:
-        future = fuse(ready(1))
-        assert await future == 1
-        with pytest.raises(LostWakeup, match="nobody is left"):
-            await future
-        raise LostWakeup("as it should be", future)
+    async def fail() -> int:
+        raise ValueError("once")
 
-    with pytest.raises(LostWakeup):
-        make("checked").run(main())
+    hand = Hand(fuse(fail()))
+    with pytest.raises(ValueError, match="once"):
+        hand.poll()
+    assert hand.poll() is PENDING
+
+
+def test_a_foreign_future_that_was_dropped_may_have_another_owner() -> None:
+    class Foreign:
+        def poll(self, cx: Context, /) -> Poll[int]:
+            self.waker = cx.waker
+            return PENDING
+
+    future = Foreign()
+    Hand(future).poll()
+    with pytest.raises(PinError):
+        Hand(future).poll()
+    drop(future)
+    assert Hand(future).poll() is PENDING
 
 
 def test_without_the_environment_futures_are_made_as_objects_are() -> None:

@@ -274,8 +274,10 @@ def test_in_checked_mode_who_waits_knows_who_holds_it(run: Run) -> None:
     Hand(Semaphore(1).acquire()).poll()  # checked mode, from here on
     assert lock.try_acquire()
     assert semaphore.try_acquire()
-    for future in (lock.acquire(), semaphore.acquire()):
-        Hand(future).poll()
+    hands = [Hand(lock.acquire()), Hand(semaphore.acquire())]
+    for hand in hands:
+        hand.poll()
+        future = hand.future
         told = future.waits_for()  # type: ignore[attr-defined]
         assert "test_in_checked_mode_who_waits" in told
         assert __file__ in told
@@ -285,3 +287,7 @@ def test_in_checked_mode_who_waits_knows_who_holds_it(run: Run) -> None:
         taken = held.holder()
         held.release()
         assert held.holder() not in (taken, None)
+    for hand in hands:
+        hand.drop()
+    for held in (lock, semaphore):
+        assert held.holder() is None
