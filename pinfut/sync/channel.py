@@ -114,7 +114,7 @@ class _Send(FutureBase[None], Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
-        if self.waker is None and not laws.recording and self._state.offer(self.value):
+        if self.waker is None and not laws.running and self._state.offer(self.value):
             self.waker = _SENT
             return NOTHING
         return super().__await__()
@@ -160,7 +160,7 @@ class _Recv(FutureBase[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
         state = self._state
-        if self.waker is None and len(state.buffer) > state.reserved and not laws.recording:
+        if self.waker is None and len(state.buffer) > state.reserved and not laws.running:
             value = state.buffer.popleft()
             if state.senders or state.closed:
                 state.taken()

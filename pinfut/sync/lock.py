@@ -110,7 +110,7 @@ class _Acquire(Waiter[None]):
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
-        if not laws.recording and self.waker is None and self._lock.try_acquire():
+        if not laws.running and self.waker is None and self._lock.try_acquire():
             return NOTHING
         return super().__await__()
 
