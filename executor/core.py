@@ -5,22 +5,20 @@ TURN of them; then the calls that were put off to its end (that is where session
 then, every LOOK steps and whenever nothing is ready, the timers that are due and the
 descriptors. When nothing is ready it sleeps until something of that comes.
 
-Two loops do the same: `_loop` for every day, and `_loop_observed` with checked mode and
-instruments. The first has no test for either.
+Two loops do the same: `_loop` for every day, and `ObservedLoop` with checked mode and
+instruments. The first has no test for either. How a turn is shared among priorities says
+`mix`, and what Ctrl-C does says `CtrlC`.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import weakref
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context as ContextVars
 from contextvars import copy_context
-from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeVar, cast, final
 
@@ -29,30 +27,22 @@ from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD, native, not_a_future
 from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
 from pinfut.executor.current import NoExecutor, running
-from pinfut.executor.deadlock import deadlock, futurelock
+from pinfut.executor.deadlock import deadlock
+from pinfut.executor.interrupt import CtrlC
+from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.reactor import Reactor
-from pinfut.executor.ready import Priority, Ready
+from pinfut.executor.ready import LOOK, TURN, Priority, Ready, mix
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import NOT_DONE, Owner, Task, Unclaimed
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import dump, dump_on_signal
-from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
-from pinfut.executor.trace.watched import WatchedTask, WatchedTimers, watched
-from pinfut.future import drop
+from pinfut.executor.trace.instrument import Instrument, Instruments
+from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
 from pinfut.poll import PENDING, Context
 
 T = TypeVar("T")
 
-TURN: Final = 512
-"""The most steps of a turn, and the most futures that are ready at once which its steps may
-go on with. So a timer or a descriptor waits for that many, and LOOK, at most."""
-
-LOOK: Final = 64
-"""Steps after which a busy executor looks at its timers and descriptors."""
-
-_HIGH_SHARE: Final = TURN * 3 // 4
-_LOW_SHARE: Final = TURN // 16
 _ROUNDS: Final = 4
 
 _ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
@@ -73,14 +63,10 @@ class Executor:
     """Runs tasks in one thread. Use `run`; make one yourself to keep hold of it."""
 
     __slots__ = (
-        "_burst",
         "_cx",
         "_dump_on_signal",
         "_failures",
-        "_interrupted",
-        "_main",
         "_observed",
-        "_take",
         "_task_type",
         "checked",
         "clock",
@@ -109,8 +95,6 @@ class Executor:
         self.clock: Clock = MonotonicClock() if clock is None else clock
         self.checked = checked_by_default() if checked is None else checked
         self.instruments = Instruments(instruments)
-        self._observed = self.checked or bool(self.instruments) or schedule is not None
-        self._task_type = WatchedTask if self._observed else Task
         # Invariant: the three hold each task that is ready exactly once, and no other. In
         # `ready` are those of normal priority, and others for the turn in which they run.
         self.ready = Ready(self, "normal")
@@ -119,11 +103,14 @@ class Executor:
         # Invariant: every task that is not done, so that none is lost to the collector.
         # With each, who is told of its end. Its order is that of spawning, in every run.
         self.tasks: dict[Task[Any], Owner | None] = {}
-        self.timers = WatchedTimers(self.instruments) if self._observed else Timers()
-        # How the watched loop takes a task out of `ready`.
-        self._take: Callable[[], Task[Any]] = (
-            self.ready.popleft if schedule is None else partial(schedule.take, self.ready)
-        )
+        self._task_type: type[Task[Any]] = Task
+        self.timers = Timers()
+        # The loop that runs in place of the everyday one; None when nothing asks for it.
+        self._observed: ObservedLoop | None = None
+        if self.checked or self.instruments or schedule is not None:
+            self._observed = ObservedLoop(self, schedule)
+            self._task_type = WatchedTask
+            self.timers = WatchedTimers(self.instruments)
         # None: as the environment says.
         self._dump_on_signal = dump_on_signal
         # The task whose step is running; None between the steps.
@@ -140,8 +127,6 @@ class Executor:
         self._failures: weakref.WeakSet[Unclaimed] = weakref.WeakSet()
         # While `run` is under way.
         self.reactor: Reactor | None = None
-        self._main: Task[Any] | None = None
-        self._interrupted = False
         self.instruments.attach(self)
 
     # ---- what tasks use ----
@@ -175,7 +160,7 @@ class Executor:
         task = self._task_type(queue, coro, copy_context())
         self.tasks[task] = owner
         queue.append(task)
-        if self._observed:
+        if self._observed is not None:
             self.instruments.spawn(task)
         return task
 
@@ -215,7 +200,7 @@ class Executor:
         coro, context, owner = self.first
         self.current = task = self._task_type(self.ready, coro, context)
         self.tasks[task] = owner
-        if self._observed:
+        if self._observed is not None:
             self.instruments.spawn(task)
         return task
 
@@ -239,7 +224,7 @@ class Executor:
             else:
                 task.fail(error)
                 task.error()
-            if self._observed:
+            if self._observed is not None:
                 self.instruments.finish(task)
 
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
@@ -293,22 +278,21 @@ class Executor:
         running.executor = self
         laws.running += self.checked
         laws.recording = laws.recording or self.checked
-        self._interrupted = False
         self.reactor = Reactor(self)
-        restore = self._catch_interrupt()
+        ctrl_c = CtrlC(self)
+        ctrl_c.take_over()
         try:
-            task = self._main = self.spawn(main, name="main")
+            task = ctrl_c.main = self.spawn(main, name="main")
             try:
                 self._loop(task)
             finally:
                 self._cancel_all()
-            if self._interrupted and isinstance(task.error(), CancelledError | None):
+            if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
                 raise KeyboardInterrupt
             return cast(T, task.result())
         finally:
             quiet()
-            restore()
-            self._main = None
+            ctrl_c.give_back()
             self._cx.waker = _NoWaker()
             self.reactor.close()
             self.reactor = None
@@ -319,8 +303,8 @@ class Executor:
 
     def _loop(self, until: Task[Any] | None) -> None:
         """Turn after turn, until the task is done; without one, until none is left."""
-        if self._observed:
-            self._loop_observed(until)
+        if self._observed is not None:
+            self._observed.run(until)
             return
         ready, high, low = self.ready, self.high, self.low
         popleft = ready.popleft
@@ -334,7 +318,7 @@ class Executor:
         while True:
             count = len(ready)
             if high or low or count > TURN:
-                count = self.mix()
+                count = mix(high, ready, low)
             steps += count
             burst = TURN
             # Counted down by hand: a turn of one task is common, and a range costs more.
@@ -373,7 +357,7 @@ class Executor:
                 except BaseException as error:
                     self._fail(task, error)
             self.current = None
-            # From here as in `_loop_observed`, but without a call where nothing is to do.
+            # From here as in `ObservedLoop.run`, but without a call where nothing is to do.
             if until is None:
                 if not (tasks or deferred):
                     return
@@ -394,105 +378,6 @@ class Executor:
                 steps = 0
                 self._end_turn()
 
-    def mix(self) -> int:
-        """Line the tasks of a turn up in `ready`, the urgent first; how many they are.
-
-        In a full turn three quarters at most are urgent and a sixteenth at least is not
-        urgent at all, if there are such tasks: nobody starves, and nobody waits longer than
-        the tasks of the same priority that were there before need.
-        """
-        ready, high, low = self.ready, self.high, self.low
-        urgent = min(len(high), _HIGH_SHARE)
-        unhurried = min(len(low), max(_LOW_SHARE, TURN - urgent - len(ready)))
-        normal = min(len(ready), TURN - urgent - unhurried)
-        if unhurried:
-            ready.rotate(-normal)
-            for _ in range(unhurried):
-                ready.append(low.popleft())
-            ready.rotate(normal + unhurried)
-        if urgent:
-            ready.extendleft([high.popleft() for _ in range(urgent)][::-1])
-        return urgent + normal + unhurried
-
-    def _loop_observed(self, until: Task[Any] | None) -> None:
-        """`_loop` with the checks of checked mode, every event told to the instruments, and
-        the tasks in the order of the schedule if there is one."""
-        tell = self.instruments
-        steps = 0
-        while True:
-            count = self.mix()
-            steps += count
-            self._burst = TURN
-            for _ in range(count):
-                self.current = None
-                self.current = task = self._take()
-                try:
-                    self._step_observed(task)
-                except StopIteration as stop:
-                    task.finish(stop.value)
-                    self.instruments.finish(task)
-                except BaseException as error:
-                    self._fail(task, error)
-                    self.instruments.finish(task)
-            if self._burst <= 0:
-                steps = LOOK
-            self.current = None
-            if until is None:
-                if not (self.tasks or self.deferred):
-                    return
-            elif until.done:
-                return
-            tell.cause = "call"
-            self._run_deferred()
-            tell.cause = OUTSIDE
-            if steps >= LOOK or not self.ready:
-                steps = 0
-                self._end_turn()
-            tell.cause = OUTSIDE
-
-    def _step_observed(self, task: Task[Any]) -> None:
-        if task.done:
-            return
-        tell = self.instruments
-        leaf = task._leaf
-        if leaf is YIELD:
-            tell.resume(task)
-            leaf = task._context.run(_SEND, task._coro, None)
-        task._queued = False
-        while leaf is not YIELD:
-            tell.poll(task, leaf)
-            if self.checked:
-                cx: Context = CheckedContext(task, task)
-            else:
-                cx = self._cx
-                cx.waker = task
-            try:
-                value = cx.poll(leaf)
-            except BaseException as error:
-                tell.resume(task)
-                leaf = self._throw(task, leaf, error)
-            else:
-                if value is PENDING:
-                    task._leaf = leaf
-                    locked = futurelock(task) if self.checked else None
-                    if locked is not None:
-                        task._leaf = None
-                        drop(leaf)
-                        tell.resume(task)
-                        leaf = self._throw(task, leaf, locked)
-                        continue
-                    watched(task).since = self.clock.now()
-                    tell.park(task, leaf)
-                    return
-                tell.resume(task)
-                leaf = task._context.run(_SEND, task._coro, value)
-            self._burst -= 1
-            if self._burst <= 0:
-                break
-        task._leaf = leaf
-        tell.yielded(task)
-        Task.wake(task)
-
     def _cancel_all(self) -> None:
         """Cancel the tasks that are left and wait until they have ended."""
         self.current = None
@@ -504,7 +389,7 @@ class Executor:
             _log.error("tasks caught their cancel and wait for what cannot come: %s", error)
             for task in list(self.tasks):
                 task.abandon()
-                if self._observed:
+                if self._observed is not None:
                     self.instruments.finish(task)
             self.tasks.clear()
 
@@ -556,37 +441,18 @@ class Executor:
 
     def _fail(self, task: Task[Any], error: BaseException) -> None:
         _strip(error)
+        ends = type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN)
+        if ends and task._coro.cr_frame is not None:
+            # Ctrl-C came in the midst of the executor's own work: the coroutine waits yet.
+            task.abandon()
         task.fail(error)
-        if type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN):
+        if ends:
             raise error
-
-    # ---- Ctrl-C ----
-
-    def _catch_interrupt(self) -> Callable[[], None]:
-        """Take SIGINT over, if it has its default handler; gives the undo."""
-        if (
-            threading.current_thread() is not threading.main_thread()
-            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-        ):
-            return _nothing
-        signal.signal(signal.SIGINT, self._on_interrupt)
-
-        def restore() -> None:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        return restore
-
-    def _on_interrupt(self, number: int, frame: object) -> None:
-        if self._interrupted or self._main is None:
-            raise KeyboardInterrupt
-        self._interrupted = True
-        self.call_soon(self._main.cancel)
-        if self.reactor is not None:
-            self.reactor.unpark()
 
 
 _OWN_NAMESPACES: Final = (
     Executor._loop.__globals__,
+    ObservedLoop.run.__globals__,
     CheckedContext.poll.__globals__,
     Context.poll.__globals__,
 )
@@ -597,12 +463,17 @@ def _strip(error: BaseException) -> None:
     alive, and the task the error. Those that have ended are emptied too, for the frames
     that they called still know them (since Python 3.12 that of a coroutine, too)."""
     traceback = error.__traceback__
-    core, checks, poll = _OWN_NAMESPACES
+    core, observed, checks, poll = _OWN_NAMESPACES
     caught = True  # the first frame is the one that has caught it, and is running
     while traceback is not None:
         frame = traceback.tb_frame
         namespace = frame.f_globals
-        if namespace is not core and namespace is not checks and namespace is not poll:
+        if (
+            namespace is not core
+            and namespace is not observed
+            and namespace is not checks
+            and namespace is not poll
+        ):
             break
         if caught:
             caught = False
@@ -613,10 +484,6 @@ def _strip(error: BaseException) -> None:
                 pass  # it is running, and caught this error before
         traceback = traceback.tb_next
     error.__traceback__ = traceback
-
-
-def _nothing() -> None:
-    pass
 
 
 def run(

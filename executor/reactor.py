@@ -16,6 +16,7 @@ from select import EPOLLIN
 from typing import TYPE_CHECKING, Any, Final, final
 
 from pinfut.executor.source import READ, WRITE, Readiness, Source
+from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
@@ -46,13 +47,20 @@ class Reactor:
         "_sources",
         "_wake",
         "executor",
+        "home",
         "owed",
+        "tell",
         "threads",
         "working",
     )
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
+        # Whom waits and what fires are told to; None where nobody watches.
+        self.tell: Instruments | None = executor.instruments or None
+        # The executor where a wait of a known source need only be counted; None where it is
+        # also told, so that the everyday wait has no test for that.
+        self.home: Executor | None = executor if self.tell is None else None
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, EPOLLIN)
@@ -84,6 +92,8 @@ class Reactor:
         events = self._epoll.poll(None if timeout is None else min(timeout, _LONGEST), _EVENTS)
         if not events:
             return False
+        if self.tell is not None:
+            return self._tell_events(events, self.tell)
         sources = self._sources
         woken = 0
         for fd, mask in events:
@@ -101,6 +111,18 @@ class Reactor:
                 self._take_over()
         if woken:
             self.executor.external -= woken
+        return True
+
+    def _tell_events(self, events: list[tuple[int, int]], tell: Instruments) -> bool:
+        """What `park` does with events, each put down to its descriptor."""
+        for fd, mask in events:
+            tell.cause = OUTSIDE
+            source = self._sources.get(fd)
+            if source is not None:
+                self.executor.external -= source.fire(mask, tell)
+            elif fd == self._wake:
+                self._take_over()
+        tell.cause = OUTSIDE
         return True
 
     def unpark(self) -> None:
@@ -196,6 +218,7 @@ class Reactor:
         source.mask = mask
         if known is not None and known is not source:
             # Two wrap one descriptor, or it was closed unseen and is another's now.
+            known.tell_cancelled()
             known.reactor = None
             woken = known.fire(READ | WRITE)
             self.executor.external -= woken
@@ -227,6 +250,7 @@ class Reactor:
             self.threads.shutdown()
             self.threads = None
         for source in self._sources.values():
+            source.tell_cancelled()
             source.reactor = None
             source.mask = 0
             source.readable = source.writable = True

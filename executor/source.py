@@ -22,6 +22,7 @@ from pinfut.sync.closed import Closed
 
 if TYPE_CHECKING:
     from pinfut.executor.reactor import Reactor
+    from pinfut.executor.trace.instrument import Instruments
 
 READ: Final = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET
 """What a reader asks epoll for."""
@@ -104,8 +105,8 @@ class Source:
                 return
             raise self.busy("read", other)
         reactor = self.reactor
-        if reactor is None or reactor.executor is not running.executor or not self.mask & EPOLLIN:
-            reactor = self._arm(READ)
+        if reactor is None or reactor.home is not running.executor or not self.mask & EPOLLIN:
+            reactor = self._arm(READ, EPOLLIN, "read")
         self.reader = future
         reactor.executor.external += 1
 
@@ -117,8 +118,8 @@ class Source:
                 return
             raise self.busy("write", other)
         reactor = self.reactor
-        if reactor is None or reactor.executor is not running.executor or not self.mask & EPOLLOUT:
-            reactor = self._arm(WRITE)
+        if reactor is None or reactor.home is not running.executor or not self.mask & EPOLLOUT:
+            reactor = self._arm(WRITE, EPOLLOUT, "write")
         self.writer = future
         reactor.executor.external += 1
 
@@ -126,12 +127,12 @@ class Source:
         """`future` waits no more: the undo of both waits, and a no-op when it does not wait."""
         if self.reader is future:
             self.reader = None
-            self._waits_less()
+            self._waits_less("read")
         if self.writer is future:
             self.writer = None
-            self._waits_less()
+            self._waits_less("write")
 
-    def fire(self, mask: int) -> int:
+    def fire(self, mask: int, tell: Instruments | None = None) -> int:
         """Epoll has reported `mask`: wake who waits for it. How many were woken."""
         woken = 0
         if mask & NOT_DRAINED:
@@ -142,6 +143,8 @@ class Source:
             if future is not None:
                 self.reader = None
                 woken = 1
+                if tell is not None:
+                    tell.io(self.fd, "read", "fired")
                 future.waker.wake()  # type: ignore[union-attr]  # set while it waits
         if mask & WAKES_WRITER:
             self.writable = True
@@ -149,6 +152,8 @@ class Source:
             if future is not None:
                 self.writer = None
                 woken += 1
+                if tell is not None:
+                    tell.io(self.fd, "write", "fired")
                 future.waker.wake()  # type: ignore[union-attr]
         return woken
 
@@ -161,12 +166,15 @@ class Source:
         reactor = self.reactor
         if reactor is not None:
             reactor.forget(self)
+            self.tell_cancelled()
             self.reactor = None
             woken = self.fire(EPOLLERR)
             reactor.executor.external -= woken
 
-    def _arm(self, events: int) -> Reactor:
-        """Have epoll tell of `events` from here on, besides what it tells of already."""
+    def _arm(self, events: int, edge: int, event: str) -> Reactor:
+        """Have epoll tell of `events` from here on, besides what it tells of already, and
+        tell whoever watches that a wait for `event` begins. `edge`: what says that epoll has
+        been asked."""
         reactor = current_reactor()
         if self.reactor is not reactor:
             if self.reactor is not None:
@@ -176,12 +184,25 @@ class Source:
                     "from_thread, or detach the descriptor and wrap it anew"
                 )
             self.mask = 0
-        reactor.watch(self, self.mask | events)
+        if not self.mask & edge:
+            reactor.watch(self, self.mask | events)
+        if reactor.tell is not None:
+            reactor.tell.io(self.fd, event, "set")
         return reactor
 
-    def _waits_less(self) -> None:
-        if self.reactor is not None:
-            self.reactor.executor.external -= 1
+    def _waits_less(self, event: str) -> None:
+        reactor = self.reactor
+        if reactor is not None:
+            reactor.executor.external -= 1
+            if reactor.tell is not None:
+                reactor.tell.io(self.fd, event, "cancelled")
+
+    def tell_cancelled(self) -> None:
+        """Nothing will fire here any more: tell whoever watches so, for each wait."""
+        if self.reactor is not None and self.reactor.tell is not None:
+            for event, future in (("read", self.reader), ("write", self.writer)):
+                if future is not None:
+                    self.reactor.tell.io(self.fd, event, "cancelled")
 
     def busy(self, verb: str, other: object) -> Busy:
         """The error of whoever comes while `other` is at it."""

@@ -126,7 +126,7 @@ def report(error: LawError) -> None:
 class CheckedContext(Context):
     """A context that enforces laws 1, 2, 4, 5 and 8 on each poll made through it."""
 
-    __slots__ = ("_future", "_inner", "_live", "_parent", "_taken", "_waker", "owner")
+    __slots__ = ("_future", "_live", "_parent", "_taken", "_waker", "inner", "owner")
 
     def __init__(self, waker: Waker, owner: object = None) -> None:
         laws.recording = True
@@ -138,7 +138,7 @@ class CheckedContext(Context):
         self._live = True
         self._taken = False
         # Seconds that were spent in the polls of children.
-        self._inner = 0.0
+        self.inner = 0.0
 
     @property
     def waker(self) -> Waker:  # type: ignore[override]  # read through a check in this mode
@@ -171,9 +171,8 @@ class CheckedContext(Context):
         finally:
             call._live = False
             spent = clock() - start
-            self._spend(spent)
-            if spent - call._inner > patience:
-                _blocked(future, spent - call._inner)
+            self._add(spent)
+            spend(spent - call.inner, "a poll", future)
         if value is not PENDING:
             record.done = True
             record.must_be_taken = False
@@ -188,10 +187,10 @@ class CheckedContext(Context):
             self._taken = True
         return value
 
-    def _spend(self, seconds: float) -> None:
+    def _add(self, seconds: float) -> None:
         context: CheckedContext | None = self
         while context is not None:
-            context._inner += seconds
+            context.inner += seconds
             context = context._parent
 
     def _require_live(self) -> None:
@@ -233,11 +232,13 @@ class CheckedContext(Context):
         return record
 
 
-def _blocked(future: object, seconds: float) -> None:
-    report(
-        BlockedInPoll(
-            f"a poll of {describe(future)} took {seconds:.3f} s, and nothing else could run. "
-            "Wait by giving PENDING; what blocks belongs into a thread",
-            future,
+def spend(seconds: float, what: str, future: object) -> None:
+    """`what` of `future`, a poll or a step of it, took so long: report it if that is too long."""
+    if seconds > patience:
+        report(
+            BlockedInPoll(
+                f"{what} of {describe(future)} took {seconds:.3f} s, and nothing else could run. "
+                "Wait by awaiting, or by giving PENDING; what blocks belongs into a thread",
+                future,
+            )
         )
-    )

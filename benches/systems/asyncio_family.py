@@ -108,6 +108,7 @@ async def locks(probe: Probe) -> None:
 
 
 async def wakes(probe: Probe, tasks: int) -> None:
+    tasks = min(tasks, probe.ops)  # no more than are ever woken: `--quick` parks few
     loop = asyncio.get_running_loop()
     futures: list[asyncio.Future[None]] = []
 

@@ -104,6 +104,7 @@ async def locks(probe: Probe) -> None:
 
 
 async def wakes(probe: Probe, tasks: int) -> None:
+    tasks = min(tasks, probe.ops)  # no more than are ever woken: `--quick` parks few
     senders: list[OneshotSender[None]] = []
 
     async def park(place: int) -> None:

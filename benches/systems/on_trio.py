@@ -121,6 +121,7 @@ async def locks(probe: Probe) -> None:
 
 
 async def wakes(probe: Probe, tasks: int) -> None:
+    tasks = min(tasks, probe.ops)  # no more than are ever woken: `--quick` parks few
     events: list[trio.Event] = []
     woken = 0
 

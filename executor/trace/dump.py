@@ -145,7 +145,7 @@ def _stack(innermost: FrameType) -> Iterator[str]:
 
 
 def _is_loop(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") == "pinfut.executor.core"
+    return frame.f_globals.get("__name__") in ("pinfut.executor.core", "pinfut.executor.observed")
 
 
 def _frames(frames: list[FrameType]) -> Iterator[str]:

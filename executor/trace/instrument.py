@@ -26,7 +26,7 @@ class Instrument:
     def wake(self, task: Task[Any], by: Task[Any] | str) -> None:
         """A parked `task` became ready. `by` is the task whose step did it, or says what
         did: ``timer 3``, ``call`` (one put off by `call_soon`), ``first step of f``,
-        ``io`` or ``outside``."""
+        ``fd 7`` or ``outside``."""
 
     def poll(self, task: Task[Any], leaf: Any) -> None:
         """The future that `task` waits for is about to be polled."""
@@ -49,7 +49,8 @@ class Instrument:
 
     def io(self, fd: int, event: str, state: str) -> None:
         """A wait for descriptor `fd` to become ready for `event` (``read``, ``write``)
-        was ``set``, has ``fired`` (whom it wakes comes next) or was ``cancelled``."""
+        was ``set``, has ``fired`` (whom it wakes comes next) or was ``cancelled``, which a
+        close does, too."""
 
     def slot(self, session: str, x: int, state: str) -> None:
         """Call `x` of a session changed its state: ``sent``, ``returned``, ``taken`` or
@@ -120,7 +121,7 @@ class Instruments(Instrument):
 
     def io(self, fd: int, event: str, state: str) -> None:
         if state == "fired":
-            self.cause = "io"  # until the executor goes on
+            self.cause = f"fd {fd}"  # until the next event
         for one in self._all:
             one.io(fd, event, state)
 

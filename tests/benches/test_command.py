@@ -94,15 +94,28 @@ def test_system_and_rounds_choose_what_is_run(tmp_path: Path) -> None:
     assert (row["bench"], row["system"], row["rounds"]) == ("spawn", "asyncio", 2)
 
 
-@pytest.mark.parametrize("system", ["pinfut", "asyncio", "uvloop", "trio"])
+ECHOES = ["echo-1", "echo-64", "echo-1000"]
+
+
+def supported(system: str) -> list[str]:
+    """What a system is expected to have: said here once more, so that no bench is lost when
+    a suite forgets it, and none is in the registry that nobody has."""
+    every = [bench.name for bench in BENCHES]
+    if system.endswith("-batched"):
+        return [name for name in every if name in ECHOES]
+    if system == "trio":
+        return [name for name in every if name not in ECHOES]
+    return every
+
+
+@pytest.mark.parametrize("system", [system.name for system in SYSTEMS])
 def test_every_bench_of_a_system_runs(system: str, tmp_path: Path) -> None:
     if not installed(system):
         pytest.skip(f"{system} is not installed")
     file = tmp_path / "rows.json"
     done = benches("--quick", "--rounds", "1", "--system", system, "--json", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
-    expected = [b.name for b in BENCHES if system != "trio" or not b.name.startswith("echo")]
-    assert [row["bench"] for row in json.loads(file.read_text("utf-8"))] == expected
+    assert [row["bench"] for row in json.loads(file.read_text("utf-8"))] == supported(system)
 
 
 def test_a_bench_that_no_chosen_system_has_is_said_to_be_missing() -> None:

@@ -14,7 +14,10 @@ import pytest
 from pinfut.executor import (
     CancelledError,
     Executor,
+    Instrument,
     MonotonicClock,
+    Task,
+    VirtualClock,
     current_executor,
     run,
     sleep,
@@ -245,6 +248,42 @@ def test_ctrl_c_wakes_an_executor_that_sleeps() -> None:
 
     assert outcome(Executor(clock=MonotonicClock()), main()) is KeyboardInterrupt
     thread.join()
+
+
+def test_a_second_ctrl_c_in_the_midst_of_the_executors_work_closes_the_task_that_it_hits() -> None:
+    class Hit(Instrument):
+        armed = False
+
+        def park(self, task: Task[Any], leaf: Any) -> None:
+            if self.armed:
+                self.armed = False
+                press()
+
+    hit = Hit()
+    log: list[str] = []
+
+    async def main() -> None:
+        try:
+            await sleep(1000)
+        except CancelledError:
+            hit.armed = True
+            try:
+                await sleep(1000)
+            finally:
+                log.append("closed")
+
+    async def presses() -> None:
+        await sleep(1)
+        press()
+
+    async def both() -> None:
+        spawn(presses())
+        await main()
+
+    executor = Executor(clock=VirtualClock(), instruments=[hit])
+    assert outcome(executor, both()) is KeyboardInterrupt
+    assert log == ["closed"]
+    assert not executor.tasks
 
 
 PROGRAM = """

@@ -23,8 +23,7 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
-from pinfut.executor.core import LOOK, TURN
-from pinfut.executor.ready import Priority
+from pinfut.executor.ready import LOOK, TURN, Priority, mix
 from tests.covered import covered, require
 from tests.executor.world import MODES, Run, make
 from tests.pinfut.hand import Gate
@@ -168,7 +167,7 @@ def the_shares(counts: dict[Priority, int], also: list[Priority]) -> None:
     for level in order:
         tasks[level].append(executor.spawn(never(), priority=level))
     share = shares({level: len(tasks[level]) for level in LEVELS})
-    count = executor.mix()
+    count = mix(executor.high, executor.ready, executor.low)
     turn = [task for level in LEVELS for task in tasks[level][: share[level]]]
     assert list(executor.ready)[:count] == turn
     assert list(executor.ready)[count:] == tasks["normal"][share["normal"] :]

@@ -23,8 +23,8 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
-from pinfut.executor.core import TURN
 from pinfut.executor.reactor import Reactor
+from pinfut.executor.ready import TURN
 from pinfut.executor.source import Busy, current_reactor
 from pinfut.laws import LostWakeup
 from pinfut.poll import PENDING

@@ -22,8 +22,8 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
-from pinfut.executor.core import LOOK
 from pinfut.executor.reactor import Reactor
+from pinfut.executor.ready import LOOK
 from pinfut.executor.timers import AT_ONCE, MIN_DEAD, STRIDE, Call, Timers
 from tests.covered import covered, require
 from tests.executor.world import Run

@@ -346,6 +346,28 @@ def test_a_poll_that_blocks_and_raises_is_reported_too(
     assert [line.partition(" a poll of <")[0] for line in told()] == ["BlockedInPoll:"]
 
 
+def test_a_step_of_a_task_that_blocks_is_reported_without_what_its_polls_took(
+    time: list[float], told: Callable[[], list[str]]
+) -> None:
+    async def worker() -> None:
+        time[0] += 0.08
+        await Work(time, 0.08)
+        await sleep(1)
+        time[0] += 0.15
+        await yield_now()
+        time[0] += 0.08
+
+    async def main() -> None:
+        await spawn(worker())
+
+    make("checked").run(main())
+    reports = told()
+    assert len(reports) == 1
+    assert reports[0].startswith("BlockedInPoll: a step of <WatchedTask ")
+    assert "worker" in reports[0]
+    assert "took 0.150 s" in reports[0]
+
+
 def test_a_foreign_future_without_room_for_a_record_is_left_alone() -> None:
     class Foreign:
         __slots__ = ("waker",)

@@ -108,7 +108,7 @@ def test_a_wake_from_outside_is_put_down_to_io_if_a_descriptor_fired(io: bool) -
         await yield_now()
 
     Executor(clock=clock, checked=False, instruments=[recorder]).run(main())
-    assert [by for _, by, _ in wakes(recorder)] == ["io" if io else "outside"] * 2
+    assert [by for _, by, _ in wakes(recorder)] == ["fd 7" if io else "outside"] * 2
     assert recorder.counts["io"] == (2 if io else 0)
     if io:
         assert "fd 7  read fired" in recorder.text()
