@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinfut.executor import CancelledError, current_executor, sleep, spawn
+from pinfut.executor import CancelledError, current_executor, shield, sleep, spawn
 from pinfut.executor.io import connect_tcp, listen_tcp
 from pinfut.executor.io.connect import STAGGER, Found, first_to_answer, interleaved
 from tests.covered import covered, require
@@ -149,12 +149,21 @@ def test_a_cancel_closes_every_attempt_whenever_it_comes() -> None:
     require(covered("cancelled connects"), "cancelled", "stopped")
 
 
-def test_two_that_answer_in_one_turn_leave_one_connection(run: Run) -> None:
+def test_what_an_attempt_gives_after_another_has_won_is_closed(run: Run) -> None:
+    """As an attempt may that is shielded from its cancel."""
+
     async def main() -> None:
-        network = Network([(STAGGER + 1, True), (1, True)])
-        won, _ = await first_to_answer([address(0), address(1)], network.connect)
+        network = Network([(2, True), (1, True)])
+
+        async def stubborn(found: Found) -> Connection:
+            with shield():
+                return await network.connect(found)
+
+        won, _ = await first_to_answer([address(0), address(1)], stubborn)
         assert won is not None
-        assert network.open == {won.place}
+        assert won.place == 1
+        assert network.open == {1}
+        assert current_executor().now() == 2
 
     run(main())
 
