@@ -145,12 +145,18 @@ def test_one_that_is_cancelled_while_it_waits_is_waited_for(run: Run) -> None:
             finally:
                 log.append("cleaned up")
 
-        async def busy() -> None:
-            await yield_now()
-            waiter.cancel()
+        async def spins() -> None:
+            while not waiter.done:
+                await yield_now()
 
-        waiter = spawn(watcher())
-        spawn(busy(), priority="high")
+        # Of low priority, so that its clean-up comes after the look of main.
+        waiter = spawn(watcher(), priority="low")
+        spinner = spawn(spins())
+        await yield_now()
+        await yield_now()
+        spinner.cancel()
+        await yield_now()
+        waiter.cancel()
         await wait_all_parked()
         return list(log)
 
