@@ -272,13 +272,15 @@ async def signalled() -> None:
     await yield_now()
 
 
+@pytest.mark.parametrize("watched", [False, True])
 def test_the_signal_dumps_to_stderr_and_shows_the_line_that_runs(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], watched: bool
 ) -> None:
-    run(signalled(), dump_on_signal=True)
+    run(signalled(), dump_on_signal=True, instruments=[Recorder()] if watched else [])
     text = capfd.readouterr().err
     assert text.startswith("pinfut: 1 task, 0 ready")
-    assert "os.kill(os.getpid(), signal.SIGUSR1)" in text
+    # The first frame shown is the task's own, and none of whoever called `run`.
+    assert "os.kill(os.getpid(), signal.SIGUSR1)" in text.splitlines()[2]
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL, "given back"
 
 
