@@ -126,8 +126,8 @@ def timeout(seconds: float, awaitable: Awaited[T] | None = None) -> Timeout | Fu
 
 def current_deadline() -> float | None:
     """The earliest deadline of the timeouts around the running coroutine and its task, in
-    seconds of the executor's clock; None without one. A shield hides those outside of it.
-    Raises NoExecutor.
+    seconds of the executor's clock; None without one. A shield hides those outside of it,
+    and ``timeout(seconds, awaitable)``, which is no block, is not seen. Raises NoExecutor.
     """
     executor = current_executor()
     task = executor.current

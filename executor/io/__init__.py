@@ -5,6 +5,7 @@ Every operation is tried first and parks its task only when it would block.
 
 from __future__ import annotations
 
+from pinfut.executor.io.connect import connect_tcp, getaddrinfo
 from pinfut.executor.io.files import File, open_file
 from pinfut.executor.io.pipes import EventFd, PipeReader, PipeWriter, pipe
 from pinfut.executor.io.process import DEVNULL, PIPE, Process, open_process, run_process
@@ -12,9 +13,7 @@ from pinfut.executor.io.reader import BufferedReader, ByteStream, IncompleteRead
 from pinfut.executor.io.signals import Signals, signals
 from pinfut.executor.io.sockets import (
     Socket,
-    connect_tcp,
     connect_unix,
-    getaddrinfo,
     listen_tcp,
     listen_unix,
     socketpair,

@@ -17,7 +17,6 @@ from pinfut.executor.io.operations import (
     WriteOperation,
 )
 from pinfut.executor.source import Source
-from pinfut.executor.threads import to_thread
 from pinfut.future import FutureBase
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -192,36 +191,6 @@ class Socket:
                     "resolve it first: await getaddrinfo(host, port), or use connect_tcp"
                 ) from None
         return address
-
-
-def getaddrinfo(
-    host: str | None, port: int | str | None, *, kind: int = 0, family: int = 0, flags: int = 0
-) -> FutureBase[list[Any]]:
-    """`socket.getaddrinfo` in a thread: ``await getaddrinfo("example.org", 80)``."""
-    return to_thread(socket.getaddrinfo, host, port, family, kind, 0, flags)
-
-
-async def connect_tcp(host: str, port: int) -> Socket:
-    """Connect to a host by name or number; its addresses are tried in the system's order.
-
-    Raises the last address's error, or for several an ExceptionGroup of all.
-    """
-    errors: list[Exception] = []
-    for family, kind, proto, _, address in await getaddrinfo(host, port, kind=socket.SOCK_STREAM):
-        sock = Socket(socket.socket(family, kind, proto))
-        try:
-            await sock.connect(address)
-            sock.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return sock
-        except OSError as error:
-            sock.close()
-            errors.append(error)
-        except BaseException:
-            sock.close()
-            raise
-    if len(errors) == 1:
-        raise errors[0]
-    raise ExceptionGroup(f"no address of {host!r} answered on port {port}", errors)
 
 
 def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -> Socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pinfut.coroutine import yield_now
+from pinfut.coroutine import Interrupt, yield_now
 from pinfut.executor.current import current_executor, current_task
 
 if TYPE_CHECKING:
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 # The tasks that are in `wait_all_parked`: they do not wait for each other.
 _waiting: Final[set[Task[Any]]] = set()
+
+
+def _is_interrupted(task: Task[Any]) -> bool:
+    # It waits here no more: it has been cancelled and its clean-up is to come.
+    return type(task._leaf) is Interrupt
 
 
 async def wait_all_parked() -> None:
@@ -31,7 +36,7 @@ async def wait_all_parked() -> None:
             ready = (*executor.high, *executor.ready, *executor.low)
             if (
                 not executor.deferred
-                and all(task in _waiting for task in ready)
+                and all(task in _waiting and not _is_interrupted(task) for task in ready)
                 and (deadline is None or deadline > executor.now())
             ):
                 return

@@ -106,6 +106,63 @@ def test_it_waits_for_tasks_of_every_priority(run: Run, priority: Priority) -> N
     assert run(main()) == 5
 
 
+@pytest.mark.parametrize("own", ["high", "normal", "low"])
+def test_it_waits_for_more_than_a_turn_of_tasks_of_any_priority_in_a_task_of_any(
+    run: Run, own: Priority
+) -> None:
+    """Whom `mix` has left for a later turn stands in another queue than `ready`."""
+
+    async def main() -> int:
+        ended = 0
+
+        async def busy() -> None:
+            nonlocal ended
+            await yield_now()
+            ended += 1
+            await sleep(5)
+
+        async def waits() -> int:
+            await wait_all_parked()
+            return ended
+
+        levels: list[Priority] = ["high", "normal", "low"]
+        waiter = spawn(waits(), priority=own)
+        for level in levels:
+            for _ in range(600):
+                spawn(busy(), priority=level)
+        return await waiter
+
+    assert run(main()) == 1800
+
+
+def test_one_that_is_cancelled_while_it_waits_is_waited_for(run: Run) -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+
+        async def watcher() -> None:
+            try:
+                await wait_all_parked()
+            finally:
+                log.append("cleaned up")
+
+        async def spins() -> None:
+            while not waiter.done:
+                await yield_now()
+
+        # Of low priority, so that its clean-up comes after the look of main.
+        waiter = spawn(watcher(), priority="low")
+        spinner = spawn(spins())
+        await yield_now()
+        await yield_now()
+        spinner.cancel()
+        await yield_now()
+        waiter.cancel()
+        await wait_all_parked()
+        return list(log)
+
+    assert run(main()) == ["cleaned up"]
+
+
 def test_several_that_wait_do_not_wait_for_each_other(run: Run) -> None:
     async def main() -> list[str]:
         log: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -27,6 +28,7 @@ from pinfut.executor import (
     yield_now,
 )
 from pinfut.executor.reactor import Reactor
+from pinfut.executor.ready import Priority
 
 
 def dumped(main: Coroutine[Any, Any, str], *, watched: bool) -> str:
@@ -119,6 +121,47 @@ def test_an_unwatched_one_dumps_the_tree_of_scopes_and_says_what_it_does_not_kno
     assert [line for line in squeezed(text) if "await" in line] == [
         line for line in squeezed(WATCHED) if "await" in line
     ]
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_tasks_of_every_priority_are_shown_as_ready_wherever_they_stand(watched: bool) -> None:
+    """Also in the midst of a turn, when some of each stand in `ready`, and those that `mix` has
+    left for later do not."""
+    levels: list[Priority] = ["high", "normal", "low"]
+
+    async def spins() -> None:
+        while True:
+            await yield_now()
+
+    async def parks() -> None:
+        await sleep(60)
+
+    async def main() -> str:
+        for level in levels:
+            spawn(parks(), name=f"parked {level}", priority=level)
+        await sleep(1)
+        for level in levels:
+            for _ in range(600):
+                spawn(spins(), name=f"ready {level}", priority=level)
+        await yield_now()
+        executor = current_executor()
+        assert executor.high
+        assert executor.low
+        return dump()
+
+    first, *lines = dumped(main(), watched=watched).splitlines()
+    labels = [line for line in lines if "ready " in line or "parked " in line]
+    states: Counter[str] = Counter()
+    for line in labels:
+        for level in levels:
+            for name in ("ready", "parked"):
+                if f"{name} {level}" in line:
+                    states[f"{name} {level}: {'ready' if ': ready' in line else 'parked'}"] += 1
+    assert first.startswith("1804 tasks, 1800 ready,")
+    for level in levels:
+        assert states[f"parked {level}: parked"] == 1
+        assert states[f"parked {level}: ready"] == 0
+        assert states[f"ready {level}: ready"] == 600
 
 
 @pytest.mark.parametrize("watched", [False, True])
@@ -229,13 +272,15 @@ async def signalled() -> None:
     await yield_now()
 
 
+@pytest.mark.parametrize("watched", [False, True])
 def test_the_signal_dumps_to_stderr_and_shows_the_line_that_runs(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], watched: bool
 ) -> None:
-    run(signalled(), dump_on_signal=True)
+    run(signalled(), dump_on_signal=True, instruments=[Recorder()] if watched else [])
     text = capfd.readouterr().err
     assert text.startswith("pinfut: 1 task, 0 ready")
-    assert "os.kill(os.getpid(), signal.SIGUSR1)" in text
+    # The first frame shown is the task's own, and none of whoever called `run`.
+    assert "os.kill(os.getpid(), signal.SIGUSR1)" in text.splitlines()[2]
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL, "given back"
 
 

@@ -26,6 +26,7 @@ from pinfut.executor import (
     timeout,
 )
 from pinfut.executor.io import Socket, socketpair
+from pinfut.executor.reactor import Reactor
 from pinfut.executor.source import Source
 from pinfut.sync import Closed, OneshotSender, oneshot
 from tests.covered import covered, require
@@ -156,7 +157,16 @@ def test_where_nobody_watches_a_known_source_takes_no_way_around(
         calls += 1
         return arm(self, events, edge, event)
 
+    asked = 0
+    ask = Reactor.watch
+
+    def asking(self: Reactor, source: Source, mask: int) -> None:
+        nonlocal asked
+        asked += 1
+        ask(self, source, mask)
+
     monkeypatch.setattr(Source, "_arm", counted)
+    monkeypatch.setattr(Reactor, "watch", asking)
 
     async def main() -> None:
         one, other = socketpair()
@@ -171,6 +181,7 @@ def test_where_nobody_watches_a_known_source_takes_no_way_around(
         main()
     )
     assert calls == (5 if watched else 1)
+    assert asked == 1, "the kernel is asked once, whoever watches"
 
 
 class Waits(Instrument):
