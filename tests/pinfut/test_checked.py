@@ -311,6 +311,7 @@ class Work(FutureBase[int]):
 def time(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
     monkeypatch.setattr(checked, "clock", lambda: now[0])
+    monkeypatch.setattr(checked, "patience", 0.1)
     return now
 
 
