@@ -121,23 +121,15 @@ class _Recv(Waiter[T]):
         self._receiver = receiver
 
     def poll(self, cx: Context, /) -> Poll[T]:
-        receiver = self._receiver
-        line = receiver._shared.line
-        line_left = self.roused or self.waker is None
-        try:
-            value = receiver.try_recv()
-        except BaseException:
-            line.leave(self)
-            raise
+        # Whatever there is to read, or to say, has roused everybody: it stands in no line then.
+        value = self._receiver.try_recv()
         if value is not PENDING:
-            line.leave(self)
-            self.roused = False
             return value
-        if line_left:
+        if self.roused:
             # Another future of the same receiver was faster: stand in the line anew.
             self.roused = False
             self.waker = None
-        return self.wait(line, cx)
+        return self.wait(self._receiver._shared.line, cx)
 
     def drop(self) -> None:
         """Wait no more. What was not read is still to be read."""

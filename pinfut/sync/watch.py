@@ -111,7 +111,6 @@ class _Changed(Waiter[T]):
         receiver = self._receiver
         shared = receiver._shared
         if receiver._seen != shared.version:
-            shared.line.leave(self)
             receiver._seen = shared.version
             return shared.value
         if shared.closed:

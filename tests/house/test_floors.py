@@ -92,6 +92,53 @@ def test_no_module_imports_from_above_its_floor() -> None:
     assert not found, "\n" + "\n".join(found)
 
 
+# What a future of one's own may use, and so what the futures of the house may.
+PUBLIC = {
+    "pinfut.checked",
+    "pinfut.coroutine",
+    "pinfut.future",
+    "pinfut.laws",
+    "pinfut.pin",
+    "pinfut.places",
+    "pinfut.poll",
+}
+ON_PUBLIC_MODULES = ("pinfut.combinators", "pinfut.streams", "pinfut.sync")
+
+
+def beyond_public(module: str, source: str) -> list[str]:
+    """What a module of those packages imports beyond the public modules and each other."""
+    if not module.startswith(ON_PUBLIC_MODULES):
+        return []
+    return [
+        found.target
+        for found in imports(source)
+        if found.module.split(".")[0] == "pinfut"
+        and found.module not in PUBLIC
+        and found.target not in PUBLIC
+        and not found.target.startswith(ON_PUBLIC_MODULES)
+    ]
+
+
+def test_locks_channels_and_streams_use_the_public_future_and_waker_alone() -> None:
+    found = {
+        module: beyond
+        for module, path in sources(FLOORS)
+        if (beyond := beyond_public(module, path.read_text("utf-8")))
+    }
+    assert found == {}
+    seen = {module for module, _ in sources(FLOORS) if module.startswith(ON_PUBLIC_MODULES)}
+    assert {"pinfut.sync.lock", "pinfut.streams.stream", "pinfut.combinators.group"} <= seen
+
+
+def test_a_lock_that_knows_the_executor_is_caught() -> None:
+    lock = "from pinfut.executor.current import running\nfrom pinfut import laws, slots\n"
+    assert beyond_public("pinfut.sync.lock", lock) == [
+        "pinfut.executor.current.running",
+        "pinfut.slots",
+    ]
+    assert beyond_public("pinfut.executor.task", lock) == []
+
+
 def test_no_floor_has_an_import_cycle() -> None:
     modules = {module: path.read_text("utf-8") for module, path in sources(FLOORS)}
     found = cycle(modules)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import Condition, Lock, race
+from pinfut import Condition, Lock, drop, pin, race, select
 from pinfut.executor import (
     CancelledError,
     Executor,
@@ -171,6 +171,36 @@ def test_a_wait_that_is_closed_for_good_does_not_give_back_what_it_does_not_hold
         assert condition.lock.locked, "the lock of another was given back"
 
     run(main())
+
+
+def test_a_wait_that_is_closed_while_another_holds_the_lock_leaves_it_to_that_one(run: Run) -> None:
+    async def main() -> None:
+        condition = Condition()
+
+        async def waiter() -> None:
+            async with condition:
+                await condition.wait()
+
+        await select(pinned := pin(waiter()), sleep(1))
+        async with condition:
+            drop(pinned)  # its block ends without the lock, which is ours
+            assert condition.lock.locked
+            other = spawn(_hold(condition))
+            await sleep(1)
+            assert not other.done, "two in the block at a time"
+        await other
+        assert not condition.lock.locked
+        # And the count of blocks that give nothing back is even again.
+        async with condition:
+            pass
+        assert not condition.lock.locked
+
+    run(main())
+
+
+async def _hold(condition: Condition) -> None:
+    async with condition:
+        pass
 
 
 async def _with(condition: Condition) -> None:

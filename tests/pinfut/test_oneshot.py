@@ -7,10 +7,13 @@ import weakref
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pinfut import PENDING, FutureBase, TakenTwice, drop, select
 from pinfut.executor import CancelledError, sleep, spawn, timeout
 from pinfut.sync import Closed, OneshotSender, oneshot
+from tests.covered import covered, require
 from tests.executor.world import Run
 from tests.pinfut.hand import Hand
 
@@ -140,3 +143,71 @@ def test_a_receiver_that_lost_a_select_takes_its_value_later(run: Run) -> None:
         return value
 
     assert run(main()) == "value"
+
+
+operations = st.lists(
+    st.sampled_from(["poll", "poll", "fresh waker", "send", "send", "close", "drop"]),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=300)
+@given(operations)
+def run_oneshot(history: list[str]) -> None:
+    """A oneshot against what its one value can be: on its way, there, taken, given up."""
+    tx, rx = ends()
+    hand = Hand(rx, checked=False)
+    state, waits = "empty", False
+    counts = dict.fromkeys(("taken", "woken", "closed", "dropped_with_value", "refused"), 0)
+    for what in history:
+        if what == "fresh waker":
+            hand.fresh_waker()
+            waits = False  # the newest has not been given yet
+        elif what == "poll":
+            if state == "empty":
+                assert hand.poll() is PENDING
+                waits = True
+            elif state == "there":
+                assert hand.poll() == "value"
+                state = "taken"
+                counts["taken"] += 1
+            else:
+                with pytest.raises(TakenTwice if state == "taken" else Closed):
+                    hand.poll()
+        elif what == "send":
+            if state == "empty":
+                tx.send("value")
+                state = "there"
+            else:
+                with pytest.raises(Closed if state == "closed" else TakenTwice):
+                    tx.send("again")
+                counts["refused"] += 1
+        elif what == "close":
+            tx.close()
+            if state == "empty":
+                state = "closed"
+                counts["closed"] += 1
+        else:
+            hand.drop()
+            waits = False
+            counts["dropped_with_value"] += state == "there"
+            if state != "taken":
+                state = "closed"
+        if state != "empty" and waits:
+            assert hand.woken, "the receiver sleeps on"
+            counts["woken"] += 1
+            waits = False
+    covered("oneshot equals its model", histories=1, **counts)
+
+
+def test_a_oneshot_does_what_its_model_does() -> None:
+    run_oneshot()
+    require(
+        covered("oneshot equals its model"),
+        "taken",
+        "woken",
+        "closed",
+        "dropped_with_value",
+        "refused",
+    )

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinfut import PENDING, Lock, Semaphore, drop
@@ -22,6 +22,7 @@ operations = st.lists(
         ),
         st.integers(0, 7),
     ),
+    min_size=15,
     max_size=40,
 )
 
@@ -43,6 +44,7 @@ class Model:
             self.reserved.add(name)
 
 
+@settings(max_examples=300)
 @given(st.integers(1, 4), operations, st.booleans())
 def run_semaphore(permits: int, history: list[tuple[str, int]], checked: bool) -> None:
     semaphore = Semaphore(permits)
@@ -50,7 +52,16 @@ def run_semaphore(permits: int, history: list[tuple[str, int]], checked: bool) -
     hands: dict[int, Hand[Any]] = {}
     held: list[int] = []
     counts = dict.fromkeys(
-        ("acquired", "waited", "dropped_waiting", "dropped_roused", "several", "refused"), 0
+        (
+            "acquired",
+            "waited",
+            "dropped_waiting",
+            "dropped_roused",
+            "served_by_a_drop",
+            "several",
+            "refused",
+        ),
+        0,
     )
     names = 0
 
@@ -94,14 +105,17 @@ def run_semaphore(permits: int, history: list[tuple[str, int]], checked: bool) -
         elif what == "drop" and hands:
             name = list(hands)[n % len(hands)]
             drop(hands.pop(name).future)
+            reserved = len(model.reserved)
             if name in model.reserved:
                 model.reserved.remove(name)
+                reserved -= 1
                 model.free += model.wants[name]
                 counts["dropped_roused"] += 1
             else:
                 model.waiting.remove(name)
                 counts["dropped_waiting"] += 1
             model.serve()
+            counts["served_by_a_drop"] += len(model.reserved) - reserved
         elif what == "release" and held:
             permits_back = held.pop(n % len(held))
             semaphore.release(permits_back)
@@ -125,6 +139,7 @@ def test_a_semaphore_does_what_its_model_does() -> None:
         "waited",
         "dropped_waiting",
         "dropped_roused",
+        "served_by_a_drop",
         "several",
         "refused",
     )
