@@ -26,6 +26,7 @@ def run_event(history: list[tuple[str, int]], checked: bool) -> None:
     is_set = False
     hands: dict[int, Hand[Any]] = {}
     roused: set[int] = set()
+    gone: list[tuple[Hand[Any], int]] = []
     counts = dict.fromkeys(("at_once", "waited", "cleared_before_the_poll", "dropped"), 0)
     for number, (what, n) in enumerate(history):
         if what == "wait":
@@ -46,7 +47,9 @@ def run_event(history: list[tuple[str, int]], checked: bool) -> None:
         elif hands:
             name = list(hands)[n % len(hands)]
             if what == "drop":
-                drop(hands.pop(name).future)
+                hand = hands.pop(name)
+                drop(hand.future)
+                gone.append((hand, hand.wakes))
                 counts["dropped"] += 1
                 roused.discard(name)
             elif hands[name].poll() is PENDING:
@@ -59,6 +62,7 @@ def run_event(history: list[tuple[str, int]], checked: bool) -> None:
                 del hands[name]
         assert event.is_set == is_set
         assert {name for name, hand in hands.items() if hand.woken} == roused
+        assert all(hand.wakes == wakes for hand, wakes in gone), "it was woken after its drop"
     covered("event equals its model", histories=1, **counts)
 
 
