@@ -61,7 +61,6 @@ class _Wait(Waiter[None]):
     def poll(self, cx: Context, /) -> Poll[None]:
         if self.roused or self._event._set:
             self.roused = False
-            self._event._line.leave(self)
             return None
         return self.wait(self._event._line, cx)
 
