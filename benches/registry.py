@@ -43,6 +43,11 @@ class System:
     # Set for its worker, on top of the parent's environment.
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    @property
+    def own(self) -> bool:
+        """Is it pinfut in another form, and so nobody to win or to lose against?"""
+        return self.name.startswith(BASE)
+
     def missing(self) -> list[str]:
         return [module for module in self.requires if find_spec(module) is None]
 
@@ -82,6 +87,18 @@ SYSTEMS = (
         "benches.systems.on_pinfut",
         requires=("pinfut",),
         env={"PINFUT_CHECKED": "0"},
+    ),
+    System(
+        "pinfut-recorded",
+        "benches.systems.on_pinfut_observed",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "0"},
+    ),
+    System(
+        "pinfut-checked",
+        "benches.systems.on_pinfut_observed",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "1"},
     ),
     System("asyncio", "benches.systems.on_asyncio"),
     System("uvloop", "benches.systems.on_uvloop", requires=("uvloop",)),

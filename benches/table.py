@@ -65,7 +65,7 @@ def _caption(results: Results) -> str:
         f"Above 1, {BASE} takes less; below 1, it takes more.",
         f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()}.",
     ]
-    ratios = [results.ratio(row) for row in results.rows if row.system.name != BASE]
+    ratios = [results.ratio(row) for row in results.rows if not row.system.own]
     verdicts = [verdict(ratio) for ratio in ratios if ratio is not None]
     if verdicts:
         wins, even, losses = (verdicts.count(v) for v in ("win", "even", "loss"))
