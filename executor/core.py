@@ -344,6 +344,7 @@ class Executor:
                                 task._leaf = leaf
                                 break
                             leaf = task._context.run(send, task._coro, value)
+                            value = None  # the loop must not keep what the task may let go
                         burst -= 1
                         if leaf is again or burst <= 0:
                             if burst <= 0:

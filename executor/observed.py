@@ -7,6 +7,7 @@ It decides nothing else: what a turn is, and what follows it, is as in the every
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
     from pinfut.executor.core import Executor
 
 _SEND: Final = CoroutineType.send
+
+
+_log = logging.getLogger("pinfut.executor")
+
+
+def _tell_swallowed(task: Task[Any]) -> None:
+    _log.warning(
+        "%r was cancelled, caught that, waited for other things and returned as if nothing had "
+        "come: raise CancelledError again when the clean-up is done",
+        task.name,
+    )
 
 
 @final
@@ -63,6 +75,8 @@ class ObservedLoop:
                     else:
                         self._step(task, None)
                 except StopIteration as stop:
+                    if executor.checked and watched(task).went_on:
+                        _tell_swallowed(task)
                     task.finish(stop.value)
                     tell.finish(task)
                 except BaseException as error:
@@ -126,6 +140,7 @@ class ObservedLoop:
                         leaf = executor._throw(task, leaf, locked)
                         continue
                     watched(task).since = executor.clock.now()
+                    watched(task).went_on = task.delivered > 0
                     tell.park(task, leaf)
                     return
                 tell.resume(task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 from pinfut.executor.block import Block
 from pinfut.executor.ready import Priority
@@ -25,7 +25,7 @@ class Scope(Block):
     scope reaches the children too, and is raised when they have ended.
     """
 
-    __slots__ = ("_cancelled", "_children", "_errors", "_open", "_waiter")
+    __slots__ = ("_cancelled", "_children", "_errors", "_left", "_open", "_waiter")
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,6 +33,8 @@ class Scope(Block):
         self._children: dict[Task[Any], None] = {}
         self._errors: list[BaseException] = []
         self._open = False
+        # Whether its coroutine was closed inside of the block, so that nobody waits any more.
+        self._left = False
         # Set while the body has ended and the scope waits for its children.
         self._waiter: _AllEnded | None = None
         self._cancelled = False
@@ -71,6 +73,8 @@ class Scope(Block):
     def ended(self, child: Task[Any]) -> None:
         """A child has ended. For its task."""
         del self._children[child]
+        if self._left:
+            return  # nobody will raise its error here, so it is reported like any other
         error = child.error()
         if error is not None and not isinstance(error, CancelledError):
             self._errors.append(error)
@@ -91,10 +95,14 @@ class Scope(Block):
     ) -> bool:
         self._waiter = waiter = _AllEnded(self._children)
         if isinstance(error, GeneratorExit):
-            # The coroutine is being closed and cannot wait any more.
+            # The coroutine is being closed and can neither wait any more nor raise.
             self.cancel()
+            self._left = True
             self._open = False
             self.close()
+            for lost in self._errors:
+                self.executor.report("scope", lost)
+            self._errors.clear()
             return False
         if error is not None:
             if not isinstance(error, CancelledError) and error not in self._errors:
@@ -128,6 +136,9 @@ class _AllEnded(FutureBase[None]):
     """Ready when a scope has no children left."""
 
     __slots__ = ("_children", "_waker")
+
+    # Nobody waits where there are no children, or no time to wait.
+    must_be_taken: ClassVar[bool] = False
 
     def __init__(self, children: dict[Task[Any], None]) -> None:
         self._children = children

@@ -123,6 +123,10 @@ class Source:
         self.writer = future
         reactor.executor.external += 1
 
+    def registrations(self, future: Waiting) -> int:
+        """How many references to `future` stand here."""
+        return (self.reader is future) + (self.writer is future) + (self.writing is future)
+
     def leave(self, future: Waiting) -> None:
         """`future` waits no more: the undo of both waits, and a no-op when it does not wait."""
         if self.reader is future:
@@ -255,6 +259,9 @@ class Readiness(FutureBase[None]):
             return None
         self.waker = cx.waker
         return PENDING
+
+    def registrations(self) -> int:
+        return 0 if self._source is None else self._source.registrations(self)
 
     def drop(self) -> None:
         if self._source is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Protocol, Type
 
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.future import FutureBase, drop
-from pinfut.laws import TakenTwice, describe
+from pinfut.laws import PinError, TakenTwice, describe
 from pinfut.places import suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -220,7 +220,11 @@ class Task(FutureBase[T]):
     def poll(self, cx: Context, /) -> Poll[T]:
         outcome = self._outcome
         if outcome is NOT_DONE:
-            self._joiner = cx.waker
+            waker = cx.waker
+            joiner = self._joiner
+            if joiner is not None and joiner is not waker:
+                self._require_alone(joiner, waker)
+            self._joiner = waker
             return PENDING
         if type(outcome) is not Failure:
             return outcome  # type: ignore[return-value]  # neither NOT_DONE nor a Failure
@@ -235,6 +239,16 @@ class Task(FutureBase[T]):
             raise error
         finally:
             del error
+
+    def _require_alone(self, joiner: Waker, waker: Waker) -> None:
+        # A task is woken by its own result once; the waker of a combinator says nothing about
+        # whose it is, and may be an old one.
+        if isinstance(joiner, Task) and isinstance(waker, Task) and joiner._leaf is self:
+            raise PinError(
+                self,
+                f"awaited by {describe(waker)}, for {describe(joiner)} awaits it: one would "
+                "never be woken. Give each a clone of shared(task)",
+            )
 
     def drop(self) -> None:
         """Nobody joins any more. The task goes on: `cancel` is what stops it."""

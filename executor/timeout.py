@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from types import TracebackType
-from typing import TypeVar, final, overload
+from typing import Any, TypeVar, final, overload
 
 from pinfut.combinators import Awaited
-from pinfut.coroutine import Interruptible, drivers, into_future
+from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_future
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.current import NoExecutor, current_executor
 from pinfut.executor.timers import Timers
-from pinfut.future import Future, FutureBase, drop
+from pinfut.future import Future, FutureBase, drop, let_go
 from pinfut.poll import PENDING, Context, Poll, Waker
 
 T = TypeVar("T")
@@ -62,9 +62,10 @@ class Timeout(Block):
 @final
 class TimeoutFuture(FutureBase[T]):
     """A future polled in place, that is given up once its time, counted from the first
-    poll, has passed. It is its own timer."""
+    poll, has passed: a coroutine is interrupted, as in a block, and may clean up; any other
+    future is dropped. It is its own timer."""
 
-    __slots__ = ("_future", "_seconds", "_timers", "_waker", "live")
+    __slots__ = ("_future", "_late", "_seconds", "_timers", "_waker", "live")
 
     def __init__(self, seconds: float, future: Future[T]) -> None:
         self._seconds = seconds
@@ -72,26 +73,43 @@ class TimeoutFuture(FutureBase[T]):
         # Invariant: set from the first PENDING on.
         self._timers: Timers | None = None
         self.live = False
+        # Whether the coroutine was interrupted.
+        self._late = False
 
     def poll(self, cx: Context, /) -> Poll[T]:
         try:
             value = cx.poll(self._future)
+        except CancelledError as error:
+            self._cancel_timer()
+            if self._late:
+                raise self._error() from error
+            raise
         except BaseException:
             self._cancel_timer()
             raise
         if value is not PENDING:
-            # In time, if only just: a value that is there is not thrown away.
             self._cancel_timer()
+            if self._late:
+                raise self._error()
+            # In time, if only just: a value that is there is not thrown away.
             return value
         if self._timers is None:
             executor = current_executor()
             self._timers = executor.timers
             self._timers.push(executor.clock.now() + self._seconds, self)
-        elif not self.live:
-            drop(self._future)
-            raise TimeoutError(f"timed out after {self._seconds} s")
+        elif not self.live and not self._late:
+            future: Any = self._future
+            if not isinstance(future, CoroutineFuture):
+                let_go(future)
+                raise self._error()
+            self._late = True
+            future.interrupt()
+            return self.poll(cx)
         self._waker: Waker = cx.waker
         return PENDING
+
+    def _error(self) -> TimeoutError:
+        return TimeoutError(f"timed out after {self._seconds} s")
 
     def expire(self) -> None:
         """The time is over. For the timers."""
@@ -100,6 +118,9 @@ class TimeoutFuture(FutureBase[T]):
     def _cancel_timer(self) -> None:
         if self._timers is not None:
             self._timers.cancel(self)
+
+    def registrations(self) -> int:
+        return self._timers.references if self._timers is not None and self.live else 0
 
     def drop(self) -> None:
         """Drop the future inside, and take the timer back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final, Protocol, final
+from typing import ClassVar, Final, Protocol, final
 
 from pinfut.executor.current import current_executor
 from pinfut.future import FutureBase
@@ -55,6 +55,9 @@ class Timers:
     """
 
     __slots__ = ("_dead", "_old", "_order", "heap")
+
+    references: ClassVar[int] = 1
+    """How many references there are here to a timer that is live."""
 
     def __init__(self) -> None:
         # Entries are (deadline, order, timer): of equal deadlines the older comes first,
@@ -175,6 +178,9 @@ class Sleep(FutureBase[None]):
 
     def expire(self) -> None:
         self._waker.wake()
+
+    def registrations(self) -> int:
+        return self._timers.references if self._timers is not None and self.live else 0
 
     def drop(self) -> None:
         if self._timers is not None:

@@ -94,7 +94,9 @@ def keep_records(base: Any) -> None:
     def made(cls: type[Any], *args: object, **kwargs: object) -> Any:
         future = object.__new__(cls)
         if keeping:
-            future._law = Record(cls.__qualname__, caller(), cls.must_be_taken)
+            # What is made where polls are not seen may be polled there.
+            must_be_taken = cls.must_be_taken and laws.running > 0
+            future._law = Record(cls.__qualname__, caller(), must_be_taken)
         return future
 
     def extended(cls: Any, /, **kwargs: object) -> None:

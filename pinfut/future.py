@@ -13,6 +13,7 @@ future belongs to the task that polled it first: nobody else may poll, copy or p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, final
@@ -24,6 +25,8 @@ from pinfut.poll import PENDING, Context, Poll
 
 if TYPE_CHECKING:
     from pinfut.checked import Record
+
+_log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -69,6 +72,11 @@ class FutureBase(Generic[T_co]):
     def drop(self) -> None:
         """The owner polls no more; nothing was started here, so there is nothing to undo."""
 
+    def registrations(self) -> int:
+        """How many references to it stand where it waits: in a queue, with the timers. A future
+        that is held there and nowhere else is held by nobody; see `pinfut.pin.Pinned`."""
+        return 0
+
     def __await__(self) -> Generator[Any, Any, T_co]:
         # The whole bridge: hand the leaf to whoever runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
@@ -97,6 +105,15 @@ def drop(future: object) -> None:
         record: Record | None = getattr(future, "_law", None)
         if record is not None:
             record.forget()
+
+
+def let_go(future: object) -> None:
+    """Drop `future`, whose outcome nobody waits for any more. An error of that has nobody to go
+    to, and is logged."""
+    try:
+        drop(future)
+    except Exception as error:
+        _log.error("%r could not be dropped", future, exc_info=error)
 
 
 @final

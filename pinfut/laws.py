@@ -84,7 +84,7 @@ class PinError(LawError):
     def __init__(self, future: object, how: str) -> None:
         super().__init__(
             f"{describe(future)} may not be {how}. Await it in the task that polled it first, "
-            "or make a new one",
+            "make a new one, or give out clones of shared(future)",
             future,
         )
 

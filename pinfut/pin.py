@@ -8,11 +8,12 @@ it, while ``await`` and the combinators of the same task take it and poll it in 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
-from typing import Any, Generic, NoReturn, TypeVar, final, overload
+from collections.abc import Awaitable, Callable, Generator
+from sys import getrefcount
+from typing import Any, Generic, NoReturn, TypeVar, cast, final, overload
 
 from pinfut.coroutine import into_future
-from pinfut.future import Future, drop
+from pinfut.future import Future, drop, let_go
 from pinfut.laws import PinError, describe
 
 T_co = TypeVar("T_co", covariant=True)
@@ -23,24 +24,43 @@ T = TypeVar("T")
 class Pinned(Generic[T_co]):
     """A future in its place. Await it, give it to a combinator, or drop it, all in the task
     that pinned it; copying and pickling raise PinError, and checked mode sees a poll by
-    another task. It adds nothing to a poll: whoever takes it polls what is in it."""
+    another task. It adds nothing to a poll: whoever takes it polls what is in it.
 
-    __slots__ = ("_future",)
+    What nobody holds any more ends: when a Pinned goes away and nobody else has the future that
+    is in it, that is dropped."""
+
+    __slots__ = ("_future", "_owns")
 
     def __init__(self, future: Future[T_co]) -> None:
         self._future = future
+        # Invariant: False while a combinator has it, which drops it itself.
+        self._owns = True
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         value: T_co = yield self._future
         return value
 
     def __pinned__(self) -> Future[T_co]:
-        """The future in its place, for who polls it there: `into_future` and combinators."""
+        """The future in its place, for who polls it there, and drops it in the end:
+        `into_future` and combinators."""
+        self._owns = False
         return self._future
+
+    def keep(self) -> None:
+        """Who took the future gives it back in the end: for `select`, which holds this one."""
+        self._owns = True
 
     def drop(self) -> None:
         """Give it up: what it has started is cancelled. Idempotent."""
         drop(self._future)
+
+    def __del__(self) -> None:
+        if self._owns and self._references() <= _ALONE:
+            let_go(self._future)
+
+    def _references(self) -> int:
+        registered: Callable[[Any], int] | None = getattr(type(self._future), "registrations", None)
+        return getrefcount(self._future) - (0 if registered is None else registered(self._future))
 
     def __copy__(self) -> NoReturn:
         raise PinError(self._future, "copied")
@@ -53,6 +73,12 @@ class Pinned(Generic[T_co]):
 
     def __repr__(self) -> str:
         return f"<Pinned {describe(self._future)}>"
+
+
+_ALONE = 0
+# What `_references` gives for a future that a Pinned alone has: measured, for it is the
+# interpreter's affair.
+_ALONE = Pinned(cast("Future[Any]", object()))._references()
 
 
 @overload

@@ -46,16 +46,21 @@ async def connect_tcp(host: str, port: int) -> Socket:
     """Connect to a host by name or number, at the first of its addresses that answers.
 
     They are tried a quarter of a second apart, IPv6 and IPv4 in turns; the attempts that lose
-    are closed. Raises the last address's error, or for several an ExceptionGroup of all, in
-    the order in which they were tried.
+    are closed. Raises OSError when none answers; of several its cause is an ExceptionGroup of
+    all errors, in the order in which the addresses were tried. ValueError for no port.
     """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"a port is 0 to 65535, not {port}")
     found = interleaved(await getaddrinfo(host, port, kind=socket.SOCK_STREAM))
     won, errors = await first_to_answer(found, _open)
     if won is not None:
         return won
     if len(errors) == 1:
         raise errors[0]
-    raise ExceptionGroup(f"no address of {host!r} answered on port {port}", errors)
+    group = ExceptionGroup("the addresses in the order in which they were tried", errors)
+    raise OSError(
+        f"none of the {len(errors)} addresses of {host!r} answered on port {port}"
+    ) from group
 
 
 def interleaved(found: Iterable[Found]) -> list[Found]:

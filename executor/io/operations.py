@@ -60,6 +60,9 @@ class ReadOperation(FutureBase[T]):
         source.wait_read(self)
         return PENDING
 
+    def registrations(self) -> int:
+        return self._source.registrations(self)
+
     def drop(self) -> None:
         """Wait no more. What has arrived stays where it is, for the next operation."""
         self._source.leave(self)
@@ -114,6 +117,9 @@ class Receive(FutureBase[bytes]):
         source.wait_read(self)
         return PENDING
 
+    def registrations(self) -> int:
+        return self._source.registrations(self)
+
     def drop(self) -> None:
         """Wait no more. What has arrived stays in the stream."""
         self._source.leave(self)
@@ -162,6 +168,9 @@ class WriteOperation(FutureBase[T]):
         self.waker = cx.waker
         source.wait_write(self)
         return PENDING
+
+    def registrations(self) -> int:
+        return self._source.registrations(self)
 
     def drop(self) -> None:
         """Wait no more. Nothing has been written."""
@@ -240,6 +249,9 @@ class WriteAll(FutureBase[None]):
         source.writing = self
         return False
 
+    def registrations(self) -> int:
+        return self._source.registrations(self)
+
     def drop(self) -> None:
         """Wait no more. A part may have been written."""
         if self._source.writing is self:
@@ -306,6 +318,9 @@ class Connect(FutureBase[None]):
             source.wait_write(self)
         self.waker = cx.waker
         return PENDING
+
+    def registrations(self) -> int:
+        return self._source.registrations(self)
 
     def drop(self) -> None:
         """Wait no more."""

@@ -6,7 +6,7 @@ The plain ones have no hook. These know who made them, and say what happens to t
 from __future__ import annotations
 
 import sys
-from typing import Any, TypeVar, cast, final
+from typing import Any, ClassVar, TypeVar, cast, final
 
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timer, Timers
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class WatchedTask(Task[T]):
     """A task that knows its number and its parent, and tells when it is woken."""
 
-    __slots__ = ("number", "parent", "since", "spawned_at")
+    __slots__ = ("number", "parent", "since", "spawned_at", "went_on")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -33,6 +33,8 @@ class WatchedTask(Task[T]):
         self.spawned_at = _caller()
         # When it was last parked, by the executor's clock; None before.
         self.since: float | None = None
+        # Whether it has waited for something after a cancel had reached it.
+        self.went_on = False
 
     def wake(self) -> None:
         if not self._queued:
@@ -80,6 +82,9 @@ class WatchedTimers(Timers):
     """Timers that tell when one is set, fires, or is cancelled."""
 
     __slots__ = ("_count", "_tell", "_watched")
+
+    # One in `_watched`, one in the _WatchedTimer.
+    references: ClassVar[int] = 2
 
     def __init__(self, tell: Instruments) -> None:
         super().__init__()

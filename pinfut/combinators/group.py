@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar, final
 
 from pinfut.coroutine import CoroutineFuture, Seat, into_future, seated_context
 from pinfut.future import Future, FutureBase, drop
+from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Poll, Waker
 
 _log = logging.getLogger("pinfut")
@@ -168,6 +169,7 @@ def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Futu
     seat: Seat | None = None
     context = None
     children: list[Future[Any] | None] = []
+    given: set[int] = set()
     for awaitable in awaitables:
         if type(awaitable) is CoroutineType:
             if seat is None or context is None:
@@ -175,7 +177,14 @@ def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Futu
                 context = seated_context(seat)
             children.append(CoroutineFuture(awaitable, seat, context.copy()))
         else:
-            children.append(into_future(awaitable))
+            future = into_future(awaitable)
+            if id(future) in given:
+                raise ValueError(
+                    f"{describe(future)} was given twice, and has one result: give it once, or "
+                    "clones of shared(future)"
+                )
+            given.add(id(future))
+            children.append(future)
     return children
 
 

@@ -30,29 +30,47 @@ class Selected(NamedTuple, Generic[T]):
     """What it gave."""
     losers: tuple[Pinned[T], ...] = ()
     """The others, in the order given, pinned where they stand. They are the caller's: to be
-    awaited, selected again or dropped, by the task that ran the select and no other."""
+    awaited, selected again or dropped, by the task that ran the select and no other. Those
+    that nobody keeps, here or elsewhere, are dropped."""
 
 
 @final
 class Select(Group[Selected[T]]):
-    """The first future that is ready. The losers stay pinned where they are, and so do all
-    when the select itself is dropped: they are the caller's. Of the coroutines among them
-    nobody else has the future, so those are closed when they cannot be handed back."""
+    """The first future that is ready; the losers stay pinned where they are.
+
+    When it fails or is dropped, it can hand nothing back. What the caller holds stays then, a
+    Pinned or a future of his own; the rest is dropped."""
 
     __slots__ = ("_given",)
 
     def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
         super().__init__(awaitables)
         self._given = awaitables
+        for given in awaitables:
+            if type(given) is Pinned:
+                given.keep()
 
     def poll(self, cx: Context, /) -> Poll[Selected[T]]:
         try:
             index, value = self.poll_first(cx)
         except BaseException:
-            self._close_own()
+            self._leave()
             raise
         if value is PENDING:
             return cast("Poll[Selected[T]]", value)
+        return Selected(index, value, self._losers())
+
+    def drop(self) -> None:
+        """Leave to the caller what he holds, and drop the rest."""
+        self._woken.parent = None
+        self._leave()
+
+    def _leave(self) -> None:
+        # Pinned ones alone have the others for a moment, and see whether anybody else has.
+        left = self._losers()
+        del left
+
+    def _losers(self) -> tuple[Pinned[T], ...]:
         losers = tuple(
             given if type(given) is Pinned else Pinned(cast("Future[T]", child))
             for given, child in zip(self._given, self._children, strict=True)
@@ -60,19 +78,7 @@ class Select(Group[Selected[T]]):
         )
         self._given = ()
         self._children.clear()
-        return Selected(index, value, losers)
-
-    def drop(self) -> None:
-        """Forget the wakers; what the caller gave is the caller's and stays as it is."""
-        self._woken.parent = None
-        self._close_own()
-
-    def _close_own(self) -> None:
-        for index, given in enumerate(self._given):
-            if type(given) is Pinned or given is self._children[index]:
-                self._children[index] = None
-        self._given = ()
-        self.drop_rest()
+        return losers
 
 
 @final
@@ -137,7 +143,7 @@ def select(
 def select(*awaitables: Awaited[T]) -> FutureBase[Selected[T]]: ...
 def select(*awaitables: Awaited[Any]) -> FutureBase[Any]:
     """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay
-    pinned and are the caller's.
+    pinned and are the caller's. Those that nobody keeps are dropped.
 
     When the first to end fails, its error is raised. Raises ValueError for no futures at
     all: it would wait for ever.

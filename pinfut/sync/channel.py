@@ -134,6 +134,9 @@ class _Send(FutureBase[None], Generic[T]):
         self.waker = cx.waker
         return PENDING
 
+    def registrations(self) -> int:
+        return int(self.waker is not None and self.waker is not _SENT)
+
     def drop(self) -> None:
         """Take the value back, unless it is in the channel already."""
         if self.waker is not None and self.waker is not _SENT:
@@ -183,6 +186,9 @@ class _Recv(FutureBase[T]):
         if state.senders or state.closed:
             state.taken()
         return value
+
+    def registrations(self) -> int:
+        return int(self.waker is not None and not self.roused)
 
     def drop(self) -> None:
         """Leave the queue; what was reserved for this receiver is the next one's."""

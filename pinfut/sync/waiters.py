@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Generator
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
 
 from pinfut.coroutine import driver
@@ -54,12 +55,28 @@ class Waiter(FutureBase[T]):
         # Invariant: True from `Line.rouse` until it is polled or dropped.
         self.roused = False
 
+    def registrations(self) -> int:
+        return _PLACE if self.waker is not None and not self.roused else 0
+
     def wait(self, line: Line, cx: Context) -> Pending:
         """Stand in `line`, at its end if this is the first time."""
         if self.waker is None:
             line.add(self)
         self.waker = cx.waker
         return PENDING
+
+
+def _references_of_a_line() -> int:
+    """How many references an OrderedDict has to each of its keys."""
+    key = object()
+    before = getrefcount(key)
+    line = OrderedDict.fromkeys([key])
+    references = getrefcount(key) - before
+    line.clear()
+    return references
+
+
+_PLACE: Final = _references_of_a_line()
 
 
 @final

@@ -19,7 +19,7 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
-from tests.executor.world import Run
+from tests.executor.world import Run, make
 from tests.pinfut.hand import Again, Gate
 
 
@@ -451,3 +451,44 @@ def test_a_cancelled_task_in_a_scope_does_not_fail_the_scope(run: Run) -> None:
         return True
 
     assert run(main()) == [True, True]
+
+
+def test_in_checked_mode_a_cancel_that_is_swallowed_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def swallows() -> str:
+        try:
+            await sleep(10)
+        except CancelledError:
+            pass
+        await sleep(1)
+        return "as if nothing"
+
+    async def ends() -> str:
+        try:
+            await sleep(10)
+        except CancelledError:
+            return "at once"
+        return "never"
+
+    async def cleans_up() -> None:
+        try:
+            await sleep(10)
+        finally:
+            await sleep(1)
+
+    async def main() -> None:
+        tasks: list[Task[Any]] = [spawn(swallows()), spawn(ends()), spawn(cleans_up())]
+        await sleep(1)
+        for task in tasks:
+            task.cancel()
+        await sleep(5)
+        assert [task.done for task in tasks] == [True] * 3
+
+    make("checked").run(main())
+    assert len(caplog.messages) == 1
+    assert "swallows" in caplog.messages[0]
+    assert "raise CancelledError again" in caplog.messages[0]
+    caplog.clear()
+    make("everyday").run(main())
+    assert caplog.messages == []

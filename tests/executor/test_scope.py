@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -643,3 +645,32 @@ def test_a_scope_that_is_over_may_be_cancelled_and_nothing_happens(run: Run) -> 
         return current_executor().now()
 
     assert run(main()) == 6
+
+
+def test_errors_of_a_scope_whose_coroutine_was_closed_are_reported(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(seconds: float, name: str) -> None:
+        try:
+            await sleep(seconds)
+        finally:
+            raise KeyError(name)
+
+    async def holds() -> None:
+        async with scope() as s:
+            s.spawn(fails(10, "while it was cancelled"))
+            s.spawn(fails(1, "before"))
+            try:
+                await sleep(10)
+            except CancelledError:
+                await sleep(10)  # the scope has the first error, and never raises it
+
+    async def main() -> None:
+        await race(holds(), sleep(2))
+        await sleep(1)
+        gc.collect()
+
+    with caplog.at_level(logging.ERROR, logger="pinfut.executor"):
+        run(main())
+    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert sorted(told) == ["'before'", "'while it was cancelled'"]

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from pinfut import FutureBase, LostWakeup, join, pending, select, try_join
+from pinfut import FutureBase, LostWakeup, PinError, join, pending, select, shared, try_join
 from pinfut.executor import (
     CancelledError,
     Task,
@@ -550,3 +550,38 @@ def test_a_task_that_fails_while_it_is_closed_does_not_keep_the_others_from_it(
     assert run(main()) == "main's"
     assert log == ["a", "b", "c"]
     assert "caught their cancel" in caplog.text
+
+
+def test_a_second_awaiter_of_a_task_is_refused_in_every_mode(run: Run) -> None:
+    async def work() -> str:
+        await sleep(5)
+        return "done"
+
+    async def waits(task: Task[str]) -> str:
+        return await task
+
+    async def main() -> None:
+        task = spawn(work())
+        first = spawn(waits(task))
+        await sleep(1)
+        with pytest.raises(PinError, match="shared"):
+            await task
+        assert await first == "done"
+
+    run(main())
+
+
+def test_tasks_share_a_task_by_clones(run: Run) -> None:
+    async def work() -> str:
+        await sleep(5)
+        return "done"
+
+    async def waits(task: FutureBase[str]) -> str:
+        return await task
+
+    async def main() -> None:
+        one = shared(spawn(work()))
+        other = one.clone()
+        assert await join(spawn(waits(one)), spawn(waits(other))) == ("done", "done")
+
+    run(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pinfut import join, race
+from pinfut import drop, join, pending, pin, race, select
 from pinfut.executor import (
     CancelledError,
     NoExecutor,
@@ -393,3 +393,85 @@ def test_a_cancel_that_was_swallowed_before_a_timeout_has_nothing_to_do_with_it(
 def test_outside_of_a_task_a_timeout_says_so() -> None:
     with pytest.raises(NoExecutor), timeout(1):
         pass
+
+
+# ---- a coroutine that is given up cleans up as in a block ----
+
+
+def test_a_coroutine_that_is_late_may_wait_while_it_cleans_up(run: Run) -> None:
+    async def slow(log: list[object]) -> None:
+        try:
+            await sleep(10)
+        except CancelledError:
+            log.append("cancelled")
+            raise
+        finally:
+            await sleep(1)
+            log.append(current_executor().now())
+
+    async def main() -> None:
+        log: list[object] = []
+        with pytest.raises(TimeoutError, match="after 2 s"):
+            await timeout(2, slow(log))
+        assert log == ["cancelled", 3.0]
+
+    run(main())
+
+
+def test_a_scope_in_a_coroutine_that_is_late_waits_for_its_children(run: Run) -> None:
+    async def child(log: list[str]) -> None:
+        try:
+            await sleep(10)
+        finally:
+            await sleep(1)
+            log.append("child")
+
+    async def parent(log: list[str]) -> None:
+        async with scope() as s:
+            s.spawn(child(log))
+
+    async def main() -> None:
+        log: list[str] = []
+        with pytest.raises(TimeoutError):
+            await timeout(2, parent(log))
+        assert log == ["child"]
+
+    run(main())
+
+
+def test_an_error_of_the_clean_up_is_raised_and_a_swallowed_interrupt_is_late_all_the_same(
+    run: Run,
+) -> None:
+    async def fails() -> None:
+        try:
+            await sleep(10)
+        finally:
+            raise KeyError("in the clean-up")
+
+    async def swallows() -> str:
+        try:
+            await sleep(10)
+        except CancelledError:
+            pass
+        return "as if nothing"
+
+    async def main() -> None:
+        with pytest.raises(KeyError):
+            await timeout(1, fails())
+        with pytest.raises(TimeoutError):
+            await timeout(1, swallows())
+
+    run(main())
+
+
+def test_a_dropped_timeout_takes_its_timer_with_it(run: Run) -> None:
+    async def main() -> None:
+        timers = current_executor().timers
+        before = len(timers)
+        waits = timeout(1000, pending())
+        assert (await select(pin(waits), sleep(1))).winner == 1
+        assert len(timers) == before + 1
+        drop(waits)
+        assert len(timers) == before
+
+    run(main())

@@ -242,15 +242,13 @@ def test_a_future_that_was_polled_or_awaited_is_not_reported(
     assert told() == []
 
 
-def test_the_loser_of_a_select_that_nobody_drops_is_reported(
+def test_the_loser_of_a_select_that_nobody_keeps_is_dropped_and_not_reported(
     told: Callable[[], list[str]],
 ) -> None:
     async def main() -> None:
         await select(pending(), ready(1))
         await yield_now()
-        assert told() == [
-            "NeverTaken: a Never was thrown away and had never been taken. Await it, or drop() it"
-        ]
+        assert told() == []
 
     make("checked").run(main())
 
@@ -264,7 +262,9 @@ def test_a_value_that_was_sent_and_never_taken_is_reported_but_a_signal_is_not(
             a.send(value)
             del a, b
         tx, rx = oneshot_of_int()
-        assert (await select(rx, sleep(1))).winner == 1
+        winner = (await select(rx, sleep(1))).winner
+        assert winner == 1
+        await yield_now()
         tx.send(43)
         del tx, rx
         tx, rx = oneshot_of_int()

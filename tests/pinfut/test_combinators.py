@@ -22,6 +22,7 @@ from pinfut import (
     join,
     map,
     pending,
+    pin,
     poll_fn,
     race,
     ready,
@@ -720,3 +721,12 @@ def test_a_coroutine_that_is_closed_still_has_its_driver() -> None:
     drop(future)
     assert seen == [future]
     assert driver() is None
+
+
+@pytest.mark.parametrize("combine", [join, try_join, select, race])
+def test_a_future_that_is_given_twice_is_refused(combine: Any) -> None:
+    gate: Gate[int] = Gate()
+    with pytest.raises(ValueError, match="given twice"):
+        combine(gate, ready(1), gate)
+    with pytest.raises(ValueError, match="given twice"):
+        combine(pin(gate), gate)

@@ -103,9 +103,9 @@ def test_what_is_made_of_pinned_futures_alone_is_pinned() -> None:
         map(pinned, str),
         then(pinned, lambda n: ready(n)),
         join(pinned),
-        join(pinned, pinned),
-        try_join(pinned, pinned, pinned, pinned),
-        try_join(*[pinned] * 12),
+        join(pinned, pin(ready(2))),
+        try_join(pinned, pin(ready(2)), pin(ready(3)), pin(ready(4))),
+        try_join(*[pin(ready(n)) for n in range(12)]),
     ):
         assert type(made) is Pinned
     for free in (join(pinned, ready(1)), join(), catch(pinned, KeyError, lambda error: 0)):

@@ -197,8 +197,13 @@ def test_a_name_with_an_address_that_refuses_is_connected_at_another(
                 assert sock.raw.getpeername() == ("127.0.0.2", port)
                 assert sock.raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [refuses, refuses])
-            with pytest.raises(ExceptionGroup, match="no address of 'a name'") as raised:
+            with pytest.raises(OSError, match="none of the 2 addresses of 'a name'") as raised:
                 await connect_tcp("a name", port)
-            assert [type(e) for e in raised.value.exceptions] == [ConnectionRefusedError] * 2
+            cause = raised.value.__cause__
+            assert isinstance(cause, ExceptionGroup)
+            assert [type(e) for e in cause.exceptions] == [ConnectionRefusedError] * 2
+            for wrong in (-1, 65536):
+                with pytest.raises(ValueError, match="a port is 0 to 65535"):
+                    await connect_tcp("a name", wrong)
 
     run(main())
