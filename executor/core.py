@@ -262,6 +262,8 @@ class Executor:
         once. Raises ReenteredExecutor inside a running executor, and LostWakeup when
         everybody is parked and nobody is left to wake them.
         """
+        if not hasattr(main, "close") or not hasattr(main, "send"):
+            raise TypeError(f"run takes a coroutine, not {main!r}: run(main()), with main async")
         if running.executor is not None:
             main.close()
             current = running.executor.current

@@ -75,6 +75,12 @@ class Unclaimed:
 _ASKED_FOR: Final = (CancelledError, KeyboardInterrupt, SystemExit)
 
 
+def _asked_for(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(_ASKED_FOR)[1] is None
+    return isinstance(error, _ASKED_FOR)
+
+
 class Owner(Protocol):
     """Whoever has to know that a task has ended: a scope, or the call that it serves."""
 
@@ -275,7 +281,7 @@ class Task(FutureBase[T]):
     def fail(self, error: BaseException) -> None:
         """The coroutine has raised. For the executor."""
         unclaimed = None
-        if not isinstance(error, _ASKED_FOR):
+        if not _asked_for(error):
             unclaimed = Unclaimed(self.executor, self.name, error)
             self.executor.failed(unclaimed)
         self.finish(Failure(error, unclaimed))  # type: ignore[arg-type]

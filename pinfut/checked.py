@@ -48,6 +48,9 @@ keeping = True
 """Whether futures that are made now get a record, if the environment asked for checked mode.
 Off where the size of a future is measured."""
 
+listener: Callable[[LawError], None] | None = None
+"""Who is told of what is logged, beside the log: a test, say, that it makes fail."""
+
 _log: Final = logging.getLogger("pinfut")
 
 
@@ -88,8 +91,11 @@ class Record:
 
 
 def keep_records(base: Any) -> None:
-    """Have every future of `base` remember where it was made, and every drop be seen. For
-    `FutureBase`, before it has subclasses, if the environment asks for checked mode."""
+    """Have every future of `base` remember from now on where it was made, and every drop be seen.
+    For `FutureBase`: when it is made, if the environment asks for checked mode, and for tests.
+    It cannot be taken back."""
+    if base.__new__ is not object.__new__:
+        return
 
     def made(cls: type[Any], *args: object, **kwargs: object) -> Any:
         future = object.__new__(cls)
@@ -106,7 +112,12 @@ def keep_records(base: Any) -> None:
 
     base.__new__ = made
     base.__init_subclass__ = classmethod(extended)
-    base.drop = _seen(base.drop)
+    todo = [base]
+    while todo:
+        cls = todo.pop()
+        todo += cls.__subclasses__()
+        if "drop" in vars(cls):
+            cls.drop = _seen(cls.drop)
 
 
 def _seen(drop: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -123,6 +134,8 @@ def _seen(drop: Callable[[Any], None]) -> Callable[[Any], None]:
 def report(error: LawError) -> None:
     """Tell of a broken law when it is too late to raise: a warning of the logger ``pinfut``."""
     _log.warning("%s: %s", type(error).__name__, error)
+    if listener is not None:
+        listener(error)
 
 
 class CheckedContext(Context):

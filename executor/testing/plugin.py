@@ -15,11 +15,14 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
+from pinfut import checked as records
 from pinfut.executor.clock import VirtualClock
 from pinfut.executor.core import Executor
 from pinfut.executor.schedule import Seeded
 from pinfut.executor.testing.fixtures import AsyncFixture, call, is_async
 from pinfut.executor.trace.instrument import Instrument
+from pinfut.future import FutureBase
+from pinfut.laws import LawError
 
 _OTHERS: Final = ("asyncio", "trio", "anyio", "curio", "twisted", "tornado")
 
@@ -88,6 +91,9 @@ def _run(item: pytest.Function, test: Callable[..., Any], kwargs: dict[str, Any]
     if clock is None and seed is not None:
         clock = VirtualClock()
     failures = _Failures()
+    broken: list[LawError] = []
+    if checked:
+        records.keep_records(FutureBase)
     executor = Executor(
         clock=clock,
         checked=checked,
@@ -95,9 +101,15 @@ def _run(item: pytest.Function, test: Callable[..., Any], kwargs: dict[str, Any]
         schedule=None if seed is None else Seeded(seed),
     )
     others = [value for name, value in item.funcargs.items() if name not in kwargs]
-    executor.run(call(test, kwargs, others))
+    before, records.listener = records.listener, broken.append
+    try:
+        executor.run(call(test, kwargs, others))
+    finally:
+        records.listener = before
     if failures.errors:
         raise BaseExceptionGroup("tasks failed and nobody awaited them", failures.errors)
+    if broken:
+        raise ExceptionGroup("laws of polling were broken", broken)
 
 
 @pytest.hookimpl(tryfirst=True)

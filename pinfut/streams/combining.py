@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited, ChildContext, Woken
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.streams.stream import END, Adapter, PollNext, Stream, StreamBase
 from pinfut.streams.unordered import FuturesOrdered, FuturesUnordered
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 T = TypeVar("T")
 
 
@@ -129,6 +133,16 @@ def buffer_unordered(source: Stream[Awaited[T]], count: int) -> StreamBase[T]:
     return Buffered(source, FuturesUnordered(count))
 
 
-def merge(*streams: Stream[T]) -> StreamBase[T]:
+@overload
+def merge(a: Stream[A], b: Stream[B], /) -> StreamBase[A | B]: ...
+@overload
+def merge(a: Stream[A], b: Stream[B], c: Stream[C], /) -> StreamBase[A | B | C]: ...
+@overload
+def merge(
+    a: Stream[A], b: Stream[B], c: Stream[C], d: Stream[D], /
+) -> StreamBase[A | B | C | D]: ...
+@overload
+def merge(*streams: Stream[T]) -> StreamBase[T]: ...
+def merge(*streams: Stream[Any]) -> StreamBase[Any]:
     """The items of all `streams`, as they come; it ends when all have ended."""
     return Merge(streams)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
+from operator import index
 from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut import laws
@@ -66,6 +67,18 @@ class _Shared(Generic[T]):
             receiver = self.receivers.popleft()
             receiver.roused = True
             receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
+
+    def close(self) -> None:
+        """No more values come in; what is in may be taken."""
+        if self.closed:
+            return
+        self.closed = True
+        self.capacity = 0
+        senders, self.senders = self.senders, deque()
+        for sender in senders:
+            sender.waker.wake()  # type: ignore[union-attr]  # they are parked
+        if not self.buffer:
+            self.end()
 
     def taken(self) -> None:
         """A value was taken, and somebody may care: its place goes to the first sender that
@@ -230,16 +243,7 @@ class Sender(Generic[T]):
     def close(self) -> None:
         """No more values: receivers get what is left, then Closed; waiting senders get
         Closed at once and keep their values."""
-        state = self._state
-        if state.closed:
-            return
-        state.closed = True
-        state.capacity = 0
-        senders, state.senders = state.senders, deque()
-        for sender in senders:
-            sender.waker.wake()  # type: ignore[union-attr]  # they are parked
-        if not state.buffer:
-            state.end()
+        self._state.close()
 
 
 @final
@@ -260,6 +264,24 @@ class Receiver(Generic[T]):
         future.waker = None
         return future
 
+    def try_recv(self) -> Poll[T]:
+        """The next value, or PENDING when there is none that nobody else waits for. Raises
+        Closed when the channel is closed and empty."""
+        state = self._state
+        if len(state.buffer) == state.reserved:
+            if state.closed and not state.buffer:
+                raise Closed("this channel is closed and empty")
+            return PENDING
+        value = state.buffer.popleft()
+        if state.senders or state.closed:
+            state.taken()
+        return value
+
+    def close(self) -> None:
+        """Nobody will take more than what is in the channel now: as `Sender.close`. For a
+        consumer that leaves, so that no sender waits for it."""
+        self._state.close()
+
     def __aiter__(self) -> Receiver[T]:
         """``async for value in rx``: ends when the channel is closed and empty."""
         return self
@@ -273,6 +295,7 @@ def channel(capacity: int) -> tuple[Sender[T], Receiver[T]]:
 
     Raises ValueError for a capacity below 1.
     """
+    capacity = index(capacity)
     if capacity < 1:
         raise ValueError(f"a channel needs room for at least one value, not {capacity}")
     state: _Shared[T] = _Shared(capacity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
+from operator import index
 from types import TracebackType
 from typing import Any, cast, final
 
@@ -22,6 +23,7 @@ class Semaphore:
     __slots__ = ("_free", "_line", "_reserved", "_takers", "permits")
 
     def __init__(self, permits: int) -> None:
+        permits = index(permits)
         if permits < 1:
             raise ValueError(f"a semaphore needs at least one permit, not {permits}")
         self.permits = permits
@@ -78,7 +80,7 @@ class Semaphore:
             line.rouse()
 
     def _check(self, permits: int) -> None:
-        if not 1 <= permits <= self.permits:
+        if not 1 <= index(permits) <= self.permits:
             raise ValueError(
                 f"this semaphore has {self.permits} permits: {permits} cannot be taken at a time"
             )

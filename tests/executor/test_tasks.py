@@ -585,3 +585,26 @@ def test_tasks_share_a_task_by_clones(run: Run) -> None:
         assert await join(spawn(waits(one)), spawn(waits(other))) == ("done", "done")
 
     run(main())
+
+
+def test_an_exit_that_a_scope_carries_is_no_failure_to_report(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def leaves() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with scope() as s:
+            s.spawn(leaves())
+            await sleep(10)
+
+    with pytest.raises(SystemExit):
+        run(main())
+    gc.collect()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("wrong", [3, None, sleep])
+def test_run_takes_a_coroutine_and_says_so(run: Run, wrong: object) -> None:
+    with pytest.raises(TypeError, match="run takes a coroutine"):
+        run(wrong)  # type: ignore[arg-type]

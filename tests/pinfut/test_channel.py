@@ -491,3 +491,48 @@ def test_a_closed_channel_takes_nothing_while_a_value_is_on_its_way(run: Run) ->
         return log
 
     assert run(main()) == ["value"]
+
+
+def test_a_consumer_that_leaves_closes_the_channel_for_its_senders(run: Run) -> None:
+    async def main() -> None:
+        tx, rx = ends(1)
+        await tx.send("taken")
+        waits = spawn(send(tx, "kept by its sender"))
+        await sleep(1)
+        rx.close()
+        with pytest.raises(Closed):
+            await waits
+        with pytest.raises(Closed):
+            tx.try_send("too late")
+        assert rx.try_recv() == "taken"
+        with pytest.raises(Closed):
+            rx.try_recv()
+
+    async def send(tx: Sender[Any], value: str) -> None:
+        await tx.send(value)
+
+    run(main())
+
+
+def test_try_recv_takes_nothing_that_is_reserved() -> None:
+    tx, rx = ends(2)
+    assert rx.try_recv() is PENDING
+    first = Hand(rx.recv())
+    assert first.poll() is PENDING
+    tx.try_send(1)
+    assert rx.try_recv() is PENDING, "that value is on its way"
+    tx.try_send(2)
+    assert rx.try_recv() == 1, "values are taken in their order"
+    assert first.poll() == 2
+    waits = Hand(tx.send(5))
+    tx.try_send(3)
+    tx.try_send(4)
+    assert waits.poll() is PENDING
+    assert rx.try_recv() == 3
+    assert waits.woken, "there is room again"
+
+
+@pytest.mark.parametrize("capacity", [1.5, "2", None])
+def test_a_capacity_is_a_whole_number(capacity: Any) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        channel(capacity)

@@ -210,6 +210,7 @@ async def streams(rx: Receiver[int]) -> None:
     assert_type(buffered(numbers.map(lambda n: word()), 2), StreamBase[str])
     assert_type(buffer_unordered(numbers.map(lambda n: maybe()), 2), StreamBase[bytes | None])
     assert_type(merge(numbers, from_receiver(rx)), StreamBase[int])
+    assert_type(merge(numbers, numbers.map(str)), StreamBase[int | str])
     async for value in rx:
         assert_type(value, int)
     either: FuturesUnordered[int] | FuturesOrdered[int] = FuturesOrdered(4)

@@ -87,13 +87,17 @@ def test_marked_tests_run_on_an_executor_with_their_fixtures(pytester: pytest.Py
         async def test_breaks_a_law():
             await Forgets()
 
+        async def test_forgets_an_await():
+            sleep(1)
+
         @pytest.mark.pinfut(sead=1)
         async def test_wrong_option():
             pass
         """,
     )
-    assert outcome.counts == {"passed": 7, "failed": 4}, outcome.output
-    for said in ("on purpose", "unheard", "LostWakeup", "takes seed=... and checked=..."):
+    assert outcome.counts == {"passed": 7, "failed": 5}, outcome.output
+    told = ("on purpose", "unheard", "LostWakeup", "takes seed=... and checked=...", "NeverTaken")
+    for said in told:
         assert said in outcome.output
 
 
