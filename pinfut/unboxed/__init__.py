@@ -2,6 +2,18 @@
 
 from pinfut.unboxed.box import box
 from pinfut.unboxed.decorate import unboxed
-from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.errors import FrameTooSmall, Refused
+from pinfut.unboxed.frame import Frame, Pool, pool
+from pinfut.unboxed.layout import Layout, layout
 
-__all__ = ["Refused", "box", "unboxed"]
+__all__ = [
+    "Frame",
+    "FrameTooSmall",
+    "Layout",
+    "Pool",
+    "Refused",
+    "box",
+    "layout",
+    "pool",
+    "unboxed",
+]

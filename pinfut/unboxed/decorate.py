@@ -23,12 +23,14 @@ BOXED: Final = os.environ.get("PINFUT_BOXED", "0") not in ("", "0")
 class Unit:
     """What stands behind an unboxed function: its plan, and its code in both forms."""
 
-    __slots__ = ("_looping", "called", "plan")
+    __slots__ = ("_looping", "called", "layout", "plan")
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.called: Generated = called(plan)
         self._looping: Generated | None = None
+        # The Layout, once somebody has asked for it.
+        self.layout: Any = None
 
     @property
     def looping(self) -> Generated:

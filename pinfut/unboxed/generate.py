@@ -43,7 +43,8 @@ class Generated:
         if frame.globals:
             node.body.insert(0, ast.Global(sorted(frame.globals)))
         ast.copy_location(node, plan.node)
-        node.lineno = node.end_lineno = plan.node.lineno
+        # The table of lines counts from the first one: that of the first decorator.
+        node.lineno = node.end_lineno = plan.code.co_firstlineno
         module = ast.Module([node], [])
         ast.fix_missing_locations(module)
         self.tree = node
@@ -70,7 +71,6 @@ class Generated:
         self.code: CodeType = inner.replace(
             co_name=plan.code.co_name,
             co_qualname=plan.code.co_qualname,
-            co_firstlineno=plan.code.co_firstlineno,
             co_flags=(inner.co_flags & ~_GENERATOR) | flags,
         )
         self.function = FunctionType(self.code, plan.function.__globals__, plan.code.co_name)
