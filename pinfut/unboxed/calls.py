@@ -174,6 +174,8 @@ class Calls(Expressions):
                 continue
             if var.temporary:
                 loose.append(var)
+            elif inner.vars.get(var.name) is not var:
+                continue  # a comprehension's, and it has emptied it
             elif var.captured or (var.name in plan.parameters and var.name not in plan.unsure):
                 sure.append(var)
             else:
@@ -192,13 +194,12 @@ class Calls(Expressions):
         ]
         if not touched:
             return
-        touched = list(dict.fromkeys(touched))
-        self.emit(ast.Assign([var.store() for var in touched], ast.Constant(None)), place)
-        gone: list[ast.expr] = [
-            var.node(ast.Del()) for var in touched if not var.temporary
-        ]
-        if gone:
-            self.emit(ast.Delete(gone), place)
+        emptied = ast.Assign([var.store() for var in touched], ast.Constant(None))
+        gone = ast.Delete([var.node(ast.Del()) for var in touched if not var.temporary])
+        self.frame.scrubs += [emptied, gone]
+        self.emit(emptied, place)
+        if gone.targets:
+            self.emit(gone, place)
 
     def caught(self, place: ast.AST) -> None:
         """At the start of a handler: have the traceback name the embedded functions."""

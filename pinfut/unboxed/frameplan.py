@@ -96,7 +96,7 @@ class Suspension:
 class FramePlan:
     """What the generator of one function collects while it walks the chain."""
 
-    __slots__ = ("blocks", "globals", "linked", "open", "root", "suspensions", "_linked_ids")
+    __slots__ = ("blocks", "globals", "linked", "open", "root", "scrubs", "suspensions", "_linked_ids")
 
     def __init__(self, root: Plan) -> None:
         self.root = root
@@ -108,6 +108,8 @@ class FramePlan:
         self.linked: dict[str, Any] = {}
         self._linked_ids: dict[tuple[str, int], str] = {}
         self.suspensions: list[Suspension] = []
+        # Statements that empty variables; of those that share a slot one is enough.
+        self.scrubs: list[ast.Assign | ast.Delete] = []
 
     def enter(self, plan: Plan, caller: Block, node: ast.AST) -> Block:
         """A new block, open from here on. Raises Refused when there are too many."""
@@ -166,4 +168,7 @@ class FramePlan:
             for var in slot:
                 for node, field in var.sites:
                     setattr(node, field, name)
+        for scrub in self.scrubs:
+            once = {target.id: target for target in scrub.targets if isinstance(target, ast.Name)}
+            scrub.targets = list(once.values())
         return slots

@@ -204,7 +204,7 @@ class Plan:
         for child in ast.iter_child_nodes(node):
             if self._mark(child, resolver):
                 found = True
-        return found or any(isinstance(each, ast.Await | CLOSURES) for each in ast.walk(node))
+        return found or any(isinstance(each, (ast.Await, *CLOSURES)) for each in ast.walk(node))
 
 
 def terminates(body: list[ast.stmt]) -> bool:
