@@ -205,6 +205,8 @@ class Frame(Coroutine[Any, Any, T_co]):
 
     def _returned(self) -> Any:
         value = self._cell.value
+        if self._pool is not None:
+            self._cell.value = _NO_RESULT  # whoever drove it has the value; the pool keeps none
         self._give_back()
         return value
 
