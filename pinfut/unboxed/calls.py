@@ -137,7 +137,9 @@ class Calls(Expressions):
         if bound is None:
             # Stars, or arguments that do not fit: the interpreter binds them, or complains.
             function = self.frame.link(f"bind_{plan.code.co_name}", plan.binder)
-            call = ast.Call(function, list(args), [ast.keyword(name, value) for name, value in words])
+            call = ast.Call(
+                function, list(args), [ast.keyword(name, value) for name, value in words]
+            )
             stores: list[ast.expr] = [inner.vars[name].store() for name in plan.parameters]
             if stores:
                 self.assign(ast.Tuple(stores, ast.Store()), call, place)
@@ -189,9 +191,7 @@ class Calls(Expressions):
 
     def _abandoned(self, start: int, place: ast.AST) -> None:
         """Whatever was bound by the blocks from number `start` on may be left over."""
-        touched = [
-            var for block in self.frame.blocks[start:] for var in block.vars if var.sites
-        ]
+        touched = [var for block in self.frame.blocks[start:] for var in block.vars if var.sites]
         if not touched:
             return
         emptied = ast.Assign([var.store() for var in touched], ast.Constant(None))
@@ -204,7 +204,9 @@ class Calls(Expressions):
     def caught(self, place: ast.AST) -> None:
         """At the start of a handler: have the traceback name the embedded functions."""
         self.emit(
-            ast.Expr(ast.Call(self.frame.link("caught", CAUGHT), [ast.Constant(self.block.number)], [])),
+            ast.Expr(
+                ast.Call(self.frame.link("caught", CAUGHT), [ast.Constant(self.block.number)], [])
+            ),
             place,
         )
 

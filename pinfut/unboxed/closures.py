@@ -73,9 +73,7 @@ class Closures(Naming):
 
     def _annotations(self, node: Any) -> ast.expr:
         notes: list[tuple[str, ast.expr]] = [
-            (arg.arg, arg.annotation)
-            for arg in arguments(node.args)
-            if arg.annotation is not None
+            (arg.arg, arg.annotation) for arg in arguments(node.args) if arg.annotation is not None
         ]
         if getattr(node, "returns", None) is not None:
             notes.append(("return", node.returns))
@@ -150,9 +148,7 @@ class Closures(Naming):
         named.body = [*node.body[:at], ast.copy_location(title, node), *node.body[at:]]
         maker = ast.FunctionDef(
             "make·class",
-            ast.arguments(
-                [], [ast.arg("bases·"), ast.arg("words·")], None, [], [], None, []
-            ),
+            ast.arguments([], [ast.arg("bases·"), ast.arg("words·")], None, [], [], None, []),
             [named, ast.Return(ast.Name(node.name, ast.Load()))],
             [],
             None,

@@ -83,11 +83,11 @@ class Expressions(Closures):
         if kind is ast.Name:
             return self.name(node)  # type: ignore[arg-type]
         if kind is ast.Constant:
-            return self.at(ast.Constant(node.value, node.kind), node)  # type: ignore
+            return self.clone(node)  # type: ignore[no-any-return]
         if kind is ast.Await:
             return self._await_in_place(node)  # type: ignore[arg-type]
         if kind is ast.NamedExpr:
-            return self._walrus(node, self.expr(node.value))  # type: ignore
+            return self._walrus(node)  # type: ignore[arg-type]
         if isinstance(node, CLOSURES):
             return self.closure(node)
         if isinstance(node, COMPREHENSIONS):
@@ -126,10 +126,11 @@ class Expressions(Closures):
             return self.at(self.load(node.id), node)  # type: ignore[no-any-return]
         return self.at(self.target(node.id, node.ctx), node)  # type: ignore[no-any-return]
 
-    def _walrus(self, node: ast.NamedExpr, value: ast.expr) -> ast.expr:
+    def _walrus(self, node: ast.NamedExpr) -> ast.expr:
+        value = self.expr(node.value)
         target = self.target(node.target.id, ast.Store())
         if isinstance(target, ast.Name):
-            return self.at(ast.NamedExpr(self.at(target, node), value), node)  # type: ignore
+            return self.at(ast.NamedExpr(self.at(target, node), value), node)  # type: ignore[no-any-return]
         assert isinstance(target, ast.Attribute)
         holder = target.value
         return self.at(  # type: ignore[no-any-return]
@@ -163,9 +164,7 @@ class Expressions(Closures):
                 )
                 generators.append(made)
             if isinstance(node, ast.DictComp):
-                new: ast.expr = ast.DictComp(
-                    self.expr(node.key), self.expr(node.value), generators
-                )
+                new: ast.expr = ast.DictComp(self.expr(node.key), self.expr(node.value), generators)
             else:
                 new = type(node)(self.expr(node.elt), generators)
         finally:
@@ -211,10 +210,13 @@ class Expressions(Closures):
                 for index, each in enumerate(value):
                     if isinstance(each, ast.expr):
                         places.append((field, index, each))
-        new = type(node)(**{
-            field: list(value) if isinstance(value, list) else value
-            for field, value in ast.iter_fields(node)
-        })
+        kind: Any = type(node)
+        new: ast.expr = kind(
+            **{
+                field: list(value) if isinstance(value, list) else value
+                for field, value in ast.iter_fields(node)
+            }
+        )
         values = self.ordered([place[2] for place in places])
         for (field, index, _), value in zip(places, values, strict=True):
             if index < 0:
@@ -307,7 +309,7 @@ class Expressions(Closures):
     def _before_Compare(self, node: ast.Compare) -> ast.expr:
         if len(node.ops) == 1:
             left, right = self.ordered([node.left, node.comparators[0]])
-            return self.at(ast.Compare(left, node.ops, [right]), node)  # type: ignore
+            return self.at(ast.Compare(left, node.ops, [right]), node)  # type: ignore[no-any-return]
         result = self.temp()
 
         def rest(left: ast.expr, index: int) -> None:
@@ -353,11 +355,11 @@ class Expressions(Closures):
             if var.captured:
                 self.assign(var.store(), self.call("CellType"), node)
         self._generator(node, 0, first, result)
-        for name, var in before.items():
-            if var is None:
+        for name, old in before.items():
+            if old is None:
                 del self.vars[name]
             else:
-                self.vars[name] = var
+                self.vars[name] = old
         self.shadows = inner
         for var in mine:
             self.unbind([var], node)

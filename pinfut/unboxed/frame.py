@@ -157,7 +157,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         /,
     ) -> Any:
         """Raise an error where the call waits. Raises as `send` does."""
-        error = kind if value is None else value
+        error: Any = kind if value is None else value
         if isinstance(error, type):
             error = error()
         if traceback is not None:

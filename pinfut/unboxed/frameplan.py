@@ -96,7 +96,16 @@ class Suspension:
 class FramePlan:
     """What the generator of one function collects while it walks the chain."""
 
-    __slots__ = ("blocks", "globals", "linked", "open", "root", "scrubs", "suspensions", "_linked_ids")
+    __slots__ = (
+        "blocks",
+        "globals",
+        "linked",
+        "open",
+        "root",
+        "scrubs",
+        "suspensions",
+        "_linked_ids",
+    )
 
     def __init__(self, root: Plan) -> None:
         self.root = root

@@ -162,7 +162,7 @@ def table(shown: Layout) -> str:
     out += ["", "  slot  local                                     live over"]
     for slot in shown.slots:
         for index, local in enumerate(slot.locals):
-            number = f"{slot.number:4}" if index == 0 else "    "
+            place = f"{slot.number:4}" if index == 0 else "    "
             over = ", ".join(map(str, local.waits)) or "-"
-            out.append(f"  {number}  {local.function + ' · ' + local.name:40}  {over}")
+            out.append(f"  {place}  {local.function + ' · ' + local.name:40}  {over}")
     return "\n".join(out)

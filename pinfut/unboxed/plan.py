@@ -114,9 +114,7 @@ class Plan:
             )
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             name = node.func.id
-            looks = name in _SEES_FRAMES and (
-                name in ("locals", "eval", "exec") or not node.args
-            )
+            looks = name in _SEES_FRAMES and (name in ("locals", "eval", "exec") or not node.args)
             if looks and resolver.value(node.func) is getattr(builtins, name):
                 refuse(
                     node,

@@ -71,7 +71,7 @@ class ClassBody:
 def plan_of(function: object) -> Plan | None:
     """The plan behind an unboxed function."""
     unit = getattr(function, "__unboxed__", None)
-    return None if unit is None else unit.plan  # type: ignore[no-any-return]
+    return None if unit is None else unit.plan
 
 
 class Resolver:
@@ -177,9 +177,7 @@ class Resolver:
             if isinstance(made, type):
                 return made
             if isinstance(made, FunctionType) and not inspect.iscoroutinefunction(made):
-                return self._evaluated(
-                    made.__annotations__.get("return"), made.__globals__
-                )
+                return self._evaluated(made.__annotations__.get("return"), made.__globals__)
         if isinstance(node, ast.Attribute):
             owner = self.kind(node.value)
             if isinstance(owner, ClassBody):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pinfut.unboxed.calls import Calls
 from pinfut.unboxed.frameplan import Block, FramePlan, Var
-from pinfut.unboxed.plan import Plan, returns, structured, terminates
+from pinfut.unboxed.plan import Plan, returns, terminates
 from pinfut.unboxed.resolve import Awaited, Embed
 
 _NONE: Final = None
@@ -341,9 +341,7 @@ class Statements(Calls):
 
     # ---- branches and loops ----
 
-    def _if(
-        self, node: ast.If, body: Callable[[], None], orelse: Callable[[], None]
-    ) -> None:
+    def _if(self, node: ast.If, body: Callable[[], None], orelse: Callable[[], None]) -> None:
         test = self.expr(node.test)
         temps, leafy = self.temps, self.leafy
         branches: list[list[ast.stmt]] = []
@@ -352,7 +350,7 @@ class Statements(Calls):
                 self.temps, self.leafy = [], False
                 if temps or leafy:
                     kept = ([self.leaf] if leafy else []) + temps
-                    stores = [var.store() for var in kept]
+                    stores: list[ast.expr] = [var.store() for var in kept]
                     self.emit(ast.Assign(stores, ast.Constant(None)), node)
                 branch()
             branches.append(out)
@@ -489,7 +487,9 @@ class Statements(Calls):
             )
             self.embed(target.plan, [receiver.load(), *extra], result, node, place)
             return
-        value = self.wait_for(self.call(helper, receiver.load(), *extra), target, self._here(node, place))
+        value = self.wait_for(
+            self.call(helper, receiver.load(), *extra), target, self._here(node, place)
+        )
         if result is None:
             self.emit(ast.Expr(value), place)
         else:
@@ -539,7 +539,9 @@ class Statements(Calls):
         pair = ast.Tuple([entry.store(), out.store()], ast.Store())
         self.assign(pair, self.call("entering", manager.load()), node)
 
-        def wait(target: Awaited, method: Var, name: str, extra: list[ast.expr], into: Var | None) -> None:
+        def wait(
+            target: Awaited, method: Var, name: str, extra: list[ast.expr], into: Var | None
+        ) -> None:
             if isinstance(target, Embed):
                 self._special(target, manager, name, "", into, extra, node, node)
                 return

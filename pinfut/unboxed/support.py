@@ -9,7 +9,6 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CellType, CodeType, CoroutineType, FunctionType, MethodType
 from typing import Any, Final, NoReturn
 
-from pinfut.coroutine import YIELD
 from pinfut.future import FutureBase
 from pinfut.unboxed.errors import Refused
 
@@ -37,9 +36,7 @@ def boxed(awaitable: Any) -> Any:
         code = getattr(awaitable, "gi_code", None)
         if code is not None and code.co_flags & CO_ITERABLE_COROUTINE:
             return awaitable
-        raise TypeError(
-            f"object {type(awaitable).__name__} can't be used in 'await' expression"
-        )
+        raise TypeError(f"object {type(awaitable).__name__} can't be used in 'await' expression")
     found = bridge(awaitable)
     if type(found) is CoroutineType:
         raise TypeError("__await__() returned a coroutine")

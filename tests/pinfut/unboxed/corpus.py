@@ -63,7 +63,9 @@ async def fail(x):
     raise ValueError(x)
 """
 
-program("if", """
+program(
+    "if",
+    """
 @unboxed
 async def pick(n):
     if n == 0:
@@ -76,8 +78,11 @@ async def pick(n):
 @unboxed
 async def main():
     return [await pick(0), await pick(1), await pick(2)]
-""")
-program("for", """
+""",
+)
+program(
+    "for",
+    """
 @unboxed
 async def find(items, wanted):
     for item in items:
@@ -98,8 +103,11 @@ async def main():
         out.append(await find([1, -1, 2, 3], wanted))
     out.append(await find([6, 1], 1))
     return out
-""")
-program("while", """
+""",
+)
+program(
+    "while",
+    """
 @unboxed
 async def more(box_):
     box_.append(1)
@@ -121,8 +129,11 @@ async def main():
     else:
         log("never")
     return n
-""")
-program("while else", """
+""",
+)
+program(
+    "while else",
+    """
 @unboxed
 async def main():
     n = 3
@@ -133,8 +144,11 @@ async def main():
     else:
         return "else"
     return "no"
-""")
-program("break", """
+""",
+)
+program(
+    "break",
+    """
 @unboxed
 async def search():
     for i in range(3):
@@ -148,8 +162,11 @@ async def search():
 @unboxed
 async def main():
     return await search()
-""")
-program("continue", """
+""",
+)
+program(
+    "continue",
+    """
 @unboxed
 async def main():
     out = []
@@ -158,8 +175,11 @@ async def main():
             continue
         out.append(await get(i))
     return out
-""")
-program("return in finally", """
+""",
+)
+program(
+    "return in finally",
+    """
 @unboxed
 async def last():
     for i in range(2):
@@ -174,8 +194,11 @@ async def last():
 @unboxed
 async def main():
     return await last()
-""")
-program("return in try", """
+""",
+)
+program(
+    "return in try",
+    """
 @unboxed
 async def nested(x):
     while True:
@@ -195,8 +218,11 @@ async def main():
         return await nested(1)
     finally:
         log("main finally")
-""")
-program("try", """
+""",
+)
+program(
+    "try",
+    """
 @unboxed
 async def attempt(kind):
     try:
@@ -226,8 +252,11 @@ async def attempt(kind):
 @unboxed
 async def main():
     return [await attempt(kind) for kind in range(4)]
-""")
-program("except*", """
+""",
+)
+program(
+    "except*",
+    """
 @unboxed
 async def main():
     out = []
@@ -246,8 +275,11 @@ async def main():
     finally:
         log("finally")
     return out
-""")
-program("raise", """
+""",
+)
+program(
+    "raise",
+    """
 @unboxed
 async def chained():
     try:
@@ -264,8 +296,11 @@ async def again():
 @unboxed
 async def main():
     await again()
-""")
-program("with", """
+""",
+)
+program(
+    "with",
+    """
 @unboxed
 async def inside(swallow):
     with Manager("a") as a, Manager("b", swallow) as b:
@@ -281,8 +316,11 @@ async def main():
     except ValueError:
         out.append("raised")
     return out
-""")
-program("async with", """
+""",
+)
+program(
+    "async with",
+    """
 @unboxed
 async def inside(swallow, early):
     async with AsyncManager("a") as a, AsyncManager("b", swallow) as b:
@@ -301,8 +339,11 @@ async def main():
             break
     await inside(False, False)
     return out
-""")
-program("async for", """
+""",
+)
+program(
+    "async for",
+    """
 @unboxed
 async def main():
     out = []
@@ -319,8 +360,11 @@ async def main():
     else:
         out.append("never")
     return out + [n]
-""")
-program("async for return", """
+""",
+)
+program(
+    "async for return",
+    """
 @unboxed
 async def first():
     async for n in Countdown(4):
@@ -332,8 +376,11 @@ async def first():
 @unboxed
 async def main():
     return await first()
-""")
-program("comprehensions", """
+""",
+)
+program(
+    "comprehensions",
+    """
 @unboxed
 async def main():
     base = 10
@@ -345,8 +392,11 @@ async def main():
     nested = [[await get((a, b)) for b in range(2)] for a in range(2)]
     makers = [lambda: x + base for x in range(3)]
     return plain, waited, pairs, many, counted, nested, [make() for make in makers]
-""")
-program("lambda", """
+""",
+)
+program(
+    "lambda",
+    """
 @unboxed
 async def adder(n):
     add = lambda x, *, by=n: x + by + n
@@ -357,8 +407,11 @@ async def main():
     first = await adder(10)
     second = await adder(20)
     return first(1), second(1, by=5), sorted([3, 1], key=lambda x: -x)
-""")
-program("generator expression", """
+""",
+)
+program(
+    "generator expression",
+    """
 @unboxed
 async def lazy(n):
     return (x * n for x in range(await get(3)))
@@ -367,8 +420,11 @@ async def main():
     a = await lazy(2)
     b = await lazy(3)
     return list(a), list(b), sum(x for x in [await get(4), 5])
-""")
-program("match", """
+""",
+)
+program(
+    "match",
+    """
 @unboxed
 async def what(thing):
     match await get(thing):
@@ -387,8 +443,11 @@ async def what(thing):
 @unboxed
 async def main():
     return [await what(t) for t in (0, [1, 2, 3], {"k": 5, "z": 6}, "text", 3.5)]
-""")
-program("match captured", """
+""",
+)
+program(
+    "match captured",
+    """
 @unboxed
 async def main():
     match await get([1, 2]):
@@ -397,8 +456,11 @@ async def main():
         case [a, b]:
             f = lambda: a + b
     return f()
-""")
-program("walrus", """
+""",
+)
+program(
+    "walrus",
+    """
 @unboxed
 async def main():
     if (n := await get(5)) > 3 and (m := n + await get(1)):
@@ -406,8 +468,11 @@ async def main():
     out = [last := x for x in (1, 2)]
     f = lambda: n + last
     return n, m, out, last, f()
-""")
-program("nested function", """
+""",
+)
+program(
+    "nested function",
+    """
 @unboxed
 async def counter(start):
     total = start
@@ -426,8 +491,11 @@ async def main():
     async def inner():
         return a(1)
     return a(5), b(5), a.__name__, a.__qualname__, a.__doc__, a.__annotations__, await box(inner())
-""")
-program("nonlocal", """
+""",
+)
+program(
+    "nonlocal",
+    """
 def make():
     seen = 0
     @unboxed
@@ -449,8 +517,11 @@ async def main():
     async def read():
         return other
     return await box(read()) + other
-""")
-program("closure", """
+""",
+)
+program(
+    "closure",
+    """
 def make(step):
     @unboxed
     async def add(x):
@@ -461,8 +532,11 @@ four = make(4)
 @unboxed
 async def main():
     return await three(1), await four(1), await three(await four(1))
-""")
-program("class", """
+""",
+)
+program(
+    "class",
+    """
 @unboxed
 async def build(n):
     class Point(object):
@@ -479,8 +553,11 @@ async def main():
     A = await build(1)
     B = await build(2)
     return A(1).double(), B(1).double(), A.__qualname__, A.__doc__, A.double.__qualname__
-""")
-program("arguments", """
+""",
+)
+program(
+    "arguments",
+    """
 @unboxed
 async def all_kinds(a, /, b, c=3, *args, d, e=5, **kw):
     return (a, b, c, args, d, e, kw, await get(a))
@@ -503,8 +580,11 @@ async def main():
     except TypeError as error:
         out.append(str(error))
     return out
-""")
-program("method", """
+""",
+)
+program(
+    "method",
+    """
 class Base:
     def name(self):
         return "base"
@@ -543,8 +623,11 @@ async def main():
     known = Thing(4)
     out = [await use(thing), await known.value(2), await Thing.value(thing)]
     return out + [await Thing.helper(9), await known.up()]
-""")
-program("docstring and annotations", '''
+""",
+)
+program(
+    "docstring and annotations",
+    '''
 @unboxed
 async def noted(x: int) -> "str":
     """What it does."""
@@ -554,8 +637,11 @@ async def noted(x: int) -> "str":
 @unboxed
 async def main():
     return await noted(1), noted.__doc__, noted.__annotations__, noted.__name__
-''')
-program("decorated beneath", """
+''',
+)
+program(
+    "decorated beneath",
+    """
 def register(function):
     log(function.__name__)
     function.tag = "registered"
@@ -567,8 +653,11 @@ async def tagged(x):
 @unboxed
 async def main():
     return await tagged(1), tagged.tag
-""")
-program("global", """
+""",
+)
+program(
+    "global",
+    """
 total = 0
 def reset():
     global total
@@ -584,8 +673,11 @@ async def main():
     await count(1)
     await count(2)
     return total
-""")
-program("expressions", """
+""",
+)
+program(
+    "expressions",
+    """
 def f(*args, **kw):
     log(("f", args, kw))
     return args
@@ -624,8 +716,11 @@ async def main():
     for s[await get("i")] in (1, 2):
         pass
     return out, a, b, x
-""")
-program("import", """
+""",
+)
+program(
+    "import",
+    """
 @unboxed
 async def load():
     import os.path
@@ -636,8 +731,11 @@ async def load():
 @unboxed
 async def main():
     return await load()
-""")
-program("unbound", """
+""",
+)
+program(
+    "unbound",
+    """
 @unboxed
 async def maybe(bind):
     if bind:
@@ -652,8 +750,11 @@ async def main():
     except UnboundLocalError:
         out.append("unbound")
     return out
-""")
-program("deleted", """
+""",
+)
+program(
+    "deleted",
+    """
 @unboxed
 async def gone(x):
     y = x
@@ -666,8 +767,11 @@ async def gone(x):
 @unboxed
 async def main():
     return await gone(1), await gone(2)
-""")
-program("box", """
+""",
+)
+program(
+    "box",
+    """
 async def plain(x):
     return await leaf(x)
 @unboxed
@@ -678,8 +782,11 @@ async def factorial(n):
 @unboxed
 async def main():
     return await box(plain(1)), await factorial(4)
-""")
-program("yields", """
+""",
+)
+program(
+    "yields",
+    """
 @unboxed
 async def main():
     for _ in range(3):
@@ -687,8 +794,11 @@ async def main():
     x = await Odd(1)
     future = leaf(2)
     return x, await future
-""")
-program("StopIteration", """
+""",
+)
+program(
+    "StopIteration",
+    """
 @unboxed
 async def stops():
     await leaf(1)
@@ -701,8 +811,11 @@ async def main():
         return "wrong"
     except RuntimeError as error:
         return str(error), type(error.__cause__).__name__
-""")
-program("swallows a cancel", """
+""",
+)
+program(
+    "swallows a cancel",
+    """
 @unboxed
 async def stubborn():
     while True:
@@ -719,4 +832,5 @@ async def main():
     finally:
         await leaf("last")
         log("end")
-""")
+""",
+)

@@ -82,9 +82,9 @@ def test_the_size_is_what_a_frame_really_takes() -> None:
     tracemalloc.stop()
     assert taken // 64 == size
     assert layout(outer).generator == sys.getsizeof(kept[0]._generator)
-    assert layout(outer).boxed == sum(
-        sys.getsizeof(coro) for coro in _plain()
-    ), "what plain coroutines take"
+    assert layout(outer).boxed == sum(sys.getsizeof(coro) for coro in _plain()), (
+        "what plain coroutines take"
+    )
     assert layout(outer).called < layout(outer).boxed
 
 
@@ -133,7 +133,8 @@ def test_a_frame_that_is_too_small_traps_before_anything_is_written() -> None:
     assert (caught.value.needed, caught.value.given) == (size, size - 1)
     del caught
     gc.collect()
-    assert sys.getrefcount(thing) == references and not frame.busy
+    assert sys.getrefcount(thing) == references
+    assert not frame.busy
     assert Frame(size).begin(outer, thing).busy
 
 
@@ -145,7 +146,9 @@ def test_the_result_is_read_without_resuming() -> None:
     frame.send(None)
     with pytest.raises(StopIteration):
         frame.send(None)
-    assert frame.done and frame.result() == 7 and frame.result() == 7
+    assert frame.done
+    assert frame.result() == 7
+    assert frame.result() == 7
     frame.release()
     assert not frame.done
 
@@ -186,7 +189,8 @@ def test_nothing_of_a_call_is_left_in_its_frame(end: Callable[[Any], Any]) -> No
     watch = weakref.ref(thing)
     end(frames.begin(thing))
     del thing
-    assert len(frames) == 1 and frames.taken == 0
+    assert len(frames) == 1
+    assert frames.taken == 0
     gc.collect()  # the error that was thrown, and its traceback
     assert watch() is None
     assert _finish(frames.begin(5)) == 5, "the frame is as good as new"
@@ -205,9 +209,12 @@ def test_cancel_and_throw_run_every_finally_innermost_first() -> None:
 def test_a_pool_is_bounded_and_remembers_its_high_water() -> None:
     frames = pool(keeps, bound=2)
     begun = [frames.begin(number) for number in range(5)]
-    assert frames.taken == 5 and frames.high_water == 5
+    assert frames.taken == 5
+    assert frames.high_water == 5
     assert [_finish(frame) for frame in begun] == list(range(5))
-    assert len(frames) == 2 and frames.taken == 0 and frames.high_water == 5
+    assert len(frames) == 2
+    assert frames.taken == 0
+    assert frames.high_water == 5
     with pytest.raises(ValueError, match="0 frames or more"):
         pool(keeps, bound=-1)
 
@@ -242,7 +249,7 @@ def test_calls_from_a_pool_keep_no_memory() -> None:
         held[batch] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     # The first batches hold the numbers in `held` themselves.
-    assert held[3] - held[2] <= sys.getsizeof(held[3])
+    assert held[3] - held[2] <= 32
 
 
 def test_a_frame_can_be_awaited_spawned_and_joined(run: Run) -> None:
@@ -259,4 +266,5 @@ def test_a_frame_can_be_awaited_spawned_and_joined(run: Run) -> None:
         return [await frames.begin(1), await task, *both, await twice(5)]
 
     assert run(main()) == [2, 4, 6, 8, 10]
-    assert len(frames) >= 1 and frames.taken == 0
+    assert len(frames) >= 1
+    assert frames.taken == 0

@@ -35,14 +35,16 @@ def test_it_is_refused_with_the_place_and_the_way_out(what: str) -> None:
     with pytest.raises(Refused, match=message) as caught:
         module(HEAD + "@unboxed\n" + text + "\n", unboxed)
     assert caught.value.file.startswith("<program")
-    assert caught.value.line in (3, 4, 5) and caught.value.way_out
+    assert caught.value.line in (3, 4, 5)
+    assert caught.value.way_out
 
 
 def test_a_coroutine_that_comes_to_an_await_of_a_name_is_refused_there() -> None:
     space = module(HEAD + "@unboxed\nasync def main(x):\n    return await x\n", unboxed)
     coro: Any = space["plain"](1)
     outcome = drive(space["main"](coro), [], space["logged"], space["file"])
-    assert outcome.error is not None and "box(...)" in outcome.error[1]
+    assert outcome.error is not None
+    assert "box(...)" in outcome.error[1]
     assert coro.cr_frame is None, "it was closed"
 
 
@@ -62,7 +64,8 @@ async def main(thing: Base):
     space = module(text, unboxed)
     assert drive(space["main"](space["Base"]()), [], [], space["file"]).value == "base"
     refused = drive(space["main"](space["Derived"]()), [], [], space["file"])
-    assert refused.error is not None and "was embedded" in refused.error[1]
+    assert refused.error is not None
+    assert "was embedded" in refused.error[1]
 
 
 def test_what_is_not_unboxed_has_no_layout() -> None:

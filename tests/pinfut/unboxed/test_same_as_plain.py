@@ -10,7 +10,6 @@ from tests.covered import covered, require
 from tests.pinfut.unboxed.corpus import PROGRAMS
 from tests.pinfut.unboxed.programs import Cancelled, same
 
-
 # Close raises GeneratorExit; a callee in these waits on, or swallows it (see docs/unboxed.md).
 KEEPS_ON = {"return in finally", "return in try", "with", "async with", "try"}
 
