@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from pinfut.coroutine import YIELD
 from pinfut.unboxed.closures import Closures
 from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
 from pinfut.unboxed.plan import Plan
@@ -436,7 +437,7 @@ class Expressions(Closures):
 
     def _yields(self, node: ast.AST) -> ast.expr:
         self.suspends(node)
-        return self.at(ast.Yield(self.helper("YIELD")), node)  # type: ignore[no-any-return]
+        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)  # type: ignore[no-any-return]
 
     def _wait(self, leaf: ast.expr, target: Leaf, node: ast.AST) -> ast.expr:
         """Yield what `leaf` gives if it is a leaf, and delegate to it if it is not."""

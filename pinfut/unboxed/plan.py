@@ -55,7 +55,7 @@ class Plan:
         # AsyncWith item or AsyncFor → its two awaits: enter and exit, or None and next.
         self.entered: dict[ast.AST, tuple[Awaited, Awaited]] = {}
         # Nodes that need statements of their own: an embedded call is in them somewhere.
-        self.blocks: set[ast.AST] = set()
+        self.blocks: set[ast.AST | None] = set()
         # How many leaves it awaits itself.
         self.leaves = 0
         # Code of the functions and classes in it, compiled when first needed.
@@ -145,13 +145,12 @@ class Plan:
                     found = True
         if found:
             self.blocks.add(node)
-        if isinstance(node, ast.match_case) and node.guard is not None:
-            if node.guard in self.blocks:
-                refuse(
-                    node.guard,
-                    "an embedded call, or the last use of an argument, in the guard of a case",
-                    "await before the match, and test the value",
-                )
+        if isinstance(node, ast.match_case) and node.guard in self.blocks:
+            refuse(
+                node.guard or node,
+                "an embedded call, or the last use of an argument, in the guard of a case",
+                "await before the match, and test the value",
+            )
         return found
 
     def _mark_closure(self, node: ast.AST, resolver: Resolver) -> bool:

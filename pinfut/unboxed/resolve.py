@@ -184,7 +184,7 @@ class Resolver:
                 notes = owner.namespace.get("__annotations__", {})
                 return self._evaluated(notes.get(node.attr), self.function.__globals__)
             for base in getattr(owner, "__mro__", ()):
-                notes = base.__dict__.get("__annotations__", {})
+                notes = inspect.get_annotations(base)
                 if node.attr in notes:
                     module = sys.modules.get(base.__module__)
                     return self._evaluated(notes[node.attr], vars(module) if module else {})

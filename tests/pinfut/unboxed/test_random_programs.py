@@ -178,7 +178,7 @@ _ANSWERS = st.lists(
 )
 
 
-@settings(max_examples=60 if settings().max_examples <= 100 else settings().max_examples)
+@settings(max_examples=40 if settings().max_examples <= 100 else settings().max_examples)
 @given(programs(), _ANSWERS)
 def test_random_programs_do_the_same_unboxed(
     made: tuple[str, dict[str, int]], answers: list[Any]

@@ -11,13 +11,13 @@ from tests.pinfut.unboxed.corpus import PROGRAMS
 from tests.pinfut.unboxed.programs import Cancelled, same
 
 # Close raises GeneratorExit; a callee in these waits on, or swallows it (see docs/unboxed.md).
-KEEPS_ON = {"return in finally", "return in try", "with", "async with", "try"}
+KEEPS_ON = {"return in finally", "return in try", "with", "async with", "try", "except*"}
 
 
 def _answers(waits: int) -> list[list[Any]]:
     """Every leaf in turn is answered with an error, a cancel, a close."""
     found: list[list[Any]] = [[]]
-    for at in range(min(waits, 14)):
+    for at in range(min(waits, 5)):
         for answer in (ValueError("thrown"), Cancelled(), "close"):
             found.append([None] * at + [answer])
     return found
