@@ -65,6 +65,8 @@ def unboxed(function: F) -> F:
             f"@unboxed was given a {what}, {function!r}, and no async def",
             "put @unboxed right above the async def, beneath @staticmethod and @classmethod",
         )
+    if BOXED:
+        return cast(F, function)
     plan = Plan(function, _class_body(function))
     unit = Unit(plan)
     made = unit.called.function
@@ -73,7 +75,7 @@ def unboxed(function: F) -> F:
     functools.update_wrapper(made, function)
     made.__unboxed__ = unit  # type: ignore[attr-defined]
     plan.public = made
-    return cast(F, function if BOXED else made)
+    return cast(F, made)
 
 
 def _class_body(function: FunctionType) -> dict[str, Any] | None:
