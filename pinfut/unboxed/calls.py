@@ -103,9 +103,9 @@ class Calls(Expressions):
         held = [*self.held, *self.live_vars(node)]
         if result is not None and not plan.structured and not result.temporary:
             # The value may come before a `finally` that still raises.
-            value = self.temp()
+            value: Var | None = self.temp()
         else:
-            value = result  # type: ignore[assignment]
+            value = result
         inner = Statements(self.frame, plan, block, self.leaf, held)
         outside = bool(self._guards)
         with self.into() as out:
@@ -123,6 +123,7 @@ class Calls(Expressions):
         self.frame.leave(block)
         if value is not result:
             assert result is not None
+            assert value is not None
             self.assign(result.store(), value.load(), place)
 
     def _bind(

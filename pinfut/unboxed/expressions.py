@@ -101,7 +101,7 @@ class Expressions(Closures):
 
     def clone(self, node: Any) -> Any:
         """A copy of `node`, its parts lowered."""
-        new = type(node)()
+        fields: dict[str, Any] = {}
         for field in node._fields:
             value = getattr(node, field, None)
             if isinstance(value, ast.expr):
@@ -110,7 +110,8 @@ class Expressions(Closures):
                 value = [self._part(each) for each in value]
             elif isinstance(value, ast.AST):
                 value = self._part(value)
-            setattr(new, field, value)
+            fields[field] = value
+        new = type(node)(**fields)
         return self.at(new, node) if hasattr(node, "lineno") else new
 
     def _part(self, node: Any) -> Any:

@@ -517,11 +517,12 @@ class Statements(Calls):
         self.emit(ast.With(items, body), node)
         self._abandoned(start, node)
 
-    def _nested(self, node: Any) -> None:
+    def _nested(self, node: ast.With | ast.AsyncWith) -> None:
         # One `with` for each item.
+        kind: Any = type(node)
         body: list[ast.stmt] = node.body
         for item in reversed(node.items):
-            inner = ast.copy_location(type(node)([item], body), node)
+            inner = ast.copy_location(kind([item], body), node)
             if node in self.plan.blocks:
                 self.plan.blocks.add(inner)
             self.plan.liveness.after[inner] = self.plan.live(node)
@@ -564,6 +565,7 @@ class Statements(Calls):
             self._abandoned(start, node)
             self.assign(going.store(), ast.Constant(False), node)
             info: list[ast.expr] = [ast.Starred(self.call("exc_info"), ast.Load())]
+            three: list[Var] = []
             if isinstance(leave, Embed):
                 kind, error, traceback = self.temp(), self.temp(), self.temp()
                 three = [kind, error, traceback]
@@ -672,7 +674,7 @@ class Statements(Calls):
         return self.at(put, place)  # type: ignore[no-any-return]
 
     def _pattern(self, node: Any, late: list[tuple[str, Var]]) -> Any:
-        new = type(node)()
+        fields: dict[str, Any] = {}
         for field in node._fields:
             value = getattr(node, field, None)
             if isinstance(value, ast.expr):
@@ -688,7 +690,8 @@ class Statements(Calls):
                 ]
             elif isinstance(value, ast.pattern):
                 value = self._pattern(value, late)
-            setattr(new, field, value)
+            fields[field] = value
+        new = type(node)(**fields)
         for field in ("name", "rest"):
             name = getattr(node, field, None)
             if isinstance(name, str):

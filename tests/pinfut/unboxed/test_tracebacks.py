@@ -7,11 +7,11 @@ import linecache
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 
-from pinfut.unboxed import Refused, layout, unboxed
+from pinfut.unboxed import Refused, layout, pool, unboxed
 from pinfut.unboxed.__main__ import main as command
 from tests.pinfut.unboxed.programs import Leaf, drive, module
 
@@ -80,7 +80,7 @@ def test_globals_of_a_callee_are_those_of_its_own_module() -> None:
 @unboxed
 async def documented(x: int, *, y: str = "y") -> str:
     """What it does."""
-    return y * await Leaf(x)
+    return y * int(await Leaf(x))
 
 
 def test_an_unboxed_function_looks_like_the_one_that_was_written() -> None:
@@ -98,7 +98,7 @@ def test_an_unboxed_function_looks_like_the_one_that_was_written() -> None:
 def test_one_that_is_never_awaited_is_reported() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        documented(1)
+        documented(1)  # type: ignore[unused-coroutine]
     assert "coroutine 'documented' was never awaited" in str(seen[0].message)
 
 
@@ -117,3 +117,9 @@ def test_a_file_that_has_changed_is_refused(tmp_path: Path) -> None:
     space: dict[str, Any] = {"unboxed": unboxed}
     with pytest.raises(Refused, match="cannot be read"):
         exec(compile("@unboxed\nasync def f(): pass\n", str(tmp_path / "gone.py"), "exec"), space)
+
+
+async def _types() -> None:
+    assert_type(await documented(1), str)
+    assert_type(await pool(documented).begin(1, y="z"), str)
+    await documented("no")  # type: ignore[arg-type]
