@@ -1,0 +1,19 @@
+"""Unboxed coroutines: one sized frame for a whole chain of calls (`pinfut.unboxed`)."""
+
+from pinfut.unboxed.box import box
+from pinfut.unboxed.decorate import unboxed
+from pinfut.unboxed.errors import FrameTooSmall, Refused
+from pinfut.unboxed.frame import Frame, Pool, pool
+from pinfut.unboxed.layout import Layout, layout
+
+__all__ = [
+    "Frame",
+    "FrameTooSmall",
+    "Layout",
+    "Pool",
+    "Refused",
+    "box",
+    "layout",
+    "pool",
+    "unboxed",
+]

@@ -1,0 +1,16 @@
+"""box: a call that gets a frame of its own, said out loud."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def box(awaitable: T) -> T:
+    """Mark what is awaited as boxed: ``await box(f(x))``, ``async with box(scope()) as s``.
+
+    What runs in there has frames of its own, which no layout knows. Gives back what it gets;
+    in an unboxed function the word is what allows the await.
+    """
+    return awaitable

@@ -1,0 +1,266 @@
+"""Embedded calls: arguments into the callee's variables, its body, and out again."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any
+
+from pinfut.unboxed.expressions import Expressions
+from pinfut.unboxed.frameplan import Block, FramePlan, Var
+from pinfut.unboxed.plan import Plan
+from pinfut.unboxed.resolve import Embed
+from pinfut.unboxed.scopes import arguments
+
+
+def binder(plan: Plan) -> FunctionType:
+    """A function with the signature of `plan` that gives its arguments as a tuple."""
+    function = plan.function
+    args = copy.copy(plan.node.args)
+    args.defaults, args.kw_defaults = [], [None for _ in args.kwonlyargs]
+    every = [ast.arg(arg.arg) for arg in arguments(args)]
+    bare = ast.arguments(
+        [ast.arg(arg.arg) for arg in args.posonlyargs],
+        [ast.arg(arg.arg) for arg in args.args],
+        None if args.vararg is None else ast.arg(args.vararg.arg),
+        [ast.arg(arg.arg) for arg in args.kwonlyargs],
+        list(args.kw_defaults),
+        None if args.kwarg is None else ast.arg(args.kwarg.arg),
+        [],
+    )
+    names: list[ast.expr] = [ast.Name(arg.arg, ast.Load()) for arg in every]
+    body: list[ast.stmt] = [ast.Return(ast.Tuple(names, ast.Load()))]
+    made = ast.FunctionDef("bind·", bare, body, [], None)
+    ast.copy_location(made, plan.node)
+    module = ast.Module([made], [])
+    ast.fix_missing_locations(module)
+    code = compile(module, plan.file, "exec", dont_inherit=True).co_consts[0]
+    code = code.replace(co_name=function.__name__, co_qualname=function.__qualname__)
+    found = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
+    found.__qualname__ = function.__qualname__
+    found.__kwdefaults__ = function.__kwdefaults__
+    return found
+
+
+class Calls(Expressions):
+    """Embeds callees."""
+
+    def __init__(self, frame: FramePlan, plan: Plan, block: Block, leaf: Var | None) -> None:
+        super().__init__(frame, plan, block, leaf)
+        # How many try and with statements of this function the statement is in.
+        self._guards = 0
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """In here, somebody may catch what an embedded call raises."""
+        self._guards += 1
+        try:
+            yield
+        finally:
+            self._guards -= 1
+
+    def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
+        call = node.value
+        assert isinstance(call, ast.Call)
+        plan = target.plan
+        first: ast.expr | None = None
+        if target.guarded:
+            assert isinstance(call.func, ast.Attribute)
+            method = self.save(self.expr(call.func), call.func)
+            guard = self.call("guard", method, self.frame.link(plan.code.co_name, plan.public))
+            first = self.save(guard, call.func)
+        elif target.receiver is not None:
+            first = self.expr(target.receiver)
+        values = self.ordered([*call.args, *(word.value for word in call.keywords)])
+        count = len(call.args)
+        words = [
+            (word.arg, value) for word, value in zip(call.keywords, values[count:], strict=True)
+        ]
+        positional = values[:count] if first is None else [first, *values[:count]]
+        self._inline_call(plan, positional, words, result, node, node)
+
+    def embed(
+        self, plan: Plan, args: list[ast.expr], result: Var | None, node: ast.AST, place: ast.AST
+    ) -> None:
+        """The body of `plan`, called with the lowered `args`."""
+        self._inline_call(plan, args, [], result, node, place)
+
+    def _inline_call(
+        self,
+        plan: Plan,
+        args: list[ast.expr],
+        words: list[tuple[str | None, ast.expr]],
+        result: Var | None,
+        node: ast.AST,
+        place: ast.AST,
+    ) -> None:
+        from pinfut.unboxed.statements import Statements
+
+        block = self.frame.enter(plan, self.block, place)
+        held = [*self.held, *self.live_vars(node)]
+        if result is not None and not plan.structured and not result.temporary:
+            # The value may come before a `finally` that still raises.
+            value: Var | None = self.temp()
+        else:
+            value = result
+        inner = Statements(self.frame, plan, block, self.leaf, held)
+        outside = bool(self._guards)
+        with self.into() as out:
+            self._bind(inner, plan, args, words, place)
+            self.drop(node)
+            out += inner.body(value)
+        if outside:
+            with self.into() as stopped:
+                self.emit(ast.Raise(self.call("stopped"), None), place)
+            handler = self.at(ast.ExceptHandler(self.helper("Stop"), None, stopped), place)
+            self.emit(ast.Try(out, [handler], [], []), place)
+        else:
+            self.out += out
+        self._scrub(inner, place)
+        self.frame.leave(block)
+        if value is not result:
+            assert result is not None
+            assert value is not None
+            self.assign(result.store(), value.load(), place)
+
+    def _bind(
+        self,
+        inner: Any,
+        plan: Plan,
+        args: list[ast.expr],
+        words: list[tuple[str | None, ast.expr]],
+        place: ast.AST,
+    ) -> None:
+        bound = _match(plan, args, words)
+        if bound is None:
+            # Stars, or arguments that do not fit: the interpreter binds them, or complains.
+            function = self.frame.link(f"bind_{plan.code.co_name}", plan.binder)
+            call = ast.Call(
+                function, list(args), [ast.keyword(name, value) for name, value in words]
+            )
+            stores: list[ast.expr] = [inner.vars[name].store() for name in plan.parameters]
+            if stores:
+                self.assign(ast.Tuple(stores, ast.Store()), call, place)
+            else:
+                self.emit(ast.Expr(call), place)
+            return
+        for name, value in bound:
+            if isinstance(value, tuple):
+                which, key = value
+                holder = self.frame.link(f"{which}_{plan.code.co_name}", plan.binder)
+                store = "__defaults__" if which == "defaults" else "__kwdefaults__"
+                read = ast.Subscript(
+                    ast.Attribute(holder, store, ast.Load()), ast.Constant(key), ast.Load()
+                )
+                self.assign(inner.vars[name].store(), read, place)
+            else:
+                self.assign(inner.vars[name].store(), value, place)
+
+    def _scrub(self, inner: Any, place: ast.AST) -> None:
+        """After the body: the callee's variables are unbound again."""
+        self._unbind_all(inner, (), place)
+
+    def scrub_root(self, keep: tuple[Var, ...], place: ast.AST) -> None:
+        """After a call of the frame itself: nothing of it is left."""
+        self._unbind_all(self, keep, place)
+
+    def _unbind_all(self, inner: Any, keep: tuple[Var, ...], place: ast.AST) -> None:
+        sure: list[Var] = []
+        unsure: list[Var] = []
+        loose: list[Var] = []
+        plan = inner.plan
+        for var in inner.block.vars:
+            if not var.sites or var in keep:
+                continue
+            if var.temporary:
+                loose.append(var)
+            elif inner.vars.get(var.name) is not var:
+                continue  # a comprehension's, and it has emptied it
+            elif var.captured or (var.name in plan.parameters and var.name not in plan.unsure):
+                sure.append(var)
+            else:
+                unsure.append(var)
+        stores: list[ast.expr] = [var.store() for var in [*unsure, *loose]]
+        if stores:
+            self.emit(ast.Assign(stores, ast.Constant(None)), place)
+        gone: list[ast.expr] = [var.node(ast.Del()) for var in [*sure, *unsure]]
+        if gone:
+            self.emit(ast.Delete(gone), place)
+
+    def _abandoned(self, start: int, place: ast.AST) -> None:
+        """Whatever was bound by the blocks from number `start` on may be left over."""
+        touched = [var for block in self.frame.blocks[start:] for var in block.vars if var.sites]
+        if not touched:
+            return
+        emptied = ast.Assign([var.store() for var in touched], ast.Constant(None))
+        gone = ast.Delete([var.node(ast.Del()) for var in touched if not var.temporary])
+        self.frame.scrubs += [emptied, gone]
+        self.emit(emptied, place)
+        if gone.targets:
+            self.emit(gone, place)
+
+    def caught(self, place: ast.AST) -> None:
+        """At the start of a handler: have the traceback name the embedded functions."""
+        self.emit(
+            ast.Expr(
+                ast.Call(self.frame.link("caught", CAUGHT), [ast.Constant(self.block.number)], [])
+            ),
+            place,
+        )
+
+
+CAUGHT: Any = object()
+"""Stands for the tracer, which is made when the code is."""
+
+
+def _match(
+    plan: Plan, args: list[ast.expr], words: list[tuple[str | None, ast.expr]]
+) -> list[tuple[str, Any]] | None:
+    """Which expression each parameter gets, in the order of evaluation; None when that is not
+    known here. A default is given as (which, key)."""
+    node = plan.node.args
+    if any(isinstance(arg, ast.Starred) for arg in args) or any(name is None for name, _ in words):
+        return None
+    both = [arg.arg for arg in [*node.posonlyargs, *node.args]]
+    only = [arg.arg for arg in node.kwonlyargs]
+    bound: list[tuple[str, Any]] = list(zip(both, args, strict=False))
+    if len(args) > len(both) and node.vararg is None:
+        return None
+    if node.vararg is not None:
+        bound.append((node.vararg.arg, ast.Tuple(args[len(both) :], ast.Load())))
+    given = {name for name, _ in bound}
+    named = {arg.arg for arg in node.args} | set(only)
+    others: list[tuple[str, ast.expr]] = []
+    for name, value in words:
+        assert name is not None
+        if name in given or name in (each for each, _ in others):
+            return None
+        if name in named:
+            if others:
+                return None  # the order of evaluation would change
+            bound.append((name, value))
+            given.add(name)
+        elif node.kwarg is not None:
+            others.append((name, value))
+        else:
+            return None
+    if node.kwarg is not None:
+        keys: list[ast.expr | None] = [ast.Constant(name) for name, _ in others]
+        bound.append((node.kwarg.arg, ast.Dict(keys, [value for _, value in others])))
+        given.add(node.kwarg.arg)
+    defaults = plan.function.__defaults__ or ()
+    for index, name in enumerate(both):
+        if name not in given:
+            at = index - (len(both) - len(defaults))
+            if at < 0:
+                return None
+            bound.append((name, ("defaults", at)))
+    for name in only:
+        if name not in given:
+            if name not in (plan.function.__kwdefaults__ or {}):
+                return None
+            bound.append((name, ("kwdefaults", name)))
+    return bound

@@ -1,0 +1,192 @@
+"""Functions and classes inside an unboxed function.
+
+They are made anew in each call, over the cells of that call. The frame serves many calls, and
+many functions; so the cells are objects of their own, and what the interpreter does with one
+instruction (make a function over cells) is one call here. Their code is compiled once.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from types import CodeType
+from typing import Any
+
+from pinfut.unboxed.names import Naming
+from pinfut.unboxed.scopes import Closure, arguments
+
+_FUTURES = 0x1FF0000  # the flags of `from __future__` statements
+
+
+class Closures(Naming):
+    """Makes the functions, classes and generators that stand in a block."""
+
+    def expr(self, node: ast.expr) -> ast.expr:
+        """The clone of `node`."""
+        raise NotImplementedError
+
+    def closure(self, node: Any) -> ast.expr:
+        """The function that a lambda or a def makes, the generator, or the bare class."""
+        code = self._code(node)
+        # The cells in the order in which the code wants them.
+        cells: list[ast.expr] = []
+        for name in code.co_freevars:
+            cell = self.cell(name)
+            assert cell is not None, name
+            cells.append(cell)
+        call: list[ast.expr] = [
+            self.frame.link(f"code_{code.co_name.strip('<>')}", code),
+            self.frame.link("globals", self.globals),
+            ast.Tuple(cells, ast.Load()),
+        ]
+        if isinstance(node, ast.GeneratorExp):
+            made = self.call("function", *call)
+            first = ast.Call(self.helper("iter_"), [self.expr(node.generators[0].iter)], [])
+            return self.at(ast.Call(made, [first], []), node)  # type: ignore[no-any-return]
+        if isinstance(node, ast.ClassDef):
+            bases = ast.Tuple([self.expr(base) for base in node.bases], ast.Load())
+            words = ast.Dict(
+                [None if word.arg is None else ast.Constant(word.arg) for word in node.keywords],
+                [self.expr(word.value) for word in node.keywords],
+            )
+            made = self.call("function", *call)
+            return self.at(ast.Call(made, [bases, words], []), node)  # type: ignore[no-any-return]
+        none: ast.expr = ast.Constant(None)
+        args = node.args
+        defaults: ast.expr = none
+        if args.defaults:
+            defaults = ast.Tuple([self.expr(each) for each in args.defaults], ast.Load())
+        named = [
+            (arg.arg, value)
+            for arg, value in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+            if value is not None
+        ]
+        kwdefaults: ast.expr = none
+        if named:
+            kwdefaults = ast.Dict(
+                [ast.Constant(name) for name, _ in named], [self.expr(value) for _, value in named]
+            )
+        call += [defaults, kwdefaults, self._annotations(node)]
+        while len(call) > 3 and isinstance(call[-1], ast.Constant):
+            call.pop()
+        return self.at(self.call("function", *call), node)  # type: ignore[no-any-return]
+
+    def _annotations(self, node: Any) -> ast.expr:
+        notes: list[tuple[str, ast.expr]] = [
+            (arg.arg, arg.annotation) for arg in arguments(node.args) if arg.annotation is not None
+        ]
+        if getattr(node, "returns", None) is not None:
+            notes.append(("return", node.returns))
+        if not notes:
+            return ast.Constant(None)
+        values: list[ast.expr]
+        if self.plan.code.co_flags & 0x1000000:  # from __future__ import annotations
+            values = [ast.Constant(ast.unparse(note)) for _, note in notes]
+        else:
+            values = [self.expr(note) for _, note in notes]
+        return ast.Dict([ast.Constant(name) for name, _ in notes], values)
+
+    def _code(self, node: Closure) -> CodeType:
+        known = self.plan.codes.get(node)
+        if known is None:
+            known = self.plan.codes[node] = self._compiled(node)
+        return known
+
+    def _compiled(self, node: Closure) -> CodeType:
+        free = self.plan.names.scopes[node].free()
+        cells = sorted(name for name in free if name in self.vars or name in self.free)
+        inner: ast.stmt
+        name = getattr(node, "name", None)
+        if isinstance(node, ast.Lambda):
+            bare = copy.copy(node)
+            bare.args = _bare(node.args)
+            inner, name = ast.Expr(bare), "<lambda>"
+        elif isinstance(node, ast.GeneratorExp):
+            generator = copy.copy(node)
+            first = copy.copy(node.generators[0])
+            first.iter = ast.Tuple([], ast.Load())
+            generator.generators = [first, *node.generators[1:]]
+            inner, name = ast.Expr(generator), "<genexpr>"
+        elif isinstance(node, ast.ClassDef):
+            inner, name = self._class_maker(node), "make·class"
+        else:
+            function = copy.copy(node)
+            function.args = _bare(node.args)
+            function.decorator_list = []
+            function.returns = None
+            inner = function
+        outer = ast.FunctionDef(
+            "outer·",
+            ast.arguments([], [ast.arg(each) for each in cells], None, [], [], None, []),
+            [inner],
+            [],
+            None,
+        )
+        ast.copy_location(outer, node)
+        body: ast.stmt = outer
+        module = ast.Module([body], [])
+        ast.fix_missing_locations(module)
+        flags = self.plan.code.co_flags & _FUTURES
+        code = compile(module, self.plan.file, "exec", flags=flags, dont_inherit=True)
+        found = _find(_find(code, "outer·"), str(name))
+        prefix = "outer·.<locals>." + ("make·class.<locals>." if name == "make·class" else "")
+        return _qualified(found, prefix, self.plan.function.__qualname__ + ".<locals>.")
+
+    def _class_maker(self, node: ast.ClassDef) -> ast.stmt:
+        named = copy.copy(node)
+        named.decorator_list = []
+        named.bases = [ast.Starred(ast.Name("bases·", ast.Load()), ast.Load())]
+        named.keywords = [ast.keyword(None, ast.Name("words·", ast.Load()))]
+        qualname = f"{self.plan.function.__qualname__}.<locals>.{node.name}"
+        title = ast.Assign([ast.Name("__qualname__", ast.Store())], ast.Constant(qualname))
+        documented = (
+            isinstance(node.body[0], ast.Expr)
+            and isinstance(node.body[0].value, ast.Constant)
+            and isinstance(node.body[0].value.value, str)
+        )
+        at = 1 if documented else 0
+        named.body = [*node.body[:at], ast.copy_location(title, node), *node.body[at:]]
+        maker = ast.FunctionDef(
+            "make·class",
+            ast.arguments([], [ast.arg("bases·"), ast.arg("words·")], None, [], [], None, []),
+            [named, ast.Return(ast.Name(node.name, ast.Load()))],
+            [],
+            None,
+        )
+        return ast.copy_location(maker, node)
+
+
+def _bare(args: ast.arguments) -> ast.arguments:
+    """The parameters without defaults and annotations: these are evaluated outside."""
+
+    def plain(arg: ast.arg) -> ast.arg:
+        return ast.copy_location(ast.arg(arg.arg), arg)
+
+    none = ast.Constant(None)
+    return ast.arguments(
+        [plain(arg) for arg in args.posonlyargs],
+        [plain(arg) for arg in args.args],
+        None if args.vararg is None else plain(args.vararg),
+        [plain(arg) for arg in args.kwonlyargs],
+        [None if value is None else none for value in args.kw_defaults],
+        None if args.kwarg is None else plain(args.kwarg),
+        [],
+    )
+
+
+def _find(code: CodeType, name: str) -> CodeType:
+    for const in code.co_consts:
+        if isinstance(const, CodeType) and const.co_name == name:
+            return const
+    raise AssertionError(f"no code {name} in {code.co_name}")
+
+
+def _qualified(code: CodeType, prefix: str, new: str) -> CodeType:
+    consts = tuple(
+        _qualified(const, prefix, new) if isinstance(const, CodeType) else const
+        for const in code.co_consts
+    )
+    name = code.co_qualname
+    if name.startswith(prefix):
+        name = new + name[len(prefix) :]
+    return code.replace(co_consts=consts, co_qualname=name)

@@ -1,0 +1,503 @@
+"""Expressions of an embedded function, in the frame that it is embedded in.
+
+Most are cloned with their names changed. One that holds an embedded call needs statements
+before it; what stands to the left of the call is then kept in temporaries, so that everything
+is evaluated in the order of the source.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pinfut.coroutine import YIELD
+from pinfut.unboxed.closures import Closures
+from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
+from pinfut.unboxed.plan import Plan
+from pinfut.unboxed.resolve import Awaited, Embed, Leaf, Yields
+from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
+from pinfut.unboxed.support import BRIDGE
+
+_LOAD: Final = ast.Load()
+
+
+class Expressions(Closures):
+    """Clones expressions; `out` takes the statements that have to run before."""
+
+    def __init__(self, frame: FramePlan, plan: Plan, block: Block, leaf: Var | None) -> None:
+        super().__init__(frame, plan, block)
+        self.out: list[ast.stmt] = []
+        # Holds the future that is being yielded; one for the whole frame.
+        self.leaf = block.var("leaf·", temporary=True) if leaf is None else leaf
+        self._idle: list[Var] = []
+        self._count = 0
+        # Temporaries that the present statement uses.
+        self.temps: list[Var] = []
+        # Whether the leaf is held by the present statement.
+        self.leafy = False
+
+    # ---- statements before the expression ----
+
+    def emit(self, node: ast.stmt, source: ast.AST) -> None:
+        self.out.append(self.at(node, source))
+
+    def assign(self, target: ast.expr, value: ast.expr, source: ast.AST) -> None:
+        self.emit(ast.Assign([target], value), source)
+
+    @contextmanager
+    def into(self) -> Iterator[list[ast.stmt]]:
+        """Collect the statements that are emitted in here."""
+        outer, self.out = self.out, []
+        try:
+            yield self.out
+        finally:
+            self.out = outer
+
+    def temp(self) -> Var:
+        """A temporary; free again when the statement is over."""
+        if self._idle:
+            var = self._idle.pop()
+        else:
+            self._count += 1
+            var = self.block.var(f"t·{self._count}", temporary=True)
+        self.temps.append(var)
+        return var
+
+    def save(self, value: ast.expr, source: ast.AST) -> ast.expr:
+        """`value`, evaluated here and kept."""
+        var = self.temp()
+        self.assign(var.store(), value, source)
+        return self.at(var.load(), source)  # type: ignore[no-any-return]
+
+    # ---- expressions ----
+
+    def expr(self, node: ast.expr) -> ast.expr:
+        """The clone of `node`; what has to run before it has been emitted."""
+        kind = type(node)
+        if node in self.plan.blocks:
+            special = getattr(self, "_before_" + kind.__name__, None)
+            if special is not None:
+                return special(node)  # type: ignore[no-any-return]
+            return self._in_order(node)
+        if kind is ast.Name:
+            return self.name(node)  # type: ignore[arg-type]
+        if kind is ast.Constant:
+            return self.clone(node)  # type: ignore[no-any-return]
+        if kind is ast.Await:
+            return self._await_in_place(node)  # type: ignore[arg-type]
+        if kind is ast.NamedExpr:
+            return self._walrus(node)  # type: ignore[arg-type]
+        if isinstance(node, CLOSURES):
+            return self.closure(node)
+        if isinstance(node, COMPREHENSIONS):
+            return self._inline(node)
+        if kind is ast.Call:
+            own = self._super(node)  # type: ignore[arg-type]
+            if own is not None:
+                return own
+        return self.clone(node)  # type: ignore[no-any-return]
+
+    def clone(self, node: Any) -> Any:
+        """A copy of `node`, its parts lowered."""
+        fields: dict[str, Any] = {}
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if isinstance(value, ast.expr):
+                value = self.expr(value)
+            elif isinstance(value, list):
+                value = [self._part(each) for each in value]
+            elif isinstance(value, ast.AST):
+                value = self._part(value)
+            fields[field] = value
+        new = type(node)(**fields)
+        return self.at(new, node) if hasattr(node, "lineno") else new
+
+    def _part(self, node: Any) -> Any:
+        if isinstance(node, ast.expr):
+            return self.expr(node)
+        if isinstance(node, ast.AST):
+            if not node._fields:
+                return node  # an operator, or a context
+            return self.clone(node)
+        return node
+
+    def name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load):
+            return self.at(self.load(node.id), node)  # type: ignore[no-any-return]
+        return self.at(self.target(node.id, node.ctx), node)  # type: ignore[no-any-return]
+
+    def _walrus(self, node: ast.NamedExpr) -> ast.expr:
+        value = self.expr(node.value)
+        target = self.target(node.target.id, ast.Store())
+        if isinstance(target, ast.Name):
+            return self.at(ast.NamedExpr(self.at(target, node), value), node)  # type: ignore[no-any-return]
+        assert isinstance(target, ast.Attribute)
+        holder = target.value
+        return self.at(  # type: ignore[no-any-return]
+            self.call("put", holder, ast.Constant(target.attr), value), node
+        )
+
+    def _super(self, node: ast.Call) -> ast.expr | None:
+        func = node.func
+        if not (isinstance(func, ast.Name) and func.id == "super" and "__class__" in self.free):
+            return None
+        if node.args or node.keywords or not self.plan.parameters:
+            return None
+        new = ast.Call(
+            self.expr(func), [self.load("__class__"), self.load(self.plan.parameters[0])], []
+        )
+        return self.at(new, node)  # type: ignore[no-any-return]
+
+    def _inline(self, node: Comprehension) -> ast.expr:
+        # Runs to its end at once: its own names stay its own.
+        own = self.plan.names.scopes[node].own
+        generators: list[ast.comprehension] = []
+        first = self.expr(node.generators[0].iter)
+        self.shadows.append(own)
+        try:
+            for index, each in enumerate(node.generators):
+                made = ast.comprehension(
+                    self.expr(each.target),
+                    first if index == 0 else self.expr(each.iter),
+                    [self.expr(test) for test in each.ifs],
+                    0,
+                )
+                generators.append(made)
+            if isinstance(node, ast.DictComp):
+                new: ast.expr = ast.DictComp(self.expr(node.key), self.expr(node.value), generators)
+            else:
+                new = type(node)(self.expr(node.elt), generators)
+        finally:
+            self.shadows.pop()
+        return self.at(new, node)  # type: ignore[no-any-return]
+
+    # ---- in the order of the source, around an embedded call ----
+
+    def ordered(self, nodes: list[ast.expr]) -> list[ast.expr]:
+        """The clones of `nodes`, which are evaluated one after the other."""
+        last = max((i for i, node in enumerate(nodes) if node in self.plan.blocks), default=-1)
+        found: list[ast.expr] = []
+        for index, node in enumerate(nodes):
+            if isinstance(node, ast.Starred):
+                value = self.expr(node.value)
+                if index < last:
+                    stars = ast.List([ast.Starred(value, _LOAD)], _LOAD)
+                    value = self.save(stars, node)
+                found.append(self.at(ast.Starred(value, node.ctx), node))
+                continue
+            value = self.expr(node)
+            if index < last and not self._stable(node):
+                value = self.save(value, node)
+            found.append(value)
+        return found
+
+    def _stable(self, node: ast.expr) -> bool:
+        if isinstance(node, ast.Constant):
+            return True
+        if not isinstance(node, ast.Name) or self.plain_var(node.id) is None:
+            return False
+        return not self.rebinds
+
+    # Whether the present statement has a walrus in it, so that a name may change under way.
+    rebinds = False
+
+    def _in_order(self, node: ast.expr) -> ast.expr:
+        places: list[tuple[str, int, ast.expr]] = []
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, ast.expr):
+                places.append((field, -1, value))
+            elif isinstance(value, list):
+                for index, each in enumerate(value):
+                    if isinstance(each, ast.expr):
+                        places.append((field, index, each))
+        kind: Any = type(node)
+        new: ast.expr = kind(
+            **{
+                field: list(value) if isinstance(value, list) else value
+                for field, value in ast.iter_fields(node)
+            }
+        )
+        values = self.ordered([place[2] for place in places])
+        for (field, index, _), value in zip(places, values, strict=True):
+            if index < 0:
+                setattr(new, field, value)
+            else:
+                getattr(new, field)[index] = value
+        return self.at(new, node)  # type: ignore[no-any-return]
+
+    def _before_Call(self, node: ast.Call) -> ast.expr:
+        parts = [node.func, *node.args]
+        for keyword in node.keywords:
+            parts.append(keyword.value)
+        values = self.ordered(parts)
+        count = 1 + len(node.args)
+        keywords = [
+            self.at(ast.keyword(keyword.arg, value), keyword)
+            for keyword, value in zip(node.keywords, values[count:], strict=True)
+        ]
+        return self.at(  # type: ignore[no-any-return]
+            ast.Call(values[0], values[1:count], keywords), node
+        )
+
+    def _before_Dict(self, node: ast.Dict) -> ast.expr:
+        parts: list[ast.expr] = []
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is not None:
+                parts.append(key)
+            parts.append(value)
+        values = iter(self.ordered(parts))
+        keys: list[ast.expr | None] = []
+        items: list[ast.expr] = []
+        for key in node.keys:
+            keys.append(None if key is None else next(values))
+            items.append(next(values))
+        return self.at(ast.Dict(keys, items), node)  # type: ignore[no-any-return]
+
+    def _before_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        parts: list[ast.expr] = []
+        for each in node.values:
+            if isinstance(each, ast.FormattedValue):
+                text = ast.JoinedStr([self._formatted(each)])
+                saved = self.save(self.at(text, each), each)
+                parts.append(self.at(ast.FormattedValue(saved, -1, None), each))
+            else:
+                parts.append(self.expr(each))
+        return self.at(ast.JoinedStr(parts), node)  # type: ignore[no-any-return]
+
+    def _formatted(self, node: ast.FormattedValue) -> ast.expr:
+        parts = [node.value] + ([node.format_spec] if node.format_spec is not None else [])
+        values = self.ordered(parts)
+        spec = values[1] if len(values) > 1 else None
+        if isinstance(spec, ast.Name):
+            spec = ast.JoinedStr([ast.FormattedValue(spec, -1, None)])
+        return self.at(  # type: ignore[no-any-return]
+            ast.FormattedValue(values[0], node.conversion, spec), node
+        )
+
+    def _before_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
+        value = self.save(self.expr(node.value), node)
+        self.assign(self.target(node.target.id, ast.Store()), value, node)
+        return self.at(self.load(node.target.id), node)  # type: ignore[no-any-return]
+
+    def _before_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        result = self.temp()
+
+        def rest(values: list[ast.expr]) -> None:
+            self.assign(result.store(), self.expr(values[0]), values[0])
+            if len(values) == 1:
+                return
+            with self.into() as inner:
+                rest(values[1:])
+            test: ast.expr = result.load()
+            if isinstance(node.op, ast.Or):
+                test = ast.UnaryOp(ast.Not(), test)
+            self.emit(ast.If(test, inner, []), values[0])
+
+        rest(node.values)
+        return self.at(result.load(), node)  # type: ignore[no-any-return]
+
+    def _before_IfExp(self, node: ast.IfExp) -> ast.expr:
+        result = self.temp()
+        test = self.expr(node.test)
+        with self.into() as body:
+            self.assign(result.store(), self.expr(node.body), node.body)
+        with self.into() as orelse:
+            self.assign(result.store(), self.expr(node.orelse), node.orelse)
+        self.emit(ast.If(test, body, orelse), node)
+        return self.at(result.load(), node)  # type: ignore[no-any-return]
+
+    def _before_Compare(self, node: ast.Compare) -> ast.expr:
+        if len(node.ops) == 1:
+            left, right = self.ordered([node.left, node.comparators[0]])
+            return self.at(ast.Compare(left, node.ops, [right]), node)  # type: ignore[no-any-return]
+        result = self.temp()
+
+        def rest(left: ast.expr, index: int) -> None:
+            right = self.save(self.expr(node.comparators[index]), node.comparators[index])
+            value = self.at(ast.Compare(left, [node.ops[index]], [right]), node)
+            self.assign(result.store(), value, node)
+            if index + 1 == len(node.ops):
+                return
+            with self.into() as inner:
+                rest(right, index + 1)
+            self.emit(ast.If(result.load(), inner, []), node)
+
+        rest(self.save(self.expr(node.left), node.left), 0)
+        return self.at(result.load(), node)  # type: ignore[no-any-return]
+
+    def _before_Lambda(self, node: ast.Lambda) -> ast.expr:
+        return self.closure(node)
+
+    def _before_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
+        return self.closure(node)
+
+    # ---- comprehensions that wait, or that make functions: loops ----
+
+    def _expanded(self, node: Comprehension) -> ast.expr:
+        result = self.temp()
+        empty: ast.expr
+        if isinstance(node, ast.ListComp):
+            empty = ast.List([], _LOAD)
+        elif isinstance(node, ast.DictComp):
+            empty = ast.Dict([], [])
+        else:
+            empty = self.call("set_")
+        own = sorted(self.plan.names.scopes[node].own)
+        captured = self.plan.names.captured_in(node)
+        first = self.expr(node.generators[0].iter)
+        first = self.save(first, node)
+        self.assign(result.store(), empty, node)
+        before = {name: self.vars.get(name) for name in own}
+        mine = [self.block.var(name, name in captured) for name in own]
+        inner, self.shadows = self.shadows, []
+        for var in mine:
+            self.vars[var.name] = var
+            if var.captured:
+                self.assign(var.store(), self.call("CellType"), node)
+        self._generator(node, 0, first, result)
+        for name, old in before.items():
+            if old is None:
+                del self.vars[name]
+            else:
+                self.vars[name] = old
+        self.shadows = inner
+        for var in mine:
+            self.unbind([var], node)
+        return self.at(result.load(), node)  # type: ignore[no-any-return]
+
+    _before_ListComp = _expanded
+    _before_SetComp = _expanded
+    _before_DictComp = _expanded
+
+    def _generator(
+        self, node: Comprehension, index: int, first: ast.expr | None, result: Var
+    ) -> None:
+        if index == len(node.generators):
+            if isinstance(node, ast.DictComp):
+                key, value = self.ordered([node.key, node.value])
+                place = ast.Subscript(result.load(), key, ast.Store())
+                if key is not None and not isinstance(key, ast.Constant | ast.Name):
+                    place.slice = self.save(key, node.key)
+                self.assign(place, value, node)
+            else:
+                add = "append" if isinstance(node, ast.ListComp) else "add"
+                method = ast.Attribute(result.load(), add, _LOAD)
+                self.emit(ast.Expr(ast.Call(method, [self.expr(node.elt)], [])), node.elt)
+            return
+        each = node.generators[index]
+        source = self.expr(each.iter) if first is None else first
+
+        def body() -> None:
+            def tests(left: list[ast.expr]) -> None:
+                if not left:
+                    self._generator(node, index + 1, None, result)
+                    return
+                test = self.expr(left[0])
+                with self.into() as inner:
+                    tests(left[1:])
+                self.emit(ast.If(test, inner, []), left[0])
+
+            tests(each.ifs)
+
+        if each.is_async:
+            self.async_loop(each, source, each.target, body, node)
+            return
+        with self.into() as inner:
+            item = self.temp()
+            self.assign(self.expr(each.target), item.load(), node)
+            body()
+        self.emit(ast.For(item.store(), source, inner, []), node)
+
+    def async_loop(
+        self, node: ast.AST, source: ast.expr, target: ast.expr, body: Any, place: ast.AST
+    ) -> Var:
+        """`async for target in source: body()`, without an else; gives the variable that is
+        true until the iterator is at its end."""
+        raise NotImplementedError
+
+    def unbind(self, variables: list[Var], source: ast.AST) -> None:
+        """Make variables that may be bound unbound."""
+        for var in variables:
+            self.assign(var.store(), ast.Constant(None), source)
+            if not var.temporary:
+                self.emit(ast.Delete([var.node(ast.Del())]), source)
+
+    # ---- awaits ----
+
+    def _await_in_place(self, node: ast.Await) -> ast.expr:
+        target = self.plan.awaits[node]
+        if isinstance(target, Yields):
+            return self._yields(node)
+        assert isinstance(target, Leaf)
+        value = self.expr(node.value)
+        self.leafy = True
+        self.suspends(node)
+        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
+
+    def _yields(self, node: ast.AST) -> ast.expr:
+        self.suspends(node)
+        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)  # type: ignore[no-any-return]
+
+    def _wait(self, leaf: ast.expr, target: Leaf, node: ast.AST) -> ast.expr:
+        """Yield what `leaf` gives if it is a leaf, and delegate to it if it is not."""
+        kind = ast.Attribute(ast.Call(self.helper("kind"), [leaf], []), "__await__", _LOAD)
+        test = ast.Compare(kind, [ast.Is()], [self.frame.link("bridge", BRIDGE)])
+        way = self.call("boxed" if target.boxed else "awaiting", self.leaf.load())
+        return self.at(  # type: ignore[no-any-return]
+            ast.IfExp(test, ast.Yield(self.leaf.load()), ast.YieldFrom(way)), node
+        )
+
+    def _before_Await(self, node: ast.Await) -> ast.expr:
+        target = self.plan.awaits[node]
+        if not isinstance(target, Embed):
+            return self._leaf(node, target, node.value)
+        result = self.temp()
+        self.embed_call(node, target, result)
+        return self.at(result.load(), node)  # type: ignore[no-any-return]
+
+    def _leaf(self, node: ast.Await, target: Awaited, value: ast.expr) -> ast.expr:
+        if isinstance(target, Yields):
+            self.drop(node)
+            return self._yields(node)
+        assert isinstance(target, Leaf)
+        self.assign(self.leaf.store(), self.expr(value), node)
+        self.leafy = True
+        self.drop(node)
+        self.suspends(node)
+        return self._wait(self.leaf.load(), target, node)
+
+    def wait_for(self, value: ast.expr, target: Awaited, node: ast.AST) -> ast.expr:
+        """Wait for the lowered `value`."""
+        assert isinstance(target, Leaf)
+        self.leafy = True
+        self.suspends(node)
+        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
+
+    def drop(self, node: ast.AST) -> None:
+        """Let go of the arguments that nobody reads after the await at `node`."""
+        for name in self.plan.parameters:
+            if name in self.plan.dropped.get(node, ()):
+                self.assign(self.vars[name].store(), ast.Constant(None), node)
+
+    def live_vars(self, node: ast.AST) -> list[Var]:
+        live = self.plan.live(node)
+        return [
+            var
+            for name, var in self.vars.items()
+            if name in live or (var.captured and name in self.plan.names.own)
+        ]
+
+    # What is live further up in the chain while this block waits.
+    held: list[Var]
+
+    def suspends(self, node: ast.AST) -> None:
+        """Note that the frame waits here."""
+        live = [*self.held, *self.live_vars(node)]
+        line = getattr(node, "lineno", self.block.line)
+        self.frame.suspensions.append(Suspension(self.block, line, live))
+
+    def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
+        """The body of the callee, in place; its value goes into `result`."""
+        raise NotImplementedError

@@ -1,0 +1,183 @@
+"""The one frame while it is being built: its blocks, its variables, and their slots.
+
+A block is one embedded call. Its variables are bound in it alone; so blocks that are never
+open together take the same slots, as calls one after the other take the same stack.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Final
+
+from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.plan import Plan
+
+SHIFT: Final = 12
+"""Bits of a column. Above them, the nodes of a block carry its number: that is how an
+instruction tells which function it came from."""
+
+_BLOCKS: Final = 4_096
+"""The most calls that are embedded in one frame."""
+
+LINKED: Final = "linked·"
+"""The constant that stands for the objects a generated function uses."""
+
+
+class Var:
+    """A variable of one block. Where it is written down is renamed once it has its slot."""
+
+    __slots__ = ("block", "captured", "name", "sites", "slot", "temporary")
+
+    def __init__(self, name: str, block: Block, captured: bool, temporary: bool) -> None:
+        self.name = name
+        self.block = block
+        self.captured = captured
+        # Never read before it is stored: it need not be unbound in between.
+        self.temporary = temporary
+        self.sites: list[tuple[Any, str]] = []
+        self.slot = -1
+
+    @property
+    def shown(self) -> str:
+        """The variable as the generated source names it when it has a slot of its own."""
+        return self.name if self.block.number == 0 else f"{self.block.label}·{self.name}"
+
+    def node(self, context: ast.expr_context) -> ast.Name:
+        """A name for it, in the tree."""
+        node = ast.Name(self.name, context)
+        self.sites.append((node, "id"))
+        return node
+
+    def load(self) -> ast.Name:
+        return self.node(ast.Load())
+
+    def store(self) -> ast.Name:
+        return self.node(ast.Store())
+
+
+class Block:
+    """One embedded call (number 0: the function itself)."""
+
+    __slots__ = ("caller", "label", "line", "number", "outer", "plan", "vars", "width")
+
+    def __init__(
+        self, number: int, plan: Plan, caller: Block | None, outer: Block | None, line: int
+    ) -> None:
+        self.number = number
+        self.plan = plan
+        # Whose call it is, and in which line of that.
+        self.caller = caller
+        self.line = line
+        # The block that is open around it: the caller, or a call whose arguments it is one of.
+        self.outer = outer
+        self.label = plan.code.co_name
+        self.vars: list[Var] = []
+        # How many slots are taken up to its end, once `settle` has run.
+        self.width = 0
+
+    def var(self, name: str, captured: bool = False, temporary: bool = False) -> Var:
+        """A new variable of this block."""
+        var = Var(name, self, captured, temporary)
+        self.vars.append(var)
+        return var
+
+
+class Suspension:
+    """One place where the frame waits, and the variables that are live there."""
+
+    __slots__ = ("block", "line", "live")
+
+    def __init__(self, block: Block, line: int, live: list[Var]) -> None:
+        self.block = block
+        self.line = line
+        self.live = live
+
+
+class FramePlan:
+    """What the generator of one function collects while it walks the chain."""
+
+    __slots__ = (
+        "blocks",
+        "globals",
+        "linked",
+        "open",
+        "root",
+        "scrubs",
+        "suspensions",
+        "_linked_ids",
+    )
+
+    def __init__(self, root: Plan) -> None:
+        self.root = root
+        first = Block(0, root, None, None, root.node.lineno)
+        self.blocks = [first]
+        self.open = [first]
+        self.globals: set[str] = set()
+        # Name → object: everything that the code needs and that is no constant of the source.
+        self.linked: dict[str, Any] = {}
+        self._linked_ids: dict[tuple[str, int], str] = {}
+        self.suspensions: list[Suspension] = []
+        # Statements that empty variables; of those that share a slot one is enough.
+        self.scrubs: list[ast.Assign | ast.Delete] = []
+
+    def enter(self, plan: Plan, caller: Block, node: ast.AST) -> Block:
+        """A new block, open from here on. Raises Refused when there are too many."""
+        line = getattr(node, "lineno", caller.line)
+        if len(self.blocks) >= _BLOCKS:
+            raise Refused(
+                caller.plan.file,
+                line,
+                f"more than {_BLOCKS} calls would be embedded in {self.root.code.co_name}",
+                f"write await box({plan.code.co_name}(...)) somewhere on the way",
+            )
+        block = Block(len(self.blocks), plan, caller, self.open[-1], line)
+        self.blocks.append(block)
+        self.open.append(block)
+        return block
+
+    def leave(self, block: Block) -> None:
+        """`block` is over."""
+        assert self.open.pop() is block
+
+    def link(self, name: str, thing: Any) -> ast.Attribute:
+        """An expression for `thing`."""
+        key = (name, id(thing))
+        known = self._linked_ids.get(key)
+        if known is None:
+            known, count = name, 1
+            while known in self.linked:
+                count += 1
+                known = f"{name}{count}"
+            self._linked_ids[key] = known
+            self.linked[known] = thing
+        return ast.Attribute(ast.Constant(LINKED), known, ast.Load())
+
+    def settle(self) -> list[list[Var]]:
+        """Give every variable its slot and its name; the variables of each slot."""
+        slots: list[list[Var]] = []
+        for block in self.blocks:
+            place = 0 if block.outer is None else block.outer.width
+            for var in block.vars:
+                if var.sites:
+                    var.slot = place
+                    place += 1
+                    while len(slots) < place:
+                        slots.append([])
+                    slots[var.slot].append(var)
+            block.width = place
+        taken: set[str] = set()
+        for slot in slots:
+            shown = list(dict.fromkeys(var.shown for var in slot))
+            name = shown[0] if len(shown) == 1 else "ǀ".join(shown[:2])
+            if len(shown) > 2:
+                name += f"ǀ{len(shown) - 2}"
+            while name in taken:
+                name += "ʹ"
+            taken.add(name)
+            for var in slot:
+                for node, field in var.sites:
+                    setattr(node, field, name)
+        for scrub in self.scrubs:
+            once = {target.id: target for target in scrub.targets if isinstance(target, ast.Name)}
+            scrub.targets = list(once.values())
+        return slots

@@ -1,0 +1,159 @@
+"""From a plan to code: the function that is called, and the frame that is used again.
+
+Both have the same body. Called, it is a coroutine of the interpreter's own, for one call. The
+frame is a generator that loops: it takes the arguments of a call, runs it, leaves the value in
+a cell, scrubs its locals, and waits for the next.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+from pinfut.unboxed.calls import CAUGHT
+from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
+from pinfut.unboxed.plan import Plan
+from pinfut.unboxed.scopes import arguments
+from pinfut.unboxed.statements import Statements
+from pinfut.unboxed.tracing import Tracer
+
+_GENERATOR: Final = 0x20
+_COROUTINE: Final = 0x80
+_ITERABLE: Final = 0x100
+_FUTURES: Final = 0x1FF0000
+
+
+class Linked:
+    """The objects that a generated function uses, as attributes."""
+
+
+class Generated:
+    """One generated function: its tree, its code, its slots."""
+
+    __slots__ = ("blocks", "code", "function", "slots", "suspensions", "tree")
+
+    def __init__(self, frame: FramePlan, node: ast.FunctionDef, flags: int) -> None:
+        plan = frame.root
+        self.slots: list[list[Var]] = frame.settle()
+        self.suspensions: list[Suspension] = frame.suspensions
+        self.blocks = frame.blocks
+        if frame.globals:
+            node.body.insert(0, ast.Global(sorted(frame.globals)))
+        ast.copy_location(node, plan.node)
+        # The table of lines counts from the first one: that of the first decorator.
+        node.lineno = node.end_lineno = plan.code.co_firstlineno
+        module = ast.Module([node], [])
+        ast.fix_missing_locations(module)
+        self.tree = node
+        # Beside the code's own futures nothing is inherited from here.
+        inherited = plan.code.co_flags & _FUTURES
+        try:
+            with warnings.catch_warnings():
+                # The compiler has said what it has to say about the source before.
+                warnings.simplefilter("ignore")
+                code = compile(module, plan.file, "exec", flags=inherited, dont_inherit=True)
+        except (SyntaxError, RecursionError) as error:
+            raise Refused(
+                plan.file,
+                plan.node.lineno,
+                f"the chain below {plan.code.co_name} is too deep for the compiler: {error}",
+                "write await box(...) around one of its calls",
+            ) from error
+        (inner,) = [const for const in code.co_consts if isinstance(const, CodeType)]
+        linked = Linked()
+        tracer = Tracer(frame.blocks)
+        for name, thing in frame.linked.items():
+            setattr(linked, name, tracer if thing is CAUGHT else thing)
+        inner = _link(inner, linked)
+        self.code: CodeType = inner.replace(
+            co_name=plan.code.co_name,
+            co_qualname=plan.code.co_qualname,
+            co_flags=(inner.co_flags & ~_GENERATOR) | flags,
+        )
+        self.function = FunctionType(self.code, plan.function.__globals__, plan.code.co_name)
+
+    @property
+    def text(self) -> str:
+        """The generated source, for people."""
+        return ast.unparse(self.tree).replace(repr(LINKED), "linked")
+
+
+def _link(code: CodeType, linked: Linked) -> CodeType:
+    consts: list[Any] = []
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            const = _link(const, linked)
+        elif isinstance(const, str) and const == LINKED:
+            const = linked
+        consts.append(const)
+    return code.replace(co_consts=tuple(consts))
+
+
+def _noticed(frame: FramePlan, block: Statements, body: list[ast.stmt]) -> list[ast.stmt]:
+    """`body`, with the traceback of what it raises put right."""
+    if len(frame.blocks) == 1:
+        return body
+    node = frame.root.node
+    with block.into() as out:
+        with block.into() as failed:
+            block.caught(node)
+            block.emit(ast.Raise(None, None), node)
+        handler = block.at(ast.ExceptHandler(block.helper("Base"), None, failed), node)
+        block.emit(ast.Try(body, [handler], [], []), node)
+    return out
+
+
+def called(plan: Plan) -> Generated:
+    """The function of `plan`, to be called: a coroutine in one frame."""
+    frame = FramePlan(plan)
+    block = Statements(frame, plan, frame.blocks[0], native=True)
+    body = _noticed(frame, block, block.body(None))
+    # What makes it a generator for the compiler, when nothing in it waits.
+    node = plan.node
+    never = block.at(ast.If(ast.Constant(False), [ast.Expr(ast.Yield(None))], []), node)
+    args = node.args
+    bare = ast.arguments(
+        [ast.arg(arg.arg) for arg in args.posonlyargs],
+        [ast.arg(arg.arg) for arg in args.args],
+        None if args.vararg is None else ast.arg(args.vararg.arg),
+        [ast.arg(arg.arg) for arg in args.kwonlyargs],
+        [None for _ in args.kwonlyargs],
+        None if args.kwarg is None else ast.arg(args.kwarg.arg),
+        [],
+    )
+    # The parameters are slots too, used or not.
+    for arg in arguments(bare):
+        block.vars[arg.arg].sites.append((arg, "arg"))
+    made = ast.FunctionDef(node.name, bare, [never, *body], [], None)
+    return Generated(frame, made, _COROUTINE)
+
+
+def looping(plan: Plan) -> Generated:
+    """The frame of `plan`: a generator function of one argument, the cell for values."""
+    frame = FramePlan(plan)
+    block = Statements(frame, plan, frame.blocks[0])
+    node = plan.node
+    result = frame.blocks[0].var("result·", temporary=True)
+    cell = frame.blocks[0].var("cell·", temporary=True)
+    with block.into() as loop:
+        stores: list[ast.expr] = [block.vars[name].store() for name in plan.parameters]
+        given = ast.Yield(cell.load())
+        if stores:
+            block.assign(ast.Tuple(stores, ast.Store()), given, node)
+        else:
+            block.emit(ast.Expr(given), node)
+        inner = _noticed(frame, block, block.body(result))
+        loop += inner
+        block.assign(ast.Attribute(cell.load(), "value", ast.Store()), result.load(), node)
+        block.assign(result.store(), ast.Constant(None), node)
+        keep = (result, cell)
+        block.scrub_root(keep, node)
+    argument = ast.arg("cell·")
+    cell.sites.append((argument, "arg"))
+    forever = block.at(ast.While(ast.Constant(True), loop, []), node)
+    args = ast.arguments([], [argument], None, [], [], None, [])
+    made = ast.FunctionDef(node.name, args, [forever], [], None)
+    return Generated(frame, made, _GENERATOR | _ITERABLE)

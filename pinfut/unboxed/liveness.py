@@ -1,0 +1,195 @@
+"""Which locals are still read after which await.
+
+Backwards over the statements, once, and over loops until nothing changes. The answer is
+conservative: a name that is called live may be dead, never the other way round.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import TypeAlias
+
+Live: TypeAlias = frozenset[str]
+_NOTHING: Live = frozenset()
+
+
+def uses(nodes: Iterable[ast.AST], skip: ast.AST | None = None) -> set[str]:
+    """The names that are read in `nodes`, but for the part `skip`. A name that is stored in
+    place (``x += 1``) is not read here; see `reads`."""
+    found: set[str] = set()
+    todo = list(nodes)
+    while todo:
+        node = todo.pop()
+        if node is skip:
+            continue
+        if isinstance(node, ast.Name):
+            if not isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+        elif isinstance(node, ast.Nonlocal):
+            found.update(node.names)
+        todo.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def awaits(node: ast.AST) -> list[ast.Await]:
+    """The awaits of the function that `node` is part of."""
+    found: list[ast.Await] = []
+    todo: list[ast.AST] = [node]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Await):
+            found.append(node)
+        elif isinstance(node, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if isinstance(node, ast.Lambda):
+                todo.append(node.args)
+            continue
+        todo.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _targets(nodes: Iterable[ast.AST]) -> set[str]:
+    # Only what is stored for certain: a name, or a tuple of names.
+    found: set[str] = set()
+    todo = list(nodes)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Tuple | ast.List):
+            todo.extend(node.elts)
+        elif isinstance(node, ast.Starred):
+            todo.append(node.value)
+    return found
+
+
+class Liveness:
+    """`after[node]`: what is live while the await at `node` is suspended. The node is an
+    Await, or the AsyncWith or AsyncFor that waits by itself."""
+
+    __slots__ = ("_brk", "_cont", "_exc", "_ret", "after")
+
+    def __init__(self, body: list[ast.stmt]) -> None:
+        self.after: dict[ast.AST, Live] = {}
+        # Where control may go other than to the next statement, and what is live there.
+        self._exc = self._ret = self._brk = self._cont = _NOTHING
+        self._body(body, _NOTHING)
+
+    def _note(self, node: ast.AST, live: Live) -> None:
+        self.after[node] = self.after.get(node, _NOTHING) | live | self._exc
+
+    def _parts(self, parts: list[ast.AST], out: Live, whole: ast.AST | None = None) -> Live:
+        """What is live before the expressions `parts` of one statement; notes their awaits."""
+        for part in parts:
+            for node in awaits(part):
+                self._note(node, out | uses(parts if whole is None else [whole], node.value))
+        return out | uses(parts if whole is None else [whole]) | self._exc
+
+    def _body(self, body: list[ast.stmt], out: Live) -> Live:
+        for statement in reversed(body):
+            out = self._statement(statement, out)
+        return out
+
+    def _statement(self, node: ast.stmt, out: Live) -> Live:
+        handler = getattr(self, "_" + type(node).__name__, None)
+        if handler is not None:
+            live: Live = handler(node, out)
+            return live
+        return self._parts([node], out)
+
+    def _Assign(self, node: ast.Assign, out: Live) -> Live:
+        return self._parts([node], out - _targets(node.targets))
+
+    def _AnnAssign(self, node: ast.AnnAssign, out: Live) -> Live:
+        if node.value is None:
+            return out
+        return self._parts([node.target, node.value], out - _targets([node.target]))
+
+    def _Return(self, node: ast.Return, out: Live) -> Live:
+        return self._parts([node], self._ret)
+
+    def _Raise(self, node: ast.Raise, out: Live) -> Live:
+        return self._parts([node], _NOTHING)
+
+    def _Break(self, node: ast.Break, out: Live) -> Live:
+        return self._brk | self._exc
+
+    def _Continue(self, node: ast.Continue, out: Live) -> Live:
+        return self._cont | self._exc
+
+    def _If(self, node: ast.If, out: Live) -> Live:
+        inner = self._body(node.body, out) | self._body(node.orelse, out)
+        return self._parts([node.test], inner)
+
+    def _loop(self, node: ast.While | ast.For | ast.AsyncFor, out: Live) -> Live:
+        after = self._body(node.orelse, out)
+        brk, cont = self._brk, self._cont
+        head = after
+        while True:
+            self._brk, self._cont = out, head
+            inner = self._body(node.body, head)
+            if isinstance(node, ast.While):
+                inner = self._parts([node.test], inner | after)
+            else:
+                inner = inner - _targets([node.target]) | uses([node.target]) | after
+                if isinstance(node, ast.AsyncFor):
+                    self._note(node, inner)
+            if inner <= head:
+                break
+            head |= inner
+        self._brk, self._cont = brk, cont
+        return head | self._exc
+
+    def _While(self, node: ast.While, out: Live) -> Live:
+        return self._loop(node, out)
+
+    def _For(self, node: ast.For | ast.AsyncFor, out: Live) -> Live:
+        return self._parts([node.iter], self._loop(node, out))
+
+    _AsyncFor = _For
+
+    def _With(self, node: ast.With | ast.AsyncWith, out: Live) -> Live:
+        before = self._exc
+        self._exc = before | out  # it may swallow what is raised
+        if isinstance(node, ast.AsyncWith):
+            self._note(node, out | self._ret | self._brk | self._cont)
+        inner = self._body(node.body, out)
+        parts: list[ast.AST] = list(node.items)
+        if isinstance(node, ast.AsyncWith):
+            self._note(node, inner | uses(parts))
+        self._exc = before
+        return self._parts(parts, inner)
+
+    _AsyncWith = _With
+
+    def _Try(self, node: ast.Try, out: Live) -> Live:
+        exc, ret, brk, cont = self._exc, self._ret, self._brk, self._cont
+        if node.finalbody:
+            final = self._body(node.finalbody, out | exc | ret | brk | cont)
+            out = final
+            self._exc = exc | final
+            self._ret = self._brk = self._cont = final
+        orelse = self._body(node.orelse, out)
+        caught: Live = _NOTHING
+        for handler in node.handlers:
+            inner = self._body(handler.body, out)
+            if handler.type is not None:
+                inner = self._parts([handler.type], inner)
+            caught |= inner
+        self._exc = self._exc | caught
+        live = self._body(node.body, orelse)
+        self._exc, self._ret, self._brk, self._cont = exc, ret, brk, cont
+        return live | caught
+
+    _TryStar = _Try
+
+    def _Match(self, node: ast.Match, out: Live) -> Live:
+        live = out
+        for case in node.cases:
+            parts: list[ast.AST] = [case.pattern]
+            if case.guard is not None:
+                parts.append(case.guard)
+            live |= self._parts(parts, self._body(case.body, out) | live)
+        return self._parts([node.subject], live)

@@ -1,0 +1,329 @@
+"""What is awaited: which callee a call means, as far as it is known at decoration.
+
+Known are: a name of the module or of a function around, an attribute of a module or of a
+class, and a method on something whose class is known: the `self` of a method, an annotated
+parameter or attribute, a local that is made by a call of a class and assigned once.
+What a name means is looked up once, at decoration, as a linker does. A method may be
+overridden by the time it is called; so such a call is guarded, and refuses then.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, get_origin
+
+from pinfut.coroutine import yield_now
+from pinfut.unboxed.box import box
+from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.scopes import arguments
+
+if TYPE_CHECKING:
+    from pinfut.unboxed.plan import Plan
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Something to poll. `boxed`: it may be a coroutine too, the author said so."""
+
+    boxed: bool = False
+
+
+@dataclass(frozen=True)
+class Yields:
+    """``await yield_now()``."""
+
+
+@dataclass(frozen=True)
+class Embed:
+    """A call of an unboxed function, whose body goes into this frame."""
+
+    plan: Plan
+    # What is bound to its first parameter, if the call does not give it.
+    receiver: ast.expr | None = None
+    # The callee is looked up on the receiver when it is called, and must be this one.
+    guarded: bool = False
+
+
+Awaited: TypeAlias = Leaf | Yields | Embed
+
+
+class _Nothing:
+    pass
+
+
+NOTHING: Final = _Nothing()
+
+
+class ClassBody:
+    """A class whose body is being run: what stands in it so far."""
+
+    def __init__(self, namespace: Mapping[str, Any]) -> None:
+        self.namespace = namespace
+
+
+def plan_of(function: object) -> Plan | None:
+    """The plan behind an unboxed function."""
+    unit = getattr(function, "__unboxed__", None)
+    return None if unit is None else unit.plan
+
+
+class Resolver:
+    """Resolves the awaits of one function."""
+
+    def __init__(self, plan: Plan, body: ClassBody | None) -> None:
+        self.plan = plan
+        self.function: FunctionType = plan.function
+        self.body = body
+        self._free = dict(
+            zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True)
+        )
+        self._types = self._local_types()
+
+    # ---- names ----
+
+    def value(self, node: ast.expr) -> Any:
+        """The object that `node` means at decoration, or NOTHING."""
+        if isinstance(node, ast.Name):
+            name = node.id
+            if name in self.plan.names.own:
+                return NOTHING
+            if name in self._free:
+                try:
+                    return self._free[name].cell_contents
+                except ValueError:
+                    return NOTHING
+            found = self.function.__globals__.get(name, NOTHING)
+            return getattr(builtins, name, NOTHING) if found is NOTHING else found
+        if isinstance(node, ast.Attribute):
+            base = self.value(node.value)
+            if isinstance(base, ModuleType):
+                return getattr(base, node.attr, NOTHING)
+        return NOTHING
+
+    def _evaluated(self, annotation: object, scope: Mapping[str, Any]) -> Any:
+        if isinstance(annotation, ast.expr):
+            annotation = ast.unparse(annotation)
+        if isinstance(annotation, str):
+            cells: dict[str, Any] = {}
+            for name, cell in self._free.items():
+                try:
+                    cells[name] = cell.cell_contents
+                except ValueError:
+                    pass
+            try:
+                annotation = eval(annotation, dict(scope), cells)
+            except Exception:
+                return None
+        annotation = get_origin(annotation) or annotation
+        return annotation if isinstance(annotation, type) else None
+
+    def _local_types(self) -> dict[str, Any]:
+        plan, scope = self.plan, self.function.__globals__
+        types: dict[str, Any] = {}
+        for arg in arguments(plan.node.args):
+            if arg.annotation is not None:
+                types[arg.arg] = self._evaluated(arg.annotation, scope)
+        node = plan.node.args
+        for star in (node.vararg, node.kwarg):
+            if star is not None:
+                types.pop(star.arg, None)
+        first = [*node.posonlyargs, *node.args][:1]
+        wraps = {each.id for each in plan.node.decorator_list if isinstance(each, ast.Name)}
+        if self.body is not None and first and "staticmethod" not in wraps:
+            types[first[0].arg] = self.body
+        stores: dict[str, int] = {}
+        made: dict[str, ast.expr] = {}
+        for each in ast.walk(plan.node):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store | ast.Del):
+                stores[each.id] = stores.get(each.id, 0) + 1
+            elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+                types[each.target.id] = self._evaluated(each.annotation, scope)
+            elif (
+                isinstance(each, ast.Assign)
+                and len(each.targets) == 1
+                and isinstance(each.targets[0], ast.Name)
+                and isinstance(each.value, ast.Call)
+            ):
+                made[each.targets[0].id] = each.value
+        self._types = types
+        for name, value in made.items():
+            if name not in types and stores[name] == 1:
+                types[name] = self.kind(value)
+        for name, count in stores.items():
+            # A parameter that is assigned keeps its annotation, as type checkers have it;
+            # `self` that is assigned is nobody's any more.
+            if count and self.body is not None and types.get(name) is self.body:
+                types.pop(name)
+        return types
+
+    def kind(self, node: ast.expr) -> Any:
+        """The class of what `node` gives (a ClassBody for `self`), or None."""
+        if isinstance(node, ast.Name) and node.id in self.plan.names.own:
+            return self._types.get(node.id)
+        value = self.value(node)
+        if value is not NOTHING:
+            return type(value)
+        if isinstance(node, ast.Call):
+            made = self.value(node.func)
+            if made is box and node.args:
+                return None
+            if isinstance(made, type):
+                return made
+            if isinstance(made, FunctionType) and not inspect.iscoroutinefunction(made):
+                return self._evaluated(made.__annotations__.get("return"), made.__globals__)
+        if isinstance(node, ast.Attribute):
+            owner = self.kind(node.value)
+            if isinstance(owner, ClassBody):
+                notes = owner.namespace.get("__annotations__", {})
+                return self._evaluated(notes.get(node.attr), self.function.__globals__)
+            for base in getattr(owner, "__mro__", ()):
+                notes = inspect.get_annotations(base)
+                if node.attr in notes:
+                    module = sys.modules.get(base.__module__)
+                    return self._evaluated(notes[node.attr], vars(module) if module else {})
+        return None
+
+    def member(self, owner: Any, name: str) -> Any:
+        """The attribute `name` as it stands in the class `owner`, or NOTHING."""
+        if isinstance(owner, ClassBody):
+            return owner.namespace.get(name, NOTHING)
+        if isinstance(owner, type):
+            return inspect.getattr_static(owner, name, NOTHING)
+        return NOTHING
+
+    # ---- awaits ----
+
+    def refuse(self, node: ast.AST, construct: str, way_out: str) -> NoReturn:
+        line = getattr(node, "lineno", self.plan.node.lineno)
+        raise Refused(self.plan.file, line, construct, way_out)
+
+    def awaited(self, node: ast.Await) -> Awaited:
+        """What the await at `node` waits for. Raises Refused."""
+        value = node.value
+        if not isinstance(value, ast.Call):
+            return Leaf()
+        func = value.func
+        name = ast.unparse(func)
+        known = self.value(func)
+        if known is box:
+            return Leaf(boxed=True)
+        self._not_itself(node, func, name)
+        if known is yield_now and not (value.args or value.keywords):
+            return Yields()
+        if isinstance(func, ast.Attribute) and known is NOTHING:
+            owner = self.value(func.value)
+            if isinstance(owner, type):
+                return self._of_class(node, name, owner, func)
+            return self.method(node, self.kind(func.value), func.attr, func.value, name)
+        if known is NOTHING:
+            return self._unknown(node, name)
+        return self._called(node, known, name)
+
+    def _not_itself(self, node: ast.AST, func: ast.expr, name: str) -> None:
+        own = self.function.__name__
+        if isinstance(func, ast.Name):
+            outer = "<locals>" in self.function.__qualname__
+            same = func.id == own and (
+                (outer and own in self._free)
+                or (not outer and self.function.__qualname__ == own and own not in self._free)
+            )
+            same = same and own not in self.plan.names.own
+        else:
+            same = (
+                isinstance(func, ast.Attribute)
+                and func.attr == own
+                and self.body is not None
+                and self.kind(func.value) is self.body
+            )
+        if same:
+            self.refuse(
+                node,
+                f"{name} calls itself, and a frame cannot hold itself",
+                f"write await box({name}(...)) here",
+            )
+
+    def _unknown(self, node: ast.AST, name: str) -> NoReturn:
+        self.refuse(
+            node,
+            f"what {name} is, is not known when {self.function.__qualname__} is decorated",
+            f"define it before, or annotate what it is looked up on, or write await box({name}"
+            "(...)); a future that is there already is awaited by its name",
+        )
+
+    def _called(self, node: ast.AST, known: Any, name: str) -> Awaited:
+        plan = plan_of(known)
+        if plan is not None:
+            if isinstance(known, MethodType):
+                self.refuse(node, f"{name} is a bound method", f"write await box({name}(...))")
+            return Embed(plan)
+        inner = known
+        while isinstance(inner, partial):
+            inner = inner.func
+        if inspect.iscoroutinefunction(inner) or plan_of(inner) is not None:
+            self.refuse(
+                node,
+                f"{name} is a coroutine with a frame of its own",
+                f"decorate it with @unboxed, or write await box({name}(...))",
+            )
+        return Leaf()
+
+    def _of_class(self, node: ast.AST, name: str, owner: type, func: ast.Attribute) -> Awaited:
+        raw = self.member(owner, func.attr)
+        if raw is NOTHING:
+            return self._unknown(node, name)
+        if isinstance(raw, classmethod):
+            plan = plan_of(raw.__func__)
+            if plan is not None:
+                return Embed(plan, func.value)
+            return self._called(node, raw.__func__, name)
+        if isinstance(raw, staticmethod):
+            raw = raw.__func__
+        return self._called(node, raw, name)
+
+    def method(
+        self, node: ast.AST, owner: Any, attr: str, receiver: ast.expr | None, name: str
+    ) -> Awaited:
+        """The await of the method `attr` of something whose class is `owner`."""
+        raw = self.member(owner, attr)
+        if raw is NOTHING:
+            return self._unknown(node, name)
+        if isinstance(raw, staticmethod):
+            return self._unknown(node, name)  # nothing to guard: it is to be called on the class
+        inner = raw.__func__ if isinstance(raw, classmethod) else raw
+        if isinstance(inner, property) or not callable(inner):
+            return self._unknown(node, name)
+        plan = plan_of(inner)
+        if plan is not None:
+            return Embed(plan, receiver, guarded=True)
+        return self._called(node, inner, name)
+
+    def special(self, node: ast.AST, expr: ast.expr, attr: str) -> Awaited:
+        """What ``__aenter__`` and its like give for the value of `expr`."""
+        if isinstance(expr, ast.Call) and self.value(expr.func) is box:
+            return Leaf(boxed=True)
+        owner = self.kind(expr)
+        raw = self.member(owner, attr)
+        what = ast.unparse(expr)
+        if raw is NOTHING:
+            self.refuse(
+                node,
+                f"the class of {what} is not known, nor what its {attr} gives",
+                f"annotate it, or write box({what})",
+            )
+        plan = plan_of(raw)
+        if plan is not None:
+            return Embed(plan)
+        if inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw):
+            self.refuse(
+                node,
+                f"{attr} of {what} is a coroutine with a frame of its own",
+                f"decorate it with @unboxed, or write box({what})",
+            )
+        return Leaf()

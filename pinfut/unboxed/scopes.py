@@ -1,0 +1,224 @@
+"""Which name is what: the scopes of a function, as the compiler sees them.
+
+The names of an embedded function move into the frame of another one. So for each function
+it has to be known which names are its own, which of these are captured by functions inside
+it, and which come from further out.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Final, TypeAlias
+
+Closure: TypeAlias = (
+    ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.GeneratorExp | ast.ClassDef
+)
+"""What makes a function object, or a class, of its own."""
+
+Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp
+
+CLOSURES: Final = (
+    ast.Lambda,
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.GeneratorExp,
+    ast.ClassDef,
+)
+COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp)
+
+
+class Scope:
+    """One function, class or comprehension, and the scopes in it."""
+
+    __slots__ = ("bound", "children", "globals", "node", "nonlocals", "used")
+
+    def __init__(self, node: ast.AST) -> None:
+        self.node = node
+        self.bound: set[str] = set()
+        self.used: set[str] = set()
+        self.globals: set[str] = set()
+        self.nonlocals: set[str] = set()
+        self.children: list[Scope] = []
+
+    @property
+    def own(self) -> set[str]:
+        """The names that live in this scope."""
+        return self.bound - self.globals - self.nonlocals
+
+    def free(self) -> set[str]:
+        """The names that are looked up further out."""
+        names = self.used | self.nonlocals
+        if isinstance(self.node, ast.ClassDef):
+            names = names - self.own
+            for child in self.children:
+                names = names | (child.free() - {"__class__"})
+        else:
+            for child in self.children:
+                names = names | child.free()
+            names = names - self.own
+        return names - self.globals
+
+
+def arguments(node: ast.arguments) -> list[ast.arg]:
+    """All the parameters, in the order in which a frame holds them."""
+    found = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+    if node.vararg is not None:
+        found.append(node.vararg)
+    if node.kwarg is not None:
+        found.append(node.kwarg)
+    return found
+
+
+class _Reader(ast.NodeVisitor):
+    def __init__(self, scope: Scope, scopes: dict[ast.AST, Scope]) -> None:
+        self.scope = scope
+        self.scopes = scopes
+        # Where a walrus binds: comprehensions hand it to the function around them.
+        self.walrus = scope
+
+    def _inside(self, node: ast.AST) -> _Reader:
+        scope = Scope(node)
+        self.scope.children.append(scope)
+        self.scopes[node] = scope
+        return _Reader(scope, self.scopes)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.scope.used.add(node.id)
+            if node.id == "super" and not isinstance(self.scope.node, ast.ClassDef):
+                self.scope.used.add("__class__")
+        else:
+            self.scope.bound.add(node.id)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.walrus.bound.add(node.target.id)
+        if self.walrus is not self.scope:
+            self.scope.used.add(node.target.id)
+        self.visit(node.value)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.scope.globals.update(node.names)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        self.scope.nonlocals.update(node.names)
+
+    def visit_alias(self, node: ast.alias) -> None:
+        self.scope.bound.add((node.asname or node.name).partition(".")[0])
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        if node.name:
+            self.scope.bound.add(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        if node.name:
+            self.scope.bound.add(node.name)
+        self.generic_visit(node)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        if node.name:
+            self.scope.bound.add(node.name)
+
+    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
+        if node.rest:
+            self.scope.bound.add(node.rest)
+        self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        # In a function the annotation is never evaluated.
+        self.visit(node.target)
+        if node.value is not None:
+            self.visit(node.value)
+        if isinstance(self.scope.node, ast.ClassDef):
+            self.visit(node.annotation)
+
+    def _outer_parts(self, node: ast.arguments) -> None:
+        for default in [*node.defaults, *node.kw_defaults]:
+            if default is not None:
+                self.visit(default)
+        for arg in arguments(node):
+            if arg.annotation is not None:
+                self.visit(arg.annotation)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._outer_parts(node.args)
+        inner = self._inside(node)
+        inner.scope.bound.update(arg.arg for arg in arguments(node.args))
+        inner.visit(node.body)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self.scope.bound.add(node.name)
+        for decorator in node.decorator_list:
+            self.visit(decorator)
+        self._outer_parts(node.args)
+        if node.returns is not None:
+            self.visit(node.returns)
+        inner = self._inside(node)
+        inner.scope.bound.update(arg.arg for arg in arguments(node.args))
+        for statement in node.body:
+            inner.visit(statement)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.scope.bound.add(node.name)
+        for part in [*node.decorator_list, *node.bases, *node.keywords]:
+            self.visit(part)
+        inner = self._inside(node)
+        for statement in node.body:
+            inner.visit(statement)
+
+    def _comprehension(self, node: Comprehension | ast.GeneratorExp) -> None:
+        first = node.generators[0]
+        self.visit(first.iter)
+        inner = self._inside(node)
+        inner.walrus = self.walrus
+        for generator in node.generators:
+            inner.visit(generator.target)
+            if generator is not first:
+                inner.visit(generator.iter)
+            for test in generator.ifs:
+                inner.visit(test)
+        if isinstance(node, ast.DictComp):
+            inner.visit(node.key)
+            inner.visit(node.value)
+        else:
+            inner.visit(node.elt)
+
+    visit_ListComp = _comprehension
+    visit_SetComp = _comprehension
+    visit_DictComp = _comprehension
+    visit_GeneratorExp = _comprehension
+
+
+class Names:
+    """The scopes of one `async def`: its own, and those of everything in it by their nodes."""
+
+    __slots__ = ("captured", "free", "own", "scope", "scopes")
+
+    def __init__(self, node: ast.AsyncFunctionDef) -> None:
+        self.scopes: dict[ast.AST, Scope] = {}
+        self.scope = scope = Scope(node)
+        reader = _Reader(scope, self.scopes)
+        scope.bound.update(arg.arg for arg in arguments(node.args))
+        for statement in node.body:
+            reader.visit(statement)
+        self.own = scope.own
+        self.free = scope.free()
+        # Its own names that a function in it holds on to: these live in cells.
+        self.captured = self.own & self._captured(scope)
+
+    def _captured(self, scope: Scope) -> set[str]:
+        found: set[str] = set()
+        for child in scope.children:
+            if isinstance(child.node, COMPREHENSIONS):
+                found |= self._captured(child) - child.own
+            else:
+                found |= child.free()
+        return found
+
+    def captured_in(self, node: Comprehension) -> set[str]:
+        """The names of a comprehension that a function in it holds on to."""
+        scope = self.scopes[node]
+        return scope.own & self._captured(scope)

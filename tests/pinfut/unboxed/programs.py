@@ -1,0 +1,163 @@
+"""Runs a program both ways, as plain coroutines and unboxed, and says what it did.
+
+A program is the text of a module with an `async def main`. It awaits `leaf(x)` and writes
+with `log(x)`. The driver answers the leaves: with their value, with an error, or it closes.
+"""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from pinfut.coroutine import YIELD, yield_now
+from pinfut.future import FutureBase
+from pinfut.poll import Context, Poll
+from pinfut.unboxed import box, pool, unboxed
+
+_numbers = count()
+
+
+class Leaf(FutureBase[Any]):
+    """A future that the driver answers."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def poll(self, cx: Context, /) -> Poll[Any]:
+        raise AssertionError("the driver answers")
+
+
+class Odd:
+    """An awaitable of another kind: its own generator."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __await__(self) -> Any:
+        got = yield Leaf(("odd", self.value))
+        return got
+
+
+class Cancelled(BaseException):
+    """What the driver throws for a cancel."""
+
+
+@dataclass
+class Outcome:
+    """What one run did. Equal if nobody could tell the difference."""
+
+    log: list[Any]
+    value: Any = None
+    error: tuple[str, str] | None = None
+    # Function and line of each level, outermost first, without those of the driver.
+    levels: list[tuple[str, int]] | None = field(default=None, compare=False)
+    context: tuple[str, str] | None = None
+
+
+def module(text: str, decorator: Callable[[Any], Any]) -> dict[str, Any]:
+    """The namespace of the program, its functions decorated with `decorator`."""
+    name = f"<program {next(_numbers)}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    log: list[Any] = []
+    space: dict[str, Any] = {
+        "__name__": "program",
+        "unboxed": decorator,
+        "box": box,
+        "yield_now": yield_now,
+        "leaf": Leaf,
+        "Odd": Odd,
+        "log": log.append,
+        "logged": log,
+        "Cancelled": Cancelled,
+        "file": name,
+    }
+    exec(compile(text, name, "exec", dont_inherit=True), space)
+    log.clear()
+    return space
+
+
+def drive(coro: Any, answers: Sequence[Any], log: list[Any], file: str) -> Outcome:
+    """Run `coro` to its end; the n-th leaf is answered with the n-th of `answers`: None for
+    its value, an error to throw, "close" to close. Then leaves get their values."""
+    outcome = Outcome(log)
+    step: Callable[[Any], Any] = coro.send
+    given: Any = None
+    for number in count():
+        if number > 2000:
+            raise AssertionError("the program does not end")
+        try:
+            leaf = step(given)
+        except StopIteration as stop:
+            outcome.value = stop.value
+            break
+        except BaseException as error:
+            outcome.error = (type(error).__name__, str(error))
+            inner = error.__context__
+            if inner is not None:
+                outcome.context = (type(inner).__name__, str(inner))
+            outcome.levels = [
+                (frame.name, frame.lineno or 0)
+                for frame in traceback.extract_tb(error.__traceback__)
+                if frame.filename == file and not frame.name.endswith("comp>")
+            ]
+            break
+        log.append(("waits", "yield" if leaf is YIELD else leaf.value))
+        answer = answers[number] if number < len(answers) else None
+        if answer == "close":
+            try:
+                coro.close()
+                log.append("closed")
+            except BaseException as error:
+                outcome.error = (type(error).__name__, str(error))
+            break
+        if answer is None:
+            step, given = coro.send, None if leaf is YIELD else leaf.value
+        else:
+            step, given = coro.throw, answer
+    return outcome
+
+
+def fresh(answers: Sequence[Any]) -> list[Any]:
+    """New errors for each run: a traceback is kept at them."""
+    return [type(a)(*a.args) if isinstance(a, BaseException) else a for a in answers]
+
+
+def three_ways(
+    text: str, answers: Sequence[Any] = (), args: tuple[Any, ...] = ()
+) -> tuple[Outcome, dict[str, Outcome]]:
+    """The outcome as a plain coroutine, and each outcome of the unboxed forms."""
+    plain = module(text, lambda function: function)
+    expected = drive(plain["main"](*args), fresh(answers), plain["logged"], plain["file"])
+    found: dict[str, Outcome] = {}
+    space = module(text, unboxed)
+    found["called"] = drive(space["main"](*args), fresh(answers), space["logged"], space["file"])
+    space = module(text, unboxed)
+    frames = pool(space["main"])
+    for name in ("first in a frame", "again in that frame"):
+        space["logged"].clear()
+        reset = space.get("reset")
+        if reset is not None:
+            reset()
+        run = drive(frames.begin(*args), fresh(answers), space["logged"], space["file"])
+        run.log = list(run.log)
+        found[name] = run
+    return expected, found
+
+
+def same(text: str, answers: Sequence[Any] = (), args: tuple[Any, ...] = ()) -> Outcome:
+    """Check that every form does what the plain coroutine does; what that was."""
+    expected, found = three_ways(text, answers, args)
+    for name, outcome in found.items():
+        assert outcome == expected, f"{name}, answered {list(answers)}:\n{text}"
+        # Every level that plain coroutines show (CPython loses some on its way through them).
+        rest = iter(outcome.levels or [])
+        assert all(level in rest for level in expected.levels or []), (
+            f"{name}: {outcome.levels}, and plain: {expected.levels}\n{text}"
+        )
+    return expected

@@ -1,0 +1,270 @@
+"""Frames and pools: sized before a call, scrubbed after it, used again."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pinfut import join, ready, yield_now
+from pinfut.executor import spawn
+from pinfut.unboxed import FrameTooSmall, layout, pool, unboxed
+from pinfut.unboxed.decorate import unit_of
+from pinfut.unboxed.frame import Frame
+from tests.executor.world import Run, executor, run
+from tests.pinfut.unboxed.programs import Leaf
+
+__all__ = ["executor", "run"]
+
+
+class Thing:
+    """Something that a weak reference can watch."""
+
+
+def touch(thing: object) -> int:
+    return id(thing)
+
+
+@unboxed
+async def inner(thing: Any) -> int:
+    number = touch(thing)
+    await Leaf(number)
+    return number
+
+
+@unboxed
+async def outer(thing: Any) -> int:
+    return await inner(thing)
+
+
+@unboxed
+async def keeps(thing: Any) -> Any:
+    await Leaf("waits")
+    return thing
+
+
+log: list[str] = []
+
+
+@unboxed
+async def cleans(name: str) -> str:
+    try:
+        await Leaf(name)
+    finally:
+        log.append(name)
+    return name
+
+
+@unboxed
+async def cleans_twice() -> str:
+    try:
+        return await cleans("inner")
+    finally:
+        log.append("outer")
+
+
+def test_the_size_is_what_a_frame_really_takes() -> None:
+    size, unit = layout(outer).size, unit_of(outer)
+    kept: list[Any] = [None] * 64
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for index in range(64):
+        frame: Frame[Any] = Frame(size)
+        frame.prepare(unit)
+        kept[index] = frame
+    del frame
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert taken // 64 == size
+    assert layout(outer).generator == sys.getsizeof(kept[0]._generator)
+    assert layout(outer).boxed == sum(sys.getsizeof(coro) for coro in _plain()), (
+        "what plain coroutines take"
+    )
+    assert layout(outer).called < layout(outer).boxed
+
+
+def _plain() -> list[Any]:
+    made = [each.__wrapped__(None) for each in (outer, inner)]  # type: ignore[attr-defined]
+    for coro in made:
+        coro.close()
+    fresh = [each.__wrapped__(None) for each in (outer, inner)]  # type: ignore[attr-defined]
+    for coro in fresh:
+        coro.close()
+    return made
+
+
+def test_a_called_one_has_the_size_that_its_layout_says() -> None:
+    coro = outer(1)
+    assert sys.getsizeof(coro) == layout(outer).called
+    coro.close()
+
+
+def test_an_argument_that_is_dead_is_dropped_at_the_first_suspension() -> None:
+    for start in (outer, pool(outer).begin):
+        thing = Thing()
+        watch = weakref.ref(thing)
+        coro = start(thing)
+        del thing
+        assert watch() is not None
+        coro.send(None)
+        assert watch() is None
+        coro.close()
+    thing = Thing()
+    watch = weakref.ref(thing)
+    coro = keeps(thing)
+    del thing
+    coro.send(None)
+    assert watch() is not None, "it is read later"
+    coro.close()
+
+
+def test_a_frame_that_is_too_small_traps_before_anything_is_written() -> None:
+    size = layout(outer).size
+    thing = Thing()
+    frame: Frame[int] = Frame(size - 1)
+    references = sys.getrefcount(thing)
+    with pytest.raises(FrameTooSmall, match=f"takes {size} bytes") as caught:
+        frame.begin(outer, thing)
+    assert (caught.value.needed, caught.value.given) == (size, size - 1)
+    del caught
+    gc.collect()
+    assert sys.getrefcount(thing) == references
+    assert not frame.busy
+    assert Frame(size).begin(outer, thing).busy
+
+
+def test_the_result_is_read_without_resuming() -> None:
+    frame: Frame[Any] = Frame(layout(keeps).size)
+    frame.begin(keeps, 7)
+    with pytest.raises(RuntimeError, match="has not returned"):
+        frame.result()
+    frame.send(None)
+    with pytest.raises(StopIteration):
+        frame.send(None)
+    assert frame.done
+    assert frame.result() == 7
+    assert frame.result() == 7
+    frame.release()
+    assert not frame.done
+
+
+def test_a_frame_in_use_takes_no_second_call() -> None:
+    frame: Frame[Any] = Frame(layout(keeps).size)
+    frame.begin(keeps, 1)
+    with pytest.raises(RuntimeError, match="in use"):
+        frame.begin(keeps, 2)
+    frame.send(None)
+    with pytest.raises(RuntimeError, match="in use"):
+        frame.begin(keeps, 2)
+
+
+def _finish(frame: Any) -> Any:
+    try:
+        while True:
+            frame.send(None)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _throw(frame: Any) -> None:
+    frame.send(None)
+    with pytest.raises(KeyError):
+        frame.throw(KeyError("k"))
+
+
+def _close(frame: Any) -> None:
+    frame.send(None)
+    frame.close()
+
+
+@pytest.mark.parametrize("end", [_finish, _throw, _close, lambda frame: frame.close()])
+def test_nothing_of_a_call_is_left_in_its_frame(end: Callable[[Any], Any]) -> None:
+    frames = pool(keeps)
+    thing = Thing()
+    watch = weakref.ref(thing)
+    end(frames.begin(thing))
+    del thing
+    assert len(frames) == 1
+    assert frames.taken == 0
+    gc.collect()  # the error that was thrown, and its traceback
+    assert watch() is None
+    assert _finish(frames.begin(5)) == 5, "the frame is as good as new"
+    assert len(frames) == 1
+
+
+def test_cancel_and_throw_run_every_finally_innermost_first() -> None:
+    for end in (_throw, _close):
+        log.clear()
+        frames = pool(cleans_twice)
+        end(frames.begin())
+        assert log == ["inner", "outer"]
+        assert _finish(frames.begin()) == "inner"
+
+
+def test_a_pool_is_bounded_and_remembers_its_high_water() -> None:
+    frames = pool(keeps, bound=2)
+    begun = [frames.begin(number) for number in range(5)]
+    assert frames.taken == 5
+    assert frames.high_water == 5
+    assert [_finish(frame) for frame in begun] == list(range(5))
+    assert len(frames) == 2
+    assert frames.taken == 0
+    assert frames.high_water == 5
+    with pytest.raises(ValueError, match="0 frames or more"):
+        pool(keeps, bound=-1)
+
+
+def test_a_frame_that_somebody_still_holds_serves_no_other_call() -> None:
+    frames = pool(keeps)
+    held = frames.begin("first")
+    _finish(held)
+    other = frames.begin("second")
+    assert other is not held
+    with pytest.raises(RuntimeError, match="already awaited"):
+        held.send(None)
+    assert _finish(other) == "second"
+
+
+def test_calls_from_a_pool_keep_no_memory() -> None:
+    frames = pool(outer)
+
+    def call() -> None:
+        frame = frames.begin(None)
+        frame.send(None)
+        try:
+            frame.send(None)
+        except StopIteration:
+            pass
+
+    held = [0, 0, 0, 0]
+    tracemalloc.start()
+    for batch in range(4):
+        for _ in range(2_000):
+            call()
+        held[batch] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    # The first batches hold the numbers in `held` themselves.
+    assert held[3] - held[2] <= 32
+
+
+def test_a_frame_can_be_awaited_spawned_and_joined(run: Run) -> None:
+    @unboxed
+    async def twice(x: int) -> int:
+        await yield_now()
+        return 2 * await ready(x)
+
+    frames = pool(twice)
+
+    async def main() -> list[Any]:
+        task = spawn(frames.begin(2))
+        both = await join(frames.begin(3), twice(4))
+        return [await frames.begin(1), await task, *both, await twice(5)]
+
+    assert run(main()) == [2, 4, 6, 8, 10]
+    assert len(frames) >= 1
+    assert frames.taken == 0
