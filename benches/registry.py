@@ -69,6 +69,7 @@ BENCHES = (
     Bench("depth-10", "wake a task that waits 10 awaits deep", 5_000, 500),
     Bench("depth-50", "wake a task that waits 50 awaits deep", 5_000, 500),
     Bench("depth-100", "wake a task that waits 100 awaits deep", 5_000, 500),
+    Bench("chain-10", "call ten coroutines deep, with one yield at the bottom", 5_000, 500),
     Bench("tree", "a node of a tree, joined in place where that can be", 55_987, 1_555),
     Bench("tree-io", "the same with a sleep of 50 ms at each leaf", 55_987, 1_555),
     Bench("tree-tasks", "a node of a tree, each a task of its own", 55_987, 1_555),
@@ -87,6 +88,12 @@ SYSTEMS = (
         "benches.systems.on_pinfut",
         requires=("pinfut",),
         env={"PINFUT_CHECKED": "0"},
+    ),
+    System(
+        "pinfut-unboxed",
+        "benches.systems.on_pinfut_unboxed",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "0", "PINFUT_BOXED": "0"},
     ),
     System(
         "pinfut-recorded",

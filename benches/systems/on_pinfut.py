@@ -153,6 +153,18 @@ async def depths(probe: Probe, depth: int) -> None:
         scope.cancel()
 
 
+async def chains(probe: Probe) -> None:
+    async def call(levels: int) -> int:
+        if levels > 1:
+            return await call(levels - 1) + 1
+        await executor.yield_now()
+        return 1
+
+    for ops in probe.timed():
+        for _ in range(ops):
+            assert await call(10) == 10
+
+
 async def trees(probe: Probe, seconds: float | None) -> None:
     async def node(below: int) -> None:
         if below:
@@ -247,6 +259,7 @@ SUITE = Suite(
         "depth-10": partial(depths, depth=10),
         "depth-50": partial(depths, depth=50),
         "depth-100": partial(depths, depth=100),
+        "chain-10": chains,
         "tree": partial(trees, seconds=None),
         "tree-io": partial(trees, seconds=0.05),
         "tree-tasks": partial(trees_of_tasks, seconds=None),

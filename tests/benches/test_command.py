@@ -103,6 +103,8 @@ def supported(system: str) -> list[str]:
     """What a system is expected to have: said here once more, so that no bench is lost when
     a suite forgets it, and none is in the registry that nobody has."""
     every = [bench.name for bench in BENCHES]
+    if system == "pinfut-unboxed":
+        return ["depth-1", "depth-10", "chain-10"]
     if system in ("pinfut-recorded", "pinfut-checked"):
         return ["yield", "await", "spawn", "channel", "timeout", "cancel"]
     if system.endswith("-batched"):
