@@ -51,6 +51,7 @@ class Server:
         "_executor",
         "_peer",
         "_purse",
+        "_redeemable",
         "_root",
         "_running",
         "_session",
@@ -70,6 +71,8 @@ class Server:
         self._executor = executor
         self._root = root
         self._purse = session.end.purse
+        # What clients keep for calls that were refused before (`Channel.redeemable`).
+        self._redeemable = session.end.channel.redeemable
         # Every handler starts from the context in which the session was opened.
         self._context = task_context()
         # Invariant: handlers that have started and not ended; each holds its charge.
@@ -96,6 +99,8 @@ class Server:
                 args = decode(payload)
             free = purse.free
             if free < frame:
+                if self._redeemable:
+                    self._session.end.channel.redeem(answer.x)
                 purse.take(frame, "the handler of a call")
                 free = purse.free + frame
             held = purse.free = free - frame

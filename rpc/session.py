@@ -23,6 +23,7 @@ from pinfut.rpc.errors import (
     ProtocolError,
     RpcError,
     SessionClosed,
+    SessionDead,
     UnknownReply,
 )
 from pinfut.rpc.interface import Interface, Method
@@ -704,6 +705,9 @@ class Session:
         if end.closed:
             died = end.peer_died
             side = "client" if end.serving else "server"
+            if end.channel.doomed:
+                self.close(SessionDead(f"the bank that paid for session {self.name} was destroyed"))
+                return False
             self.close(
                 PeerDied(f"the {side} of session {self.name} died")
                 if died

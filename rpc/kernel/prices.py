@@ -35,3 +35,18 @@ HANDLER: Final = 2048
 
 OBJECT: Final = 512
 """The default bound for an object that a handler makes and hands out."""
+
+BANK: Final = 1536
+"""A bank below another one's client: its counts, its ledger, its name and its place there."""
+
+HANDLE: Final = 128
+"""A reduced handle of a bank."""
+
+RESERVATION: Final = 192
+"""Pages that are kept for one request."""
+
+ARMED: Final = 384
+"""A wait for pages, and its place where they will come back."""
+
+TRANSFER: Final = 256
+"""A transfer of quota that waits in a queue."""

@@ -16,10 +16,12 @@ from typing import Final, final
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
 from pinfut.rpc.errors import SessionClosed, UnknownService
-from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.kernel.bank import Balance, Bank
 from pinfut.rpc.kernel.capset import CapSet
 from pinfut.rpc.kernel.channel import Channel, End
 from pinfut.rpc.kernel.cost import CostModel
+from pinfut.rpc.kernel.destroy import Destroying, destroy
+from pinfut.rpc.kernel.handle import Handle, bank_of, verify
 from pinfut.rpc.kernel.notification import Notification
 
 MAX_SLOTS: Final = 1 << 16
@@ -125,12 +127,20 @@ class SimKernel:
         port.waiting.clear()
 
     def connect(
-        self, process: Process, name: str, bank: Bank, *, slots: int, ring: int, cell: int
+        self,
+        process: Process,
+        name: str,
+        bank: Bank | Handle,
+        *,
+        slots: int,
+        ring: int,
+        cell: int,
+        quota: Balance | None = None,
     ) -> End:
         """A channel to the service `name`, paid by `bank`; this side's end.
 
-        Raises UnknownService, OutOfPages, OutOfCaps, and ValueError for sizes that make
-        no sense. On any error nothing was bought.
+        Raises UnknownService, NotABank, DonationTooSmall, PayerExhausted, OutOfPages,
+        OutOfCaps, and ValueError for sizes that make no sense. On any error nothing was bought.
         """
         if not 1 <= slots <= MAX_SLOTS:
             raise ValueError(f"a session has 1 to {MAX_SLOTS} slots, not {slots}")
@@ -138,12 +148,14 @@ class SimKernel:
         if port is None:
             served = ", ".join(sorted(self._ports)) or "nothing"
             raise UnknownService(f"nothing is served as {name!r}; served now: {served}")
-        channel = Channel(bank, slots, ring, cell)
+        bank = bank_of(self.root, bank)
+        label = f"{bank.name}>{name}#{self._sessions + 1}"
+        channel = Channel(bank, slots, ring, cell, quota=quota, name=label)
         self._sessions += 1
-        label = f"{bank.name}>{name}#{self._sessions}"
         near = End(self, channel, process, label, serving=False)
         far = End(self, channel, port.process, label, serving=True)
         near.peer, far.peer = far, near
+        channel.on_revoke = lambda: self._revoke(near, far)
         port.waiting.append(far)
         self.clock_ns += self.cost.open
         self._enter("connect")
@@ -170,10 +182,32 @@ class SimKernel:
         self._enter("close")
         peer = end.peer
         if peer.released:
-            end.channel.free(seize=not (end.process.alive and peer.process.alive))
+            channel = end.channel
+            channel.free(seize=not (end.process.alive and peer.process.alive))
+            if channel.donated is not None:
+                self._finish(destroy(channel.donated))
         else:
             peer.closed = True
             self._notify(peer.process, peer.handle)
+
+    def verify(self, thing: object) -> bool:
+        """Whether `thing` is a bank of this kernel, or a handle of one, and no fake."""
+        return verify(self.root, thing)
+
+    def _revoke(self, *ends: End) -> None:
+        """The bank of a session is being destroyed: both sides are asked to close it."""
+        for end in ends:
+            if not end.released:
+                end.closed = True
+                self._notify(end.process, end.handle)
+
+    def _finish(self, destroying: Destroying) -> None:
+        """Destroy the bank of a session that is over, a bounded part of it in each turn."""
+        executor = running.executor
+        while destroying.step():
+            if executor is not None:
+                executor.call_soon(lambda: self._finish(destroying))
+                return
 
     def kill(self, process: Process) -> None:
         """The process dies where it stands: its ends are let go of, its peers are told."""
