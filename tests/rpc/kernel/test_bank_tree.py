@@ -140,7 +140,7 @@ class Tree(RuleBasedStateMachine):
         self.grow(self.nodes[-1], 5)
         self.grow(self.root, 40, no_remove=True)
 
-    def grow(self, parent: Node, pages: int, **how: bool) -> Node:
+    def grow(self, parent: Node, pages: int, **how: Any) -> Node:
         name = f"b{self.serial}"
         self.serial += 1
         bank = parent.bank.child(name, pages=pages, caps=0, **how)
