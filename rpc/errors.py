@@ -73,6 +73,10 @@ class AlreadyArmed(RpcError):
     """A bank tells one of those who wait for its pages, and somebody waits already."""
 
 
+class SafetyExceeded(RpcError):
+    """A piece of work touches more than the server has set memory aside for."""
+
+
 class Pinned(RpcError):
     """Memory that is in use cannot be freed, sold, cut or moved; end the turn that uses it."""
 

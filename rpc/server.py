@@ -33,6 +33,7 @@ from pinfut.rpc.protocol.answers import Answer
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import target_of
+from pinfut.rpc.serving import serving
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
@@ -75,6 +76,7 @@ class Server:
         self._redeemable = session.end.channel.redeemable
         # Every handler starts from the context in which the session was opened.
         self._context = task_context()
+        self._context.run(serving.set, session)
         # Invariant: handlers that have started and not ended; each holds its charge.
         self._running: dict[Task[Any], Answer] = {}
 

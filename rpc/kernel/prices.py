@@ -50,3 +50,6 @@ ARMED: Final = 384
 
 TRANSFER: Final = 256
 """A transfer of quota that waits in a queue."""
+
+KEPT: Final = 320
+"""What a service keeps for a client, without the thing itself: its ref and its place."""
