@@ -183,6 +183,13 @@ _BY_CODE: Final[dict[int, type[RpcError]]] = {
     13: SessionClosed,
     14: UnknownService,
     15: MessageTooLarge,
+    64: OutOfBytes,
+    65: PayerExhausted,
+    66: DonationTooSmall,
+    67: QuotaInUse,
+    68: Restricted,
+    69: SessionDead,
+    70: SafetyExceeded,
 }
 _CODES: Final = {kind: code for code, kind in _BY_CODE.items()}
 

@@ -84,6 +84,7 @@ class Bank:
         "popped",
         "state",
         "visited",
+        "wanted",
     )
 
     def __init__(
@@ -110,6 +111,8 @@ class Bank:
         # Invariant: what of it was bought from this bank and not from one below.
         self._own_pages = 0
         self._own_caps = 0
+        # Pages that somebody has asked its holder to give back; a friendly request, no more.
+        self.wanted = 0
         self.state = OPEN
         self.funded = funded
         self.no_remove = no_remove
@@ -297,6 +300,8 @@ class Bank:
         while bank is not None:
             bank.pages_used += pages
             bank.caps_used += caps
+            if bank.wanted and pages < 0:
+                bank.wanted = max(0, bank.wanted + pages)
             if bank._waiting and (pages < 0 or caps < 0):
                 bank.tell_waiting()
             bank = None if bank.funded else bank._above
@@ -341,6 +346,14 @@ class Bank:
         self.cap_limit += caps
         if self._waiting:
             self.tell_waiting()
+
+    def ask_back(self, pages: int) -> None:
+        """Ask the holder of this bank for pages: `wanted` says how many until it has sold as
+        many. It may refuse by doing nothing; no limit changes and nothing is taken."""
+        self._require_alive()
+        if pages < 0:
+            raise ValueError(f"ask for 0 pages or more, not {pages}")
+        self.wanted = min(pages, self.pages_used)
 
     # ---- the end ----
 

@@ -261,6 +261,28 @@ def test_handles_and_tickets_are_paid_by_the_bank_that_they_are_of() -> None:
     assert client.pages_used == used
 
 
+def test_who_is_asked_to_give_memory_back_may_refuse() -> None:
+    """Bank rule 23: a yield request is a friendly request, not revocation."""
+    _, client, below = tree()
+    spare, needed = Region(below, 10), Region(below, 20)
+    needed.buffer[0] = 7
+    before = (below.page_limit, below.pages_used, client.pages_used, below.balance)
+    below.ask_back(10)
+    client.ask_back(1 << 20)
+    # Whoever does nothing keeps everything, and can go on buying.
+    assert (below.page_limit, below.pages_used, client.pages_used, below.balance) == before
+    assert needed.buffer[0] == 7
+    below.buy(3)
+    below.sell(3)
+    assert below.wanted == 7
+    spare.free()
+    assert below.wanted == 0
+    assert client.wanted == before[2] - 13
+    assert needed.share().alive
+    with pytest.raises(ValueError, match="0 pages or more"):
+        below.ask_back(-1)
+
+
 # ---- moving quota ----
 
 
