@@ -45,9 +45,10 @@ class Vat:
         """The sessions that are open, oldest first."""
         return list(self._sessions.values())
 
-    def listen(self, name: str, root: Interface) -> None:
-        """Offer `root` under a name. Raises ValueError when the name is taken."""
-        self._roots[self.kernel.listen(self.process, name)] = root
+    def listen(self, name: str, root: Interface, safety: int | None = None) -> None:
+        """Offer `root` under a name; `safety` as of `serve`. Raises ValueError when the name is
+        taken."""
+        self._roots[self.kernel.listen(self.process, name, safety)] = root
 
     def connect(
         self,
@@ -141,7 +142,7 @@ class Vat:
 class Serving:
     """``async with serve(...) as server:`` offers a service until the block ends."""
 
-    def __init__(self, kernel: SimKernel, name: str, root: Interface) -> None:
+    def __init__(self, kernel: SimKernel, name: str, root: Interface, safety: int | None) -> None:
         interface_of(root)
         if target_of(root) is not None:
             raise TypeError(f"{root!r} is served elsewhere already; serve an object of your own")
@@ -149,10 +150,11 @@ class Serving:
         self._kernel = kernel
         self._name = name
         self._root = root
+        self._safety = safety
 
     async def __aenter__(self) -> Vat:
         self._vat = Vat(self._kernel, self._name)
-        self._vat.listen(self._name, self._root)
+        self._vat.listen(self._name, self._root, self._safety)
         return self._vat
 
     async def __aexit__(
@@ -217,14 +219,17 @@ class Connecting(Generic[I]):
             await self._own.close()
 
 
-def serve(kernel: SimKernel, name: str, root: Interface) -> Serving:
+def serve(kernel: SimKernel, name: str, root: Interface, *, safety: int | None = None) -> Serving:
     """Offer `root` as the service `name`: ``async with serve(kernel, "echo", Echo()):``.
+
+    `safety`: how many pages of one session the server has memory to keep locked while it works;
+    a session that takes more is refused with SafetyExceeded. None: as many as its client pays.
 
     The block yields the serving `Vat`. When it ends, sessions are closed and handlers
     cancelled. Raises TypeError for what is no implementation of an interface, and
     ValueError for a name that is taken.
     """
-    return Serving(kernel, name, root)
+    return Serving(kernel, name, root, safety)
 
 
 def connect(
@@ -249,7 +254,7 @@ def connect(
     that the session has for itself: bought at once, never spent elsewhere, and back at the end.
     Without one it draws on `bank` as it goes.
 
-    Raises UnknownService, InterfaceMismatch, NotABank, DonationTooSmall, PayerExhausted,
+    Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
     OutOfPages, OutOfCaps and ValueError; then nothing is held.
     """
     if type(quota) is int:

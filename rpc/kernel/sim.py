@@ -15,10 +15,10 @@ from typing import Final, final
 
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
-from pinfut.rpc.errors import SessionClosed, UnknownService
+from pinfut.rpc.errors import SafetyExceeded, SessionClosed, UnknownService
 from pinfut.rpc.kernel.bank import Balance, Bank
 from pinfut.rpc.kernel.capset import CapSet
-from pinfut.rpc.kernel.channel import Channel, End
+from pinfut.rpc.kernel.channel import Channel, End, pages_of
 from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.destroy import Destroying, destroy
 from pinfut.rpc.kernel.handle import Handle, bank_of, verify
@@ -52,11 +52,13 @@ class Port:
     """A name that others connect to. The waiting ends are bounded by their payers: each
     is a channel that its client has paid for."""
 
-    __slots__ = ("handle", "name", "process", "waiting")
+    __slots__ = ("handle", "name", "process", "safety", "waiting")
 
-    def __init__(self, process: Process, name: str) -> None:
+    def __init__(self, process: Process, name: str, safety: int | None) -> None:
         self.process = process
         self.name = name
+        # Pages that the server can hold locked for one session; None for any number.
+        self.safety = safety
         self.waiting: list[End] = []
         self.handle = process.caps.insert(self)
 
@@ -110,11 +112,12 @@ class SimKernel:
 
     # ---- sessions ----
 
-    def listen(self, process: Process, name: str) -> Port:
-        """Offer a service under `name`. Raises ValueError when the name is taken."""
+    def listen(self, process: Process, name: str, safety: int | None = None) -> Port:
+        """Offer a service under `name`. `safety`: sessions that take more pages before their
+        first call are refused. Raises ValueError when the name is taken."""
         if name in self._ports:
             raise ValueError(f"a service {name!r} is served already")
-        port = self._ports[name] = Port(process, name)
+        port = self._ports[name] = Port(process, name, safety)
         self._enter("listen")
         return port
 
@@ -139,7 +142,7 @@ class SimKernel:
     ) -> End:
         """A channel to the service `name`, paid by `bank`; this side's end.
 
-        Raises UnknownService, NotABank, DonationTooSmall, PayerExhausted, OutOfPages,
+        Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted, OutOfPages,
         OutOfCaps, and ValueError for sizes that make no sense. On any error nothing was bought.
         """
         if not 1 <= slots <= MAX_SLOTS:
@@ -149,6 +152,12 @@ class SimKernel:
             served = ", ".join(sorted(self._ports)) or "nothing"
             raise UnknownService(f"nothing is served as {name!r}; served now: {served}")
         bank = bank_of(self.root, bank)
+        working_set = pages_of(slots, ring)
+        if port.safety is not None and working_set > port.safety:
+            raise SafetyExceeded(
+                f"a session of {slots} slots and a ring of {ring} bytes takes {working_set} pages, "
+                f"and {name!r} has set aside memory to lock {port.safety}: ask for fewer slots"
+            )
         label = f"{bank.name}>{name}#{self._sessions + 1}"
         channel = Channel(bank, slots, ring, cell, quota=quota, name=label)
         self._sessions += 1

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pinfut.executor import sleep, spawn, yield_now
-from pinfut.rpc import Balance, connect, session_of, session_pages
+from pinfut.rpc import Balance, connect, serve, session_of, session_pages
 from pinfut.rpc.errors import (
     BankDead,
     DonationTooSmall,
     OutOfPages,
     PayerExhausted,
+    SafetyExceeded,
     SessionClosed,
     SessionDead,
 )
@@ -156,6 +157,21 @@ def test_a_session_can_be_opened_with_a_handle_that_only_pays() -> None:
         ):
             assert await desk.do(1) == 1
         handle.drop()
+
+    run(main)
+
+
+def test_a_session_above_the_servers_safety_memory_is_refused_before_it_exists() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        most = session_pages(slots=8)
+        async with serve(world.kernel, "desk", DeskServer(), safety=most) as server:
+            with pytest.raises(SafetyExceeded, match=f"to lock {most}: ask for fewer slots"):
+                async with connect(world.kernel, "desk", Desk, bank, slots=64):
+                    raise AssertionError("connected")
+            assert (bank.pages_used, bank.caps_used, server.sessions) == (0, 0, [])
+            async with connect(world.kernel, "desk", Desk, bank, slots=8) as desk:
+                assert await desk.do(1) == 1
 
     run(main)
 
