@@ -829,6 +829,8 @@ class Session:
     def die(self) -> None:
         """The process of this side has died: the kernel has taken everything already."""
         self._dead = True
+        if self._kept is not None:
+            self._kept.close(None)
         for unsent in self._backlog:
             unsent.fail(PeerDied("this process died"))
         self._backlog.clear()

@@ -254,8 +254,8 @@ def connect(
     that the session has for itself: bought at once, never spent elsewhere, and back at the end.
     Without one it draws on `bank` as it goes.
 
-    Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
-    OutOfPages, OutOfCaps and ValueError; then nothing is held.
+    Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
+    PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
     """
     if type(quota) is int:
         quota = Balance(quota, QUOTA_CAPS)

@@ -171,7 +171,7 @@ class Bank:
     def parent(self) -> Bank | None:
         """The bank above; those that were removed do not count."""
         bank = self._above
-        while bank is not None and bank.state == REMOVED:
+        while bank is not None and bank.heir is not None:
             bank = bank._above
         return bank
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from pinfut.rpc.errors import SessionDead
+from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank
 from pinfut.rpc.kernel.owned import Owned
 
@@ -46,17 +47,10 @@ class Region(Owned):
         self.sharers += 1
         return PageCap(self)
 
-    def map(self) -> memoryview:
-        """Put the region into an address space: one entry, one kernel transition, for all of
-        its pages. Undone by `unmap`."""
-        self.mappings += 1
-        return self.buffer
-
-    def unmap(self) -> None:
-        """Take it out of an address space again. Raises ValueError when it is in none."""
-        if not self.mappings:
-            raise ValueError("a region was unmapped more often than mapped")
-        self.mappings -= 1
+    def map(self, mapper: Bank) -> Mapping:
+        """Put the region into an address space: one entry for all of its pages, which the bank
+        of whoever maps it pays. Raises OutOfPages and BankDead."""
+        return Mapping(self, mapper)
 
     def extract(self, first: int, count: int) -> Region:
         """Take `count` pages out of the region as one of their own, with what is in them. The
@@ -115,6 +109,33 @@ class Region(Owned):
 
     def __repr__(self) -> str:
         return f"<Region of {self.pages} pages, paid by {self._bank.name!r}>"
+
+
+@final
+class Mapping:
+    """A region in an address space, until `unmap`; it shows nothing once its pages are gone."""
+
+    __slots__ = ("_cap", "_mapper")
+
+    def __init__(self, region: Region, mapper: Bank) -> None:
+        mapper.keep(prices.MAPPING, "a mapping")
+        region.mappings += 1
+        self._mapper: Bank | None = mapper
+        self._cap = PageCap(region)
+
+    @property
+    def memory(self) -> memoryview:
+        """What is mapped. Raises SessionDead once it is not, or its pages are gone."""
+        if self._mapper is None:
+            raise SessionDead("this was unmapped")
+        return self._cap.get()
+
+    def unmap(self) -> None:
+        """Take it out of the address space again, and refund its entry. Idempotent."""
+        mapper, self._mapper = self._mapper, None
+        if mapper is not None:
+            self._cap.region.mappings -= 1
+            mapper.forget(prices.MAPPING)
 
 
 @final

@@ -53,3 +53,6 @@ TRANSFER: Final = 80
 
 KEPT: Final = 208
 """What a service keeps for a client, without the thing itself: its ref and its place."""
+
+MAPPING: Final = 144
+"""A region in an address space: one entry, however many pages."""

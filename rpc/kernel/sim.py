@@ -142,8 +142,9 @@ class SimKernel:
     ) -> End:
         """A channel to the service `name`, paid by `bank`; this side's end.
 
-        Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted, OutOfPages,
-        OutOfCaps, and ValueError for sizes that make no sense. On any error nothing was bought.
+        Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
+        OutOfPages, OutOfCaps, and ValueError for sizes that make no sense. On any error
+        nothing was bought.
         """
         if not 1 <= slots <= MAX_SLOTS:
             raise ValueError(f"a session has 1 to {MAX_SLOTS} slots, not {slots}")

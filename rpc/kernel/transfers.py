@@ -79,9 +79,8 @@ class Transfers:
             ticket.drop()
             self._bank.forget(prices.TRANSFER)
             done += 1
-            if end.alive:
-                try:
-                    end.refill(pages, caps)
-                except BankError:
-                    continue  # above it something is ending: the amount is back where it was
+            try:
+                end.refill(pages, caps)
+            except BankError:
+                continue  # it has ended, or something above it: the amount is back where it was
         return done

@@ -25,6 +25,7 @@ from pinfut.rpc.kernel.destroy import destroy
 from pinfut.rpc.kernel.pages import Region
 from pinfut.rpc.serving import current_session, nested
 from pinfut.rpc.shared import Shared
+from pinfut.rpc.vat import Vat
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.world import World, only, quiet, run
@@ -109,8 +110,6 @@ def test_what_cannot_be_paid_is_not_kept() -> None:
 @pytest.mark.parametrize("who", ["client", "server"])
 def test_a_process_that_dies_leaves_the_bank_whole_whatever_was_kept(who: str) -> None:
     async def main(world: World) -> None:
-        from pinfut.rpc.vat import Vat
-
         bank = world.bank()
         async with serve(world.kernel, "desk", DeskServer()) as server:
             client = Vat(world.kernel, "c")
@@ -127,6 +126,41 @@ def test_a_process_that_dies_leaves_the_bank_whole_whatever_was_kept(who: str) -
                     ref.get()
             if who == "client":
                 await client.close()
+
+    run(main)
+
+
+def test_a_server_that_dies_while_it_winds_up_refunds_nothing_twice() -> None:
+    """The client has let go already, so the kernel takes the purse at the server's death."""
+
+    async def main(world: World) -> None:
+        async def work(n: int) -> int:
+            try:
+                await sleep(100)
+            finally:
+                await sleep(50)
+            return n
+
+        bank = world.bank()
+        async with serve(world.kernel, "desk", DeskServer(do=work)) as server:
+            vat = Vat(world.kernel, "c")
+            session = vat.connect("desk", bank, 8, 16_384, 1024)
+            desk = await session.bootstrap(Desk)
+            call = desk.do(1)
+            await quiet()
+            with charge(only(server)):
+                ref = keep(Big(), 5000)
+            session.close(SessionDead("a test"))
+            await quiet()
+            assert bank.pages_used > 0
+            server.kill()
+            await quiet()
+            assert (bank.pages_used, bank.caps_used) == (0, 0)
+            with pytest.raises(SessionDead):
+                ref.get()
+            with pytest.raises(SessionDead):
+                await call
+            await vat.close()
 
     run(main)
 
@@ -154,10 +188,12 @@ def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
         assert not end.done
         regions[0].buffer[0] = 1
         assert bank.pages_used == 6
-        # A second turn does not begin on what is going.
-        with pytest.raises(SessionDead), Turn([regions[1]]):
+        # A second turn does not begin on what is going, and lets go of what it had.
+        other = Region(root, 1)
+        with pytest.raises(SessionDead), Turn([other, regions[1]]):
             pass
-        assert regions[1].pins == 1
+        assert (regions[1].pins, other.pins) == (1, 0)
+        other.free()
     assert end.done
     assert root.pages_used == 0
 

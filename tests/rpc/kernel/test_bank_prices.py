@@ -16,6 +16,7 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Bank, Purse
 from pinfut.rpc.kernel.freed import Freed
 from pinfut.rpc.kernel.handle import Handle, Rank
+from pinfut.rpc.kernel.pages import Region
 from pinfut.rpc.kernel.reservation import Reservation
 from pinfut.rpc.kernel.transfers import Transfers
 from tests.covered import covered
@@ -85,6 +86,12 @@ def waits(count: int) -> Callable[[], Any]:
     return make
 
 
+def maps(count: int) -> Callable[[], Any]:
+    payer = client()
+    region = Region(payer, 1)
+    return lambda: [region.map(payer) for _ in range(count)]
+
+
 def refs(count: int) -> Callable[[], Any]:
     kept = Kept(Purse(client()))
     return lambda: [ClientRef(kept, None, 5000) for _ in range(count)]
@@ -99,6 +106,7 @@ def refs(count: int) -> Callable[[], Any]:
         ("TRANSFER", transfers),
         ("ARMED", waits),
         ("KEPT", refs),
+        ("MAPPING", maps),
     ],
 )
 def test_what_is_kept_about_a_bank_takes_no_more_than_its_price(name: str, many: Any) -> None:

@@ -564,14 +564,16 @@ def test_who_waits_for_pages_is_told_once_and_not_too_early() -> None:
 def test_a_cancelled_wait_for_pages_leaves_nothing_behind() -> None:
     async def main() -> None:
         _, client, below = tree()
-        used = client.pages_used
-        task = spawn(_wait(below))
-        await settled()
-        assert below.armed is not None
-        task.cancel()
-        await settled()
-        assert below.armed is None
-        assert client.pages_used == used
+        for bank in (below, client):
+            used, kept = client.pages_used, bank.ledger.used
+            task = spawn(_wait(bank))
+            await settled()
+            assert bank.armed is not None
+            assert bank.ledger.used > kept, "a wait that nobody pays for"
+            task.cancel()
+            await settled()
+            assert bank.armed is None
+            assert (client.pages_used, bank.ledger.used) == (used, kept)
 
     async def _wait(bank: Bank) -> None:
         await freed(bank, 1000)

@@ -132,6 +132,8 @@ class Tree(RuleBasedStateMachine):
         self.nodes = [self.root]
         self.gone: list[Bank] = []
         self.dead_caps: list[PageCap] = []
+        # The books of banks that were removed above others.
+        self.heirs: list[Books] = []
         self.destroys: list[tuple[Destroying, Node]] = []
         client = self.grow(self.root, 60)
         for node in (client, self.grow(client, 30), self.grow(client, 20, funded=True)):
@@ -139,6 +141,11 @@ class Tree(RuleBasedStateMachine):
                 self.try_to_buy(node, 2, kind)
         self.grow(self.nodes[-1], 5)
         self.grow(self.root, 40, no_remove=True)
+        # In every history a bank was removed above another one, with something that it owned.
+        middle = self.grow(client, 8)
+        self.grow(middle, 60)
+        self.try_to_buy(middle, 2, "region")
+        self.remove(self.nodes.index(middle), 0)
 
     def grow(self, parent: Node, pages: int, **how: Any) -> Node:
         name = f"b{self.serial}"
@@ -191,6 +198,20 @@ class Tree(RuleBasedStateMachine):
         if not node.ledger.pages and node.room():
             self.try_to_buy(node, node.room(), "kept")
 
+    @rule(pick=picks)
+    def buy_all_there_is_and_sell_it(self, pick: int) -> None:
+        """What no limit forbids can be bought, and not a page more."""
+        below_removed = [n for b in self.heirs for n in b.below if n in self.nodes]
+        node = self.pick(pick) if pick % 2 or not below_removed else below_removed[0]
+        room = node.room()
+        if node.doomed():
+            return
+        node.bank.buy(room)
+        with pytest.raises(OutOfPages):
+            node.bank.buy(1)
+        node.bank.sell(room)
+        self.counts["all_bought_below_a_removed_bank"] += node in below_removed and room > 0
+
     def try_to_buy(self, node: Node, pages: int, kind: str) -> None:
         if kind == "kept" and node.ledger.tickets > 8:
             return
@@ -231,6 +252,14 @@ class Tree(RuleBasedStateMachine):
         node.bank.buy(pages)
         return None
 
+    @rule(pick=picks)
+    def begin_below_the_dying(self, pick: int) -> None:
+        dying = [n for n in self.nodes if n.doomed()]
+        if dying:
+            with pytest.raises(BankDead):
+                dying[pick % len(dying)].bank.child("x", pages=9)
+            self.counts["children_of_the_dying"] += 1
+
     @rule(pick=picks, pages=st.integers(1, 4))
     def sell(self, pick: int, pages: int) -> None:
         node = self.pick(pick)
@@ -267,7 +296,18 @@ class Tree(RuleBasedStateMachine):
 
     @rule(pick=picks, to=picks)
     def move(self, pick: int, to: int) -> None:
-        thing, node = self.pick_thing(pick), self.pick(to)
+        self.try_to_move(self.pick_thing(pick), self.pick(to))
+
+    @rule(pick=picks, to=picks)
+    def move_where_it_cannot_go(self, pick: int, to: int) -> None:
+        thing = self.pick_thing(pick)
+        if thing is not None:
+            others = [n for n in self.nodes if n.doomed() or n.room() < thing.pages]
+            others = [n for n in others if n is not thing.owner]
+            if others:
+                self.try_to_move(thing, others[to % len(others)])
+
+    def try_to_move(self, thing: Thing | None, node: Node) -> None:
         if thing is None or not isinstance(thing.thing, Region):
             return
         if thing.pins:
@@ -359,6 +399,13 @@ class Tree(RuleBasedStateMachine):
             node.limit += pages
             self.counts["transferred"] += pages != 0
 
+    @rule(pick=picks, rare=st.integers(0, 2))
+    def squeeze(self, pick: int, rare: int) -> None:
+        """The limit goes just below what is used."""
+        node = self.pick(pick)
+        if not (rare or node.funded or node.parent is None) and 0 < node.used() <= node.limit:
+            self.refill(self.nodes.index(node), node.used() - 1 - node.limit)
+
     @rule(pick=picks)
     def ask_for_more_than_there_is(self, pick: int) -> None:
         funded = [n for n in self.nodes if n.funded and not n.doomed()]
@@ -399,6 +446,7 @@ class Tree(RuleBasedStateMachine):
         self.counts["removed_above_others"] += bool(node.below)
         node.ledger.open = False
         node.ledger.below = list(node.below)
+        self.heirs.append(node.ledger)
         for one in node.below:
             one.parent = heir
             heir.below.append(one)
@@ -537,9 +585,9 @@ class Tree(RuleBasedStateMachine):
                 thing.thing.unpin()
         for one in list(self.root.below):
             end = destroy(one.bank)
-            while end.step():
-                pass
-            assert end.done
+            for _ in range(100):
+                end.step()
+            assert end.done, "destroying has no end"
         for thing in self.root.things:
             if isinstance(thing.thing, Region):
                 thing.thing.free()
@@ -575,6 +623,7 @@ WANTED = (
     "removed_with_objects",
     "removed_above_others",
     "remove_refused",
+    "all_bought_below_a_removed_bank",
     "closed",
     "destroyed",
     "in_the_midst",

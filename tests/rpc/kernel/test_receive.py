@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinfut.rpc.errors import MessageTooLarge, OutOfPages, Pinned
+from pinfut.rpc.errors import MessageTooLarge, OutOfPages, Pinned, SessionDead
+from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank
 from pinfut.rpc.kernel.credit import Credit, CreditPage, read_credit
 from pinfut.rpc.kernel.destroy import destroy
@@ -153,16 +154,17 @@ def test_a_receiver_that_cannot_pay_posts_nothing() -> None:
 
 def test_a_region_is_one_mapping_and_its_pages_can_be_taken_out() -> None:
     """Shared memory without double mapping: bought as one, mapped as one, and extractable."""
-    root, _, bank = two()
+    root, mapper, bank = two()
     region = Region(bank, 64)
-    maps = [region.map() for _ in range(3)]
+    maps = [region.map(mapper) for _ in range(3)]
     assert region.mappings == 3, "one entry for each process, however many pages"
-    assert all(len(one) == 64 * PAGE for one in maps)
+    assert all(len(one.memory) == 64 * PAGE for one in maps)
+    assert (mapper.ledger.used, mapper.pages_used) == (3 * prices.MAPPING, 1), "who maps pays"
     for page in range(64):
         region.buffer[page * PAGE] = page
     stale = region.share()
     part = region.extract(10, 4)
-    assert (region.pages, part.pages, bank.pages_used, root.pages_used) == (60, 4, 64, 64)
+    assert (region.pages, part.pages, bank.pages_used, root.pages_used) == (60, 4, 64, 65)
     assert [part.buffer[i * PAGE] for i in range(4)] == [10, 11, 12, 13]
     assert [region.buffer[i * PAGE] for i in (9, 10, 59)] == [9, 14, 63]
     assert not stale.alive
@@ -172,10 +174,17 @@ def test_a_region_is_one_mapping_and_its_pages_can_be_taken_out() -> None:
     region.pin()
     with pytest.raises(Pinned):
         region.extract(0, 1)
-    for _ in range(3):
-        region.unmap()
-    with pytest.raises(ValueError, match="more often"):
-        region.unmap()
+    # Cut while it was mapped: what was there is two things now, and neither is that one.
+    with pytest.raises(SessionDead):
+        _ = maps[0].memory
+    for one in maps:
+        one.unmap()
+        one.unmap()
+    assert (region.mappings, mapper.pages_used) == (0, 0)
+    poor = root.child("poor", pages=0)
+    with pytest.raises(OutOfPages, match="a mapping"):
+        region.map(poor)
+    assert region.mappings == 0
 
 
 # ---- credit ----
