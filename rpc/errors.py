@@ -36,8 +36,49 @@ class OutOfCaps(BankError):
     """A bank, or one above it, has no capabilities left for what was asked."""
 
 
+class OutOfBytes(BankError):
+    """A purse has reached its ceiling, whatever its bank still has. `short` is in bytes."""
+
+
 class BankDead(BankError):
-    """The bank was destroyed."""
+    """The bank was destroyed, removed or closed."""
+
+
+class PayerExhausted(BankError):
+    """A session's donation is large enough, and the bank that should give it has not got it."""
+
+
+class DonationTooSmall(BankError):
+    """A session's donation is below what a session of these sizes takes before its first call;
+    `short` says by how many pages (or, with enough of these, capabilities)."""
+
+
+class QuotaInUse(BankError):
+    """Only what is unused can leave a funded bank; `short` says how much is in use too many."""
+
+
+class NotReference(BankError):
+    """Quota moves only between a funded bank and the one that funds it."""
+
+
+class Restricted(RpcError):
+    """This handle of a bank does not allow that; ask whoever gave it for a stronger one."""
+
+
+class NotABank(RpcError):
+    """What was given as a bank is none of this kernel."""
+
+
+class AlreadyArmed(RpcError):
+    """A bank tells one of those who wait for its pages, and somebody waits already."""
+
+
+class SafetyExceeded(RpcError):
+    """A piece of work touches more than the server has set memory aside for."""
+
+
+class Pinned(RpcError):
+    """Memory that is in use cannot be freed, sold, cut or moved; end the turn that uses it."""
 
 
 # ---- what the caller did ----
@@ -102,6 +143,10 @@ class SessionClosed(RpcError):
     """The session has ended; its calls have no answer."""
 
 
+class SessionDead(SessionClosed):
+    """What was kept for a client is gone: its session or its bank has ended."""
+
+
 class PeerDied(SessionClosed):
     """The process on the other side died."""
 
@@ -138,6 +183,13 @@ _BY_CODE: Final[dict[int, type[RpcError]]] = {
     13: SessionClosed,
     14: UnknownService,
     15: MessageTooLarge,
+    64: OutOfBytes,
+    65: PayerExhausted,
+    66: DonationTooSmall,
+    67: QuotaInUse,
+    68: Restricted,
+    69: SessionDead,
+    70: SafetyExceeded,
 }
 _CODES: Final = {kind: code for code, kind in _BY_CODE.items()}
 

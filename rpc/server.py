@@ -33,6 +33,7 @@ from pinfut.rpc.protocol.answers import Answer
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import target_of
+from pinfut.rpc.serving import serving
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
@@ -51,6 +52,7 @@ class Server:
         "_executor",
         "_peer",
         "_purse",
+        "_redeemable",
         "_root",
         "_running",
         "_session",
@@ -70,8 +72,11 @@ class Server:
         self._executor = executor
         self._root = root
         self._purse = session.end.purse
+        # What clients keep for calls that were refused before (`Channel.redeemable`).
+        self._redeemable = session.end.channel.redeemable
         # Every handler starts from the context in which the session was opened.
         self._context = task_context()
+        self._context.run(serving.set, session)
         # Invariant: handlers that have started and not ended; each holds its charge.
         self._running: dict[Task[Any], Answer] = {}
 
@@ -96,6 +101,8 @@ class Server:
                 args = decode(payload)
             free = purse.free
             if free < frame:
+                if self._redeemable:
+                    self._session.end.channel.redeem(answer.x)
                 purse.take(frame, "the handler of a call")
                 free = purse.free + frame
             held = purse.free = free - frame

@@ -23,6 +23,7 @@ from pinfut.rpc.errors import (
     ProtocolError,
     RpcError,
     SessionClosed,
+    SessionDead,
     UnknownReply,
 )
 from pinfut.rpc.interface import Interface, Method
@@ -53,6 +54,7 @@ from pinfut.sync import OneshotSender, oneshot
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
+    from pinfut.rpc.charging import Kept
 
 
 _CALL = CALL_HEAD.size
@@ -73,6 +75,7 @@ class Session:
         "_early",
         "_executor",
         "_into",
+        "_kept",
         "_lane",
         "_left",
         "_on_released",
@@ -89,6 +92,7 @@ class Session:
         "error",
         "flowing",
         "name",
+        "nestings",
         "on_bootstrap",
         "on_call",
         "on_cancel",
@@ -111,6 +115,8 @@ class Session:
         self.end = end
         # Set once the session has ended: what its calls raise from then on.
         self.error: RpcError | None = None
+        # How many banks for nested calls were made.
+        self.nestings = 0
         # How often this side was woken by answers.
         self.round_trips = 0
         self._executor = executor
@@ -155,6 +161,8 @@ class Session:
         if not end.serving:
             self.open_lane()
         self._dead = False
+        # What a service keeps for the client; made when it first does.
+        self._kept: Kept | None = None
         self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
 
     # ---- calling ----
@@ -704,6 +712,9 @@ class Session:
         if end.closed:
             died = end.peer_died
             side = "client" if end.serving else "server"
+            if end.channel.doomed:
+                self.close(SessionDead(f"the bank that paid for session {self.name} was destroyed"))
+                return False
             self.close(
                 PeerDied(f"the {side} of session {self.name} died")
                 if died
@@ -789,11 +800,23 @@ class Session:
 
     def released(self) -> None:
         """The last handler has ended: refund what is left, and let go of the channel."""
+        kept = self._kept
+        if kept is not None and not kept.close(None if self._dead else self.released):
+            return  # a turn holds something; with its end this is called again
         if not self._dead:
             self._peer.close()
             self.end.close()
         self._on_released(self.end)
         self._released[0].send(None)
+
+    def kept(self) -> Kept:
+        """What is kept for the client of this session (`pinfut.rpc.charging`)."""
+        if self._kept is None:
+            from pinfut.rpc.charging import Kept
+
+            self._kept = Kept(self.end.purse)
+            self._kept.alive = self.error is None
+        return self._kept
 
     async def wait_released(self) -> None:
         """Wait until this side, once closed, has let go of everything."""
@@ -806,6 +829,8 @@ class Session:
     def die(self) -> None:
         """The process of this side has died: the kernel has taken everything already."""
         self._dead = True
+        if self._kept is not None:
+            self._kept.close(None)
         for unsent in self._backlog:
             unsent.fail(PeerDied("this process died"))
         self._backlog.clear()

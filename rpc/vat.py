@@ -12,13 +12,17 @@ from pinfut.executor.current import current_executor
 from pinfut.executor.task import Task
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
-from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.channel import End, pages_of
+from pinfut.rpc.kernel.bank import Balance, Bank
+from pinfut.rpc.kernel.channel import End, least_quota, pages_of
+from pinfut.rpc.kernel.handle import Handle, bank_of
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
 from pinfut.rpc.proxy import target_of
 from pinfut.rpc.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
+
+QUOTA_CAPS: Final = 64
+"""Capabilities in a session's quota unless it says otherwise."""
 
 BUDGET: Final = 64
 """How many messages of one session are looked at before the others have their turn."""
@@ -41,13 +45,24 @@ class Vat:
         """The sessions that are open, oldest first."""
         return list(self._sessions.values())
 
-    def listen(self, name: str, root: Interface) -> None:
-        """Offer `root` under a name. Raises ValueError when the name is taken."""
-        self._roots[self.kernel.listen(self.process, name)] = root
+    def listen(self, name: str, root: Interface, safety: int | None = None) -> None:
+        """Offer `root` under a name; `safety` as of `serve`. Raises ValueError when the name is
+        taken."""
+        self._roots[self.kernel.listen(self.process, name, safety)] = root
 
-    def connect(self, name: str, bank: Bank, slots: int, ring: int, cell: int) -> Session:
+    def connect(
+        self,
+        name: str,
+        bank: Bank | Handle,
+        slots: int,
+        ring: int,
+        cell: int,
+        quota: Balance | None = None,
+    ) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
-        end = self.kernel.connect(self.process, name, bank, slots=slots, ring=ring, cell=cell)
+        end = self.kernel.connect(
+            self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota
+        )
         session = self._sessions[end] = Session(self._executor, end, None, self._forget)
         return session
 
@@ -127,7 +142,7 @@ class Vat:
 class Serving:
     """``async with serve(...) as server:`` offers a service until the block ends."""
 
-    def __init__(self, kernel: SimKernel, name: str, root: Interface) -> None:
+    def __init__(self, kernel: SimKernel, name: str, root: Interface, safety: int | None) -> None:
         interface_of(root)
         if target_of(root) is not None:
             raise TypeError(f"{root!r} is served elsewhere already; serve an object of your own")
@@ -135,10 +150,11 @@ class Serving:
         self._kernel = kernel
         self._name = name
         self._root = root
+        self._safety = safety
 
     async def __aenter__(self) -> Vat:
         self._vat = Vat(self._kernel, self._name)
-        self._vat.listen(self._name, self._root)
+        self._vat.listen(self._name, self._root, self._safety)
         return self._vat
 
     async def __aexit__(
@@ -159,24 +175,25 @@ class Connecting(Generic[I]):
         kernel: SimKernel,
         name: str,
         interface: Callable[..., I],
-        bank: Bank,
+        bank: Bank | Handle,
         slots: int,
         ring: int,
         cell: int,
         vat: Vat | None,
+        quota: Balance | None,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell
+        self._sizes = slots, ring, cell, quota
         self._vat = vat
         self._own: Vat | None = None
 
     async def __aenter__(self) -> I:
         vat = self._vat
         if vat is None:
-            vat = self._own = Vat(self._kernel, self._bank.name)
+            vat = self._own = Vat(self._kernel, bank_of(self._kernel.root, self._bank).name)
         try:
             self._session = vat.connect(self._name, self._bank, *self._sizes)
             root: I = await self._session.bootstrap(self._interface)
@@ -202,26 +219,30 @@ class Connecting(Generic[I]):
             await self._own.close()
 
 
-def serve(kernel: SimKernel, name: str, root: Interface) -> Serving:
+def serve(kernel: SimKernel, name: str, root: Interface, *, safety: int | None = None) -> Serving:
     """Offer `root` as the service `name`: ``async with serve(kernel, "echo", Echo()):``.
+
+    `safety`: how many pages of one session the server has memory to keep locked while it works;
+    a session that takes more is refused with SafetyExceeded. None: as many as its client pays.
 
     The block yields the serving `Vat`. When it ends, sessions are closed and handlers
     cancelled. Raises TypeError for what is no implementation of an interface, and
     ValueError for a name that is taken.
     """
-    return Serving(kernel, name, root)
+    return Serving(kernel, name, root, safety)
 
 
 def connect(
     kernel: SimKernel,
     name: str,
     interface: Callable[..., I],
-    bank: Bank,
+    bank: Bank | Handle,
     *,
     slots: int = 64,
     ring: int | None = None,
     cell: int = 1024,
     vat: Vat | None = None,
+    quota: int | Balance | None = None,
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -229,19 +250,29 @@ def connect(
     holds, and has it back when the block ends. `slots`: how many calls may be open at once;
     more wait. `ring`: bytes for messages on their way, a power of two, 16 KiB or more by
     default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the
-    process that calls; by default one of its own.
+    process that calls; by default one of its own. `quota`: pages (or pages and capabilities)
+    that the session has for itself: bought at once, never spent elsewhere, and back at the end.
+    Without one it draws on `bank` as it goes.
 
-    Raises UnknownService, InterfaceMismatch, OutOfPages, OutOfCaps and ValueError; then
-    nothing is held.
+    Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
+    PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
     """
-    return Connecting(kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat)
+    if type(quota) is int:
+        quota = Balance(quota, QUOTA_CAPS)
+    assert not isinstance(quota, int)
+    return Connecting(
+        kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat, quota
+    )
 
 
-def session_pages(*, slots: int = 64, ring: int | None = None) -> int:
-    """How many pages a session of these sizes takes before its first call.
+def session_pages(*, slots: int = 64, ring: int | None = None, donated: bool = False) -> int:
+    """How many pages a session of these sizes takes before its first call. `donated`: of one
+    with a quota, whose least this is.
 
     Raises ValueError for sizes that make no sense.
     """
+    if donated:
+        return least_quota(slots, ring or _ring_for(slots)).pages
     return pages_of(slots, ring or _ring_for(slots))
 
 

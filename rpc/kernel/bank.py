@@ -1,25 +1,42 @@
-"""Space banks: who pays. A tree of limits, and the purse of bytes within bought pages.
+"""Space banks: who pays. A tree of limits, and what each bank owns.
 
 The rules are those of Coyotos and KeyKOS space banks: an allocation debits the bank and
 every ancestor, the tightest limit wins, and it happens whole or not at all. Capabilities
-are a second quota beside pages, as in Genode.
+are a second quota beside pages, and a funded bank's limit is bought in advance, both as in
+Genode.
+
+The life of a bank::
+
+    OPEN ──close, unused──────────────────────────────────────▶ DEAD
+      ├──remove──▶ REMOVED: what it owned is its parent's ──▶ DEAD, with its last sub-bank
+      └──destroy──▶ DYING: takes nothing, gives back ────────▶ DEAD, with the last pin
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
-from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages
+from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages, QuotaInUse, Restricted
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.owned import Objects
+from pinfut.rpc.kernel.purse import CAP_LOT, PAGE, Purse
 
-PAGE: Final = 4096
-"""Bytes in a page."""
+if TYPE_CHECKING:
+    from pinfut.rpc.kernel.destroy import Destroying
+    from pinfut.rpc.kernel.freed import Freed
 
-CAP_LOT: Final = 16
-"""How many capabilities a purse buys at once."""
+__all__ = ["CAP_LOT", "MAX_DEPTH", "PAGE", "Balance", "Bank", "Purse"]
 
 MAX_DEPTH: Final = 16
 """How deep banks may nest: every operation walks to the root, so its cost is bounded."""
+
+OPEN: Final = 0
+REMOVED: Final = 1
+DYING: Final = 2
+DEAD: Final = 3
+
+_UNLIMITED: Final = 1 << 62
 
 
 class Balance(NamedTuple):
@@ -34,22 +51,40 @@ class Bank:
     """A limit on pages and capabilities, below another bank's.
 
     Made by `child`, or for the root by a kernel. A bank is not a reserve: what its limit
-    allows can still be refused by an ancestor.
+    allows can still be refused by an ancestor. A *funded* bank is one: its whole limit was
+    bought from its parent, which nobody else can spend.
+
+    A bank keeps its books in memory that it pays for itself: its *ledger*. Only the root and
+    the banks directly below it, which the machine's owner makes, are the machine's own cost.
     """
 
     __slots__ = (
+        "_above",
+        "_charged",
         "_children",
-        "_depth",
-        "_on_change",
+        "_doing",
+        "_ends",
         "_own_caps",
         "_own_pages",
-        "alive",
+        "_unfinished",
+        "_on_change",
+        "_waiter",
+        "_waiting",
         "cap_limit",
         "caps_used",
+        "doomed",
+        "funded",
+        "heir",
+        "ledger",
         "name",
+        "no_remove",
+        "objects",
         "page_limit",
         "pages_used",
-        "parent",
+        "popped",
+        "state",
+        "visited",
+        "wanted",
     )
 
     def __init__(
@@ -59,37 +94,110 @@ class Bank:
         caps: int,
         parent: Bank | None = None,
         on_change: Callable[[Bank, int, int], None] | None = None,
+        *,
+        funded: bool = False,
+        no_remove: bool = False,
     ) -> None:
         if pages < 0 or caps < 0:
             raise ValueError(f"limits are 0 or more, not pages={pages}, caps={caps}")
         self.name = name
-        self.parent = parent
+        self._above = parent
         self.page_limit = pages
         self.cap_limit = caps
-        # Invariant: the sum over everything bought from this bank and the banks below it.
+        # Invariant: the sum over everything bought from this bank and what those below debit:
+        # an ordinary one what it uses, a funded one its limit.
         self.pages_used = 0
         self.caps_used = 0
         # Invariant: what of it was bought from this bank and not from one below.
         self._own_pages = 0
         self._own_caps = 0
-        self.alive = True
+        # Pages that somebody has asked its holder to give back; a friendly request, no more.
+        self.wanted = 0
+        self.state = OPEN
+        self.funded = funded
+        self.no_remove = no_remove
         self._children: dict[str, Bank] = {}
         self._on_change = on_change
-        self._depth: int = 0 if parent is None else parent._depth + 1
-        if self._depth > MAX_DEPTH:
+        # What it owns as objects; those of them that only pins keep, while DYING.
+        self.objects = Objects()
+        self.doomed = Objects()
+        # Invariant: once REMOVED, who owns what it owned.
+        self.heir: Bank | None = None
+        # While DYING: the sub-bank whose turn it is, how many that were visited still stand,
+        # whether everything below was visited, and whether this one left its parent's names.
+        self._doing: Bank | None = None
+        self._unfinished = 0
+        self.visited = False
+        self.popped = False
+        # Who waits for the end of destroying this one.
+        self._ends: dict[Destroying, None] | None = None
+        # Invariant: at most one wait for pages of this bank, and the waits of banks below that
+        # lack what this one has to have.
+        self._waiter: Freed | None = None
+        self._waiting: dict[Freed, None] | None = None
+        depth = 0
+        bank = parent
+        while bank is not None:
+            depth += 1
+            bank = bank._above
+        if depth > MAX_DEPTH:
             raise ValueError(f"bank {name!r} would be nested deeper than {MAX_DEPTH}")
-        if parent is not None:
-            if name in parent._children:
-                raise ValueError(f"bank {parent.name!r} has a child {name!r} already")
-            parent._children[name] = self
+        self.ledger = Purse(self)
+        # Whether it pays for itself.
+        self._charged = parent is not None and parent._above is not None
+        if parent is None:
+            return
+        if name in parent._children:
+            raise ValueError(f"bank {parent.name!r} has a child {name!r} already")
+        if funded:
+            parent._require_payable(pages, caps, f"funding bank {name!r}")
+            parent._debit(pages, caps)
+        parent._children[name] = self
+        if self._charged:
+            try:
+                self.ledger.take(prices.BANK, "the bank itself")
+            except BaseException:
+                del parent._children[name]
+                if funded:
+                    parent._debit(-pages, -caps)
+                raise
 
-    def child(self, name: str, *, pages: int, caps: int = 1024) -> Bank:
+    @property
+    def alive(self) -> bool:
+        """Whether it can be bought from. What is above it may be dead all the same."""
+        return self.state == OPEN
+
+    @property
+    def parent(self) -> Bank | None:
+        """The bank above; those that were removed do not count."""
+        bank = self._above
+        while bank is not None and bank.heir is not None:
+            bank = bank._above
+        return bank
+
+    @property
+    def path(self) -> str:
+        """The names from the root down, for whoever asks who pays in the end."""
+        above = self.parent
+        return self.name if above is None else f"{above.path}/{self.name}"
+
+    def child(
+        self,
+        name: str,
+        *,
+        pages: int,
+        caps: int = 1024,
+        funded: bool = False,
+        no_remove: bool = False,
+    ) -> Bank:
         """A bank below this one with limits of its own.
 
-        Raises ValueError for a name in use and for negative limits, BankDead.
+        `funded`: buy the limits from this bank at once. `no_remove`: nobody may give this bank
+        what that one owns. Raises ValueError for a name in use and for negative limits,
+        BankDead, and OutOfPages or OutOfCaps when it cannot be paid; then it does not exist.
         """
-        self._require_alive()
-        return Bank(name, pages, caps, self, self._on_change)
+        self._require_payable(0, 0, "")
+        return Bank(name, pages, caps, self, self._on_change, funded=funded, no_remove=no_remove)
 
     @property
     def balance(self) -> Balance:
@@ -97,6 +205,23 @@ class Bank:
         return Balance(
             max(0, self.page_limit - self.pages_used), max(0, self.cap_limit - self.caps_used)
         )
+
+    @property
+    def available(self) -> Balance:
+        """What could be bought now: the least that this bank and those above allow."""
+        pages, caps = self.balance
+        bank = self
+        while not bank.funded and bank._above is not None:
+            bank = bank._above
+            pages, caps = min(pages, bank.balance.pages), min(caps, bank.balance.caps)
+        return Balance(pages, caps)
+
+    @property
+    def own(self) -> Balance:
+        """What was bought from this bank itself and not from one below."""
+        return Balance(self._own_pages, self._own_caps)
+
+    # ---- buying and selling ----
 
     def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
         """Debit this bank and every ancestor, or nobody.
@@ -106,15 +231,7 @@ class Bank:
         """
         if pages < 0 or caps < 0:
             raise ValueError(f"buy takes amounts of 0 or more, not {pages} and {caps}")
-        # First ask everybody, then debit everybody: a refusal has nothing to undo.
-        bank: Bank | None = self
-        while bank is not None:
-            bank._require_alive()
-            if pages and bank.pages_used + pages > bank.page_limit:
-                raise bank._lack(OutOfPages, pages, self, why)
-            if caps and bank.caps_used + caps > bank.cap_limit:
-                raise bank._lack(OutOfCaps, caps, self, why)
-            bank = bank.parent
+        self._require_payable(pages, caps, why)
         self._own_pages += pages
         self._own_caps += caps
         self._debit(pages, caps)
@@ -122,6 +239,9 @@ class Bank:
     def sell(self, pages: int = 0, caps: int = 0) -> None:
         """Refund this bank and every ancestor. Raises ValueError for more than was bought
         from this bank itself."""
+        if self.heir is not None:
+            self.heir.sell(pages, caps)
+            return
         if not (0 <= pages <= self._own_pages and 0 <= caps <= self._own_caps):
             raise ValueError(
                 f"bank {self.name!r} sold {pages} pages and {caps} caps, "
@@ -131,43 +251,329 @@ class Bank:
         self._own_caps -= caps
         self._debit(-pages, -caps)
 
-    def refill(self, pages: int = 0, caps: int = 0) -> None:
-        """Raise this bank's limits (or, with negative amounts, lower them).
+    def take_back(self, pages: int = 0, caps: int = 0) -> None:
+        """Undo a `sell` of this very moment, between which and now nobody else has run; it
+        cannot fail, also where a limit is below usage."""
+        bank = self
+        while bank.heir is not None:
+            bank = bank.heir
+        bank._own_pages += pages
+        bank._own_caps += caps
+        bank._debit(pages, caps)
 
-        A limit below what is used takes nothing back: it only refuses what is new.
-        """
-        self._require_alive()
-        self.page_limit = max(0, self.page_limit + pages)
-        self.cap_limit = max(0, self.cap_limit + caps)
+    def lacking(self, pages: int, caps: int = 0) -> Bank | None:
+        """The first bank, from here up, that has not what is asked; None when all have."""
+        bank: Bank | None = self
+        while bank is not None:
+            if pages and bank.pages_used + pages > bank.page_limit:
+                return bank
+            if caps and bank.caps_used + caps > bank.cap_limit:
+                return bank
+            bank = None if bank.funded else bank._above
+        return None
 
-    def close(self) -> None:
-        """Give an unused bank up. Raises ValueError while anything is bought from it.
+    def lacking_alive(self, pages: int, caps: int) -> Bank | None:
+        """As `lacking`. Raises BankDead for a bank that can buy nothing any more."""
+        self._require_payable(0, 0, "")
+        return self.lacking(pages, caps)
 
-        Idempotent.
-        """
-        if not self.alive:
-            return
-        if self.pages_used or self.caps_used:
-            raise ValueError(
-                f"bank {self.name!r} still pays for {self.pages_used} pages and "
-                f"{self.caps_used} capabilities; close what uses it first"
-            )
-        self.alive = False
-        if self.parent is not None:
-            del self.parent._children[self.name]
+    def _require_payable(self, pages: int, caps: int, why: str) -> None:
+        # First ask everybody, then debit everybody: a refusal has nothing to undo.
+        bank: Bank | None = self
+        paying = True
+        if self.state != OPEN:
+            self._require_alive()
+        while bank is not None:
+            if bank.state >= DYING:
+                bank._require_alive()
+            if paying:
+                if pages and bank.pages_used + pages > bank.page_limit:
+                    raise bank._lack(OutOfPages, pages, self, why)
+                if caps and bank.caps_used + caps > bank.cap_limit:
+                    raise bank._lack(OutOfCaps, caps, self, why)
+                # What is above a funded bank has been paid already.
+                paying = not bank.funded
+            bank = bank._above
 
     def _debit(self, pages: int, caps: int) -> None:
         bank: Bank | None = self
         while bank is not None:
             bank.pages_used += pages
             bank.caps_used += caps
-            bank = bank.parent
+            if bank.wanted and pages < 0:
+                bank.wanted = max(0, bank.wanted + pages)
+            if bank._waiting and (pages < 0 or caps < 0):
+                bank.tell_waiting()
+            bank = None if bank.funded else bank._above
         if self._on_change is not None:
             self._on_change(self, pages, caps)
 
+    # ---- limits ----
+
+    def refill(self, pages: int = 0, caps: int = 0) -> None:
+        """Raise this bank's limits (or, with negative amounts, lower them).
+
+        A limit below what is used takes nothing back: it only refuses what is new. A funded
+        bank's limit is bought from its parent and sold to it: more raises OutOfPages or
+        OutOfCaps, and less than is used QuotaInUse.
+        """
+        self._require_alive()
+        if self.funded:
+            self._move(pages, caps)
+            return
+        self.page_limit = max(0, self.page_limit + pages)
+        self.cap_limit = max(0, self.cap_limit + caps)
+        if self._waiting:
+            self.tell_waiting()
+
+    def _move(self, pages: int, caps: int) -> None:
+        """Move quota between the bank that funds this one and this one, whole or not at all."""
+        above = self._above
+        assert above is not None
+        short = max(-pages - self.balance.pages, -caps - self.balance.caps)
+        if short > 0:
+            error = QuotaInUse(
+                f"bank {self.name!r} has {self.balance.pages} pages and {self.balance.caps} "
+                f"capabilities that are unused, and {-pages} and {-caps} should leave it"
+            )
+            error.bank, error.short = self.name, short
+            raise error
+        payer = self.parent
+        assert payer is not None
+        payer._require_payable(max(0, pages), max(0, caps), f"funding bank {self.name!r}")
+        above._debit(pages, caps)
+        self.page_limit += pages
+        self.cap_limit += caps
+        if self._waiting:
+            self.tell_waiting()
+
+    def ask_back(self, pages: int) -> None:
+        """Ask the holder of this bank for pages: `wanted` says how many until it has sold as
+        many. It may refuse by doing nothing; no limit changes and nothing is taken."""
+        self._require_alive()
+        if pages < 0:
+            raise ValueError(f"ask for 0 pages or more, not {pages}")
+        self.wanted = min(pages, self.pages_used)
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Give an unused bank up. Raises ValueError while anything is bought from it.
+
+        Idempotent.
+        """
+        if self.state in (DYING, DEAD):
+            return
+        # Only its own place may be left in its books.
+        kept = self.ledger.pages if self.ledger.used == prices.BANK and self._charged else 0
+        if self.pages_used > kept or self.caps_used:
+            raise ValueError(
+                f"bank {self.name!r} still pays for {self.pages_used - kept} pages and "
+                f"{self.caps_used} capabilities; close what uses it first"
+            )
+        self.state = DEAD
+        self._vanish()
+
+    def remove(self) -> None:
+        """Give what this bank owns to its parent, as it stands, and be gone. Its sub-banks
+        are the parent's from then on; nobody's usage changes.
+
+        Raises Restricted for a bank made with `no_remove`, ValueError for a root and for a
+        funded bank, whose memory is not its parent's to hold, and BankDead.
+        """
+        self._require_payable(0, 0, "")
+        heir = self.parent
+        if heir is None or self.funded:
+            raise ValueError(f"bank {self.name!r} cannot be removed: destroy it instead")
+        if self.no_remove:
+            raise Restricted(
+                f"bank {self.name!r} was made with no_remove: what it owns cannot be given to "
+                f"bank {heir.name!r}; destroy it instead"
+            )
+        # What stays is a place in the tree without limits, until the last sub-bank has gone; the
+        # books of that place are the heir's as well.
+        self.state = REMOVED
+        self.heir = heir
+        pages, caps = self._own_pages, self._own_caps
+        bank: Bank | None = self
+        while bank is not heir:
+            assert bank is not None
+            bank.pages_used -= pages
+            bank.caps_used -= caps
+            bank = bank._above
+        heir._own_pages += pages
+        heir._own_caps += caps
+        self._own_pages = self._own_caps = 0
+        self.page_limit = self.cap_limit = _UNLIMITED
+        heir.objects.take_all(self.objects)
+        self._tell_waiter()
+        self.tell_waiting()
+        if not self._children:
+            self._vanish()
+
+    def settle(self) -> None:
+        """Be dead, if it is dying and nothing of it is left. Cheap when something is."""
+        bank: Bank | None = self
+        while (
+            bank is not None
+            and bank.state == DYING
+            and bank.visited
+            and not (bank._unfinished or bank.doomed.first or bank.objects.first)
+        ):
+            if bank._own_pages or bank._own_caps:
+                bank.sell(bank._own_pages, bank._own_caps)
+            bank.state = DEAD
+            bank = bank._vanish()
+
+    def begin_to_die(self) -> None:
+        """From now on nothing can be bought here or below."""
+        self.state = DYING
+
+    def watch_end(self, who: Destroying) -> None:
+        """Wake `who` when nothing of this bank is left."""
+        if self._ends is None:
+            self._ends = {}
+        self._ends[who] = None
+
+    def forget_end(self, who: Destroying) -> None:
+        """Wake it no more."""
+        if self._ends is not None:
+            self._ends.pop(who, None)
+
+    def next_to_destroy(self) -> bool:
+        """Do one bounded piece of destroying this bank. False when every piece is done; what
+        is pinned goes with its pins."""
+        if self.visited or self.state == DEAD:
+            return False
+        self.state = DYING
+        # The walk stands in the banks, so that whoever destroys a bank above goes on with it.
+        bank = self
+        while bank._doing is not None:
+            bank = bank._doing
+        if bank._children:
+            _, child = bank._children.popitem()
+            child.popped = True
+            child.state = DYING
+            bank._unfinished += 1
+            bank._doing = child
+            if child.visited:
+                bank._doing = None
+        elif bank.objects.first is not None:
+            bank.objects.first.revoke()
+        else:
+            bank.visited = True
+            if bank._above is not None and bank._above._doing is bank:
+                bank._above._doing = None
+            bank._tell_waiter()
+            bank.tell_waiting()
+            bank.settle()
+        return not self.visited
+
+    def _vanish(self) -> Bank | None:
+        """Leave the tree: give back what was bought of it. The bank above, if that waits."""
+        ledger = self.ledger
+        if self.heir is None:
+            if ledger.alive:
+                ledger.alive = False
+                ledger.seize()
+                ledger.leave_bank()
+        elif ledger.alive:
+            # What else is kept there is the heir's now, and paid until it is forgotten.
+            ledger.give(prices.BANK if self._charged else 0)
+            self._tidy()
+        self.state = DEAD
+        self._tell_waiter()
+        ends, self._ends = self._ends, None
+        for one in ends or ():
+            one.wake()
+        above = self._above
+        if above is None:
+            return None
+        if self.funded:
+            above._debit(-self.page_limit, -self.cap_limit)
+        if self.popped:
+            above._unfinished -= 1
+        else:
+            del above._children[self.name]
+        if above.state == REMOVED and not above._children:
+            above._vanish()
+        return above
+
+    # ---- its books ----
+
+    def keep(self, count: int, why: str) -> None:
+        """Charge `count` bytes of what is kept about this bank to its ledger. Raises as `buy`."""
+        self._require_payable(0, 0, why)
+        self.ledger.take(count, why)
+
+    def forget(self, count: int) -> None:
+        """Refund what `keep` charged."""
+        self.ledger.give(count)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """An empty ledger has no pages."""
+        if self.ledger.pages and not self.ledger.used:
+            self.ledger.seize()
+
+    # ---- waiting for what comes back ----
+
+    def _tell_waiter(self) -> None:
+        # It stays armed until it has looked, and finds the bank's end then.
+        if self._waiter is not None:
+            self._waiter.wake()
+
+    def tell_waiting(self) -> None:
+        """Wake whoever waits for what this bank lacked: one wake for each bank that is armed."""
+        waiting = self._waiting
+        if waiting:
+            self._waiting = None
+            for wait in waiting:
+                wait.wake()
+
+    def arm(self, wait: Freed | None) -> None:
+        """Set or clear the one wait that this bank may have."""
+        self._waiter = wait
+
+    @property
+    def armed(self) -> Freed | None:
+        """The wait for pages of this bank, if there is one."""
+        return self._waiter
+
+    def enlist(self, wait: Freed) -> None:
+        """Tell `wait`, once, when this bank has more than now."""
+        if self._waiting is None:
+            self._waiting = {}
+        self._waiting[wait] = None
+
+    def strike(self, wait: Freed) -> None:
+        """Tell it nothing any more."""
+        if self._waiting is not None:
+            self._waiting.pop(wait, None)
+
+    # ---- what it is ----
+
+    def is_below(self, root: Bank) -> bool:
+        """Whether this is a bank of the tree of `root`, and no look-alike: each bank on the way
+        up knows the one below it."""
+        bank: Bank = self
+        for _ in range(MAX_DEPTH + 1):
+            if bank is root:
+                return True
+            above = bank._above
+            if type(above) is not Bank or above._children.get(bank.name) is not bank:
+                return False
+            bank = above
+        return False
+
     def _require_alive(self) -> None:
-        if not self.alive:
-            raise BankDead(f"bank {self.name!r} was closed; open the session with another bank")
+        if self.state != OPEN:
+            how = "removed" if self.heir is not None else "destroyed" if self.visited else "closed"
+            if self.state == DYING:
+                how = "destroyed"
+            error = BankDead(f"bank {self.name!r} was {how}; open the session with another bank")
+            error.bank = self.name
+            raise error
 
     def _lack(self, kind: type[BankError], need: int, asked: Bank, why: str) -> BankError:
         if kind is OutOfPages:
@@ -189,96 +595,3 @@ class Bank:
             f"<Bank {self.name!r}, pages {self.pages_used}/{self.page_limit}, "
             f"caps {self.caps_used}/{self.cap_limit}>"
         )
-
-
-@final
-class Purse:
-    """A count of bytes inside pages that were bought for it, and of capabilities.
-
-    A page is bought when the bytes run short, and sold when two whole pages are free: one
-    spare page keeps a small charge that comes and goes from buying each time. Capabilities
-    are bought and sold in lots for the same reason.
-    """
-
-    __slots__ = ("_bank", "_why", "caps", "free", "free_caps", "high", "pages")
-
-    def __init__(self, bank: Bank) -> None:
-        self._bank = bank
-        self.pages = 0
-        # Invariant: 0 <= free <= pages * PAGE, and free < 2 * PAGE after every `give`.
-        self.free = 0
-        # Invariant: min(2 * PAGE, pages * PAGE + 1), where `give` has to look closer.
-        self.high = 1
-        self._why = "memory"
-        # Invariant: 0 <= free_caps <= caps, and free_caps < 2 * CAP_LOT after a `give_cap`.
-        self.caps = 0
-        self.free_caps = 0
-
-    @property
-    def used(self) -> int:
-        """Bytes that are charged now."""
-        return self.pages * PAGE - self.free
-
-    def take(self, count: int, why: str = "memory") -> None:
-        """Charge `count` bytes. Raises OutOfPages, and nothing has changed then."""
-        if count > self.free:
-            self._why = why
-            self._resize(-((self.free - count) // PAGE))
-        self.free -= count
-
-    def give(self, count: int) -> None:
-        """Refund `count` bytes that were taken. Raises ValueError for more than that."""
-        self.free = free = self.free + count
-        if free >= self.high:
-            if free > self.pages * PAGE:
-                self.free = free - count
-                raise ValueError(f"a purse of {self.used} used bytes was given {count} back")
-            self._resize(1 - free // PAGE)
-
-    def _resize(self, pages: int) -> None:
-        """Buy so many pages more, or sell."""
-        if pages > 0:
-            self._bank.buy(pages, why=self._why)
-        else:
-            self._bank.sell(-pages)
-        self.pages += pages
-        self.free += pages * PAGE
-        self.high = min(2 * PAGE, self.pages * PAGE + 1)
-
-    def take_cap(self, why: str = "a capability") -> None:
-        """Charge one capability. Raises OutOfCaps, and nothing has changed then."""
-        if not self.free_caps:
-            lot = CAP_LOT
-            try:
-                self._bank.buy(caps=lot, why=why)
-            except OutOfCaps:
-                lot = 1
-                self._bank.buy(caps=lot, why=why)
-            self.caps += lot
-            self.free_caps = lot
-        self.free_caps -= 1
-
-    def give_cap(self) -> None:
-        """Refund one capability. Raises ValueError for more than were taken."""
-        if self.free_caps >= self.caps:
-            raise ValueError("a purse was given a capability back that it had not paid for")
-        self.free_caps += 1
-        if self.free_caps >= 2 * CAP_LOT:
-            self._bank.sell(caps=CAP_LOT)
-            self.caps -= CAP_LOT
-            self.free_caps -= CAP_LOT
-
-    def close(self) -> None:
-        """Sell everything. Raises ValueError while anything is in use."""
-        if self.used or self.free_caps != self.caps:
-            raise ValueError(
-                f"{self.used} bytes and {self.caps - self.free_caps} capabilities of this purse "
-                "are still in use"
-            )
-        self.seize()
-
-    def seize(self) -> None:
-        """Sell everything, also what is in use: whoever held it is dead."""
-        self._bank.sell(self.pages, self.caps)
-        self.pages = self.free = self.caps = self.free_caps = 0
-        self.high = 1

@@ -119,7 +119,7 @@ class Cells:
         """Give the regions that are between two uses back."""
         for regions in self._spare.values():
             for region in regions:
-                region.free()
+                _free(region)
         self._spare.clear()
 
     def free(self) -> None:
@@ -127,7 +127,7 @@ class Cells:
         self.trim()
         for region in (*self._pages, *self._large):
             if region is not None:
-                region.free()
+                _free(region)
         self.small.clear()
         self._pages.clear()
         self._large.clear()
@@ -150,9 +150,17 @@ class Cells:
 
     def _buy(self, pages: int) -> Region:
         try:
-            return Region(self._bank, pages, "the memory for answers")
+            region = Region(self._bank, pages, "the memory for answers")
         except OutOfPages:
             if not self._spare:
                 raise
-        self.trim()
-        return Region(self._bank, pages, "the memory for answers")
+            self.trim()
+            region = Region(self._bank, pages, "the memory for answers")
+        # The other side writes here: it stays until both have let go, whatever the bank does.
+        region.pin()
+        return region
+
+
+def _free(region: Region) -> None:
+    region.unpin()
+    region.free()

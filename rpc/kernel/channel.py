@@ -10,14 +10,24 @@ So a client that closes, or dies, takes nothing from under the server's hands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, final
 
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.rpc.errors import (
+    BankError,
+    DonationTooSmall,
+    OutOfCaps,
+    OutOfPages,
+    PayerExhausted,
+)
 from pinfut.rpc.kernel import prices
-from pinfut.rpc.kernel.bank import Bank, Purse
+from pinfut.rpc.kernel.bank import Balance, Bank, Purse
 from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.kernel.owned import Owned
 from pinfut.rpc.kernel.pages import pages_for
+from pinfut.rpc.kernel.reservation import Reservation
 from pinfut.rpc.kernel.ring import ring_bytes
 
 if TYPE_CHECKING:
@@ -34,32 +44,117 @@ def pages_of(slots: int, ring: int) -> int:
     return lane + pages_for(prices.SESSION + slots * prices.SLOT)
 
 
+def least_quota(slots: int, ring: int) -> Balance:
+    """What a session of these sizes takes of its donation before its first call: its pages
+    and the books of its bank."""
+    return Balance(pages_of(slots, ring) + pages_for(prices.BANK), CAPS)
+
+
+def _donate(payer: Bank, quota: Balance, slots: int, ring: int, name: str) -> Bank:
+    """A funded bank for one session. Raises DonationTooSmall, PayerExhausted, BankDead."""
+    least = least_quota(slots, ring)
+    short = least.pages - quota.pages, least.caps - quota.caps
+    if max(short) > 0:
+        error: BankError = DonationTooSmall(
+            f"a session of {slots} slots takes {least.pages} pages and {least.caps} capabilities "
+            f"before its first call, and {quota.pages} and {quota.caps} were donated: donate "
+            f"{max(0, short[0])} pages and {max(0, short[1])} capabilities more, or ask for "
+            "fewer slots"
+        )
+        error.bank = payer.name
+        error.short = short[0] if short[0] > 0 else short[1]
+        raise error
+    try:
+        return payer.child(name, pages=quota.pages, caps=quota.caps, funded=True, no_remove=True)
+    except (OutOfPages, OutOfCaps) as lack:
+        error = PayerExhausted(f"a donation of {quota.pages} pages cannot be made: {lack}")
+        error.bank, error.short = lack.bank, lack.short
+        raise error from lack
+
+
 @final
-class Channel:
-    """The shared state of a session. Raises OutOfPages or OutOfCaps; then nothing was
-    bought."""
+class Channel(Owned):
+    """The shared state of a session.
 
-    __slots__ = ("_caps", "_reverse", "_terms", "_wakers", "bank", "forward", "freed", "purse")
+    `quota`: pages and capabilities that `bank` gives the session at once, into a bank of its
+    own; nobody can spend them elsewhere, and they return with the session. Without one the
+    session draws on `bank` as it goes. Raises DonationTooSmall, PayerExhausted, OutOfPages or
+    OutOfCaps; then nothing was bought.
+    """
 
-    def __init__(self, bank: Bank, slots: int, ring: int, cell: int) -> None:
+    __slots__ = (
+        "_reverse",
+        "_terms",
+        "_wakers",
+        "donated",
+        "forward",
+        "freed",
+        "on_revoke",
+        "purse",
+        "redeemable",
+    )
+
+    def __init__(
+        self,
+        bank: Bank,
+        slots: int,
+        ring: int,
+        cell: int,
+        *,
+        quota: Balance | None = None,
+        name: str = "a session",
+    ) -> None:
         self._terms = (slots, ring, cell)
-        self.bank = bank
-        self.purse = Purse(bank)
+        # The session's own bank, if it was given one.
+        self.donated: Bank | None = None
+        if quota is not None:
+            bank = self.donated = _donate(bank, quota, slots, ring, name)
         self.freed = False
+        # By question: what is kept for its charges on the serving side.
+        self.redeemable: dict[int, Reservation] = {}
+        # What tells both sides that the bank is being destroyed.
+        self.on_revoke: Callable[[], None] | None = None
         self._wakers: list[Waker] = []
         self._reverse: Lane | None = None
-        self._caps = 0
-        bank.buy(caps=CAPS, why="a session")
         try:
-            self.forward = Lane(bank, slots, ring, cell)
+            bank.buy(caps=CAPS, why="a session")
             try:
-                self.purse.take(prices.SESSION + slots * prices.SLOT, "the tables of a session")
+                self.forward = Lane(bank, slots, ring, cell)
+                self.purse = Purse(bank)
+                try:
+                    self.purse.take(prices.SESSION + slots * prices.SLOT, "the tables of a session")
+                except BaseException:
+                    self.purse.close()
+                    self.forward.free()
+                    raise
             except BaseException:
-                self.forward.free()
+                bank.sell(caps=CAPS)
                 raise
         except BaseException:
-            bank.sell(caps=CAPS)
+            if self.donated is not None:
+                self.donated.close()
             raise
+        super().__init__(bank)
+        # Both sides use it until both have let go, whatever becomes of the bank.
+        self.pin()
+        self.purse.pin()
+
+    def revoke(self) -> None:
+        """The bank is being destroyed: ask both sides to close; what the session holds goes
+        when they have let go."""
+        super().revoke()
+        if self.on_revoke is not None:
+            self.on_revoke()
+
+    def redeem(self, x: int) -> None:
+        """Question `x` is short of memory: what was kept for it is there now. Whoever calls
+        this buys at once."""
+        kept = self.redeemable.pop(x, None)
+        if kept is not None:
+            kept.drop()
+
+    def _reclaim(self) -> None:
+        self.leave_bank()
 
     @property
     def slots(self) -> int:
@@ -92,14 +187,21 @@ class Channel:
         tables = prices.SESSION + self.slots * prices.SLOT * (1 if self._reverse is None else 2)
         if seize:
             self.purse.seize()
+            self.purse.leave_bank()
         else:
             self.purse.give(tables)
             self.purse.close()
         self.forward.free()
         if self._reverse is not None:
             self._reverse.free()
+        for kept in self.redeemable.values():
+            kept.drop()
+        self.redeemable.clear()
         self.bank.sell(caps=CAPS)
         self.freed = True
+        if not self.doomed:
+            self.leave_bank()
+        self.unpin()
         for waker in self._wakers:
             waker.wake()
         self._wakers.clear()

@@ -81,6 +81,8 @@ class Lane:
         size = ids + ring_bytes(ring)
         self.cells = Cells(bank, cell)
         self._region = Region(bank, pages_for(size), "the ring of a session")
+        # Both sides read and write here until they have let go.
+        self._region.pin()
         memory = self._region.buffer
         self.completions = Completions(memory[:ids], slots)
         self.writer = RingWriter(memory[ids:size])
@@ -99,4 +101,6 @@ class Lane:
     def free(self) -> None:
         """Give all pages back."""
         self.cells.free()
-        self._region.free()
+        if self._region.pages:
+            self._region.unpin()
+            self._region.free()

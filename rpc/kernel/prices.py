@@ -35,3 +35,24 @@ HANDLER: Final = 2048
 
 OBJECT: Final = 512
 """The default bound for an object that a handler makes and hands out."""
+
+BANK: Final = 896
+"""A bank below another one's client: its counts, its ledger, its name and its place there."""
+
+HANDLE: Final = 96
+"""A reduced handle of a bank."""
+
+RESERVATION: Final = 192
+"""Pages that are kept for one request."""
+
+ARMED: Final = 288
+"""A wait for pages, and its place where they will come back."""
+
+TRANSFER: Final = 80
+"""A transfer of quota that waits in a queue."""
+
+KEPT: Final = 208
+"""What a service keeps for a client, without the thing itself: its ref and its place."""
+
+MAPPING: Final = 144
+"""A region in an address space: one entry, however many pages."""

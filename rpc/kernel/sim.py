@@ -15,11 +15,13 @@ from typing import Final, final
 
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
-from pinfut.rpc.errors import SessionClosed, UnknownService
-from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.errors import SafetyExceeded, SessionClosed, UnknownService
+from pinfut.rpc.kernel.bank import Balance, Bank
 from pinfut.rpc.kernel.capset import CapSet
-from pinfut.rpc.kernel.channel import Channel, End
+from pinfut.rpc.kernel.channel import Channel, End, pages_of
 from pinfut.rpc.kernel.cost import CostModel
+from pinfut.rpc.kernel.destroy import Destroying, destroy
+from pinfut.rpc.kernel.handle import Handle, bank_of, verify
 from pinfut.rpc.kernel.notification import Notification
 
 MAX_SLOTS: Final = 1 << 16
@@ -50,11 +52,13 @@ class Port:
     """A name that others connect to. The waiting ends are bounded by their payers: each
     is a channel that its client has paid for."""
 
-    __slots__ = ("handle", "name", "process", "waiting")
+    __slots__ = ("handle", "name", "process", "safety", "waiting")
 
-    def __init__(self, process: Process, name: str) -> None:
+    def __init__(self, process: Process, name: str, safety: int | None) -> None:
         self.process = process
         self.name = name
+        # Pages that the server can hold locked for one session; None for any number.
+        self.safety = safety
         self.waiting: list[End] = []
         self.handle = process.caps.insert(self)
 
@@ -108,11 +112,12 @@ class SimKernel:
 
     # ---- sessions ----
 
-    def listen(self, process: Process, name: str) -> Port:
-        """Offer a service under `name`. Raises ValueError when the name is taken."""
+    def listen(self, process: Process, name: str, safety: int | None = None) -> Port:
+        """Offer a service under `name`. `safety`: sessions that take more pages before their
+        first call are refused. Raises ValueError when the name is taken."""
         if name in self._ports:
             raise ValueError(f"a service {name!r} is served already")
-        port = self._ports[name] = Port(process, name)
+        port = self._ports[name] = Port(process, name, safety)
         self._enter("listen")
         return port
 
@@ -125,12 +130,21 @@ class SimKernel:
         port.waiting.clear()
 
     def connect(
-        self, process: Process, name: str, bank: Bank, *, slots: int, ring: int, cell: int
+        self,
+        process: Process,
+        name: str,
+        bank: Bank | Handle,
+        *,
+        slots: int,
+        ring: int,
+        cell: int,
+        quota: Balance | None = None,
     ) -> End:
         """A channel to the service `name`, paid by `bank`; this side's end.
 
-        Raises UnknownService, OutOfPages, OutOfCaps, and ValueError for sizes that make
-        no sense. On any error nothing was bought.
+        Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
+        OutOfPages, OutOfCaps, and ValueError for sizes that make no sense. On any error
+        nothing was bought.
         """
         if not 1 <= slots <= MAX_SLOTS:
             raise ValueError(f"a session has 1 to {MAX_SLOTS} slots, not {slots}")
@@ -138,12 +152,20 @@ class SimKernel:
         if port is None:
             served = ", ".join(sorted(self._ports)) or "nothing"
             raise UnknownService(f"nothing is served as {name!r}; served now: {served}")
-        channel = Channel(bank, slots, ring, cell)
+        bank = bank_of(self.root, bank)
+        working_set = pages_of(slots, ring)
+        if port.safety is not None and working_set > port.safety:
+            raise SafetyExceeded(
+                f"a session of {slots} slots and a ring of {ring} bytes takes {working_set} pages, "
+                f"and {name!r} has set aside memory to lock {port.safety}: ask for fewer slots"
+            )
+        label = f"{bank.name}>{name}#{self._sessions + 1}"
+        channel = Channel(bank, slots, ring, cell, quota=quota, name=label)
         self._sessions += 1
-        label = f"{bank.name}>{name}#{self._sessions}"
         near = End(self, channel, process, label, serving=False)
         far = End(self, channel, port.process, label, serving=True)
         near.peer, far.peer = far, near
+        channel.on_revoke = lambda: self._revoke(near, far)
         port.waiting.append(far)
         self.clock_ns += self.cost.open
         self._enter("connect")
@@ -170,10 +192,32 @@ class SimKernel:
         self._enter("close")
         peer = end.peer
         if peer.released:
-            end.channel.free(seize=not (end.process.alive and peer.process.alive))
+            channel = end.channel
+            channel.free(seize=not (end.process.alive and peer.process.alive))
+            if channel.donated is not None:
+                self._finish(destroy(channel.donated))
         else:
             peer.closed = True
             self._notify(peer.process, peer.handle)
+
+    def verify(self, thing: object) -> bool:
+        """Whether `thing` is a bank of this kernel, or a handle of one, and no fake."""
+        return verify(self.root, thing)
+
+    def _revoke(self, *ends: End) -> None:
+        """The bank of a session is being destroyed: both sides are asked to close it."""
+        for end in ends:
+            if not end.released:
+                end.closed = True
+                self._notify(end.process, end.handle)
+
+    def _finish(self, destroying: Destroying) -> None:
+        """Destroy the bank of a session that is over, a bounded part of it in each turn."""
+        executor = running.executor
+        while destroying.step():
+            if executor is not None:
+                executor.call_soon(lambda: self._finish(destroying))
+                return
 
     def kill(self, process: Process) -> None:
         """The process dies where it stands: its ends are let go of, its peers are told."""

@@ -67,9 +67,8 @@ def test_a_session_that_cannot_be_paid_for_fails_before_it_exists() -> None:
 
 def test_what_an_ancestor_of_the_bank_lacks_is_an_error_too_and_nothing_is_held() -> None:
     async def main(world: World) -> None:
-        parent = world.bank("parent", pages=4)
+        parent = world.bank("parent", pages=5)
         child = parent.child("child", pages=1000)
-        world.banks.append(child)
         async with world.served("service", DeskServer()):
             with pytest.raises(OutOfPages, match=r"'parent'.*asked through bank 'child'"):
                 async with connect(world.kernel, "service", Desk, child):
@@ -77,6 +76,7 @@ def test_what_an_ancestor_of_the_bank_lacks_is_an_error_too_and_nothing_is_held(
             parent.refill(100)
             async with connect(world.kernel, "service", Desk, child) as desk:
                 assert await desk.do(1) == 1
+        child.close()  # nothing but its own books was left
 
     run(main)
 

@@ -37,8 +37,13 @@ class Node:
     def path(self) -> list[Node]:
         return [self] if self.parent is None else [self, *self.parent.path()]
 
+    @property
+    def books(self) -> int:
+        """Pages that the bank takes for itself: whoever is below a client's bank pays."""
+        return int(self.alive and len(self.path()) > 2)
+
     def used(self) -> tuple[int, int]:
-        pages, caps = self.pages, self.caps
+        pages, caps = self.pages + self.books, self.caps
         for node in self.below:
             below = node.used()
             pages, caps = pages + below[0], caps + below[1]
@@ -83,6 +88,13 @@ class BankTree(RuleBasedStateMachine):
             self.counts["dead"] += 1
             return
         if len(parent.path()) > MAX_DEPTH:
+            return
+        below_a_client = parent.parent is not None
+        room = min(one.page_limit - one.used()[0] for one in parent.path())
+        if below_a_client and min(pages, room) < 1:
+            with pytest.raises(OutOfPages):
+                parent.bank.child(f"b{len(self.nodes)}", pages=pages, caps=caps)
+            self.counts["too_poor_to_exist"] += 1
             return
         node = self.grow(parent, pages, caps)
         self.counts["sub_banks"] += 1
@@ -167,7 +179,7 @@ class BankTree(RuleBasedStateMachine):
         node = self.pick(pick)
         if not node.alive:
             return
-        if node.used() != (0, 0):
+        if node.used() != (node.books, 0):
             with pytest.raises(ValueError, match=re.escape(node.bank.name)):
                 node.bank.close()
             self.counts["close_refused"] += 1
@@ -211,6 +223,7 @@ def test_every_usage_is_the_sum_of_what_is_owned_after_any_history() -> None:
         "close_refused",
         "closed",
         "dead",
+        "too_poor_to_exist",
     )
 
 
@@ -387,8 +400,9 @@ def follow_the_mends(
 
 def test_a_bank_cannot_be_nested_deeper_than_the_bound_and_the_refusal_leaves_no_name() -> None:
     bank = Bank("b", 1, 1)
+    bank.refill(pages=100)
     for depth in range(MAX_DEPTH):
-        bank = bank.child(f"b{depth}", pages=1)
+        bank = bank.child(f"b{depth}", pages=100)
     for _ in range(2):  # had the first attempt left its name behind, the second would say so
         with pytest.raises(ValueError, match="deeper than"):
             bank.child("deeper", pages=1)
@@ -404,7 +418,7 @@ def test_a_name_in_use_is_refused_and_a_closed_one_can_be_used_again() -> None:
     first.close()
     second = root.child("a", pages=2)
     second.buy(2)
-    assert root.pages_used == 2
+    assert root.pages_used == 3
 
 
 def test_closing_twice_is_harmless_also_when_the_name_is_in_use_again() -> None:
@@ -418,13 +432,16 @@ def test_closing_twice_is_harmless_also_when_the_name_is_in_use_again() -> None:
         root.child("a", pages=1)
 
 
-def test_a_closed_bank_takes_every_bank_below_with_it() -> None:
+def test_a_bank_with_banks_below_it_is_not_closed_before_them() -> None:
     root = Bank("root", 10, 10)
     middle = root.child("middle", pages=5)
     leaf = middle.child("leaf", pages=5)
+    with pytest.raises(ValueError, match="'middle' still pays for 1 pages"):
+        middle.close()
+    leaf.close()
     middle.close()
     with pytest.raises(BankDead, match="'middle' was closed"):
-        leaf.buy(1)
+        middle.buy(1)
     assert root.pages_used == leaf.pages_used == 0
 
 

@@ -37,6 +37,13 @@ REPORTED = {
     "SessionClosed",
     "UnknownService",
     "MessageTooLarge",
+    "OutOfBytes",
+    "PayerExhausted",
+    "DonationTooSmall",
+    "QuotaInUse",
+    "Restricted",
+    "SessionDead",
+    "SafetyExceeded",
 }
 
 

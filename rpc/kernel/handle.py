@@ -1,0 +1,147 @@
+"""Handles: what others may do with a bank, and telling a bank from a fake.
+
+Ranks, each with all that is below it; a handle can only be made weaker::
+
+    USE     buy, sell, make a bank below that this one limits
+    READ    see limits and usage
+    LIMIT   change the limits
+    DESTROY destroy, remove, close
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import final
+
+from pinfut.rpc.errors import NotABank, Restricted
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import Balance, Bank
+from pinfut.rpc.kernel.destroy import Destroying, destroy
+
+
+class Rank(IntEnum):
+    """How much a handle allows."""
+
+    USE = 0
+    READ = 1
+    LIMIT = 2
+    DESTROY = 3
+
+
+@final
+class Handle:
+    """A weaker capability to a bank: another object, the same bank. The bank's ledger pays for
+    it until `drop`."""
+
+    __slots__ = ("_bank", "_dropped", "no_remove", "rank")
+
+    def __init__(self, bank: Bank, rank: Rank, *, no_remove: bool = False) -> None:
+        bank.keep(prices.HANDLE, "a handle of the bank")
+        self._bank = bank
+        self._dropped = False
+        self.rank = rank
+        self.no_remove = no_remove
+
+    def bank(self, need: Rank = Rank.USE) -> Bank:
+        """The bank, for the kernel itself. Raises Restricted when the handle is too weak or was
+        dropped."""
+        if self._dropped:
+            raise Restricted("this handle was dropped")
+        if self.rank < need:
+            raise Restricted(
+                f"this handle of bank {self._bank.name!r} is for {self.rank.name} and "
+                f"{need.name} is needed; ask whoever made it for a stronger one"
+            )
+        return self._bank
+
+    def reduce(self, rank: Rank | None = None, *, no_remove: bool = False) -> Handle:
+        """Another handle, at most as strong as this one. Raises Restricted for a stronger one,
+        and OutOfPages when the bank cannot keep one more."""
+        wanted = self.rank if rank is None else Rank(rank)
+        bank = self.bank(wanted)
+        return Handle(bank, wanted, no_remove=self.no_remove or no_remove)
+
+    def drop(self) -> None:
+        """Give the handle up. Idempotent."""
+        if not self._dropped:
+            self._dropped = True
+            self._bank.forget(prices.HANDLE)
+
+    # ---- USE ----
+
+    def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
+        """As `Bank.buy`."""
+        self.bank().buy(pages, caps, why=why)
+
+    def sell(self, pages: int = 0, caps: int = 0) -> None:
+        """As `Bank.sell`."""
+        self.bank().sell(pages, caps)
+
+    def child(self, name: str, *, pages: int, caps: int = 1024, funded: bool = False) -> Bank:
+        """As `Bank.child`; where this handle may not remove, nobody may remove the new bank."""
+        return self.bank().child(
+            name, pages=pages, caps=caps, funded=funded, no_remove=self.no_remove
+        )
+
+    # ---- READ ----
+
+    @property
+    def balance(self) -> Balance:
+        """As `Bank.balance`."""
+        return self.bank(Rank.READ).balance
+
+    @property
+    def pages_used(self) -> int:
+        """As `Bank.pages_used`."""
+        return self.bank(Rank.READ).pages_used
+
+    @property
+    def caps_used(self) -> int:
+        """As `Bank.caps_used`."""
+        return self.bank(Rank.READ).caps_used
+
+    # ---- LIMIT ----
+
+    def refill(self, pages: int = 0, caps: int = 0) -> None:
+        """As `Bank.refill`."""
+        self.bank(Rank.LIMIT).refill(pages, caps)
+
+    # ---- DESTROY ----
+
+    def destroy(self) -> Destroying:
+        """As `destroy`."""
+        return destroy(self.bank(Rank.DESTROY))
+
+    def remove(self) -> None:
+        """As `Bank.remove`. Raises Restricted also for a handle with `no_remove`."""
+        bank = self.bank(Rank.DESTROY)
+        if self.no_remove:
+            raise Restricted(f"this handle of bank {bank.name!r} may not remove; destroy instead")
+        bank.remove()
+
+    def close(self) -> None:
+        """As `Bank.close`."""
+        self.bank(Rank.DESTROY).close()
+
+    def __repr__(self) -> str:
+        return f"<Handle of bank {self._bank.name!r}, {self.rank.name}>"
+
+
+def verify(root: Bank, thing: object) -> bool:
+    """Whether `thing` is a bank of the tree of `root`, or a handle of one: the kernel's own
+    object and no look-alike, whatever it says of itself. False for a dead one."""
+    if type(thing) is Handle:
+        thing = None if thing._dropped else thing._bank
+    return type(thing) is Bank and thing.alive and thing.is_below(root)
+
+
+def bank_of(root: Bank, thing: object, need: Rank = Rank.USE) -> Bank:
+    """The bank that `thing` is, or is a handle of. Raises NotABank for what this kernel has not
+    made, and Restricted for a handle that is too weak."""
+    bank = thing.bank(need) if type(thing) is Handle else thing
+    if type(bank) is not Bank or not (bank.is_below(root) or not bank.alive):
+        raise NotABank(
+            f"this {type(thing).__name__} is no bank of this kernel; make one with "
+            "kernel.bank(...) or bank.child(...)"
+        )
+    return bank

@@ -1,0 +1,463 @@
+"""What a service keeps for its clients: who pays, what a turn holds, and what is left."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinfut.executor import sleep, spawn
+from pinfut.rpc import connect, method, serve, session_of, session_pages
+from pinfut.rpc.charging import ClientRef, Turn, charge, keep, payer
+from pinfut.rpc.errors import (
+    OutOfPages,
+    Pinned,
+    SafetyExceeded,
+    SessionDead,
+)
+from pinfut.rpc.kernel.bank import PAGE, Bank
+from pinfut.rpc.kernel.destroy import destroy
+from pinfut.rpc.kernel.pages import Region
+from pinfut.rpc.serving import current_session, nested
+from pinfut.rpc.shared import Shared
+from pinfut.rpc.vat import Vat
+from tests.covered import covered, require
+from tests.rpc.services import Desk, DeskServer
+from tests.rpc.world import World, only, quiet, run
+
+
+class Big:
+    """Something that can be weakly referred to."""
+
+
+def test_what_is_kept_is_charged_and_nothing_of_it_is_reachable_after_the_end() -> None:
+    """Objects carry their owner; after close nothing owned by the session is reachable."""
+
+    async def main(world: World) -> None:
+        bank = world.bank()
+        refs: list[ClientRef[Big]] = []
+        weak: list[weakref.ref[Big]] = []
+
+        async with world.served("desk", DeskServer()) as server:
+            async with connect(world.kernel, "desk", Desk, bank) as desk:
+                session = only(server)
+                used = session.end.purse.used
+                with pytest.raises(RuntimeError, match="with charge"):
+                    keep(Big(), 1)
+                with charge(session) as kept:
+                    assert payer() is kept
+                    for _ in range(50):
+                        thing = Big()
+                        weak.append(weakref.ref(thing))
+                        refs.append(keep(thing, 3000))
+                        del thing
+                assert payer() is None
+                assert session.end.purse.used >= used + 50 * 3000
+                assert bank.pages_used * PAGE >= 50 * 3000
+                before = session.end.purse.used
+                refs[0].drop()
+                refs[0].drop()
+                assert session.end.purse.used < before - 2999
+                with pytest.raises(SessionDead):
+                    refs[0].get()
+                assert refs[1].get() is weak[1]()
+                assert await desk.do(1) == 1
+            await quiet()
+            gc.collect()
+            assert all(one() is None for one in weak), "something of the session is reachable"
+            for ref in refs:
+                with pytest.raises(SessionDead):
+                    ref.get()
+            with pytest.raises(SessionDead), charge(session):
+                pass
+            # A write in the commit phase never fails: it is discarded, and counted.
+            assert [ref.set(Big()) for ref in refs] == [False] * 50
+            assert kept.discarded == 50
+            assert kept.bytes == 0
+
+    run(main)
+
+
+def test_what_cannot_be_paid_is_not_kept() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=60)
+        async with (
+            world.served("desk", DeskServer()) as server,
+            connect(world.kernel, "desk", Desk, bank) as desk,
+        ):
+            kept = only(server).kept()
+            with charge(only(server)), pytest.raises(OutOfPages):
+                keep(b"", 60 * PAGE)
+            assert (kept.bytes, len(kept.refs)) == (0, 0)
+            with charge(only(server)):
+                ref = keep(b"", 10)
+            with pytest.raises(OutOfPages):
+                ref.resize(60 * PAGE)
+            ref.resize(2 * PAGE)
+            ref.resize(1)
+            with Turn([ref]), pytest.raises(Pinned):
+                ref.resize(5)
+            assert await desk.do(1) == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_a_process_that_dies_leaves_the_bank_whole_whatever_was_kept(who: str) -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with serve(world.kernel, "desk", DeskServer()) as server:
+            client = Vat(world.kernel, "c")
+            session = client.connect("desk", bank, 8, 16_384, 1024)
+            await session.bootstrap(Desk)
+            with charge(only(server)):
+                refs = [keep(Big(), 5000) for _ in range(9)]
+            (client if who == "client" else server).kill()
+            await quiet()
+            await session.wait_closed()
+            assert (bank.pages_used, bank.caps_used) == (0, 0)
+            for ref in refs:
+                with pytest.raises(SessionDead):
+                    ref.get()
+            if who == "client":
+                await client.close()
+
+    run(main)
+
+
+def test_a_server_that_dies_while_it_winds_up_refunds_nothing_twice() -> None:
+    """The client has let go already, so the kernel takes the purse at the server's death."""
+
+    async def main(world: World) -> None:
+        async def work(n: int) -> int:
+            try:
+                await sleep(100)
+            finally:
+                await sleep(50)
+            return n
+
+        bank = world.bank()
+        async with serve(world.kernel, "desk", DeskServer(do=work)) as server:
+            vat = Vat(world.kernel, "c")
+            session = vat.connect("desk", bank, 8, 16_384, 1024)
+            desk = await session.bootstrap(Desk)
+            call = desk.do(1)
+            await quiet()
+            with charge(only(server)):
+                ref = keep(Big(), 5000)
+            session.close(SessionDead("a test"))
+            await quiet()
+            assert bank.pages_used > 0
+            server.kill()
+            await quiet()
+            assert (bank.pages_used, bank.caps_used) == (0, 0)
+            with pytest.raises(SessionDead):
+                ref.get()
+            with pytest.raises(SessionDead):
+                await call
+            await vat.close()
+
+    run(main)
+
+
+# ---- turns ----
+
+
+def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
+    """A client cannot take back what a server uses: destroy during a turn waits for the pins."""
+    root = Bank("root", 100, 100)
+    bank = root.child("client", pages=50)
+    regions = [Region(bank, 2) for _ in range(3)]
+    with Turn(regions):
+        for region in regions:
+            for act in (
+                region.free,
+                lambda r=region: r.extract(0, 1),
+                lambda r=region: r.move(root),
+            ):
+                with pytest.raises(Pinned):
+                    act()
+        end = destroy(bank)
+        while end.step():
+            pass
+        assert not end.done
+        regions[0].buffer[0] = 1
+        assert bank.pages_used == 6
+        # A second turn does not begin on what is going, and lets go of what it had.
+        other = Region(root, 1)
+        with pytest.raises(SessionDead), Turn([other, regions[1]]):
+            pass
+        assert (regions[1].pins, other.pins) == (1, 0)
+        other.free()
+    assert end.done
+    assert root.pages_used == 0
+
+
+def test_a_turn_is_bounded_by_the_servers_own_safety_memory() -> None:
+    bank = Bank("root", 100, 100)
+    regions = [Region(bank, 1) for _ in range(5)]
+    with pytest.raises(SafetyExceeded, match=r"5 things.*aside for 4"), Turn(regions, safety=4):
+        pass
+    assert [r.pins for r in regions] == [0] * 5
+    with Turn(regions[:4] + regions[:1], safety=5):
+        assert regions[0].pins == 2
+    assert [r.pins for r in regions] == [0] * 5
+
+
+def test_a_session_that_ends_in_the_midst_of_a_turn_takes_nothing_from_under_it() -> None:
+    """get() may fail, set() in the commit phase never does; the charge stays for the turn."""
+
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with (
+            world.served("desk", DeskServer()) as server,
+            connect(world.kernel, "desk", Desk, bank),
+        ):
+            session = only(server)
+            with charge(session):
+                one, other = keep([1], 100), keep([2], 100)
+            kept = session.kept()
+            with Turn([one, other]):
+                assert one.get() == [1]
+                session.close(SessionDead("a test"))
+                assert session.closed
+                # Still there for the turn that began before, and still paid for.
+                assert one.get() == [1]
+                assert kept.bytes > 200
+                assert other.set([3]) is False
+                assert kept.discarded == 1
+                assert bank.pages_used > 0
+            assert kept.bytes == 0
+            with pytest.raises(SessionDead):
+                one.get()
+            with pytest.raises(SessionDead), Turn([one]):
+                pass
+        assert bank.pages_used == 0
+
+    run(main)
+
+
+# ---- shared state ----
+
+SHARED = "shared state"
+steps = st.lists(st.tuples(st.sampled_from(["join", "join", "leave", "end"]), st.integers(0, 3)))
+
+
+def test_shared_state_is_stored_once_and_each_subscriber_pays_for_all_of_it() -> None:
+    """A leaver changes nobody's charge, and what is charged is never below what is stored."""
+    share()
+    require(covered(SHARED), "left", "ended", "shared", "made_again")
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=steps)
+def share(steps: list[tuple[str, int]]) -> None:
+    async def main(world: World) -> None:
+        made: list[Big] = []
+
+        def make() -> Big:
+            made.append(Big())
+            return made[-1]
+
+        counts: Counter[str] = Counter()
+        shared = Shared(make, 10_000)
+        async with world.served("desk", DeskServer()) as server:
+            clients: list[Any] = []
+            for number in range(4):
+                connection = connect(world.kernel, "desk", Desk, world.bank(f"c{number}"))
+                clients.append((connection, await connection.__aenter__()))
+            by_name = {s.name.partition(">")[0]: s for s in server.sessions}
+            sessions = [by_name[f"c{n}"] for n in range(4)]
+            refs: dict[int, list[ClientRef[Any]]] = {n: [] for n in range(4)}
+            over: set[int] = set()
+            for step, n in steps:
+                charged = [s.end.purse.used for s in sessions]
+                if step == "join" and n not in over and len(refs[n]) < 5:
+                    ref = shared.subscribe(sessions[n])
+                    refs[n].append(ref)
+                    assert shared.value(ref) is made[-1]
+                    assert sessions[n].end.purse.used >= charged[n] + 10_000
+                elif step == "leave" and refs[n]:
+                    shared.leave(refs[n].pop())
+                    counts["left"] += 1
+                elif step == "end" and n not in over:
+                    over.add(n)
+                    await clients[n][0].__aexit__(None, None, None)
+                    refs[n].clear()
+                    counts["ended"] += 1
+                for m, session in enumerate(sessions):
+                    if m != n and m not in over:
+                        assert session.end.purse.used == charged[m], "somebody else's charge"
+                live = sum(map(len, refs.values()))
+                assert shared.subscribers == live
+                assert shared.stored == (live > 0)
+                paid = sum(s.kept().bytes for m, s in enumerate(sessions) if m not in over)
+                assert paid >= 10_000 * live
+                counts["shared"] += live > 1
+            counts["made_again"] += len(made) > 1
+            for n, (connection, _) in enumerate(clients):
+                if n not in over:
+                    await connection.__aexit__(None, None, None)
+            assert not shared.stored
+        covered(SHARED, **counts)
+
+    run(main)
+
+
+# ---- nested calls ----
+
+
+class MiddleServer(DeskServer):
+    """Serves what it asks another server for, with the caller's memory."""
+
+    def __init__(self, world: World, pages: int) -> None:
+        super().__init__()
+        self.world = world
+        self.pages = pages
+        self.paths: list[str] = []
+        self.banks: list[Any] = []
+
+    @method(answer=lambda n, seconds: n + 64)
+    async def data(self, n: int, seconds: float = 0.0) -> bytes:
+        async with nested(pages=self.pages) as bank:
+            self.banks.append(bank)
+            self.paths.append(bank.bank().path)
+            async with connect(self.world.kernel, "back", Desk, bank, slots=8) as back:
+                value: bytes = await back.data(n, seconds)
+                return value
+
+
+def test_what_a_nested_server_holds_counts_against_the_first_payer() -> None:
+    """Bank rule 42: what a nested server holds counts against the first payer; returns never
+    wait for credit."""
+
+    async def main(world: World) -> None:
+        bank = world.bank(pages=300)
+        middle = MiddleServer(world, 60)
+        back = DeskServer()
+        async with (
+            world.served("back", back) as last,
+            world.served("middle", middle),
+            connect(world.kernel, "middle", Desk, bank, slots=8) as desk,
+        ):
+            others = world.kernel.root.pages_used - bank.pages_used
+            before = bank.pages_used
+            call = spawn(_take(desk.data(5000, 10.0)))
+            await quiet()
+            assert bank.pages_used > before + 15, "the nested session is not the caller's to pay"
+            assert world.kernel.root.pages_used - bank.pages_used == others
+            assert middle.paths[0].startswith("machine/client/client>middle#1"), "the root payer"
+            assert only(last).end.channel.bank.path == middle.paths[0]
+            # The return finds its memory reserved, also when nothing is left anywhere.
+            rest = bank.available.pages
+            bank.buy(rest)
+            await sleep(20)
+            assert await call == bytes([5000 % 251]) * 5000
+            bank.sell(rest)
+            assert bank.pages_used <= before + 4
+
+    run(main)
+
+
+def test_a_nested_call_spends_no_more_than_its_ceiling() -> None:
+    """Bank rule 42: a middle server cannot overspend the first payer."""
+
+    async def main(world: World) -> None:
+        bank = world.bank(pages=3000)
+        middle = MiddleServer(world, 30)
+        async with (
+            world.served("back", DeskServer()),
+            world.served("middle", middle),
+            connect(world.kernel, "middle", Desk, bank, slots=8) as desk,
+        ):
+            used = bank.pages_used
+            with pytest.raises(OutOfPages, match=r"middle#1\+1"):
+                await desk.data(40 * PAGE, 0.0)
+            await quiet()
+            # The answer's own memory is kept for the next large answer.
+            assert bank.pages_used <= used + 42
+            assert len(await desk.data(5 * PAGE, 0.0)) == 5 * PAGE
+            # The handle is too weak for anything but paying, and dead after the block.
+            handle = middle.banks[0]
+            with pytest.raises(Exception, match="stronger"):
+                handle.refill(5)
+            with pytest.raises(Exception, match="destroyed"):
+                handle.buy(1)
+
+    run(main)
+
+
+def test_who_has_nothing_left_cannot_have_others_called() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=session_pages(slots=8) + 6)
+        middle = MiddleServer(world, 30)
+        async with (
+            world.served("back", DeskServer()) as last,
+            world.served("middle", middle),
+            connect(world.kernel, "middle", Desk, bank, slots=8) as desk,
+        ):
+            with pytest.raises(OutOfPages):
+                await desk.data(100, 0.0)
+            assert last.sessions == []
+
+    run(main)
+
+
+def test_a_cancelled_nested_call_gives_everything_back() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=300)
+        middle = MiddleServer(world, 60)
+        async with (
+            world.served("back", DeskServer()) as last,
+            world.served("middle", middle),
+            connect(world.kernel, "middle", Desk, bank, slots=8) as desk,
+        ):
+            before = bank.pages_used
+            call = desk.data(500, 1e6)
+            await quiet()
+            assert bank.pages_used > before + 10
+            call.drop()
+            await sleep(1)
+            assert bank.pages_used <= before + 2
+            assert last.sessions == []
+
+    run(main)
+
+
+def test_outside_of_a_handler_there_is_no_caller_to_pay() -> None:
+    with pytest.raises(RuntimeError, match="no call is being served"):
+        current_session()
+
+
+async def _take(promise: Any) -> Any:
+    return await promise
+
+
+def test_a_handler_knows_the_session_that_it_serves() -> None:
+    async def main(world: World) -> None:
+        seen: list[str] = []
+
+        async def work(n: int) -> int:
+            seen.append(current_session().name)
+            await sleep(1)
+            seen.append(current_session().name)
+            return n
+
+        async with (
+            world.served("desk", DeskServer(do=work)),
+            connect(world.kernel, "desk", Desk, world.bank("a")) as one,
+            connect(world.kernel, "desk", Desk, world.bank("b")) as other,
+        ):
+            calls = [one.do(1), other.do(2)]
+            for call in calls:
+                await call
+            assert sorted(seen) == sorted([session_of(one).name, session_of(other).name] * 2)
+        with pytest.raises(RuntimeError):
+            current_session()
+
+    run(main)
