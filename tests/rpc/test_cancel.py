@@ -412,7 +412,7 @@ def test_a_second_cancel_frame_does_not_cut_a_clean_up_off() -> None:
         ):
             promise = desk.do(1)
             await quiet()
-            x = only(vat)._peer.open_answers()[0].x
+            x = only(vat).peer.open_answers()[0].x
             for _ in range(3):
                 hostile.send(session_of(desk), hostile.short(hostile.CANCEL, x))
                 await sleep(0.1)
