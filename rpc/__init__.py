@@ -25,6 +25,7 @@ from pinfut.rpc.errors import (
     UnknownService,
 )
 from pinfut.rpc.interface import Interface, method
+from pinfut.rpc.introduce import introduce
 from pinfut.rpc.kernel.bank import PAGE, Balance, Bank
 from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.sim import SimKernel
@@ -65,6 +66,7 @@ __all__ = [
     "UnknownService",
     "Vat",
     "connect",
+    "introduce",
     "method",
     "serve",
     "session_of",

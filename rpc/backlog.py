@@ -41,6 +41,7 @@ class Backlog:
         things: list[Any],
         caps: tuple[Cap, ...],
         payload: bytes,
+        kind: int,
     ) -> Any:
         """Keep a call until a slot is free. It is paid for like everything that waits."""
         session = self._session
@@ -54,7 +55,9 @@ class Backlog:
                 session.returns.ride(x, target)
             now = session.capabilities.describe_again(things, caps) if caps else caps
             session.returns.remember(x, method, now)
-            return session.peer.call(x, flags, method.number, target.id, room, place, now, payload)
+            return session.peer.call(
+                x, flags, method.number, target.id, room, place, now, payload, kind
+            )
 
         charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)
         session.end.purse.take(charge, "a call that waits for a slot")

@@ -67,9 +67,15 @@ class Capabilities:
             number = self._peer.exports.grant(thing)
             return Cap(frames.SENDER, number, target.interface._pinfut_id)
         if target.session is not self._session:
+            if getattr(target.session, "via", None) is self._session:
+                # It came over a route that this client pays for: handed out as what passes calls
+                # on, and when it comes back as an argument it is the direct one again.
+                number = self._peer.exports.grant(thing)
+                return Cap(frames.SENDER, number, target.interface._pinfut_id)
             raise ForeignCapability(
                 f"{thing!r} belongs to another session than {self._session.name}; pass what "
-                "this session gave you, or an object of your own that forwards to it"
+                "`await introduce(it, to)` gives, which makes the two servers known to each "
+                "other, or an object of your own that forwards to it"
             )
         return self._named(target)
 

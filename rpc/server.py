@@ -27,6 +27,7 @@ from pinfut.rpc.errors import (
     UnknownService,
 )
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
+from pinfut.rpc.introduce import Introducer
 from pinfut.rpc.promise import EMBARGOED
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.answers import Answer
@@ -260,6 +261,11 @@ class Server:
         answer.served = method
         answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
         self._running[task] = answer
+
+    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
+        """Do this side's part of an introduction: a handler as any other."""
+        introducer = Introducer(self._session, thing)
+        self.on_call(answer, (introducer, Introducer._pinfut_methods), payload)
 
     def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""

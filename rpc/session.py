@@ -2,8 +2,8 @@
 
 `Session` is the caller's half: it sends calls, and takes answers in place. What waits for a
 slot stands in its `Backlog`, and `Returns` opens what is no plain answer. Its callee's half,
-which runs handlers and pays for them from the client's purse, is `Server`. Both halves exist on both sides, since a client may hand out objects
-of its own.
+which runs handlers and pays for them from the client's purse, is `Server`. Both halves
+exist on both sides, since a client may hand out objects of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast, final
+from weakref import WeakValueDictionary
 
 from pinfut.future import FutureBase
 from pinfut.rpc.backlog import Backlog
@@ -22,8 +23,10 @@ from pinfut.rpc.errors import (
     ProtocolError,
     RpcError,
     SessionClosed,
+    UnknownObject,
 )
 from pinfut.rpc.interface import Interface, Method
+from pinfut.rpc.introduce import Provided, Route
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.lane import Lane
@@ -88,6 +91,14 @@ class Session:
         "on_call",
         "on_cancel",
         "on_handled",
+        "on_introduce",
+        "kept",
+        "guests",
+        "routes",
+        "via",
+        "_provided",
+        "_idle",
+        "_on_guest",
         "places",
         "questions",
         "round_trips",
@@ -101,6 +112,8 @@ class Session:
         end: End,
         root: Interface | None,
         on_released: Callable[[End], None],
+        on_guest: Callable[[Session], None],
+        via: Session | None = None,
     ) -> None:
         self.name = end.name
         self.end = end
@@ -110,8 +123,21 @@ class Session:
         self.round_trips = 0
         self.executor = executor
         self._on_released = on_released
+        self._on_guest = on_guest
+        # The session that this one was introduced over, and which pays for what this side
+        # of it holds; it ends with that one.
+        self.via = via
+        # By handle: the sessions that were introduced over this one, and have not ended.
+        self.guests: dict[int, Session] = {}
+        # By the end of the other session: the ways that this client has paid for.
+        self.routes: dict[End, Route] = {}
+        # What is kept for the other side, each paid as an object of the session that it was
+        # provided over, and there as long as it is held there.
+        self.kept: WeakValueDictionary[int, Provided] = WeakValueDictionary()
+        self._provided = 0
         # The serving side charges what it holds to the client; a client pays for itself.
-        self.peer = Peer(end.channel.slots, end.purse if end.serving else None)
+        payer = end.purse if end.serving else via.end.purse if via is not None else None
+        self.peer = Peer(end.channel.slots, payer)
         self.questions = self.peer.questions
         self.capabilities = Capabilities(self, self.peer, executor)
         self._server = Server(self, self.peer, self.capabilities, executor, root)
@@ -119,6 +145,7 @@ class Session:
         self.on_cancel = self._server.on_cancel
         self.on_bootstrap = self._server.on_bootstrap
         self.on_handled = self._server.on_handled
+        self.on_introduce = self._server.on_introduce
         self.peer.host = self
         # The lane of this side's calls; on the serving side None until it makes one.
         self.lane: Lane | None = None
@@ -141,6 +168,8 @@ class Session:
         if not end.serving:
             self.open_lane()
         self._dead = False
+        # Whether all handlers have ended after the session has.
+        self._idle = False
         self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
 
     # ---- calling ----
@@ -169,8 +198,17 @@ class Session:
         )
         return proxy(target)
 
-    def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
-        """Send a call on `target`, whose proxy is `holder`; what it gives, at once.
+    def call(
+        self,
+        holder: Any,
+        target: Target,
+        method: Method,
+        args: tuple[Any, ...],
+        kind: int = frames.CALL,
+        /,
+    ) -> Any:
+        """Send a call on `target`, whose proxy is `holder`; what it gives, at once. `kind`: of
+        its frame.
 
         Raises TypeError for arguments that cannot be sent, MessageTooLarge,
         ForeignCapability, OutOfPages when what the call holds cannot be paid, and
@@ -217,9 +255,11 @@ class Session:
                     self.returns.detach(self.questions.taken())
                 if self.backlog.calls or self.questions.full:
                     return self.backlog.wait(
-                        holder, target, method, args, room, place, things, caps, payload
+                        holder, target, method, args, room, place, things, caps, payload, kind
                     )
-                return self._send_call(target, method, flags, room, place, caps, payload, parent)
+                return self._send_call(
+                    target, method, flags, room, place, caps, payload, parent, kind
+                )
             except BaseException:
                 lane.cells.release(place)
                 raise
@@ -237,6 +277,7 @@ class Session:
         caps: tuple[Cap, ...],
         payload: bytes,
         parent: Any,
+        kind: int,
     ) -> Any:
         returns = method.returns
         if returns is not None:
@@ -244,7 +285,9 @@ class Session:
         slot = self.questions.acquire()
         x = slot.x
         try:
-            frame = self.peer.call(x, flags, method.number, target.id, room, place, caps, payload)
+            frame = self.peer.call(
+                x, flags, method.number, target.id, room, place, caps, payload, kind
+            )
             self.write(frame, prices.QUEUED + len(frame))
         except BaseException:
             self.questions.release(slot)
@@ -276,6 +319,30 @@ class Session:
     def watch(self, x: int, state: str) -> None:
         if self.watched:
             self.executor.instruments.slot(self.name, x, state)
+
+    # ---- introductions ----
+
+    def guest(self, handle: int) -> Session:
+        """The session that the client introduced this side to, under `handle` in this process.
+
+        Raises UnknownObject for any other handle, and OutOfPages.
+        """
+        guest = self.guests.get(handle)
+        if guest is None:
+            end = self.end.process.caps.get(handle)
+            if not isinstance(end, End) or end.via is not self.end or end.closed:
+                raise UnknownObject(f"{handle:#x} is no way that this session was introduced to")
+            self.end.purse.take(prices.GUEST, "a session that was introduced")
+            guest = Session(self.executor, end, None, self._on_released, self._on_guest, via=self)
+            self.guests[handle] = guest
+            self._on_guest(guest)
+        return guest
+
+    def keep(self, provided: Provided) -> int:
+        """Keep something for the other side to accept; the number of it."""
+        self._provided += 1
+        self.kept[self._provided] = provided
+        return self._provided
 
     # ---- sending ----
 
@@ -503,6 +570,8 @@ class Session:
             purse.give(charge)
         self._outbox.clear()
         self._left.clear()
+        for guest in list(self.guests.values()):
+            guest.close(SessionClosed(f"session {self.name}, which introduced this one, has ended"))
         self._server.close()
 
     @property
@@ -520,12 +589,21 @@ class Session:
             self.cells.trim()
 
     def released(self) -> None:
-        """The last handler has ended: refund what is left, and let go of the channel."""
+        """The last handler has ended. When the guests have too: refund what is left, and let
+        go of the channel."""
+        self._idle = True
+        if self.guests and not self._dead:
+            return
         if not self._dead:
             self.peer.close()
             self.end.close()
         self._on_released(self.end)
         self._released[0].send(None)
+        via = self.via
+        if via is not None and via.guests.pop(self.end.handle, None) is not None and not via._dead:
+            via.end.purse.give(prices.GUEST)
+            if via._idle:
+                via.released()
 
     async def wait_released(self) -> None:
         """Wait until this side, once closed, has let go of everything."""
@@ -534,6 +612,8 @@ class Session:
     async def wait_closed(self) -> None:
         """Wait until everything has been given back to the bank that paid."""
         await self.end.channel.wait_freed()
+        for route in self.routes.values():
+            await route.near.channel.wait_freed()
 
     def die(self) -> None:
         """The process of this side has died: the kernel has taken everything already."""

@@ -48,7 +48,8 @@ class Vat:
     def connect(self, name: str, bank: Bank, slots: int, ring: int, cell: int) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
         end = self.kernel.connect(self.process, name, bank, slots=slots, ring=ring, cell=cell)
-        session = self._sessions[end] = Session(self._executor, end, None, self._forget)
+        session = Session(self._executor, end, None, self._forget, self._enter)
+        self._sessions[end] = session
         return session
 
     async def _run(self) -> None:
@@ -82,8 +83,16 @@ class Vat:
     def _look(self, end: End) -> bool:
         session = self._sessions.get(end)
         if session is None:
+            if end.via is not None and end.closed:
+                end.close()  # taken back before it was used
             return False
         return session.drain(BUDGET)
+
+    def _enter(self, guest: Session) -> None:
+        """A session that a client introduced: look what is there already."""
+        self._sessions[guest.end] = guest
+        self.process.notification.signal(guest.end.handle & 0xFFFF_FFFF)
+        self.process.notification.wake()
 
     def _forget(self, end: End) -> None:
         self._sessions.pop(end, None)
@@ -91,7 +100,8 @@ class Vat:
     def _accept(self, port: Port) -> None:
         waiting, port.waiting = port.waiting, []
         for end in waiting:
-            session = Session(self._executor, end, self._roots[port], self._forget)
+            root = self._roots[port]
+            session = Session(self._executor, end, root, self._forget, self._enter)
             self._sessions[end] = session
             session.drain(BUDGET)
 

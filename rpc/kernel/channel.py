@@ -143,6 +143,7 @@ class End:
         "_kernel",
         "channel",
         "closed",
+        "guests",
         "handle",
         "name",
         "peer",
@@ -150,10 +151,17 @@ class End:
         "process",
         "released",
         "serving",
+        "via",
     )
 
     def __init__(
-        self, kernel: SimKernel, channel: Channel, process: Process, name: str, serving: bool
+        self,
+        kernel: SimKernel,
+        channel: Channel,
+        process: Process,
+        name: str,
+        serving: bool,
+        via: End | None = None,
     ) -> None:
         self._kernel = kernel
         self.channel = channel
@@ -166,6 +174,12 @@ class End:
         self.closed = False
         self.peer_died = False
         self.released = False
+        # The end of the same process over which a client introduced it to this one, and the
+        # ends that came so over this one: they do not outlive it.
+        self.via = via
+        self.guests: set[End] = set()
+        if via is not None:
+            via.guests.add(self)
 
     @property
     def purse(self) -> Purse:
@@ -183,6 +197,15 @@ class End:
     def signal(self) -> None:
         """Tell the other side to look: one kernel transition, however much was written."""
         self._kernel.signal(self)
+
+    def introduce(self, to: End, pages: int, slots: int, ring: int) -> tuple[End, End]:
+        """A channel between the other sides of `to` and of this end, of at most so many pages
+        of this session's bank. Raises as `SimKernel.introduce` does."""
+        return self._kernel.introduce(self, to, pages, slots, ring)
+
+    def withdraw(self, near: End, far: End) -> None:
+        """Take an introduction back: both sides are told to let go of it."""
+        self._kernel.withdraw(near, far)
 
     def close(self) -> None:
         """Tell the other side that this one is done with the session, and let go of it."""

@@ -20,6 +20,9 @@ EXPORT: Final = 416
 IMPORT: Final = 448
 """An entry for an object that the other side serves, with the proxy that stands for it."""
 
+GUEST: Final = 1024
+"""A session that a client introduced its server to: what that side keeps to find it again."""
+
 QUEUED: Final = 400
 """A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
 of its message come on top."""
