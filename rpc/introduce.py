@@ -83,7 +83,8 @@ class Introducer(Introducing):
     @method
     async def accept(self, number: int) -> Interface:
         """B asks for what was kept for it. It gets it once."""
-        provided = self._session.kept.pop(number, None)
+        kept = self._session.kept
+        provided = None if kept is None else kept.pop(number, None)
         if provided is None:
             raise UnknownObject(f"nothing is provided as {number}: it was accepted or taken back")
         return provided.thing  # type: ignore[no-any-return]

@@ -133,7 +133,7 @@ class Session:
         self.routes: dict[End, Route] = {}
         # What is kept for the other side, each paid as an object of the session that it was
         # provided over, and there as long as it is held there.
-        self.kept: WeakValueDictionary[int, Provided] = WeakValueDictionary()
+        self.kept: WeakValueDictionary[int, Provided] | None = None
         self._provided = 0
         # The serving side charges what it holds to the client; a client pays for itself.
         payer = end.purse if end.serving else via.end.purse if via is not None else None
@@ -332,7 +332,7 @@ class Session:
             end = self.end.process.caps.get(handle)
             if not isinstance(end, End) or end.via is not self.end or end.closed:
                 raise UnknownObject(f"{handle:#x} is no way that this session was introduced to")
-            self.end.purse.take(prices.GUEST, "a session that was introduced")
+            self.end.purse.take(_price_of_guest(end), "a session that was introduced")
             guest = Session(self.executor, end, None, self._on_released, self._on_guest, via=self)
             self.guests[handle] = guest
             self._on_guest(guest)
@@ -340,6 +340,8 @@ class Session:
 
     def keep(self, provided: Provided) -> int:
         """Keep something for the other side to accept; the number of it."""
+        if self.kept is None:
+            self.kept = WeakValueDictionary()
         self._provided += 1
         self.kept[self._provided] = provided
         return self._provided
@@ -601,7 +603,7 @@ class Session:
         self._released[0].send(None)
         via = self.via
         if via is not None and via.guests.pop(self.end.handle, None) is not None and not via._dead:
-            via.end.purse.give(prices.GUEST)
+            via.end.purse.give(_price_of_guest(self.end))
             if via._idle:
                 via.released()
 
@@ -622,3 +624,11 @@ class Session:
         self._outbox.clear()
         self._server.die()
         self.close(PeerDied(f"this side of session {self.name} died"))
+
+
+def _price_of_guest(end: End) -> int:
+    """What this side of a route costs the session that it was introduced over. The serving
+    side's tables are paid with the route; the calling side is a server too, and not the payer."""
+    if end.serving:
+        return prices.GUEST
+    return prices.GUEST + prices.SESSION + end.channel.slots * prices.SLOT

@@ -56,7 +56,6 @@ class Answer:
         "kept",
         "late",
         "host",
-        "kind",
         "method",
         "payload",
         "place",
@@ -76,8 +75,7 @@ class Answer:
         self.host = host
         self.x = -1
         self.state = FREE
-        # The kind of its frame, for one that is not a plain call.
-        self.kind = 0
+        # With the kind of its frame above the lowest 8 bits, for one that is not a plain call.
         self.flags = self.method = self.target = self.room = self.place = 0
         # Bytes of the session's purse that this call holds.
         self.charged = 0

@@ -253,8 +253,8 @@ class Peer:
             return
         answer.payload = payload
         answer.target = target
-        answer.kind = kind
         if kind != frames.CALL:
+            answer.flags |= kind << 8
             answer.method = kind - frames.PROVIDE
         answer.state = QUEUED
         answer.caps = caps
@@ -403,7 +403,8 @@ class Peer:
     def _deliver(self, answer: Answer) -> None:
         """Start a call, or let it wait for the answer that it depends on."""
         try:
-            thing: Any = self._target(answer) if answer.kind <= frames.PROVIDE else None
+            kind = answer.flags >> 8
+            thing: Any = self._target(answer) if kind <= frames.PROVIDE else None
             if type(thing) is Answer:
                 self._queue(answer, thing)
                 return
@@ -415,7 +416,7 @@ class Peer:
             return
         payload, answer.payload = answer.payload, b""
         answer.state = RUNNING
-        if answer.kind != frames.CALL:
+        if kind:
             self._host.on_introduce(answer, thing, payload)
             return
         self._host.on_call(answer, (thing, type(thing)._pinfut_methods), payload)

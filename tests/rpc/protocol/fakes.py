@@ -86,7 +86,7 @@ class Host:
             self.peer.refuse(answer, error)
 
     def on_introduce(self, answer: Any, thing: Any, payload: bytes, /) -> None:
-        raise AssertionError("nobody is introduced here")
+        self.on_call(answer, (thing, ()), payload)
 
     def on_cancel(self, answer: Any, /) -> None:
         self.cancelled.append(answer.x)
