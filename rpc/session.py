@@ -94,6 +94,7 @@ class Session:
         "on_introduce",
         "kept",
         "guests",
+        "credit",
         "routes",
         "via",
         "_provided",
@@ -119,6 +120,9 @@ class Session:
         self.end = end
         # Set once the session has ended: what its calls raise from then on.
         self.error: RpcError | None = None
+        # Bytes of the other side's messages that may be looked at besides the quantum of the
+        # next look; below 0 while a message longer than that is paid off (`turns`).
+        self.credit = 0
         # How often this side was woken by answers.
         self.round_trips = 0
         self.executor = executor
@@ -509,9 +513,10 @@ class Session:
 
     # ---- being told ----
 
-    def drain(self, budget: int) -> bool:
-        """Look at what the other side has written, at most `budget` calls of it. True when
-        more is left."""
+    def drain(self, budget: int, quantum: int) -> bool:
+        """Look at what the other side has written, at most `budget` calls of it and as many
+        bytes as its credit allows, which is `quantum` more with each look. True when more is
+        left."""
         if self.error is not None:
             return False
         end = self.end
@@ -540,13 +545,21 @@ class Session:
             receive = self.peer.receive
             outside = self.executor.begin_inline()
             try:
-                for frame in into.reader.read(budget):
+                reader = into.reader
+                begin = reader.head
+                credit = self.credit + quantum
+                for frame in reader.read(budget, credit):
                     receive(frame)
-                    if self.closed:
+                    if self.error is not None:
                         return False
             finally:
                 self.executor.end_inline(outside)
-            return into.reader.more
+            credit -= reader.head - begin
+            if reader.more:
+                self.credit = credit
+                return True
+            self.credit = credit if credit < 0 else 0
+            return False
         except ProtocolError as error:
             self.close(error)
             return False

@@ -5,10 +5,11 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 from pinfut.coroutine import yield_now
 from pinfut.executor.current import current_executor
+from pinfut.executor.ready import Priority
 from pinfut.executor.task import Task
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
@@ -17,11 +18,9 @@ from pinfut.rpc.kernel.channel import End, pages_of
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
 from pinfut.rpc.proxy import target_of
 from pinfut.rpc.session import Session
+from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
-
-BUDGET: Final = 64
-"""How many messages of one session are looked at before the others have their turn."""
 
 
 @final
@@ -34,6 +33,9 @@ class Vat:
         self._executor = current_executor()
         self._sessions: dict[End, Session] = {}
         self._roots: dict[Port, Interface] = {}
+        self._turns: Turns[End] = Turns()
+        # How often a session was looked at, for whoever wants to see what the idle ones cost.
+        self.looks = 0
         self._task: Task[None] = self._executor.spawn(self._run(), name=f"vat {name}")
 
     @property
@@ -45,9 +47,19 @@ class Vat:
         """Offer `root` under a name. Raises ValueError when the name is taken."""
         self._roots[self.kernel.listen(self.process, name)] = root
 
-    def connect(self, name: str, bank: Bank, slots: int, ring: int, cell: int) -> Session:
+    def connect(
+        self,
+        name: str,
+        bank: Bank,
+        slots: int,
+        ring: int,
+        cell: int,
+        priority: Priority = "normal",
+    ) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
+        level = level_of(priority)
         end = self.kernel.connect(self.process, name, bank, slots=slots, ring=ring, cell=cell)
+        end.level = end.peer.level = level
         session = Session(self._executor, end, None, self._forget, self._enter)
         self._sessions[end] = session
         return session
@@ -64,29 +76,50 @@ class Vat:
             raise
 
     async def _dispatch(self) -> None:
-        """Wait for notifications; look at each ready session for a bounded time."""
-        process = self.process
-        notification = process.notification
+        """Wait for notifications; look at each ready session for a bounded time, and at no
+        more than `TURN` before other tasks run. What is signalled meanwhile is sorted in before
+        the next look."""
+        notification = self.process.notification
+        turns = self._turns
         while True:
-            left = False
-            for badge in await notification.wait():
-                thing = process.at(badge)
-                if isinstance(thing, End):
-                    if self._look(thing):
-                        notification.signal(badge)
-                        left = True
-                elif isinstance(thing, Port):
-                    self._accept(thing)
-            if left:
+            badges = await notification.wait()
+            if len(badges) == 1:
+                # One session alone, which is what most wakes are: no turns to take.
+                thing = self.process.at(badges[0])
+                if type(thing) is End and not self._look(thing):
+                    continue
+            self._sort(badges)
+            while True:
+                # As many looks as there are ready sessions: none has two while others wait.
+                for _ in range(min(len(turns), TURN)):
+                    end = turns.pick()
+                    if self._look(end):
+                        turns.put(end, end.level)
+                    if notification.ready:
+                        self._sort(notification.take())
+                if not turns:
+                    break
                 await yield_now()
 
+    def _sort(self, badges: list[int]) -> None:
+        """Put what is ready where its turn will come. New sessions are let in at once."""
+        process = self.process
+        for badge in badges:
+            thing = process.at(badge)
+            if isinstance(thing, End):
+                self._turns.put(thing, thing.level)
+            elif isinstance(thing, Port):
+                self._accept(thing)
+
     def _look(self, end: End) -> bool:
+        """Have one session's messages handled; whether it has more."""
+        self.looks += 1
         session = self._sessions.get(end)
         if session is None:
             if end.via is not None and end.closed:
                 end.close()  # taken back before it was used
             return False
-        return session.drain(BUDGET)
+        return session.drain(BUDGET, QUANTUM)
 
     def _enter(self, guest: Session) -> None:
         """A session that a client introduced: look what is there already."""
@@ -103,7 +136,7 @@ class Vat:
             root = self._roots[port]
             session = Session(self._executor, end, root, self._forget, self._enter)
             self._sessions[end] = session
-            session.drain(BUDGET)
+            self._turns.put(end, end.level)
 
     async def close(self, why: str = "closed") -> None:
         """End every session, wait until their handlers have ended, and stop."""
@@ -174,12 +207,13 @@ class Connecting(Generic[I]):
         ring: int,
         cell: int,
         vat: Vat | None,
+        priority: Priority,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell
+        self._sizes = slots, ring, cell, priority
         self._vat = vat
         self._own: Vat | None = None
 
@@ -232,6 +266,7 @@ def connect(
     ring: int | None = None,
     cell: int = 1024,
     vat: Vat | None = None,
+    priority: Priority = "normal",
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -239,12 +274,16 @@ def connect(
     holds, and has it back when the block ends. `slots`: how many calls may be open at once;
     more wait. `ring`: bytes for messages on their way, a power of two, 16 KiB or more by
     default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the
-    process that calls; by default one of its own.
+    process that calls; by default one of its own. `priority`: before which other sessions of
+    both processes this one is looked at.
 
     Raises UnknownService, InterfaceMismatch, OutOfPages, OutOfCaps and ValueError; then
     nothing is held.
     """
-    return Connecting(kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat)
+    level_of(priority)
+    return Connecting(
+        kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat, priority
+    )
 
 
 def session_pages(*, slots: int = 64, ring: int | None = None) -> int:

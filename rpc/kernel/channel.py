@@ -145,6 +145,7 @@ class End:
         "closed",
         "guests",
         "handle",
+        "level",
         "name",
         "peer",
         "peer_died",
@@ -174,6 +175,8 @@ class End:
         self.closed = False
         self.peer_died = False
         self.released = False
+        # How urgent it is, 0 before 2; the same on both sides.
+        self.level = 1
         # The end of the same process over which a client introduced it to this one, and the
         # ends that came so over this one: they do not outlive it.
         self.via = via
