@@ -28,6 +28,8 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.interface import Interface, Method
 from pinfut.rpc.introduce import Provided, Route
 from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.advance import Advance
+from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.local import call_later
@@ -323,6 +325,13 @@ class Session:
     def watch(self, x: int, state: str) -> None:
         if self.watched:
             self.executor.instruments.slot(self.name, x, state)
+
+    def advance(self, bank: Bank, pages: int, why: str = "what a server made for it") -> Advance:
+        """Buy pages from a bank of this side for the client of the session, to be refunded by
+        it when asked (`Advance.refund`). Raises OutOfPages, and ValueError on the client's side."""
+        if not self.end.serving:
+            raise ValueError(f"session {self.name} is paid by this side; buy from its bank")
+        return Advance(self.end.channel, bank, pages, why)
 
     # ---- introductions ----
 

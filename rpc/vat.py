@@ -55,11 +55,13 @@ class Vat:
         ring: int,
         cell: int,
         priority: Priority = "normal",
+        refund: int = 0,
     ) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
         level = level_of(priority)
         end = self.kernel.connect(self.process, name, bank, slots=slots, ring=ring, cell=cell)
         end.level = end.peer.level = level
+        end.channel.refundable = refund
         session = Session(self._executor, end, None, self._forget, self._enter)
         self._sessions[end] = session
         return session
@@ -208,12 +210,13 @@ class Connecting(Generic[I]):
         cell: int,
         vat: Vat | None,
         priority: Priority,
+        refund: int,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell, priority
+        self._sizes = slots, ring, cell, priority, refund
         self._vat = vat
         self._own: Vat | None = None
 
@@ -267,6 +270,7 @@ def connect(
     cell: int = 1024,
     vat: Vat | None = None,
     priority: Priority = "normal",
+    refund: int = 0,
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -275,14 +279,17 @@ def connect(
     more wait. `ring`: bytes for messages on their way, a power of two, 16 KiB or more by
     default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the
     process that calls; by default one of its own. `priority`: before which other sessions of
-    both processes this one is looked at.
+    both processes this one is looked at. `refund`: pages that the server may have bought on the
+    client's behalf and have `bank` pay for, at most (`Session.advance`).
 
     Raises UnknownService, InterfaceMismatch, OutOfPages, OutOfCaps and ValueError; then
     nothing is held.
     """
     level_of(priority)
+    if type(refund) is not int or refund < 0:
+        raise ValueError(f"refund is 0 pages or more, not {refund!r}")
     return Connecting(
-        kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat, priority
+        kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat, priority, refund
     )
 
 

@@ -200,7 +200,7 @@ class Purse:
     are bought and sold in lots for the same reason.
     """
 
-    __slots__ = ("_bank", "_why", "caps", "free", "free_caps", "high", "pages")
+    __slots__ = ("_bank", "_why", "caps", "free", "free_caps", "high", "on_short", "pages")
 
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
@@ -210,6 +210,8 @@ class Purse:
         # Invariant: min(2 * PAGE, pages * PAGE + 1), where `give` has to look closer.
         self.high = 1
         self._why = "memory"
+        # Gives up what is bought and not in use; whether there was any.
+        self.on_short: Callable[[], bool] | None = None
         # Invariant: 0 <= free_caps <= caps, and free_caps < 2 * CAP_LOT after a `give_cap`.
         self.caps = 0
         self.free_caps = 0
@@ -238,7 +240,12 @@ class Purse:
     def _resize(self, pages: int) -> None:
         """Buy so many pages more, or sell."""
         if pages > 0:
-            self._bank.buy(pages, why=self._why)
+            try:
+                self._bank.buy(pages, why=self._why)
+            except OutOfPages:
+                if self.on_short is None or not self.on_short():
+                    raise
+                self._bank.buy(pages, why=self._why)
         else:
             self._bank.sell(-pages)
         self.pages += pages

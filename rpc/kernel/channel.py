@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, final
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.advance import Advance
 from pinfut.rpc.kernel.bank import Bank, Purse
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.kernel.pages import pages_for
@@ -39,13 +40,30 @@ class Channel:
     """The shared state of a session. Raises OutOfPages or OutOfCaps; then nothing was
     bought."""
 
-    __slots__ = ("_caps", "_reverse", "_terms", "_wakers", "bank", "forward", "freed", "purse")
+    __slots__ = (
+        "_caps",
+        "_reverse",
+        "_terms",
+        "_wakers",
+        "advances",
+        "bank",
+        "forward",
+        "freed",
+        "purse",
+        "refundable",
+        "refunded",
+    )
 
     def __init__(self, bank: Bank, slots: int, ring: int, cell: int) -> None:
         self._terms = (slots, ring, cell)
         self.bank = bank
         self.purse = Purse(bank)
         self.freed = False
+        # Pages that the client takes over from the server at most, and does now. Invariant:
+        # refunded is the sum over advances, each of a page or more, and at most refundable.
+        self.refundable = 0
+        self.refunded = 0
+        self.advances: set[Advance] = set()
         self._wakers: list[Waker] = []
         self._reverse: Lane | None = None
         self._caps = 0
@@ -53,6 +71,7 @@ class Channel:
         try:
             self.forward = Lane(bank, slots, ring, cell)
             try:
+                self.purse.on_short = self._trim
                 self.purse.take(prices.SESSION + slots * prices.SLOT, "the tables of a session")
             except BaseException:
                 self.forward.free()
@@ -60,6 +79,13 @@ class Channel:
         except BaseException:
             bank.sell(caps=CAPS)
             raise
+
+    def _trim(self) -> bool:
+        """Give up the memory for answers that is between two uses: the purse runs short."""
+        found = self.forward.cells.trim()
+        if self._reverse is not None:
+            found |= self._reverse.cells.trim()
+        return found
 
     @property
     def slots(self) -> int:
@@ -98,7 +124,10 @@ class Channel:
         self.forward.free()
         if self._reverse is not None:
             self._reverse.free()
+        for advance in list(self.advances):
+            advance.close()
         self.bank.sell(caps=CAPS)
+        self.purse.on_short = None
         self.freed = True
         for waker in self._wakers:
             waker.wake()

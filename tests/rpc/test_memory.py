@@ -596,3 +596,24 @@ def test_calls_that_wait_for_a_slot_are_refused_when_the_bank_is_empty() -> None
             assert await join(*waiting) == (1000,) * len(waiting)
 
     run(main)
+
+
+def test_spare_memory_for_answers_is_given_up_when_the_server_runs_short() -> None:
+    """What is kept between two large answers is the client's, and so is what a handler takes."""
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), bank=(bank := world.bank())) as desk:
+            assert len(await desk.data(80_000)) == 80_000
+            await quiet()
+            bank.refill(pages=-bank.balance.pages)
+            used = bank.pages_used
+            things = await join(*[desk.make(str(n)) for n in range(40)])
+            assert bank.pages_used < used
+            assert await things[-1].name() == "39"
+            # With nothing left to give up, it is an error as before.
+            with pytest.raises(OutOfPages):
+                await desk.things(2000)
+            assert await desk.do(1) == 1
+            del things
+
+    run(main)
