@@ -130,9 +130,16 @@ class Capabilities:
             return self._stand_in(cap, interface)
         assert isinstance(cap, Cap)
         if cap.kind == frames.SENDER:
+            imports = self._peer.imports
+            known = imports.proxy_of(cap.id)
+            if isinstance(known, interface):
+                imports.again(cap.id)
+                return known
             target = Target(self._session, interface, IMPORTED)
             self.bind(target, cap)
-            return proxy(target)
+            made = proxy(target)
+            imports.stand_for(cap.id, made)
+            return made
         if cap.kind != frames.RECEIVER:
             raise GarbageFrame(f"a capability of the unknown kind {cap.kind}")
         return _of(self._peer.exports.get(cap.id), interface)

@@ -17,7 +17,7 @@ SLOT: Final = 832
 EXPORT: Final = 416
 """An object's entry in a bushel, without the object."""
 
-IMPORT: Final = 448
+IMPORT: Final = 528
 """An entry for an object that the other side serves, with the proxy that stands for it."""
 
 GUEST: Final = 1024
