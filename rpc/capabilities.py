@@ -168,6 +168,7 @@ class Capabilities:
         if late.error is not None:
             settled(late)
         else:
+            target.parent = late
             late.stand_ins[interface] = stand_in
             late.on_settled.append(settled)
         return stand_in

@@ -452,7 +452,7 @@ class Peer:
         if other.late is None:
             if self._purse is not None:
                 self._purse.take(prices.IMPORT, "a capability that is still to come")
-            other.late = Late()
+            other.late = Late(other)
         return other.late
 
     def _settle_late(self, answer: Answer, error: tuple[int, str, str] | None) -> None:

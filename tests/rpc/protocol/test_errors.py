@@ -37,6 +37,7 @@ REPORTED = {
     "SessionClosed",
     "UnknownService",
     "MessageTooLarge",
+    "PromiseLoop",
 }
 
 
