@@ -376,6 +376,8 @@ def test_a_timeout_of_a_chain_gives_every_link_up() -> None:
 
 
 def test_arguments_of_a_call_that_never_ran_are_released() -> None:
+    """Bank rule 34: what was sent along is always consumed, or given back."""
+
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
             own = [ThingServer("failed"), ThingServer("cancelled"), ThingServer("unknown")]
