@@ -73,10 +73,12 @@ class Returns:
             return self.take(slot, method)
         early: Any = slot.value
         slot.value = None
-        value, error = early
-        if error is not None:
-            raise error
-        return value
+        if early[1] is not None:
+            try:
+                raise early[1]
+            finally:
+                del early  # or its traceback would keep it
+        return early[0]
 
     def take(self, slot: Slot[Any], method: Method) -> Any:
         session = self._session
@@ -89,12 +91,8 @@ class Returns:
         """The value of an answer. Raises what the call ended with."""
         session = self._session
         if flags & frames.ERROR:
-            try:
-                error = session.peer.open_error(payload)
-            except ProtocolError as garbage:
-                session.close(garbage)
-                raise
-            raise error
+            # Not from a name of this frame, which its traceback keeps: it would keep itself.
+            raise self._error_in(payload)
         result = method.result
         try:
             if result.has_caps:
@@ -156,6 +154,15 @@ class Returns:
                 method = self.early[x]
                 self.open(slot, release=False, leave=True)
                 slot.value = self._read(method, flags, caps, payload)
+
+    def _error_in(self, payload: bytes) -> RpcError:
+        """The error that a call ended with. Raises ProtocolError for what is none."""
+        session = self._session
+        try:
+            return session.peer.open_error(payload)
+        except ProtocolError as garbage:
+            session.close(garbage)
+            raise
 
     def _read(
         self, method: Method, flags: int, caps: tuple[Cap, ...], payload: bytes

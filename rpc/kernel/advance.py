@@ -58,18 +58,22 @@ class Advance:
             raise SessionClosed("the session is over, and its client pays for nothing any more")
         left = channel.refundable - channel.refunded
         if self.pages > left:
-            error = OutOfPages(
-                f"the client takes over {left} of {channel.refundable} pages still, and "
-                f"{self.pages} are asked for {self._why}: it allows more with connect(refund=)"
-            )
-            error.bank, error.short = channel.bank.name, self.pages - left
-            raise error
+            raise self._above(left)
         channel.bank.buy(self.pages, why=self._why)
         self._bank.sell(self.pages)
         channel.refunded += self.pages
         channel.advances.add(self)
         self.state = REFUNDED
         return True
+
+    def _above(self, left: int) -> OutOfPages:
+        channel = self._channel
+        error = OutOfPages(
+            f"the client takes over {left} of {channel.refundable} pages still, and "
+            f"{self.pages} are asked for {self._why}: it allows more with connect(refund=)"
+        )
+        error.bank, error.short = channel.bank.name, self.pages - left
+        return error
 
     def close(self) -> None:
         """The pages are not needed any more. Idempotent; the end of the session does it for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -485,5 +486,28 @@ def test_clone_drop_and_compare_are_no_kernel_transitions() -> None:
             await s.a.do(1)
             assert sum(world.kernel.transitions.values()) - before == 2 * cost
             await sleep(0.1)
+
+    run(main)
+
+
+def test_an_introduction_that_failed_leaves_nothing_to_the_garbage_collector() -> None:
+    """An error keeps what its frames hold; so nothing may keep an error but who handles it."""
+
+    async def main(world: World) -> None:
+        async with scene(world) as s:
+            at_b = await introduce(await s.a.make("t"), s.b)
+            gc.collect()
+            gc.disable()
+            try:
+                with pytest.raises(ForeignCapability, match="served elsewhere"):
+                    await introduce(at_b, s.a)
+                exports = only_client(s.server_b).peer.exports
+                await quiet()
+                assert len(exports) == 2
+                del at_b
+                await quiet()
+                assert len(exports) == 1
+            finally:
+                gc.enable()
 
     run(main)
