@@ -28,6 +28,7 @@ from pinfut.rpc import (
     session_of,
 )
 from pinfut.rpc.introduce import Introducing, ask, giving
+from pinfut.rpc.kernel import prices
 from pinfut.rpc.protocol import frames
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, Thing
@@ -109,7 +110,7 @@ def test_each_leg_is_paid_by_the_bank_of_its_session_and_all_comes_back() -> Non
             at_b = await introduce(thing, s.b)
             # The route's pages are the first bank's, what B holds of the object the second's.
             assert s.held()[0] > before[0]
-            assert guest_purse.used > used
+            assert guest_purse.used > used + prices.SESSION
             assert len(guest_of(s.server_a).peer.exports) == 1
             assert len(guest_of(s.server_b).peer.imports) == 1
             assert guest_of(s.server_b).peer.imports.charged
@@ -509,5 +510,89 @@ def test_an_introduction_that_failed_leaves_nothing_to_the_garbage_collector() -
                 assert len(exports) == 1
             finally:
                 gc.enable()
+
+    run(main)
+
+
+def test_what_is_provided_is_accepted_once_however_long_the_provision_is_kept() -> None:
+    async def main(world: World) -> None:
+        async with scene(world) as s:
+            at_b = await introduce(await s.a.make("first"), s.b)
+            (route,) = session_of(s.a).routes.values()
+            thing: Any = await s.a.make("t")
+            provide: Any = Introducing.provide
+            number, provision = await session_of(s.a).call(
+                thing, thing._pinfut_target, provide, (route.far.handle,), frames.PROVIDE
+            )
+            take = (route.near.handle, number, Thing._pinfut_id)
+            taken = await ask(session_of(s.b), frames.TAKE, _take(), *take)
+            assert await s.b.name_of(taken) == "a/t"
+            with pytest.raises(UnknownObject, match="nothing is provided"):
+                await ask(session_of(s.b), frames.TAKE, _take(), *take)
+            del provision, at_b
+
+    run(main)
+
+
+def test_what_came_over_one_clients_way_is_not_handed_to_another_client() -> None:
+    """Who did not pay for the way gets nothing that leads over it."""
+
+    async def main(world: World) -> None:
+        async with scene(world) as s:
+            await s.b.keep(await introduce(await s.a.make("t"), s.b))
+            assert await (await s.b.kept(0)).name() == "a/t"
+            async with connect(world.kernel, "b", Desk, world.bank("other")) as other:
+                with pytest.raises(ForeignCapability):
+                    await other.kept(0)
+            await s.b.forget()
+
+    run(main)
+
+
+def test_a_way_that_nobody_took_ends_with_the_sessions() -> None:
+    async def main(world: World) -> None:
+        async with scene(world) as s:
+            at, to = session_of(s.a).end, session_of(s.b).end
+            for _ in range(3):
+                at.introduce(to, 32, 4, 1024)
+            assert len(s.server_a.sessions) == len(s.server_b.sessions) == 1
+
+    run(main)
+
+
+def test_a_session_waits_for_the_handlers_of_the_ways_that_came_over_it() -> None:
+    """A handler that cleans up holds its charge until it ends, on a way as on a session."""
+    ended: list[str] = []
+
+    class Cleaning(DeskServer):
+        @method
+        async def nap(self, seconds: float) -> float:
+            try:
+                await sleep(seconds)
+            finally:
+                await sleep(10)
+                ended.append("a")
+            return seconds
+
+    class Napping(DeskServer):
+        @method
+        async def do(self, n: int) -> int:
+            bushel = only_client(vats[0]).peer.exports
+            (desk,) = [t for t, _ in bushel.things.values() if type(t).__name__ == "DeskProxy"]
+            await desk.nap(1000.0)
+            return n
+
+    vats: list[Vat] = []
+
+    async def main(world: World) -> None:
+        async with scene(world, Cleaning("a/"), Napping("b/")) as s:
+            vats.append(s.server_b)
+            at_b = await introduce(s.a, s.b)
+            busy = s.b.do(1)
+            await sleep(1)
+            del at_b
+        assert ended == ["a"]
+        with pytest.raises(RpcError):
+            await busy
 
     run(main)

@@ -17,7 +17,7 @@ from pinfut.rpc.kernel.ring import RingReader, RingWriter, ring_bytes
 from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
-from tests.rpc.world import World, quiet, run
+from tests.rpc.world import World, only, quiet, run
 
 PRIORITIES: tuple[Any, ...] = ("high", "normal", "low")
 
@@ -62,6 +62,32 @@ def test_turns_pick_by_level_each_thing_once_and_no_level_waits_for_ever(
             low_before_high += other < where
             assert waited[other] <= (2, 7, 7)[other]
     covered("turns", again=again, overtaken=overtaken, low_before_high=low_before_high)
+
+
+def test_with_all_levels_ready_each_has_its_part_of_the_looks() -> None:
+    turns: Turns[tuple[int, int]] = Turns()
+    for n in range(100):
+        for level in range(3):
+            turns.put((level, n), level)
+    looks = [turns.pick()[0] for _ in range(64)]
+    assert [looks.count(level) for level in range(3)] == [48, 8, 8]
+
+
+def test_a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it() -> None:
+    async def main(world: World) -> None:
+        async with world.served("service", DeskServer()) as vat:
+            bank = world.bank(pages=2000)
+            async with connect(world.kernel, "service", Desk, bank, ring=1 << 18) as desk:
+                await desk.length(bytes(100_000))
+                debt = only(vat).credit
+                assert -100_100 <= debt <= QUANTUM - 100_000
+                looks = vat.looks
+                await desk.do(1)
+                # One look for each quantum of the debt before the next message is read.
+                assert vat.looks - looks >= -debt // QUANTUM
+                assert only(vat).credit == 0
+
+    run(main)
 
 
 def test_turns_met_every_case() -> None:
