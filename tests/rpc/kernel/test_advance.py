@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pinfut.rpc import OutOfPages, SessionClosed, Vat, connect, session_of
 from pinfut.rpc.kernel.advance import CLOSED, OWN, REFUNDED, Advance
-from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.kernel.bank import PAGE, Bank
 from pinfut.rpc.kernel.channel import Channel
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
@@ -158,3 +158,22 @@ def test_a_client_that_allows_nothing_and_one_that_dies_pay_nothing() -> None:
             await client.close()
 
     run(main)
+
+
+def test_a_purse_that_runs_short_has_what_is_spare_among_the_answers() -> None:
+    """Without the client's help: whatever the server holds is as good a use of these pages."""
+    bank = Bank("bank", 60, 100)
+    channel = Channel(bank, 2, 1024, 1024)
+    lanes = channel.forward, channel.reverse()
+    for lane in lanes:
+        place = lane.cells.reserve(5 * PAGE)
+        lane.cells.release(place)
+    bank.refill(pages=-bank.balance.pages)
+    used, free = bank.pages_used, channel.purse.free
+    channel.purse.take(free + 10 * PAGE)
+    assert bank.pages_used == used
+    with pytest.raises(OutOfPages):
+        channel.purse.take(channel.purse.free + 1)
+    channel.purse.give(free + 10 * PAGE)
+    channel.free(seize=False)
+    assert bank.pages_used == 0
