@@ -22,6 +22,7 @@ from pinfut.rpc.errors import (
     PayerExhausted,
     PeerDied,
     Pinned,
+    PromiseLoop,
     ProtocolError,
     QuotaInUse,
     RemoteError,
@@ -37,6 +38,7 @@ from pinfut.rpc.errors import (
     UnknownService,
 )
 from pinfut.rpc.interface import Interface, method
+from pinfut.rpc.introduce import introduce
 from pinfut.rpc.kernel.bank import PAGE, Balance, Bank
 from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.destroy import destroy
@@ -81,6 +83,7 @@ __all__ = [
     "PeerDied",
     "Pinned",
     "Promise",
+    "PromiseLoop",
     "ProtocolError",
     "QuotaInUse",
     "Rank",
@@ -107,6 +110,7 @@ __all__ = [
     "current_session",
     "destroy",
     "freed",
+    "introduce",
     "keep",
     "method",
     "nested",

@@ -67,9 +67,15 @@ class Capabilities:
             number = self._peer.exports.grant(thing)
             return Cap(frames.SENDER, number, target.interface._pinfut_id)
         if target.session is not self._session:
+            if getattr(target.session, "via", None) is self._session:
+                # It came over a route that this client pays for: handed out as what passes calls
+                # on, and when it comes back as an argument it is the direct one again.
+                number = self._peer.exports.grant(thing)
+                return Cap(frames.SENDER, number, target.interface._pinfut_id)
             raise ForeignCapability(
                 f"{thing!r} belongs to another session than {self._session.name}; pass what "
-                "this session gave you, or an object of your own that forwards to it"
+                "`await introduce(it, to)` gives, which makes the two servers known to each "
+                "other, or an object of your own that forwards to it"
             )
         return self._named(target)
 
@@ -124,9 +130,16 @@ class Capabilities:
             return self._stand_in(cap, interface)
         assert isinstance(cap, Cap)
         if cap.kind == frames.SENDER:
+            imports = self._peer.imports
+            known = imports.proxy_of(cap.id)
+            if isinstance(known, interface):
+                imports.again(cap.id)
+                return known
             target = Target(self._session, interface, IMPORTED)
             self.bind(target, cap)
-            return proxy(target)
+            made = proxy(target)
+            imports.stand_for(cap.id, made)
+            return made
         if cap.kind != frames.RECEIVER:
             raise GarbageFrame(f"a capability of the unknown kind {cap.kind}")
         return _of(self._peer.exports.get(cap.id), interface)
@@ -155,6 +168,7 @@ class Capabilities:
         if late.error is not None:
             settled(late)
         else:
+            target.parent = late
             late.stand_ins[interface] = stand_in
             late.on_settled.append(settled)
         return stand_in

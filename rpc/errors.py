@@ -136,6 +136,10 @@ class CallCancelled(RpcError):
     """The call was ended by the serving side before it had an answer."""
 
 
+class PromiseLoop(RpcError):
+    """A call was to end with a promise that waits for that very call."""
+
+
 # ---- the session ----
 
 
@@ -183,6 +187,7 @@ _BY_CODE: Final[dict[int, type[RpcError]]] = {
     13: SessionClosed,
     14: UnknownService,
     15: MessageTooLarge,
+    32: PromiseLoop,
     64: OutOfBytes,
     65: PayerExhausted,
     66: DonationTooSmall,

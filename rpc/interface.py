@@ -377,6 +377,11 @@ def speaks(wire_id: int, wanted: Any) -> bool:
     )
 
 
+def interface_by_id(wire_id: int) -> Any:
+    """The interface of that id; None when this process has none."""
+    return _by_id.get(wire_id)
+
+
 def _wire_id(cls: Any) -> int:
     """The 64 bits that name an interface on the wire: a digest of its name and of the
     names and parameters of its methods."""

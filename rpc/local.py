@@ -76,7 +76,11 @@ async def settle(target: Target, task: Task[Any]) -> None:
 def call_later(executor: Executor, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
     """Call a method of what `holder` stands for, once that is known; its promise. Calls on
     one holder keep their order."""
-    return _promise(executor, method, later(holder, method, args))
+    promise = _promise(executor, method, later(holder, method, args))
+    target = target_of(promise)
+    if target is not None:
+        target.parent = holder  # what it waits for, to find a loop
+    return promise
 
 
 @final

@@ -21,15 +21,17 @@ from pinfut.rpc.errors import (
     BadArguments,
     CallCancelled,
     InterfaceMismatch,
+    PromiseLoop,
     ProtocolError,
     RpcError,
     UnknownMethod,
     UnknownService,
 )
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
+from pinfut.rpc.introduce import Introducer
 from pinfut.rpc.promise import EMBARGOED
 from pinfut.rpc.protocol import frames
-from pinfut.rpc.protocol.answers import Answer
+from pinfut.rpc.protocol.answers import Answer, waits_for_itself
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import target_of
@@ -182,6 +184,7 @@ class Server:
         session = self._session
         self._purse.give(answer.charged)
         answer.charged = 0
+        answer.kept = None
         del self._running[task]
         error = task.error()
         if session.error is not None:
@@ -258,15 +261,28 @@ class Server:
     def _give_later(self, answer: Answer, method: Method, value: Any, promises: list[Any]) -> None:
         """A handler returned a promise, or data with promises in it: the call ends when they
         have come."""
+        waits_for = promises or [value]
+        if waits_for_itself(answer, waits_for):
+            self._peer.refuse(
+                answer,
+                PromiseLoop(f"{method!r} gives a promise that waits for this very call: end it"),
+            )
+            return
         try:
             self._purse.take(method.frame, "the handler of a call")
         except RpcError as error:
             self._peer.refuse(answer, error)
             return
+        answer.kept = waits_for
         answer.charged = method.frame
         answer.served = method
         answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
         self._running[task] = answer
+
+    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
+        """Do this side's part of an introduction: a handler as any other."""
+        introducer = Introducer(self._session, thing)
+        self.on_call(answer, (introducer, Introducer._pinfut_methods), payload)
 
     def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""

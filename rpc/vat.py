@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut.coroutine import yield_now
 from pinfut.executor.current import current_executor
+from pinfut.executor.ready import Priority
 from pinfut.executor.task import Task
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
@@ -18,14 +19,12 @@ from pinfut.rpc.kernel.handle import Handle, bank_of
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
 from pinfut.rpc.proxy import target_of
 from pinfut.rpc.session import Session
+from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
 QUOTA_CAPS: Final = 64
 """Capabilities in a session's quota unless it says otherwise."""
-
-BUDGET: Final = 64
-"""How many messages of one session are looked at before the others have their turn."""
 
 
 @final
@@ -38,6 +37,9 @@ class Vat:
         self._executor = current_executor()
         self._sessions: dict[End, Session] = {}
         self._roots: dict[Port, Interface] = {}
+        self._turns: Turns[End] = Turns()
+        # How often a session was looked at, for whoever wants to see what the idle ones cost.
+        self.looks = 0
         self._task: Task[None] = self._executor.spawn(self._run(), name=f"vat {name}")
 
     @property
@@ -58,12 +60,18 @@ class Vat:
         ring: int,
         cell: int,
         quota: Balance | None = None,
+        priority: Priority = "normal",
+        refund: int = 0,
     ) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
+        level = level_of(priority)
         end = self.kernel.connect(
             self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota
         )
-        session = self._sessions[end] = Session(self._executor, end, None, self._forget)
+        end.level = end.peer.level = level
+        end.channel.refundable = refund
+        session = Session(self._executor, end, None, self._forget, self._enter)
+        self._sessions[end] = session
         return session
 
     async def _run(self) -> None:
@@ -78,27 +86,56 @@ class Vat:
             raise
 
     async def _dispatch(self) -> None:
-        """Wait for notifications; look at each ready session for a bounded time."""
-        process = self.process
-        notification = process.notification
+        """Wait for notifications; look at each ready session for a bounded time, and at no
+        more than `TURN` before other tasks run. What is signalled meanwhile is sorted in before
+        the next look."""
+        notification = self.process.notification
+        turns = self._turns
         while True:
-            left = False
-            for badge in await notification.wait():
-                thing = process.at(badge)
-                if isinstance(thing, End):
-                    if self._look(thing):
-                        notification.signal(badge)
-                        left = True
-                elif isinstance(thing, Port):
-                    self._accept(thing)
-            if left:
+            badges = await notification.wait()
+            if len(badges) == 1:
+                # One session alone, which is what most wakes are: no turns to take.
+                thing = self.process.at(badges[0])
+                if type(thing) is End and not self._look(thing):
+                    continue
+            self._sort(badges)
+            while True:
+                # As many looks as there are ready sessions: none has two while others wait.
+                for _ in range(min(len(turns), TURN)):
+                    end = turns.pick()
+                    if self._look(end):
+                        turns.put(end, end.level)
+                    if notification.ready:
+                        self._sort(notification.take())
+                if not turns:
+                    break
                 await yield_now()
 
+    def _sort(self, badges: list[int]) -> None:
+        """Put what is ready where its turn will come. New sessions are let in at once."""
+        process = self.process
+        for badge in badges:
+            thing = process.at(badge)
+            if isinstance(thing, End):
+                self._turns.put(thing, thing.level)
+            elif isinstance(thing, Port):
+                self._accept(thing)
+
     def _look(self, end: End) -> bool:
+        """Have one session's messages handled; whether it has more."""
+        self.looks += 1
         session = self._sessions.get(end)
         if session is None:
+            if end.via is not None and end.closed:
+                end.close()  # taken back before it was used
             return False
-        return session.drain(BUDGET)
+        return session.drain(BUDGET, QUANTUM)
+
+    def _enter(self, guest: Session) -> None:
+        """A session that a client introduced: look what is there already."""
+        self._sessions[guest.end] = guest
+        self.process.notification.signal(guest.end.handle & 0xFFFF_FFFF)
+        self.process.notification.wake()
 
     def _forget(self, end: End) -> None:
         self._sessions.pop(end, None)
@@ -106,9 +143,10 @@ class Vat:
     def _accept(self, port: Port) -> None:
         waiting, port.waiting = port.waiting, []
         for end in waiting:
-            session = Session(self._executor, end, self._roots[port], self._forget)
+            root = self._roots[port]
+            session = Session(self._executor, end, root, self._forget, self._enter)
             self._sessions[end] = session
-            session.drain(BUDGET)
+            self._turns.put(end, end.level)
 
     async def close(self, why: str = "closed") -> None:
         """End every session, wait until their handlers have ended, and stop."""
@@ -181,12 +219,14 @@ class Connecting(Generic[I]):
         cell: int,
         vat: Vat | None,
         quota: Balance | None,
+        priority: Priority,
+        refund: int,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell, quota
+        self._sizes = slots, ring, cell, quota, priority, refund
         self._vat = vat
         self._own: Vat | None = None
 
@@ -243,6 +283,8 @@ def connect(
     cell: int = 1024,
     vat: Vat | None = None,
     quota: int | Balance | None = None,
+    priority: Priority = "normal",
+    refund: int = 0,
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -252,7 +294,9 @@ def connect(
     default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the
     process that calls; by default one of its own. `quota`: pages (or pages and capabilities)
     that the session has for itself: bought at once, never spent elsewhere, and back at the end.
-    Without one it draws on `bank` as it goes.
+    Without one it draws on `bank` as it goes. `priority`: before which other sessions of
+    both processes this one is looked at. `refund`: pages that the server may have bought on the
+    client's behalf and have `bank` pay for, at most (`Session.advance`).
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
     PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
@@ -260,8 +304,12 @@ def connect(
     if type(quota) is int:
         quota = Balance(quota, QUOTA_CAPS)
     assert not isinstance(quota, int)
+    level_of(priority)
+    if type(refund) is not int or refund < 0:
+        raise ValueError(f"refund is 0 pages or more, not {refund!r}")
+    ring = ring or _ring_for(slots)
     return Connecting(
-        kernel, name, interface, bank, slots, ring or _ring_for(slots), cell, vat, quota
+        kernel, name, interface, bank, slots, ring, cell, vat, quota, priority, refund
     )
 
 

@@ -115,12 +115,15 @@ class Cells:
         regions = (*self._pages, *self._large)
         return [region.buffer for region in regions if region is not None]
 
-    def trim(self) -> None:
-        """Give the regions that are between two uses back."""
+    def trim(self) -> bool:
+        """Give the regions that are between two uses back; whether there were any."""
+        found = False
         for regions in self._spare.values():
             for region in regions:
+                found = True
                 _free(region)
         self._spare.clear()
+        return found
 
     def free(self) -> None:
         """Give all pages back."""
@@ -152,9 +155,8 @@ class Cells:
         try:
             region = Region(self._bank, pages, "the memory for answers")
         except OutOfPages:
-            if not self._spare:
+            if not self.trim():
                 raise
-            self.trim()
             region = Region(self._bank, pages, "the memory for answers")
         # The other side writes here: it stays until both have let go, whatever the bank does.
         region.pin()

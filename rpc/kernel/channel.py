@@ -23,6 +23,7 @@ from pinfut.rpc.errors import (
     PayerExhausted,
 )
 from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.advance import Advance
 from pinfut.rpc.kernel.bank import Balance, Bank, Purse
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.kernel.owned import Owned
@@ -86,12 +87,15 @@ class Channel(Owned):
         "_reverse",
         "_terms",
         "_wakers",
+        "advances",
         "donated",
         "forward",
         "freed",
         "on_revoke",
         "purse",
         "redeemable",
+        "refundable",
+        "refunded",
     )
 
     def __init__(
@@ -114,6 +118,11 @@ class Channel(Owned):
         self.redeemable: dict[int, Reservation] = {}
         # What tells both sides that the bank is being destroyed.
         self.on_revoke: Callable[[], None] | None = None
+        # Pages that the client takes over from the server at most, and does now. Invariant:
+        # refunded is the sum over advances, each of a page or more, and at most refundable.
+        self.refundable = 0
+        self.refunded = 0
+        self.advances: set[Advance] = set()
         self._wakers: list[Waker] = []
         self._reverse: Lane | None = None
         try:
@@ -121,6 +130,7 @@ class Channel(Owned):
             try:
                 self.forward = Lane(bank, slots, ring, cell)
                 self.purse = Purse(bank)
+                self.purse.on_short = self._trim
                 try:
                     self.purse.take(prices.SESSION + slots * prices.SLOT, "the tables of a session")
                 except BaseException:
@@ -155,6 +165,13 @@ class Channel(Owned):
 
     def _reclaim(self) -> None:
         self.leave_bank()
+
+    def _trim(self) -> bool:
+        """Give up the memory for answers that is between two uses: the purse runs short."""
+        found = self.forward.cells.trim()
+        if self._reverse is not None:
+            found |= self._reverse.cells.trim()
+        return found
 
     @property
     def slots(self) -> int:
@@ -197,7 +214,10 @@ class Channel(Owned):
         for kept in self.redeemable.values():
             kept.drop()
         self.redeemable.clear()
+        for advance in list(self.advances):
+            advance.close()
         self.bank.sell(caps=CAPS)
+        self.purse.on_short = None
         self.freed = True
         if not self.doomed:
             self.leave_bank()
@@ -245,17 +265,26 @@ class End:
         "_kernel",
         "channel",
         "closed",
+        "guests",
         "handle",
+        "level",
         "name",
         "peer",
         "peer_died",
         "process",
         "released",
         "serving",
+        "via",
     )
 
     def __init__(
-        self, kernel: SimKernel, channel: Channel, process: Process, name: str, serving: bool
+        self,
+        kernel: SimKernel,
+        channel: Channel,
+        process: Process,
+        name: str,
+        serving: bool,
+        via: End | None = None,
     ) -> None:
         self._kernel = kernel
         self.channel = channel
@@ -268,6 +297,14 @@ class End:
         self.closed = False
         self.peer_died = False
         self.released = False
+        # How urgent it is, 0 before 2; the same on both sides.
+        self.level = 1
+        # The end of the same process over which a client introduced it to this one, and the
+        # ends that came so over this one: they do not outlive it.
+        self.via = via
+        self.guests: set[End] = set()
+        if via is not None:
+            via.guests.add(self)
 
     @property
     def purse(self) -> Purse:
@@ -285,6 +322,15 @@ class End:
     def signal(self) -> None:
         """Tell the other side to look: one kernel transition, however much was written."""
         self._kernel.signal(self)
+
+    def introduce(self, to: End, pages: int, slots: int, ring: int) -> tuple[End, End]:
+        """A channel between the other sides of `to` and of this end, of at most so many pages
+        of this session's bank. Raises as `SimKernel.introduce` does."""
+        return self._kernel.introduce(self, to, pages, slots, ring)
+
+    def withdraw(self, near: End, far: End) -> None:
+        """Take an introduction back: both sides are told to let go of it."""
+        self._kernel.withdraw(near, far)
 
     def close(self) -> None:
         """Tell the other side that this one is done with the session, and let go of it."""

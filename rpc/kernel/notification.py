@@ -37,6 +37,11 @@ class Notification:
         self._words[index] |= 1 << (badge % _BITS)
         self._summary |= 1 << index
 
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would give anything."""
+        return self._summary != 0
+
     def wake(self) -> None:
         """Wake whoever waits."""
         waker = self._waker

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 10240
+SESSION: Final = 11264
 """A session: its two ends, their tables' heads, its view of the ring."""
 
 SLOT: Final = 832
@@ -17,8 +17,11 @@ SLOT: Final = 832
 EXPORT: Final = 416
 """An object's entry in a bushel, without the object."""
 
-IMPORT: Final = 448
+IMPORT: Final = 528
 """An entry for an object that the other side serves, with the proxy that stands for it."""
+
+GUEST: Final = 1024
+"""A session that a client introduced its server to: what that side keeps to find it again."""
 
 QUEUED: Final = 400
 """A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
-from pinfut.rpc.errors import OutOfBytes, OutOfCaps
+from pinfut.rpc.errors import OutOfBytes, OutOfCaps, OutOfPages
 from pinfut.rpc.kernel.owned import Owned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pinfut.rpc.kernel.bank import Bank
 
 PAGE: Final = 4096
@@ -29,7 +31,17 @@ class Purse(Owned):
     A purse whose bank was destroyed takes nothing, and forgets what it held.
     """
 
-    __slots__ = ("_why", "alive", "caps", "ceiling", "free", "free_caps", "high", "pages")
+    __slots__ = (
+        "_why",
+        "alive",
+        "caps",
+        "ceiling",
+        "free",
+        "free_caps",
+        "high",
+        "on_short",
+        "pages",
+    )
 
     def __init__(self, bank: Bank, *, ceiling: int | None = None) -> None:
         if ceiling is not None and (ceiling < 0 or ceiling % PAGE):
@@ -45,6 +57,8 @@ class Purse(Owned):
         # Invariant: min(2 * PAGE, pages * PAGE + 1), where `give` has to look closer.
         self.high = 1
         self._why = "memory"
+        # Gives up what is bought and not in use; whether there was any.
+        self.on_short: Callable[[], bool] | None = None
         # Invariant: 0 <= free_caps <= caps, and free_caps < 2 * CAP_LOT after a `give_cap`.
         self.caps = 0
         self.free_caps = 0
@@ -90,7 +104,12 @@ class Purse(Owned):
     def _resize(self, pages: int) -> None:
         """Buy so many pages more, or sell."""
         if pages > 0:
-            self._bank.buy(pages, why=self._why)
+            try:
+                self._bank.buy(pages, why=self._why)
+            except OutOfPages:
+                if self.on_short is None or not self.on_short():
+                    raise
+                self._bank.buy(pages, why=self._why)
         else:
             self._bank.sell(-pages)
         self.pages += pages

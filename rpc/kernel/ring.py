@@ -23,6 +23,7 @@ _HEAD: Final = 1
 _WANT: Final = 2
 _SKIP: Final = 1 << 31
 _MIN_FRAME: Final = 8
+_ALL: Final = 1 << 62
 
 
 def ring_bytes(capacity: int) -> int:
@@ -134,21 +135,24 @@ class RingReader:
         self._seen = tail
         return tail != self.head
 
-    def read(self, limit: int) -> list[bytes]:
-        """Copies of the next frames that `look` has seen, at most `limit`.
+    def read(self, limit: int, credit: int = _ALL) -> list[bytes]:
+        """Copies of the next frames that `look` has seen, at most `limit`, and none that begins
+        after the first `credit` bytes.
 
         Raises GarbageFrame for a length that runs out of what was written.
         """
         frames: list[bytes] = []
-        while self.head < self._seen and len(frames) < limit:
+        last = self.head + credit
+        while self.head < self._seen and self.head < last and len(frames) < limit:
             position = self.head & self._mask
             size = min(self._seen - self.head, self.capacity - position)
             # One copy of all that lies in a row; from here on nobody else can change it.
             data = self._buffer[position : position + size].tobytes()
             lengths = memoryview(data).cast("I")
             start = 0
+            stop = min(size, last - self.head)
             for _ in range(limit - len(frames)):
-                if start >= size:
+                if start >= stop:
                     break
                 length = lengths[start >> 2]
                 end = start + (length + 7 & -8)

@@ -26,6 +26,11 @@ from pinfut.rpc.kernel.notification import Notification
 
 MAX_SLOTS: Final = 1 << 16
 
+MAX_ROUTE_CAPS: Final = 256
+"""The capabilities that a channel between two servers may take of the bank that pays for it."""
+
+ROUTE_CELL: Final = 1024
+
 
 @final
 class Process:
@@ -172,6 +177,41 @@ class SimKernel:
         self._notify(port.process, port.handle)
         return near
 
+    def introduce(self, at: End, to: End, pages: int, slots: int, ring: int) -> tuple[End, End]:
+        """A channel between the processes that `at` and `to` lead to, paid by the bank of `at`
+        and never with more than `pages`: the end of the one behind `to`, which calls, and
+        that of the one behind `at`, which serves.
+
+        Raises SessionClosed when either is closed, OutOfPages, OutOfCaps, ValueError for
+        sizes that make no sense. On any error nothing was bought.
+        """
+        for end in (at, to):
+            if end.released or end.peer.released:
+                raise SessionClosed(f"session {end.name} is closed: nobody is there to introduce")
+        self._sessions += 1
+        label = f"{to.name}>{at.name}#{self._sessions}"
+        bank = at.channel.bank.child(label, pages=pages, caps=MAX_ROUTE_CAPS)
+        try:
+            channel = Channel(bank, slots, ring, ROUTE_CELL)
+        except BaseException:
+            bank.close()
+            raise
+        near = End(self, channel, to.peer.process, label, serving=False, via=to.peer)
+        far = End(self, channel, at.peer.process, label, serving=True, via=at.peer)
+        near.peer, far.peer = far, near
+        channel.on_revoke = lambda: self._revoke(near, far)
+        self.clock_ns += self.cost.open
+        self._enter("introduce")
+        return near, far
+
+    def withdraw(self, near: End, far: End) -> None:
+        """Tell both sides of a channel that it was taken back. Idempotent."""
+        self._enter("withdraw")
+        for end in (near, far):
+            if not end.released:
+                end.closed = True
+                self._notify(end.process, end.handle)
+
     def signal(self, end: End) -> None:
         """`end` has something for its peer. Raises SessionClosed for an end let go of."""
         if end.released:
@@ -191,11 +231,17 @@ class SimKernel:
         end.process.caps.remove(end.handle)
         self._enter("close")
         peer = end.peer
+        for guest in list(end.guests):
+            self.close(guest)
+        if end.via is not None:
+            end.via.guests.discard(end)
         if peer.released:
             channel = end.channel
             channel.free(seize=not (end.process.alive and peer.process.alive))
             if channel.donated is not None:
                 self._finish(destroy(channel.donated))
+            if end.via is not None:
+                channel.bank.close()
         else:
             peer.closed = True
             self._notify(peer.process, peer.handle)

@@ -23,9 +23,11 @@ RETURNED: Final = 3
 class Late:
     """A capability that an earlier call will give, in the arguments of a later one."""
 
-    __slots__ = ("error", "on_settled", "stand_ins", "thing")
+    __slots__ = ("answer", "error", "on_settled", "stand_ins", "thing")
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer | None = None) -> None:
+        # The earlier call, as long as it is not over.
+        self.answer = answer
         # Invariant: at most one of the two is set, once the earlier call is over.
         self.thing: Any = None
         self.error: tuple[int, str, str] | None = None
@@ -37,10 +39,35 @@ class Late:
         """The earlier call is over."""
         self.thing = thing
         self.error = error
+        self.answer = None
         for call in self.on_settled:
             call(self)
         self.on_settled.clear()
         self.stand_ins.clear()
+
+
+def waits_for_itself(answer: Answer, promises: list[Any]) -> bool:
+    """Whether a call that waits for these promises would wait for itself: each may stand for
+    another call's result, and that call wait for promises again. Looks at each call once."""
+    seen: set[Answer] = set()
+    left = list(promises)
+    while left:
+        target = getattr(left.pop(), "_pinfut_target", None)
+        if target is None:
+            continue
+        behind = target.parent
+        if type(behind) is not Late:
+            if behind is not None:
+                left.append(behind)  # a call on another promise of this process
+            continue
+        other = behind.answer
+        if other is answer:
+            return True
+        if other is not None and other not in seen:
+            seen.add(other)
+            if other.state == RUNNING and other.kept:
+                left.extend(other.kept)
+    return False
 
 
 @final
@@ -75,6 +102,7 @@ class Answer:
         self.host = host
         self.x = -1
         self.state = FREE
+        # With the kind of its frame above the lowest 8 bits, for one that is not a plain call.
         self.flags = self.method = self.target = self.room = self.place = 0
         # Bytes of the session's purse that this call holds.
         self.charged = 0
@@ -92,7 +120,7 @@ class Answer:
         self.result: Any = None
         self.error: tuple[int, str, str] | None = None
         # The objects in the Return: the caller reads it later than it comes, and what it names
-        # has to be there until Finish.
+        # has to be there until Finish. Before it: the promises that the call waits for.
         self.kept: list[Any] | None = None
         # The ids that the Return handed out, for a Finish that wants none of them.
         self.granted: list[int] | None = None

@@ -44,6 +44,15 @@ CANCEL: Final = 5
 BOOTSTRAP: Final = 6
 """A question for the root object. `target`: the id of the interface that is expected."""
 
+PROVIDE: Final = 7
+"""A question: keep `target` for whoever accepts it over a route. With ON_ANSWER as in Call."""
+
+ACCEPT: Final = 8
+"""A question, over a route: give what is kept under a number. `target` is 0."""
+
+TAKE: Final = 9
+"""A question: accept over a route what is kept there, and hand it out. `target` is 0."""
+
 ON_ANSWER: Final = 1
 PIPELINE: Final = 2
 

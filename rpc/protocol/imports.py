@@ -2,12 +2,13 @@
 
 A Release names how often the object was received by the time it is sent. If it crosses a
 message that hands the object out once more, the other side's count stays above zero and
-nothing is lost.
+nothing is lost. An object that comes while a proxy of it is held is that proxy, paid once.
 """
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Any, Final, final
+from weakref import ref
 
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Purse
@@ -23,8 +24,8 @@ class Imports:
 
     def __init__(self, purse: Purse | None = None) -> None:
         self._purse = purse
-        # id -> [how often received, how many proxies stand for it]
-        self._counts: dict[int, list[int]] = {}
+        # id -> [how often received, how many proxies stand for it, the last of these]
+        self._counts: dict[int, list[Any]] = {}
         # The most entries since the table was last made small.
         self._high = _SMALL
 
@@ -40,11 +41,24 @@ class Imports:
             self._purse.take(prices.IMPORT, "a capability received")
         counts = self._counts.get(number)
         if counts is None:
-            self._counts[number] = [1, 1]
+            self._counts[number] = [1, 1, None]
             self._high = max(self._high, len(self._counts))
         else:
             counts[0] += 1
             counts[1] += 1
+
+    def stand_for(self, number: int, proxy: object) -> None:
+        """`proxy` is what was made for it: when it comes again, it is this one."""
+        self._counts[number][2] = ref(proxy)
+
+    def proxy_of(self, number: int) -> Any:
+        """The proxy that stands for an object already; None when there is none."""
+        counts = self._counts.get(number)
+        return None if counts is None or counts[2] is None else counts[2]()
+
+    def again(self, number: int) -> None:
+        """A message handed it over once more, and the proxy that is there stands for it."""
+        self._counts[number][0] += 1
 
     def drop(self, number: int) -> int:
         """A proxy is gone. With the last one, how often to release the object; else 0."""
@@ -61,7 +75,8 @@ class Imports:
             # Or the table stays as large as it has been, and nobody pays for that.
             self._counts = dict(self._counts)
             self._high = max(len(self._counts), _SMALL)
-        return counts[0]
+        received: int = counts[0]
+        return received
 
     def close(self) -> None:
         """Forget every import."""
@@ -74,4 +89,5 @@ class Imports:
         """Bytes charged for what is held."""
         if self._purse is None:
             return 0
-        return prices.IMPORT * sum(proxies for _, proxies in self._counts.values())
+        held: int = sum(counts[1] for counts in self._counts.values())
+        return prices.IMPORT * held

@@ -43,6 +43,8 @@ _KEPT = 96
 MIN_ROOM = 256
 """No call may reserve less for its answer, so that an error always fits."""
 
+_QUESTIONS = frozenset((frames.CALL, frames.BOOTSTRAP, frames.PROVIDE, frames.ACCEPT, frames.TAKE))
+
 _CALL = CALL_HEAD.size
 _RETURN = RETURN_HEAD.size
 
@@ -75,6 +77,9 @@ class Host(Protocol):
 
     def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
+
+    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
+        """Handle Provide (of `thing`), Accept or Take. Ends as `on_call` does."""
 
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller wants no answer any more to a call that is running."""
@@ -229,7 +234,7 @@ class Peer:
     def _receive_question(self, frame: bytes) -> None:
         """A call that is for another's answer or has capabilities, or Bootstrap."""
         length, kind, flags, method, x, target, room, place, count = CALL_HEAD.unpack_from(frame)
-        if kind != frames.CALL and kind != frames.BOOTSTRAP:
+        if kind not in _QUESTIONS:
             raise GarbageFrame(f"a frame of the unknown kind {kind}")
         answers = self.answers or self._make_answers()
         answer = answers[x % self.slots]
@@ -248,6 +253,9 @@ class Peer:
             return
         answer.payload = payload
         answer.target = target
+        if kind != frames.CALL:
+            answer.flags |= kind << 8
+            answer.method = kind - frames.PROVIDE
         answer.state = QUEUED
         answer.caps = caps
         try:
@@ -395,7 +403,8 @@ class Peer:
     def _deliver(self, answer: Answer) -> None:
         """Start a call, or let it wait for the answer that it depends on."""
         try:
-            thing = self._target(answer)
+            kind = answer.flags >> 8
+            thing: Any = self._target(answer) if kind <= frames.PROVIDE else None
             if type(thing) is Answer:
                 self._queue(answer, thing)
                 return
@@ -407,6 +416,9 @@ class Peer:
             return
         payload, answer.payload = answer.payload, b""
         answer.state = RUNNING
+        if kind:
+            self._host.on_introduce(answer, thing, payload)
+            return
         self._host.on_call(answer, (thing, type(thing)._pinfut_methods), payload)
 
     def _target(self, answer: Answer) -> Any:
@@ -440,7 +452,7 @@ class Peer:
         if other.late is None:
             if self._purse is not None:
                 self._purse.take(prices.IMPORT, "a capability that is still to come")
-            other.late = Late()
+            other.late = Late(other)
         return other.late
 
     def _settle_late(self, answer: Answer, error: tuple[int, str, str] | None) -> None:

@@ -343,6 +343,8 @@ def test_capabilities_as_results_arguments_and_in_containers() -> None:
 
 
 def test_an_own_object_keeps_its_identity_on_a_round_trip() -> None:
+    """Bank rule 29: a capability to an own object unwraps to that object."""
+
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
             own, other = ThingServer("own"), ThingServer("other")
@@ -409,6 +411,8 @@ def test_an_object_that_the_server_kept_can_be_called_in_later_calls() -> None:
 
 
 def test_an_object_is_released_at_the_server_when_its_proxy_is_gone() -> None:
+    """Row 41: the last release drops the object."""
+
     async def main(world: World) -> None:
         server = DeskServer()
         async with world.session(Desk, server) as desk:
@@ -551,6 +555,8 @@ def test_handlers_run_concurrently_and_a_slow_one_delays_nobody() -> None:
 
 
 def test_answers_come_in_any_order_each_to_its_own_call() -> None:
+    """Bank rule 32: an id differs from every id in progress (trap T1)."""
+
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
             naps = [0.5, 0.1, 0.9, 0.3, 0.0]

@@ -136,6 +136,8 @@ def test_the_slot_of_a_cancelled_call_is_taken_until_the_handler_acknowledges(
 def test_a_reply_that_comes_after_its_cancel_is_discarded(
     give_up: Callable[[Desk], Awaitable[None]],
 ) -> None:
+    """Bank rule 33: a late reply is no error and nobody's value."""
+
     async def main(world: World) -> None:
         log = Log(cleaning=1, stubborn=True)
         async with world.session(Desk, DeskServer(do=log), slots=1) as desk:
@@ -251,6 +253,8 @@ class MakerServer(Maker):
 
 
 def test_the_capabilities_of_a_late_reply_are_released() -> None:
+    """Bank rule 33: a reply after its deadline is handled, and its capabilities released (T34)."""
+
     async def main(world: World) -> None:
         maker = MakerServer()
         async with world.session(Maker, maker, slots=3) as remote:
@@ -328,6 +332,8 @@ class HeavyServer(Heavy):
 
 
 def test_the_charge_of_a_cancelled_call_stays_until_its_handler_has_ended() -> None:
+    """Trap T4: refunded when the last object dies, not at the cancel."""
+
     async def main(world: World) -> None:
         log = Log(cleaning=2)
         async with world.session(Heavy, HeavyServer(log)) as heavy:
@@ -412,7 +418,7 @@ def test_a_second_cancel_frame_does_not_cut_a_clean_up_off() -> None:
         ):
             promise = desk.do(1)
             await quiet()
-            x = only(vat)._peer.open_answers()[0].x
+            x = only(vat).peer.open_answers()[0].x
             for _ in range(3):
                 hostile.send(session_of(desk), hostile.short(hostile.CANCEL, x))
                 await sleep(0.1)

@@ -68,6 +68,8 @@ def test_when_the_server_dies_every_open_call_ends_with_peer_died(slots: int) ->
 
 @pytest.mark.parametrize("slots", [1, 4, 8, 64])
 def test_when_the_client_dies_its_handlers_are_cancelled_and_its_bank_is_whole(slots: int) -> None:
+    """Bank rule 28: the caller's death kills its reply capability; a late reply has no effect."""
+
     async def main(world: World) -> None:
         bank = world.bank()
         server = DeskServer()

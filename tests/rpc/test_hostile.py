@@ -250,7 +250,7 @@ def deceived(deceive: Callable[[Session, int, int], None], error: type[ProtocolE
                 data, thing = desk.do(1), desk.make("t", 1000)
                 waiting = [spawn(ends_with(each)) for each in (data, thing, thing.name())]
                 await quiet()
-                first, second = far._peer.open_answers()[:2]
+                first, second = far.peer.open_answers()[:2]
                 deceive(far, first.x, second.x)
                 with timeout(1):
                     ends = [await each for each in waiting]
@@ -265,7 +265,7 @@ def deceived(deceive: Callable[[Session, int, int], None], error: type[ProtocolE
 
 
 def place_of(far: Session, x: int) -> int:
-    (answer,) = [one for one in far._peer.open_answers() if one.x == x]
+    (answer,) = [one for one in far.peer.open_answers() if one.x == x]
     return answer.place
 
 
@@ -375,7 +375,7 @@ def test_the_object_that_an_own_capability_names_has_to_be_one_that_was_lent() -
             thing = desk.make("t", 1000)
             await quiet()
             far = only(vat)
-            (answer,) = far._peer.open_answers()
+            (answer,) = far.peer.open_answers()
             cap = hostile.CAP.pack(2, 4711, interface_id(Thing))
             hostile.answer(far, answer.place, answer.x, returned(answer.x, cap, caps=1))
             with pytest.raises(RpcError), timeout(1):
@@ -432,7 +432,7 @@ def test_a_client_that_answers_a_call_back_with_garbage_loses_its_session_alone(
 
             waiting = desk.name_of(DeskThing(never))
             await quiet()
-            (call_back,) = near._peer.open_answers()
+            (call_back,) = near.peer.open_answers()
             hostile.answer(near, call_back.place, call_back.x, returned(99, b""))
             await quiet()
             assert type(far.error) is GarbageFrame
@@ -555,7 +555,7 @@ def noise_from_a_server(seed: int) -> Counter[str]:
                 waiting = [spawn(count(each)) for each in calls]
                 calls.clear()
                 await quiet()
-                for answer in draw.sample(far._peer.open_answers(), 3):
+                for answer in draw.sample(far.peer.open_answers(), 3):
                     body = bytes(draw.getrandbits(8) for _ in range(draw.randrange(40)))
                     if draw.random() < 0.5:
                         body = msgspec.msgpack.encode(

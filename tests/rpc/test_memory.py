@@ -144,6 +144,8 @@ def test_refill_and_retry_succeeds_on_the_nth_attempt() -> None:
 
 
 def test_a_refused_call_with_capabilities_hands_nothing_out() -> None:
+    """Bank rule 34: capabilities move all or nothing, on any error."""
+
     async def main(world: World) -> None:
         bank = world.bank()
         async with world.session(Desk, DeskServer(), bank=bank) as desk:
@@ -224,6 +226,8 @@ class WorkServer(Work):
 
 
 def test_a_handler_whose_frame_cannot_be_paid_is_refused_in_reserved_memory() -> None:
+    """Bank rule 28: replying never blocks, and a refusal has its memory reserved (trap T39)."""
+
     async def main(world: World) -> None:
         bank = world.bank()
         server = WorkServer()
@@ -348,6 +352,8 @@ def test_an_object_that_cannot_be_paid_in_capabilities_is_out_of_caps() -> None:
 
 
 def test_objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none() -> None:
+    """Bank rule 34: all or nothing, on the way back too."""
+
     async def main(world: World) -> None:
         bank = world.bank(caps=40)
         async with world.session(Desk, DeskServer(), bank=bank) as desk:
@@ -367,6 +373,8 @@ def test_objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none() -> N
 
 
 def test_a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name() -> None:
+    """Trap T28: a call on what has not come waits only as it is paid."""
+
     async def main(world: World) -> None:
         bank = world.bank(pages=200)
         async with world.session(Desk, DeskServer(), bank=bank, slots=256) as desk:
@@ -515,6 +523,8 @@ def test_a_charge_declared_wrongly_is_refused_when_it_is_declared(charge: Any) -
 
 @pytest.mark.parametrize("slots", [1, 2, 5, 64])
 def test_more_calls_than_slots_wait_paid_and_all_complete(slots: int) -> None:
+    """Bank rule 30: what a sender buffers is bounded by what it pays."""
+
     async def main(world: World) -> None:
         bank = world.bank(pages=600)
         async with world.session(Desk, DeskServer(), bank=bank, slots=slots) as desk:
@@ -544,6 +554,8 @@ def test_the_bytes_of_a_message_that_waits_are_paid_and_refunded(slots: int, wha
 
 
 def test_the_bytes_of_pipelined_calls_that_wait_at_the_server_are_paid_and_refunded() -> None:
+    """Trap T28: the queue on a promise that does not resolve is charged."""
+
     async def main(world: World) -> None:
         bank = world.bank(pages=600)
         async with world.session(Desk, DeskServer(), bank=bank, ring=1 << 18) as desk:
@@ -594,5 +606,26 @@ def test_calls_that_wait_for_a_slot_are_refused_when_the_bank_is_empty() -> None
             assert 10 < len(waiting) < 200
             assert await busy == 1
             assert await join(*waiting) == (1000,) * len(waiting)
+
+    run(main)
+
+
+def test_spare_memory_for_answers_is_given_up_when_the_server_runs_short() -> None:
+    """What is kept between two large answers is the client's, and so is what a handler takes."""
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), bank=(bank := world.bank())) as desk:
+            assert len(await desk.data(80_000)) == 80_000
+            await quiet()
+            bank.refill(pages=-bank.balance.pages)
+            used = bank.pages_used
+            things = await join(*[desk.make(str(n)) for n in range(40)])
+            assert bank.pages_used < used
+            assert await things[-1].name() == "39"
+            # With nothing left to give up, it is an error as before.
+            with pytest.raises(OutOfPages):
+                await desk.things(2000)
+            assert await desk.do(1) == 1
+            del things
 
     run(main)

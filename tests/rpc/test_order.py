@@ -83,6 +83,8 @@ def test_calls_on_a_promise_and_on_the_object_that_comes_keep_their_order(slots:
 def test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls(
     slots: int, count: int
 ) -> None:
+    """Trap T25: no later call overtakes an earlier one on a shorter way (the embargo)."""
+
     async def main(world: World) -> None:
         bank = world.bank(pages=3000)
         async with world.session(Desk, DeskServer(), bank=bank, slots=slots) as desk:

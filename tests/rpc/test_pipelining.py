@@ -13,6 +13,7 @@ from pinfut.executor import sleep, spawn, timeout
 from pinfut.rpc import (
     Interface,
     Promise,
+    PromiseLoop,
     RemoteError,
     SessionClosed,
     connect,
@@ -375,6 +376,8 @@ def test_a_timeout_of_a_chain_gives_every_link_up() -> None:
 
 
 def test_arguments_of_a_call_that_never_ran_are_released() -> None:
+    """Bank rule 34: what was sent along is always consumed, or given back."""
+
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
             own = [ThingServer("failed"), ThingServer("cancelled"), ThingServer("unknown")]
@@ -393,5 +396,48 @@ def test_arguments_of_a_call_that_never_ran_are_released() -> None:
             await quiet()
             gc.collect()
             assert [ref() for ref in gone] == [None] * 3
+
+    run(main)
+
+
+class Link(Interface, Protocol):
+    @method
+    async def next(self, n: int, seconds: float) -> Link: ...
+    @method
+    async def keep(self, link: Link) -> int: ...
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+@pytest.mark.parametrize("through_a_call", [False, True])
+def test_a_promise_that_would_wait_for_itself_is_refused(length: int, through_a_call: bool) -> None:
+    """Trap T26: the handlers of a row of calls each give the promise of the next, and the last
+    that of the first. The call that closes the loop fails, and all others with it."""
+
+    class Ring(Link):
+        def __init__(self) -> None:
+            self.kept: list[Link] = []
+
+        @method
+        async def next(self, n: int, seconds: float) -> Link:
+            await sleep(seconds)
+            promise = self.kept[n]
+            return promise.next(0, 0.0) if through_a_call else promise
+
+        @method
+        async def keep(self, link: Link) -> int:
+            self.kept.append(link)
+            return len(self.kept)
+
+    async def main(world: World) -> None:
+        server = Ring()
+        async with world.session(Link, server) as root:
+            ring = [root.next((n + 1) % length, 0.1 + n * 0.01) for n in range(length)]
+            await join(*[root.keep(link) for link in ring])
+            for link in ring:
+                with pytest.raises(PromiseLoop, match="this very call"):
+                    await link
+            # A promise of one that ends is none, however long the way.
+            assert await root.keep(root) == length + 1
+            server.kept.clear()
 
     run(main)

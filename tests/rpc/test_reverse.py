@@ -8,9 +8,18 @@ import pytest
 
 from pinfut import join
 from pinfut.executor import spawn, timeout
-from pinfut.rpc import Interface, OutOfPages, RemoteError, SessionClosed, connect, method
+from pinfut.rpc import (
+    Interface,
+    OutOfPages,
+    RemoteError,
+    SessionClosed,
+    connect,
+    method,
+    session_of,
+)
+from pinfut.rpc.kernel import prices
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
-from tests.rpc.world import World, quiet, run
+from tests.rpc.world import World, only, quiet, run
 
 
 class Ping(Interface, Protocol):
@@ -120,5 +129,37 @@ def test_calls_of_the_server_end_when_the_session_does() -> None:
             with pytest.raises(SessionClosed):
                 server.keeping[0].name()
             server.keeping.clear()
+
+    run(main)
+
+
+def test_an_object_that_comes_again_is_the_proxy_that_is_there_and_is_paid_once() -> None:
+    """However often a client hands one object over, the server holds one proxy of it."""
+
+    async def main(world: World) -> None:
+        server = DeskServer()
+        async with (
+            world.served("service", server) as vat,
+            connect(world.kernel, "service", Desk, world.bank()) as desk,
+        ):
+            own = ThingServer("own")
+            await desk.keep(own)
+            peer = only(vat).peer
+            assert peer.imports.charged == prices.IMPORT
+            for _ in range(20):
+                await desk.keep(own)
+            assert peer.imports.charged == prices.IMPORT
+            assert {id(one) for one in server.keeping} == {id(server.keeping[0])}
+            assert await desk.same(own, own)
+            exports = session_of(desk).peer.exports
+            assert len(exports) == 1
+            # A Release that crosses the next hand-over loses nothing (trap T24).
+            server.keeping.clear()
+            await desk.keep(own)
+            assert await server.keeping[0].name() == "own"
+            await desk.forget()
+            await quiet()
+            assert len(exports) == 0
+            assert peer.imports.charged == 0
 
     run(main)

@@ -79,6 +79,9 @@ def test_a_server_may_be_a_client_of_another_with_a_bank_of_its_own() -> None:
 
 
 def test_what_a_nested_call_lacks_is_told_to_the_first_caller_and_both_go_on() -> None:
+    """A nested call's OutOfPages reaches the first caller as its own class; bank rule 42, the
+    half about Returns: they never wait for credit (trap T30)."""
+
     async def main(world: World) -> None:
         front = Front()
         own = world.bank("front")
@@ -266,6 +269,8 @@ async def turns(promise: Promise[int]) -> int:
 
 
 def test_a_flood_of_one_client_does_not_keep_another_from_its_answer() -> None:
+    """Trap T35: one client's batch does not starve the others."""
+
     served: list[int] = []
 
     async def do(n: int) -> int:
@@ -342,6 +347,8 @@ def test_an_idle_session_costs_a_server_nothing_per_turn() -> None:
 
 
 def test_a_batch_of_calls_costs_one_transition() -> None:
+    """Row 61: a batch is published with one signal."""
+
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
             await desk.do(0)

@@ -16,6 +16,8 @@ NAME = "capability set equals its oracle"
 
 
 def test_a_handle_names_one_object_for_ever_or_nothing() -> None:
+    """Row 53: insert, remove, index and generation."""
+
     follow_a_set()
     require(covered(NAME), "inserted", "removed", "stale", "index_reused", "invented")
 

@@ -29,6 +29,8 @@ class Woken:
 
 
 def test_badges_are_seen_once_sorted_and_none_is_lost() -> None:
+    """Bank rule 26: a signal ORs its badge in; a wait reads and zeroes."""
+
     follow_a_notification()
     require(covered(NAME), "collapsed", "taken", "parked", "woken", "not_parked", "many_words")
 
@@ -114,6 +116,8 @@ def lines_of(call: Callable[[], Any]) -> int:
 
 
 def test_taking_costs_what_is_ready_and_not_what_is_in_use() -> None:
+    """Row 26: the ready are found in O(ready), whatever is idle."""
+
     few, many = Notification(), Notification()
     for badge in range(128):
         few.signal(badge)

@@ -176,6 +176,7 @@ def test_an_import_with_its_proxy() -> None:
             imports.receive(number)
             proxies.append(proxy(Target(session, Thing, IMPORTED)))
             proxies[-1]._pinfut_target.id = number
+            imports.stand_for(number, proxies[-1])
         return imports, proxies
 
     check("IMPORT", "with its proxy", max(traced(partial(make, n)) / n - 8 for n in GROWN))

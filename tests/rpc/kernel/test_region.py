@@ -16,6 +16,8 @@ NAME = "regions are zeroed"
 
 
 def test_a_region_shows_nothing_of_a_former_owner() -> None:
+    """Bank rule 24: memory that is bought again is zeroed."""
+
     buy_again()
     require(covered(NAME), "bought_again", "freed")
 

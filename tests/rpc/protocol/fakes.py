@@ -85,6 +85,9 @@ class Host:
         except RpcError as error:  # it cannot be paid
             self.peer.refuse(answer, error)
 
+    def on_introduce(self, answer: Any, thing: Any, payload: bytes, /) -> None:
+        self.on_call(answer, (thing, ()), payload)
+
     def on_cancel(self, answer: Any, /) -> None:
         self.cancelled.append(answer.x)
 

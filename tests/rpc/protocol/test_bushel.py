@@ -27,6 +27,8 @@ def price(thing: Any) -> int:
 
 
 def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
+    """Rows 45 to 48: index and generation, and a released id names nothing (T2)."""
+
     follow_a_bushel()
     require(
         covered(NAME),
@@ -181,6 +183,8 @@ def test_an_object_made_where_a_released_one_was_gets_an_id_of_its_own() -> None
 
 @pytest.mark.parametrize("short", ["pages", "caps"])
 def test_an_object_that_cannot_be_paid_is_not_handed_out(short: str) -> None:
+    """Bank rule 31: a capability has its place before it is sent."""
+
     bank = Bank("bank", 3 if short == "pages" else 1000, 2 if short == "caps" else 1000)
     purse = Purse(bank)
     bushel = Bushel(purse)
@@ -209,6 +213,8 @@ CROWD = 200
 
 @pytest.mark.parametrize("beside", [0, 1, CROWD], ids=["alone", "beside one", "in a crowd"])
 def test_an_index_whose_generations_are_used_up_is_retired(beside: int) -> None:
+    """Trap T3: a generation never comes round."""
+
     last = (1 << 32) - 1
     bushel = Bushel()
     first = bushel.grant(Plain())

@@ -44,6 +44,7 @@ REPORTED = {
     "Restricted",
     "SessionDead",
     "SafetyExceeded",
+    "PromiseLoop",
 }
 
 

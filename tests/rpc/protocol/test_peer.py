@@ -164,6 +164,8 @@ def test_a_call_on_what_has_not_come_waits_and_is_delivered_in_order() -> None:
 
 
 def test_random_pipelines_keep_the_order_of_each_target_and_every_charge_returns() -> None:
+    """Traps T25 and T28: order and charges of whatever waits."""
+
     pipeline_at_random()
     require(
         covered("peer, pipelines"),
@@ -287,6 +289,8 @@ def test_a_chain_of_thousands_of_calls_is_resolved_without_deep_recursion(fails:
 
 
 def test_a_call_on_its_own_result_is_refused() -> None:
+    """Trap T26: the shortest loop."""
+
     host, _ = host_with()
     before = host.held
     host.peer.receive(call(3, 3, on_answer=True))
@@ -453,6 +457,8 @@ def test_a_release_names_how_often_an_import_came() -> None:
 
 
 def test_a_release_that_crosses_another_hand_out_loses_nothing() -> None:
+    """Trap T24: a Release names how often the object had come."""
+
     host, number = host_with()
     thing = host.peer.exports.get(number)
     caller = Caller()
@@ -519,6 +525,8 @@ def test_a_return_that_says_no_finish_has_left_the_slot_free_whatever_was_called
 
 
 def test_a_slot_that_waits_for_its_finish_is_in_use() -> None:
+    """Bank rule 40: an id is free after the Return came and the Finish went (trap T2)."""
+
     host, number = host_with()
     host.peer.receive(call(0, number, pipeline=True))
     host.hand_out(host.running(0), Plain())
@@ -748,6 +756,8 @@ def test_what_is_kept_of_an_error_is_small_however_long_it_is(error: Any, room: 
 
 
 def test_close_refunds_everything_in_the_midst_of_everything() -> None:
+    """Bank rule 41: a disconnect drops all four tables."""
+
     host, number = host_with(Costly())
     host.peer.receive(bootstrap(0))
     host.peer.receive(call(1, number, pipeline=True))

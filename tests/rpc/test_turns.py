@@ -1,0 +1,315 @@
+"""Which session is looked at next, and for how long: shares, levels, and what idle ones cost."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinfut import join
+from pinfut.executor import scope, sleep, yield_now
+from pinfut.rpc import Vat, connect, method, session_of
+from pinfut.rpc.kernel.notification import Notification
+from pinfut.rpc.kernel.ring import RingReader, RingWriter, ring_bytes
+from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
+from tests.covered import covered, require
+from tests.rpc.services import Desk, DeskServer
+from tests.rpc.world import World, only, quiet, run
+
+PRIORITIES: tuple[Any, ...] = ("high", "normal", "low")
+
+
+@given(
+    st.lists(st.one_of(st.tuples(st.integers(0, 30), st.integers(0, 2)), st.just("pick"))),
+)
+def test_turns_pick_by_level_each_thing_once_and_no_level_waits_for_ever(
+    steps: list[Any],
+) -> None:
+    """Against three plain queues; trap T35: the lowest level has one look of eight."""
+    turns: Turns[int] = Turns()
+    queues: tuple[deque[int], ...] = (deque(), deque(), deque())
+    level: dict[int, int] = {}
+    waited = [0, 0, 0]
+    overtaken = again = low_before_high = 0
+    for step in steps:
+        if step != "pick":
+            thing, where = step
+            if thing in level:
+                again += 1
+            else:
+                level[thing] = where
+                queues[where].append(thing)
+            turns.put(thing, where)
+            assert len(turns) == len(level)
+            continue
+        if not level:
+            with pytest.raises(IndexError):
+                turns.pick()
+            assert not turns
+            continue
+        thing = turns.pick()
+        where = level.pop(thing)
+        assert queues[where].popleft() == thing, "within a level the first comes first"
+        for other in range(3):
+            if other == where or not queues[other]:
+                waited[other] = 0
+                continue
+            waited[other] += 1
+            overtaken += other > where
+            low_before_high += other < where
+            assert waited[other] <= (2, 7, 7)[other]
+    covered("turns", again=again, overtaken=overtaken, low_before_high=low_before_high)
+
+
+def test_with_all_levels_ready_each_has_its_part_of_the_looks() -> None:
+    turns: Turns[tuple[int, int]] = Turns()
+    for n in range(100):
+        for level in range(3):
+            turns.put((level, n), level)
+    looks = [turns.pick()[0] for _ in range(64)]
+    assert [looks.count(level) for level in range(3)] == [48, 8, 8]
+
+
+def test_a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it() -> None:
+    async def main(world: World) -> None:
+        async with world.served("service", DeskServer()) as vat:
+            bank = world.bank(pages=2000)
+            async with connect(world.kernel, "service", Desk, bank, ring=1 << 18) as desk:
+                await desk.length(bytes(100_000))
+                debt = only(vat).credit
+                assert -100_100 <= debt <= QUANTUM - 100_000
+                looks = vat.looks
+                await desk.do(1)
+                # One look for each quantum of the debt before the next message is read.
+                assert vat.looks - looks >= -debt // QUANTUM
+                assert only(vat).credit == 0
+
+    run(main)
+
+
+def test_turns_met_every_case() -> None:
+    require(covered("turns"), "again", "overtaken", "low_before_high")
+
+
+@given(
+    st.lists(st.integers(8, 900), min_size=1, max_size=60),
+    st.integers(1, 2000),
+    st.integers(1, 64),
+)
+def test_a_look_takes_its_credit_and_at_most_one_message_more(
+    sizes: list[int], quantum: int, budget: int
+) -> None:
+    """The reader's share of deficit round robin, against arithmetic over the lengths."""
+    memory = memoryview(bytearray(ring_bytes(1 << 16)))
+    writer, reader = RingWriter(memory), RingReader(memory)
+    for size in sizes:
+        assert writer.write(size.to_bytes(4, "little") + bytes(size - 4))
+    writer.publish()
+    assert reader.look()
+    left = deque(sizes)
+    credit = looks = over = 0
+    while left:
+        looks += 1
+        credit += quantum
+        begin = reader.head
+        frames = reader.read(budget, credit)
+        expected: list[int] = []
+        rest = credit
+        while left and rest > 0 and len(expected) < budget:
+            expected.append(left.popleft())
+            rest -= expected[-1] + 7 & -8
+        assert [len(frame) for frame in frames] == expected
+        credit -= reader.head - begin
+        assert credit == rest
+        over += credit < 0
+    assert not reader.more
+    require(covered("credit of a look", looks=looks, over=over, cases=1), "looks", "cases")
+
+
+def test_looks_were_paid_off_later() -> None:
+    require(covered("credit of a look"), "over")
+
+
+def test_long_messages_do_not_get_a_session_more_than_its_share() -> None:
+    """Of two that are ready all the time, the bytes that are handled stay together, however
+    different the messages (trap T35)."""
+
+    async def main(world: World) -> None:
+        handled = {"long": 0, "short": 0}
+        history: list[tuple[int, int]] = []
+
+        async def client(name: str, size: int, count: int) -> None:
+            bank = world.bank(name, pages=4000)
+            async with connect(world.kernel, name, Desk, bank, slots=512, ring=1 << 20) as desk:
+                calls = [desk.length(bytes(size)) for _ in range(count)]
+                await join(*calls)
+
+        class Sized(DeskServer):
+            @method
+            async def length(self, data: bytes) -> int:
+                handled[self.title] += len(data) + 44
+                history.append((handled["long"], handled["short"]))
+                return len(data)
+
+        server = Vat(world.kernel, "server")
+        server.listen("long", Sized("long"))
+        server.listen("short", Sized("short"))
+        async with scope() as clients:
+            clients.spawn(client("long", 60_000, 16))
+            clients.spawn(client("short", 2_000, 500))
+        await server.close()
+        both = [
+            (long, short)
+            for long, short in history
+            if 0 < long < handled["long"] and 0 < short < handled["short"]
+        ]
+        assert len(both) > 50
+        begin = both[0][0] - both[0][1]
+        # A message and a quantum apart, however long it goes on.
+        worst = max(abs(long - short - begin) for long, short in both)
+        assert worst <= 2 * (60_000 + 2 * QUANTUM), worst
+
+    run(main)
+
+
+def test_a_flood_of_low_priority_delays_a_high_one_by_at_most_one_turn() -> None:
+    """Rows 26 and 65: 60 low sessions with a full ring each, and one high call."""
+
+    async def main(world: World) -> None:
+        order: list[str] = []
+
+        async def do(n: int) -> int:
+            order.append("high" if n < 0 else "low")
+            return n
+
+        async with world.served("service", DeskServer(do=do)) as vat:
+            low = [
+                connect(
+                    world.kernel,
+                    "service",
+                    Desk,
+                    world.bank(f"low{i}"),
+                    slots=256,
+                    priority="low",
+                )
+                for i in range(60)
+            ]
+            desks = [await one.__aenter__() for one in low]
+            async with connect(
+                world.kernel, "service", Desk, world.bank("high"), priority="high"
+            ) as high:
+                assert {one.end.level for one in vat.sessions} == {0, 2}
+                flood = [desk.do(1) for desk in desks for _ in range(256)]
+                while not order:
+                    await yield_now()
+                begin = len(order)
+                assert await high.do(-1) == -1
+                at = order.index("high")
+                # What was under way, and one turn more of `TURN` looks.
+                assert at - begin <= 2 * TURN * BUDGET
+                assert order.count("low") < len(flood)
+                await join(*flood)
+            for one in low:
+                await one.__aexit__(None, None, None)
+
+    run(main)
+
+
+def test_a_flood_of_high_priority_does_not_stop_a_low_one() -> None:
+    async def main(world: World) -> None:
+        done = {"high": 0}
+
+        async def do(n: int) -> int:
+            done["high"] += n
+            return n
+
+        async with (
+            world.served("service", DeskServer(do=do)),
+            connect(
+                world.kernel,
+                "service",
+                Desk,
+                world.bank("high", pages=2000),
+                slots=512,
+                priority="high",
+            ) as high,
+            connect(world.kernel, "service", Desk, world.bank("low"), priority="low") as low,
+        ):
+            calls = [high.do(1) for _ in range(2000)]
+            assert await low.do(0) == 0
+            assert done["high"] < 2000
+            await join(*calls)
+
+    run(main)
+
+
+def test_a_priority_that_is_none_is_refused_before_anything_is_bought() -> None:
+    async def main(world: World) -> None:
+        wrong: Any = "urgent"
+        async with world.served("service", DeskServer()):
+            with pytest.raises(ValueError, match="'high', 'normal' or 'low'"):
+                connect(world.kernel, "service", Desk, world.bank(), priority=wrong)
+        assert [level_of(one) for one in PRIORITIES] == [0, 1, 2]
+
+    run(main)
+
+
+def test_idle_sessions_are_never_looked_at() -> None:
+    async def main(world: World) -> None:
+        async with world.served("service", DeskServer()) as vat:
+            idle = [
+                connect(world.kernel, "service", Desk, world.bank(str(n)), slots=1, ring=64 * 4)
+                for n in range(300)
+            ]
+            for client in idle:
+                await client.__aenter__()
+            async with connect(world.kernel, "service", Desk, world.bank("busy")) as desk:
+                await desk.do(0)
+                await quiet()
+                before = vat.looks
+                for n in range(20):
+                    await desk.do(n)
+                assert vat.looks - before <= 20 + 2
+                assert len(vat.sessions) == 301
+                assert session_of(desk).round_trips >= 20
+                await sleep(0.1)
+            for client in idle:
+                await client.__aexit__(None, None, None)
+
+    run(main)
+
+
+def test_ten_thousand_idle_badges_cost_nothing_per_turn() -> None:
+    """Row 26: what a turn touches is counted, and is the same with ten thousand more."""
+
+    class Words(list[int]):
+        touched = 0
+
+        def __getitem__(self, index: Any) -> Any:
+            Words.touched += 1
+            return super().__getitem__(index)
+
+        def __setitem__(self, index: Any, value: Any) -> None:
+            Words.touched += 1
+            super().__setitem__(index, value)
+
+    def cost(idle: int) -> int:
+        notification = Notification()
+        for badge in range(idle):
+            notification.signal(badge)
+        notification.take()
+        notification._words = Words(notification._words)
+        turns: Turns[int] = Turns()
+        Words.touched = 0
+        for n in range(50):
+            notification.signal(n % max(idle, 1))
+            for badge in notification.take():
+                turns.put(badge, 1)
+            while turns:
+                turns.pick()
+        return Words.touched
+
+    assert cost(10_000) == cost(64)
