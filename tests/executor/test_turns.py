@@ -328,7 +328,7 @@ def test_an_executor_runs_one_program_after_another(executor: Executor) -> None:
 
 
 def test_run_takes_a_coroutine_and_nothing_else() -> None:
-    with pytest.raises(TypeError, match="call the async function"):
+    with pytest.raises(TypeError, match="run takes a coroutine"):
         run(test_run_takes_a_coroutine_and_nothing_else)  # type: ignore[arg-type]
     with pytest.raises(NoExecutor):
         current_executor()
