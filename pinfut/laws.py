@@ -76,6 +76,12 @@ class FutureLock(LostWakeup):
     """Somebody waits for a lock or a permit, and who has it is polled no more."""
 
 
+class ForeignWake(LawError):
+    """A waker was called by another thread than its executor's."""
+
+    law = 2
+
+
 class PinError(LawError):
     """A pinned future was moved: copied, pickled, or polled by another task."""
 

@@ -6,11 +6,13 @@ The plain ones have no hook. These know who made them, and say what happens to t
 from __future__ import annotations
 
 import sys
+from threading import get_ident
 from typing import Any, ClassVar, TypeVar, cast, final
 
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timer, Timers
 from pinfut.executor.trace.instrument import Instruments
+from pinfut.laws import ForeignWake
 
 T = TypeVar("T")
 
@@ -18,7 +20,7 @@ T = TypeVar("T")
 class WatchedTask(Task[T]):
     """A task that knows its number and its parent, and tells when it is woken."""
 
-    __slots__ = ("number", "parent", "since", "spawned_at", "went_on")
+    __slots__ = ("number", "parent", "since", "spawned_at", "thread", "went_on")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -35,10 +37,18 @@ class WatchedTask(Task[T]):
         self.since: float | None = None
         # Whether it has waited for something after a cancel had reached it.
         self.went_on = False
+        # The executor's.
+        self.thread = get_ident()
 
     def wake(self) -> None:
+        executor = self.executor
+        if get_ident() != self.thread and executor.checked:
+            raise ForeignWake(
+                f"{self!r} was woken by another thread than its executor's, which may sleep on "
+                "and not see it. Make a RemoteWaker(cx.waker) in the poll; it may be called "
+                "from anywhere"
+            )
         if not self._queued:
-            executor = self.executor
             tell = executor.instruments
             first = executor.first
             cause = tell.cause if first is None else f"first step of {first[0].__qualname__}"

@@ -16,6 +16,7 @@ from pinfut import (
     Context,
     ContextKept,
     CoroutineFuture,
+    ForeignWake,
     Future,
     FutureBase,
     FutureLock,
@@ -527,6 +528,7 @@ def test_every_law_has_its_number_and_its_error() -> None:
     assert errors == {
         PolledAfterReady: 1,
         LostWakeup: 2,
+        ForeignWake: 2,
         PinError: 4,
         ContextKept: 5,
         TakenTwice: 7,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from pathlib import Path
 
 import pytest
 
 from pinfut.executor import CancelledError, current_executor, spawn, yield_now
-from pinfut.executor.io import open_file
+from pinfut.executor.io import File, open_file
 from tests.executor.world import Run
 
 
@@ -48,3 +50,39 @@ def test_a_cancel_while_a_file_is_opened_leaves_it_closed(run: Run, tmp_path: Pa
             await task
 
     run(main())  # the fixture counts descriptors
+
+
+class SlowToClose(io.BytesIO):
+    """Closes when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+
+    def close(self) -> None:
+        if self.let.wait(60):
+            super().close()
+
+
+def test_a_close_under_way_is_not_cancelled(run: Run) -> None:
+    raw = SlowToClose()
+
+    async def use() -> None:
+        async with File(raw):
+            pass
+        await yield_now()  # the cancel comes here
+
+    async def main() -> None:
+        task = spawn(use())
+        for _ in range(3):
+            await yield_now()
+        task.cancel()
+        for _ in range(3):
+            await yield_now()
+        assert not task.done
+        raw.let.set()
+        with pytest.raises(CancelledError):
+            await task
+        assert raw.closed
+
+    run(main())

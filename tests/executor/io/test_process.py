@@ -106,6 +106,28 @@ def test_a_child_is_killed_and_reaped_when_its_block_is_cancelled_or_fails(run: 
     run(main())
 
 
+def test_a_second_cancel_does_not_leave_a_killed_child_unreaped(run: Run) -> None:
+    async def sleeps() -> None:
+        async with open_process(["sleep", "1000"], stdin=DEVNULL) as child:
+            children.append(child)
+            await child.wait()
+
+    children: list[Process] = []
+
+    async def main() -> None:
+        task = spawn(sleeps())
+        await yield_now()
+        task.cancel()
+        await yield_now()
+        task.cancel()
+        with pytest.raises(CancelledError):
+            await task
+        assert children[0].returncode == -signal.SIGKILL
+        assert is_gone(children[0].pid)
+
+    run(main())
+
+
 def test_a_child_that_ends_by_a_signal_says_which(run: Run) -> None:
     async def main() -> None:
         async with open_process(["sleep", "1000"]) as child:

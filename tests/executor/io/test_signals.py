@@ -72,6 +72,21 @@ def test_a_cancelled_wait_takes_no_signal_and_a_second_waiter_is_told(run: Run) 
     run(main())
 
 
+def test_who_waits_when_the_block_ends_is_told(run: Run) -> None:
+    async def main() -> None:
+        async def wait() -> int:
+            return await stream.next()
+
+        with signals(signal.SIGUSR1) as stream:
+            task = spawn(wait())
+            await yield_now()
+        with pytest.raises(RuntimeError, match="inside of the block"):
+            await task
+        assert current_executor().external == 0
+
+    run(main())
+
+
 def test_a_signal_that_is_taken_before_its_wake_comes_leaves_nobody_waiting(run: Run) -> None:
     async def main() -> None:
         async def wait() -> int:
