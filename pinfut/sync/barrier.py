@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import final
 
 from pinfut.future import FutureBase
@@ -21,6 +22,7 @@ class Barrier:
     __slots__ = ("_line", "parties")
 
     def __init__(self, parties: int) -> None:
+        parties = index(parties)
         if parties < 1:
             raise ValueError(f"a barrier is for one party or more, not {parties}")
         self.parties = parties

@@ -6,6 +6,7 @@ one that never reads holds nobody up and costs nothing; what it misses it is tol
 
 from __future__ import annotations
 
+from operator import index
 from typing import Generic, TypeVar, cast, final
 
 from pinfut.future import FutureBase
@@ -142,6 +143,7 @@ def broadcast(capacity: int) -> tuple[BroadcastSender[T], BroadcastReceiver[T]]:
 
     The last `capacity` values are kept for slow receivers. Raises ValueError below 1.
     """
+    capacity = index(capacity)
     if capacity < 1:
         raise ValueError(f"a broadcast keeps at least one value, not {capacity}")
     shared: _Shared[T] = _Shared(capacity)

@@ -25,6 +25,8 @@ class Condition:
     __slots__ = ("_line", "lock")
 
     def __init__(self, lock: Lock | None = None) -> None:
+        if not (lock is None or isinstance(lock, Lock)):
+            raise TypeError(f"a condition shares a pinfut.Lock, or has its own, not {lock!r}")
         self.lock = Lock() if lock is None else lock
         self._line = Line()
 

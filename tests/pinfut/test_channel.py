@@ -530,9 +530,3 @@ def test_try_recv_takes_nothing_that_is_reserved() -> None:
     assert waits.poll() is PENDING
     assert rx.try_recv() == 3
     assert waits.woken, "there is room again"
-
-
-@pytest.mark.parametrize("capacity", [1.5, "2", None])
-def test_a_capacity_is_a_whole_number(capacity: Any) -> None:
-    with pytest.raises(TypeError, match="integer"):
-        channel(capacity)
