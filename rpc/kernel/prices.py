@@ -27,7 +27,7 @@ QUEUED: Final = 400
 """A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
 of its message come on top."""
 
-UNSENT: Final = 1152
+UNSENT: Final = 1184
 """A call of the client that waits for a slot, on top of its message."""
 
 QUEUED_CAP: Final = 192
