@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from operator import attrgetter
 
-from pinfut.unboxed.decorate import unit_of
 from pinfut.unboxed.layout import layout, table
+from pinfut.unboxed.unit import unit_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         unit = unit_of(function)
     except (ImportError, AttributeError, TypeError) as error:
         parser.error(str(error))
-    print(unit.called.text if chosen.command == "show" else table(layout(function)))
+    print(unit.generated().text if chosen.command == "show" else table(layout(function)))
     return 0
 
 

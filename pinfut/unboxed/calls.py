@@ -10,16 +10,19 @@ from types import FunctionType
 from typing import Any
 
 from pinfut.unboxed.expressions import Expressions
-from pinfut.unboxed.frameplan import Block, FramePlan, Var
+from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
+from pinfut.unboxed.nesting import GUARD
 from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.resolve import Embed
 from pinfut.unboxed.scopes import arguments
+from pinfut.unboxed.unit import Unit
 
 
-def binder(plan: Plan) -> FunctionType:
-    """A function with the signature of `plan` that gives its arguments as a tuple."""
-    function = plan.function
-    args = copy.copy(plan.node.args)
+def binder(unit: Unit) -> FunctionType:
+    """A function with the signature of `unit` that gives its arguments as a tuple."""
+    function = unit.function
+    node = unit.tree()
+    args = copy.copy(node.args)
     args.defaults, args.kw_defaults = [], [None for _ in args.kwonlyargs]
     every = [ast.arg(arg.arg) for arg in arguments(args)]
     bare = ast.arguments(
@@ -34,10 +37,10 @@ def binder(plan: Plan) -> FunctionType:
     names: list[ast.expr] = [ast.Name(arg.arg, ast.Load()) for arg in every]
     body: list[ast.stmt] = [ast.Return(ast.Tuple(names, ast.Load()))]
     made = ast.FunctionDef("bind·", bare, body, [], None)
-    ast.copy_location(made, plan.node)
+    ast.copy_location(made, node)
     module = ast.Module([made], [])
     ast.fix_missing_locations(module)
-    code = compile(module, plan.file, "exec", dont_inherit=True).co_consts[0]
+    code = compile(module, unit.file, "exec", dont_inherit=True).co_consts[0]
     code = code.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     found = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
     found.__qualname__ = function.__qualname__
@@ -50,47 +53,69 @@ class Calls(Expressions):
 
     def __init__(self, frame: FramePlan, plan: Plan, block: Block, leaf: Var | None) -> None:
         super().__init__(frame, plan, block, leaf)
-        # How many try and with statements of this function the statement is in.
+        # How many statements of this function that look at errors the statement is in.
         self._guards = 0
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """In here, somebody may catch what an embedded call raises."""
-        self._guards += 1
+    def nested(self, blocks: int, catches: bool = False) -> Iterator[None]:
+        """In here, statements stand in so many blocks more, and somebody may catch what an
+        embedded call raises."""
+        self.frame.nest += blocks
+        self._guards += catches
         try:
             yield
         finally:
-            self._guards -= 1
+            self.frame.nest -= blocks
+            self._guards -= catches
 
     def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
         call = node.value
         assert isinstance(call, ast.Call)
-        plan = target.plan
+        unit = target.unit
         first: ast.expr | None = None
-        if target.guarded:
+        if target.bound:
             assert isinstance(call.func, ast.Attribute)
-            method = self.save(self.expr(call.func), call.func)
-            guard = self.call("guard", method, self.frame.link(plan.code.co_name, plan.public))
-            first = self.save(guard, call.func)
-        elif target.receiver is not None:
-            first = self.expr(target.receiver)
+            if target.guarded:
+                method = self.save(self.expr(call.func), call.func)
+                guard = self.call("guard", method, self.frame.link(unit.code.co_name, unit.public))
+                first = self.save(guard, call.func)
+            else:
+                first = self.expr(call.func.value)
         values = self.ordered([*call.args, *(word.value for word in call.keywords)])
         count = len(call.args)
         words = [
             (word.arg, value) for word, value in zip(call.keywords, values[count:], strict=True)
         ]
         positional = values[:count] if first is None else [first, *values[:count]]
-        self._inline_call(plan, positional, words, result, node, node)
+        self._inline_call(unit, positional, words, result, node, node)
 
     def embed(
-        self, plan: Plan, args: list[ast.expr], result: Var | None, node: ast.AST, place: ast.AST
+        self, unit: Unit, args: list[ast.expr], result: Var | None, node: ast.AST, place: ast.AST
     ) -> None:
-        """The body of `plan`, called with the lowered `args`."""
-        self._inline_call(plan, args, [], result, node, place)
+        """The body of `unit`, called with the lowered `args`."""
+        self._inline_call(unit, args, [], result, node, place)
+
+    def _further(
+        self, unit: Unit, call: ast.expr, result: Var | None, node: ast.AST, place: ast.AST
+    ) -> None:
+        """A call for which this frame has no room: it has a frame of its own, just as sized."""
+        frame = self.frame
+        frame.further.append(unit)
+        self.assign(self.leaf.store(), call, place)
+        self.leafy = True
+        self.drop(node)
+        live = [*self.held, *self.live_vars(node)]
+        line = getattr(node, "lineno", self.block.line)
+        frame.suspensions.append(Suspension(self.block, line, live))
+        value: ast.expr = self.at(ast.YieldFrom(self.leaf.load()), place)
+        if result is None:
+            self.emit(ast.Expr(value), place)
+        else:
+            self.assign(result.store(), value, place)
 
     def _inline_call(
         self,
-        plan: Plan,
+        unit: Unit,
         args: list[ast.expr],
         words: list[tuple[str | None, ast.expr]],
         result: Var | None,
@@ -99,20 +124,27 @@ class Calls(Expressions):
     ) -> None:
         from pinfut.unboxed.statements import Statements
 
+        guard = GUARD if self._guards else 0
+        if not self.frame.fits(unit, self.block, guard):
+            name = self.frame.link(unit.code.co_name, unit.public)
+            keywords = [ast.keyword(word, value) for word, value in words]
+            self._further(unit, ast.Call(name, args, keywords), result, node, place)
+            return
+        plan = self.frame.plan(unit)
         block = self.frame.enter(plan, self.block, place)
         held = [*self.held, *self.live_vars(node)]
-        if result is not None and not plan.structured and not result.temporary:
+        if result is not None and not plan.direct and not result.temporary:
             # The value may come before a `finally` that still raises.
             value: Var | None = self.temp()
         else:
             value = result
         inner = Statements(self.frame, plan, block, self.leaf, held)
-        outside = bool(self._guards)
         with self.into() as out:
             self._bind(inner, plan, args, words, place)
             self.drop(node)
-            out += inner.body(value)
-        if outside:
+            with self.nested(guard):
+                out += inner.body(value)
+        if guard:
             with self.into() as stopped:
                 self.emit(ast.Raise(self.call("stopped"), None), place)
             handler = self.at(ast.ExceptHandler(self.helper("Stop"), None, stopped), place)
@@ -137,7 +169,7 @@ class Calls(Expressions):
         bound = _match(plan, args, words)
         if bound is None:
             # Stars, or arguments that do not fit: the interpreter binds them, or complains.
-            function = self.frame.link(f"bind_{plan.code.co_name}", plan.binder)
+            function = self.frame.link(f"bind_{plan.code.co_name}", plan.unit.binder)
             call = ast.Call(
                 function, list(args), [ast.keyword(name, value) for name, value in words]
             )
@@ -150,7 +182,7 @@ class Calls(Expressions):
         for name, value in bound:
             if isinstance(value, tuple):
                 which, key = value
-                holder = self.frame.link(f"{which}_{plan.code.co_name}", plan.binder)
+                holder = self.frame.link(f"{which}_{plan.code.co_name}", plan.unit.binder)
                 store = "__defaults__" if which == "defaults" else "__kwdefaults__"
                 read = ast.Subscript(
                     ast.Attribute(holder, store, ast.Load()), ast.Constant(key), ast.Load()

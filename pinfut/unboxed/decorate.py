@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 import sys
@@ -11,8 +10,7 @@ from types import FunctionType
 from typing import Any, Final, TypeVar, cast
 
 from pinfut.unboxed.errors import Refused
-from pinfut.unboxed.generate import Generated, called, looping
-from pinfut.unboxed.plan import Plan
+from pinfut.unboxed.unit import Unit
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
@@ -20,36 +18,9 @@ BOXED: Final = os.environ.get("PINFUT_BOXED", "0") not in ("", "0")
 """Whether the environment asks for the source as it stands (``PINFUT_BOXED=1``)."""
 
 
-class Unit:
-    """What stands behind an unboxed function: its plan, and its code in both forms."""
-
-    __slots__ = ("_looping", "called", "layout", "plan")
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.called: Generated = called(plan)
-        self._looping: Generated | None = None
-        # The Layout, once somebody has asked for it.
-        self.layout: Any = None
-
-    @property
-    def looping(self) -> Generated:
-        """The frame that is used again; generated when it is asked for first."""
-        if self._looping is None:
-            self._looping = looping(self.plan)
-        return self._looping
-
-
-def unit_of(function: object) -> Unit:
-    """What stands behind an unboxed function. Raises TypeError for anything else."""
-    unit = getattr(function, "__unboxed__", None)
-    if not isinstance(unit, Unit):
-        raise TypeError(f"{function!r} is not unboxed; decorate it with @unboxed")
-    return unit
-
-
 def unboxed(function: F) -> F:
-    """Compile `function` and every callee that it awaits into one frame.
+    """Compile `function` and every callee that it awaits into one frame, when it is first
+    called.
 
     The result is called, awaited and spawned as before. Raises Refused, when it is decorated,
     for what cannot live in one sized frame, and says what to write instead.
@@ -67,15 +38,7 @@ def unboxed(function: F) -> F:
         )
     if BOXED:
         return cast(F, function)
-    plan = Plan(function, _class_body(function))
-    unit = Unit(plan)
-    made = unit.called.function
-    made.__defaults__ = function.__defaults__
-    made.__kwdefaults__ = function.__kwdefaults__
-    functools.update_wrapper(made, function)
-    made.__unboxed__ = unit  # type: ignore[attr-defined]
-    plan.public = made
-    return cast(F, made)
+    return cast(F, Unit(function, _class_body(function)).public)
 
 
 def _class_body(function: FunctionType) -> dict[str, Any] | None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
 from pinfut.coroutine import YIELD
 from pinfut.unboxed.closures import Closures
 from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
+from pinfut.unboxed.nesting import LOOP
 from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.resolve import Awaited, Embed, Leaf, Yields
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
@@ -37,6 +38,10 @@ class Expressions(Closures):
         self.temps: list[Var] = []
         # Whether the leaf is held by the present statement.
         self.leafy = False
+
+    def nested(self, blocks: int, catches: bool = False) -> AbstractContextManager[None]:
+        """In here, statements stand in so many blocks more."""
+        raise NotImplementedError
 
     # ---- statements before the expression ----
 
@@ -404,7 +409,7 @@ class Expressions(Closures):
         if each.is_async:
             self.async_loop(each, source, each.target, body, node)
             return
-        with self.into() as inner:
+        with self.into() as inner, self.nested(LOOP):
             item = self.temp()
             self.assign(self.expr(each.target), item.load(), node)
             body()

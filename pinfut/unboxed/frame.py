@@ -18,9 +18,9 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Generic, ParamSpec, TypeVar, final
 
-from pinfut.unboxed.decorate import Unit, unit_of
 from pinfut.unboxed.errors import FrameTooSmall
-from pinfut.unboxed.layout import frame_size, layout
+from pinfut.unboxed.layout import frame_size
+from pinfut.unboxed.unit import Unit, unit_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -79,13 +79,13 @@ class Frame(Coroutine[Any, Any, T_co]):
         unit = unit_of(function)
         needed = frame_size(unit)
         if needed > self.size:
-            raise FrameTooSmall(unit.plan.code.co_qualname, needed, self.size)
-        return self._begin(unit, unit.plan.binder(*args, **kwargs))
+            raise FrameTooSmall(unit.code.co_qualname, needed, self.size)
+        return self._begin(unit, unit.binder(*args, **kwargs))
 
     def _begin(self, unit: Unit, args: tuple[Any, ...]) -> Frame[T_co]:
         if self.busy:
             raise RuntimeError(
-                f"a call of {unit.plan.code.co_qualname} was to begin in a frame that is in use; "
+                f"a call of {unit.code.co_qualname} was to begin in a frame that is in use; "
                 "take another one from the pool"
             )
         if self._generator is None or self._unit is not unit:
@@ -99,7 +99,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         if self._generator is not None:
             self._generator.close()
         self._unit = unit
-        self._generator = generator = unit.looping.function(self._cell)
+        self._generator = generator = unit.frame(self._cell)
         self._send = generator.send
         generator.send(None)
 
@@ -263,7 +263,7 @@ class Pool(Generic[P, T]):
             raise ValueError(f"a pool keeps 0 frames or more, not {bound}")
         self._unit = unit_of(function)
         # Bytes of each frame: what is charged to whoever uses one.
-        self.size: int = layout(function).size
+        self.size: int = frame_size(self._unit)
         self.bound = bound
         # Invariant: at most `bound` frames, each idle and scrubbed.
         self._idle: list[Frame[T]] = []
@@ -277,7 +277,7 @@ class Pool(Generic[P, T]):
     def begin(self, *args: P.args, **kwargs: P.kwargs) -> Frame[T]:
         """Begin a call in a frame of the pool, or a new one. It comes back when the call
         ends, in whatever way. Raises TypeError when the arguments do not fit."""
-        bound = self._unit.plan.binder(*args, **kwargs)
+        bound = self._unit.binder(*args, **kwargs)
         frame = self._take()
         self.taken += 1
         if self.taken > self.high_water:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import ast
 from typing import Any, Final
 
-from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.nesting import LIMIT, OUTERMOST
 from pinfut.unboxed.plan import Plan
+from pinfut.unboxed.unit import Unit
 
 SHIFT: Final = 12
 """Bits of a column. Above them, the nodes of a block carry its number: that is how an
 instruction tells which function it came from."""
 
-_BLOCKS: Final = 4_096
+_BLOCKS: Final = 1_024
 """The most calls that are embedded in one frame."""
+
+_DEPTH: Final = 128
+"""The most calls inside one another in one frame."""
 
 LINKED: Final = "linked·"
 """The constant that stands for the objects a generated function uses."""
@@ -58,7 +62,7 @@ class Var:
 class Block:
     """One embedded call (number 0: the function itself)."""
 
-    __slots__ = ("caller", "label", "line", "number", "outer", "plan", "vars", "width")
+    __slots__ = ("caller", "depth", "label", "line", "number", "outer", "plan", "vars", "width")
 
     def __init__(
         self, number: int, plan: Plan, caller: Block | None, outer: Block | None, line: int
@@ -70,6 +74,7 @@ class Block:
         self.line = line
         # The block that is open around it: the caller, or a call whose arguments it is one of.
         self.outer = outer
+        self.depth: int = 0 if caller is None else caller.depth + 1
         self.label = plan.code.co_name
         self.vars: list[Var] = []
         # How many slots are taken up to its end, once `settle` has run.
@@ -97,18 +102,23 @@ class FramePlan:
     """What the generator of one function collects while it walks the chain."""
 
     __slots__ = (
+        "_linked_ids",
+        "_plans",
         "blocks",
+        "further",
         "globals",
         "linked",
+        "nest",
         "open",
         "root",
         "scrubs",
         "suspensions",
-        "_linked_ids",
     )
 
-    def __init__(self, root: Plan) -> None:
-        self.root = root
+    def __init__(self, unit: Unit) -> None:
+        # Invariant: one plan for each function in the frame; they go with the frame plan.
+        self._plans: dict[Unit, Plan] = {}
+        self.root = root = self.plan(unit)
         first = Block(0, root, None, None, root.node.lineno)
         self.blocks = [first]
         self.open = [first]
@@ -117,19 +127,32 @@ class FramePlan:
         self.linked: dict[str, Any] = {}
         self._linked_ids: dict[tuple[str, int], str] = {}
         self.suspensions: list[Suspension] = []
+        # How many loops, trys and withs the present statement stands in.
+        self.nest = OUTERMOST
+        # Callees that have a frame of their own, for this one holds no more.
+        self.further: list[Unit] = []
         # Statements that empty variables; of those that share a slot one is enough.
         self.scrubs: list[ast.Assign | ast.Delete] = []
 
+    def plan(self, unit: Unit) -> Plan:
+        """The plan of a function in this frame."""
+        found = self._plans.get(unit)
+        if found is None:
+            found = self._plans[unit] = Plan(unit)
+        return found
+
+    def fits(self, unit: Unit, caller: Block, blocks: int) -> bool:
+        """Whether a call of `unit`, in so many blocks more than the statement, can be embedded.
+        The answer is the same for the same source."""
+        return (
+            self.nest + blocks + unit.nesting <= LIMIT
+            and caller.depth < _DEPTH
+            and (unit.blocks == 1 or len(self.blocks) + unit.blocks <= _BLOCKS)
+        )
+
     def enter(self, plan: Plan, caller: Block, node: ast.AST) -> Block:
-        """A new block, open from here on. Raises Refused when there are too many."""
+        """A new block, open from here on."""
         line = getattr(node, "lineno", caller.line)
-        if len(self.blocks) >= _BLOCKS:
-            raise Refused(
-                caller.plan.file,
-                line,
-                f"more than {_BLOCKS} calls would be embedded in {self.root.code.co_name}",
-                f"write await box({plan.code.co_name}(...)) somewhere on the way",
-            )
         block = Block(len(self.blocks), plan, caller, self.open[-1], line)
         self.blocks.append(block)
         self.open.append(block)

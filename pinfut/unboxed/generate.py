@@ -8,22 +8,40 @@ a cell, scrubs its locals, and waits for the next.
 from __future__ import annotations
 
 import ast
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any, Final
 
 from pinfut.unboxed.calls import CAUGHT
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
-from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.scopes import arguments
 from pinfut.unboxed.statements import Statements
 from pinfut.unboxed.tracing import Tracer
+from pinfut.unboxed.unit import Unit
 
 _GENERATOR: Final = 0x20
 _COROUTINE: Final = 0x80
 _ITERABLE: Final = 0x100
 _FUTURES: Final = 0x1FF0000
+
+_ROOM: Final = 20_000
+"""Calls inside one another that lowering may need: a dozen for each level of the chain."""
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """More room for recursion, so that what a chain is compiled to does not depend on who
+    called it first. The recursion goes through Python functions alone."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, _ROOM))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class Linked:
@@ -31,15 +49,17 @@ class Linked:
 
 
 class Generated:
-    """One generated function: its tree, its code, its slots."""
+    """One generated function: its tree, its code, its slots. Kept by nobody for long."""
 
-    __slots__ = ("blocks", "code", "function", "slots", "suspensions", "tree")
+    __slots__ = ("blocks", "code", "function", "further", "slots", "suspensions", "tree")
 
     def __init__(self, frame: FramePlan, node: ast.FunctionDef, flags: int) -> None:
         plan = frame.root
         self.slots: list[list[Var]] = frame.settle()
         self.suspensions: list[Suspension] = frame.suspensions
         self.blocks = frame.blocks
+        # Functions whose frames it makes when it comes to them.
+        self.further: list[Unit] = list(dict.fromkeys(frame.further))
         if frame.globals:
             node.body.insert(0, ast.Global(sorted(frame.globals)))
         ast.copy_location(node, plan.node)
@@ -59,7 +79,7 @@ class Generated:
             raise Refused(
                 plan.file,
                 plan.node.lineno,
-                f"the chain below {plan.code.co_name} is too deep for the compiler: {error}",
+                f"the chain below {plan.code.co_name} cannot be compiled: {error}",
                 "write await box(...) around one of its calls",
             ) from error
         (inner,) = [const for const in code.co_consts if isinstance(const, CodeType)]
@@ -106,9 +126,15 @@ def _noticed(frame: FramePlan, block: Statements, body: list[ast.stmt]) -> list[
     return out
 
 
-def called(plan: Plan) -> Generated:
-    """The function of `plan`, to be called: a coroutine in one frame."""
-    frame = FramePlan(plan)
+def called(unit: Unit) -> Generated:
+    """The function of `unit`, to be called: a coroutine in one frame."""
+    with _room():
+        return _called(unit)
+
+
+def _called(unit: Unit) -> Generated:
+    frame = FramePlan(unit)
+    plan = frame.root
     block = Statements(frame, plan, frame.blocks[0], native=True)
     body = _noticed(frame, block, block.body(None))
     # What makes it a generator for the compiler, when nothing in it waits.
@@ -131,9 +157,15 @@ def called(plan: Plan) -> Generated:
     return Generated(frame, made, _COROUTINE)
 
 
-def looping(plan: Plan) -> Generated:
-    """The frame of `plan`: a generator function of one argument, the cell for values."""
-    frame = FramePlan(plan)
+def looping(unit: Unit) -> Generated:
+    """The frame of `unit`: a generator function of one argument, the cell for values."""
+    with _room():
+        return _looping(unit)
+
+
+def _looping(unit: Unit) -> Generated:
+    frame = FramePlan(unit)
+    plan = frame.root
     block = Statements(frame, plan, frame.blocks[0])
     node = plan.node
     result = frame.blocks[0].var("result·", temporary=True)

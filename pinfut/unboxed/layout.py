@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any
 
-from pinfut.unboxed.decorate import Unit, unit_of
-from pinfut.unboxed.frameplan import Block
+from pinfut.unboxed.sizes import REFERENCE, called_size, frame_size, object_size
+from pinfut.unboxed.unit import unit_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class Layout:
     `size`: bytes of a frame of a pool, everything included. `generator`: bytes of the frame
     itself, in it. `called`: bytes of the coroutine that a call makes. `boxed`: bytes of the
     plain coroutines of the longest chain. `overlap`: bytes that locals share because they are
-    never live together.
+    never live together. `further`: the callees for which one frame had no room, and the bytes
+    of the frames that they get; the largest of them is part of `size` and `called`.
     """
 
     function: str
@@ -58,30 +57,13 @@ class Layout:
     overlap: int
     slots: tuple[Slot, ...]
     waits: tuple[Wait, ...]
-
-
-def frame_size(unit: Unit) -> int:
-    """Bytes of a frame of `unit` in a pool, everything included."""
-    return _layout(unit).size
+    further: tuple[tuple[str, int], ...]
 
 
 def layout(function: Callable[..., Any]) -> Layout:
-    """The layout of an unboxed function. Raises TypeError for any other."""
-    return _layout(unit_of(function))
-
-
-_REFERENCE = 8
-
-
-def _layout(unit: Unit) -> Layout:
-    if unit.layout is not None:
-        return unit.layout  # type: ignore[no-any-return]
-    from pinfut.unboxed.frame import Frame
-
-    generated = unit.looping
-    frame: Frame[Any] = Frame(0)
-    frame.prepare(unit)
-    parts = [frame, frame._cell, frame._generator, frame._send]
+    """The layout of an unboxed function, made anew. Raises TypeError for any other."""
+    unit = unit_of(function)
+    generated = unit.generated_frame()
     waits = []
     live: dict[int, list[int]] = {}
     for number, suspension in enumerate(generated.suspensions):
@@ -101,49 +83,22 @@ def _layout(unit: Unit) -> Layout:
             Local(owner, name, tuple(sorted(set(over)))) for (owner, name), over in places.items()
         )
         slots.append(Slot(number, _slot_name(variables), locals_))
-    made = Layout(
-        unit.plan.code.co_qualname,
-        sum(sys.getsizeof(part) for part in parts),
-        sys.getsizeof(frame._generator),
-        _coroutine(unit.called.code),
-        max(_chain(block) for block in generated.blocks),
-        (count - len(generated.slots)) * _REFERENCE,
+    return Layout(
+        unit.code.co_qualname,
+        frame_size(unit),
+        object_size(generated.code),
+        called_size(unit),
+        unit.plain,
+        (count - len(generated.slots)) * REFERENCE,
         tuple(slots),
         tuple(waits),
+        tuple((each.code.co_qualname, called_size(each)) for each in generated.further),
     )
-    unit.layout = made
-    return made
 
 
 def _slot_name(variables: list[Any]) -> str:
     node, field = variables[0].sites[0]
     return str(getattr(node, field))
-
-
-async def _empty() -> None:
-    pass
-
-
-def _places(code: CodeType) -> int:
-    cells = set(code.co_cellvars) - set(code.co_varnames)
-    return len(code.co_varnames) + len(cells) + len(code.co_freevars) + code.co_stacksize
-
-
-def _coroutine(code: CodeType) -> int:
-    """Bytes of a coroutine of `code`, without making one of it."""
-    empty = _empty()
-    size = sys.getsizeof(empty)
-    empty.close()
-    return size + (_places(code) - _places(_empty.__code__)) * _REFERENCE
-
-
-def _chain(block: Block) -> int:
-    total = 0
-    each: Block | None = block
-    while each is not None:
-        total += _coroutine(each.plan.code)
-        each = each.caller
-    return total
 
 
 def table(shown: Layout) -> str:
@@ -152,11 +107,12 @@ def table(shown: Layout) -> str:
         f"{shown.function}: a frame of {shown.size} bytes "
         f"({shown.generator} the generator, {shown.size - shown.generator} around it)",
         f"  called without a pool: {shown.called} bytes; as plain coroutines: {shown.boxed} bytes",
-        f"  {len(shown.slots)} slots of {_REFERENCE} bytes; {shown.overlap} bytes shared by "
+        f"  {len(shown.slots)} slots of {REFERENCE} bytes; {shown.overlap} bytes shared by "
         "locals that are never live together",
-        "",
-        "  waits",
     ]
+    for name, size in shown.further:
+        out.append(f"  {name} has no room in there and gets a frame of its own, of {size} bytes")
+    out += ["", "  waits"]
     for number, wait in enumerate(shown.waits):
         out.append(f"    {number:3}  {wait.function}  {wait.file}:{wait.line}")
     out += ["", "  slot  local                                     live over"]

@@ -1,16 +1,22 @@
-"""The plan of one function: all that is known of it before it is embedded anywhere."""
+"""The plan of one function: all that is known of it before it is embedded anywhere.
+
+A plan is made from the unit of its function when a frame is generated, and goes with it.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pinfut.unboxed.liveness import Liveness
 from pinfut.unboxed.resolve import Awaited, ClassBody, Embed, Resolver
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Names, arguments
-from pinfut.unboxed.source import definition, source_of
+
+if TYPE_CHECKING:
+    from pinfut.unboxed.unit import Unit
 
 _SEES_FRAMES: Final = {"locals", "vars", "dir", "eval", "exec"}
 
@@ -19,50 +25,49 @@ class Plan:
     """A function, its tree, its names, and what each of its awaits means."""
 
     __slots__ = (
-        "_binder",
+        "_known",
         "awaits",
         "blocks",
         "code",
         "codes",
+        "direct",
         "dropped",
         "entered",
         "file",
         "function",
-        "leaves",
         "liveness",
         "module_names",
         "names",
         "node",
-        "owner",
         "parameters",
-        "public",
         "structured",
+        "targets",
+        "unit",
         "unsure",
     )
 
-    def __init__(self, function: FunctionType, namespace: dict[str, Any] | None) -> None:
-        self.function = function
-        self.code: CodeType = function.__code__
-        self.file = self.code.co_filename
-        self.node, self.owner = definition(self.code)
-        self.module_names = source_of(self.code).module_names
-        if self.owner is not None:
-            mangle(self.node, self.owner)
+    def __init__(self, unit: Unit, namespace: Mapping[str, Any] | None = None) -> None:
+        """At decoration, `namespace` is that of the class around, if there is one. Later the
+        targets of the unit say what each await means."""
+        self.unit = unit
+        self.function: FunctionType = unit.function
+        self.code: CodeType = unit.code
+        self.file = unit.file
+        self.node = unit.tree()
+        self.module_names = unit.excerpt.module_names
         self.names = Names(self.node)
         self.parameters = [arg.arg for arg in arguments(self.node.args)]
+        # What is awaited, in the order in which it is met here; what the unit keeps.
+        self.targets: list[Awaited] = []
+        self._known: Iterator[Awaited] | None = None
         # Await → what it waits for.
         self.awaits: dict[ast.AST, Awaited] = {}
         # AsyncWith item or AsyncFor → its two awaits: enter and exit, or None and next.
         self.entered: dict[ast.AST, tuple[Awaited, Awaited]] = {}
         # Nodes that need statements of their own: an embedded call is in them somewhere.
         self.blocks: set[ast.AST | None] = set()
-        # How many leaves it awaits itself.
-        self.leaves = 0
         # Code of the functions and classes in it, compiled when first needed.
         self.codes: dict[ast.AST, CodeType] = {}
-        # The function that @unboxed gave for it.
-        self.public: Any = function
-        self._binder: FunctionType | None = None
         # Parameters that the body may leave unbound.
         self.unsure = {
             each.id
@@ -73,7 +78,11 @@ class Plan:
             for each in ast.walk(self.node)
             if isinstance(each, ast.ExceptHandler) and each.name is not None
         }
-        resolver = Resolver(self, None if namespace is None else ClassBody(namespace))
+        resolver: Resolver | None = None
+        if unit.targets is None:
+            resolver = Resolver(self, None if namespace is None else ClassBody(namespace))
+        else:
+            self._known = iter(unit.targets)
         self.liveness = Liveness(self.node.body)
         params = set(self.parameters) - self.names.captured
         # Await → the parameters that nobody reads any more once it waits.
@@ -82,58 +91,40 @@ class Plan:
             self._mark(statement, resolver)
         # Whether every return is the last thing that is done, after ifs are turned round.
         self.structured = structured(self.node.body)
+        # Whether each is also the very last: its value may stand where the caller wants it.
+        self.direct = self.structured and not guards_a_return(self.node)
 
-    @property
-    def binder(self) -> FunctionType:
-        """A function with this signature that gives its arguments as a tuple."""
-        if self._binder is None:
-            from pinfut.unboxed.calls import binder
-
-            self._binder = binder(self)
-        return self._binder
+    def _target(self, resolve: Callable[..., Awaited] | None, *args: Any) -> Awaited:
+        if self._known is not None:
+            return next(self._known)
+        assert resolve is not None
+        found = resolve(*args)
+        self.targets.append(found)
+        return found
 
     def live(self, node: ast.AST) -> frozenset[str]:
         """The names that are live while `node` waits."""
         return self.liveness.after.get(node, frozenset())
 
-    def _mark(self, node: ast.AST, resolver: Resolver) -> bool:
+    def _mark(self, node: ast.AST, resolver: Resolver | None) -> bool:
         """Resolve the awaits in `node`; whether it needs statements of its own."""
-        refuse = resolver.refuse
         found = False
         if isinstance(node, ast.Await):
-            target = self.awaits[node] = resolver.awaited(node)
+            target = self.awaits[node] = self._target(resolver and resolver.awaited, node)
             found = isinstance(target, Embed) or bool(self.dropped.get(node))
-            if not isinstance(target, Embed):
-                self.leaves += 1
-        elif isinstance(node, ast.Yield | ast.YieldFrom):
-            refuse(
-                node,
-                f"{self.code.co_name} is an async generator: its items and its waits would "
-                "leave the frame by one door",
-                "write a stream (pinfut.StreamBase), or send the items into a channel",
-            )
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            name = node.func.id
-            looks = name in _SEES_FRAMES and (name in ("locals", "eval", "exec") or not node.args)
-            if looks and resolver.value(node.func) is getattr(builtins, name):
-                refuse(
-                    node,
-                    f"{name}() would see the locals of the whole chain",
-                    "pass it a dict, or do this in a plain function",
-                )
+        elif resolver is not None:
+            self._refused(node, resolver)
+        special = resolver and resolver.special
         if isinstance(node, ast.AsyncWith):
             for item in node.items:
                 expr = item.context_expr
-                enter = resolver.special(expr, expr, "__aenter__")
-                leave = resolver.special(expr, expr, "__aexit__")
+                enter = self._target(special, expr, expr, "__aenter__")
+                leave = self._target(special, expr, expr, "__aexit__")
                 self.entered[item] = (enter, leave)
-                self.leaves += 2
             found = True
         elif isinstance(node, ast.AsyncFor):
-            expr = node.iter
-            step = resolver.special(expr, expr, "__anext__")
+            step = self._target(special, node.iter, node.iter, "__anext__")
             self.entered[node] = (step, step)
-            self.leaves += 1
             found = True
         if isinstance(node, CLOSURES):
             found = self._mark_closure(node, resolver)
@@ -145,15 +136,33 @@ class Plan:
                     found = True
         if found:
             self.blocks.add(node)
-        if isinstance(node, ast.match_case) and node.guard in self.blocks:
-            refuse(
+        if resolver and isinstance(node, ast.match_case) and node.guard in self.blocks:
+            resolver.refuse(
                 node.guard or node,
                 "an embedded call, or the last use of an argument, in the guard of a case",
                 "await before the match, and test the value",
             )
         return found
 
-    def _mark_closure(self, node: ast.AST, resolver: Resolver) -> bool:
+    def _refused(self, node: ast.AST, resolver: Resolver) -> None:
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            resolver.refuse(
+                node,
+                f"{self.code.co_name} is an async generator: its items and its waits would "
+                "leave the frame by one door",
+                "write a stream (pinfut.StreamBase), or send the items into a channel",
+            )
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            name = node.func.id
+            looks = name in _SEES_FRAMES and (name in ("locals", "eval", "exec") or not node.args)
+            if looks and resolver.value(node.func) is getattr(builtins, name):
+                resolver.refuse(
+                    node,
+                    f"{name}() would see the locals of the whole chain",
+                    "pass it a dict, or do this in a plain function",
+                )
+
+    def _mark_closure(self, node: ast.AST, resolver: Resolver | None) -> bool:
         # What is evaluated out here: defaults, decorators, bases, the first iterable.
         outside: list[ast.AST] = []
         if isinstance(node, ast.GeneratorExp):
@@ -166,7 +175,7 @@ class Plan:
             waits = any(generator.is_async for generator in node.generators) or any(
                 isinstance(each, ast.Await) for part in inner for each in ast.walk(part)
             )
-            if waits:
+            if waits and resolver is not None:
                 resolver.refuse(
                     node,
                     "an asynchronous generator expression has a frame of its own",
@@ -180,14 +189,14 @@ class Plan:
                 outside.append(node.returns)
         elif isinstance(node, ast.Lambda):
             outside.append(node.args)
-        if getattr(node, "type_params", None):
+        if getattr(node, "type_params", None) and resolver is not None:
             resolver.refuse(node, "type parameters of an inner function", "define it outside")
         found = False
         for part in outside:
             found = self._mark(part, resolver) or found
         return found
 
-    def _mark_comprehension(self, node: ast.AST, resolver: Resolver) -> bool:
+    def _mark_comprehension(self, node: ast.AST, resolver: Resolver | None) -> bool:
         assert isinstance(node, COMPREHENSIONS)
         # One that waits, or that makes functions, is written out as a loop.
         found = bool(self.names.captured_in(node)) or any(
@@ -195,9 +204,9 @@ class Plan:
         )
         for generator in node.generators:
             if generator.is_async:
-                step = resolver.special(generator.iter, generator.iter, "__anext__")
+                special = resolver and resolver.special
+                step = self._target(special, generator.iter, generator.iter, "__anext__")
                 self.entered[generator] = (step, step)
-                self.leaves += 1
         for child in ast.iter_child_nodes(node):
             if self._mark(child, resolver):
                 found = True
@@ -238,8 +247,31 @@ def structured(body: list[ast.stmt]) -> bool:
                 return structured(statement.body + rest) and structured(statement.orelse)
             if not rest:
                 return structured(statement.body) and structured(statement.orelse)
+        if rest:
+            return False
+        if isinstance(statement, ast.With | ast.AsyncWith):
+            return structured(statement.body)
+        if isinstance(statement, ast.Try | ast.TryStar):
+            # What is last in the body must not go on into the else, and a `finally` that
+            # returns swallows.
+            return (
+                not any(returns(each) for each in statement.finalbody)
+                and not (statement.orelse and any(returns(each) for each in statement.body))
+                and structured(statement.body)
+                and structured(statement.orelse)
+                and all(structured(handler.body) for handler in statement.handlers)
+            )
         return False
     return True
+
+
+def guards_a_return(node: ast.AST) -> bool:
+    """Whether something in `node` may still happen, or go wrong, after a return in it."""
+    if isinstance(node, ast.Try | ast.TryStar | ast.With | ast.AsyncWith):
+        return returns(node)
+    if isinstance(node, CLOSURES):
+        return False
+    return any(guards_a_return(child) for child in ast.iter_child_nodes(node))
 
 
 def mangle(node: ast.AST, owner: str) -> None:

@@ -26,32 +26,37 @@ from pinfut.unboxed.scopes import arguments
 
 if TYPE_CHECKING:
     from pinfut.unboxed.plan import Plan
+    from pinfut.unboxed.unit import Unit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """Something to poll. `boxed`: it may be a coroutine too, the author said so."""
 
     boxed: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Yields:
     """``await yield_now()``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Embed:
     """A call of an unboxed function, whose body goes into this frame."""
 
-    plan: Plan
-    # What is bound to its first parameter, if the call does not give it.
-    receiver: ast.expr | None = None
-    # The callee is looked up on the receiver when it is called, and must be this one.
+    unit: Unit
+    # What the call looks the callee up on is its first argument.
+    bound: bool = False
+    # The callee is looked up there when it is called, and must be this one.
     guarded: bool = False
 
 
 Awaited: TypeAlias = Leaf | Yields | Embed
+
+LEAF: Final = Leaf()
+BOXED: Final = Leaf(boxed=True)
+YIELDS: Final = Yields()
 
 
 class _Nothing:
@@ -68,10 +73,10 @@ class ClassBody:
         self.namespace = namespace
 
 
-def plan_of(function: object) -> Plan | None:
-    """The plan behind an unboxed function."""
-    unit = getattr(function, "__unboxed__", None)
-    return None if unit is None else unit.plan
+def unit_behind(function: object) -> Unit | None:
+    """What stands behind an unboxed function; None for any other thing."""
+    unit: Unit | None = getattr(function, "__unboxed__", None)
+    return unit
 
 
 class Resolver:
@@ -208,20 +213,20 @@ class Resolver:
         """What the await at `node` waits for. Raises Refused."""
         value = node.value
         if not isinstance(value, ast.Call):
-            return Leaf()
+            return LEAF
         func = value.func
         name = ast.unparse(func)
         known = self.value(func)
         if known is box:
-            return Leaf(boxed=True)
+            return BOXED
         self._not_itself(node, func, name)
         if known is yield_now and not (value.args or value.keywords):
-            return Yields()
+            return YIELDS
         if isinstance(func, ast.Attribute) and known is NOTHING:
             owner = self.value(func.value)
             if isinstance(owner, type):
                 return self._of_class(node, name, owner, func)
-            return self.method(node, self.kind(func.value), func.attr, func.value, name)
+            return self.method(node, self.kind(func.value), func.attr, name)
         if known is NOTHING:
             return self._unknown(node, name)
         return self._called(node, known, name)
@@ -258,38 +263,36 @@ class Resolver:
         )
 
     def _called(self, node: ast.AST, known: Any, name: str) -> Awaited:
-        plan = plan_of(known)
-        if plan is not None:
+        unit = unit_behind(known)
+        if unit is not None:
             if isinstance(known, MethodType):
                 self.refuse(node, f"{name} is a bound method", f"write await box({name}(...))")
-            return Embed(plan)
+            return Embed(unit)
         inner = known
         while isinstance(inner, partial):
             inner = inner.func
-        if inspect.iscoroutinefunction(inner) or plan_of(inner) is not None:
+        if inspect.iscoroutinefunction(inner) or unit_behind(inner) is not None:
             self.refuse(
                 node,
                 f"{name} is a coroutine with a frame of its own",
                 f"decorate it with @unboxed, or write await box({name}(...))",
             )
-        return Leaf()
+        return LEAF
 
     def _of_class(self, node: ast.AST, name: str, owner: type, func: ast.Attribute) -> Awaited:
         raw = self.member(owner, func.attr)
         if raw is NOTHING:
             return self._unknown(node, name)
         if isinstance(raw, classmethod):
-            plan = plan_of(raw.__func__)
-            if plan is not None:
-                return Embed(plan, func.value)
+            unit = unit_behind(raw.__func__)
+            if unit is not None:
+                return Embed(unit, bound=True)
             return self._called(node, raw.__func__, name)
         if isinstance(raw, staticmethod):
             raw = raw.__func__
         return self._called(node, raw, name)
 
-    def method(
-        self, node: ast.AST, owner: Any, attr: str, receiver: ast.expr | None, name: str
-    ) -> Awaited:
+    def method(self, node: ast.AST, owner: Any, attr: str, name: str) -> Awaited:
         """The await of the method `attr` of something whose class is `owner`."""
         raw = self.member(owner, attr)
         if raw is NOTHING:
@@ -299,15 +302,15 @@ class Resolver:
         inner = raw.__func__ if isinstance(raw, classmethod) else raw
         if isinstance(inner, property) or not callable(inner):
             return self._unknown(node, name)
-        plan = plan_of(inner)
-        if plan is not None:
-            return Embed(plan, receiver, guarded=True)
+        unit = unit_behind(inner)
+        if unit is not None:
+            return Embed(unit, bound=True, guarded=True)
         return self._called(node, inner, name)
 
     def special(self, node: ast.AST, expr: ast.expr, attr: str) -> Awaited:
         """What ``__aenter__`` and its like give for the value of `expr`."""
         if isinstance(expr, ast.Call) and self.value(expr.func) is box:
-            return Leaf(boxed=True)
+            return BOXED
         owner = self.kind(expr)
         raw = self.member(owner, attr)
         what = ast.unparse(expr)
@@ -317,13 +320,13 @@ class Resolver:
                 f"the class of {what} is not known, nor what its {attr} gives",
                 f"annotate it, or write box({what})",
             )
-        plan = plan_of(raw)
-        if plan is not None:
-            return Embed(plan)
+        unit = unit_behind(raw)
+        if unit is not None:
+            return Embed(unit)
         if inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw):
             self.refuse(
                 node,
                 f"{attr} of {what} is a coroutine with a frame of its own",
                 f"decorate it with @unboxed, or write box({what})",
             )
-        return Leaf()
+        return LEAF

@@ -1,4 +1,4 @@
-"""Finding the source of a function: its syntax tree, with the file's own line numbers."""
+"""Finding the source of a function: its text, and its syntax tree when somebody needs it."""
 
 from __future__ import annotations
 
@@ -6,61 +6,95 @@ import ast
 import linecache
 from collections import OrderedDict
 from types import CodeType
-from typing import Final
+from typing import Final, final
 
 from pinfut.unboxed.errors import Refused
 
-_FILES: Final = 16
-"""How many parsed files are kept: the functions of a file are decorated one after another."""
+_FILES: Final = 4
+"""How many indexed files are kept: the functions of a file are decorated one after another."""
 
 
-class Source:
-    """One parsed file: its functions by line, and the names that its module binds."""
+@final
+class Excerpt:
+    """The lines of one function. A tree is parsed when it is asked for and kept by nobody
+    here: the text is one object, its tree thousands."""
+
+    __slots__ = ("first", "module_names", "owner", "text")
+
+    def __init__(
+        self, text: str, first: int, owner: str | None, module_names: frozenset[str]
+    ) -> None:
+        self.text = text
+        # The line of the file in which the text begins (a decorator, if there is one).
+        self.first = first
+        # The class around it, after which private names are mangled.
+        self.owner = owner
+        # What the module binds somewhere: a name that is not among them is a builtin, if anything.
+        self.module_names = module_names
+
+    def parse(self, filename: str) -> ast.AsyncFunctionDef:
+        """A new tree, with the file's own line numbers."""
+        if self.text[:1].isspace():
+            text = "\n" * (self.first - 2) + "if 1:\n" + self.text
+        else:
+            text = "\n" * (self.first - 1) + self.text
+        (node,) = ast.parse(text, filename).body
+        if isinstance(node, ast.If):
+            (node,) = node.body
+        assert isinstance(node, ast.AsyncFunctionDef)
+        return node
+
+
+@final
+class _Index:
+    """Where the functions of one file stand, and the names that its module binds."""
 
     __slots__ = ("functions", "module_names", "text")
 
     def __init__(self, text: str, filename: str) -> None:
         self.text = text
-        # First line (of the first decorator) → the function and the class around it.
-        self.functions: dict[int, tuple[ast.AsyncFunctionDef, str | None]] = {}
-        # What the module binds somewhere: a name that is not among them is a builtin, if anything.
-        self.module_names: set[str] = set()
-        self._index(ast.parse(text, filename).body, None, True)
+        # First line (of the first decorator) → name, last line, the class around.
+        self.functions: dict[int, tuple[str, int, str | None]] = {}
+        names: set[str] = set()
+        for statement in ast.parse(text, filename).body:
+            self._visit(statement, None, names, True)
+        self.module_names = frozenset(names)
 
-    def _index(self, body: list[ast.stmt], owner: str | None, module: bool) -> None:
-        for statement in body:
-            self._visit(statement, owner, module)
-
-    def _visit(self, node: ast.AST, owner: str | None, module: bool) -> None:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    def _visit(self, node: ast.AST, owner: str | None, names: set[str], module: bool) -> None:
+        kind = type(node)
+        if kind in (ast.AsyncFunctionDef, ast.FunctionDef, ast.ClassDef):
+            assert isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef | ast.ClassDef)
             if module:
-                self.module_names.add(node.name)
+                names.add(node.name)
             if isinstance(node, ast.AsyncFunctionDef):
                 first = min((each.lineno for each in node.decorator_list), default=node.lineno)
-                self.functions[min(first, node.lineno)] = (node, owner)
+                last = node.end_lineno or node.lineno
+                self.functions[min(first, node.lineno)] = (node.name, last, owner)
             # In a function of a class names are still mangled with the class's name.
             inner = node.name if isinstance(node, ast.ClassDef) else owner
-            self._index(node.body, inner, False)
+            for child in node.body:
+                self._visit(child, inner, names, False)
             return
         if isinstance(node, ast.Global):
-            self.module_names.update(node.names)
-        elif module:
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self.module_names.add(node.id)
-            elif isinstance(node, ast.alias):
-                self.module_names.add((node.asname or node.name).partition(".")[0])
+            names.update(node.names)
+        elif not module and isinstance(node, ast.expr):
+            return  # no function stands in an expression, and its names are not the module's
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+        elif module and isinstance(node, ast.alias):
+            names.add((node.asname or node.name).partition(".")[0])
         for child in ast.iter_child_nodes(node):
-            self._visit(child, owner, module)
+            self._visit(child, owner, names, module)
 
 
-_sources: OrderedDict[str, Source] = OrderedDict()
+_indexes: OrderedDict[str, _Index] = OrderedDict()
 
 
-def source_of(code: CodeType) -> Source:
-    """The parsed file of `code`. Raises Refused when the file cannot be read."""
+def _index(code: CodeType) -> _Index:
     name = code.co_filename
     text = "".join(linecache.getlines(name))
-    found = _sources.get(name)
+    found = _indexes.get(name)
     if found is None or found.text != text:
         if not text:
             raise Refused(
@@ -69,21 +103,24 @@ def source_of(code: CodeType) -> Source:
                 f"the source of {code.co_name} cannot be read",
                 "@unboxed compiles a function from its file: keep the file beside the code",
             )
-        found = _sources[name] = Source(text, name)
-        while len(_sources) > _FILES:
-            _sources.popitem(last=False)
+        found = _indexes[name] = _Index(text, name)
+        while len(_indexes) > _FILES:
+            _indexes.popitem(last=False)
     return found
 
 
-def definition(code: CodeType) -> tuple[ast.AsyncFunctionDef, str | None]:
-    """The `async def` that `code` was compiled from, and the name of the class around it.
-    Raises Refused when the file does not hold it (any more)."""
-    found = source_of(code).functions.get(code.co_firstlineno)
-    if found is None or found[0].name != code.co_name:
+def excerpt(code: CodeType) -> Excerpt:
+    """The `async def` that `code` was compiled from. Raises Refused when the file cannot be
+    read, or does not hold it (any more)."""
+    index = _index(code)
+    first = code.co_firstlineno
+    name, last, owner = index.functions.get(first, ("", 0, None))
+    if name != code.co_name:
         raise Refused(
             code.co_filename,
-            code.co_firstlineno,
+            first,
             f"no async def {code.co_name} stands at this line",
             "the file has changed since it was loaded; load it again",
         )
-    return found
+    lines = linecache.getlines(code.co_filename)[first - 1 : last]
+    return Excerpt("".join(lines), first, owner, index.module_names)

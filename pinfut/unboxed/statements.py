@@ -14,10 +14,20 @@ from typing import Any, Final
 
 from pinfut.unboxed.calls import Calls
 from pinfut.unboxed.frameplan import Block, FramePlan, Var
+from pinfut.unboxed.nesting import (
+    ASYNC_STEP,
+    ASYNC_WITH,
+    ASYNC_WITH_EXIT,
+    FINALLY,
+    HANDLER,
+    LOOP,
+    TRY,
+    WITH,
+)
 from pinfut.unboxed.plan import Plan, returns, terminates
 from pinfut.unboxed.resolve import Awaited, Embed
 
-_NONE: Final = None
+_GUARDS: Final = (ast.With, ast.AsyncWith, ast.Try, ast.TryStar)
 
 
 class Statements(Calls):
@@ -39,6 +49,8 @@ class Statements(Calls):
         # Where the value goes; None when nobody wants it.
         self.result: Var | None = None
         self.structured = plan.structured
+        # The next statement is the last of the function, and control falls out of it.
+        self.last = False
         # How many loops of the source the statement is in.
         self.depth = 0
         # True once a return has left a loop.
@@ -61,7 +73,7 @@ class Statements(Calls):
                 if flagged:
                     self.returned = self.block.var("returned·", temporary=True)
                     self.assign(self.returned.store(), ast.Constant(False), node)
-                with self.into() as once:
+                with self.into() as once, self.nested(LOOP):
                     self.each(node.body)
                     self._nothing(node)
                     self.emit(ast.Break(), node)
@@ -92,6 +104,12 @@ class Statements(Calls):
                     first = first + rest
                 self._if(statement, lambda: self._tail(first), lambda: self._tail(second))  # noqa: B023
                 return
+            if isinstance(statement, _GUARDS) and returns(statement):
+                if isinstance(statement, ast.With | ast.AsyncWith):
+                    self._nothing(statement)  # it may swallow an error and fall out, too
+                self.last = True
+                self.statement(statement)
+                return
             self.statement(statement)
             if isinstance(statement, ast.Return | ast.Raise):
                 return
@@ -101,10 +119,13 @@ class Statements(Calls):
         for statement in body:
             self.statement(statement)
 
-    def inner(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """The statements of a body inside; never empty."""
+    def inner(self, body: list[ast.stmt], last: bool = False) -> list[ast.stmt]:
+        """The statements of a body inside; never empty. `last`: it ends the function."""
         with self.into() as out:
-            self.each(body)
+            if last:
+                self._tail(body)
+            else:
+                self.each(body)
         return out or [self.at(ast.Pass(), body[0] if body else self.plan.node)]
 
     def statement(self, node: ast.stmt) -> None:
@@ -168,7 +189,7 @@ class Statements(Calls):
         if isinstance(value, ast.Await) and isinstance(self.plan.awaits[value], Embed):
             target = self.plan.awaits[value]
             assert isinstance(target, Embed)
-            if self.result is None or target.plan.structured or self.result.temporary:
+            if self.result is None or target.unit.direct or self.result.temporary:
                 self.embed_call(value, target, self.result)
                 self._jump(node)
                 return
@@ -204,7 +225,7 @@ class Statements(Calls):
             var = self.plain_var(target.id)
             if isinstance(value, ast.Await) and var is not None:
                 call = self.plan.awaits[value]
-                if isinstance(call, Embed) and call.plan.structured:
+                if isinstance(call, Embed) and call.unit.direct:
                     self.embed_call(value, call, var)
                     return
             self.assign(self.name_store(target), self._value(value), node)
@@ -364,7 +385,8 @@ class Statements(Calls):
     def _loop_body(self, body: list[ast.stmt]) -> list[ast.stmt]:
         self.depth += 1
         try:
-            return self.inner(body)
+            with self.nested(LOOP):
+                return self.inner(body)
         finally:
             self.depth -= 1
 
@@ -391,7 +413,8 @@ class Statements(Calls):
         self.assign(going.store(), ast.Constant(True), node)
         with self.into() as body:
             outer, self.temps = self.temps, []
-            test = self.expr(node.test)
+            with self.nested(LOOP):
+                test = self.expr(node.test)
             self.assign(going.store(), test, node)
             self._clear(node)
             with self.into() as done:
@@ -412,7 +435,8 @@ class Statements(Calls):
             item = self.temp()
             target: ast.expr = item.store()
             with self.into() as body:
-                self._store(node.target, item.load(), node)
+                with self.nested(LOOP):
+                    self._store(node.target, item.load(), node)
                 body += self._loop_body(node.body)
         else:
             target = self.expr(node.target)
@@ -446,7 +470,7 @@ class Statements(Calls):
         self.assign(going.store(), ast.Constant(True), place)
         step = self.plan.entered[node][1]
         with self.into() as loop:
-            with self.into() as attempt:
+            with self.into() as attempt, self.nested(LOOP + TRY, catches=True):
                 self._special(step, iterator, "__anext__", "following", item, [], node, place)
             with self.into() as ended:
                 self.assign(going.store(), ast.Constant(False), place)
@@ -473,19 +497,19 @@ class Statements(Calls):
     ) -> None:
         """Await a special method of what is in `receiver`."""
         if isinstance(target, Embed):
-            public = target.plan.public
+            public = target.unit.public
             self.emit(
                 ast.Expr(
                     self.call(
                         "expect",
                         receiver.load(),
                         ast.Constant(name),
-                        self.frame.link(target.plan.code.co_name, public),
+                        self.frame.link(target.unit.code.co_name, public),
                     )
                 ),
                 place,
             )
-            self.embed(target.plan, [receiver.load(), *extra], result, node, place)
+            self.embed(target.unit, [receiver.load(), *extra], result, node, place)
             return
         value = self.wait_for(
             self.call(helper, receiver.load(), *extra), target, self._here(node, place)
@@ -504,6 +528,7 @@ class Statements(Calls):
         if any(item in self.plan.blocks for item in node.items) and len(node.items) > 1:
             self._nested(node)
             return
+        last, self.last = self.last, False
         items: list[ast.withitem] = []
         for item in node.items:
             expr = self.expr(item.context_expr)
@@ -511,8 +536,8 @@ class Statements(Calls):
             items.append(ast.withitem(expr, target))
         leafy, self.leafy = self.leafy, False
         start = len(self.frame.blocks)
-        with self.guarded():
-            body = self.inner(node.body)
+        with self.nested(WITH, catches=True):
+            body = self.inner(node.body, last)
         self.leafy = leafy
         self.emit(ast.With(items, body), node)
         self._abandoned(start, node)
@@ -533,6 +558,7 @@ class Statements(Calls):
         if len(node.items) > 1:
             self._nested(node)
             return
+        last, self.last = self.last, False
         item = node.items[0]
         enter, leave = self.plan.entered[item]
         manager, entry, out, going = self.temp(), self.temp(), self.temp(), self.temp()
@@ -555,11 +581,11 @@ class Statements(Calls):
         wait(enter, entry, "__aenter__", [], entry)
         self.assign(going.store(), ast.Constant(True), node)
         start = len(self.frame.blocks)
-        with self.into() as body, self.guarded():
+        with self.into() as body, self.nested(ASYNC_WITH, catches=True):
             if item.optional_vars is not None:
                 self._store(item.optional_vars, entry.load(), node)
             self.emit(ast.Assign([entry.store(), self.leaf.store()], ast.Constant(None)), node)
-            body += self.inner(node.body)
+            body += self.inner(node.body, last)
         with self.into() as failed:
             self.caught(node)
             self._abandoned(start, node)
@@ -576,7 +602,8 @@ class Statements(Calls):
                 )
                 info = [var.load() for var in three]
             swallowed = self.temp()
-            wait(leave, out, "__aexit__", info, swallowed)
+            with self.nested(ASYNC_WITH_EXIT):
+                wait(leave, out, "__aexit__", info, swallowed)
             with self.into() as on:
                 self.emit(ast.Raise(None, None), node)
             self.emit(ast.If(ast.UnaryOp(ast.Not(), swallowed.load()), on, []), node)
@@ -586,7 +613,8 @@ class Statements(Calls):
         with self.into() as final:
             with self.into() as normal:
                 nothing: list[ast.expr] = [ast.Constant(None) for _ in range(3)]
-                wait(leave, out, "__aexit__", nothing, None)
+                with self.nested(FINALLY):
+                    wait(leave, out, "__aexit__", nothing, None)
             self.emit(ast.If(going.load(), normal, []), node)
         attempt = self.at(ast.Try(body, [handler], [], []), node)
         self.emit(ast.Try([attempt], [], [], final), node)
@@ -596,23 +624,29 @@ class Statements(Calls):
 
     def _Try(self, node: Any) -> None:
         start = len(self.frame.blocks)
-        with self.guarded():
-            body = self.inner(node.body)
+        ends, self.last = self.last, False
+        last = FINALLY if node.finalbody else 0
+        catches = bool(node.handlers)
+        with self.nested(last + (TRY if catches else 0), catches):
+            body = self.inner(node.body, ends and not node.orelse)
         handlers = []
         for handler in node.handlers:
-            handlers.append(self._handler(handler, start))
-        with self.guarded():
-            orelse = self.inner(node.orelse) if node.orelse else []
+            with self.nested(last + HANDLER):
+                handlers.append(self._handler(handler, start, ends))
+        with self.nested(last):
+            orelse = self.inner(node.orelse, ends) if node.orelse else []
         final: list[ast.stmt] = []
         if node.finalbody:
-            with self.into() as final:
+            with self.into() as final, self.nested(last):
                 self._abandoned(start, node)
                 final += self.inner(node.finalbody)
         self.emit(type(node)(body, handlers, orelse, final), node)
 
     _TryStar = _Try
 
-    def _handler(self, node: ast.ExceptHandler, start: int) -> ast.ExceptHandler:
+    def _handler(
+        self, node: ast.ExceptHandler, start: int, last: bool = False
+    ) -> ast.ExceptHandler:
         kind = None if node.type is None else self.expr(node.type)
         name = node.name
         bound: Var | None = None
@@ -627,13 +661,13 @@ class Statements(Calls):
                 assert bound is not None
                 with self.into() as inner:
                     self.assign(self.target(name, ast.Store()), bound.load(), node)
-                    inner += self.inner(node.body)
+                    inner += self.inner(node.body, last)
                 with self.into() as final:
                     self.assign(self.target(name, ast.Store()), ast.Constant(None), node)
                     self.emit(ast.Delete([self.target(name, ast.Del())]), node)
                 self.emit(ast.Try(inner, [], [], final), node)
             else:
-                body += self.inner(node.body)
+                body += self.inner(node.body, last)
         handler: ast.ExceptHandler = self.at(ast.ExceptHandler(kind, name, body), node)
         if bound is not None:
             bound.sites.append((handler, "name"))

@@ -8,8 +8,9 @@ what plain coroutines would show. All of this happens on the way of an error, an
 from __future__ import annotations
 
 import sys
+from array import array
 from types import CodeType, FrameType, FunctionType, TracebackType
-from typing import Any, Final
+from typing import Any, Final, final
 
 from pinfut.unboxed.frameplan import SHIFT, Block
 
@@ -22,18 +23,22 @@ def _here(getframe: Any = sys._getframe) -> FrameType:
 _HERE: Final[CodeType] = _here.__code__
 
 
+@final
 class Tracer:
     """Rewrites the tracebacks of one generated function."""
 
-    __slots__ = ("_blocks", "_codes", "_known", "_lines")
+    __slots__ = ("_callers", "_calls", "_codes", "_functions", "_known", "_lines")
 
     def __init__(self, blocks: list[Block]) -> None:
-        self._blocks = blocks
+        # Of each block: its function, the block that called it (-1: nobody), and in which line.
+        self._functions: tuple[FunctionType, ...] = tuple(each.plan.function for each in blocks)
+        self._callers = array("l", [-1 if b.caller is None else b.caller.number for b in blocks])
+        self._calls = array("l", [each.line for each in blocks])
         # Block → the code under whose name its entries stand; made when first needed.
         self._codes: dict[int, CodeType] = {}
         self._known: dict[CodeType, int] = {}
         # Code → the block of each of its instructions.
-        self._lines: dict[CodeType, list[int]] = {}
+        self._lines: dict[CodeType, array[int]] = {}
 
     def __call__(self, base: int) -> None:
         """Rewrite the traceback of the error that is being handled, as seen in block `base`."""
@@ -64,9 +69,7 @@ class Tracer:
             if index == 0:
                 inner = self._known.get(entry.tb_frame.f_code)
                 if inner is not None and inner != base:
-                    block = self._blocks[inner]
-                    assert block.caller is not None
-                    new = self._chain(new, frame, block.caller.number, block.line, base)
+                    new = self._chain(new, frame, self._callers[inner], self._calls[inner], base)
         assert new is not None
         return new
 
@@ -75,39 +78,37 @@ class Tracer:
     ) -> TracebackType:
         """Entries for the block `number`, at `line`, and its callers up to `base`."""
         while True:
-            block = self._blocks[number]
-            shown = frame if number == 0 else self._frame(block)
+            shown = frame if number == 0 else self._frame(number)
             new = TracebackType(new, shown, -1, line)
-            if number == base or block.caller is None:
+            if number == base or number == 0:
                 return new
-            line = block.line
-            number = block.caller.number
+            line = self._calls[number]
+            number = self._callers[number]
 
     def _block(self, code: CodeType, at: int) -> int:
         lines = self._lines.get(code)
         if lines is None:
-            lines = self._lines[code] = [
-                (column or 0) >> SHIFT for _, _, column, _ in code.co_positions()
-            ]
+            blocks = ((column or 0) >> SHIFT for _, _, column, _ in code.co_positions())
+            lines = self._lines[code] = array("l", blocks)
         index = at // 2
         number = lines[index] if 0 <= index < len(lines) else 0
-        return number if number < len(self._blocks) else 0
+        return number if number < len(self._functions) else 0
 
-    def _frame(self, block: Block) -> FrameType:
+    def _frame(self, number: int) -> FrameType:
         """A frame that has ended, under the name and in the file of the embedded function."""
-        code = self._codes.get(block.number)
-        function = block.plan.function
+        code = self._codes.get(number)
+        function = self._functions[number]
         if code is None:
             code = _HERE.replace(
                 co_name=function.__name__,
                 co_qualname=function.__qualname__,
-                co_filename=block.plan.file,
+                co_filename=function.__code__.co_filename,
+                co_firstlineno=function.__code__.co_firstlineno,
                 # Different for each block: the way back from an entry to its block.
-                co_firstlineno=block.plan.code.co_firstlineno,
-                co_consts=(*_HERE.co_consts, block.number),
+                co_consts=(*_HERE.co_consts, number),
             )
-            self._codes[block.number] = code
-            self._known[code] = block.number
+            self._codes[number] = code
+            self._known[code] = number
         made = FunctionType(code, function.__globals__, function.__name__, (sys._getframe,))
         frame: FrameType = made()
         return frame

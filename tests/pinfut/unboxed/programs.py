@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -58,6 +59,22 @@ class Outcome:
     # Function and line of each level, outermost first, without those of the driver.
     levels: list[tuple[str, int]] | None = field(default=None, compare=False)
     context: tuple[str, str] | None = None
+
+
+def plainly(function: Any) -> Any:
+    """Decorates with nothing."""
+    return function
+
+
+@contextmanager
+def released() -> Iterator[None]:
+    """Let go of the text of every module that was loaded in here."""
+    first = next(_numbers)
+    try:
+        yield
+    finally:
+        for number in range(first, next(_numbers)):
+            linecache.cache.pop(f"<program {number}>", None)
 
 
 def module(text: str, decorator: Callable[[Any], Any]) -> dict[str, Any]:

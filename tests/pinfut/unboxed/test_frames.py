@@ -14,7 +14,7 @@ import pytest
 from pinfut import join, ready, yield_now
 from pinfut.executor import spawn
 from pinfut.unboxed import FrameTooSmall, layout, pool, unboxed
-from pinfut.unboxed.decorate import unit_of
+from pinfut.unboxed.unit import unit_of
 from pinfut.unboxed.frame import Frame
 from tests.executor.world import Run, executor, run
 from tests.pinfut.unboxed.programs import Leaf

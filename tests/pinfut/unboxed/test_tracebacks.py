@@ -90,6 +90,7 @@ def test_an_unboxed_function_looks_like_the_one_that_was_written() -> None:
     assert documented.__module__ == __name__
     assert "async def documented" in inspect.getsource(documented)
     assert documented.__code__.co_filename == __file__
+    documented(1).close()
     lines = {line for _, _, line in documented.__code__.co_lines() if line}
     first = documented.__code__.co_firstlineno
     assert {first, first + 3} <= lines, "coverage and debuggers see the lines of the source"
