@@ -15,7 +15,6 @@ from typing import Any, Final
 from pinfut.unboxed.calls import Calls
 from pinfut.unboxed.frameplan import Block, FramePlan, Var
 from pinfut.unboxed.nesting import (
-    ASYNC_STEP,
     ASYNC_WITH,
     ASYNC_WITH_EXIT,
     FINALLY,
@@ -49,6 +48,8 @@ class Statements(Calls):
         # Where the value goes; None when nobody wants it.
         self.result: Var | None = None
         self.structured = plan.structured
+        # The result has got its value in the present statement.
+        self._given = False
         # The next statement is the last of the function, and control falls out of it.
         self.last = False
         # How many loops of the source the statement is in.
@@ -61,6 +62,9 @@ class Statements(Calls):
     def body(self, result: Var | None) -> list[ast.stmt]:
         """The whole body; its value goes into `result`."""
         self.result = result
+        if result is not None and result.temporary and self.plan.direct:
+            # Until there is a value, its slot serves the statements.
+            self._idle.append(result)
         node = self.plan.node
         with self.into() as out:
             self._cells(node)
@@ -141,12 +145,13 @@ class Statements(Calls):
         else:
             self.emit(self.clone(node), node)
         self._clear(node)
+        self._given = False
         self.temps, self.leafy = outer, leafy
 
     def _clear(self, node: ast.AST) -> None:
         """Let go of what the statement has kept."""
         kept = [self.leaf] if self.leafy else []
-        kept += self.temps
+        kept += [var for var in self.temps if not (var is self.result and self._given)]
         self._idle += self.temps
         self.temps, self.leafy = [], False
         if kept and not (self.out and isinstance(self.out[-1], ast.Break | ast.Return | ast.Raise)):
@@ -183,6 +188,7 @@ class Statements(Calls):
 
     def _Return(self, node: ast.Return) -> None:
         value = node.value
+        self._given = True
         if self.native:
             self.emit(ast.Return(None if value is None else self._value(value)), node)
             return

@@ -1,4 +1,4 @@
-"""Long chains: what decoration keeps, how deep one frame goes, and what goes on in a further one."""
+"""Long chains: what decoration keeps, how deep one frame goes, what gets a further one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def alive() -> int:
 
 
 def test_decoration_keeps_a_small_and_constant_number_of_objects() -> None:
-    """Neither trees nor what a chain is compiled to; each function alone, however long the chain."""
+    """Neither trees nor what a chain is compiled to, however long the chain."""
     module(chain(3, CLEANS), unboxed)  # whatever is made once
     kept: dict[int, float] = {}
     for length in (50, 150):
