@@ -150,7 +150,10 @@ class Calls(Expressions):
             self._bind(inner, plan, args, words, place)
             self.drop(node)
             with self.nested(guard):
-                out += inner.body(value)
+                body = inner.body(value)
+            if inner.closing is not None:
+                self.assign(inner.closing.store(), ast.Constant(False), place)
+            out += body
         if guard:
             with self.into() as stopped:
                 self.emit(ast.Raise(self.call("stopped"), None), place)
@@ -159,6 +162,10 @@ class Calls(Expressions):
         else:
             self.out += out
         self._scrub(inner, place)
+        if inner.closing is not None:
+            with self.into() as again:
+                self.emit(ast.Raise(self.call("closed"), None), place)
+            self.emit(ast.If(inner.closing.load(), again, []), place)
         self.frame.leave(block)
         if value is not result:
             assert result is not None
@@ -214,6 +221,8 @@ class Calls(Expressions):
         for var in inner.block.vars:
             if not var.sites or var in keep:
                 continue
+            if var is inner.closing:
+                continue
             if var.temporary:
                 # Emptied after each statement, but for one that is left by a jump.
                 if not plan.structured:
@@ -245,12 +254,12 @@ class Calls(Expressions):
 
     def caught(self, place: ast.AST) -> None:
         """At the start of a handler: have the traceback name the embedded functions."""
-        self.emit(
-            ast.Expr(
-                ast.Call(self.frame.link("caught", CAUGHT), [ast.Constant(self.block.number)], [])
-            ),
-            place,
-        )
+        self.emit(ast.Expr(self.caught_call()), place)
+
+    def caught_call(self) -> ast.expr:
+        """What does that, and is true if the error is that of a close."""
+        number = ast.Constant(self.block.number)
+        return ast.Call(self.frame.link("caught", CAUGHT), [number], [])
 
 
 CAUGHT: Any = object()
