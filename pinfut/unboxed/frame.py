@@ -195,6 +195,9 @@ class Frame(Coroutine[Any, Any, T_co]):
 
     def _forget(self) -> None:
         """A call that has begun never runs."""
+        # Some versions do this by ending the generator, some report what was not closed.
+        self._step.close()
+        self._generator = None
         self._open = False
         self.__next__ = _over
         if self._shelf is not None:
@@ -217,6 +220,7 @@ class Frame(Coroutine[Any, Any, T_co]):
                 RuntimeWarning,
                 stacklevel=2,
             )
+            self._step.close()
             if self._shelf is not None:
                 self._shelf.taken -= 1
 

@@ -16,8 +16,9 @@ from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS
 if TYPE_CHECKING:
     from pinfut.unboxed.plan import Plan
 
-LIMIT: Final = 20
-"""The blocks that CPython allows inside one another."""
+LIMIT: Final = 16
+"""Blocks inside one another in one frame. CPython allows 20, and since 3.12 it puts up to four
+around a wait by itself, which it does not count (and writes beyond its table)."""
 
 OUTERMOST: Final = 2
 """Those around the body of the outermost: the loop of a frame, and what puts tracebacks right."""

@@ -271,6 +271,62 @@ def test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays() -> N
     assert after - before <= 128, "but for the two numbers themselves"
 
 
+def test_a_frame_that_is_let_go_of_is_not_in_use_any_more() -> None:
+    frames = pool(cleans_twice)
+    with pytest.warns(RuntimeWarning, match="cleans_twice was begun and never awaited"):
+        frames.begin()
+    assert frames.taken == 0
+    log.clear()
+    frames.begin().send(None)
+    assert log == ["inner", "outer"], "its finally blocks ran"
+    assert frames.taken == 0
+
+
+def test_a_pool_that_goes_away_takes_its_frames_along() -> None:
+    frames = pool(keeps)
+    _finish(frames.begin(1))
+    watch = weakref.ref(frames._shelf.idle[0])
+    gc.disable()
+    try:
+        del frames
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_a_frame_belongs_to_no_event_loop() -> None:
+    seen: list[Any] = []
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(seen.append, seen.append)
+    try:
+        frame = pool(keeps).begin(1)
+        frame.send(None)
+        frame.close()
+        assert sys.get_asyncgen_hooks() == (seen.append, seen.append)
+    finally:
+        sys.set_asyncgen_hooks(*before)
+    assert seen == []
+
+
+@unboxed
+async def stops(kind: type[Exception]) -> None:
+    await Leaf("waits")
+    raise kind
+
+
+def test_a_stop_that_leaves_a_frame_is_an_error_as_it_is_out_of_a_coroutine() -> None:
+    for start in (stops, pool(stops).begin):
+        with pytest.raises(RuntimeError, match="^coroutine raised StopIteration") as caught:
+            _finish(start(StopIteration))
+        assert type(caught.value.__cause__) is StopIteration
+    with pytest.raises(StopAsyncIteration):
+        _finish(stops(StopAsyncIteration))
+    # What differs: a frame of a pool is an asynchronous generator to the interpreter.
+    with pytest.raises(RuntimeError, match="raised StopAsyncIteration") as caught:
+        _finish(pool(stops).begin(StopAsyncIteration))
+    assert type(caught.value.__cause__) is StopAsyncIteration
+
+
 def test_a_frame_can_be_awaited_spawned_and_joined(run: Run) -> None:
     @unboxed
     async def twice(x: int) -> int:

@@ -106,7 +106,9 @@ def _more(function: ast.AsyncFunctionDef, node: ast.AST) -> dict[str, bool]:
         and any(isinstance(each, ast.Return) for each in ast.walk(node)),
         "return_in_a_try": attempt and any(isinstance(each, ast.Return) for each in ast.walk(node)),
         "return_in_a_finally": attempt
-        and any(isinstance(e, ast.Return) for f in getattr(node, "finalbody", []) for e in ast.walk(f)),
+        and any(
+            isinstance(e, ast.Return) for f in getattr(node, "finalbody", []) for e in ast.walk(f)
+        ),
         "default": node is function and bool(function.args.defaults),
         "keyword_only": node is function and bool(function.args.kwonlyargs),
         "positional_only": node is function and bool(function.args.posonlyargs),
