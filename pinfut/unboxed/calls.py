@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import ast
-import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType
-from typing import Any
+from types import CodeType, FunctionType
+from typing import Any, Final
 
 from pinfut.unboxed.expressions import Expressions
 from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
 from pinfut.unboxed.nesting import GUARD
 from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.resolve import Embed
-from pinfut.unboxed.scopes import arguments
+from pinfut.unboxed.scopes import arguments, bare
 from pinfut.unboxed.unit import Unit
 
 
-def binder(unit: Unit) -> FunctionType:
-    """A function with the signature of `unit` that gives its arguments as a tuple."""
+def binder(unit: Unit, start: Any = None, shelf: Any = None) -> FunctionType:
+    """A function with the signature of `unit` that gives its arguments as a list, or what
+    ``start(shelf, [...])`` gives for them."""
     function = unit.function
     node = unit.tree()
-    args = copy.copy(node.args)
-    args.defaults, args.kw_defaults = [], [None for _ in args.kwonlyargs]
-    every = [ast.arg(arg.arg) for arg in arguments(args)]
-    bare = ast.arguments(
-        [ast.arg(arg.arg) for arg in args.posonlyargs],
-        [ast.arg(arg.arg) for arg in args.args],
-        None if args.vararg is None else ast.arg(args.vararg.arg),
-        [ast.arg(arg.arg) for arg in args.kwonlyargs],
-        list(args.kw_defaults),
-        None if args.kwarg is None else ast.arg(args.kwarg.arg),
-        [],
-    )
-    names: list[ast.expr] = [ast.Name(arg.arg, ast.Load()) for arg in every]
-    body: list[ast.stmt] = [ast.Return(ast.Tuple(names, ast.Load()))]
-    made = ast.FunctionDef("bind·", bare, body, [], None)
+    args = node.args
+    values: list[ast.expr] = [ast.Name(arg.arg, ast.Load()) for arg in arguments(args)]
+    given: ast.expr = ast.List(values, ast.Load())
+    if start is not None:
+        call: list[ast.expr] = [ast.Constant(_SHELF), given]
+        given = ast.Call(ast.Constant(_START), call, [])
+    made = ast.FunctionDef("bind·", bare(args), [ast.Return(given)], [], None)
     ast.copy_location(made, node)
     module = ast.Module([made], [])
     ast.fix_missing_locations(module)
-    code = compile(module, unit.file, "exec", dont_inherit=True).co_consts[0]
-    code = code.replace(co_name=function.__name__, co_qualname=function.__qualname__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is no string that is called in the end
+        code: CodeType = compile(module, unit.file, "exec", dont_inherit=True).co_consts[0]
+    linked = {_START: start, _SHELF: shelf}
+    code = code.replace(
+        co_name=function.__name__,
+        co_qualname=function.__qualname__,
+        co_consts=tuple(
+            linked.get(const, const) if isinstance(const, str) else const
+            for const in code.co_consts
+        ),
+    )
     found = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
     found.__qualname__ = function.__qualname__
     found.__kwdefaults__ = function.__kwdefaults__
     return found
+
+
+_START: Final = "start·"
+_SHELF: Final = "shelf·"
 
 
 class Calls(Expressions):
@@ -143,7 +150,10 @@ class Calls(Expressions):
             self._bind(inner, plan, args, words, place)
             self.drop(node)
             with self.nested(guard):
-                out += inner.body(value)
+                body = inner.body(value)
+            if inner.closing is not None:
+                self.assign(inner.closing.store(), ast.Constant(False), place)
+            out += body
         if guard:
             with self.into() as stopped:
                 self.emit(ast.Raise(self.call("stopped"), None), place)
@@ -152,6 +162,10 @@ class Calls(Expressions):
         else:
             self.out += out
         self._scrub(inner, place)
+        if inner.closing is not None:
+            with self.into() as again:
+                self.emit(ast.Raise(self.call("closed"), None), place)
+            self.emit(ast.If(inner.closing.load(), again, []), place)
         self.frame.leave(block)
         if value is not result:
             assert result is not None
@@ -207,8 +221,12 @@ class Calls(Expressions):
         for var in inner.block.vars:
             if not var.sites or var in keep:
                 continue
+            if var is inner.closing:
+                continue
             if var.temporary:
-                loose.append(var)
+                # Emptied after each statement, but for one that is left by a jump.
+                if not plan.structured:
+                    loose.append(var)
             elif inner.vars.get(var.name) is not var:
                 continue  # a comprehension's, and it has emptied it
             elif var.captured or (var.name in plan.parameters and var.name not in plan.unsure):
@@ -236,12 +254,12 @@ class Calls(Expressions):
 
     def caught(self, place: ast.AST) -> None:
         """At the start of a handler: have the traceback name the embedded functions."""
-        self.emit(
-            ast.Expr(
-                ast.Call(self.frame.link("caught", CAUGHT), [ast.Constant(self.block.number)], [])
-            ),
-            place,
-        )
+        self.emit(ast.Expr(self.caught_call()), place)
+
+    def caught_call(self) -> ast.expr:
+        """What does that, and is true if the error is that of a close."""
+        number = ast.Constant(self.block.number)
+        return ast.Call(self.frame.link("caught", CAUGHT), [number], [])
 
 
 CAUGHT: Any = object()

@@ -13,7 +13,7 @@ from types import CodeType
 from typing import Any
 
 from pinfut.unboxed.names import Naming
-from pinfut.unboxed.scopes import Closure, arguments
+from pinfut.unboxed.scopes import Closure, arguments, bare
 
 _FUTURES = 0x1FF0000  # the flags of `from __future__` statements
 
@@ -98,9 +98,9 @@ class Closures(Naming):
         inner: ast.stmt
         name = getattr(node, "name", None)
         if isinstance(node, ast.Lambda):
-            bare = copy.copy(node)
-            bare.args = _bare(node.args)
-            inner, name = ast.Expr(bare), "<lambda>"
+            lambda_ = copy.copy(node)
+            lambda_.args = _optional(node.args)
+            inner, name = ast.Expr(lambda_), "<lambda>"
         elif isinstance(node, ast.GeneratorExp):
             generator = copy.copy(node)
             first = copy.copy(node.generators[0])
@@ -111,7 +111,7 @@ class Closures(Naming):
             inner, name = self._class_maker(node), "make·class"
         else:
             function = copy.copy(node)
-            function.args = _bare(node.args)
+            function.args = _optional(node.args)
             function.decorator_list = []
             function.returns = None
             inner = function
@@ -156,22 +156,13 @@ class Closures(Naming):
         return ast.copy_location(maker, node)
 
 
-def _bare(args: ast.arguments) -> ast.arguments:
-    """The parameters without defaults and annotations: these are evaluated outside."""
-
-    def plain(arg: ast.arg) -> ast.arg:
-        return ast.copy_location(ast.arg(arg.arg), arg)
-
-    none = ast.Constant(None)
-    return ast.arguments(
-        [plain(arg) for arg in args.posonlyargs],
-        [plain(arg) for arg in args.args],
-        None if args.vararg is None else plain(args.vararg),
-        [plain(arg) for arg in args.kwonlyargs],
-        [None if value is None else none for value in args.kw_defaults],
-        None if args.kwarg is None else plain(args.kwarg),
-        [],
-    )
+def _optional(args: ast.arguments) -> ast.arguments:
+    """The parameters, with defaults only to say which have one: they are evaluated outside."""
+    found = bare(args)
+    found.kw_defaults = [
+        None if value is None else ast.Constant(None) for value in args.kw_defaults
+    ]
+    return found
 
 
 def _find(code: CodeType, name: str) -> CodeType:

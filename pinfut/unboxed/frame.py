@@ -2,9 +2,13 @@
 
 States of a frame, and what moves it on::
 
-    idle ──begin──▶ begun ──send──▶ suspended ──the call ends──▶ done ──begin──▶ ...
-      ▲                                                            │
-      └───────────────────────── release ──────────────────────────┘
+    idle ──begin──▶ begun ──first step──▶ suspended ──the call ends──▶ done ──begin──▶ ...
+      ▲                                                                  │
+      └───────────────────────────── release ────────────────────────────┘
+
+The memory is an asynchronous generator in the eyes of the interpreter: what it yields plainly is
+a leaf, for whoever runs it, and what it yields as an item ends a call. So each step of a call
+is the interpreter's own, and no Python function stands between.
 
 A call that returns leaves its generator waiting for the next one. A call that raises, is
 cancelled or closed ends its generator (its traceback may be kept for a long time, and leads
@@ -14,12 +18,14 @@ to it); the next call begins in a new one, of the same size.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Generator
+import warnings
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from types import TracebackType
-from typing import Any, Final, Generic, ParamSpec, TypeVar, final
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final
+from weakref import ref
 
 from pinfut.unboxed.errors import FrameTooSmall
-from pinfut.unboxed.layout import frame_size
+from pinfut.unboxed.sizes import frame_size
 from pinfut.unboxed.unit import Unit, unit_of
 
 P = ParamSpec("P")
@@ -34,15 +40,8 @@ class _NoResult:
 _NO_RESULT: Final = _NoResult()
 
 
-@final
-class Cell:
-    """Where a call leaves its value: fixed, and readable without resuming anything."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        # Invariant: _NO_RESULT but between the end of a call and the release of its frame.
-        self.value: Any = _NO_RESULT
+def _over() -> Any:
+    raise RuntimeError("cannot reuse already awaited coroutine")
 
 
 @final
@@ -50,23 +49,38 @@ class Frame(Coroutine[Any, Any, T_co]):
     """Memory for one call at a time, of at most `size` bytes. Once a call has begun in it, it
     is a coroutine: send, throw and close drive it, and it can be awaited and spawned.
 
-    Not for two owners: whoever took it from a pool gives it back, once, by `release` or by
-    letting the pool do so when the call ends.
+    Not for two owners: whoever took it from a pool lets go of it when the call has ended.
     """
 
-    __slots__ = ("_args", "_cell", "_generator", "_pool", "_send", "_unit", "size")
+    __slots__ = (
+        "__next__",
+        "__weakref__",
+        "_generator",
+        "_open",
+        "_shelf",
+        "_unit",
+        "_value",
+        "size",
+    )
 
-    def __init__(self, size: int, pool: Pool[Any, Any] | None = None) -> None:
+    # One step with None, as the interpreter takes it: that of the call, for the interpreter
+    # looks here itself.
+    __next__: Callable[[], Any]
+
+    def __init__(self, size: int, shelf: Shelf | None = None) -> None:
         self.size = size
-        self._cell = Cell()
-        self._pool = pool
+        # Where it goes back to when a call ends.
+        self._shelf = shelf
         self._unit: Unit | None = None
         # Invariant: a generator of `_unit` that waits for arguments, or is in a call; None
         # before the first call, and after one that raised.
-        self._generator: Generator[Any, Any, Any] | None = None
-        self._send: Callable[[Any], Any] | None = None
-        # Invariant: the arguments of a call that has begun and has not been resumed yet.
-        self._args: tuple[Any, ...] | None = None
+        self._generator: AsyncGenerator[Any, Any] | None = None
+        # Whether a call has begun here and has not ended.
+        self._open = False
+        # The result cell. Invariant: _NO_RESULT but between the end of a call and the release
+        # of its frame, and always in a pool.
+        self._value: Any = _NO_RESULT
+        self.__next__ = _over
 
     def begin(
         self, function: Callable[P, Coroutine[Any, Any, Any]], *args: P.args, **kwargs: P.kwargs
@@ -80,74 +94,70 @@ class Frame(Coroutine[Any, Any, T_co]):
         needed = frame_size(unit)
         if needed > self.size:
             raise FrameTooSmall(unit.code.co_qualname, needed, self.size)
-        return self._begin(unit, unit.binder(*args, **kwargs))
-
-    def _begin(self, unit: Unit, args: tuple[Any, ...]) -> Frame[T_co]:
-        if self.busy:
+        if self._open:
             raise RuntimeError(
                 f"a call of {unit.code.co_qualname} was to begin in a frame that is in use; "
-                "take another one from the pool"
+                "take another one"
             )
-        if self._generator is None or self._unit is not unit:
-            self.prepare(unit)
-        self._cell.value = _NO_RESULT
-        self._args = args
+        bound = unit.binder(*args, **kwargs)
+        generator = self._generator
+        if generator is None or self._unit is not unit:
+            generator = self.prepare(unit)
+        self._value = _NO_RESULT
+        self._open = True
+        self.__next__ = generator.asend(bound).__next__  # type: ignore[attr-defined]
         return self
 
-    def prepare(self, unit: Unit) -> None:
+    def prepare(self, unit: Unit) -> AsyncGenerator[Any, Any]:
         """Make the memory of a frame of `unit`."""
-        if self._generator is not None:
-            self._generator.close()
         self._unit = unit
-        self._generator = generator = unit.frame(self._cell)
-        self._send = generator.send
-        generator.send(None)
+        # It belongs to no event loop, whatever loops do with asynchronous generators.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            self._generator = generator = unit.frame(ref(self), self._shelf)
+            first: Any = generator.asend(None)
+            try:
+                first.send(None)
+            except StopIteration:
+                pass
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+        return cast("AsyncGenerator[Any, Any]", generator)
 
     @property
     def busy(self) -> bool:
         """Whether a call has begun here and has not ended."""
-        generator = self._generator
-        if self._args is not None:
-            return True
-        return generator is not None and self._in_call
-
-    @property
-    def _in_call(self) -> bool:
-        return self._cell.value is _IN_CALL
+        return self._open
 
     @property
     def done(self) -> bool:
         """Whether the call has returned, so that `result` can be read."""
-        value = self._cell.value
-        return value is not _NO_RESULT and value is not _IN_CALL
+        return self._value is not _NO_RESULT
 
     def result(self) -> T_co:
         """The value of a call that has returned; read without resuming anything. Raises
-        RuntimeError before that, and after the release."""
-        if not self.done:
+        RuntimeError before that, after the release, and in a frame of a pool, which keeps
+        nothing."""
+        if self._value is _NO_RESULT:
             raise RuntimeError("this frame holds no result; its call has not returned")
-        return self._cell.value  # type: ignore[no-any-return]
+        return self._value  # type: ignore[no-any-return]
+
+    @property
+    def _step(self) -> Any:
+        # The awaitable of the call that has begun last.
+        if not self._open:
+            _over()
+        return cast(Any, self.__next__).__self__
+
+    @property
+    def _started(self) -> bool:
+        generator = cast(Any, self._generator)
+        return bool(generator.ag_running)
 
     def send(self, value: Any, /) -> Any:
         """Resume the call; the leaf that it waits for. Raises StopIteration at its end."""
-        args = self._args
-        if args is not None:
-            self._args = None
-            self._cell.value = _IN_CALL
-            value = args
-            del args
-        elif self._cell.value is not _IN_CALL:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        send = self._send
-        assert send is not None
-        try:
-            leaf = send(value)
-        except BaseException:
-            self._ended()
-            raise
-        if leaf is self._cell:
-            raise StopIteration(self._returned())
-        return leaf
+        return self._step.send(value)
 
     def throw(
         self,
@@ -162,91 +172,136 @@ class Frame(Coroutine[Any, Any, T_co]):
             error = error()
         if traceback is not None:
             error = error.with_traceback(traceback)
-        if self._args is not None:
-            # Not started yet: nothing of it runs, as with a coroutine.
-            self._args = None
-            self._ended()
+        step = self._step
+        if not self._started:
+            # Nothing of it runs, as with a coroutine.
+            self._forget()
             raise error
-        generator = self._generator
-        if generator is None or self._cell.value is not _IN_CALL:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        try:
-            leaf = generator.throw(error)
-        except BaseException:
-            self._ended()
-            raise
-        if leaf is self._cell:
-            raise StopIteration(self._returned())
-        return leaf
+        return step.throw(error)
 
     def close(self) -> None:
         """End the call: its ``finally`` blocks run, innermost first. Nothing happens when no
         call runs here. Raises RuntimeError when the call goes on waiting all the same."""
-        if self._args is not None:
-            self._args = None
-            self._give_back()
-        elif self._cell.value is _IN_CALL:
-            generator = self._generator
-            assert generator is not None
-            try:
-                leaf = generator.throw(GeneratorExit())
-            except (GeneratorExit, StopIteration):
-                self._ended()
-                return
-            except BaseException:
-                self._ended()
-                raise
-            if leaf is self._cell:
-                self._returned()
-                return
-            self._generator = None
-            self._ended()
-            raise RuntimeError("coroutine ignored GeneratorExit")
+        if not self._open:
+            return
+        if not self._started:
+            self._forget()
+            return
+        try:
+            self._step.throw(GeneratorExit())
+        except (GeneratorExit, StopIteration):
+            return
+        raise RuntimeError("coroutine ignored GeneratorExit")
 
-    def _returned(self) -> Any:
-        value = self._cell.value
-        if self._pool is not None:
-            self._cell.value = _NO_RESULT  # whoever drove it has the value; the pool keeps none
-        self._give_back()
-        return value
-
-    def _ended(self) -> None:
-        # The generator is over; so that nobody finds this call through it, it goes.
+    def _forget(self) -> None:
+        """A call that has begun never runs."""
+        # Some versions do this by ending the generator, some report what was not closed.
+        self._step.close()
         self._generator = None
-        self._send = None
-        self._cell.value = _NO_RESULT
-        self._give_back()
-
-    def _give_back(self) -> None:
-        if self._cell.value is _IN_CALL:
-            self._cell.value = _NO_RESULT
-        if self._pool is not None:
-            self._pool.give(self)
+        self._open = False
+        self.__next__ = _over
+        if self._shelf is not None:
+            self._shelf.put(self)
 
     def release(self) -> None:
         """Forget the result, so that the frame holds nothing of its call."""
-        if not self.busy:
-            self._cell.value = _NO_RESULT
+        self._value = _NO_RESULT
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        try:
-            leaf = self.send(None)
-            while True:
-                try:
-                    value = yield leaf
-                except BaseException as error:
-                    leaf = self.throw(error)
-                else:
-                    leaf = self.send(value)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+        return cast("Generator[Any, Any, T_co]", self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __del__(self) -> None:
+        if self._open and not self._started:
+            warnings.warn(
+                f"a call of {cast(Unit, self._unit).code.co_qualname} was begun and never awaited",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._step.close()
+            if self._shelf is not None:
+                self._shelf.taken -= 1
 
     def __repr__(self) -> str:
         state = "in a call" if self.busy else "done" if self.done else "idle"
         return f"<Frame of {self.size} bytes, {state}>"
 
 
-_IN_CALL: Final = _NoResult()
+def ended(home: ref[Frame[Any]], shelf: Shelf | None, value: Any, _: None) -> Any:
+    """A call is about to return `value`. For generated code; the last argument is there to be
+    evaluated after the others."""
+    frame = home()
+    if frame is not None and frame._open:
+        frame._open = False
+        if shelf is None:
+            frame._value = value
+        else:
+            # As `put` does, but for the call.
+            shelf.taken -= 1
+            idle = shelf.idle
+            if len(idle) < shelf.bound:
+                idle.append(frame)
+    return value
+
+
+def failed(home: ref[Frame[Any]], shelf: Shelf | None) -> None:
+    """A call is about to raise, which ends its generator. For generated code."""
+    frame = home()
+    if frame is None:  # it was let go of in the midst of its call
+        if shelf is not None:
+            shelf.taken -= 1
+        return
+    frame._open = False
+    frame._generator = None
+    if shelf is not None:
+        shelf.put(frame)
+
+
+@final
+class Shelf:
+    """Where the frames of a pool stand while they are idle, and how many do not."""
+
+    __slots__ = ("bound", "high_water", "idle", "size", "taken", "unit")
+
+    def __init__(self, unit: Unit, bound: int) -> None:
+        self.unit = unit
+        self.size = frame_size(unit)
+        # Invariant: at most `bound` frames, each idle and scrubbed.
+        self.idle: list[Frame[Any]] = []
+        self.bound = bound
+        # Frames that are in use, and the most that ever were.
+        self.taken = 0
+        self.high_water = 0
+
+    def put(self, frame: Frame[Any]) -> None:
+        """A call has ended in `frame`."""
+        self.taken -= 1
+        if len(self.idle) < self.bound:
+            self.idle.append(frame)
+
+
+def start(shelf: Shelf, args: list[Any]) -> Frame[Any]:
+    """Begin a call in a frame of `shelf`, or a new one. For the `begin` of a pool."""
+    idle = shelf.idle
+    if idle:
+        frame = idle.pop()
+        # `frame` and the argument of getrefcount: nobody else knows it. A frame that somebody
+        # still holds is his, done for ever; it does not serve another call.
+        if sys.getrefcount(frame) != 2:
+            frame = Frame(shelf.size, shelf)
+    else:
+        frame = Frame(shelf.size, shelf)
+    generator = frame._generator
+    if generator is None:
+        generator = frame.prepare(shelf.unit)
+    shelf.taken = taken = shelf.taken + 1
+    if taken > shelf.high_water:
+        shelf.high_water = taken
+    frame._open = True
+    frame.__next__ = generator.asend(args).__next__  # type: ignore[attr-defined]
+    return frame
 
 
 @final
@@ -254,57 +309,48 @@ class Pool(Generic[P, T]):
     """Frames of one function, used again and again. It grows to what was needed at once, up
     to `bound` idle frames; one more than that is freed when it comes back."""
 
-    __slots__ = ("_idle", "_unit", "bound", "high_water", "size", "taken")
+    __slots__ = ("_shelf", "begin")
 
     def __init__(self, function: Callable[P, Coroutine[Any, Any, T]], bound: int = 64) -> None:
         """Raises TypeError for a function that is not unboxed, and ValueError for a bound
         below 0."""
         if bound < 0:
             raise ValueError(f"a pool keeps 0 frames or more, not {bound}")
-        self._unit = unit_of(function)
-        # Bytes of each frame: what is charged to whoever uses one.
-        self.size: int = frame_size(self._unit)
-        self.bound = bound
-        # Invariant: at most `bound` frames, each idle and scrubbed.
-        self._idle: list[Frame[T]] = []
-        # Frames that are in use, and the most that ever were.
-        self.taken = 0
-        self.high_water = 0
+        unit = unit_of(function)
+        self._shelf = shelf = Shelf(unit, bound)
+        # Begin a call in a frame of the pool, or a new one. It comes back when the call ends,
+        # in whatever way. Raises TypeError when the arguments do not fit.
+        self.begin: Callable[P, Frame[T]] = unit.starter(start, shelf)
+
+    @property
+    def size(self) -> int:
+        """Bytes of each frame: what is charged to whoever uses one."""
+        return self._shelf.size
+
+    @property
+    def bound(self) -> int:
+        """The most idle frames that it keeps."""
+        return self._shelf.bound
+
+    @property
+    def taken(self) -> int:
+        """Frames that are in use."""
+        return self._shelf.taken
+
+    @property
+    def high_water(self) -> int:
+        """The most frames that ever were in use at once."""
+        return self._shelf.high_water
 
     def __len__(self) -> int:
-        return len(self._idle)
+        return len(self._shelf.idle)
 
-    def begin(self, *args: P.args, **kwargs: P.kwargs) -> Frame[T]:
-        """Begin a call in a frame of the pool, or a new one. It comes back when the call
-        ends, in whatever way. Raises TypeError when the arguments do not fit."""
-        bound = self._unit.binder(*args, **kwargs)
-        frame = self._take()
-        self.taken += 1
-        if self.taken > self.high_water:
-            self.high_water = self.taken
-        return frame._begin(self._unit, bound)
-
-    def _take(self) -> Frame[T]:
-        idle = self._idle
-        if idle:
-            frame = idle.pop()
-            # `frame` and the argument of getrefcount: nobody else knows it. A frame that
-            # somebody still holds is his, done for ever; it does not serve another call.
-            if sys.getrefcount(frame) == 2:
-                frame._cell.value = _NO_RESULT
-                return frame
-            frame._pool = None
-        frame = Frame(self.size, self)
-        frame.prepare(self._unit)
-        return frame
-
-    def give(self, frame: Frame[T]) -> None:
-        """A call has ended in `frame`. For the frame itself."""
-        self.taken -= 1
-        if len(self._idle) < self.bound:
-            self._idle.append(frame)
-        else:
-            frame._pool = None
+    def __del__(self) -> None:
+        # Idle frames know their shelf, and the shelf knows them.
+        shelf = getattr(self, "_shelf", None)
+        if shelf is not None:
+            shelf.bound = 0
+            shelf.idle.clear()
 
 
 def pool(function: Callable[P, Coroutine[Any, Any, T]], bound: int = 64) -> Pool[P, T]:

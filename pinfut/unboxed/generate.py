@@ -1,13 +1,14 @@
 """From a plan to code: the function that is called, and the frame that is used again.
 
 Both have the same body. Called, it is a coroutine of the interpreter's own, for one call. The
-frame is a generator that loops: it takes the arguments of a call, runs it, leaves the value in
-a cell, scrubs its locals, and waits for the next.
+frame is an asynchronous generator that loops: it takes the arguments of a call, runs it, scrubs
+its locals, gives the value as an item, and waits for the next.
 """
 
 from __future__ import annotations
 
 import ast
+import dis
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any, Final
 from pinfut.unboxed.calls import CAUGHT
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
-from pinfut.unboxed.scopes import arguments
+from pinfut.unboxed.scopes import arguments, bare
 from pinfut.unboxed.statements import Statements
 from pinfut.unboxed.tracing import Tracer
 from pinfut.unboxed.unit import Unit
@@ -26,6 +27,7 @@ from pinfut.unboxed.unit import Unit
 _GENERATOR: Final = 0x20
 _COROUTINE: Final = 0x80
 _ITERABLE: Final = 0x100
+_ASYNC_GENERATOR: Final = 0x200
 _FUTURES: Final = 0x1FF0000
 
 _ROOM: Final = 20_000
@@ -88,6 +90,8 @@ class Generated:
         for name, thing in frame.linked.items():
             setattr(linked, name, tracer if thing is CAUGHT else thing)
         inner = _link(inner, linked)
+        if flags & _ASYNC_GENERATOR:
+            inner = _with_items(inner)
         self.code: CodeType = inner.replace(
             co_name=plan.code.co_name,
             co_qualname=plan.code.co_qualname,
@@ -140,52 +144,94 @@ def _called(unit: Unit) -> Generated:
     # What makes it a generator for the compiler, when nothing in it waits.
     node = plan.node
     never = block.at(ast.If(ast.Constant(False), [ast.Expr(ast.Yield(None))], []), node)
-    args = node.args
-    bare = ast.arguments(
-        [ast.arg(arg.arg) for arg in args.posonlyargs],
-        [ast.arg(arg.arg) for arg in args.args],
-        None if args.vararg is None else ast.arg(args.vararg.arg),
-        [ast.arg(arg.arg) for arg in args.kwonlyargs],
-        [None for _ in args.kwonlyargs],
-        None if args.kwarg is None else ast.arg(args.kwarg.arg),
-        [],
-    )
+    args = bare(node.args)
     # The parameters are slots too, used or not.
-    for arg in arguments(bare):
+    for arg in arguments(args):
         block.vars[arg.arg].sites.append((arg, "arg"))
-    made = ast.FunctionDef(node.name, bare, [never, *body], [], None)
+    made = ast.FunctionDef(node.name, args, [never, *body], [], None)
     return Generated(frame, made, _COROUTINE)
 
 
 def looping(unit: Unit) -> Generated:
-    """The frame of `unit`: a generator function of one argument, the cell for values."""
+    """The frame of `unit`: a generator function of where it belongs and goes back to."""
     with _room():
         return _looping(unit)
 
 
 def _looping(unit: Unit) -> Generated:
+    from pinfut.unboxed.frame import ended, failed
+
     frame = FramePlan(unit)
     plan = frame.root
     block = Statements(frame, plan, frame.blocks[0])
     node = plan.node
-    result = frame.blocks[0].var("result·", temporary=True)
-    cell = frame.blocks[0].var("cell·", temporary=True)
+    first = frame.blocks[0]
+    result = first.var("result·", temporary=True)
+    home = first.var("home·", temporary=True)
+    shelf = first.var("shelf·", temporary=True)
+
+    def told(name: str, what: Any, *values: ast.expr) -> ast.expr:
+        return ast.Call(frame.link(name, what), [home.load(), shelf.load(), *values], [])
+
+    none = ast.Constant(None)
+    with block.into() as begin:
+        block.assign(result.store(), none, node)
     with block.into() as loop:
+        # The value is on its way when its slot is emptied.
+        value = told("ended", ended, result.load(), ast.NamedExpr(result.store(), none))
+        item = ast.Yield(ast.UnaryOp(_ITEM, value))
+        block.assign(block.leaf.store(), item, node)
         stores: list[ast.expr] = [block.vars[name].store() for name in plan.parameters]
-        given = ast.Yield(cell.load())
         if stores:
-            block.assign(ast.Tuple(stores, ast.Store()), given, node)
-        else:
-            block.emit(ast.Expr(given), node)
-        inner = _noticed(frame, block, block.body(result))
-        loop += inner
-        block.assign(ast.Attribute(cell.load(), "value", ast.Store()), result.load(), node)
-        block.assign(result.store(), ast.Constant(None), node)
-        keep = (result, cell)
-        block.scrub_root(keep, node)
-    argument = ast.arg("cell·")
-    cell.sites.append((argument, "arg"))
+            block.assign(ast.Tuple(stores, ast.Store()), block.leaf.load(), node)
+            clear = ast.Attribute(block.leaf.load(), "clear", ast.Load())
+            block.emit(ast.Expr(ast.Call(clear, [], [])), node)
+        block.assign(block.leaf.store(), none, node)
+        body = block.body(result)
+        with block.into() as failing:
+            if len(frame.blocks) > 1:
+                block.caught(node)
+            block.emit(ast.Expr(told("failed", failed)), node)
+            block.emit(ast.Raise(None, None), node)
+        with block.into() as stopped:
+            block.emit(ast.Expr(told("failed", failed)), node)
+            block.emit(ast.Raise(block.call("stopped"), None), node)
+        handlers = [
+            block.at(ast.ExceptHandler(block.helper("Stop"), None, stopped), node),
+            block.at(ast.ExceptHandler(block.helper("Base"), None, failing), node),
+        ]
+        block.emit(ast.Try(body, handlers, [], []), node)
+        block.scrub_root((result, home, shelf), node)
+    parameters = [ast.arg("home·"), ast.arg("shelf·")]
+    for var, parameter in zip((home, shelf), parameters, strict=True):
+        var.sites.append((parameter, "arg"))
     forever = block.at(ast.While(ast.Constant(True), loop, []), node)
-    args = ast.arguments([], [argument], None, [], [], None, [])
-    made = ast.FunctionDef(node.name, args, [forever], [], None)
-    return Generated(frame, made, _GENERATOR | _ITERABLE)
+    args = ast.arguments([], parameters, None, [], [], None, [])
+    made = ast.FunctionDef(node.name, args, [*begin, forever], [], None)
+    return Generated(frame, made, _ASYNC_GENERATOR | _ITERABLE)
+
+
+_ITEM: Final = ast.UAdd()
+"""Marks a yield as that of an item. No other yield of generated code has an operator."""
+
+
+def _with_items(code: CodeType) -> CodeType:
+    """`code` with the marked yields made those of an asynchronous generator."""
+    raw = bytearray(code.co_code)
+    marked = -1
+    for each in dis.get_instructions(code):
+        if each.opname == "YIELD_VALUE" and marked == each.offset - 2:
+            if sys.version_info >= (3, 12):
+                raw[marked + 1] = _WRAP
+            else:
+                raw[marked] = _WRAP
+        mark = each.opname == "UNARY_POSITIVE" or (
+            each.opname == "CALL_INTRINSIC_1" and each.arg == _POSITIVE
+        )
+        marked = each.offset if mark else -1
+    return code.replace(co_code=bytes(raw))
+
+
+# Since 3.12 both are intrinsics, told apart by their argument.
+_POSITIVE: Final = 5
+_WRAP: Final = 4 if sys.version_info >= (3, 12) else dis.opmap["ASYNC_GEN_WRAP"]

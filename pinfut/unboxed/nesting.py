@@ -16,8 +16,9 @@ from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS
 if TYPE_CHECKING:
     from pinfut.unboxed.plan import Plan
 
-LIMIT: Final = 20
-"""The blocks that CPython allows inside one another."""
+LIMIT: Final = 16
+"""Blocks inside one another in one frame. CPython allows 20, and since 3.12 it puts up to four
+around a wait by itself, which it does not count (and writes beyond its table)."""
 
 OUTERMOST: Final = 2
 """Those around the body of the outermost: the loop of a frame, and what puts tracebacks right."""
@@ -31,6 +32,8 @@ ASYNC_WITH: Final = 2
 ASYNC_WITH_EXIT: Final = 3
 TRY: Final = 1
 FINALLY: Final = 1
+WATCHED: Final = 1
+"""Around what may swallow a close: see `statements`."""
 HANDLER: Final = 3
 """The handler (2), and the cleaning up of a name that stands in a cell."""
 GUARD: Final = 1
@@ -40,6 +43,18 @@ GUARD: Final = 1
 def nesting(plan: Plan) -> int:
     """The blocks inside one another in the lowered body of `plan`, callees not counted."""
     return _body(plan.node.body, plan) + (0 if plan.structured else LOOP)
+
+
+def jumps(body: list[ast.stmt]) -> bool:
+    """Whether a `finally` of these statements may end what is being raised."""
+    todo: list[ast.AST] = list(body)
+    while todo:
+        each = todo.pop()
+        if isinstance(each, ast.Return | ast.Break | ast.Continue):
+            return True
+        if not isinstance(each, CLOSURES):
+            todo.extend(ast.iter_child_nodes(each))
+    return False
 
 
 def _body(body: list[ast.stmt], plan: Plan) -> int:
@@ -78,6 +93,8 @@ def _statement(node: ast.stmt, plan: Plan) -> int:
         return outer + max(own, ASYNC_WITH_EXIT, ASYNC_WITH + _body(node.body, plan))
     if isinstance(node, ast.Try | ast.TryStar):
         final = FINALLY if node.finalbody else 0
+        if isinstance(node, ast.TryStar) or jumps(node.finalbody):
+            final += WATCHED
         around = final + (TRY if node.handlers else 0)
         found = [
             around + _body(node.body, plan),

@@ -110,11 +110,12 @@ class Plan:
         """Resolve the awaits in `node`; whether it needs statements of its own."""
         found = False
         if isinstance(node, ast.Await):
-            target = self.awaits[node] = self._target(resolver and resolver.awaited, node)
+            awaited = None if resolver is None else resolver.awaited
+            target = self.awaits[node] = self._target(awaited, node)
             found = isinstance(target, Embed) or bool(self.dropped.get(node))
         elif resolver is not None:
             self._refused(node, resolver)
-        special = resolver and resolver.special
+        special = None if resolver is None else resolver.special
         if isinstance(node, ast.AsyncWith):
             for item in node.items:
                 expr = item.context_expr
@@ -204,7 +205,7 @@ class Plan:
         )
         for generator in node.generators:
             if generator.is_async:
-                special = resolver and resolver.special
+                special = None if resolver is None else resolver.special
                 step = self._target(special, generator.iter, generator.iter, "__anext__")
                 self.entered[generator] = (step, step)
         for child in ast.iter_child_nodes(node):

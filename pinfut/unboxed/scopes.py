@@ -69,6 +69,23 @@ def arguments(node: ast.arguments) -> list[ast.arg]:
     return found
 
 
+def bare(node: ast.arguments) -> ast.arguments:
+    """The parameters, without defaults and annotations."""
+
+    def plain(arg: ast.arg) -> ast.arg:
+        return ast.copy_location(ast.arg(arg.arg), arg)
+
+    return ast.arguments(
+        [plain(arg) for arg in node.posonlyargs],
+        [plain(arg) for arg in node.args],
+        None if node.vararg is None else plain(node.vararg),
+        [plain(arg) for arg in node.kwonlyargs],
+        [None for _ in node.kwonlyargs],
+        None if node.kwarg is None else plain(node.kwarg),
+        [],
+    )
+
+
 class _Reader(ast.NodeVisitor):
     def __init__(self, scope: Scope, scopes: dict[ast.AST, Scope]) -> None:
         self.scope = scope

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
+from weakref import getweakrefs
 
 if TYPE_CHECKING:
     from pinfut.unboxed.unit import Unit
@@ -54,7 +55,11 @@ def frame_size(unit: Unit) -> int:
         generated = unit.generated_frame()
         further = max((called_size(each) for each in generated.further), default=0)
         frame: Frame[Any] = Frame(0)
-        frame.prepare(unit)
-        parts = [frame, frame._cell, frame._generator, frame._send]
+        generator: Any = frame.prepare(unit)
+        args: list[Any] = [None]
+        step = generator.asend(args)
+        args.clear()
+        parts = [frame, getweakrefs(frame)[0], generator, step, step.__next__, args]
         unit.size = sum(sys.getsizeof(part) for part in parts) + further
+        step.close()
     return unit.size

@@ -38,6 +38,7 @@ class Excerpt:
             text = "\n" * (self.first - 2) + "if 1:\n" + self.text
         else:
             text = "\n" * (self.first - 1) + self.text
+        node: ast.stmt
         (node,) = ast.parse(text, filename).body
         if isinstance(node, ast.If):
             (node,) = node.body
@@ -72,8 +73,8 @@ class _Index:
                 self.functions[min(first, node.lineno)] = (node.name, last, owner)
             # In a function of a class names are still mangled with the class's name.
             inner = node.name if isinstance(node, ast.ClassDef) else owner
-            for child in node.body:
-                self._visit(child, inner, names, False)
+            for statement in node.body:
+                self._visit(statement, inner, names, False)
             return
         if isinstance(node, ast.Global):
             names.update(node.names)

@@ -4,25 +4,31 @@ How `return` leaves an embedded body: where every return can stand last, after i
 round, control just falls out of it. Otherwise the body is a loop that runs once, a return is a
 `break` out of it, and a loop inside that holds one is followed by a look at a flag. So
 `finally` and `with` are left in the order of the language, by the interpreter itself.
+
+How a close goes up: plain coroutines raise GeneratorExit in each, the innermost first, whether
+one below has swallowed it or not. So where an embedded body may swallow one, it notes that it
+was there, and when the body has ended the next one is raised in its caller.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable
 from typing import Any, Final
 
 from pinfut.unboxed.calls import Calls
 from pinfut.unboxed.frameplan import Block, FramePlan, Var
 from pinfut.unboxed.nesting import (
-    ASYNC_STEP,
     ASYNC_WITH,
     ASYNC_WITH_EXIT,
     FINALLY,
     HANDLER,
     LOOP,
     TRY,
+    WATCHED,
     WITH,
+    jumps,
 )
 from pinfut.unboxed.plan import Plan, returns, terminates
 from pinfut.unboxed.resolve import Awaited, Embed
@@ -49,8 +55,12 @@ class Statements(Calls):
         # Where the value goes; None when nobody wants it.
         self.result: Var | None = None
         self.structured = plan.structured
+        # The result has got its value in the present statement.
+        self._given = False
         # The next statement is the last of the function, and control falls out of it.
         self.last = False
+        # True once the body has seen a close; there is one if it may swallow it.
+        self.closing: Var | None = None
         # How many loops of the source the statement is in.
         self.depth = 0
         # True once a return has left a loop.
@@ -61,6 +71,9 @@ class Statements(Calls):
     def body(self, result: Var | None) -> list[ast.stmt]:
         """The whole body; its value goes into `result`."""
         self.result = result
+        if result is not None and result.temporary and self.plan.direct:
+            # Until there is a value, its slot serves the statements.
+            self._idle.append(result)
         node = self.plan.node
         with self.into() as out:
             self._cells(node)
@@ -79,6 +92,39 @@ class Statements(Calls):
                     self.emit(ast.Break(), node)
                 self.emit(ast.While(ast.Constant(True), once, []), node)
         return out
+
+    def _noticed(self, place: ast.AST) -> None:
+        """At the start of a handler that may swallow a close: take note."""
+        if self.block.number == 0:
+            self.caught(place)
+            return
+        if self.closing is None:
+            self.closing = self.block.var("closing·", temporary=True)
+        self.assign(self.closing.store(), self.caught_call(), place)
+
+    def _watched(self, body: list[ast.stmt], place: ast.AST) -> list[ast.stmt]:
+        """`body`, with a note taken of a close that leaves it."""
+        if self.block.number == 0:
+            return body
+        with self.into() as out:
+            with self.into() as left:
+                self._noticed(place)
+                self.emit(ast.Raise(None, None), place)
+            handler = self.at(ast.ExceptHandler(self.helper("Exit"), None, left), place)
+            self.emit(ast.Try(body, [handler], [], []), place)
+        return out
+
+    def _may_swallow(self, kind: ast.expr | None) -> bool:
+        """Whether a handler for `kind` may be one for GeneratorExit."""
+        if kind is None:
+            return True
+        if isinstance(kind, ast.Tuple):
+            return any(self._may_swallow(each) for each in kind.elts)
+        if isinstance(kind, ast.Name) and kind.id not in self.vars and kind.id not in self.free:
+            found = self.globals.get(kind.id, getattr(builtins, kind.id, None))
+            if isinstance(found, type):
+                return issubclass(GeneratorExit, found)
+        return True
 
     def _cells(self, node: ast.AST) -> None:
         for name, var in list(self.vars.items()):
@@ -141,12 +187,13 @@ class Statements(Calls):
         else:
             self.emit(self.clone(node), node)
         self._clear(node)
+        self._given = False
         self.temps, self.leafy = outer, leafy
 
     def _clear(self, node: ast.AST) -> None:
         """Let go of what the statement has kept."""
         kept = [self.leaf] if self.leafy else []
-        kept += self.temps
+        kept += [var for var in self.temps if not (var is self.result and self._given)]
         self._idle += self.temps
         self.temps, self.leafy = [], False
         if kept and not (self.out and isinstance(self.out[-1], ast.Break | ast.Return | ast.Raise)):
@@ -183,6 +230,7 @@ class Statements(Calls):
 
     def _Return(self, node: ast.Return) -> None:
         value = node.value
+        self._given = True
         if self.native:
             self.emit(ast.Return(None if value is None else self._value(value)), node)
             return
@@ -537,7 +585,7 @@ class Statements(Calls):
         leafy, self.leafy = self.leafy, False
         start = len(self.frame.blocks)
         with self.nested(WITH, catches=True):
-            body = self.inner(node.body, last)
+            body = self._watched(self.inner(node.body, last), node)
         self.leafy = leafy
         self.emit(ast.With(items, body), node)
         self._abandoned(start, node)
@@ -587,7 +635,7 @@ class Statements(Calls):
             self.emit(ast.Assign([entry.store(), self.leaf.store()], ast.Constant(None)), node)
             body += self.inner(node.body, last)
         with self.into() as failed:
-            self.caught(node)
+            self._noticed(node)
             self._abandoned(start, node)
             self.assign(going.store(), ast.Constant(False), node)
             info: list[ast.expr] = [ast.Starred(self.call("exc_info"), ast.Load())]
@@ -626,13 +674,16 @@ class Statements(Calls):
         start = len(self.frame.blocks)
         ends, self.last = self.last, False
         last = FINALLY if node.finalbody else 0
+        watched = isinstance(node, ast.TryStar) or jumps(node.finalbody)
+        last += WATCHED if watched else 0
         catches = bool(node.handlers)
         with self.nested(last + (TRY if catches else 0), catches):
             body = self.inner(node.body, ends and not node.orelse)
         handlers = []
         for handler in node.handlers:
             with self.nested(last + HANDLER):
-                handlers.append(self._handler(handler, start, ends))
+                star = isinstance(node, ast.TryStar)
+                handlers.append(self._handler(handler, start, ends, star))
         with self.nested(last):
             orelse = self.inner(node.orelse, ends) if node.orelse else []
         final: list[ast.stmt] = []
@@ -640,12 +691,19 @@ class Statements(Calls):
             with self.into() as final, self.nested(last):
                 self._abandoned(start, node)
                 final += self.inner(node.finalbody)
+        if watched and handlers and not isinstance(node, ast.TryStar):
+            # What the handlers raise is swallowed as well.
+            with self.into() as inside:
+                self.emit(type(node)(body, handlers, orelse, []), node)
+            body, handlers, orelse = inside, [], []
+        if watched:
+            body = self._watched(body, node)
         self.emit(type(node)(body, handlers, orelse, final), node)
 
     _TryStar = _Try
 
     def _handler(
-        self, node: ast.ExceptHandler, start: int, last: bool = False
+        self, node: ast.ExceptHandler, start: int, last: bool, star: bool
     ) -> ast.ExceptHandler:
         kind = None if node.type is None else self.expr(node.type)
         name = node.name
@@ -655,7 +713,10 @@ class Statements(Calls):
             if bound is None:
                 bound = self.block.var("error·", temporary=True)
         with self.into() as body:
-            self.caught(node)
+            if not star and self._may_swallow(node.type):
+                self._noticed(node)
+            else:
+                self.caught(node)
             self._abandoned(start, node)
             if name is not None and self.plain_var(name) is None:
                 assert bound is not None

@@ -20,6 +20,7 @@ exc_info = sys.exc_info
 Stop = StopIteration
 AsyncStop = StopAsyncIteration
 Base = BaseException
+Exit = GeneratorExit
 
 BRIDGE: Final = FutureBase.__await__
 """Whoever has this as its ``__await__`` is a leaf: yielded as it is, without a bridge."""
@@ -124,6 +125,17 @@ def stopped() -> RuntimeError:
     error = RuntimeError("coroutine raised StopIteration")
     error.__cause__ = sys.exc_info()[1]
     return error
+
+
+def closed() -> GeneratorExit:
+    """What a close raises in the caller of a body that has swallowed it."""
+    error = GeneratorExit()
+    error.__dict__[OF_CLOSE] = True
+    return error
+
+
+OF_CLOSE: Final = "__close__"
+"""Marks a GeneratorExit that nobody's code has raised."""
 
 
 def read(cell: CellType, name: str) -> Any:

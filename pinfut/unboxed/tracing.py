@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sys
 from array import array
+from dis import opmap
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, Final, final
 
 from pinfut.unboxed.frameplan import SHIFT, Block
+from pinfut.unboxed.support import OF_CLOSE
 
 
 def _here(getframe: Any = sys._getframe) -> FrameType:
@@ -40,14 +42,17 @@ class Tracer:
         # Code → the block of each of its instructions.
         self._lines: dict[CodeType, array[int]] = {}
 
-    def __call__(self, base: int) -> None:
-        """Rewrite the traceback of the error that is being handled, as seen in block `base`."""
+    def __call__(self, base: int) -> bool:
+        """Rewrite the traceback of the error that is being handled, as seen in block `base`;
+        whether it is that of a close."""
         error = sys.exc_info()[1]
         if error is None or error.__traceback__ is None:
-            return
+            return False
         frame = sys._getframe(1)
+        close = isinstance(error, GeneratorExit) and _of_close(error, frame)
         error.__traceback__ = self._rewritten(error.__traceback__, frame, base)
         del error, frame
+        return close
 
     def _rewritten(self, traceback: TracebackType, frame: FrameType, base: int) -> TracebackType:
         entries: list[TracebackType] = []
@@ -112,3 +117,19 @@ class Tracer:
         made = FunctionType(code, function.__globals__, function.__name__, (sys._getframe,))
         frame: FrameType = made()
         return frame
+
+
+def _of_close(error: GeneratorExit, frame: FrameType) -> bool:
+    """Whether the interpreter has raised it where `frame` waited."""
+    if OF_CLOSE in error.__dict__:
+        return True
+    entry = error.__traceback__
+    if entry is None or entry.tb_frame is not frame or entry.tb_next is not None:
+        return False
+    if frame.f_code.co_code[entry.tb_lasti] == _RAISE:
+        return False
+    error.__dict__[OF_CLOSE] = True
+    return True
+
+
+_RAISE: Final = opmap["RAISE_VARARGS"]

@@ -152,12 +152,18 @@ class Unit:
 
     @property
     def binder(self) -> FunctionType:
-        """A function with this signature that gives its arguments as a tuple."""
+        """A function with this signature that gives its arguments as a list."""
         if self._binder is None:
             from pinfut.unboxed.calls import binder
 
             self._binder = binder(self)
         return self._binder
+
+    def starter(self, start: Any, shelf: Any) -> Any:
+        """A function with this signature that gives ``start(shelf, [...])``."""
+        from pinfut.unboxed.calls import binder
+
+        return binder(self, start, shelf)
 
 
 _FIRST: Final = "first·"

@@ -1,17 +1,19 @@
-"""Long chains: what decoration keeps, how deep one frame goes, and what goes on in a further one."""
+"""Long chains: what decoration keeps, how deep one frame goes, what gets a further one."""
 
 from __future__ import annotations
 
 import gc
 import sys
 import traceback
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
 
 from pinfut.unboxed import Refused, layout, pool, unboxed
+from pinfut.unboxed.nesting import LIMIT, OUTERMOST
 from pinfut.unboxed.unit import unit_of
-from tests.pinfut.unboxed.programs import Cancelled, drive, module, plainly, released, same
+from tests.pinfut.unboxed.programs import Program, drive, module, plainly, released
 
 BOTTOM = """
 @unboxed
@@ -60,7 +62,7 @@ def alive() -> int:
 
 
 def test_decoration_keeps_a_small_and_constant_number_of_objects() -> None:
-    """Neither trees nor what a chain is compiled to; each function alone, however long the chain."""
+    """Neither trees nor what a chain is compiled to, however long the chain."""
     module(chain(3, CLEANS), unboxed)  # whatever is made once
     kept: dict[int, float] = {}
     for length in (50, 150):
@@ -89,17 +91,18 @@ def test_a_call_adds_what_one_frame_is_compiled_to_and_no_trees() -> None:
 
 @pytest.mark.parametrize("length", [100, 300])
 def test_a_long_chain_does_the_same(length: int) -> None:
-    text = chain(length, PLAIN)
-    same(text, [], (1,))
-    same(text, [ValueError("thrown")], (1,))
-    same(text, ["close"], (1,))
+    program = Program(chain(length, PLAIN))
+    for answer in (None, ValueError("thrown"), CancelledError(), "close"):
+        program.same([answer], (1,))
 
 
-@pytest.mark.parametrize("level", [CLEANS, CATCHES])
-@pytest.mark.parametrize("answer", [None, ValueError("v"), Cancelled(), "close"])
-def test_a_hundred_functions_that_clean_up_do_the_same(level: str, answer: Any) -> None:
-    text = HEAD + chain(100, level)
-    same(text, [answer] if level is CLEANS else [None] * 99 + [answer], (1,))
+@pytest.mark.parametrize(("level", "length"), [(CLEANS, 100), (CATCHES, 30)])
+def test_a_long_chain_of_functions_that_clean_up_does_the_same(level: str, length: int) -> None:
+    program = Program(HEAD + chain(length, level))
+    before = 0 if level is CLEANS else length - 1
+    for answer in (None, ValueError("v"), CancelledError(), "close"):
+        outcome = program.same([None] * before + [answer], (1,))
+        assert len(outcome.log) >= length
 
 
 HEAD = """
@@ -121,8 +124,9 @@ def test_what_has_no_room_gets_a_frame_that_the_layout_names_and_the_size_holds(
     space = module(chain(100, CLEANS), unboxed)
     shown = layout(space["main"])
     ((name, size),) = shown.further
-    assert name == "f81", "18 blocks of its callers, 2 around them, and it would be one too many"
-    assert size == layout(space["f81"]).called
+    # Each level takes a block. f85 would be the first that stands in more than the limit.
+    assert name == f"f{99 - (LIMIT - OUTERMOST)}"
+    assert size == layout(space[name]).called
     coro = space["main"](1)
     coro.send(None)
     frames: list[Any] = []
@@ -131,7 +135,7 @@ def test_what_has_no_room_gets_a_frame_that_the_layout_names_and_the_size_holds(
         frames.append(each)
         each = each.cr_await
     assert sum(sys.getsizeof(frame) for frame in frames) == shown.called
-    assert len(frames) == 6
+    assert len(frames) == -(-100 // (LIMIT - OUTERMOST)), "and each holds as much as it can"
     coro.close()
     held = pool(space["main"])
     assert held.size == shown.size
@@ -167,5 +171,5 @@ def test_a_function_whose_own_blocks_nest_too_deep_is_refused_when_it_is_decorat
     for depth in range(9):
         text += "    " * (depth + 1) + "async with box(m):\n"
     text += "    " * 10 + "pass\n"
-    with pytest.raises(Refused, match=r"nest \d+ deep.*allows 18.*unboxed function of their own"):
+    with pytest.raises(Refused, match=r"nest \d+ deep.*allows 14.*unboxed function of their own"):
         module(text, unboxed)

@@ -14,7 +14,6 @@ import pytest
 from pinfut import join, ready, yield_now
 from pinfut.executor import spawn
 from pinfut.unboxed import FrameTooSmall, layout, pool, unboxed
-from pinfut.unboxed.unit import unit_of
 from pinfut.unboxed.frame import Frame
 from tests.executor.world import Run, executor, run
 from tests.pinfut.unboxed.programs import Leaf
@@ -48,6 +47,12 @@ async def keeps(thing: Any) -> Any:
     return thing
 
 
+@unboxed
+async def rests(first: object, second: object = None) -> object:
+    await yield_now()
+    return first, second
+
+
 log: list[str] = []
 
 
@@ -69,19 +74,26 @@ async def cleans_twice() -> str:
 
 
 def test_the_size_is_what_a_frame_really_takes() -> None:
-    size, unit = layout(outer).size, unit_of(outer)
-    kept: list[Any] = [None] * 64
+    """What a frame of a pool takes while its call waits, everything included."""
+    size = layout(rests).size
+    frames = pool(rests)
+    # What the interpreter keeps ready to be used again is in use.
+    ready = [frames.begin(None) for _ in range(256)]
+    kept: list[Any] = [None] * 256
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for index in range(64):
-        frame: Frame[Any] = Frame(size)
-        frame.prepare(unit)
+    for index in range(256):
+        frame = frames.begin(None)
+        frame.send(None)
         kept[index] = frame
     del frame
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert taken // 64 == size
-    assert layout(outer).generator == sys.getsizeof(kept[0]._generator)
+    numbers = 4 * 32  # counts that have outgrown the numbers that are always there
+    assert abs(taken - 256 * size) <= numbers, (taken / 256, size)
+    assert layout(rests).generator == sys.getsizeof(kept[0]._generator)
+    for frame in (*ready, *kept):
+        frame.close()
     assert layout(outer).boxed == sum(sys.getsizeof(coro) for coro in _plain()), (
         "what plain coroutines take"
     )
@@ -135,7 +147,10 @@ def test_a_frame_that_is_too_small_traps_before_anything_is_written() -> None:
     gc.collect()
     assert sys.getrefcount(thing) == references
     assert not frame.busy
-    assert Frame(size).begin(outer, thing).busy
+    frame = Frame(size)
+    assert frame.begin(outer, thing).busy
+    frame.close()
+    assert not frame.busy
 
 
 def test_the_result_is_read_without_resuming() -> None:
@@ -230,26 +245,86 @@ def test_a_frame_that_somebody_still_holds_serves_no_other_call() -> None:
     assert _finish(other) == "second"
 
 
-def test_calls_from_a_pool_keep_no_memory() -> None:
+def test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays() -> None:
     frames = pool(outer)
 
-    def call() -> None:
-        frame = frames.begin(None)
-        frame.send(None)
+    async def calls(count: int) -> None:
+        for _ in range(count):
+            await frames.begin(None)
+
+    def drive(count: int) -> None:
+        coro = calls(count)
         try:
-            frame.send(None)
+            while True:
+                coro.send(None)
         except StopIteration:
             pass
 
-    held = [0, 0, 0, 0]
+    drive(100)
     tracemalloc.start()
-    for batch in range(4):
-        for _ in range(2_000):
-            call()
-        held[batch] = tracemalloc.get_traced_memory()[0]
+    drive(10)
+    before = tracemalloc.get_traced_memory()[0]
+    drive(100_000)
+    after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    # The first batches hold the numbers in `held` themselves.
-    assert held[3] - held[2] <= 32
+    assert frames.high_water == 1
+    assert after - before <= 128, "but for the two numbers themselves"
+
+
+def test_a_frame_that_is_let_go_of_is_not_in_use_any_more() -> None:
+    frames = pool(cleans_twice)
+    with pytest.warns(RuntimeWarning, match="cleans_twice was begun and never awaited"):
+        frames.begin()
+    assert frames.taken == 0
+    log.clear()
+    frames.begin().send(None)
+    assert log == ["inner", "outer"], "its finally blocks ran"
+    assert frames.taken == 0
+
+
+def test_a_pool_that_goes_away_takes_its_frames_along() -> None:
+    frames = pool(keeps)
+    _finish(frames.begin(1))
+    watch = weakref.ref(frames._shelf.idle[0])
+    gc.disable()
+    try:
+        del frames
+        assert watch() is None
+    finally:
+        gc.enable()
+
+
+def test_a_frame_belongs_to_no_event_loop() -> None:
+    seen: list[Any] = []
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(seen.append, seen.append)
+    try:
+        frame = pool(keeps).begin(1)
+        frame.send(None)
+        frame.close()
+        assert sys.get_asyncgen_hooks() == (seen.append, seen.append)
+    finally:
+        sys.set_asyncgen_hooks(*before)
+    assert seen == []
+
+
+@unboxed
+async def stops(kind: type[Exception]) -> None:
+    await Leaf("waits")
+    raise kind
+
+
+def test_a_stop_that_leaves_a_frame_is_an_error_as_it_is_out_of_a_coroutine() -> None:
+    for start in (stops, pool(stops).begin):
+        with pytest.raises(RuntimeError, match="^coroutine raised StopIteration") as caught:
+            _finish(start(StopIteration))
+        assert type(caught.value.__cause__) is StopIteration
+    with pytest.raises(StopAsyncIteration):
+        _finish(stops(StopAsyncIteration))
+    # What differs: a frame of a pool is an asynchronous generator to the interpreter.
+    with pytest.raises(RuntimeError, match="raised StopAsyncIteration") as caught:
+        _finish(pool(stops).begin(StopAsyncIteration))
+    assert type(caught.value.__cause__) is StopAsyncIteration
 
 
 def test_a_frame_can_be_awaited_spawned_and_joined(run: Run) -> None:

@@ -173,7 +173,7 @@ def programs(draw: Any) -> tuple[str, dict[str, int]]:
 
 
 _ANSWERS = st.lists(
-    st.sampled_from([None, None, None, None, ValueError("v"), KeyError("k"), Cancelled()]),
+    st.sampled_from([None, None, None, None, ValueError("v"), KeyError("k"), Cancelled(), "close"]),
     max_size=8,
 )
 
@@ -185,13 +185,15 @@ def test_random_programs_do_the_same_unboxed(
 ) -> None:
     text, used = made
     outcome = same(text, answers)
-    waits = sum(isinstance(each, tuple) and each[0] == "waits" for each in outcome.log)
+    waits = outcome.waits
     covered(
         "unboxed random programs",
         programs=1,
         awaits=waits,
         raised=outcome.error is not None,
         returned=outcome.error is None,
+        closed="close" in answers[:waits],
+        ignored=outcome.ignored,
         answered=sum(answer is not None for answer in answers[:waits]),
     )
     covered(
@@ -202,7 +204,7 @@ def test_random_programs_do_the_same_unboxed(
 
 def test_random_programs_held_every_construct() -> None:
     counts = covered("unboxed random programs", programs=0)
-    require(counts, "programs", "awaits", "raised", "returned", "answered")
+    require(counts, "programs", "awaits", "raised", "returned", "answered", "closed")
     kinds = covered("unboxed random constructs", **{"if": 0})
     require(kinds, *KINDS)
 
