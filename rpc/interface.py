@@ -38,6 +38,7 @@ from typing import (
 )
 
 from pinfut.rpc.codec import Codec
+from pinfut.rpc.handlers import frame_price
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.protocol import frames
 
@@ -128,6 +129,7 @@ class Method:
 
     __slots__ = (
         "_answer",
+        "_declared",
         "_names",
         "arguments",
         "calling",
@@ -142,6 +144,7 @@ class Method:
         "returns",
         "serving",
         "signature",
+        "told",
     )
 
     arguments: Codec
@@ -170,7 +173,11 @@ class Method:
         self.name = function.__name__
         self.number = -1
         self.interface: str = "?"
+        # Bytes for a handler, task and all; what `frame=` declares, or None.
+        self._declared = frame
         self.frame = prices.HANDLER if frame is None else frame
+        # Whether somebody was told that the bound of the frame is too low.
+        self.told = False
         self._answer = answer
         # What to reserve for an answer when it does not depend on the arguments.
         self.fixed_room: int | None = None
@@ -283,6 +290,8 @@ class Method:
                 self.number << 16 | frames.CALL,
                 self.fixed_room,
             )
+        if self._declared is None:
+            self.frame = frame_price(self.function)
         self.serving = (
             self.function,
             None if self.arguments.has_caps else self.arguments.decode,

@@ -27,6 +27,7 @@ from pinfut.rpc.errors import (
     UnknownMethod,
     UnknownService,
 )
+from pinfut.rpc.handlers import held_by, tell_of
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
 from pinfut.rpc.introduce import Introducer
 from pinfut.rpc.promise import EMBARGOED
@@ -58,6 +59,7 @@ class Server:
         "_root",
         "_running",
         "_session",
+        "_unpaid",
     )
 
     def __init__(
@@ -81,6 +83,8 @@ class Server:
         self._context.run(serving.set, session)
         # Invariant: handlers that have started and not ended; each holds its charge.
         self._running: dict[Task[Any], Answer] = {}
+        # Of these, the ones that hold more than could be charged, and are cancelled for it.
+        self._unpaid: dict[Task[Any], RpcError] = {}
 
     def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
         """Start the handler of a call, or refuse it."""
@@ -147,6 +151,24 @@ class Server:
             answer.served = method
             answer.task = task = executor.adopt(leaf)
             self._running[task] = answer
+            held = held_by(coro)
+            if held > frame:
+                self._charge_rest(answer, task, held)
+
+    def _charge_rest(self, answer: Answer, task: Task[Any], held: int) -> None:
+        """A handler holds more than was charged for it in advance: its caller pays the rest, or
+        the call fails."""
+        method = answer.served
+        if not method.told:
+            method.told = True
+            tell_of(method, held, answer.charged)
+        try:
+            self._purse.take(held - answer.charged, "the handler of a call")
+        except RpcError as error:
+            self._unpaid[task] = error
+            self._cancel(task)
+        else:
+            answer.charged = held
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
         # To release them this side needs a lane of its own. If that cannot be paid, the call is
@@ -186,7 +208,7 @@ class Server:
         answer.charged = 0
         answer.kept = None
         del self._running[task]
-        error = task.error()
+        error = self._unpaid.pop(task, None) or task.error()
         if session.error is not None:
             if not self._running:
                 session.released()

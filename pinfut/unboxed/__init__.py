@@ -5,6 +5,7 @@ from pinfut.unboxed.decorate import unboxed
 from pinfut.unboxed.errors import FrameTooSmall, Refused
 from pinfut.unboxed.frame import Frame, Pool, pool
 from pinfut.unboxed.layout import Layout, layout
+from pinfut.unboxed.unit import is_unboxed
 
 __all__ = [
     "Frame",
@@ -13,6 +14,7 @@ __all__ = [
     "Pool",
     "Refused",
     "box",
+    "is_unboxed",
     "layout",
     "pool",
     "unboxed",

@@ -174,6 +174,11 @@ def _stub(*args: Any, **kwargs: Any) -> Any:
     return first(*args, **kwargs)
 
 
+def is_unboxed(function: object) -> bool:
+    """Whether `function` is unboxed, so that it has a layout."""
+    return isinstance(getattr(function, "__unboxed__", None), Unit)
+
+
 def unit_of(function: object) -> Unit:
     """What stands behind an unboxed function. Raises TypeError for anything else."""
     unit = getattr(function, "__unboxed__", None)

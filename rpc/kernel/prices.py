@@ -36,6 +36,9 @@ QUEUED_CAP: Final = 192
 HANDLER: Final = 2048
 """The default bound for a handler's coroutine and task; `method(frame=...)` sets another."""
 
+TASK: Final = 736
+"""The task of a handler that waits, and its context, without the coroutine."""
+
 OBJECT: Final = 512
 """The default bound for an object that a handler makes and hands out."""
 

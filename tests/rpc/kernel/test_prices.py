@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import sys
 import tracemalloc
 from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any
 
 import pytest
 
-from pinfut import checked
+from pinfut import PENDING, Context, FutureBase, Poll, checked
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import connect, serve, session_of
 from pinfut.rpc.bushel import Bushel
@@ -36,6 +38,16 @@ from tests.covered import covered
 from tests.rpc.protocol.fakes import Host, Plain, Thing, call
 
 ID = Thing._pinfut_id
+
+
+class Never(FutureBase[None]):
+    """Many may wait for one: what they take is theirs alone."""
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        self.waker = cx.waker
+        return PENDING
+
+
 FAR = 1 << 40
 """Where ids begin here: a session that has run for long has ids that are Python ints of the
 larger sort."""
@@ -316,6 +328,42 @@ def test_a_small_handler_and_a_small_object() -> None:
     task = run(measure_task(), clock=VirtualClock())
     check("HANDLER", "a task and a frame", task + traced(suspended) / 1000)
     check("OBJECT", "one attribute", traced(lambda: [Plain(str(i)) for i in range(1000)]) / 1000)
+
+
+@pytest.mark.parametrize("count", GROWN)
+def test_a_task_of_a_handler_without_its_coroutine(count: int) -> None:
+    async def handler(never: Never) -> None:
+        await never
+
+    async def measure() -> float:
+        executor = current_executor()
+        context = copy_context()
+        context.run(ContextVar[int]("a session").set, 1)
+        # As `Server` does it: the first step inside, then a task with its place among those
+        # that run.
+        running: dict[object, int] = {}
+        outside = executor.begin_inline()
+
+        def make() -> object:
+            for number in range(count):
+                coro = handler(never)
+                own = context.copy()
+                executor.first = coro, own, None  # type: ignore[assignment]
+                leaf = own.run(coro.send, None)
+                running[executor.adopt(leaf)] = number
+            return None
+
+        used = traced(make) / count
+        executor.end_inline(outside)
+        for task in list(executor.tasks)[1:]:
+            task.cancel()
+        return used
+
+    never = Never()
+    coro = handler(never)
+    size = sys.getsizeof(coro)
+    coro.close()
+    check("TASK", f"one of {count:,}", run(measure(), clock=VirtualClock()) - size)
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["all released", "one stays"])
