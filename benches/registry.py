@@ -77,6 +77,7 @@ BENCHES = (
     Bench("memory", "one task parked on its own pending future", 10_000, 1_000, unit="bytes"),
     Bench("echo-1", "one RPC echo of 16 bytes, 1 call in flight", 1_000, 100),
     Bench("echo-64", "one RPC echo of 16 bytes, 64 calls in flight", 6_400, 640),
+    Bench("echo-64-deep", "the same, its handler ten calls deep", 6_400, 640),
     Bench("echo-1000", "one RPC echo of 16 bytes, 1,000 calls in flight", 5_000, 1_000),
     Bench("socket-cpu", "server's user CPU for one TCP echo, 32 connections", 20_000, 2_000),
     Bench("socket-cpu-raw", "the same, asyncio and trio on bare sockets", 20_000, 2_000),

@@ -6,7 +6,7 @@ from functools import partial
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
-from benches.systems.pinfut_rpc import connected
+from benches.systems.pinfut_rpc import DeepEchoServer, Echo, EchoServer, connected
 from pinfut import Lock, executor, join
 from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
@@ -210,8 +210,8 @@ async def memory(probe: Probe) -> None:
         await task
 
 
-async def echoes(probe: Probe, in_flight: int) -> None:
-    async with connected(slots=in_flight) as echo:
+async def echoes(probe: Probe, in_flight: int, server: type[Echo] = EchoServer) -> None:
+    async with connected(in_flight, server()) as echo:
 
         async def caller(calls: int) -> None:
             for _ in range(calls):
@@ -268,6 +268,7 @@ SUITE = Suite(
         "echo-1": partial(echoes, in_flight=1),
         "echo-64": partial(echoes, in_flight=64),
         "echo-1000": partial(echoes, in_flight=1000),
+        "echo-64-deep": partial(echoes, in_flight=64, server=DeepEchoServer),
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu,
     },

@@ -9,13 +9,16 @@ from functools import partial
 from typing import Any
 
 from benches.probe import Probe, Suite
-from benches.systems.on_pinfut import run
+from benches.systems.on_pinfut import echoes, run
+from benches.systems.pinfut_rpc import Echo
 from pinfut import executor
 from pinfut.future import FutureBase
+from pinfut.rpc import method
 from pinfut.sync import OneshotSender, oneshot
 from pinfut.unboxed import unboxed
 
 Chain = Callable[[], Coroutine[Any, Any, int]]
+Echoing = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
 
 def deeper(inner: Chain, levels: int) -> Chain:
@@ -70,11 +73,49 @@ async def depths(probe: Probe, depth: int) -> None:
         scope.cancel()
 
 
+class EchoServer(Echo):
+    @method
+    @unboxed
+    async def echo(self, data: bytes) -> bytes:
+        return data
+
+
+@unboxed
+async def innermost(data: bytes) -> bytes:
+    return data
+
+
+def passing_on(below: Echoing) -> Echoing:
+    @unboxed
+    async def level(data: bytes) -> bytes:
+        return await below(data)
+
+    return level
+
+
+nine_deep: Echoing = innermost
+for _ in range(8):
+    nine_deep = passing_on(nine_deep)
+
+
+class DeepEchoServer(Echo):
+    """Its handler calls ten coroutines deep, itself among them."""
+
+    @method
+    @unboxed
+    async def echo(self, data: bytes) -> bytes:
+        return await nine_deep(data)
+
+
 SUITE = Suite(
     run,
     {
         "chain-10": chains,
         "depth-1": partial(depths, depth=1),
         "depth-10": partial(depths, depth=10),
+        "depth-50": partial(depths, depth=50),
+        "depth-100": partial(depths, depth=100),
+        "echo-64": partial(echoes, in_flight=64, server=EchoServer),
+        "echo-64-deep": partial(echoes, in_flight=64, server=DeepEchoServer),
     },
 )

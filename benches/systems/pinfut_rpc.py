@@ -20,11 +20,23 @@ class EchoServer(Echo):
         return data
 
 
+async def around(data: bytes, levels: int) -> bytes:
+    return await around(data, levels - 1) if levels else data
+
+
+class DeepEchoServer(Echo):
+    """Its handler calls ten coroutines deep, itself among them."""
+
+    @method(frame=4096)
+    async def echo(self, data: bytes) -> bytes:
+        return await around(data, 8)
+
+
 @asynccontextmanager
-async def connected(slots: int) -> AsyncIterator[Echo]:
-    """An echo server and its client, both in this executor."""
+async def connected(slots: int, server: Echo) -> AsyncIterator[Echo]:
+    """The echo server and a client of it, both in this executor."""
     kernel = SimKernel()
-    async with serve(kernel, "echo", EchoServer()):
+    async with serve(kernel, "echo", server):
         bank = kernel.bank("client", pages=max(4096, PAGES_PER_SLOT * slots))
         async with connect(kernel, "echo", Echo, bank, slots=slots) as echo:
             yield echo

@@ -104,9 +104,12 @@ def supported(system: str) -> list[str]:
     a suite forgets it, and none is in the registry that nobody has."""
     every = [bench.name for bench in BENCHES]
     if system == "pinfut-unboxed":
-        return ["depth-1", "depth-10", "chain-10"]
+        depths = ["depth-1", "depth-10", "depth-50", "depth-100"]
+        return [*depths, "chain-10", "echo-64", "echo-64-deep"]
     if system in ("pinfut-recorded", "pinfut-checked"):
         return ["yield", "await", "spawn", "channel", "timeout", "cancel"]
+    if system != "pinfut":
+        every.remove("echo-64-deep")
     if system.endswith("-batched"):
         return [name for name in every if name in ECHOES]
     if system == "trio":
