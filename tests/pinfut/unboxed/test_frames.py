@@ -77,7 +77,9 @@ def test_the_size_is_what_a_frame_really_takes() -> None:
     """What a frame of a pool takes while its call waits, everything included."""
     size = layout(rests).size
     frames = pool(rests)
-    # What the interpreter keeps ready to be used again is in use.
+    # What the interpreter keeps ready to be used again is in use, and nothing comes back.
+    gc.collect()
+    gc.disable()
     ready = [frames.begin(None) for _ in range(256)]
     lists: list[list[Any]] = [[] for _ in range(256)]
     kept: list[Any] = [None] * 256
@@ -90,6 +92,7 @@ def test_the_size_is_what_a_frame_really_takes() -> None:
         kept[index] = frame
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
+    gc.enable()
     generator = sys.getsizeof(kept[0]._generator)
     for each in (*ready, *kept):
         each.close()
