@@ -211,7 +211,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         return cast("Generator[Any, Any, T_co]", self)
 
     def __iter__(self) -> Iterator[Any]:
-        return self
+        return cast("Iterator[Any]", self)
 
     def __del__(self) -> None:
         if self._open and not self._started:

@@ -175,6 +175,15 @@ class FramePlan:
             self.linked[known] = thing
         return ast.Attribute(ast.Constant(LINKED), known, ast.Load())
 
+    @property
+    def cells(self) -> int:
+        """The most cells, of locals that functions inside hold on to, that a call has at once."""
+        total: list[int] = []
+        for block in self.blocks:
+            around = 0 if block.outer is None else total[block.outer.number]
+            total.append(around + sum(var.captured for var in block.vars))
+        return max(total)
+
     def settle(self) -> list[list[Var]]:
         """Give every variable its slot and its name; the variables of each slot."""
         slots: list[list[Var]] = []

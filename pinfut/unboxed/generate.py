@@ -53,13 +53,14 @@ class Linked:
 class Generated:
     """One generated function: its tree, its code, its slots. Kept by nobody for long."""
 
-    __slots__ = ("blocks", "code", "function", "further", "slots", "suspensions", "tree")
+    __slots__ = ("blocks", "cells", "code", "function", "further", "slots", "suspensions", "tree")
 
     def __init__(self, frame: FramePlan, node: ast.FunctionDef, flags: int) -> None:
         plan = frame.root
         self.slots: list[list[Var]] = frame.settle()
         self.suspensions: list[Suspension] = frame.suspensions
         self.blocks = frame.blocks
+        self.cells = frame.cells
         # Functions whose frames it makes when it comes to them.
         self.further: list[Unit] = list(dict.fromkeys(frame.further))
         if frame.globals:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, get_origin
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, get_origin
 
 from pinfut.coroutine import yield_now
 from pinfut.unboxed.box import box
@@ -154,7 +154,7 @@ class Resolver:
                 isinstance(each, ast.Assign)
                 and len(each.targets) == 1
                 and isinstance(each.targets[0], ast.Name)
-                and isinstance(each.value, ast.Call)
+                and isinstance(each.value, ast.Call | ast.Await)
             ):
                 made[each.targets[0].id] = each.value
         self._types = types
@@ -183,6 +183,8 @@ class Resolver:
                 return made
             if isinstance(made, FunctionType) and not inspect.iscoroutinefunction(made):
                 return self._evaluated(made.__annotations__.get("return"), made.__globals__)
+        if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
+            return self._given_by(node.value.func)
         if isinstance(node, ast.Attribute):
             owner = self.kind(node.value)
             if isinstance(owner, ClassBody):
@@ -194,6 +196,24 @@ class Resolver:
                     module = sys.modules.get(base.__module__)
                     return self._evaluated(notes[node.attr], vars(module) if module else {})
         return None
+
+    def _given_by(self, func: ast.expr) -> Any:
+        """The class of what the coroutine function at `func` says that it gives, or None."""
+        owner: Any = None
+        found = self.value(func)
+        if found is NOTHING and isinstance(func, ast.Attribute):
+            owner = self.value(func.value)
+            if not isinstance(owner, type):
+                owner = self.kind(func.value)
+            found = self.member(owner, func.attr)
+        if isinstance(found, classmethod | staticmethod):
+            found = found.__func__
+        if not isinstance(found, FunctionType):
+            return None
+        note = found.__annotations__.get("return")
+        if note is Self or (isinstance(note, str) and note.rpartition(".")[2] == "Self"):
+            return owner
+        return self._evaluated(note, found.__globals__)
 
     def member(self, owner: Any, name: str) -> Any:
         """The attribute `name` as it stands in the class `owner`, or NOTHING."""
@@ -223,13 +243,21 @@ class Resolver:
         if known is yield_now and not (value.args or value.keywords):
             return YIELDS
         if isinstance(func, ast.Attribute) and known is NOTHING:
-            owner = self.value(func.value)
-            if isinstance(owner, type):
+            owner = self._class_named(func.value)
+            if owner is not None:
                 return self._of_class(node, name, owner, func)
             return self.method(node, self.kind(func.value), func.attr, name)
         if known is NOTHING:
             return self._unknown(node, name)
         return self._called(node, known, name)
+
+    def _class_named(self, node: ast.expr) -> type | ClassBody | None:
+        """The class that `node` names; it may be the one whose body is being run."""
+        found = self.value(node)
+        if isinstance(found, type):
+            return found
+        own = isinstance(node, ast.Name) and node.id == self.plan.unit.excerpt.owner
+        return self.body if own and found is NOTHING else None
 
     def _not_itself(self, node: ast.AST, func: ast.expr, name: str) -> None:
         own = self.function.__name__
@@ -279,7 +307,9 @@ class Resolver:
             )
         return LEAF
 
-    def _of_class(self, node: ast.AST, name: str, owner: type, func: ast.Attribute) -> Awaited:
+    def _of_class(
+        self, node: ast.AST, name: str, owner: type | ClassBody, func: ast.Attribute
+    ) -> Awaited:
         raw = self.member(owner, func.attr)
         if raw is NOTHING:
             return self._unknown(node, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import CodeType
+from types import CellType, CodeType
 from typing import TYPE_CHECKING, Any, Final
 from weakref import getweakrefs
 
@@ -32,6 +32,14 @@ def _base() -> int:
 
 _BASE: Final = _base()
 
+CELL: Final = sys.getsizeof(CellType())
+"""Bytes of the cell of a local that a function inside holds on to."""
+
+
+def plain_size(code: CodeType) -> int:
+    """Bytes of a plain coroutine of `code`, its cells included."""
+    return object_size(code) + len(code.co_cellvars) * CELL
+
 
 def object_size(code: CodeType) -> int:
     """Bytes of a coroutine or generator of `code`, as `sys.getsizeof` gives them."""
@@ -43,7 +51,7 @@ def called_size(unit: Unit) -> int:
     if unit.called is None:
         generated = unit.generated()
         further = max((called_size(each) for each in generated.further), default=0)
-        unit.called = object_size(generated.code) + further
+        unit.called = object_size(generated.code) + generated.cells * CELL + further
     return unit.called
 
 
@@ -60,6 +68,7 @@ def frame_size(unit: Unit) -> int:
         step = generator.asend(args)
         args.clear()
         parts = [frame, getweakrefs(frame)[0], generator, step, step.__next__, args]
-        unit.size = sum(sys.getsizeof(part) for part in parts) + further
+        unit.size = sum(sys.getsizeof(part) for part in parts)
+        unit.size += generated.cells * CELL + further
         step.close()
     return unit.size

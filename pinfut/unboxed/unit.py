@@ -21,7 +21,7 @@ from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.nesting import LIMIT, OUTERMOST, nesting
 from pinfut.unboxed.plan import Plan, mangle
 from pinfut.unboxed.resolve import Awaited, Embed
-from pinfut.unboxed.sizes import object_size
+from pinfut.unboxed.sizes import plain_size
 from pinfut.unboxed.source import excerpt
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Unit:
         callees = [each.unit for each in self.targets if isinstance(each, Embed)]
         self.blocks: int = min(_MANY, 1 + sum(each.blocks for each in callees))
         # Bytes that the plain coroutines of its longest chain take.
-        self.plain: int = object_size(self.code) + max((each.plain for each in callees), default=0)
+        self.plain: int = plain_size(self.code) + max((each.plain for each in callees), default=0)
         self._binder: FunctionType | None = None
         self._frame: FunctionType | None = None
         # Bytes of a frame of a pool, once somebody has asked.

@@ -77,23 +77,29 @@ def test_the_size_is_what_a_frame_really_takes() -> None:
     """What a frame of a pool takes while its call waits, everything included."""
     size = layout(rests).size
     frames = pool(rests)
-    # What the interpreter keeps ready to be used again is in use.
+    # What the interpreter keeps ready to be used again is in use, and nothing comes back.
+    gc.collect()
+    gc.disable()
     ready = [frames.begin(None) for _ in range(256)]
+    lists: list[list[Any]] = [[] for _ in range(256)]
     kept: list[Any] = [None] * 256
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
+    frame: Any = None
     for index in range(256):
         frame = frames.begin(None)
         frame.send(None)
         kept[index] = frame
-    del frame
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
+    gc.enable()
+    generator = sys.getsizeof(kept[0]._generator)
+    for each in (*ready, *kept):
+        each.close()
+    assert len(lists) == 256
     numbers = 4 * 32  # counts that have outgrown the numbers that are always there
     assert abs(taken - 256 * size) <= numbers, (taken / 256, size)
-    assert layout(rests).generator == sys.getsizeof(kept[0]._generator)
-    for frame in (*ready, *kept):
-        frame.close()
+    assert layout(rests).generator == generator
     assert layout(outer).boxed == sum(sys.getsizeof(coro) for coro in _plain()), (
         "what plain coroutines take"
     )
@@ -316,7 +322,7 @@ async def stops(kind: type[Exception]) -> None:
 
 def test_a_stop_that_leaves_a_frame_is_an_error_as_it_is_out_of_a_coroutine() -> None:
     for start in (stops, pool(stops).begin):
-        with pytest.raises(RuntimeError, match="^coroutine raised StopIteration") as caught:
+        with pytest.raises(RuntimeError, match=r"^coroutine raised StopIteration") as caught:
             _finish(start(StopIteration))
         assert type(caught.value.__cause__) is StopIteration
     with pytest.raises(StopAsyncIteration):

@@ -88,6 +88,10 @@ CONSTRUCTS: Final[dict[str, Any]] = {
 _LOOPS: Final = (ast.For, ast.While, ast.AsyncFor)
 
 
+def _returns(node: ast.AST) -> bool:
+    return any(isinstance(each, ast.Return) for each in ast.walk(node))
+
+
 def _more(function: ast.AsyncFunctionDef, node: ast.AST) -> dict[str, bool]:
     """Constructs that are more than a kind of node."""
     attempt = isinstance(node, ast.Try)
@@ -139,6 +143,7 @@ def constructs(text: str) -> dict[str, int]:
 
 def test_the_corpus_has_every_construct_of_the_language() -> None:
     texts = [HEAD, *(text.removeprefix(HEAD) for text in PROGRAMS.values())]
+    counts: dict[str, int] = {}
     for text in texts:
         counts = covered("unboxed constructs", **constructs(text))
     require(counts, *counts)

@@ -46,7 +46,7 @@ def test_levels_in_two_files_have_their_own_files_lines_and_names() -> None:
     near = module("far = None\n", unboxed)
     near["far"] = far["far"]
     name = "<near>"
-    linecache.cache[name] = (len(NEAR), None, NEAR.splitlines(True), name)
+    linecache.cache[name] = (len(NEAR), None, [*NEAR.splitlines(True)], name)
     exec(compile(NEAR, name, "exec", dont_inherit=True), near)
     assert drive(near["main"](3), [], [], name).value == 4
     coro = near["main"](30)
@@ -66,7 +66,7 @@ def test_globals_of_a_callee_are_those_of_its_own_module() -> None:
     far = module(FAR, unboxed)
     near = module("far = None\n", unboxed)
     near.update(far=far["far"], limit=1_000)
-    linecache.cache["<near2>"] = (len(NEAR), None, NEAR.splitlines(True), "<near2>")
+    linecache.cache["<near2>"] = (len(NEAR), None, [*NEAR.splitlines(True)], "<near2>")
     exec(compile(NEAR, "<near2>", "exec", dont_inherit=True), near)
     far["limit"] = 100
     assert drive(near["main"](30), [], [], "").value == 31
