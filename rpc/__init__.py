@@ -14,6 +14,7 @@ from pinfut.rpc.errors import (
     GarbageFrame,
     InterfaceMismatch,
     MessageTooLarge,
+    NoEventBuffer,
     NotABank,
     NotReference,
     OutOfBytes,
@@ -37,11 +38,13 @@ from pinfut.rpc.errors import (
     UnknownReply,
     UnknownService,
 )
+from pinfut.rpc.events import Source, Subscription, subscribe
 from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.introduce import introduce
 from pinfut.rpc.kernel.bank import PAGE, Balance, Bank
 from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.destroy import destroy
+from pinfut.rpc.kernel.events import Event, EventBuffer
 from pinfut.rpc.kernel.freed import freed
 from pinfut.rpc.kernel.handle import Handle, Rank
 from pinfut.rpc.kernel.reservation import Reservation
@@ -68,12 +71,15 @@ __all__ = [
     "ClientRef",
     "CostModel",
     "DonationTooSmall",
+    "Event",
+    "EventBuffer",
     "ForeignCapability",
     "GarbageFrame",
     "Handle",
     "Interface",
     "InterfaceMismatch",
     "MessageTooLarge",
+    "NoEventBuffer",
     "NotABank",
     "NotReference",
     "OutOfBytes",
@@ -98,6 +104,8 @@ __all__ = [
     "Shared",
     "SimKernel",
     "SlotInUse",
+    "Source",
+    "Subscription",
     "Transfers",
     "Turn",
     "UnknownMethod",
@@ -118,5 +126,6 @@ __all__ = [
     "serve",
     "session_of",
     "session_pages",
+    "subscribe",
     "transfer",
 ]

@@ -15,6 +15,7 @@ from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
 from pinfut.rpc.kernel.bank import Balance, Bank
 from pinfut.rpc.kernel.channel import End, least_quota, pages_of
+from pinfut.rpc.kernel.events import EventBuffer
 from pinfut.rpc.kernel.handle import Handle, bank_of
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
 from pinfut.rpc.proxy import target_of
@@ -62,14 +63,19 @@ class Vat:
         quota: Balance | None = None,
         priority: Priority = "normal",
         refund: int = 0,
+        events: EventBuffer | None = None,
     ) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
         level = level_of(priority)
+        if events is not None:
+            events.require_unused()
         end = self.kernel.connect(
             self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota
         )
         end.level = end.peer.level = level
         end.channel.refundable = refund
+        if events is not None:
+            self.kernel.attach(end, events)
         session = Session(self._executor, end, None, self._forget, self._enter)
         self._sessions[end] = session
         return session
@@ -221,12 +227,13 @@ class Connecting(Generic[I]):
         quota: Balance | None,
         priority: Priority,
         refund: int,
+        events: EventBuffer | None,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell, quota, priority, refund
+        self._sizes = slots, ring, cell, quota, priority, refund, events
         self._vat = vat
         self._own: Vat | None = None
 
@@ -285,6 +292,7 @@ def connect(
     quota: int | Balance | None = None,
     priority: Priority = "normal",
     refund: int = 0,
+    events: EventBuffer | None = None,
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -296,7 +304,8 @@ def connect(
     that the session has for itself: bought at once, never spent elsewhere, and back at the end.
     Without one it draws on `bank` as it goes. `priority`: before which other sessions of
     both processes this one is looked at. `refund`: pages that the server may have bought on the
-    client's behalf and have `bank` pay for, at most (`Session.advance`).
+    client's behalf and have `bank` pay for, at most (`Session.advance`). `events`: memory for what
+    happens there, handed over to the service; without it there are no events.
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
     PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
@@ -309,7 +318,7 @@ def connect(
         raise ValueError(f"refund is 0 pages or more, not {refund!r}")
     ring = ring or _ring_for(slots)
     return Connecting(
-        kernel, name, interface, bank, slots, ring, cell, vat, quota, priority, refund
+        kernel, name, interface, bank, slots, ring, cell, vat, quota, priority, refund, events
     )
 
 
