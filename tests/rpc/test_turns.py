@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from pinfut import join
 from pinfut.executor import scope, sleep, yield_now
-from pinfut.rpc import Vat, connect, method, session_of
+from pinfut.rpc import SimKernel, Vat, connect, introduce, method, serve, session_of
 from pinfut.rpc.kernel.notification import Notification
 from pinfut.rpc.kernel.ring import RingReader, RingWriter, ring_bytes
 from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
@@ -313,3 +314,112 @@ def test_ten_thousand_idle_badges_cost_nothing_per_turn() -> None:
         return Words.touched
 
     assert cost(10_000) == cost(64)
+
+
+@pytest.mark.parametrize("given", PRIORITIES)
+@pytest.mark.parametrize("asked", PRIORITIES)
+def test_a_service_gives_no_higher_priority_than_it_wants_to(asked: Any, given: Any) -> None:
+    """The client's own process goes by what it asked for; what it pays is the same."""
+
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with (
+            serve(world.kernel, "plain", DeskServer()) as plain,
+            connect(world.kernel, "plain", Desk, bank, priority=asked) as desk,
+        ):
+            free = bank.pages_used, bank.caps_used
+            assert only(plain).end.level == level_of(asked)
+            assert await desk.do(1) == 1
+        async with (
+            serve(world.kernel, "capped", DeskServer(), priority=given) as capped,
+            connect(world.kernel, "capped", Desk, bank, priority=asked) as desk,
+        ):
+            assert (bank.pages_used, bank.caps_used) == free
+            assert session_of(desk).end.level == level_of(asked)
+            assert only(capped).end.level == max(level_of(asked), level_of(given))
+            assert await desk.do(1) == 1
+
+    run(main)
+
+
+def test_an_introduction_is_no_way_round_the_priority_of_a_service() -> None:
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "a", DeskServer("a/"), priority="low") as at,
+            serve(world.kernel, "b", DeskServer("b/")) as to,
+            AsyncExitStack() as sessions,
+        ):
+            vat = Vat(world.kernel, "client")
+            sessions.push_async_callback(vat.close)
+            a, b = [
+                await sessions.enter_async_context(
+                    connect(world.kernel, n, Desk, world.bank(n), priority="high", vat=vat)
+                )
+                for n in ("a", "b")
+            ]
+            thing = await introduce(await a.make("t"), b)
+            await b.tell_with(1, thing)
+            guests = [one.end for vat in (at, to) for one in vat.sessions if one.via is not None]
+            assert [one.level for one in guests] == [2, 0]
+            del thing
+
+    run(main)
+
+
+def test_what_asks_for_more_priority_than_is_given_waits_with_the_others() -> None:
+    """A flood of sessions that all ask for `high`: a service that gives `low` to these looks at
+    its own client before them."""
+
+    async def main(world: World) -> None:
+        order: list[str] = []
+
+        async def do(n: int) -> int:
+            order.append("own" if n < 0 else "flood")
+            return n
+
+        async with Owned(world.kernel, DeskServer(do=do)) as vat:
+            flood = [
+                connect(
+                    world.kernel, "public", Desk, world.bank(f"f{i}"), slots=256, priority="high"
+                )
+                for i in range(40)
+            ]
+            desks = [await one.__aenter__() for one in flood]
+            async with connect(world.kernel, "own", Desk, world.bank("own")) as own:
+                assert {one.end.level for one in vat.sessions} == {1, 2}
+                calls = [desk.do(1) for desk in desks for _ in range(256)]
+                while not order:
+                    await yield_now()
+                begin = len(order)
+                assert await own.do(-1) == -1
+                assert order.index("own") - begin <= 2 * TURN * BUDGET
+                await join(*calls)
+            for one in flood:
+                await one.__aexit__(None, None, None)
+
+    run(main)
+
+
+class Owned:
+    """One server with two services: one for everybody, and one for its owner."""
+
+    def __init__(self, kernel: SimKernel, root: Desk) -> None:
+        self._kernel, self._root = kernel, root
+
+    async def __aenter__(self) -> Vat:
+        self._vat = Vat(self._kernel, "server")
+        self._vat.listen("public", self._root, priority="low")
+        self._vat.listen("own", self._root)
+        return self._vat
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._vat.close()
+
+
+def test_a_priority_that_no_service_can_give_is_refused() -> None:
+    async def main(world: World) -> None:
+        wrong: Any = "urgent"
+        with pytest.raises(ValueError, match="'high', 'normal' or 'low'"):
+            serve(world.kernel, "service", DeskServer(), priority=wrong)
+
+    run(main)
