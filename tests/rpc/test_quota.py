@@ -100,6 +100,11 @@ def test_closing_a_session_returns_its_donation_and_what_its_books_cost() -> Non
                     await desk.data(100 * 4096)
             assert (bank.pages_used, bank.caps_used) == (0, 0)
             assert not session.alive
+            # Without a donation there is nothing to destroy: each part has to come back by itself.
+            async with connect(world.kernel, "desk", Desk, bank, slots=8) as desk:
+                assert await desk.do(1) == 1
+                assert bank.caps_used > 0
+            assert (bank.pages_used, bank.caps_used) == (0, 0)
 
     run(main)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import AsyncExitStack
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut import join
-from pinfut.executor import scope, sleep, yield_now
+from pinfut.executor import scope, sleep, spawn, timeout, yield_now
 from pinfut.rpc import SimKernel, Vat, connect, introduce, method, serve, session_of
 from pinfut.rpc.kernel.notification import Notification
 from pinfut.rpc.kernel.ring import RingReader, RingWriter, ring_bytes
@@ -421,5 +422,104 @@ def test_a_priority_that_no_service_can_give_is_refused() -> None:
         wrong: Any = "urgent"
         with pytest.raises(ValueError, match="'high', 'normal' or 'low'"):
             serve(world.kernel, "service", DeskServer(), priority=wrong)
+
+    run(main)
+
+
+def test_one_wait_sees_a_new_session_a_message_and_an_answer() -> None:
+    """Bank rule 27: one wait covers notifications and messages. A process that serves and calls
+    is told of all three in one turn, and misses none (trap T9)."""
+
+    async def main(world: World) -> None:
+        async with world.served("behind", DeskServer()), AsyncExitStack() as sessions:
+            vat = Vat(world.kernel, "middle")
+            sessions.push_async_callback(vat.close)
+            vat.listen("middle", DeskServer())
+            behind, front = [
+                await sessions.enter_async_context(
+                    connect(world.kernel, name, Desk, world.bank(name), vat=own)
+                )
+                for name, own in (("behind", vat), ("middle", None))
+            ]
+            seen: list[int] = []
+            take = Notification.take
+
+            def counted(notification: Notification) -> list[int]:
+                badges = take(notification)
+                if notification is vat.process.notification:
+                    seen.append(len(badges))
+                return badges
+
+            with pytest.MonkeyPatch.context() as patch, timeout(1):
+                patch.setattr(Notification, "take", counted)
+                answer = behind.do(1)
+                await yield_now()  # the answer is on its way while the others begin
+                new = connect(world.kernel, "middle", Desk, world.bank("new"))
+                begin = spawn(sessions.enter_async_context(new))
+                assert await join(answer, front.do(2), begin) is not None
+            assert max(seen) >= 2, "never was more than one thing told at once"
+
+    run(main)
+
+
+def test_what_is_signalled_while_others_are_looked_at_is_not_lost() -> None:
+    """Trap T8: taken and cleared first, then worked on. A handler that connects to its own
+    process signals it in the midst of a look."""
+
+    async def main(world: World) -> None:
+        vat: Vat
+        signalled: list[bool] = []
+
+        async def do(n: int) -> int:
+            async with connect(world.kernel, "inner", Desk, world.bank(f"own {n}"), vat=vat) as own:
+                return await own.do(n)
+
+        class Connects(DeskServer):
+            @method
+            async def do(self, n: int) -> int:
+                signalled.append(len(vat._turns) > 0)
+                return await do(n)
+
+        async with world.served("outer", Connects()) as vat:
+            vat.listen("inner", DeskServer())
+            async with AsyncExitStack() as sessions:
+                desks = [
+                    await sessions.enter_async_context(
+                        connect(world.kernel, "outer", Desk, world.bank(f"client {n}"))
+                    )
+                    for n in range(3)
+                ]
+                with timeout(1):
+                    values = await join(*[desk.do(n) for n, desk in enumerate(desks)])
+                assert values == (0, 1, 2)
+            assert any(signalled), "no other session was ready meanwhile"
+
+    run(main)
+
+
+def test_messages_that_are_nearly_empty_count_too() -> None:
+    """Trap T41: whatever the length of its messages, a session has `BUDGET` of them in a look."""
+
+    async def main(world: World) -> None:
+        order: list[int] = []
+
+        async def do(n: int) -> int:
+            order.append(n)
+            return n
+
+        async with world.served("service", DeskServer(do=do)), AsyncExitStack() as sessions:
+            desks = [
+                await sessions.enter_async_context(
+                    connect(
+                        world.kernel, "service", Desk, world.bank(f"c{n}", pages=2000), slots=512
+                    )
+                )
+                for n in range(2)
+            ]
+            await join(*[desk.do(n) for n, desk in enumerate(desks) for _ in range(300)])
+        rows = [len(list(row)) for _, row in groupby(order)]
+        assert sum(rows) == 600
+        # While both have more, no row is longer than a look.
+        assert max(rows[:4]) <= BUDGET, rows
 
     run(main)
