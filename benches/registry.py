@@ -77,6 +77,8 @@ BENCHES = (
     Bench("memory", "one task parked on its own pending future", 10_000, 1_000, unit="bytes"),
     Bench("echo-1", "one RPC echo of 16 bytes, 1 call in flight", 1_000, 100),
     Bench("echo-64", "one RPC echo of 16 bytes, 64 calls in flight", 6_400, 640),
+    Bench("idle-10", "one RPC echo, with 10 idle sessions beside it", 10_000, 300),
+    Bench("idle-10000", "the same with 10,000 idle sessions", 10_000, 300),
     Bench("echo-64-deep", "the same, its handler ten calls deep", 6_400, 640),
     Bench("echo-1000", "one RPC echo of 16 bytes, 1,000 calls in flight", 5_000, 1_000),
     Bench("socket-cpu", "server's user CPU for one TCP echo, 32 connections", 20_000, 2_000),

@@ -20,12 +20,14 @@ class BankError(RpcError):
     """A bank cannot pay. Nothing was changed; refill it or free something, and retry.
 
     `bank` names the bank that lacks, and `short` is by how much (pages or capabilities),
-    which is what `Bank.refill` has to add at least. When the error comes from the other
-    side only the message tells.
+    which is what `Bank.refill` has to add at least. Of a call: `begun` tells whether its
+    handler had begun, so that what it did may stand. A call that was refused before that had
+    no effect.
     """
 
     bank: str | None = None
     short: int = 0
+    begun: bool = False
 
 
 class OutOfPages(BankError):
@@ -42,6 +44,18 @@ class OutOfBytes(BankError):
 
 class BankDead(BankError):
     """The bank was destroyed, removed or closed."""
+
+
+class NestedShortage(BankError):
+    """Not this call lacks memory, but something that its handler asked for itself.
+
+    `bank` names the payer that lacks: the server's own bank, the one of a `nested` block, or
+    the caller's. `kind` is the class that the handler met. Asking again may repeat what the
+    handler did before it met it.
+    """
+
+    begun = True
+    kind: type[BankError] = BankError
 
 
 class PayerExhausted(BankError):
@@ -204,9 +218,36 @@ _BY_CODE: Final[dict[int, type[RpcError]]] = {
 }
 _CODES: Final = {kind: code for code, kind in _BY_CODE.items()}
 
+_BEGUN: Final = 128
+"""Added to the code of a BankError that came after the handler had begun."""
+_NESTED: Final = 256
+"""Added to the code of a BankError that the handler met itself."""
+_LONGEST: Final = 18
+"""Digits of a `short` that is believed."""
+
+
+def of_handler(error: BaseException) -> BaseException:
+    """What the caller is told of an error that the handler raised: of a BankError, that it is
+    the handler's."""
+    if not isinstance(error, BankError) or isinstance(error, NestedShortage):
+        return error
+    told = NestedShortage(*error.args)
+    told.kind, told.bank, told.short = type(error), error.bank, error.short
+    return told
+
+
+def after_begin(error: RpcError) -> RpcError:
+    """An error of a call whose handler has begun, told so."""
+    if isinstance(error, BankError):
+        error.begun = True
+    return error
+
 
 def to_wire(error: BaseException) -> tuple[int, str, str]:
-    """An error as (code, type name, message). What is no RpcError becomes RemoteError."""
+    """An error as (code, type name, message). What is no RpcError becomes RemoteError.
+
+    A BankError has `short` and the name of its bank in the place of the type's name.
+    """
     kind = type(error).__qualname__
     if isinstance(error, RemoteError):
         return 1, _text(error.kind), _text(error.detail)  # passed on as it came
@@ -214,6 +255,12 @@ def to_wire(error: BaseException) -> tuple[int, str, str]:
         message = str(error)
     except Exception as problem:
         message = f"(its message raises {type(problem).__qualname__})"
+    if isinstance(error, BankError):
+        nested = isinstance(error, NestedShortage)
+        code = _CODES.get(error.kind if isinstance(error, NestedShortage) else type(error), 1)
+        if code != 1:
+            code |= (_BEGUN if error.begun else 0) | (_NESTED if nested else 0)
+            return code, _text(f"{error.short} {error.bank or ''}"), _text(message)
     code = _CODES.get(type(error), 1) if isinstance(error, RpcError) else 1
     return code, kind, _text(message)
 
@@ -225,7 +272,21 @@ def _text(text: str) -> str:
 
 def from_wire(code: int, kind: str, message: str) -> RpcError:
     """The error that (code, type name, message) stands for."""
-    error = _BY_CODE.get(code, RemoteError)
-    if error is RemoteError:
+    error = _BY_CODE.get(code & ~(_BEGUN | _NESTED), RemoteError)
+    if issubclass(error, BankError):
+        nested = bool(code & _NESTED)
+        lack: BankError
+        if nested:
+            lack = shortage = NestedShortage(message)
+            shortage.kind = error
+        else:
+            lack = error(message)
+        short, _, bank = kind.partition(" ")
+        if short.isdecimal() and short.isascii() and len(short) <= _LONGEST:
+            lack.short = int(short)
+            lack.bank = bank or None
+        lack.begun = bool(code & _BEGUN) or nested
+        return lack
+    if error is RemoteError or code & (_BEGUN | _NESTED):
         return RemoteError(kind, message)
     return error(message)

@@ -1,7 +1,8 @@
 """Refill and retry: a request that is refused for want of memory, asked again with more.
 
 Attempts are bounded. What is refilled for a request is reserved for it at once, so that no
-other one eats it before the next attempt.
+other one eats it before the next attempt. A request is asked again only if it was refused before
+its handler began, so its effect happens once.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ async def retry_with_refill(
 
         data = await retry_with_refill(lambda: file.read(0, n), bank)
 
-    `request` is called anew each time and gives what to await. `refill(pages, caps)` gives the
-    bank at least so much more, and may be a coroutine function; by default it raises the bank's
-    limits. Each refill is of what was short, or `quantum` pages if that is more or is not
-    known. Only what was refused before its handler began is asked again with certainty of one
-    effect: a handler that can be refused later, for an object that it hands out, has to be
-    idempotent. Raises what the last attempt raised, and BankDead at once.
+    `request` is called anew each time and makes one call, which it gives to be awaited: what
+    it does besides is repeated too. `refill(pages, caps)` gives the bank at least so much more,
+    and may be a coroutine function; by default it raises the bank's limits. Each refill is of
+    what was short, or `quantum` pages if that is more or is not known.
+
+    Only a call that was refused before its handler began is made again, so the handler runs at
+    most once. What lacks later (a handler's own calls, an object that it hands out, a frame
+    above its bound) is raised as it comes, with `begun` set: whether to ask again is then for
+    who knows what the handler did. Raises what the last attempt raised, and BankDead at once.
     """
     if attempts < 1 or quantum < 1:
         raise ValueError(f"attempts and quantum are 1 or more, not {attempts} and {quantum}")
@@ -53,7 +57,7 @@ async def retry_with_refill(
             try:
                 return await _attempt(request, ticket)
             except BankError as error:
-                if not left or isinstance(error, BankDead):
+                if not left or error.begun or isinstance(error, BankDead):
                     raise
                 ticket = await _refill(bank, error, ticket, refill, quantum)
     finally:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast, final
 
 from pinfut.rpc.codec import CodecError
-from pinfut.rpc.errors import BadAnswer, GarbageFrame, ProtocolError, RpcError, UnknownReply
+from pinfut.rpc.errors import (
+    BadAnswer,
+    BankError,
+    GarbageFrame,
+    ProtocolError,
+    RpcError,
+    UnknownReply,
+    after_begin,
+)
 from pinfut.rpc.interface import Method
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.promise import BROKEN, EMBARGOED, OWN, PROMISED, Target, again
@@ -102,6 +110,9 @@ class Returns:
             return result.decode(payload)
         except CodecError as problem:
             raise unreadable(method, problem) from problem
+        except BankError as error:
+            error.begun = True
+            raise
 
     def open(
         self, slot: Slot[Any], *, release: bool = False, leave: bool = False
@@ -224,5 +235,5 @@ class Returns:
             except ProtocolError:
                 raise
             except RpcError as error:
-                target.fail(again(error))
+                target.fail(again(after_begin(error)))
         self.open(slot, release=target.state == BROKEN)

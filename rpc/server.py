@@ -26,6 +26,8 @@ from pinfut.rpc.errors import (
     RpcError,
     UnknownMethod,
     UnknownService,
+    after_begin,
+    of_handler,
 )
 from pinfut.rpc.handlers import held_by, tell_of
 from pinfut.rpc.interface import Interface, Method, interface_of, provides
@@ -208,12 +210,15 @@ class Server:
         answer.charged = 0
         answer.kept = None
         del self._running[task]
-        error = self._unpaid.pop(task, None) or task.error()
+        unpaid = self._unpaid.pop(task, None)
+        error = unpaid or task.error()
         if session.error is not None:
             if not self._running:
                 session.released()
         elif error is None:
             self._give(answer, answer.served, task.result())
+        elif unpaid is not None:
+            self._peer.refuse(answer, after_begin(unpaid))
         else:
             self._fail(answer, answer.served, error)
 
@@ -222,6 +227,10 @@ class Server:
             error = CallCancelled(f"{method!r} was cancelled")
         elif not isinstance(error, RpcError):
             _log.debug("%r raised", method, exc_info=error)
+        elif method not in Introducer._pinfut_methods:  # these are nobody's but the session's
+            error = of_handler(error)
+        else:
+            after_begin(error)
         self._peer.refuse(answer, error)
 
     def on_cancel(self, answer: Answer, /) -> None:
@@ -271,7 +280,7 @@ class Server:
             else:
                 payload = result.encode_checked(value)
         except RpcError as error:
-            self._peer.refuse(answer, error)
+            self._peer.refuse(answer, after_begin(error))
         except CodecError as error:
             self._peer.refuse(answer, BadAnswer(f"{method!r}: {error}"))
         else:
@@ -293,7 +302,7 @@ class Server:
         try:
             self._purse.take(method.frame, "the handler of a call")
         except RpcError as error:
-            self._peer.refuse(answer, error)
+            self._peer.refuse(answer, after_begin(error))
             return
         answer.kept = waits_for
         answer.charged = method.frame

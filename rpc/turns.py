@@ -2,7 +2,9 @@
 
 Three levels, each a queue in which a session stands once and behind the others. The
 highest level goes first, and of every eight looks one is for the lowest that is ready and
-one for the middle, so that a flood above delays what is below and never stops it.
+one for the middle, so that a flood above delays what is below and never stops it. A client
+asks for its level, and a service may give less (`serve(priority=)`): a level costs nothing, so
+otherwise everybody would be in the highest.
 
 A look ends after `BUDGET` messages or when the session's credit is used up, whichever comes
 first (deficit round robin). Credit is bytes: `QUANTUM` for each look, nothing saved once the

@@ -48,10 +48,17 @@ class Vat:
         """The sessions that are open, oldest first."""
         return list(self._sessions.values())
 
-    def listen(self, name: str, root: Interface, safety: int | None = None) -> None:
-        """Offer `root` under a name; `safety` as of `serve`. Raises ValueError when the name is
-        taken."""
-        self._roots[self.kernel.listen(self.process, name, safety)] = root
+    def listen(
+        self,
+        name: str,
+        root: Interface,
+        safety: int | None = None,
+        priority: Priority = "high",
+    ) -> None:
+        """Offer `root` under a name; `safety` and `priority` as of `serve`. Raises ValueError when
+        the name is taken."""
+        port = self.kernel.listen(self.process, name, safety, level_of(priority))
+        self._roots[port] = root
 
     def connect(
         self,
@@ -70,9 +77,8 @@ class Vat:
         if events is not None:
             events.require_unused()
         end = self.kernel.connect(
-            self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota
+            self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota, level=level
         )
-        end.level = end.peer.level = level
         end.channel.refundable = refund
         if events is not None:
             self.kernel.attach(end, events)
@@ -186,7 +192,15 @@ class Vat:
 class Serving:
     """``async with serve(...) as server:`` offers a service until the block ends."""
 
-    def __init__(self, kernel: SimKernel, name: str, root: Interface, safety: int | None) -> None:
+    def __init__(
+        self,
+        kernel: SimKernel,
+        name: str,
+        root: Interface,
+        safety: int | None,
+        priority: Priority,
+    ) -> None:
+        level_of(priority)
         interface_of(root)
         if target_of(root) is not None:
             raise TypeError(f"{root!r} is served elsewhere already; serve an object of your own")
@@ -195,10 +209,11 @@ class Serving:
         self._name = name
         self._root = root
         self._safety = safety
+        self._priority: Priority = priority
 
     async def __aenter__(self) -> Vat:
         self._vat = Vat(self._kernel, self._name)
-        self._vat.listen(self._name, self._root, self._safety)
+        self._vat.listen(self._name, self._root, self._safety, self._priority)
         return self._vat
 
     async def __aexit__(
@@ -266,17 +281,27 @@ class Connecting(Generic[I]):
             await self._own.close()
 
 
-def serve(kernel: SimKernel, name: str, root: Interface, *, safety: int | None = None) -> Serving:
+def serve(
+    kernel: SimKernel,
+    name: str,
+    root: Interface,
+    *,
+    safety: int | None = None,
+    priority: Priority = "high",
+) -> Serving:
     """Offer `root` as the service `name`: ``async with serve(kernel, "echo", Echo()):``.
 
     `safety`: how many pages of one session the server has memory to keep locked while it works;
     a session that takes more is refused with SafetyExceeded. None: as many as its client pays.
 
+    `priority`: the highest that a client has here; one that asks for more is looked at as one of
+    these, and pays nothing for the difference.
+
     The block yields the serving `Vat`. When it ends, sessions are closed and handlers
     cancelled. Raises TypeError for what is no implementation of an interface, and
-    ValueError for a name that is taken.
+    ValueError for a name that is taken or a priority that is none.
     """
-    return Serving(kernel, name, root, safety)
+    return Serving(kernel, name, root, safety, priority)
 
 
 def connect(
@@ -299,13 +324,14 @@ def connect(
     The block yields the service's root object. `bank` pays for everything that the session
     holds, and has it back when the block ends. `slots`: how many calls may be open at once;
     more wait. `ring`: bytes for messages on their way, a power of two, 16 KiB or more by
-    default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the
-    process that calls; by default one of its own. `quota`: pages (or pages and capabilities)
-    that the session has for itself: bought at once, never spent elsewhere, and back at the end.
-    Without one it draws on `bank` as it goes. `priority`: before which other sessions of
-    both processes this one is looked at. `refund`: pages that the server may have bought on the
-    client's behalf and have `bank` pay for, at most (`Session.advance`). `events`: memory for what
-    happens there, handed over to the service; without it there are no events.
+    default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the process
+    that calls; by default one of its own. `quota`: pages (or pages and capabilities) that the
+    session has for itself: bought at once, never spent elsewhere, and back at the end. Without
+    one it draws on `bank` as it goes. `priority`: before which other sessions of both processes
+    this one is looked at; the service may give less on its side. `refund`: pages that the
+    server may have bought on the client's behalf and have `bank` pay for, at most
+    (`Session.advance`). `events`: memory for what happens there, handed over to the service;
+    without it there are no events.
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
     PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.

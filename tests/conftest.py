@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("PINFUT_CHECKED", "1")
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from pinfut import checked
 from tests import covered
@@ -27,6 +27,12 @@ settings.register_profile(
     max_examples=5_000,
     stateful_step_count=200,
     suppress_health_check=[HealthCheck.too_slow],
+)
+# For tests of tests (`tests/mutants`): that it fails is all that is asked, not how simply.
+settings.register_profile(
+    "mutants",
+    parent=settings.get_profile("default"),
+    phases=(Phase.explicit, Phase.generate),
 )
 settings.load_profile("soak" if os.environ.get("PINFUT_SOAK") == "1" else "default")
 

@@ -6,7 +6,7 @@ from functools import partial
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
-from benches.systems.pinfut_rpc import DeepEchoServer, Echo, EchoServer, connected
+from benches.systems.pinfut_rpc import DeepEchoServer, Echo, EchoServer, connected, crowded
 from pinfut import Lock, executor, join
 from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
@@ -223,6 +223,14 @@ async def echoes(probe: Probe, in_flight: int, server: type[Echo] = EchoServer) 
                     scope.spawn(caller(calls))
 
 
+async def idlers(probe: Probe, idle: int) -> None:
+    """One session calls; the others share its two processes, and have nothing to say."""
+    async with crowded(min(idle, probe.ops), EchoServer()) as echo:
+        for ops in probe.timed():
+            for _ in range(ops):
+                await echo.echo(b"sixteen bytes, x")
+
+
 async def socket_cpu(probe: Probe) -> None:
     async def echo(connection: Socket) -> None:
         with connection:
@@ -268,6 +276,8 @@ SUITE = Suite(
         "echo-1": partial(echoes, in_flight=1),
         "echo-64": partial(echoes, in_flight=64),
         "echo-1000": partial(echoes, in_flight=1000),
+        "idle-10": partial(idlers, idle=10),
+        "idle-10000": partial(idlers, idle=10_000),
         "echo-64-deep": partial(echoes, in_flight=64, server=DeepEchoServer),
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu,

@@ -1,10 +1,10 @@
 """pinfut's side of the echo benches: a server and a client over the simulated kernel."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
-from pinfut.rpc import Interface, SimKernel, connect, method, serve
+from pinfut.rpc import Interface, SimKernel, Vat, connect, method, serve
 
 PAGES_PER_SLOT = 4
 
@@ -39,4 +39,20 @@ async def connected(slots: int, server: Echo) -> AsyncIterator[Echo]:
     async with serve(kernel, "echo", server):
         bank = kernel.bank("client", pages=max(4096, PAGES_PER_SLOT * slots))
         async with connect(kernel, "echo", Echo, bank, slots=slots) as echo:
+            yield echo
+
+
+@asynccontextmanager
+async def crowded(idle: int, server: Echo) -> AsyncIterator[Echo]:
+    """A client of the echo server, with so many idle sessions between the same two processes."""
+    kernel = SimKernel()
+    async with serve(kernel, "echo", server), AsyncExitStack() as sessions:
+        vat = Vat(kernel, "client")
+        sessions.push_async_callback(vat.close)
+        bank = kernel.bank("client", pages=20 * (idle + 50), caps=64 * (idle + 50))
+        for _ in range(idle):
+            await sessions.enter_async_context(
+                connect(kernel, "echo", Echo, bank, slots=1, ring=256, vat=vat)
+            )
+        async with connect(kernel, "echo", Echo, bank, vat=vat) as echo:
             yield echo

@@ -303,7 +303,8 @@ class End:
         self.closed = False
         self.peer_died = False
         self.released = False
-        # How urgent it is, 0 before 2; the same on both sides.
+        # How urgent it is, 0 before 2: what the client asked for, and on the serving side never
+        # above what the service gives.
         self.level = 1
         # The end of the same process over which a client introduced it to this one, and the
         # ends that came so over this one: they do not outlive it.

@@ -58,13 +58,15 @@ class Port:
     """A name that others connect to. The waiting ends are bounded by their payers: each
     is a channel that its client has paid for."""
 
-    __slots__ = ("handle", "name", "process", "safety", "waiting")
+    __slots__ = ("handle", "level", "name", "process", "safety", "waiting")
 
-    def __init__(self, process: Process, name: str, safety: int | None) -> None:
+    def __init__(self, process: Process, name: str, safety: int | None, level: int) -> None:
         self.process = process
         self.name = name
         # Pages that the server can hold locked for one session; None for any number.
         self.safety = safety
+        # The most urgent that a session is looked at here, whatever its client asks for.
+        self.level = level
         self.waiting: list[End] = []
         self.handle = process.caps.insert(self)
 
@@ -118,12 +120,15 @@ class SimKernel:
 
     # ---- sessions ----
 
-    def listen(self, process: Process, name: str, safety: int | None = None) -> Port:
+    def listen(
+        self, process: Process, name: str, safety: int | None = None, level: int = 0
+    ) -> Port:
         """Offer a service under `name`. `safety`: sessions that take more pages before their
-        first call are refused. Raises ValueError when the name is taken."""
+        first call are refused. `level`: the most urgent that sessions are here. Raises
+        ValueError when the name is taken."""
         if name in self._ports:
             raise ValueError(f"a service {name!r} is served already")
-        port = self._ports[name] = Port(process, name, safety)
+        port = self._ports[name] = Port(process, name, safety, level)
         self._enter("listen")
         return port
 
@@ -145,8 +150,10 @@ class SimKernel:
         ring: int,
         cell: int,
         quota: Balance | None = None,
+        level: int = 1,
     ) -> End:
-        """A channel to the service `name`, paid by `bank`; this side's end.
+        """A channel to the service `name`, paid by `bank`; this side's end. `level`: how urgent
+        it is on this side, and on the other as far as the service lets it.
 
         Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
         OutOfPages, OutOfCaps, and ValueError for sizes that make no sense. On any error
@@ -171,6 +178,7 @@ class SimKernel:
         near = End(self, channel, process, label, serving=False)
         far = End(self, channel, port.process, label, serving=True)
         near.peer, far.peer = far, near
+        near.level, far.level = level, max(level, port.level)
         channel.on_revoke = lambda: self._revoke(near, far)
         port.waiting.append(far)
         self.clock_ns += self.cost.open
@@ -200,6 +208,8 @@ class SimKernel:
         near = End(self, channel, to.peer.process, label, serving=False, via=to.peer)
         far = End(self, channel, at.peer.process, label, serving=True, via=at.peer)
         near.peer, far.peer = far, near
+        # In each process as urgent as the session that it came over: no way round its level.
+        near.level, far.level = to.peer.level, at.peer.level
         channel.on_revoke = lambda: self._revoke(near, far)
         self.clock_ns += self.cost.open
         self._enter("introduce")

@@ -15,6 +15,7 @@ from pinfut.executor import sleep, spawn
 from pinfut.rpc import connect, method, serve, session_of, session_pages
 from pinfut.rpc.charging import ClientRef, Turn, charge, keep, payer
 from pinfut.rpc.errors import (
+    NestedShortage,
     OutOfPages,
     Pinned,
     SafetyExceeded,
@@ -376,8 +377,12 @@ def test_a_nested_call_spends_no_more_than_its_ceiling() -> None:
             connect(world.kernel, "middle", Desk, bank, slots=8) as desk,
         ):
             used = bank.pages_used
-            with pytest.raises(OutOfPages, match=r"middle#1\+1"):
+            with pytest.raises(NestedShortage, match=r"middle#1\+1") as lack:
                 await desk.data(40 * PAGE, 0.0)
+            # Told from the caller's own shortage by its class, and whose it is by its name.
+            assert lack.value.bank is not None
+            assert lack.value.bank.endswith("middle#1+1")
+            assert (lack.value.kind, lack.value.begun) == (OutOfPages, True)
             await quiet()
             # The answer's own memory is kept for the next large answer.
             assert bank.pages_used <= used + 42
@@ -401,8 +406,9 @@ def test_who_has_nothing_left_cannot_have_others_called() -> None:
             world.served("middle", middle),
             connect(world.kernel, "middle", Desk, bank, slots=8) as desk,
         ):
-            with pytest.raises(OutOfPages):
+            with pytest.raises(NestedShortage) as lack:
                 await desk.data(100, 0.0)
+            assert lack.value.bank == "client", "the caller's own bank, met by its handler"
             assert last.sessions == []
 
     run(main)

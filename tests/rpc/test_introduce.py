@@ -15,6 +15,7 @@ from pinfut.rpc import (
     Bank,
     ForeignCapability,
     InterfaceMismatch,
+    NestedShortage,
     OutOfCaps,
     OutOfPages,
     RpcError,
@@ -387,7 +388,7 @@ def test_a_server_spends_on_a_route_no_more_than_its_ceiling() -> None:
         async with scene(world, None, greedy) as s:
             before = s.bank_a.pages_used
             at_b = await introduce(await s.a.make("t"), s.b, pages=20)
-            with pytest.raises(OutOfPages):
+            with pytest.raises(NestedShortage, match="'for-b"):
                 await s.b.tell_with(200, at_b)
             assert s.bank_a.pages_used - before <= 20 + 2
             assert await s.a.do(1) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from pinfut import join
 from pinfut.executor import sleep, spawn, timeout
 from pinfut.rpc import (
     Interface,
+    InterfaceMismatch,
     Promise,
     PromiseLoop,
     RemoteError,
@@ -21,6 +22,8 @@ from pinfut.rpc import (
     serve,
     session_of,
 )
+from pinfut.rpc.returns import Returns
+from pinfut.slots import Slot
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -323,6 +326,29 @@ def test_answers_with_capabilities_that_nobody_has_taken_yet_do_not_hold_the_slo
                 assert [await thing.name() for thing in await each] == ["0", "1"]
 
     run(main)
+
+
+def test_an_error_that_was_read_before_it_was_taken_keeps_nothing_alive() -> None:
+    """An answer that named capabilities was opened early, so that its slot could be used again,
+    and could not be read: its error stands in the slot. Taken, it is gone with whoever has it."""
+
+    class Open:
+        error = None
+
+    returns = Returns(cast(Any, Open()))
+    slot: Slot[Any] = Slot(0)
+    slot.value = None, InterfaceMismatch("another interface")
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            returns.take_detached(slot, cast(Any, None))
+        except InterfaceMismatch as error:
+            kept = weakref.ref(error)
+        assert slot.value is None
+        assert kept() is None, "its traceback keeps the frame, and the frame the error"
+    finally:
+        gc.enable()
 
 
 def test_calling_a_promise_of_data_is_refused_before_anything_is_sent() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pinfut.executor import sleep, spawn, yield_now
-from pinfut.rpc import Balance, connect, serve, session_of, session_pages
+from pinfut.rpc import Balance, connect, method, serve, session_of, session_pages
+from pinfut.rpc.charging import charge, keep
 from pinfut.rpc.errors import (
     BankDead,
+    BankError,
     DonationTooSmall,
+    NestedShortage,
     OutOfPages,
     PayerExhausted,
     SafetyExceeded,
@@ -20,7 +23,8 @@ from pinfut.rpc.kernel.destroy import destroy
 from pinfut.rpc.kernel.handle import Handle, Rank
 from pinfut.rpc.kernel.reservation import Reservation
 from pinfut.rpc.refill import retry_with_refill
-from tests.rpc.services import Desk, DeskServer
+from pinfut.rpc.serving import current_session
+from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
 LEAST = session_pages(slots=8, donated=True)
@@ -96,6 +100,11 @@ def test_closing_a_session_returns_its_donation_and_what_its_books_cost() -> Non
                     await desk.data(100 * 4096)
             assert (bank.pages_used, bank.caps_used) == (0, 0)
             assert not session.alive
+            # Without a donation there is nothing to destroy: each part has to come back by itself.
+            async with connect(world.kernel, "desk", Desk, bank, slots=8) as desk:
+                assert await desk.do(1) == 1
+                assert bank.caps_used > 0
+            assert (bank.pages_used, bank.caps_used) == (0, 0)
 
     run(main)
 
@@ -227,6 +236,76 @@ def test_a_request_that_is_never_paid_for_is_given_up_after_the_bound() -> None:
             assert bank.pages_used <= before + 1, "a ticket was left behind"
             with pytest.raises(ValueError, match="1 or more"):
                 await retry_with_refill(lambda: desk.do(1), bank, attempts=0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("late", ["own bank", "kept", "handed out", "frame"])
+def test_a_request_whose_handler_began_is_not_made_again(late: str) -> None:
+    """Trap T17: a retry does nothing twice. Whatever lacks after the handler has begun is told,
+    with `begun`, and nothing was refilled for it."""
+
+    async def main(world: World) -> None:
+        bank = world.bank(pages=LEAST + 40)
+        own = world.bank("server", pages=3)
+        began: list[int] = []
+        spent: list[int] = []
+
+        class Late(DeskServer):
+            @method(frame=64)
+            async def do(self, n: int) -> int:
+                began.append(n)
+                if late == "own bank":
+                    own.buy(n)
+                elif late == "kept":
+                    with charge(current_session()):
+                        keep(b"", n * 4096)
+                elif late == "frame":
+                    pages, purse = bank.available.pages, current_session().end.purse
+                    bank.buy(pages)
+                    taken = purse.free
+                    purse.take(taken)
+                    try:
+                        await sleep(1)  # when it first waits, what it holds is looked at
+                    finally:
+                        purse.give(taken)
+                        bank.sell(pages)
+                return n
+
+            @method
+            async def make(self, name: str, seconds: float = 0.0) -> Thing:
+                began.append(1)
+                purse = current_session().end.purse
+                while purse.free_caps:
+                    purse.take_cap()
+                    spent.append(1)
+                bank.refill(caps=-bank.balance.caps)
+                return ThingServer(name)
+
+        async with (
+            world.served("desk", Late()),
+            connect(world.kernel, "desk", Desk, bank, slots=8) as desk,
+        ):
+            asked: list[int] = []
+
+            async def request() -> object:
+                return await (desk.make("t") if late == "handed out" else desk.do(500))
+
+            limits = bank.page_limit, bank.cap_limit
+            with pytest.raises(BankError) as lack:
+                await retry_with_refill(
+                    request, bank, refill=lambda pages, caps: asked.append(pages + caps)
+                )
+            assert lack.value.begun
+            assert len(began) == 1, "an effect was repeated"
+            assert asked == []
+            nested = isinstance(lack.value, NestedShortage)
+            assert nested == (late in ("own bank", "kept"))
+            assert lack.value.bank == ("server" if late == "own bank" else "client")
+            assert bank.page_limit == limits[0]
+            bank.refill(caps=limits[1] - bank.cap_limit)
+            for _ in spent:
+                session_of(desk).end.purse.give_cap()
 
     run(main)
 

@@ -21,6 +21,7 @@ from pinfut.executor import CancelledError, Task, current_executor, sleep, spawn
 from pinfut.rpc import (
     BankError,
     Interface,
+    NestedShortage,
     OutOfCaps,
     OutOfPages,
     RemoteError,
@@ -292,7 +293,8 @@ class Program:
             raise
 
     def _refused(self, call: Call, error: BankError) -> None:
-        self.counts["out of pages" if isinstance(error, OutOfPages) else "out of caps"] += 1
+        kind = error.kind if isinstance(error, NestedShortage) else type(error)
+        self.counts["out of pages" if kind is OutOfPages else "out of caps"] += 1
         call.ends.append(type(error).__name__)
 
     async def end(self, call: Call, promise: Any, step: Step) -> None:
@@ -373,6 +375,8 @@ async def play(world: World, programs: list[Client]) -> Counter[str]:
         for call in program.calls:
             assert len(call.ends) == 1, f"{call} ended {len(call.ends)} times"
             assert call.ends[0] in ENDS, call
+            # Only a visit's handler calls others, and so meets a shortage of its own.
+            assert call.ends[0] != "NestedShortage" or call.kind == "visit", call
             if call.ends == ["value"] and call.kind != "visit":
                 assert ledger.finished[call.tag] == 1
             if call.given_up and ledger.finished[call.tag]:
@@ -392,6 +396,7 @@ ENDS = {
     "given up",
     "OutOfPages",
     "OutOfCaps",
+    "NestedShortage",
     "broken link",
     "part of a chain",
     "part of a visit",

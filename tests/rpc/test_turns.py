@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import AsyncExitStack
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -10,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut import join
-from pinfut.executor import scope, sleep, yield_now
-from pinfut.rpc import Vat, connect, method, session_of
+from pinfut.executor import scope, sleep, spawn, timeout, yield_now
+from pinfut.rpc import SimKernel, Vat, connect, introduce, method, serve, session_of
 from pinfut.rpc.kernel.notification import Notification
 from pinfut.rpc.kernel.ring import RingReader, RingWriter, ring_bytes
 from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
@@ -313,3 +315,211 @@ def test_ten_thousand_idle_badges_cost_nothing_per_turn() -> None:
         return Words.touched
 
     assert cost(10_000) == cost(64)
+
+
+@pytest.mark.parametrize("given", PRIORITIES)
+@pytest.mark.parametrize("asked", PRIORITIES)
+def test_a_service_gives_no_higher_priority_than_it_wants_to(asked: Any, given: Any) -> None:
+    """The client's own process goes by what it asked for; what it pays is the same."""
+
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with (
+            serve(world.kernel, "plain", DeskServer()) as plain,
+            connect(world.kernel, "plain", Desk, bank, priority=asked) as desk,
+        ):
+            free = bank.pages_used, bank.caps_used
+            assert only(plain).end.level == level_of(asked)
+            assert await desk.do(1) == 1
+        async with (
+            serve(world.kernel, "capped", DeskServer(), priority=given) as capped,
+            connect(world.kernel, "capped", Desk, bank, priority=asked) as desk,
+        ):
+            assert (bank.pages_used, bank.caps_used) == free
+            assert session_of(desk).end.level == level_of(asked)
+            assert only(capped).end.level == max(level_of(asked), level_of(given))
+            assert await desk.do(1) == 1
+
+    run(main)
+
+
+def test_an_introduction_is_no_way_round_the_priority_of_a_service() -> None:
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "a", DeskServer("a/"), priority="low") as at,
+            serve(world.kernel, "b", DeskServer("b/")) as to,
+            AsyncExitStack() as sessions,
+        ):
+            vat = Vat(world.kernel, "client")
+            sessions.push_async_callback(vat.close)
+            a, b = [
+                await sessions.enter_async_context(
+                    connect(world.kernel, n, Desk, world.bank(n), priority="high", vat=vat)
+                )
+                for n in ("a", "b")
+            ]
+            thing = await introduce(await a.make("t"), b)
+            await b.tell_with(1, thing)
+            guests = [one.end for vat in (at, to) for one in vat.sessions if one.via is not None]
+            assert [one.level for one in guests] == [2, 0]
+            del thing
+
+    run(main)
+
+
+def test_what_asks_for_more_priority_than_is_given_waits_with_the_others() -> None:
+    """A flood of sessions that all ask for `high`: a service that gives `low` to these looks at
+    its own client before them."""
+
+    async def main(world: World) -> None:
+        order: list[str] = []
+
+        async def do(n: int) -> int:
+            order.append("own" if n < 0 else "flood")
+            return n
+
+        async with Owned(world.kernel, DeskServer(do=do)) as vat:
+            flood = [
+                connect(
+                    world.kernel, "public", Desk, world.bank(f"f{i}"), slots=256, priority="high"
+                )
+                for i in range(40)
+            ]
+            desks = [await one.__aenter__() for one in flood]
+            async with connect(world.kernel, "own", Desk, world.bank("own")) as own:
+                assert {one.end.level for one in vat.sessions} == {1, 2}
+                calls = [desk.do(1) for desk in desks for _ in range(256)]
+                while not order:
+                    await yield_now()
+                begin = len(order)
+                assert await own.do(-1) == -1
+                assert order.index("own") - begin <= 2 * TURN * BUDGET
+                await join(*calls)
+            for one in flood:
+                await one.__aexit__(None, None, None)
+
+    run(main)
+
+
+class Owned:
+    """One server with two services: one for everybody, and one for its owner."""
+
+    def __init__(self, kernel: SimKernel, root: Desk) -> None:
+        self._kernel, self._root = kernel, root
+
+    async def __aenter__(self) -> Vat:
+        self._vat = Vat(self._kernel, "server")
+        self._vat.listen("public", self._root, priority="low")
+        self._vat.listen("own", self._root)
+        return self._vat
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._vat.close()
+
+
+def test_a_priority_that_no_service_can_give_is_refused() -> None:
+    async def main(world: World) -> None:
+        wrong: Any = "urgent"
+        with pytest.raises(ValueError, match="'high', 'normal' or 'low'"):
+            serve(world.kernel, "service", DeskServer(), priority=wrong)
+
+    run(main)
+
+
+def test_one_wait_sees_a_new_session_a_message_and_an_answer() -> None:
+    """Bank rule 27: one wait covers notifications and messages. A process that serves and calls
+    is told of all three in one turn, and misses none (trap T9)."""
+
+    async def main(world: World) -> None:
+        async with world.served("behind", DeskServer()), AsyncExitStack() as sessions:
+            vat = Vat(world.kernel, "middle")
+            sessions.push_async_callback(vat.close)
+            vat.listen("middle", DeskServer())
+            behind, front = [
+                await sessions.enter_async_context(
+                    connect(world.kernel, name, Desk, world.bank(name), vat=own)
+                )
+                for name, own in (("behind", vat), ("middle", None))
+            ]
+            seen: list[int] = []
+            take = Notification.take
+
+            def counted(notification: Notification) -> list[int]:
+                badges = take(notification)
+                if notification is vat.process.notification:
+                    seen.append(len(badges))
+                return badges
+
+            with pytest.MonkeyPatch.context() as patch, timeout(1):
+                patch.setattr(Notification, "take", counted)
+                answer = behind.do(1)
+                await yield_now()  # the answer is on its way while the others begin
+                new = connect(world.kernel, "middle", Desk, world.bank("new"))
+                begin = spawn(sessions.enter_async_context(new))
+                assert await join(answer, front.do(2), begin) is not None
+            assert max(seen) >= 2, "never was more than one thing told at once"
+
+    run(main)
+
+
+def test_what_is_signalled_while_others_are_looked_at_is_not_lost() -> None:
+    """Trap T8: taken and cleared first, then worked on. A handler that connects to its own
+    process signals it in the midst of a look."""
+
+    async def main(world: World) -> None:
+        vat: Vat
+        signalled: list[bool] = []
+
+        async def do(n: int) -> int:
+            async with connect(world.kernel, "inner", Desk, world.bank(f"own {n}"), vat=vat) as own:
+                return await own.do(n)
+
+        class Connects(DeskServer):
+            @method
+            async def do(self, n: int) -> int:
+                signalled.append(len(vat._turns) > 0)
+                return await do(n)
+
+        async with world.served("outer", Connects()) as vat:
+            vat.listen("inner", DeskServer())
+            async with AsyncExitStack() as sessions:
+                desks = [
+                    await sessions.enter_async_context(
+                        connect(world.kernel, "outer", Desk, world.bank(f"client {n}"))
+                    )
+                    for n in range(3)
+                ]
+                with timeout(1):
+                    values = await join(*[desk.do(n) for n, desk in enumerate(desks)])
+                assert values == (0, 1, 2)
+            assert any(signalled), "no other session was ready meanwhile"
+
+    run(main)
+
+
+def test_messages_that_are_nearly_empty_count_too() -> None:
+    """Trap T41: whatever the length of its messages, a session has `BUDGET` of them in a look."""
+
+    async def main(world: World) -> None:
+        order: list[int] = []
+
+        async def do(n: int) -> int:
+            order.append(n)
+            return n
+
+        async with world.served("service", DeskServer(do=do)), AsyncExitStack() as sessions:
+            desks = [
+                await sessions.enter_async_context(
+                    connect(
+                        world.kernel, "service", Desk, world.bank(f"c{n}", pages=2000), slots=512
+                    )
+                )
+                for n in range(2)
+            ]
+            await join(*[desk.do(n) for n, desk in enumerate(desks) for _ in range(300)])
+        rows = [len(list(row)) for _, row in groupby(order)]
+        assert sum(rows) == 600
+        # While both have more, no row is longer than a look.
+        assert max(rows[:4]) <= BUDGET, rows
+
+    run(main)

@@ -9,6 +9,7 @@ import pytest
 from pinfut import join, try_join
 from pinfut.executor import Executor, VirtualClock, scope, sleep, spawn, timeout, yield_now
 from pinfut.rpc import (
+    NestedShortage,
     OutOfPages,
     PeerDied,
     Promise,
@@ -79,8 +80,8 @@ def test_a_server_may_be_a_client_of_another_with_a_bank_of_its_own() -> None:
 
 
 def test_what_a_nested_call_lacks_is_told_to_the_first_caller_and_both_go_on() -> None:
-    """A nested call's OutOfPages reaches the first caller as its own class; bank rule 42, the
-    half about Returns: they never wait for credit (trap T30)."""
+    """A nested call's OutOfPages reaches the first caller as what it is: another payer's; bank
+    rule 42, the half about Returns: they never wait for credit (trap T30)."""
 
     async def main(world: World) -> None:
         front = Front()
@@ -95,8 +96,16 @@ def test_what_a_nested_call_lacks_is_told_to_the_first_caller_and_both_go_on() -
                 await desk.do(1)
                 rest = own.balance.pages
                 own.refill(-rest)
-                with pytest.raises(OutOfPages, match="'front'"):
+                with pytest.raises(NestedShortage, match="'front'") as lack:
                     await try_join(*[desk.do(n) for n in range(50)])
+                assert (lack.value.bank, lack.value.kind) == ("front", OutOfPages)
+                assert lack.value.short > 0
+                # Its own shortage is of another class, and names its own bank.
+                with pytest.raises(OutOfPages, match="'client'") as own_lack:
+                    await desk.data(400 * 4096)
+                assert own_lack.value.bank == "client"
+                assert not isinstance(own_lack.value, NestedShortage)
+                assert not own_lack.value.begun
                 await quiet()
                 own.refill(rest)
                 assert await join(*[desk.do(n) for n in range(50)]) == tuple(range(1, 51))

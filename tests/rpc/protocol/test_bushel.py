@@ -301,6 +301,27 @@ def test_an_object_that_stays_does_not_make_the_indices_of_the_others_run_out() 
     assert highest < 1000
 
 
+@pytest.mark.parametrize("stays", [0, 1, 7, 39])
+def test_no_index_stands_for_two_objects_at_once(stays: int) -> None:
+    """Else a released id of one of them would come again as the next generation of the other."""
+    bushel = Bushel()
+    ever: set[int] = set()
+    for _ in range(5):
+        numbers = [bushel.grant(Plain()) for _ in range(40)]
+        kept = numbers[stays]
+        for number in numbers:
+            if number != kept:
+                bushel.release(number, 1)
+        again = [bushel.grant(Plain()) for _ in range(40)]
+        indices = {number & 0xFFFF_FFFF for number in (kept, *again)}
+        assert len(indices) == 41
+        assert not ever & {*numbers, *again}, "an id was used again"
+        ever |= {*numbers, *again}
+        for number in (kept, *again):
+            bushel.release(number, 1)
+    assert len(bushel) == 0
+
+
 def test_the_bushel_of_a_client_costs_nothing() -> None:
     bushel = Bushel(None)
     bushel.release(bushel.grant(Costly()), 1)

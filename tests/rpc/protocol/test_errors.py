@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut.rpc import errors
-from pinfut.rpc.errors import RemoteError, RpcError, from_wire, to_wire
+from pinfut.rpc.errors import (
+    BankError,
+    NestedShortage,
+    OutOfPages,
+    RemoteError,
+    RpcError,
+    from_wire,
+    of_handler,
+    to_wire,
+)
 
 ALL = sorted(
     (
@@ -52,6 +61,8 @@ REPORTED = {
 def test_every_error_comes_back_as_itself_or_names_what_it_was(kind: type[RpcError]) -> None:
     code, name, message = to_wire(kind("so it is"))
     back = from_wire(code, name, message)
+    if kind is NestedShortage:
+        return  # it is always of another class: see below
     if kind.__name__ in REPORTED:
         assert type(back) is kind
         assert str(back) == "so it is"
@@ -85,17 +96,60 @@ def test_a_foreign_exception_becomes_its_name_and_message(error: BaseException) 
     assert (code, kind, message) == (1, type(error).__qualname__, str(error))
 
 
-@given(code=st.integers(-(1 << 63), 1 << 63), kind=st.text(), message=st.text())
+KNOWN = {to_wire(kind("x"))[0] for kind in ALL} - {1}
+SHORTAGES: list[type[BankError]] = [
+    kind for kind in ALL if issubclass(kind, BankError) and kind.__name__ in REPORTED
+]
+
+
+@given(
+    kind=st.sampled_from(SHORTAGES),
+    bank=st.one_of(st.none(), st.text(min_size=1)),
+    short=st.integers(0, 10**18 - 1),
+    begun=st.booleans(),
+)
+def test_a_shortage_says_whose_it_is_how_much_lacks_and_when_it_came(
+    kind: type[BankError], bank: str | None, short: int, begun: bool
+) -> None:
+    error = kind("so it is")
+    error.bank, error.short, error.begun = bank, short, begun
+    back = from_wire(*to_wire(error))
+    assert type(back) is kind
+    written = None if bank is None else bank.encode("utf-8", "backslashreplace").decode()
+    assert (back.bank, back.short, back.begun) == (written, short, begun)
+    # Met by a handler, and passed on by others, it stays what it was and names its payer.
+    for _ in range(3):
+        error = from_wire(*to_wire(of_handler(error)))  # type: ignore[assignment]
+        assert isinstance(error, NestedShortage)
+        assert not isinstance(error, kind)
+        assert (error.kind, error.bank, error.short) == (kind, written, short)
+        assert error.begun
+        assert str(error) == "so it is"
+
+
+@pytest.mark.parametrize("lack", ["", "x", "-1 b", "1_0 b", "\u0661 b", f"{10**30} b", "1.5 b"])
+def test_what_a_peer_invents_as_a_shortage_is_not_believed(lack: str) -> None:
+    back = from_wire(8, lack, "m")
+    assert isinstance(back, OutOfPages)
+    assert (back.bank, back.short) == (None, 0)
+
+
+@given(
+    code=st.one_of(st.integers(-(1 << 63), 1 << 63), st.integers(0, 511)),
+    kind=st.text(),
+    message=st.text(),
+)
 def test_unknown_codes_are_remote_errors_and_none_raises(
     code: int, kind: str, message: str
 ) -> None:
     back = from_wire(code, kind, message)
     assert isinstance(back, RpcError)
-    if not 2 <= code <= 15:
-        assert isinstance(back, RemoteError)
+    if isinstance(back, RemoteError):
         assert (back.kind, back.detail) == (kind, message)
     else:
+        assert code & 127 in KNOWN
         assert str(back) == message
+        assert isinstance(back, BankError) or code < 128
 
 
 def test_no_traceback_travels() -> None:

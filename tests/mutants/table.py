@@ -1,0 +1,690 @@
+"""Faults planted on purpose, for each bank rule and each trap, and the test that sees each.
+
+A mutant is a piece of source text that stands exactly once in its file, and what it is replaced
+by. It is killed when the test named beside it fails. The text is exact, so whoever changes such
+a line has to look at its mutant again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One fault. `breaks`: the rules ("rule 7") and traps ("T24") that do not hold with it."""
+
+    breaks: tuple[str, ...]
+    file: str
+    old: str
+    new: str
+    test: str
+
+    @property
+    def name(self) -> str:
+        """What it breaks and where, as the id of a test."""
+        return f"{'+'.join(self.breaks)} in {self.file}: {self.old.strip().splitlines()[0][:40]}"
+
+
+RULES = (*range(1, 26), *range(26, 35), 42)
+"""Rules 1 to 25 and 42 are those of docs/banks.md; 26 to 34 those of capabilities and signals."""
+
+TRAPS = (
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26),
+    *(28, 30, 31, 32, 34, 35, 37, 38, 39, 40, 41, 42),
+)
+"""Those whose mistake can be made here. The others are of what is not there: no event sources
+yet (11), no memory that is shared with a client that can truncate it (16), cycles across
+processes end with the bank (27), nothing waits for a reader that does not read (29: an answer
+has its place before the call is sent), no refund in `__del__` (33), no synchronous call (36)."""
+
+_TREE = (
+    "tests/rpc/kernel/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned"
+)
+_RULES = "tests/rpc/kernel/test_bank_rules.py::test_"
+_QUOTA = "tests/rpc/test_quota.py::test_"
+_MEMORY = "tests/rpc/test_memory.py::test_"
+_CHARGING = "tests/rpc/test_charging.py::test_"
+_PEER = "tests/rpc/protocol/test_peer.py::test_"
+_CANCEL = "tests/rpc/test_cancel.py::test_"
+_BUSHEL = "tests/rpc/protocol/test_bushel.py::test_"
+_TURNS = "tests/rpc/test_turns.py::test_"
+
+BANK = "rpc/kernel/bank.py"
+PAGES = "rpc/kernel/pages.py"
+CHANNEL = "rpc/kernel/channel.py"
+PEER = "rpc/protocol/peer.py"
+SESSION = "rpc/session.py"
+SERVER = "rpc/server.py"
+
+MUTANTS = (
+    # ---- banks ----
+    Mutant(
+        ("rule 1",),
+        BANK,
+        "                paying = not bank.funded\n",
+        "                paying = False\n",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 1",),
+        BANK,
+        "            bank.pages_used += pages\n",
+        "            bank.pages_used += pages if bank is self else 0\n",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 2", "T20"),
+        BANK,
+        "        self._require_payable(pages, caps, why)\n        self._own_pages += pages\n",
+        "        self._require_payable(0, 0, why)\n"
+        "        below = self\n"
+        "        while self.lacking(pages, caps) not in (None, below):\n"
+        "            below.pages_used += pages\n"
+        "            below = below._above\n"
+        "        self._require_payable(pages, caps, why)\n"
+        "        self._own_pages += pages\n",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 3", "T20"),
+        PAGES,
+        "            bank.take_back(pages)\n",
+        "            pass\n",
+        _RULES + "several_regions_are_handed_over_all_or_none",
+    ),
+    Mutant(
+        ("rule 4",),
+        BANK,
+        "        if bank._children:\n            _, child",
+        "        if bank._children and bank is self:\n            _, child",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 5",),
+        BANK,
+        "        heir._own_pages += pages\n",
+        "        heir._own_pages += 0\n",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 6", "T22"),
+        BANK,
+        "        if self.no_remove:\n",
+        "        if False:\n",
+        _RULES + "no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent",
+    ),
+    Mutant(
+        ("rule 6", "T22"),
+        "rpc/kernel/handle.py",
+        "name, pages=pages, caps=caps, funded=funded, no_remove=self.no_remove\n",
+        "name, pages=pages, caps=caps, funded=funded\n",
+        _RULES + "no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent",
+    ),
+    Mutant(
+        ("rule 7",),
+        BANK,
+        "        if not (0 <= pages <= self._own_pages and",
+        "        if not (0 <= pages <= self.pages_used and",
+        _RULES + "only_the_bank_that_bought_pages_can_sell_them_and_every_capability_dies",
+    ),
+    Mutant(
+        ("rule 8",),
+        PAGES,
+        "        self.generation += 1\n        self.sharers = 1\n",
+        "        self.generation += 1\n",
+        _RULES + "a_new_region_has_one_capability_and_so_has_one_that_was_handed_over",
+    ),
+    Mutant(
+        ("rule 9",),
+        "rpc/kernel/handle.py",
+        "    return type(thing) is Bank and thing.alive and thing.is_below(root)\n",
+        "    return isinstance(thing, Bank) and thing.alive\n",
+        _RULES + "a_kernel_tells_its_banks_from_every_fake",
+    ),
+    Mutant(
+        ("rule 10",),
+        "rpc/kernel/handle.py",
+        "        bank = self.bank(wanted)\n",
+        "        bank = self.bank()\n",
+        _RULES + "a_handle_can_only_be_made_weaker",
+    ),
+    Mutant(
+        ("rule 11", "T19"),
+        BANK,
+        "max(0, self.page_limit - self.pages_used), max(0, self.cap_limit - self.caps_used)",
+        "self.page_limit - self.pages_used, self.cap_limit - self.caps_used",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 12",),
+        BANK,
+        "        pages, caps = self.balance\n",
+        "        pages, caps = 1 << 40, 1 << 40\n",
+        _TREE,
+    ),
+    Mutant(
+        ("rule 13",),
+        BANK,
+        'self.ledger.take(prices.BANK, "the bank itself")',
+        'self.ledger.take(0, "the bank itself")',
+        _RULES + "what_a_bank_keeps_about_itself_comes_out_of_its_limit",
+    ),
+    Mutant(
+        ("rule 14",),
+        CHANNEL,
+        "    if max(short) > 0:\n",
+        "    if max(short) > 1:\n",
+        _QUOTA + "a_session_that_cannot_be_paid_for_does_not_exist",
+    ),
+    Mutant(
+        ("rule 15",),
+        CHANNEL,
+        "        error = PayerExhausted(f",
+        "        error = DonationTooSmall(f",
+        _QUOTA + "a_session_that_cannot_be_paid_for_does_not_exist",
+    ),
+    Mutant(
+        ("rule 16", "T17"),
+        "rpc/refill.py",
+        "        for left in reversed(range(attempts)):\n",
+        "        for left in reversed(range(attempts + 1)):\n",
+        _QUOTA + "a_request_that_is_never_paid_for_is_given_up_after_the_bound",
+    ),
+    Mutant(
+        ("rule 17",),
+        BANK,
+        "        payer._require_payable(max(0, pages), max(0, caps), "
+        'f"funding bank {self.name!r}")\n'
+        "        above._debit(pages, caps)\n        self.page_limit += pages\n",
+        "        self.page_limit += pages\n"
+        "        payer._require_payable(max(0, pages), max(0, caps), "
+        'f"funding bank {self.name!r}")\n'
+        "        above._debit(pages, caps)\n",
+        _RULES + "a_transfer_that_fails_at_any_step_leaves_every_sum_as_it_was",
+    ),
+    Mutant(
+        ("rule 18",),
+        BANK,
+        "        if short > 0:\n",
+        "        if False:\n",
+        _RULES + "only_what_is_unused_leaves_an_account",
+    ),
+    Mutant(
+        ("rule 19",),
+        CHANNEL,
+        "caps=quota.caps, funded=True, no_remove=True)",
+        "caps=quota.caps, no_remove=True)",
+        _QUOTA + "closing_a_session_returns_its_donation_and_what_its_books_cost",
+    ),
+    Mutant(
+        ("rule 20",),
+        "rpc/kernel/transfers.py",
+        "    elif start.funded and start.parent is end:\n",
+        "    elif start.funded:\n",
+        _RULES + "transfers_between_siblings_are_refused",
+    ),
+    Mutant(
+        ("rule 21",),
+        CHANNEL,
+        "        self.bank.sell(caps=CAPS)\n        self.purse.on_short = None\n",
+        "        self.purse.on_short = None\n",
+        _QUOTA + "closing_a_session_returns_its_donation_and_what_its_books_cost",
+    ),
+    Mutant(
+        ("rule 22",),
+        BANK,
+        "                    raise bank._lack(OutOfCaps, caps, self, why)\n",
+        "                    pass\n",
+        _RULES + "capabilities_are_a_second_quota",
+    ),
+    Mutant(
+        ("rule 23",),
+        BANK,
+        "        self.wanted = min(pages, self.pages_used)\n",
+        "        self.wanted = min(pages, self.pages_used)\n"
+        "        self.page_limit = max(0, self.page_limit - pages)\n",
+        _RULES + "who_is_asked_to_give_memory_back_may_refuse",
+    ),
+    Mutant(
+        ("rule 24",),
+        PAGES,
+        "        return self.region.generation == self.generation and self.region.pages > 0\n",
+        "        return self.region.pages > 0\n",
+        _RULES + "memory_that_is_bought_again_shows_nothing_and_old_capabilities_stay_dead",
+    ),
+    Mutant(
+        ("rule 24",),
+        PAGES,
+        "            memory = bytearray(pages * PAGE)\n",
+        "            memory = bytearray(b'x') * (pages * PAGE)\n",
+        "tests/rpc/kernel/test_region.py::test_a_region_shows_nothing_of_a_former_owner",
+    ),
+    Mutant(
+        ("rule 25", "T21"),
+        "rpc/kernel/destroy.py",
+        "        for _ in range(self._step if pieces is None else pieces):\n",
+        "        while True:\n",
+        _RULES + "ten_thousand_objects_are_destroyed_in_bounded_steps_with_right_answers_between",
+    ),
+    Mutant(
+        ("T21",),
+        "rpc/kernel/owned.py",
+        "        if not self._pins:\n            self._reclaim()\n            return\n",
+        "        if True:\n            self._reclaim()\n            return\n",
+        _RULES + "a_destroy_waits_for_what_is_in_use_and_for_nothing_else",
+    ),
+    Mutant(
+        ("rule 42",),
+        "rpc/serving.py",
+        "    payer = session.end.channel.bank\n",
+        "    payer = session.end.channel.bank.parent\n",
+        _CHARGING + "what_a_nested_server_holds_counts_against_the_first_payer",
+    ),
+    Mutant(
+        ("T37",),
+        "rpc/serving.py",
+        "pages=pages, caps=caps, no_remove=True)\n    try:",
+        "pages=1 << 20, caps=caps, no_remove=True)\n    try:",
+        _CHARGING + "a_nested_call_spends_no_more_than_its_ceiling",
+    ),
+    Mutant(
+        ("T37",),
+        "rpc/errors.py",
+        "    told = NestedShortage(*error.args)\n",
+        "    return error\n    told = NestedShortage(*error.args)\n",
+        "tests/rpc/test_vats.py::"
+        "test_what_a_nested_call_lacks_is_told_to_the_first_caller_and_both_go_on",
+    ),
+    # ---- signals and capabilities ----
+    Mutant(
+        ("rule 26",),
+        "rpc/kernel/notification.py",
+        "        self._words[index] |= 1 << (badge % _BITS)\n",
+        "        self._words[index] = 1 << (badge % _BITS)\n",
+        "tests/rpc/kernel/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
+    ),
+    Mutant(
+        ("rule 27", "T9"),
+        "rpc/vat.py",
+        "            if len(badges) == 1:\n",
+        "            if badges:\n",
+        _TURNS + "one_wait_sees_a_new_session_a_message_and_an_answer",
+    ),
+    Mutant(
+        ("rule 28",),
+        SERVER,
+        "        if session.error is not None:\n            if not self._running:\n",
+        "        if False:\n            if not self._running:\n",
+        "tests/rpc/test_death.py::"
+        "test_when_the_client_dies_its_handlers_are_cancelled_and_its_bank_is_whole",
+    ),
+    Mutant(
+        ("rule 29",),
+        "rpc/capabilities.py",
+        "            return Cap(frames.RECEIVER, target.id, interface)\n",
+        "            return Cap(frames.SENDER, self._peer.exports.grant(target), interface)\n",
+        "tests/rpc/test_calls.py::test_an_object_of_the_server_keeps_its_identity_on_a_round_trip",
+    ),
+    Mutant(
+        ("rule 30",),
+        "rpc/backlog.py",
+        "        charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)\n",
+        "        charge = 0\n",
+        _MEMORY + "a_call_that_is_refused_again_and_again_uses_nothing_up",
+    ),
+    Mutant(
+        ("rule 31",),
+        "rpc/bushel.py",
+        "                self._purse.give_cap()\n                raise\n",
+        "                pass\n",
+        _BUSHEL + "an_object_that_cannot_be_paid_is_not_handed_out",
+    ),
+    Mutant(
+        ("rule 32", "T1"),
+        "pinfut/slots.py",
+        "            slot = self.free.popleft()\n",
+        "            slot = self.free.popleft()\n"
+        "            slot = self._slots[(self._last + 1) % self.capacity]\n",
+        "tests/pinfut/test_slots.py::test_a_slot_table_agrees_with_its_model_in_every_history",
+    ),
+    Mutant(
+        ("rule 32", "T2"),
+        "pinfut/slots.py",
+        "        slot.state = CANCELLING\n        slot.waker = None\n",
+        "        self.release(slot)\n",
+        "tests/pinfut/test_slots.py::test_a_dropped_slot_future_keeps_its_slot_until_the_"
+        "acknowledgement",
+    ),
+    Mutant(
+        ("rule 33", "T34"),
+        "rpc/returns.py",
+        "            # Late, but not ignored: its capabilities are released.\n"
+        "            self.open(slot, release=True)\n",
+        "            self.open(slot, release=False)\n",
+        _CANCEL + "the_capabilities_of_a_late_reply_are_released",
+    ),
+    Mutant(
+        ("rule 34",),
+        "rpc/capabilities.py",
+        "            self.take_back(tuple(caps))\n            raise\n",
+        "            raise\n",
+        _MEMORY + "objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none",
+    ),
+    # ---- traps of calls and slots ----
+    Mutant(
+        ("T2",),
+        PEER,
+        "        if answer is None or answer.x != x or answer.state != RETURNED:\n",
+        "        if answer is None or answer.x != x:\n",
+        _PEER + "a_finish_without_a_return_is_an_error_of_the_protocol",
+    ),
+    Mutant(
+        ("T2",),
+        PEER,
+        "            if flags & frames.NO_FINISH:\n                answer.clear()\n",
+        "            if True:\n                answer.clear()\n",
+        _PEER + "a_slot_that_waits_for_its_finish_is_in_use",
+    ),
+    Mutant(
+        ("T3",),
+        "rpc/bushel.py",
+        "        if number >> _INDEX_BITS < _LAST_GENERATION:\n",
+        "        if True:\n",
+        _BUSHEL + "an_index_whose_generations_are_used_up_is_retired",
+    ),
+    Mutant(
+        ("T3",),
+        "rpc/bushel.py",
+        "            while self._next & _INDEX in self._kept:\n                self._next += 1\n",
+        "",
+        _BUSHEL + "no_index_stands_for_two_objects_at_once",
+    ),
+    Mutant(
+        ("T3",),
+        "rpc/bushel.py",
+        "        self._next = self._generation + 1 << _INDEX_BITS | self._base\n",
+        "        self._next = self._generation + 1 << _INDEX_BITS | self._width\n",
+        _BUSHEL + "an_object_that_stays_does_not_make_the_indices_of_the_others_run_out",
+    ),
+    Mutant(
+        ("T4",),
+        SERVER,
+        "        self._cancel(answer.task)\n",
+        "        self._purse.give(answer.charged)\n        answer.charged = 0\n"
+        "        self._cancel(answer.task)\n",
+        _CANCEL + "the_charge_of_a_cancelled_call_stays_until_its_handler_has_ended",
+    ),
+    Mutant(
+        ("T5",),
+        "rpc/kernel/advance.py",
+        "        if self.state != OWN:\n",
+        "        if self.state == CLOSED:\n",
+        "tests/rpc/kernel/test_advance.py::test_a_charge_stands_on_one_bank_and_moves_at_most_once",
+    ),
+    Mutant(
+        ("T5",),
+        "rpc/kernel/purse.py",
+        "            if free > self.pages * PAGE:\n",
+        "            if False:\n",
+        "tests/rpc/kernel/test_purse.py::"
+        "test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays",
+    ),
+    Mutant(
+        ("T6",),
+        PEER,
+        "        if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):\n"
+        "            raise self._improper(answer, x, room)\n        answer.x = x\n"
+        "        answer.flags = 0\n",
+        "        answer.x = x\n        answer.flags = 0\n",
+        _PEER + "a_slot_that_is_in_use_takes_no_second_call",
+    ),
+    Mutant(
+        ("T6",),
+        "rpc/kernel/lane.py",
+        "        if not head <= posted <= head + self.capacity:\n",
+        "        if False:\n",
+        "tests/rpc/kernel/test_cells.py::test_a_hostile_count_of_completions_is_refused_or_bounded",
+    ),
+    Mutant(
+        ("T7",),
+        "rpc/kernel/ring.py",
+        "        self._words[_WANT] = 1\n        return end <= self._read_limit()\n",
+        "        self._words[_WANT] = 1\n        return False\n",
+        "tests/rpc/kernel/test_ring.py::test_no_order_of_steps_loses_the_wake_up_of_a_writer",
+    ),
+    Mutant(
+        ("T7",),
+        "rpc/kernel/notification.py",
+        "        if self._summary:\n            return False\n",
+        "",
+        "tests/rpc/kernel/test_notification.py::"
+        "test_a_task_that_waits_gets_what_was_signalled_before_during_and_after",
+    ),
+    Mutant(
+        ("T8",),
+        "rpc/vat.py",
+        "                    if notification.ready:\n"
+        "                        self._sort(notification.take())\n",
+        "                    notification.take()\n",
+        _TURNS + "what_is_signalled_while_others_are_looked_at_is_not_lost",
+    ),
+    Mutant(
+        ("T9",),
+        "rpc/kernel/notification.py",
+        "        self._summary |= 1 << index\n",
+        "        self._summary = 1 << index\n",
+        "tests/rpc/kernel/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
+    ),
+    Mutant(
+        ("T10",),
+        "rpc/kernel/freed.py",
+        "            lacking = bank.lacking_alive(self._pages, self._caps)\n",
+        "            lacking = bank.lacking_alive(self._pages, self._caps) or bank\n",
+        _RULES + "who_waits_for_pages_is_told_once_and_not_too_early",
+    ),
+    Mutant(
+        ("T12",),
+        "rpc/charging.py",
+        "            self._kept.discarded += 1\n            return False\n",
+        "            raise SessionDead('gone')\n",
+        _CHARGING + "a_session_that_ends_in_the_midst_of_a_turn_takes_nothing_from_under_it",
+    ),
+    Mutant(
+        ("T13",),
+        "rpc/kernel/credit.py",
+        "        if seq % 2 == 0 and view[0] == seq:\n",
+        "        if True:\n",
+        "tests/rpc/kernel/test_receive.py::"
+        "test_a_reader_never_takes_half_a_publication_and_never_hangs",
+    ),
+    Mutant(
+        ("T14",),
+        "rpc/kernel/transfers.py",
+        "        while done < limit and len(self):\n",
+        "        while len(self):\n",
+        _RULES + "transfers_in_a_queue_are_reserved_and_flushed_by_anyone_in_order",
+    ),
+    Mutant(
+        ("T15",),
+        "rpc/kernel/ring.py",
+        "        if not self._seen <= tail <= self.head + self.capacity or tail & 7:\n",
+        "        if False:\n",
+        "tests/rpc/kernel/test_ring.py::test_a_tail_that_makes_no_sense_is_refused",
+    ),
+    Mutant(
+        ("T15",),
+        "rpc/kernel/ring.py",
+        "                if length < _MIN_FRAME or end > size:\n",
+        "                if False:\n",
+        "tests/rpc/kernel/test_ring.py::test_a_length_that_runs_out_of_what_was_written_is_refused",
+    ),
+    Mutant(
+        ("T17",),
+        "rpc/refill.py",
+        "                if not left or error.begun or isinstance(error, BankDead):\n",
+        "                if not left or isinstance(error, BankDead):\n",
+        _QUOTA + "a_request_whose_handler_began_is_not_made_again",
+    ),
+    Mutant(
+        ("T18",),
+        "rpc/refill.py",
+        "    channel.redeemable[x] = ticket\n",
+        "",
+        _QUOTA + "no_other_request_eats_what_was_refilled_for_one",
+    ),
+    Mutant(
+        ("T20",),
+        CHANNEL,
+        "                    self.purse.close()\n                    self.forward.free()\n"
+        "                    raise\n",
+        "                    raise\n",
+        "tests/rpc/kernel/test_channel.py::test_a_channel_is_bought_whole_or_not_at_all",
+    ),
+    Mutant(
+        ("T23",),
+        "rpc/shared.py",
+        "keep(self, self.size)\n",
+        "keep(self, self.size // (1 + len(self._refs)))\n",
+        _CHARGING + "shared_state_is_stored_once_and_each_subscriber_pays_for_all_of_it",
+    ),
+    Mutant(
+        ("T24",),
+        "rpc/protocol/imports.py",
+        "        received: int = counts[0]\n",
+        "        received: int = 1\n",
+        _PEER + "a_release_that_crosses_another_hand_out_loses_nothing",
+    ),
+    Mutant(
+        ("T25",),
+        "rpc/capabilities.py",
+        "            if target.under_way:\n",
+        "            if False:\n",
+        "tests/rpc/test_order.py::"
+        "test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls",
+    ),
+    Mutant(
+        ("T26",),
+        SERVER,
+        "        if waits_for_itself(answer, waits_for):\n",
+        "        if False:\n",
+        "tests/rpc/test_pipelining.py::test_a_promise_that_would_wait_for_itself_is_refused",
+    ),
+    Mutant(
+        ("T26",),
+        PEER,
+        "other.state == FREE or other is asking:\n",
+        "other.state == FREE:\n",
+        _PEER + "a_call_on_its_own_result_is_refused",
+    ),
+    Mutant(
+        ("T28",),
+        PEER,
+        "        charge = prices.QUEUED + len(answer.payload) + "
+        "prices.QUEUED_CAP * len(answer.caps)\n",
+        "        charge = 0\n",
+        _MEMORY + "a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name",
+    ),
+    Mutant(
+        ("T28", "T41"),
+        PEER,
+        "        charge = prices.QUEUED + len(answer.payload) + "
+        "prices.QUEUED_CAP * len(answer.caps)\n",
+        "        charge = len(answer.payload)\n",
+        _MEMORY + "a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name",
+    ),
+    Mutant(
+        ("T30",),
+        "rpc/kernel/lane.py",
+        "        self._posted += len(posted)\n",
+        "        self._posted += min(1, len(posted))\n",
+        "tests/rpc/kernel/test_cells.py::test_completions_come_once_in_order_and_only_when_published",
+    ),
+    Mutant(
+        ("T31",),
+        SESSION,
+        "            self.questions.cancel(slot.x)\n            self.peer.cancel(slot.x)\n",
+        "            self.questions.release(slot)\n            self.peer.cancel(slot.x)\n",
+        _CANCEL + "the_slot_of_a_cancelled_call_is_taken_until_the_handler_acknowledges",
+    ),
+    Mutant(
+        ("T32",),
+        "rpc/handlers.py",
+        "            coro = coro.cr_await\n",
+        "            coro = None\n",
+        "tests/rpc/test_handlers.py::"
+        "test_a_handler_that_holds_more_is_charged_that_from_when_it_first_waits",
+    ),
+    Mutant(
+        ("T34",),
+        SESSION,
+        "            self.returns.open(slot, release=True)\n",
+        "            self.returns.open(slot, release=False)\n",
+        _CANCEL + "capabilities_of_an_answer_that_nobody_takes_are_released",
+    ),
+    Mutant(
+        ("T35",),
+        "rpc/turns.py",
+        "            queue = low or normal or high\n",
+        "            queue = high or normal or low\n",
+        _TURNS + "turns_pick_by_level_each_thing_once_and_no_level_waits_for_ever",
+    ),
+    Mutant(
+        ("T35",),
+        "rpc/kernel/sim.py",
+        "        near.level, far.level = level, max(level, port.level)\n",
+        "        near.level, far.level = level, level\n",
+        _TURNS + "a_service_gives_no_higher_priority_than_it_wants_to",
+    ),
+    Mutant(
+        ("T35",),
+        SESSION,
+        "            credit -= reader.head - begin\n",
+        "            credit = 0\n",
+        _TURNS + "a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it",
+    ),
+    Mutant(
+        ("T38",),
+        "rpc/kernel/purse.py",
+        "            self._resize(1 - free // PAGE)\n",
+        "            pass\n",
+        "tests/rpc/kernel/test_purse.py::"
+        "test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays",
+    ),
+    Mutant(
+        ("rule 28", "T39"),
+        PEER,
+        "        if len(payload) > room:\n",
+        "        if False:\n",
+        _PEER + "every_error_fits_into_the_least_room_that_can_be_reserved",
+    ),
+    Mutant(
+        ("T40",),
+        SERVER,
+        "        if task is not None and not task.cancels:\n",
+        "        if task is not None:\n",
+        _CANCEL + "a_second_cancel_frame_does_not_cut_a_clean_up_off",
+    ),
+    Mutant(
+        ("T41",),
+        SESSION,
+        "                for frame in reader.read(budget, credit):\n",
+        "                for frame in reader.read(1 << 30, credit):\n",
+        _TURNS + "messages_that_are_nearly_empty_count_too",
+    ),
+    Mutant(
+        ("T42",),
+        "tests/covered.py",
+        "    if missing:\n",
+        "    if False:\n",
+        "tests/house/test_covered.py::test_a_case_that_was_never_met_fails_the_test",
+    ),
+    # ---- found to survive once ----
+    Mutant(
+        ("T31",),
+        "rpc/returns.py",
+        "                del early  # or its traceback would keep it\n",
+        "                pass\n",
+        "tests/rpc/test_pipelining.py::"
+        "test_an_error_that_was_read_before_it_was_taken_keeps_nothing_alive",
+    ),
+)
