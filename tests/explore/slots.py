@@ -14,7 +14,6 @@ from pinfut.slots import (
     WAITING,
     DuplicateReply,
     Slot,
-    SlotFuture,
     SlotTable,
     UnknownId,
 )
@@ -78,7 +77,7 @@ class Slots:
         assert slot.x % self.capacity == slot.index
         self.skipped = slot.x > self.issued + 1
         self.issued = slot.x
-        self.open[slot.index] = slot.x, Hand(SlotFuture(self.table, slot))
+        self.open[slot.index] = slot.x, Hand(self.table.future(slot))
         self.states[slot.index] = WAITING
 
     def _act(self, what: str, place: int) -> None:
@@ -187,9 +186,6 @@ class Slots:
             yield "full of cancelled"
         if len(set(self.states.values())) == 3:
             yield "in three states"
-
-    def close(self) -> None:
-        pass
 
 
 def _refused(table: SlotTable[int], slot: Slot[int], x: int) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from tests.covered import covered, require
 
@@ -43,8 +43,16 @@ class Machine(Protocol):
     def kinds(self) -> Iterable[str]:
         """What is remarkable in this state, or in how it was reached just now."""
 
-    def close(self) -> None:
-        """The history is over."""
+
+@runtime_checkable
+class Saves(Machine, Protocol):
+    """A machine whose state can be copied: it need not be made again."""
+
+    def save(self) -> object:
+        """All that there is, whatever comes after."""
+
+    def load(self, saved: Any, /) -> None:
+        """Be as it was then."""
 
 
 class Explored(NamedTuple):
@@ -87,6 +95,7 @@ def explore(make: Callable[[], Machine], *, at_most: int = 100_000) -> Explored:
     resting: list[int] = []
     kinds: Counter[str] = Counter()
     transitions = 0
+    waiting: deque[tuple[int, Machine, object]] = deque()
 
     def enter(machine: Machine, parent: int, operation: Operation) -> int:
         machine.check()
@@ -103,9 +112,9 @@ def explore(make: Callable[[], Machine], *, at_most: int = 100_000) -> Explored:
             edges.append([])
             if REST in here:
                 resting.append(number)
-            waiting.append((number, machine))
-        else:
-            machine.close()
+            waiting.append(
+                (number, machine, machine.save() if isinstance(machine, Saves) else None)
+            )
         if parent >= 0:
             edges[number].append(parent)
         return number
@@ -117,49 +126,36 @@ def explore(make: Callable[[], Machine], *, at_most: int = 100_000) -> Explored:
             number = found[number].parent
         return steps[::-1]
 
-    def again(steps: list[Operation]) -> Machine:
-        machine = make()
-        for step in steps:
-            machine.apply(step)
-        return machine
-
-    # With each new state the machine that is in it, for the first of its operations.
-    waiting: deque[tuple[int, Machine | None]] = deque()
     enter(make(), -1, ())
     while waiting:
-        number, machine = waiting.popleft()
+        number, machine, saved = waiting.popleft()
         steps = history(number)
-        if machine is None:
-            machine = again(steps)
-        operations = machine.operations()
-        if not operations:
-            machine.close()
-        for operation in operations:
-            if machine is None:
-                machine = again(steps)
+        # A machine that cannot be saved is in its state still if there was no need to go on
+        # from there: the first operation is its own, and for the others it is made again.
+        for count, operation in enumerate(operations := _load(machine, saved).operations()):
+            if saved is not None:
+                _load(machine, saved)
+            elif count:
+                machine = make()
+                for step in steps:
+                    machine.apply(step)
             try:
                 machine.apply(operation)
                 enter(machine, number, operation)
             except TooMany:
                 raise
             except Exception as error:
-                machine.close()
                 raise Fault([*steps, operation], f"{type(error).__name__}: {error}") from error
-            transitions += 1
-            machine = None
-        if len(waiting) > _ALIVE:
-            # No more of them are kept than memory is for.
-            for index in range(_ALIVE, len(waiting)):
-                late, kept = waiting[index]
-                if kept is not None:
-                    kept.close()
-                    waiting[index] = late, None
+        transitions += len(operations)
     _all_come_to_rest(len(found), edges, resting, history)
     return Explored(len(found), transitions, max(depths), kinds)
 
 
-_ALIVE = 512
-"""Machines that wait in their states, at most."""
+def _load(machine: Machine, saved: object) -> Machine:
+    if saved is not None:
+        assert isinstance(machine, Saves)
+        machine.load(saved)
+    return machine
 
 
 def _all_come_to_rest(
