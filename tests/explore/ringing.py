@@ -61,10 +61,12 @@ class Sleeper:
 class Ringing:
     """A writer of frames of the given sizes, and a reader of some or all at a time."""
 
-    def __init__(self, sizes: tuple[int, ...], limits: tuple[int, ...]) -> None:
+    def __init__(
+        self, sizes: tuple[int, ...], limits: tuple[int, ...], batches: bool = True
+    ) -> None:
         self.memory = memoryview(bytearray(ring_bytes(CAPACITY)))
         self.words = self.memory[:HEAD_BYTES].cast("Q")
-        self.sizes, self.limits = sizes, limits
+        self.sizes, self.limits, self.batches = sizes, limits, batches
         self.writes, self.reads = Accesses(), Accesses()
         self.writer = RingWriter(cast(memoryview, Watched(self.memory, self.writes)))
         self.reader = RingReader(cast(memoryview, Watched(self.memory, self.reads)))
@@ -81,7 +83,8 @@ class Ringing:
         found: list[Operation] = []
         if self.writing == "idle":
             found += [("writer", size) for size in self.sizes]
-            found += [("writer", size, "and more") for size in self.sizes if not self.batch]
+            if self.batches and not self.batch:
+                found += [("writer", size, "and more") for size in self.sizes]
         elif self.writing != "asleep" or self.room.woken:
             found.append(("writer",))
         if self.reading == "read":

@@ -23,13 +23,13 @@ NEEDED = (
 
 
 @pytest.mark.parametrize(
-    ("size", "limits", "also"),
-    [(16, (2,), "four frames"), (24, (1, 9), "skips the end"), (32, (1, 9), "at rest")],
+    ("size", "limits", "batches", "also"),
+    [(16, (1, 9), False, "four frames"), (24, (1, 9), True, "skips the end")],
 )
 def test_no_order_of_accesses_lets_an_end_sleep_while_there_is_work(
-    size: int, limits: tuple[int, ...], also: str
+    size: int, limits: tuple[int, ...], batches: bool, also: str
 ) -> None:
-    explored = explore(lambda: Ringing((size,), limits))
+    explored = explore(lambda: Ringing((size,), limits, batches))
     report(f"all states of a ring with frames of {size} bytes", explored, *NEEDED, also)
 
 
