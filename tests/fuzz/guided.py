@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tracemalloc
 
-import atheris
+import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
 # What is imported from here on counts which of its branches are taken.
 with atheris.instrument_imports(include=["pinfut"]):

@@ -19,8 +19,9 @@ from pinfut.rpc.errors import UnknownObject, to_wire
 from pinfut.rpc.kernel.ring import RingWriter
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.frames import CAP, RETURN_HEAD, Cap
-from tests.fuzz import targets
+from tests.fuzz import on_answers, on_frames, on_payloads, on_rings, on_session
 from tests.fuzz.harness import CORPUS, piece
+from tests.rpc.protocol.fakes import Thing as FakeThing
 from tests.rpc.protocol.fakes import bootstrap, call, cancel, finish, release
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
@@ -110,20 +111,20 @@ def later(frame: bytes, by: int) -> bytes:
 
 
 def conversations(talked: Traffic) -> dict[str, bytes]:
-    receive = targets.RECEIVE
-    talk = piece(targets.FRESH)
+    receive = on_frames.RECEIVE
+    talk = piece(on_frames.FRESH)
     for frame in talked.sent:
         talk += piece(receive, 0, frame)
         if frame[4] == frames.CALL:
             # What is pipelined on gives an object.
-            how = targets.HAND_OUT if frame[5] & frames.PIPELINE else targets.GIVE
+            how = on_frames.HAND_OUT if frame[5] & frames.PIPELINE else on_frames.GIVE
             talk += piece(how)
     found = {"talk": talk}
     for n, frame in enumerate(talked.sent[:24]):
         # Slots 1 to 3 are in use; what is called there is the export 0.
         moved = later(frame, 16 + 4 * (struct.unpack_from("<Q", frame, 8)[0] % 8 in (1, 2, 3)))
-        found[f"frame-{n:02}"] = piece(receive, 0, moved) + piece(targets.GIVE, 9)
-    kind = targets.Thing._pinfut_id
+        found[f"frame-{n:02}"] = piece(receive, 0, moved) + piece(on_frames.GIVE, 9)
+    kind = FakeThing._pinfut_id
     caps = (Cap(frames.SENDER, 3, kind), Cap(frames.RECEIVER, 0, kind))
     answered = (Cap(frames.RECEIVER_ANSWER, 1, kind),)
     for name, frame in {
@@ -137,29 +138,31 @@ def conversations(talked: Traffic) -> dict[str, bytes]:
         "cancel": cancel(3),
         "release": release(0),
     }.items():
-        found[name] = piece(receive, 0, frame) + piece(targets.HAND_OUT) + piece(targets.REFUSE, 9)
+        found[name] = (
+            piece(receive, 0, frame) + piece(on_frames.HAND_OUT) + piece(on_frames.REFUSE, 9)
+        )
     return found
 
 
 def rings(talked: Traffic) -> dict[str, bytes]:
     found = {}
-    step = [piece(targets.READ, 2), piece(targets.RELEASE)]
+    step = [piece(on_rings.READ, 2), piece(on_rings.RELEASE)]
     bodies = [frame[8:] for frame in talked.sent]
     found["talk"] = b"".join(
-        piece(targets.WRITE, 1, body) + step[0] + step[n % 2] for n, body in enumerate(bodies)
+        piece(on_rings.WRITE, 1, body) + step[0] + step[n % 2] for n, body in enumerate(bodies)
     )
     image = b"".join(frame + bytes(-len(frame) % 8) for frame in talked.sent[:5])[:256]
     tail = len(image) // 8 * 8
     found["image"] = (
-        piece(targets.BODY, 0, image)
-        + piece(targets.WORD, 0, struct.pack("<Q", tail))
-        + piece(targets.READ, 9)
-        + piece(targets.RELEASE)
+        piece(on_rings.BODY, 0, image)
+        + piece(on_rings.WORD, 0, struct.pack("<Q", tail))
+        + piece(on_rings.READ, 9)
+        + piece(on_rings.RELEASE)
     )
-    posts = b"".join(piece(targets.POST, n) for n in range(1, 6))
-    found["completions"] = posts + piece(targets.TAKE) + posts + piece(targets.TAKE)
-    found["completions-image"] = piece(targets.IDS, 0, struct.pack("<9Q", 8, *range(8))) + piece(
-        targets.TAKE
+    posts = b"".join(piece(on_rings.POST, n) for n in range(1, 6))
+    found["completions"] = posts + piece(on_rings.TAKE) + posts + piece(on_rings.TAKE)
+    found["completions-image"] = piece(on_rings.IDS, 0, struct.pack("<9Q", 8, *range(8))) + piece(
+        on_rings.TAKE
     )
     return found
 
@@ -188,10 +191,12 @@ def values(asked: Traffic, talked: Traffic) -> dict[str, bytes]:
     of = {1: int, 2: bytes, 3: list[int], 7: list[int]}
     for x, frame in sorted(asked.answers.items()):
         if x in of:
-            found[f"answer-{x}"] = bytes([targets.TYPES.index(of[x])]) + frame[RETURN_HEAD.size :]
+            found[f"answer-{x}"] = (
+                bytes([on_payloads.TYPES.index(of[x])]) + frame[RETURN_HEAD.size :]
+            )
     for x, frame in sorted(talked.answers.items()):
         if frame[5] & frames.ERROR:
-            found[f"error-{x:02}"] = bytes([len(targets.TYPES)]) + frame[RETURN_HEAD.size :]
+            found[f"error-{x:02}"] = bytes([len(on_payloads.TYPES)]) + frame[RETURN_HEAD.size :]
     return found
 
 
@@ -203,14 +208,16 @@ def replies(asked: Traffic) -> dict[str, bytes]:
         if not 1 <= x <= 7:
             continue
         n = x - 1
-        one = piece(targets.CELL_OF, n, frame) + piece(targets.SAY, n)
-        found[f"answer-{x}"] = one + piece(targets.LOOK) + piece(targets.POLL, n)
+        one = piece(on_answers.CELL_OF, n, frame) + piece(on_answers.SAY, n)
+        found[f"answer-{x}"] = one + piece(on_answers.LOOK) + piece(on_answers.POLL, n)
         found[f"late-{x}"] = (
-            piece(targets.DROP, n) + piece(targets.FLUSH) + one + piece(targets.LOOK)
+            piece(on_answers.DROP, n) + piece(on_answers.FLUSH) + one + piece(on_answers.LOOK)
         )
         whole += one
-    found["all"] = whole + piece(targets.LOOK) + b"".join(piece(targets.POLL, n) for n in range(7))
-    found["unasked"] = piece(targets.SAY_ANY, 0, struct.pack("<Q", 8)) + piece(targets.LOOK)
+    found["all"] = (
+        whole + piece(on_answers.LOOK) + b"".join(piece(on_answers.POLL, n) for n in range(7))
+    )
+    found["unasked"] = piece(on_answers.SAY_ANY, 0, struct.pack("<Q", 8)) + piece(on_answers.LOOK)
     return found
 
 
@@ -221,31 +228,31 @@ def sessions(talked: Traffic) -> dict[str, bytes]:
         for frame in talked.sent
         if frame[4] != frames.BOOTSTRAP and struct.unpack_from("<Q", frame, 8)[0]
     ]
-    turn = piece(targets.TURN)
+    turn = piece(on_session.TURN)
     back = talked.answers_back[0]
     found = {
-        "talk": b"".join(piece(targets.SEND, 0, frame) + turn for frame in sent[:14]),
-        "at-once": b"".join(piece(targets.SEND, 0, frame) for frame in sent[:14]) + turn,
-        "answered": b"".join(piece(targets.SEND, 0, frame) for frame in sent[:6])
+        "talk": b"".join(piece(on_session.SEND, 0, frame) + turn for frame in sent[:14]),
+        "at-once": b"".join(piece(on_session.SEND, 0, frame) for frame in sent[:14]) + turn,
+        "answered": b"".join(piece(on_session.SEND, 0, frame) for frame in sent[:6])
         + turn
-        + piece(targets.ANSWER, 0, back)
+        + piece(on_session.ANSWER, 0, back)
         + turn
-        + piece(targets.NEXT, 4),
+        + piece(on_session.NEXT, 4),
     }
     for n, frame in enumerate(sent[:10]):
-        found[f"frame-{n:02}"] = piece(targets.SEND, 0, later(frame, 8)) + turn
+        found[f"frame-{n:02}"] = piece(on_session.SEND, 0, later(frame, 8)) + turn
     for name, kind in (
         ("provide", frames.PROVIDE),
         ("accept", frames.ACCEPT),
         ("take", frames.TAKE),
     ):
         args = msgspec.msgpack.encode([0] * (kind - frames.PROVIDE + 1))
-        found[name] = piece(targets.SEND, 0, call(9, 0, args, kind=kind, place=1)) + turn
+        found[name] = piece(on_session.SEND, 0, call(9, 0, args, kind=kind, place=1)) + turn
     caps = tuple(Cap(one, 0, Thing._pinfut_id) for one in (frames.SENDER, frames.RECEIVER))
     args = msgspec.msgpack.encode([0, 1])
     number = next(one.number for one in Desk._pinfut_methods if one.name == "same")
-    found["same"] = piece(targets.SEND, 0, call(9, 0, args, caps=caps, method=number)) + turn
-    found["tail"] = piece(targets.OVERWRITE, 9, struct.pack("<Q", 1 << 40)) + turn
+    found["same"] = piece(on_session.SEND, 0, call(9, 0, args, caps=caps, method=number)) + turn
+    found["tail"] = piece(on_session.OVERWRITE, 9, struct.pack("<Q", 1 << 40)) + turn
     assert CAP.size == 17
     return found
 
