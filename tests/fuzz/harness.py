@@ -49,6 +49,22 @@ def pieces(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += length
 
 
+AS_IT_IS = 128
+"""In an operation's argument: the frame is used with whatever stands in its head. Without it the
+length is made to fit, or few changed frames would get beyond the first look at them."""
+
+NAMED = 64
+"""In an operation's argument: the frame names what is there, an id that can be used next."""
+
+
+def fitting(argument: int, frame: bytes) -> bytearray:
+    """The frame with its own length in front, unless it is wanted as it is."""
+    changed = bytearray(frame)
+    if len(frame) >= 4 and not argument & AS_IT_IS:
+        struct.pack_into("<I", changed, 0, len(frame))
+    return changed
+
+
 def check(target: Target, data: bytes) -> Counter[str]:
     """Run one input; what it did. Raises what the target raises, and TooMuchMemory."""
     counts: Counter[str] = Counter()

@@ -20,7 +20,7 @@ from pinfut.rpc.kernel.ring import RingWriter
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.frames import CAP, RETURN_HEAD, Cap
 from tests.fuzz import on_answers, on_frames, on_payloads, on_rings, on_session
-from tests.fuzz.harness import CORPUS, piece
+from tests.fuzz.harness import AS_IT_IS, CORPUS, NAMED, piece
 from tests.rpc.protocol.fakes import Thing as FakeThing
 from tests.rpc.protocol.fakes import bootstrap, call, cancel, finish, release
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
@@ -123,7 +123,8 @@ def conversations(talked: Traffic) -> dict[str, bytes]:
     for n, frame in enumerate(talked.sent[:24]):
         # Slots 1 to 3 are in use; what is called there is the export 0.
         moved = later(frame, 16 + 4 * (struct.unpack_from("<Q", frame, 8)[0] % 8 in (1, 2, 3)))
-        found[f"frame-{n:02}"] = piece(receive, 0, moved) + piece(on_frames.GIVE, 9)
+        found[f"frame-{n:02}"] = piece(receive, AS_IT_IS, moved) + piece(on_frames.GIVE, 9)
+        found[f"named-{n:02}"] = piece(receive, NAMED, frame) + piece(on_frames.HAND_OUT)
     kind = FakeThing._pinfut_id
     caps = (Cap(frames.SENDER, 3, kind), Cap(frames.RECEIVER, 0, kind))
     answered = (Cap(frames.RECEIVER_ANSWER, 1, kind),)
@@ -208,7 +209,7 @@ def replies(asked: Traffic) -> dict[str, bytes]:
         if not 1 <= x <= 7:
             continue
         n = x - 1
-        one = piece(on_answers.CELL_OF, n, frame) + piece(on_answers.SAY, n)
+        one = piece(on_answers.CELL_OF, n + NAMED, frame) + piece(on_answers.SAY, n)
         found[f"answer-{x}"] = one + piece(on_answers.LOOK) + piece(on_answers.POLL, n)
         found[f"late-{x}"] = (
             piece(on_answers.DROP, n) + piece(on_answers.FLUSH) + one + piece(on_answers.LOOK)
@@ -240,7 +241,8 @@ def sessions(talked: Traffic) -> dict[str, bytes]:
         + piece(on_session.NEXT, 4),
     }
     for n, frame in enumerate(sent[:10]):
-        found[f"frame-{n:02}"] = piece(on_session.SEND, 0, later(frame, 8)) + turn
+        found[f"frame-{n:02}"] = piece(on_session.SEND, AS_IT_IS, later(frame, 8)) + turn
+    found["named"] = b"".join(piece(on_session.SEND, NAMED, frame) for frame in sent[:14]) + turn
     for name, kind in (
         ("provide", frames.PROVIDE),
         ("accept", frames.ACCEPT),

@@ -14,7 +14,7 @@ from pinfut.rpc.proxy import target_of
 from pinfut.rpc.turns import QUANTUM
 from pinfut.testing import CountingWaker
 from tests.explore.still import Still
-from tests.fuzz.harness import pieces
+from tests.fuzz.harness import NAMED, fitting, pieces
 from tests.rpc.hostile import CELL
 from tests.rpc.services import Desk, ThingServer
 
@@ -72,11 +72,14 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     session.flush()
     kept: list[Any] = []
     for operation, argument, given in pieces(data):
-        n = argument % len(waits)
+        n = argument % 64 % len(waits)
         match operation % 8:
             case 0:  # CELL_OF: the answer of a call, as far as its place goes
                 memory, start, room = _place(lane, places[(n + 1) % len(places)])
-                part = given[:room]
+                part = fitting(argument, given[:room])
+                if argument & NAMED and len(part) >= RETURN_HEAD.size:
+                    part[4] = frames.RETURN
+                    part[8:16] = (n + 1).to_bytes(8, "little")
                 memory[start : start + len(part)] = part
             case 1:  # SAY
                 say(n + 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 
 from pinfut.rpc import RpcError
 from pinfut.rpc.errors import ProtocolError
-from tests.fuzz.harness import pieces
+from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.answers import FREE
+from tests.fuzz.harness import NAMED, fitting, pieces
 from tests.rpc.protocol.fakes import Host, Plain, call
 
 RECEIVE, GIVE, HAND_OUT, REFUSE, FRESH = range(5)
@@ -32,7 +35,7 @@ def fuzz_frames(data: bytes, counts: Counter[str]) -> None:
     for operation, argument, frame in pieces(data):
         try:
             if operation % 5 == RECEIVE:
-                host.peer.receive(frame)
+                host.peer.receive(_named(host, argument, fitting(argument, frame)))
                 counts["handled"] += 1
             elif operation % 5 != FRESH:
                 _end(host, operation % 5, argument)
@@ -50,6 +53,29 @@ def fuzz_frames(data: bytes, counts: Counter[str]) -> None:
     assert host.held == (0, 0), "a charge stayed"
     host.purse.close()
     assert (host.bank.pages_used, host.bank.caps_used) == (0, 0)
+
+
+def _named(host: Host, argument: int, frame: bytearray) -> bytes:
+    """The frame; if so wanted about a slot that is free, an answer or an export that is there."""
+    answers = host.peer.answers
+    if not argument & NAMED or len(frame) < 16 or not answers:
+        return bytes(frame)
+    free = [one for one in answers if one.state == FREE]
+    held = [one.x for one in answers if one.state != FREE]
+    exports = list(host.peer.exports.things)
+    which = frame[8]
+    if frame[4] in (frames.FINISH, frames.CANCEL):
+        named = held
+    elif frame[4] == frames.RELEASE:
+        named = exports
+    else:
+        named = [one.x + 8 if one.x >= 0 else n for n, one in enumerate(answers) if one in free]
+        targets = held if frame[5] & frames.ON_ANSWER else exports
+        if targets and len(frame) >= 24:
+            struct.pack_into("<Q", frame, 16, targets[frame[16] % len(targets)])
+    if named:
+        struct.pack_into("<Q", frame, 8, named[which % len(named)])
+    return bytes(frame)
 
 
 def _end(host: Host, how: int, which: int) -> None:

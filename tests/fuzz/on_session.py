@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 
 from pinfut.rpc import connect, method
 from pinfut.rpc.errors import GarbageFrame, ProtocolError
-from tests.fuzz.harness import pieces
+from pinfut.rpc.protocol import frames
+from tests.fuzz.harness import NAMED, fitting, pieces
 from tests.rpc.hostile import CELL, Raw
 from tests.rpc.services import Desk, DeskServer, ThingServer
 from tests.rpc.services import Thing as DeskThing
@@ -14,6 +16,7 @@ from tests.rpc.world import World, quiet, run
 
 SEND, TURN, OVERWRITE, ANSWER, NEXT = range(5)
 LIMIT = 64
+QUESTIONS = frames.CALL, frames.PROVIDE, frames.ACCEPT, frames.TAKE
 
 
 class Modest(DeskServer):
@@ -49,12 +52,13 @@ def fuzz_session(data: bytes, counts: Counter[str]) -> None:
                 await raw.bootstrap(Desk)
                 far = next(one for one in vat.sessions if one.name == raw.end.name)
                 lane = raw.lane
+                ids = count(32)
                 for room in (256,) * 7 + (8192,) * 3:
                     lane.cells.reserve(room)  # places for the answers, as a client has them
                 for operation, argument, given in list(pieces(data))[:64]:
                     match operation % 5:
                         case 0:  # SEND: the length is the frame's own unless it says otherwise
-                            _send(raw, given, counts)
+                            _send(raw, _named(argument, given, ids), counts)
                         case 1:  # TURN
                             raw.end.signal()
                             await quiet()
@@ -92,6 +96,14 @@ def fuzz_session(data: bytes, counts: Counter[str]) -> None:
             assert vat.process.alive
 
     run(main)
+
+
+def _named(argument: int, frame: bytes, ids: count[int]) -> bytes:
+    """The frame; if so wanted, and if it is a question, with an id that can be used."""
+    changed = fitting(argument, frame)
+    if argument & NAMED and len(frame) >= 16 and frame[4] in QUESTIONS:
+        changed[8:16] = next(ids).to_bytes(8, "little")
+    return bytes(changed)
 
 
 def _send(raw: Raw, given: bytes, counts: Counter[str]) -> None:
