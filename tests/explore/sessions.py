@@ -44,10 +44,13 @@ class Call:
 
 class Sessions:
     """A client and a server. `script`: what the client calls, in this order: "wait", "make",
-    or "on 0", a call on what call 0 gives. `ends`: whether the sides close and die."""
+    or "on 0", a call on what call 0 gives. `ends`: "close" and "kill", if the sides do so.
+    `whole`: all calls are made at the beginning, and a look and a flush are one turn."""
 
-    def __init__(self, script: Sequence[str], slots: int, ends: Sequence[str] = ()) -> None:
-        self.script, self.ends = script, ends
+    def __init__(
+        self, script: Sequence[str], slots: int, ends: Sequence[str] = (), whole: bool = False
+    ) -> None:
+        self.script, self.ends, self.whole = script, ends, whole
         self.kernel = kernel = SimKernel()
         self.bank = kernel.bank("client", pages=400)
         self.whole = self.bank.balance
@@ -81,8 +84,8 @@ class Sessions:
         assert target is not None
         assert target.state == IMPORTED
         self.begin = self.channel.purse.used
-        # Cells: all that there are now.
-        self.places = len(self.sessions[CLIENT].cells.small)
+        for kind in script if whole else ():
+            self._call("call", kind)
 
     def _turn(self, side: int) -> None:
         session = self.sessions[side]
@@ -118,9 +121,13 @@ class Sessions:
         for side in (CLIENT, SERVER):
             if self.over[side] or self.sessions[side].end.released:
                 continue
-            if self.sessions[side].touched and not self.sessions[side].closed:
+            flush = self.sessions[side].touched and not self.sessions[side].closed
+            look = self.processes[side].notification.ready or self.more[side]
+            if self.whole and (flush or look):
+                found.append(("turn", NAMES[side]))
+            elif flush:
                 found.append(("flush", NAMES[side]))
-            if self.processes[side].notification.ready or self.more[side]:
+            if look and not self.whole:
                 found.append(("look", NAMES[side]))
             if not self.sessions[side].closed:
                 found += [(end, NAMES[side]) for end in self.ends]
@@ -153,7 +160,12 @@ class Sessions:
         else:
             side = NAMES.index(which)
             session = self.sessions[side]
-            if what == "flush":
+            if what == "turn":
+                while self.processes[side].notification.ready or self.more[side]:
+                    self._look(side)
+                while session.touched and not session.closed:
+                    session.flush()
+            elif what == "flush":
                 session.flush()
             elif what == "look":
                 self._look(side)
@@ -321,7 +333,9 @@ class Sessions:
         if self.over[CLIENT]:
             return
         moves = {what for what, _ in self.operations()}
-        assert moves & {"take", "flush", "look", "end"}, "a call waits, and nothing will happen"
+        assert moves & {"take", "flush", "look", "turn", "end"}, (
+            "a call waits, and nothing will happen"
+        )
 
     def form(self) -> Hashable:
         client, server = self.sessions
@@ -397,7 +411,7 @@ class Sessions:
         open_calls = any(call is not None for call in self.calls)
         made = len(self.calls) == len(self.script)
         moves = {what for what, _ in self.operations()}
-        if not moves & {"take", "flush", "look", "end", "drop", "call"}:
+        if not moves & {"take", "flush", "look", "turn", "end", "drop", "call"}:
             if self.channel.freed:
                 yield REST
             elif not self.ends and made and not open_calls:

@@ -6,7 +6,13 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import pytest
 
+from tests import covered as module
 from tests.explore.states import REST, Fault, Operation, TooMany, explore, report
+
+
+@pytest.fixture(autouse=True)
+def _no_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_totals", {})
 
 
 class Walk:
