@@ -45,12 +45,12 @@ class Call:
 class Sessions:
     """A client and a server. `script`: what the client calls, in this order: "wait", "make",
     or "on 0", a call on what call 0 gives. `ends`: "close" and "kill", if the sides do so.
-    `whole`: all calls are made at the beginning, and a look and a flush are one turn."""
+    `turns`: all calls are made at the beginning, and a look and a flush are one turn."""
 
     def __init__(
-        self, script: Sequence[str], slots: int, ends: Sequence[str] = (), whole: bool = False
+        self, script: Sequence[str], slots: int, ends: Sequence[str] = (), turns: bool = False
     ) -> None:
-        self.script, self.ends, self.whole = script, ends, whole
+        self.script, self.ends, self.turns = script, ends, turns
         self.kernel = kernel = SimKernel()
         self.bank = kernel.bank("client", pages=400)
         self.whole = self.bank.balance
@@ -84,7 +84,7 @@ class Sessions:
         assert target is not None
         assert target.state == IMPORTED
         self.begin = self.channel.purse.used
-        for kind in script if whole else ():
+        for kind in script if turns else ():
             self._call("call", kind)
 
     def _turn(self, side: int) -> None:
@@ -123,11 +123,11 @@ class Sessions:
                 continue
             flush = self.sessions[side].touched and not self.sessions[side].closed
             look = self.processes[side].notification.ready or self.more[side]
-            if self.whole and (flush or look):
+            if self.turns and (flush or look):
                 found.append(("turn", NAMES[side]))
             elif flush:
                 found.append(("flush", NAMES[side]))
-            if look and not self.whole:
+            if look and not self.turns:
                 found.append(("look", NAMES[side]))
             if not self.sessions[side].closed:
                 found += [(end, NAMES[side]) for end in self.ends]

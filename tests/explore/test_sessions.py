@@ -51,9 +51,9 @@ def name_of(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_no_order_of_calls_cancels_replies_and_ends_loses_or_doubles_anything(case: Case) -> None:
     script, slots, ends, needed = case
-    whole = TURN in ends
+    turns = TURN in ends
     ends = tuple(end for end in ends if end != TURN)
-    explored = explore(lambda: Sessions(script, slots, ends, whole), at_most=1_000_000)
+    explored = explore(lambda: Sessions(script, slots, ends, turns), at_most=1_000_000)
     report(f"all states of two sessions ({name_of(case)})", explored, *needed)
 
 
