@@ -241,7 +241,7 @@ class Sessions:
         assert call is not None
         client = self.sessions[CLIENT]
         if call.future is not None:
-            slot = getattr(call.future, "_slot", None)
+            slot = _slot_of(call.future)
             if type(slot) is Slot and slot.state == READY:
                 self.happened.add("dropped when it was there")
             elif isinstance(slot, Unsent) and slot.slot is None:
@@ -288,8 +288,8 @@ class Sessions:
         used = [client.places[slot.index] for slot in client.questions.taken()]
         used += [one.place for one in client.backlog.calls if one.place >= 0]
         # Answers whose slot has gone to another, with their holders or on their way out.
-        held = [getattr(call.future, "_slot", None) for call in self.calls if call is not None]
-        for slot in (*held, *client._left):
+        held = [_slot_of(call.future) for call in self.calls if call is not None]
+        for slot in (*held, *map(_sent, client._left)):
             if isinstance(slot, Slot) and slot.state == DETACHED:
                 used.append(cast(int, slot.value))
         both = sorted(used + cells.free_small)
@@ -324,7 +324,7 @@ class Sessions:
         for n, call in enumerate(self.calls):
             if call is None or call.future is None or self.over[CLIENT]:
                 continue
-            slot = getattr(call.future, "_slot", None)
+            slot = _slot_of(call.future)
             ready = slot is not None and slot.state not in (WAITING, -1)
             assert call.waker.wakes <= 1, "woken twice"
             assert call.waker.wakes or not ready, f"call {n} has an answer and sleeps"
@@ -386,12 +386,13 @@ class Sessions:
     def _form_of(self, call: Call | None) -> Hashable:
         if call is None:
             return None
-        slot = getattr(call.future, "_slot", None)
+        slot = _slot_of(call.future)
         target = target_of(call.proxy)
         return (
             call.future is not None,
             call.waker.wakes,
             slot is not None and (slot.state, getattr(slot, "x", None)),
+            type(getattr(call.future, "_slot", None)) is Unsent,
             target is not None and (target.state, target.id),
         )
 
@@ -427,3 +428,13 @@ class Sessions:
         crossing = set(replies(client))
         if any(what == "CANCEL" and x in crossing for what, x in unread(server)):
             yield "a cancel crosses its reply"
+
+
+def _slot_of(future: object) -> Any:
+    """The slot of a call; the call itself while it has none."""
+    return _sent(getattr(future, "_slot", None))
+
+
+def _sent(held: Any) -> Any:
+    """The slot of what is held of a call, if it has one."""
+    return held.slot if isinstance(held, Unsent) and held.slot is not None else held
