@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from pinfut.rpc import Bank, RpcError, Session, SimKernel
-from pinfut.rpc.errors import from_wire
+from pinfut.executor import sleep
+from pinfut.rpc.errors import RpcError, from_wire
+from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.protocol.frames import (
     BOOTSTRAP,
     CALL,
     CALL_HEAD,
-    CANCEL,
-    CAP,
     FINISH,
     RELEASE,
     RELEASE_FRAME,
@@ -23,17 +23,30 @@ from pinfut.rpc.protocol.frames import (
     RETURN_HEAD,
     SHORT,
 )
-from tests.rpc.world import quiet
+from pinfut.rpc.session import Session
 
 RING, CELL = 16_384, 1024
+
+
+async def quiet() -> None:
+    """Let everything that is under way without a long timer come to its end."""
+    for _ in range(3):
+        await sleep(1e-6)
 
 
 class Raw:
     """A client that is nothing but its end of the channel; it has the root as export 0."""
 
-    def __init__(self, kernel: SimKernel, service: str, bank: Bank, slots: int = 8) -> None:
+    def __init__(
+        self,
+        kernel: SimKernel,
+        service: str,
+        bank: Bank,
+        slots: int = 8,
+        ring: int = RING,
+    ) -> None:
         process = kernel.process("raw")
-        self.end = kernel.connect(process, service, bank, slots=slots, ring=RING, cell=CELL)
+        self.end = kernel.connect(process, service, bank, slots=slots, ring=ring, cell=CELL)
         self.lane = self.end.out()
         self.lane.cells.reserve(256)  # the page with the places 0 to 3
 
@@ -51,6 +64,17 @@ class Raw:
             assert self.lane.writer.write(frame)
         self.lane.writer.publish()
         self.end.signal()
+
+    def offer(self, *frames: bytes) -> int:
+        """Put down as many as there is room for, and signal; how many that were."""
+        written = 0
+        for frame in frames:
+            if not self.lane.writer.write(frame):
+                break
+            written += 1
+        self.lane.writer.publish()
+        self.end.signal()
+        return written
 
     def replies(self) -> list[int]:
         """The ids that were answered since the last time."""
@@ -155,13 +179,3 @@ def short(kind: int, x: int, flags: int = 0) -> bytes:
 def release(number: int, count: int) -> bytes:
     """A Release."""
     return RELEASE_FRAME.pack(RELEASE_FRAME.size, RELEASE, 0, 0, number, count)
-
-
-__all__ = [
-    "CALL",
-    "CANCEL",
-    "CAP",
-    "FINISH",
-    "RELEASE",
-    "RETURN",
-]
