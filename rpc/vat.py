@@ -103,7 +103,11 @@ class Vat:
         the next look."""
         notification = self.process.notification
         turns = self._turns
+        thing: object = None
+        end: End | None = None
         while True:
+            # Who was looked at last may have gone: its memory is not kept here.
+            thing = end = None
             badges = await notification.wait()
             if len(badges) == 1:
                 # One session alone, which is what most wakes are: no turns to take.
@@ -113,15 +117,23 @@ class Vat:
             self._sort(badges)
             while True:
                 # As many looks as there are ready sessions: none has two while others wait.
+                end = None
                 for _ in range(min(len(turns), TURN)):
-                    end = turns.pick()
-                    if self._look(end):
+                    if end is not None:
                         turns.put(end, end.level)
+                    end = turns.pick()
+                    if not self._look(end):
+                        end = None
                     if notification.ready:
                         self._sort(notification.take())
-                if not turns:
+                if end is None and not turns:
                     break
                 await yield_now()
+                # Who comes now goes before who has just had a look and wants another.
+                if notification.ready:
+                    self._sort(notification.take())
+                if end is not None:
+                    turns.put(end, end.level)
 
     def _sort(self, badges: list[int]) -> None:
         """Put what is ready where its turn will come. New sessions are let in at once."""
