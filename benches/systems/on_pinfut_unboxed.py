@@ -40,6 +40,7 @@ async def chains(probe: Probe) -> None:
         return 1
 
     chain = deeper(bottom, 10)
+    await chain()  # compiles it
     for ops in probe.timed():
         for _ in range(ops):
             assert await chain() == 10
@@ -76,5 +77,7 @@ SUITE = Suite(
         "chain-10": chains,
         "depth-1": partial(depths, depth=1),
         "depth-10": partial(depths, depth=10),
+        "depth-50": partial(depths, depth=50),
+        "depth-100": partial(depths, depth=100),
     },
 )

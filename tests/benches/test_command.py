@@ -104,7 +104,7 @@ def supported(system: str) -> list[str]:
     a suite forgets it, and none is in the registry that nobody has."""
     every = [bench.name for bench in BENCHES]
     if system == "pinfut-unboxed":
-        return ["depth-1", "depth-10", "chain-10"]
+        return ["depth-1", "depth-10", "depth-50", "depth-100", "chain-10"]
     if system in ("pinfut-recorded", "pinfut-checked"):
         return ["yield", "await", "spawn", "channel", "timeout", "cancel"]
     if system.endswith("-batched"):
