@@ -834,3 +834,66 @@ async def main():
         log("end")
 """,
 )
+program(
+    "swallows a close",
+    """
+@unboxed
+async def handler(kind):
+    try:
+        await leaf(kind)
+    except BaseException as error:
+        log(("handler", type(error).__name__))
+    return "handled"
+@unboxed
+async def jumps():
+    for n in range(2):
+        try:
+            await leaf(n)
+        except KeyError:
+            raise
+        finally:
+            log(("jumps", n))
+            continue
+    return "jumped"
+@unboxed
+async def manages():
+    with Manager("swallows", True):
+        await leaf("managed")
+    return "managed"
+@unboxed
+async def groups():
+    try:
+        await leaf("group")
+    except* BaseException as group:
+        log(("group", [type(each).__name__ for each in group.exceptions]))
+    return "grouped"
+@unboxed
+async def raises():
+    try:
+        await leaf("raises")
+        raise GeneratorExit("mine")
+    except GeneratorExit as error:
+        log(("raises", error.args))
+    return "raised by itself"
+@unboxed
+async def above(which):
+    try:
+        if which == 0:
+            return await handler("h")
+        if which == 1:
+            return await jumps()
+        if which == 2:
+            return await manages()
+        if which == 3:
+            return await groups()
+        return await raises()
+    except GeneratorExit:
+        log(("above", which))
+        return "above"
+    finally:
+        log(("finally", which))
+@unboxed
+async def main():
+    return [await above(which) for which in range(5)]
+""",
+)
