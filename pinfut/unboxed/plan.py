@@ -93,7 +93,7 @@ class Plan:
         # Whether every return is the last thing that is done, after ifs are turned round.
         self.structured = structured(self.node.body)
         # Whether each is also the very last: its value may stand where the caller wants it.
-        self.direct = self.structured and not guards_a_return(self.node)
+        self.direct = self.structured and not any(map(guards_a_return, self.node.body))
 
     def _target(self, resolve: Callable[..., Awaited] | None, *args: Any) -> Awaited:
         if self._known is not None:

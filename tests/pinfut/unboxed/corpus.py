@@ -897,3 +897,62 @@ async def main():
     return [await above(which) for which in range(5)]
 """,
 )
+program(
+    "where a return stands",
+    """
+@unboxed
+async def not_into_the_else(early):
+    try:
+        if early:
+            return await get("early")
+    except KeyError:
+        return "never"
+    else:
+        log("else")
+        return "else"
+@unboxed
+async def overrules(really):
+    try:
+        return await get("first")
+    finally:
+        if really:
+            return "second"
+@unboxed
+async def spoils():
+    try:
+        return await get("value")
+    finally:
+        raise KeyError("spoiled")
+@unboxed
+async def swallowed(fails):
+    with Manager("outer", True):
+        with Manager("inner", False) as name:
+            if fails:
+                await fail("in there")
+            return name, await get("out of it")
+@unboxed
+async def guarded(kind):
+    try:
+        if kind == 0:
+            raise KeyError(await get("key"))
+        try:
+            return await get("tried")
+        finally:
+            log("cleaned")
+    except KeyError as error:
+        return str(error)
+    finally:
+        log(await get("finally"))
+@unboxed
+async def main():
+    out = [await not_into_the_else(early) for early in (0, 1)]
+    out += [await overrules(really) for really in (0, 1)]
+    x = "before"
+    try:
+        x = await spoils()
+    except KeyError:
+        out.append(x)
+    out += [await swallowed(fails) for fails in (1, 0, 1)]
+    return out + [await guarded(0), await guarded(1)]
+""",
+)

@@ -121,6 +121,8 @@ class AsyncManager:
 def test_what_has_no_room_gets_a_frame_that_the_layout_names_and_the_size_holds() -> None:
     one = module(chain(100, PLAIN), unboxed)["main"]
     assert layout(one).further == (), "a hundred levels are one frame"
+    longer = module(chain(300, PLAIN), unboxed)
+    assert [name for name, _ in layout(longer["main"]).further] == ["f170"], "128 more are not"
     space = module(chain(100, CLEANS), unboxed)
     shown = layout(space["main"])
     ((name, size),) = shown.further
@@ -137,8 +139,9 @@ def test_what_has_no_room_gets_a_frame_that_the_layout_names_and_the_size_holds(
     assert sum(sys.getsizeof(frame) for frame in frames) == shown.called
     assert len(frames) == -(-100 // (LIMIT - OUTERMOST)), "and each holds as much as it can"
     coro.close()
-    held = pool(space["main"])
-    assert held.size == shown.size
+    assert pool(space["main"]).size == shown.size
+    without = layout(one)
+    assert shown.size - shown.generator == without.size - without.generator + size
     assert shown.called < shown.boxed
 
 
