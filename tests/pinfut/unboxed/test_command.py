@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -112,3 +113,20 @@ def test_it_runs_as_a_module() -> None:
         check=True,
     )
     assert done.stdout.startswith("below: a frame of ")
+
+
+def test_the_environment_can_ask_for_the_source_as_it_stands() -> None:
+    text = (
+        f"from {HERE} import shown; import inspect; "
+        "assert not hasattr(shown, '__unboxed__'); print(inspect.iscoroutinefunction(shown))"
+    )
+    environment = {**os.environ, "PINFUT_BOXED": "1"}
+    for argv, status, said in (
+        (["-c", text], 0, "True"),
+        (["-m", "pinfut.unboxed", "layout", f"{HERE}:shown"], 2, "unset it"),
+    ):
+        done = subprocess.run(
+            [sys.executable, *argv], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == status, done.stderr
+        assert said in done.stdout + done.stderr
