@@ -7,6 +7,7 @@ the server is counted: a look at another's messages is time that the victim wait
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -245,11 +246,15 @@ class Stage:
     def weigh(self) -> tuple[int, int]:
         """Bytes traced and bytes charged since the attack began."""
         gc.collect()
-        return tracemalloc.get_traced_memory()[0] - self._base, self._all_charged()
+        return tracemalloc.get_traced_memory()[0] - self._base - self._own(), self._all_charged()
 
     def peak(self) -> int:
         """The most bytes that were traced since `tracemalloc.reset_peak` or the beginning."""
-        return tracemalloc.get_traced_memory()[1] - self._base
+        return tracemalloc.get_traced_memory()[1] - self._base - self._own()
+
+    def _own(self) -> int:
+        """What this stage itself keeps of the sessions: a handle, and its place in two lists."""
+        return sum(sys.getsizeof(raw) + 16 for raw in self._raws)
 
     async def sample(self) -> None:
         """Compare what is traced with what is charged, at this moment."""
