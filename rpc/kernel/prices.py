@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 11264
+SESSION: Final = 11360
 """A session: its two ends, their tables' heads, its view of the ring."""
 
 SLOT: Final = 832

@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
+from pinfut.rpc import GarbageFrame
 from pinfut.rpc.kernel.hostile import SCENARIOS, Outcome, Scenario, alone, play
-from pinfut.rpc.kernel.hostile.stage import CALLS, ROUNDS, Stage, _play
+from pinfut.rpc.kernel.hostile.stage import CALLS, ROUNDS, Stage, perform
+from pinfut.rpc.kernel.lane import Completions
 from pinfut.rpc.weight import weight
 from tests.covered import covered, require
 
@@ -63,8 +65,20 @@ def test_every_kind_of_hostile_client_is_there_with_what_it_did_to_others() -> N
 
 def test_the_same_seed_gives_the_same_waits() -> None:
     flood = next(one for one in SCENARIOS if one.name == "control flood")
-    first, second = (_play(flood.attack, 7, suffers=True, traced=False) for _ in range(2))
+    first, second = (perform(flood.attack, 7, suffers=True, traced=False) for _ in range(2))
     assert (first.worst, first.answered) == (second.worst, second.answered)
+
+
+def test_more_answers_than_slots_end_the_session_and_overwrite_nothing() -> None:
+    """Bank rule 37: completion overflow cannot happen."""
+    scenario = next(one for one in SCENARIOS if one.name == "more answers than slots")
+    assert play(scenario).failures == []  # which asserts that the session has ended
+    completions = Completions(memoryview(bytearray(8 * 5)), 4)
+    for x in range(5):
+        completions.post(x)
+    with pytest.raises(GarbageFrame, match="5 calls were made"):
+        completions.publish()
+    assert completions.take() == []
 
 
 def outcome(**changed: int) -> Outcome:

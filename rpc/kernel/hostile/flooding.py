@@ -88,10 +88,10 @@ async def unpublished_drip(stage: Stage) -> None:
         await stage.sample()
 
 
-DEEP: Final = 512
-"""Calls open at once: eight looks of them."""
+DEEP: Final = 256
+"""Calls open at once: four looks of them."""
 
-TURNS: Final = 300
+TURNS: Final = 600
 """How many turns of the executor a flood lasts, longer than all that the victim does."""
 
 FLOODING: Final = (

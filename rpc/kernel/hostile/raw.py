@@ -11,7 +11,7 @@ from pinfut.executor import sleep
 from pinfut.rpc.errors import RpcError, from_wire
 from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.lane import Lane
-from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.kernel.sim import Process, SimKernel
 from pinfut.rpc.protocol.frames import (
     BOOTSTRAP,
     CALL,
@@ -37,6 +37,8 @@ async def quiet() -> None:
 class Raw:
     """A client that is nothing but its end of the channel; it has the root as export 0."""
 
+    __slots__ = ("end", "lane", "slots")
+
     def __init__(
         self,
         kernel: SimKernel,
@@ -44,9 +46,12 @@ class Raw:
         bank: Bank,
         slots: int = 8,
         ring: int = RING,
+        process: Process | None = None,
+        cell: int = CELL,
     ) -> None:
-        process = kernel.process("raw")
-        self.end = kernel.connect(process, service, bank, slots=slots, ring=ring, cell=CELL)
+        process = kernel.process("raw") if process is None else process
+        self.slots = slots
+        self.end = kernel.connect(process, service, bank, slots=slots, ring=ring, cell=cell)
         self.lane = self.end.out()
         self.lane.cells.reserve(256)  # the page with the places 0 to 3
 

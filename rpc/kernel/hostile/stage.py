@@ -7,6 +7,7 @@ the server is counted: a look at another's messages is time that the victim wait
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -62,7 +63,7 @@ class Shop(Interface, Protocol):
     async def count(self, n: int) -> int: ...
     @method
     async def buy(self, n: int) -> int: ...
-    @method
+    @method(frame=1024)
     async def hold(self, data: bytes) -> int: ...
     @method
     async def stubborn(self) -> int: ...
@@ -80,7 +81,7 @@ COUNT, _BUY, HOLD, STUBBORN, MAKE, NEVER, TURN, REFUND = range(8)
 
 
 @final
-class ItemServer(Item):
+class ItemServer(Item, charge=64):
     """An object that is handed out."""
 
     @method
@@ -126,7 +127,7 @@ class ShopServer(Shop):
         self.sold = self.work()
         return n
 
-    @method
+    @method(frame=1024)
     async def hold(self, data: bytes) -> int:
         await never()
         return len(data)
@@ -188,10 +189,11 @@ class Stage:
 
     def __init__(self, kernel: SimKernel, clock: VirtualClock, traced: bool) -> None:
         self.kernel = kernel
-        self.bank = kernel.bank("hostile", pages=1 << 16, caps=1 << 14)
+        self.bank = kernel.bank("hostile", pages=1 << 20, caps=1 << 18)
         self.shop = ShopServer(kernel.bank("shop", pages=64))
         self.shop.work = self.work
         self.vat: Vat
+        self._process = kernel.process("hostile")
         self._clock = clock
         self._traced = traced
         self._channels: list[Channel] = []
@@ -200,6 +202,8 @@ class Stage:
         self._base = 0
         # The sessions that the attacker opened in all.
         self.sessions = 0
+        # Whether the attacker is: the victim waits for it, so that it meets all of the attack.
+        self.ready = False
         # Of the victim: calls answered rightly, calls that were not, and the worst wait in ns.
         self.answered = 0
         self.lost = 0
@@ -215,14 +219,17 @@ class Stage:
 
     # ---- for attackers ----
 
-    async def session(self, slots: int = 64, ring: int = 16_384, refund: int = 0) -> Raw:
+    async def session(
+        self, slots: int = 64, ring: int = 16_384, refund: int = 0, cell: int = 1024
+    ) -> Raw:
         """A session of the attacker, which has the root as object 0 and ids from `slots` on."""
-        raw = Raw(self.kernel, "shop", self.bank, slots, ring)
+        raw = Raw(self.kernel, "shop", self.bank, slots, ring, self._process, cell)
         raw.end.channel.refundable = refund
         self.sessions += 1
         self._raws.append(raw)
         self._channels.append(raw.end.channel)
         await raw.bootstrap(Shop)
+        self.ready = True
         return raw
 
     def forget(self, raw: Raw) -> None:
@@ -236,13 +243,24 @@ class Stage:
         self._clock.advance(TURN_TIME)
         await yield_now()
 
+    def weigh(self) -> tuple[int, int]:
+        """Bytes traced and bytes charged since the attack began."""
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - self._base - self._own(), self._all_charged()
+
+    def peak(self) -> int:
+        """The most bytes that were traced since `tracemalloc.reset_peak` or the beginning."""
+        return tracemalloc.get_traced_memory()[1] - self._base - self._own()
+
+    def _own(self) -> int:
+        """What this stage itself keeps of the sessions: a handle, and its place in two lists."""
+        return sum(sys.getsizeof(raw) + 16 for raw in self._raws)
+
     async def sample(self) -> None:
         """Compare what is traced with what is charged, at this moment."""
         await quiet()
         if self._traced:
-            gc.collect()
-            traced = tracemalloc.get_traced_memory()[0] - self._base
-            charged = self._all_charged()
+            traced, charged = self.weigh()
             if traced >= self.traced:
                 self.traced, self.charged = traced, charged
             self.uncharged = max(self.uncharged, traced - charged)
@@ -264,6 +282,8 @@ class Stage:
     async def suffer(self, shop: Shop) -> None:
         """Be the victim: all slots at once, again and again; each call has to be answered. What
         is waited for is the server until it has handled the last, and the kernel."""
+        while not self.ready:
+            await sleep(1e-6)
         for n in range(ROUNDS):
             begin, work = self.time(), self.work()
             calls = [shop.buy(CALLS * n + i) for i in range(CALLS)]
@@ -300,8 +320,7 @@ class Stage:
         self._channels.clear()
         self.shop.forget()
         if self._traced:
-            gc.collect()
-            self.left = tracemalloc.get_traced_memory()[0] - self._base
+            self.left = self.weigh()[0]
 
 
 @final
@@ -349,19 +368,20 @@ class Outcome:
 
 async def _peace(stage: Stage) -> None:
     """Nobody attacks."""
+    stage.ready = True
 
 
 @cache
 def alone(seed: int = 0) -> int:
     """The worst wait of the victim without anybody else, in simulated nanoseconds."""
-    return _play(_peace, seed, suffers=True, traced=False).worst
+    return perform(_peace, seed, suffers=True, traced=False).worst
 
 
 def play(scenario: Scenario, seed: int = 0) -> Outcome:
     """Run a scenario: once for the victim's waits, which also makes what is made once, and once
     for the memory, with the victim idle."""
-    waits = _play(scenario.attack, seed, suffers=True, traced=False)
-    memory = _play(scenario.attack, seed, suffers=False, traced=True)
+    waits = perform(scenario.attack, seed, suffers=True, traced=False)
+    memory = perform(scenario.attack, seed, suffers=False, traced=True)
     return Outcome(
         scenario.name,
         memory.sessions,
@@ -377,9 +397,10 @@ def play(scenario: Scenario, seed: int = 0) -> Outcome:
     )
 
 
-def _play(attack: Attack, seed: int, *, suffers: bool, traced: bool) -> Stage:
+def perform(attack: Attack, seed: int = 0, *, suffers: bool, traced: bool) -> Stage:
+    """Run an attack beside a victim, which calls (`suffers`) or is idle; the stage afterwards."""
     clock = VirtualClock()
-    stage = Stage(SimKernel(seed), clock, traced)
+    stage = Stage(SimKernel(seed, pages=1 << 21), clock, traced)
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
