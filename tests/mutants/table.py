@@ -552,7 +552,8 @@ MUTANTS = (
         "rpc/protocol/imports.py",
         "        received: int = counts[0]\n",
         "        received: int = 1\n",
-        _PEER + "a_release_that_crosses_another_hand_out_loses_nothing",
+        "tests/rpc/protocol/test_bushel.py::"
+        "test_imports_count_how_often_an_object_came_and_how_many_stand_for_it",
     ),
     Mutant(
         ("T25",),
@@ -582,7 +583,7 @@ MUTANTS = (
         "        charge = prices.QUEUED + len(answer.payload) + "
         "prices.QUEUED_CAP * len(answer.caps)\n",
         "        charge = 0\n",
-        _MEMORY + "a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name",
+        _MEMORY + "the_bytes_of_pipelined_calls_that_wait_at_the_server_are_paid_and_refunded",
     ),
     Mutant(
         ("T28", "T41"),
@@ -590,7 +591,7 @@ MUTANTS = (
         "        charge = prices.QUEUED + len(answer.payload) + "
         "prices.QUEUED_CAP * len(answer.caps)\n",
         "        charge = len(answer.payload)\n",
-        _MEMORY + "a_pipelined_call_that_cannot_wait_unpaid_is_refused_by_name",
+        _PEER + "a_pipelined_call_that_cannot_be_paid_is_refused_and_nothing_stays",
     ),
     Mutant(
         ("T30",),
@@ -626,7 +627,7 @@ MUTANTS = (
         "rpc/turns.py",
         "            queue = low or normal or high\n",
         "            queue = high or normal or low\n",
-        _TURNS + "turns_pick_by_level_each_thing_once_and_no_level_waits_for_ever",
+        _TURNS + "with_all_levels_ready_each_has_its_part_of_the_looks",
     ),
     Mutant(
         ("T35",),

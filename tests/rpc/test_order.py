@@ -79,7 +79,9 @@ def test_calls_on_a_promise_and_on_the_object_that_comes_keep_their_order(slots:
     run(main)
 
 
-@pytest.mark.parametrize(("slots", "count"), [(3, 5), (8, 5), (256, 5), (256, 150)])
+@pytest.mark.parametrize(
+    ("slots", "count"), [(3, 5), (8, 5), (256, 5), (256, 150), (512, 400), (512, 500)]
+)
 def test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls(
     slots: int, count: int
 ) -> None:
