@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 11360
+SESSION: Final = 11584
 """A session: its two ends, their tables' heads, its view of the ring."""
 
 SLOT: Final = 832
@@ -36,7 +36,7 @@ QUEUED_CAP: Final = 192
 HANDLER: Final = 2048
 """The default bound for a handler's coroutine and task; `method(frame=...)` sets another."""
 
-TASK: Final = 736
+TASK: Final = 528
 """The task of a handler that waits, and its context, without the coroutine."""
 
 OBJECT: Final = 512

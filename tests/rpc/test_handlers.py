@@ -82,7 +82,7 @@ class Modest(Store):
     @method(frame=100)
     async def read(self, n: int) -> int:
         try:
-            return await deep(n, 30)
+            return await deep(n, 60)
         finally:
             self.ended += 1
 

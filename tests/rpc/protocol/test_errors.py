@@ -54,6 +54,7 @@ REPORTED = {
     "SessionDead",
     "SafetyExceeded",
     "PromiseLoop",
+    "NoEventBuffer",
 }
 
 
