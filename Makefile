@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench lint format soak clean
+.PHONY: help setup demo test bench lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "%-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,8 +39,15 @@ format: $(READY) ## let ruff format the code and sort the imports
 	$(BIN)/ruff check --select I --fix
 	$(BIN)/ruff format
 
-soak: $(READY) ## run the property tests with many more examples
+soak: $(READY) ## run the property tests with many more examples, then fuzz
 	PINFUT_SOAK=1 $(BIN)/python -m pytest -o faulthandler_timeout=0 $(ARGS)
+	@$(MAKE) --no-print-directory fuzz ARGS=
+
+# Where atheris cannot be installed, fuzzing says so and goes by chance.
+fuzz: $(READY) ## fuzz what reads a peer's bytes
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --constraint constraints.txt 'atheris>=3' || true
+	$(BIN)/python -m tests.fuzz --runs 20000 --seconds 60 $(ARGS)
 
 clean: ## remove the environment, builds and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -183,8 +183,9 @@ class Sleep(FutureBase[None]):
         return self._timers.references if self._timers is not None and self.live else 0
 
     def drop(self) -> None:
-        if self._timers is not None:
+        if self._timers is not None and self.live:
             self._timers.cancel(self)
+            del self._waker  # a dead entry may stay among the timers: the task does not with it
 
 
 def sleep(seconds: float) -> FutureBase[None]:

@@ -15,6 +15,7 @@ from pinfut.rpc.errors import (
     InterfaceMismatch,
     MessageTooLarge,
     NestedShortage,
+    NoEventBuffer,
     NotABank,
     NotReference,
     OutOfBytes,
@@ -38,11 +39,13 @@ from pinfut.rpc.errors import (
     UnknownReply,
     UnknownService,
 )
+from pinfut.rpc.events import Source, Subscription, subscribe
 from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.introduce import introduce
 from pinfut.rpc.kernel.bank import PAGE, Balance, Bank
 from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.destroy import destroy
+from pinfut.rpc.kernel.events import Event, EventBuffer
 from pinfut.rpc.kernel.freed import freed
 from pinfut.rpc.kernel.handle import Handle, Rank
 from pinfut.rpc.kernel.reservation import Reservation
@@ -69,6 +72,8 @@ __all__ = [
     "ClientRef",
     "CostModel",
     "DonationTooSmall",
+    "Event",
+    "EventBuffer",
     "ForeignCapability",
     "GarbageFrame",
     "Handle",
@@ -76,6 +81,7 @@ __all__ = [
     "InterfaceMismatch",
     "MessageTooLarge",
     "NestedShortage",
+    "NoEventBuffer",
     "NotABank",
     "NotReference",
     "OutOfBytes",
@@ -100,6 +106,8 @@ __all__ = [
     "Shared",
     "SimKernel",
     "SlotInUse",
+    "Source",
+    "Subscription",
     "Transfers",
     "Turn",
     "UnknownMethod",
@@ -120,5 +128,6 @@ __all__ = [
     "serve",
     "session_of",
     "session_pages",
+    "subscribe",
     "transfer",
 ]

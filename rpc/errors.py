@@ -118,6 +118,11 @@ class MessageTooLarge(RpcError):
     """A message does not fit into the session's ring; nothing was sent."""
 
 
+class NoEventBuffer(RpcError):
+    """A subscription needs memory of the client's for what comes, and it brought none, or the
+    key names no place of it that is open."""
+
+
 class UnknownObject(RpcError):
     """A call names an object that the session was not given, or has released."""
 
@@ -209,6 +214,7 @@ _BY_CODE: Final[dict[int, type[RpcError]]] = {
     68: Restricted,
     69: SessionDead,
     70: SafetyExceeded,
+    71: NoEventBuffer,
 }
 _CODES: Final = {kind: code for code, kind in _BY_CODE.items()}
 

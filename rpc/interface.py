@@ -41,6 +41,7 @@ from pinfut.rpc.codec import Codec
 from pinfut.rpc.handlers import frame_price
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.protocol import frames
+from pinfut.rpc.weight import FLAT, SHORT, SHORT_FLAT
 
 if TYPE_CHECKING:
     from typing import Self
@@ -156,11 +157,11 @@ class Method:
     """For the caller: encode the arguments, decode the result, number and kind as a plain
     call has them, room. None unless neither has capabilities and the room is fixed."""
     serving: tuple[
-        Callable[..., Any], Callable[[bytes], Any] | None, int, Any, Callable[[Any], bytes]
+        Callable[..., Any], Callable[[bytes], Any] | None, int, Any, Callable[[Any], bytes], int
     ]
     """For the callee: the function, decode the arguments (None when they have capabilities),
     bytes of the frame, the class of the result when a look at it is all the check that it
-    needs, encode the result."""
+    needs, encode the result, and the longest message whose arguments the frame has room for."""
 
     def __init__(
         self, function: Callable[..., Coroutine[Any, Any, Any]], answer: Any, frame: int | None
@@ -298,6 +299,7 @@ class Method:
             self.frame,
             self.result.exact,
             self.result.encode,
+            SHORT_FLAT if FLAT.issuperset(kinds) else SHORT,
         )
 
 
@@ -434,7 +436,8 @@ def method(
 
     `answer`: bytes that the caller reserves for the answer, 1,024 by default; a function
     of the arguments where it depends on them. `frame`: bytes that the handler's coroutine
-    holds at most, charged to the caller before it starts. Raises TypeError for anything
+    holds at most, charged to the caller before it starts; arguments that are not short are
+    charged by their size on top. Raises TypeError for anything
     but an ``async def`` with named parameters.
     """
     if frame is not None and (type(frame) is not int or frame < 0):

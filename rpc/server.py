@@ -39,6 +39,7 @@ from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import target_of
 from pinfut.rpc.serving import serving
+from pinfut.rpc.weight import weight
 
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
@@ -102,11 +103,13 @@ class Server:
         purse = self._purse
         try:
             method: Method = methods[answer.method]
-            function, decode, frame, plain, encode = method.serving
+            function, decode, frame, plain, encode, short = method.serving
             if decode is None or answer.caps:
                 args = self._open_arguments(answer, method, payload)
             else:
                 args = decode(payload)
+            if len(payload) > short:
+                frame += weight(args)
             free = purse.free
             if free < frame:
                 if self._redeemable:

@@ -58,6 +58,7 @@ from pinfut.sync import OneshotSender, oneshot
 if TYPE_CHECKING:
     from pinfut.executor.core import Executor
     from pinfut.rpc.charging import Kept
+    from pinfut.rpc.events import Subscription
 
 
 _CALL = CALL_HEAD.size
@@ -78,6 +79,7 @@ class Session:
         "lane",
         "peer",
         "returns",
+        "subscriptions",
         "watched",
         "_dead",
         "_into",
@@ -126,6 +128,8 @@ class Session:
         self.end = end
         # Set once the session has ended: what its calls raise from then on.
         self.error: RpcError | None = None
+        # On the serving side, by place: what the client subscribes to; each is kept for it.
+        self.subscriptions: dict[int, Subscription] = {}
         # How many banks for nested calls were made.
         self.nestings = 0
         # Bytes of the other side's messages that may be looked at besides the quantum of the
@@ -599,6 +603,9 @@ class Session:
             elif slot.state == CANCELLING:
                 self.questions.release(slot)
         self.returns.close(error)
+        events = self.end.channel.events
+        if events is not None and not self.end.serving:
+            events.end(error)
         purse = self.end.purse
         self.backlog.close(error)
         for _, charge in self._outbox:
@@ -629,6 +636,7 @@ class Session:
         kept = self._kept
         if kept is not None and not kept.close(None if self._dead else self.released):
             return  # a turn holds something; with its end this is called again
+        self.subscriptions.clear()
         self._idle = True
         if self.guests and not self._dead:
             return

@@ -15,6 +15,7 @@ from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
 from pinfut.rpc.kernel.bank import Balance, Bank
 from pinfut.rpc.kernel.channel import End, least_quota, pages_of
+from pinfut.rpc.kernel.events import EventBuffer
 from pinfut.rpc.kernel.handle import Handle, bank_of
 from pinfut.rpc.kernel.sim import Port, Process, SimKernel
 from pinfut.rpc.proxy import target_of
@@ -69,13 +70,18 @@ class Vat:
         quota: Balance | None = None,
         priority: Priority = "normal",
         refund: int = 0,
+        events: EventBuffer | None = None,
     ) -> Session:
         """Open a session to a service. Raises as `SimKernel.connect` does."""
         level = level_of(priority)
+        if events is not None:
+            events.require_unused()
         end = self.kernel.connect(
             self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota, level=level
         )
         end.channel.refundable = refund
+        if events is not None:
+            self.kernel.attach(end, events)
         session = Session(self._executor, end, None, self._forget, self._enter)
         self._sessions[end] = session
         return session
@@ -97,7 +103,11 @@ class Vat:
         the next look."""
         notification = self.process.notification
         turns = self._turns
+        thing: object = None
+        end: End | None = None
         while True:
+            # Who was looked at last may have gone: its memory is not kept here.
+            thing = end = None
             badges = await notification.wait()
             if len(badges) == 1:
                 # One session alone, which is what most wakes are: no turns to take.
@@ -107,15 +117,23 @@ class Vat:
             self._sort(badges)
             while True:
                 # As many looks as there are ready sessions: none has two while others wait.
+                end = None
                 for _ in range(min(len(turns), TURN)):
-                    end = turns.pick()
-                    if self._look(end):
+                    if end is not None:
                         turns.put(end, end.level)
+                    end = turns.pick()
+                    if not self._look(end):
+                        end = None
                     if notification.ready:
                         self._sort(notification.take())
-                if not turns:
+                if end is None and not turns:
                     break
                 await yield_now()
+                # Who comes now goes before who has just had a look and wants another.
+                if notification.ready:
+                    self._sort(notification.take())
+                if end is not None:
+                    turns.put(end, end.level)
 
     def _sort(self, badges: list[int]) -> None:
         """Put what is ready where its turn will come. New sessions are let in at once."""
@@ -236,12 +254,13 @@ class Connecting(Generic[I]):
         quota: Balance | None,
         priority: Priority,
         refund: int,
+        events: EventBuffer | None,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell, quota, priority, refund
+        self._sizes = slots, ring, cell, quota, priority, refund, events
         self._vat = vat
         self._own: Vat | None = None
 
@@ -310,6 +329,7 @@ def connect(
     quota: int | Balance | None = None,
     priority: Priority = "normal",
     refund: int = 0,
+    events: EventBuffer | None = None,
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -322,7 +342,8 @@ def connect(
     one it draws on `bank` as it goes. `priority`: before which other sessions of both processes
     this one is looked at; the service may give less on its side. `refund`: pages that the
     server may have bought on the client's behalf and have `bank` pay for, at most
-    (`Session.advance`).
+    (`Session.advance`). `events`: memory for what happens there, handed over to the service;
+    without it there are no events.
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
     PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
@@ -335,7 +356,7 @@ def connect(
         raise ValueError(f"refund is 0 pages or more, not {refund!r}")
     ring = ring or _ring_for(slots)
     return Connecting(
-        kernel, name, interface, bank, slots, ring, cell, vat, quota, priority, refund
+        kernel, name, interface, bank, slots, ring, cell, vat, quota, priority, refund, events
     )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final
 from weakref import ref
 
@@ -202,6 +202,16 @@ class Frame(Coroutine[Any, Any, T_co]):
         self.__next__ = _over
         if self._shelf is not None:
             self._shelf.put(self)
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        """The interpreter's frame of the call, as coroutines have it: where it waits."""
+        return cast(Any, self._generator).ag_frame if self._open else None
+
+    @property
+    def cr_await(self) -> Any:
+        """The boxed coroutine or further frame that the call waits for, if it does."""
+        return cast(Any, self._generator).ag_await if self._open else None
 
     def release(self) -> None:
         """Forget the result, so that the frame holds nothing of its call."""

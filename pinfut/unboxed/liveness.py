@@ -10,6 +10,8 @@ import ast
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from pinfut.unboxed.trees import children
+
 Live: TypeAlias = frozenset[str]
 _NOTHING: Live = frozenset()
 
@@ -30,7 +32,7 @@ def uses(nodes: Iterable[ast.AST], skip: ast.AST | None = None) -> set[str]:
             found.add(node.target.id)
         elif isinstance(node, ast.Nonlocal):
             found.update(node.names)
-        todo.extend(ast.iter_child_nodes(node))
+        todo.extend(children(node))
     return found
 
 
@@ -46,7 +48,7 @@ def awaits(node: ast.AST) -> list[ast.Await]:
             if isinstance(node, ast.Lambda):
                 todo.append(node.args)
             continue
-        todo.extend(ast.iter_child_nodes(node))
+        todo.extend(children(node))
     return found
 
 

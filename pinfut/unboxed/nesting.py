@@ -12,6 +12,7 @@ import ast
 from typing import TYPE_CHECKING, Final
 
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS
+from pinfut.unboxed.trees import children
 
 if TYPE_CHECKING:
     from pinfut.unboxed.plan import Plan
@@ -53,7 +54,7 @@ def jumps(body: list[ast.stmt]) -> bool:
         if isinstance(each, ast.Return | ast.Break | ast.Continue):
             return True
         if not isinstance(each, CLOSURES):
-            todo.extend(ast.iter_child_nodes(each))
+            todo.extend(children(each))
     return False
 
 
@@ -72,7 +73,7 @@ def _expressions(node: ast.AST, plan: Plan) -> int:
         deepest = max(deepest, depth)
         if isinstance(each, CLOSURES):
             continue
-        for child in ast.iter_child_nodes(each):
+        for child in children(each):
             if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
                 todo.append((child, depth))
     return deepest

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pinfut.unboxed.liveness import Liveness
 from pinfut.unboxed.resolve import Awaited, ClassBody, Embed, Resolver
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Names, arguments
+from pinfut.unboxed.trees import children, walk
 
 if TYPE_CHECKING:
     from pinfut.unboxed.unit import Unit
@@ -71,11 +72,11 @@ class Plan:
         # Parameters that the body may leave unbound.
         self.unsure = {
             each.id
-            for each in ast.walk(self.node)
+            for each in walk(self.node)
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Del)
         } | {
             each.name
-            for each in ast.walk(self.node)
+            for each in walk(self.node)
             if isinstance(each, ast.ExceptHandler) and each.name is not None
         }
         resolver: Resolver | None = None
@@ -92,7 +93,7 @@ class Plan:
         # Whether every return is the last thing that is done, after ifs are turned round.
         self.structured = structured(self.node.body)
         # Whether each is also the very last: its value may stand where the caller wants it.
-        self.direct = self.structured and not guards_a_return(self.node)
+        self.direct = self.structured and not any(map(guards_a_return, self.node.body))
 
     def _target(self, resolve: Callable[..., Awaited] | None, *args: Any) -> Awaited:
         if self._known is not None:
@@ -132,7 +133,7 @@ class Plan:
         elif isinstance(node, COMPREHENSIONS):
             found = self._mark_comprehension(node, resolver)
         else:
-            for child in ast.iter_child_nodes(node):
+            for child in children(node):
                 if self._mark(child, resolver):
                     found = True
         if found:
@@ -174,7 +175,7 @@ class Plan:
                 if generator is not node.generators[0]:
                     inner.append(generator.iter)
             waits = any(generator.is_async for generator in node.generators) or any(
-                isinstance(each, ast.Await) for part in inner for each in ast.walk(part)
+                isinstance(each, ast.Await) for part in inner for each in walk(part)
             )
             if waits and resolver is not None:
                 resolver.refuse(
@@ -208,10 +209,10 @@ class Plan:
                 special = None if resolver is None else resolver.special
                 step = self._target(special, generator.iter, generator.iter, "__anext__")
                 self.entered[generator] = (step, step)
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if self._mark(child, resolver):
                 found = True
-        return found or any(isinstance(each, (ast.Await, *CLOSURES)) for each in ast.walk(node))
+        return found or any(isinstance(each, (ast.Await, *CLOSURES)) for each in walk(node))
 
 
 def terminates(body: list[ast.stmt]) -> bool:
@@ -230,7 +231,7 @@ def returns(node: ast.AST) -> bool:
         return True
     if isinstance(node, CLOSURES):
         return False
-    return any(returns(child) for child in ast.iter_child_nodes(node))
+    return any(returns(child) for child in children(node))
 
 
 def structured(body: list[ast.stmt]) -> bool:
@@ -272,7 +273,7 @@ def guards_a_return(node: ast.AST) -> bool:
         return returns(node)
     if isinstance(node, CLOSURES):
         return False
-    return any(guards_a_return(child) for child in ast.iter_child_nodes(node))
+    return any(guards_a_return(child) for child in children(node))
 
 
 def mangle(node: ast.AST, owner: str) -> None:
@@ -302,4 +303,4 @@ def mangle(node: ast.AST, owner: str) -> None:
             # What stands in there is mangled with its name.
             todo.extend([*each.decorator_list, *each.bases, *each.keywords])
             continue
-        todo.extend(ast.iter_child_nodes(each))
+        todo.extend(children(each))

@@ -23,6 +23,7 @@ from pinfut.coroutine import yield_now
 from pinfut.unboxed.box import box
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.scopes import arguments
+from pinfut.unboxed.trees import walk
 
 if TYPE_CHECKING:
     from pinfut.unboxed.plan import Plan
@@ -145,7 +146,7 @@ class Resolver:
             types[first[0].arg] = self.body
         stores: dict[str, int] = {}
         made: dict[str, ast.expr] = {}
-        for each in ast.walk(plan.node):
+        for each in walk(plan.node):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store | ast.Del):
                 stores[each.id] = stores.get(each.id, 0) + 1
             elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):

@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Final, final
 
 from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.trees import children
 
 _FILES: Final = 4
 """How many indexed files are kept: the functions of a file are decorated one after another."""
@@ -85,7 +86,7 @@ class _Index:
                 names.add(node.id)
         elif module and isinstance(node, ast.alias):
             names.add((node.asname or node.name).partition(".")[0])
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             self._visit(child, owner, names, module)
 
 

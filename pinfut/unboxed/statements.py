@@ -32,6 +32,7 @@ from pinfut.unboxed.nesting import (
 )
 from pinfut.unboxed.plan import Plan, returns, terminates
 from pinfut.unboxed.resolve import Awaited, Embed
+from pinfut.unboxed.trees import children, walk
 
 _GUARDS: Final = (ast.With, ast.AsyncWith, ast.Try, ast.TryStar)
 
@@ -179,7 +180,7 @@ class Statements(Calls):
         outer, self.temps = self.temps, []
         leafy, self.leafy = self.leafy, False
         self.rebinds = node in self.plan.blocks and any(
-            isinstance(each, ast.NamedExpr) for each in ast.walk(node)
+            isinstance(each, ast.NamedExpr) for each in walk(node)
         )
         handler = getattr(self, "_" + type(node).__name__, None)
         if handler is not None:
@@ -804,4 +805,4 @@ def _loops_returning(node: ast.AST) -> bool:
         return returns(node)
     if isinstance(node, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return False
-    return any(_loops_returning(child) for child in ast.iter_child_nodes(node))
+    return any(_loops_returning(child) for child in children(node))

@@ -118,23 +118,32 @@ class Unit:
 
     def prepare(self) -> None:
         """Compile the function, if that has not been done."""
-        public: FunctionType = self.public
-        if any(
-            getattr(const, "__func__", None) is Unit._first for const in public.__code__.co_consts
-        ):
-            public.__code__ = self.generated().code
+        if not self._compiled:
+            self.generated()
+
+    @property
+    def _compiled(self) -> bool:
+        consts = self.public.__code__.co_consts
+        return not any(getattr(const, "__func__", None) is Unit._first for const in consts)
 
     def generated(self) -> Generated:
-        """The function with its tree and slots, made anew; nobody keeps it."""
+        """The function with its tree and slots, made anew. Its code alone is kept, the first
+        time."""
         from pinfut.unboxed.generate import called
 
-        return called(self)
+        made = called(self)
+        if not self._compiled:
+            self.public.__code__ = made.code
+        return made
 
     def generated_frame(self) -> Generated:
         """The same for the frame that is used again."""
         from pinfut.unboxed.generate import looping
 
-        return looping(self)
+        made = looping(self)
+        if self._frame is None:
+            self._frame = made.function
+        return made
 
     def tree(self) -> ast.AsyncFunctionDef:
         """Its syntax tree, made anew, with private names as its class has them."""
@@ -146,9 +155,7 @@ class Unit:
     @property
     def frame(self) -> FunctionType:
         """The generator function of the frame that is used again."""
-        if self._frame is None:
-            self._frame = self.generated_frame().function
-        return self._frame
+        return self._frame or self.generated_frame().function
 
     @property
     def binder(self) -> FunctionType:

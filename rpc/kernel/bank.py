@@ -176,6 +176,11 @@ class Bank:
         return bank
 
     @property
+    def children(self) -> list[Bank]:
+        """The banks directly below, oldest first."""
+        return list(self._children.values())
+
+    @property
     def path(self) -> str:
         """The names from the root down, for whoever asks who pays in the end."""
         above = self.parent

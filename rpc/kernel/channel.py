@@ -25,6 +25,7 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.advance import Advance
 from pinfut.rpc.kernel.bank import Balance, Bank, Purse
+from pinfut.rpc.kernel.events import EventBuffer
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.kernel.owned import Owned
 from pinfut.rpc.kernel.pages import pages_for
@@ -89,6 +90,7 @@ class Channel(Owned):
         "_wakers",
         "advances",
         "donated",
+        "events",
         "forward",
         "freed",
         "on_revoke",
@@ -114,6 +116,8 @@ class Channel(Owned):
         if quota is not None:
             bank = self.donated = _donate(bank, quota, slots, ring, name)
         self.freed = False
+        # Where events come to; the client brings it, and this keeps its pages.
+        self.events: EventBuffer | None = None
         # By question: what is kept for its charges on the serving side.
         self.redeemable: dict[int, Reservation] = {}
         # What tells both sides that the bank is being destroyed.
@@ -217,6 +221,8 @@ class Channel(Owned):
         for advance in list(self.advances):
             advance.close()
         self.bank.sell(caps=CAPS)
+        if self.events is not None:
+            self.events.detach()
         self.purse.on_short = None
         self.freed = True
         if not self.doomed:
@@ -323,6 +329,12 @@ class End:
     def signal(self) -> None:
         """Tell the other side to look: one kernel transition, however much was written."""
         self._kernel.signal(self)
+
+    def post_event(self, place: int) -> None:
+        """Tell the other side that something has happened in this place of its event buffer."""
+        events = self.channel.events
+        if events is not None and not self.released:
+            self._kernel.post(events, place)
 
     def introduce(self, to: End, pages: int, slots: int, ring: int) -> tuple[End, End]:
         """A channel between the other sides of `to` and of this end, of at most so many pages

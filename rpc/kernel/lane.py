@@ -29,15 +29,21 @@ class Completions:
         self.capacity = capacity
         self._posted = 0
         self._head = 0
-        # Ids to publish. The callee posts each call once, so there is always room.
+        # Ids to publish. The callee posts each call once, so there is room for what an honest
+        # caller asks.
         self.posted: list[int] = []
         self.post = self.posted.append
 
     def publish(self) -> bool:
-        """Make what was posted visible. False when nothing is new."""
+        """Make what was posted visible. False when nothing is new. Raises GarbageFrame for more
+        answers than there can be calls: the caller used ids again before it had their answers."""
         if not self.posted:
             return False
         words, posted = self._words, self.posted
+        if len(posted) > self.capacity:
+            raise GarbageFrame(
+                f"{len(posted)} calls were made and answered at once with {self.capacity} slots"
+            )
         # Room for all of them behind the last, or the rest goes on at the beginning.
         begin = 1 + self._posted % self.capacity
         room = 1 + self.capacity - begin

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 11264
+SESSION: Final = 11360
 """A session: its two ends, their tables' heads, its view of the ring."""
 
 SLOT: Final = 832
@@ -56,6 +56,10 @@ ARMED: Final = 288
 
 TRANSFER: Final = 80
 """A transfer of quota that waits in a queue."""
+
+SUBSCRIPTION: Final = 848
+"""A subscription to a source of events: what the serving side keeps beside the record in the
+client's buffer, its places in tables included, without what `KEPT` pays for."""
 
 KEPT: Final = 208
 """What a service keeps for a client, without the thing itself: its ref and its place."""

@@ -113,7 +113,7 @@ class RingWriter:
 class RingReader:
     """The reading end: copies each frame once, and only then looks at it."""
 
-    __slots__ = ("_buffer", "_mask", "_seen", "_words", "capacity", "head")
+    __slots__ = ("_buffer", "_mask", "_seen", "_words", "capacity", "frames", "head")
 
     def __init__(self, memory: memoryview) -> None:
         self._words = memory[:HEAD_BYTES].cast("Q")
@@ -121,6 +121,8 @@ class RingReader:
         self._mask = self.capacity - 1
         self._buffer = memory[HEAD_BYTES:]
         self.head = 0
+        # How many frames were read in all.
+        self.frames = 0
         # Invariant: head <= _seen <= head + capacity: the writer's count when last read.
         self._seen = 0
 
@@ -166,6 +168,7 @@ class RingReader:
                 frames.append(data[start : start + length])
                 start = end
             self.head += start
+        self.frames += len(frames)
         return frames
 
     @property

@@ -21,6 +21,7 @@ from pinfut.rpc.kernel.capset import CapSet
 from pinfut.rpc.kernel.channel import Channel, End, pages_of
 from pinfut.rpc.kernel.cost import CostModel
 from pinfut.rpc.kernel.destroy import Destroying, destroy
+from pinfut.rpc.kernel.events import EventBuffer
 from pinfut.rpc.kernel.handle import Handle, bank_of, verify
 from pinfut.rpc.kernel.notification import Notification
 
@@ -94,8 +95,8 @@ class SimKernel:
         self.transitions: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._ports: dict[str, Port] = {}
-        # Invariant: processes signalled in this turn, each once, in the order of signals.
-        self._signalled: dict[Process, None] = {}
+        # Invariant: what was signalled in this turn, each once, in the order of signals.
+        self._signalled: dict[Process | EventBuffer, None] = {}
         # The executor at the end of whose turn they are delivered.
         self._delivers: Executor | None = None
         self._history = hashlib.blake2b(digest_size=16) if record else None
@@ -256,6 +257,24 @@ class SimKernel:
             peer.closed = True
             self._notify(peer.process, peer.handle)
 
+    def attach(self, end: End, buffer: EventBuffer) -> None:
+        """Hand a buffer for events over to the other side of `end`; its pages stay until both
+        sides have let go. Raises ValueError for one that was handed over before."""
+        channel = end.channel
+        if channel.events is not None:
+            raise ValueError(f"session {end.name} has an event buffer already")
+        buffer.attach()
+        channel.events = buffer
+        self._enter("attach")
+
+    def post(self, buffer: EventBuffer, place: int) -> None:
+        """Tell the owner of a buffer that one of its records has changed. Idempotent until it
+        looks."""
+        self._enter("event")
+        buffer.notification.signal(place)
+        self._signalled[buffer] = None
+        self._deliver_soon()
+
     def verify(self, thing: object) -> bool:
         """Whether `thing` is a bank of this kernel, or a handle of one, and no fake."""
         return verify(self.root, thing)
@@ -299,24 +318,27 @@ class SimKernel:
     def _notify(self, process: Process, handle: int) -> None:
         process.notification.signal(handle & 0xFFFF_FFFF)
         self._signalled[process] = None
+        self._deliver_soon()
+
+    def _deliver_soon(self) -> None:
         executor = running.executor
         if executor is not None and self._delivers is not executor:
             self._delivers = executor
             executor.call_soon(self._deliver)
 
     def _deliver(self) -> None:
-        """Wake the processes signalled in this turn, in an order drawn from the seed."""
+        """Wake whoever was signalled in this turn, in an order drawn from the seed."""
         self._delivers = None
         waiting = list(self._signalled)
         self._signalled.clear()
         if len(waiting) > 1:
             self._random.shuffle(waiting)
-        for process in waiting:
+        for one in waiting:
             delay = self.cost.wake + int(self._random.random() * self.cost.jitter)
             self.clock_ns += delay
             if self._history is not None:
-                self._history.update(f"{self.clock_ns} wake {process.name}\n".encode())
-            process.notification.wake()
+                self._history.update(f"{self.clock_ns} wake {one.name}\n".encode())
+            one.notification.wake()
 
     def _record_published(self, end: End) -> None:
         assert self._history is not None

@@ -1,4 +1,4 @@
-"""docs/banks.md against the tests: each rule is held by a test that names it, in its words."""
+"""The rules of banks: each is held by a test that names it, and the page shows them all."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import ast
 import re
 from pathlib import Path
 
+from pinfut.rpc.kernel.rules import RULES
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "banks.md"
 
-ROW = re.compile(r"^\| (\d+) \| (.+?) \| `(.+?)` \| `(.+?)::(.+?)` \|$", re.MULTILINE)
 NAMED = re.compile(r"Bank rule (\d+): ([^.\n]+)")
 
-
-def rows() -> list[tuple[int, str, str, str, str]]:
-    found = ROW.findall(PAGE.read_text(encoding="utf-8"))
-    return [(int(number), *rest) for number, *rest in found]
+NOT_YET = {35, 38}
+"""Rules about events that come several times."""
 
 
 def docstrings(path: Path) -> dict[str, str]:
@@ -27,21 +26,28 @@ def docstrings(path: Path) -> dict[str, str]:
     }
 
 
-def test_every_rule_of_banks_is_listed_once() -> None:
-    assert [row[0] for row in rows()] == [*range(1, 26), 42]
+def test_every_rule_is_listed_once_and_the_page_shows_the_list() -> None:
+    assert [rule.number for rule in RULES] == [*range(1, 43)]
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if re.match(r"\| \d", line)]
+    assert rows == [rule.row() for rule in RULES]
 
 
 def test_each_rule_names_a_test_that_names_the_rule_and_a_file_that_is_there() -> None:
-    for number, _, where, path, test in rows():
+    for number, _, where, test in RULES:
+        if not test:
+            assert number in NOT_YET, f"rule {number} has no test"
+            continue
         assert (ROOT / where).is_file(), f"rule {number}: {where} is not there"
+        path, _, name = test.partition("::")
         docs = docstrings(ROOT / path)
-        assert test in docs, f"rule {number}: {path} has no {test}"
-        assert f"Bank rule {number}:" in docs[test], f"{test} does not name rule {number}"
+        assert name in docs, f"rule {number}: {path} has no {name}"
+        assert f"Bank rule {number}:" in docs[name], f"{name} does not name rule {number}"
 
 
-def test_no_test_names_a_rule_that_the_page_does_not_have() -> None:
-    known = {row[0] for row in rows()}
-    for path in (ROOT / "tests" / "rpc").rglob("test_*.py"):
+def test_no_test_names_a_rule_that_there_is_not() -> None:
+    known = {rule.number for rule in RULES}
+    for path in (ROOT / "tests").rglob("test_*.py"):
         for doc in docstrings(path).values():
             for number, _ in NAMED.findall(doc):
-                assert int(number) in known or int(number) > 25, f"{path}: rule {number}"
+                assert int(number) in known, f"{path}: rule {number}"

@@ -226,8 +226,8 @@ MUTANTS = (
     Mutant(
         ("rule 21",),
         CHANNEL,
-        "        self.bank.sell(caps=CAPS)\n        self.purse.on_short = None\n",
-        "        self.purse.on_short = None\n",
+        "            advance.close()\n        self.bank.sell(caps=CAPS)\n",
+        "            advance.close()\n",
         _QUOTA + "closing_a_session_returns_its_donation_and_what_its_books_cost",
     ),
     Mutant(

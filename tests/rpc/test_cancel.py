@@ -119,6 +119,8 @@ def test_a_call_that_is_given_up_cancels_its_handler(
 def test_the_slot_of_a_cancelled_call_is_taken_until_the_handler_acknowledges(
     give_up: Callable[[Desk], Awaitable[None]],
 ) -> None:
+    """Bank rule 39: a cancel has its own completion, and the slot is free after the target's."""
+
     async def main(world: World) -> None:
         log = Log(cleaning=2)
         async with world.session(Desk, DeskServer(do=log), slots=1) as desk:

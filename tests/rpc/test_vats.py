@@ -207,6 +207,8 @@ def test_two_services_call_each_other() -> None:
 
 
 def test_a_vat_may_serve_several_services_and_be_its_own_client() -> None:
+    """Bank rule 27: one wait covers notifications and messages."""
+
     async def main(world: World) -> None:
         async with world.served("one", DeskServer("1")) as vat:
             vat.listen("two", DeskServer("2"))

@@ -834,3 +834,125 @@ async def main():
         log("end")
 """,
 )
+program(
+    "swallows a close",
+    """
+@unboxed
+async def handler(kind):
+    try:
+        await leaf(kind)
+    except BaseException as error:
+        log(("handler", type(error).__name__))
+    return "handled"
+@unboxed
+async def jumps():
+    for n in range(2):
+        try:
+            await leaf(n)
+        except KeyError:
+            raise
+        finally:
+            log(("jumps", n))
+            continue
+    return "jumped"
+@unboxed
+async def manages():
+    with Manager("swallows", True):
+        await leaf("managed")
+    return "managed"
+@unboxed
+async def groups():
+    try:
+        await leaf("group")
+    except* BaseException as group:
+        log(("group", [type(each).__name__ for each in group.exceptions]))
+    return "grouped"
+@unboxed
+async def raises():
+    try:
+        await leaf("raises")
+        raise GeneratorExit("mine")
+    except GeneratorExit as error:
+        log(("raises", error.args))
+    return "raised by itself"
+@unboxed
+async def above(which):
+    try:
+        if which == 0:
+            return await handler("h")
+        if which == 1:
+            return await jumps()
+        if which == 2:
+            return await manages()
+        if which == 3:
+            return await groups()
+        return await raises()
+    except GeneratorExit:
+        log(("above", which))
+        return "above"
+    finally:
+        log(("finally", which))
+@unboxed
+async def main():
+    return [await above(which) for which in range(5)]
+""",
+)
+program(
+    "where a return stands",
+    """
+@unboxed
+async def not_into_the_else(early):
+    try:
+        if early:
+            return await get("early")
+    except KeyError:
+        return "never"
+    else:
+        log("else")
+        return "else"
+@unboxed
+async def overrules(really):
+    try:
+        return await get("first")
+    finally:
+        if really:
+            return "second"
+@unboxed
+async def spoils():
+    try:
+        return await get("value")
+    finally:
+        raise KeyError("spoiled")
+@unboxed
+async def swallowed(fails):
+    with Manager("outer", True):
+        with Manager("inner", False) as name:
+            if fails:
+                await fail("in there")
+            return name, await get("out of it")
+@unboxed
+async def guarded(kind):
+    try:
+        if kind == 0:
+            raise KeyError(await get("key"))
+        try:
+            return await get("tried")
+        finally:
+            log("cleaned")
+    except KeyError as error:
+        return str(error)
+    finally:
+        log(await get("finally"))
+@unboxed
+async def main():
+    out = [await not_into_the_else(early) for early in (0, 1)]
+    out += [await overrules(really) for really in (0, 1)]
+    x = "before"
+    try:
+        x = await spoils()
+    except KeyError:
+        out.append(x)
+    out += [await swallowed(fails) for fails in (1, 0, 1)]
+    return out + [await guarded(0), await guarded(1)]
+""",
+)

@@ -145,6 +145,8 @@ def drive(coro: Any, answers: Sequence[Any], log: list[Any], file: str) -> Outco
             step, given = coro.send, None if leaf is YIELD else leaf.value
         else:
             step, given = coro.throw, answer
+    # As it is now: a coroutine that was not closed is ended when it is let go of.
+    outcome.log = list(log)
     return outcome
 
 
@@ -182,7 +184,6 @@ class Program:
         ):
             log = space["logged"]
             outcome = drive(start(*args), fresh(answers), log, space["file"])
-            outcome.log = list(log)
             log.clear()
             found.append(outcome)
         plain, called, pooled = found

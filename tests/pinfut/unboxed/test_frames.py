@@ -13,6 +13,7 @@ import pytest
 
 from pinfut import join, ready, yield_now
 from pinfut.executor import spawn
+from pinfut.places import suspended_at
 from pinfut.unboxed import FrameTooSmall, layout, pool, unboxed
 from pinfut.unboxed.frame import Frame
 from tests.executor.world import Run, executor, run
@@ -312,6 +313,21 @@ def test_a_frame_belongs_to_no_event_loop() -> None:
     finally:
         sys.set_asyncgen_hooks(*before)
     assert seen == []
+
+
+def test_a_frame_says_where_its_call_waits() -> None:
+    async def awaits() -> None:
+        await pool(outer).begin(1)
+
+    coro = awaits()
+    coro.send(None)
+    line = inner.__wrapped__.__code__.co_firstlineno + 3  # type: ignore[attr-defined]
+    assert suspended_at(coro) == f"{__file__}:{line}"
+    coro.close()
+    idle = pool(outer).begin(1)
+    idle.close()
+    assert idle.cr_frame is None
+    assert idle.cr_await is None
 
 
 @unboxed

@@ -11,8 +11,7 @@ from typing import Any, assert_type
 
 import pytest
 
-from pinfut.unboxed import Refused, layout, pool, unboxed
-from pinfut.unboxed.__main__ import main as command
+from pinfut.unboxed import Refused, pool, unboxed
 from tests.pinfut.unboxed.programs import Leaf, drive, module
 
 FAR = """
@@ -101,17 +100,6 @@ def test_one_that_is_never_awaited_is_reported() -> None:
         warnings.simplefilter("always")
         documented(1)  # type: ignore[unused-coroutine]
     assert "coroutine 'documented' was never awaited" in str(seen[0].message)
-
-
-def test_the_command_shows_the_source_and_the_layout(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["show", f"{__name__}:documented"]) == 0
-    assert "def documented(x, *, y):" in capsys.readouterr().out
-    assert command(["layout", f"{__name__}:documented"]) == 0
-    out = capsys.readouterr().out
-    assert f"a frame of {layout(documented).size} bytes" in out
-    assert "documented · y" in out
-    with pytest.raises(SystemExit):
-        command(["show", "tests"])
 
 
 def test_a_file_that_has_changed_is_refused(tmp_path: Path) -> None:

@@ -23,10 +23,13 @@ from pinfut import PENDING, Context, FutureBase, Poll, checked
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import connect, serve, session_of
 from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.charging import Kept
 from pinfut.rpc.errors import RemoteError
+from pinfut.rpc.events import Source
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.kernel.cells import Cells
+from pinfut.rpc.kernel.events import EventBuffer
 from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.promise import IMPORTED, Promise, Target
 from pinfut.rpc.protocol.frames import RECEIVER_ANSWER, SENDER, Cap
@@ -364,6 +367,36 @@ def test_a_task_of_a_handler_without_its_coroutine(count: int) -> None:
     size = sys.getsizeof(coro)
     coro.close()
     check("TASK", f"one of {count:,}", run(measure(), clock=VirtualClock()) - size)
+
+
+@pytest.mark.parametrize("count", GROWN[:2])
+def test_a_subscription_to_events(count: int) -> None:
+    class Channel:
+        events: EventBuffer
+
+    async def measure() -> float:
+        bank = Bank("client", 10_000, 100)
+        channel = Channel()
+        channel.events = EventBuffer(bank, places=count, size=8)
+        source = Source()
+        session: Any = type("Session", (), {})()
+        session.name = "s"
+        session.subscriptions = {}
+        session.end = type("End", (), {"channel": channel, "serving": True, "post_event": int})()
+        kept = Kept(Purse(bank))
+        session.kept = lambda: kept
+        keys = [channel.events.open() for _ in range(count)]
+
+        def make() -> object:
+            for key in keys:
+                made = source.subscribe(key, session)
+                for number in range(2):
+                    made.post(b"x", FAR + number)
+            return None
+
+        return traced(make) / count - prices.KEPT
+
+    check("SUBSCRIPTION", f"one of {count:,}", run(measure(), clock=VirtualClock()))
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["all released", "one stays"])

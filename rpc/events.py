@@ -1,0 +1,191 @@
+"""Events from the serving side: subscriptions, and the sources that post to them.
+
+A subscription writes into the record that its client has opened in an `EventBuffer`; the
+layout, and who writes which word, stand in docs/events.md. Its life::
+
+    alive ──close, the client cancels, or the session ends──▶ over
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Final, final
+from weakref import WeakValueDictionary
+
+from pinfut.rpc.charging import ClientRef, charge, keep
+from pinfut.rpc.errors import NoEventBuffer
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.events import (
+    ARM,
+    BITS,
+    GENERATION,
+    MAX_GENERATION,
+    OWNER,
+    SEEN,
+    VERSION,
+    WORDS,
+    EventBuffer,
+)
+from pinfut.rpc.serving import current_session
+
+if TYPE_CHECKING:
+    from pinfut.rpc.session import Session
+
+_MASK: Final = (1 << 64) - 1
+
+
+@final
+class Subscription:
+    """The serving side of one record. What it takes is the client's (`prices.SUBSCRIPTION`).
+
+    It is kept for the client, and goes with the session: hold it weakly, or not at all.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_at",
+        "_bits",
+        "_buffer",
+        "_fired",
+        "_generation",
+        "_kept",
+        "_memory",
+        "_place",
+        "_session",
+        "_words",
+        "posted",
+        "signals",
+    )
+
+    def __init__(self, session: Session, buffer: EventBuffer, place: int, generation: int) -> None:
+        self._session = session
+        self._buffer = buffer
+        self._place = place
+        self._generation = generation
+        self._memory = buffer.memory
+        self._words = self._memory.cast("Q")
+        self._at = at = place * buffer.shape.record >> 3
+        # This side's own counts: what stands in the record is read by nobody here.
+        self.posted = 0
+        self.signals = 0
+        self._bits = 0
+        # Another value than the client's: the place is armed from the start.
+        self._fired = self._words[at + ARM] - 1 & _MASK
+        self._kept: ClientRef[Subscription] | None = None
+        self._words[at + VERSION] = 0
+        self._words[at + BITS] = 0
+        self._words[at + OWNER] = generation
+
+    @property
+    def alive(self) -> bool:
+        """Whether posts still get anywhere."""
+        return self._kept is not None and self._kept.alive
+
+    @property
+    def size(self) -> int:
+        """Bytes of the longest state that the client has room for."""
+        return self._buffer.shape.size
+
+    def post(self, state: bytes, bits: int = 0) -> bool:
+        """Put the newest state down, and signal it if the client has asked. Never waits and
+        never allocates. False when the subscription is over. Raises ValueError for a state
+        longer than the client has room for: tell it by `bits`, or cut it."""
+        shape = self._buffer.shape
+        if len(state) > shape.size:
+            raise ValueError(
+                f"a state of {len(state)} bytes, and the client has room for {shape.size}"
+            )
+        if not self.alive:
+            return False
+        words, at = self._words, self._at
+        if words[at + GENERATION] != self._generation:
+            self.close()  # the client has cancelled it
+            return False
+        if words[at + SEEN] == self.posted:
+            self._bits = 0
+        self._bits |= bits & _MASK
+        self.posted = version = self.posted + 1
+        start = self._place * shape.record + 8 * WORDS + version % shape.keep * shape.length
+        words[start >> 3] = len(state)
+        self._memory[start + 8 : start + 8 + len(state)] = state
+        words[at + BITS] = self._bits
+        words[at + VERSION] = version
+        arm = words[at + ARM]
+        if arm != self._fired:
+            self._fired = arm
+            self.signals += 1
+            self._session.end.post_event(self._place)
+        return True
+
+    def close(self) -> None:
+        """No more events here; the client has its memory back. Idempotent."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            if self._session.subscriptions.get(self._place) is self:
+                del self._session.subscriptions[self._place]
+            kept.drop()
+
+
+def subscribe(key: int, session: Session | None = None) -> Subscription:
+    """A subscription for the place that a client names by `key`. `session`: the one whose call
+    is being served, by default.
+
+    Raises NoEventBuffer for a client that brought no memory for events, or a key that names no
+    open place of it, OutOfPages when the client cannot pay, and RuntimeError outside of a
+    handler. Whoever subscribes a place anew takes it over.
+    """
+    if session is None:
+        session = current_session()
+    buffer = session.end.channel.events
+    if buffer is None or not session.end.serving:
+        raise NoEventBuffer(
+            f"session {session.name} has no memory for events: connect(..., events=EventBuffer("
+            "bank)) brings it"
+        )
+    place, generation = key & 0xFFFF, key >> 16
+    if not (
+        place < buffer.shape.places
+        and 0 < generation <= MAX_GENERATION
+        and buffer.memory.cast("Q")[place * (buffer.shape.record >> 3) + GENERATION] == generation
+    ):
+        raise NoEventBuffer(f"{key} is the key of no open place: pass what `EventBuffer.open` gave")
+    former = session.subscriptions.get(place)
+    if former is not None:
+        former.close()
+    with charge(session):
+        made = Subscription(session, buffer, place, generation)
+        made._kept = keep(made, prices.SUBSCRIPTION)
+    session.subscriptions[place] = made
+    return made
+
+
+@final
+class Source:
+    """Something that happens, for any number of subscribers: ``source.post(state)`` tells all.
+
+    Who leaves changes nobody's charge, and who never looks delays nobody. The source itself
+    keeps nothing for a subscriber: all of that is kept with its session.
+    """
+
+    __slots__ = ("_numbers", "_subscriptions")
+
+    def __init__(self) -> None:
+        self._numbers = count()
+        self._subscriptions: WeakValueDictionary[int, Subscription] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def subscribe(self, key: int, session: Session | None = None) -> Subscription:
+        """One more subscriber, by the key of its place; raises as `pinfut.rpc.subscribe` does."""
+        made = subscribe(key, session)
+        self._subscriptions[next(self._numbers)] = made
+        return made
+
+    def post(self, state: bytes, bits: int = 0) -> int:
+        """Post to everybody; to how many. A state that is too long for a subscriber's record is
+        cut for that one, so that nobody's choice of sizes stops the others."""
+        told = 0
+        for one in list(self._subscriptions.values()):
+            told += one.post(state[: one.size], bits)
+        return told

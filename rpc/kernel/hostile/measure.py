@@ -1,0 +1,157 @@
+"""Measure: what one object of a kind takes on the running interpreter, as tracemalloc sees it.
+
+The difference that many of a kind make, divided. For what stands in dictionaries the numbers
+are those at which a dict has just made its table larger, which is the worst.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import tracemalloc
+from collections.abc import Callable
+from typing import Any, Final
+
+from pinfut import checked
+from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.charging import ClientRef, Kept
+from pinfut.rpc.kernel import prices
+from pinfut.rpc.kernel.bank import Bank, Purse
+from pinfut.rpc.kernel.freed import Freed
+from pinfut.rpc.kernel.handle import Handle, Rank
+from pinfut.rpc.kernel.hostile.stage import ItemServer
+from pinfut.rpc.kernel.pages import Region
+from pinfut.rpc.kernel.reservation import Reservation
+from pinfut.rpc.kernel.transfers import Transfers
+
+GROWN: Final = (1366, 2731, 5462)
+"""Numbers of entries at which a dict has just made its table larger: the worst."""
+
+Many = Callable[[int], Callable[[], Any]]
+"""Prepares so many; what it gives makes them and returns what has to stay."""
+
+
+def traced(make: Callable[[], object]) -> int:
+    """Bytes that `make` leaves behind, in what it returns and in what it changed."""
+    keeping, checked.keeping = checked.keeping, False
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept = make()
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+        del kept
+    finally:
+        tracemalloc.stop()
+        checked.keeping = keeping
+    return after - before
+
+
+def truth(many: Many) -> int:
+    """What one takes at worst, in bytes, rounded up."""
+    return math.ceil(max(traced(many(count)) / count for count in GROWN))
+
+
+def measured() -> list[tuple[str, int, int | None]]:
+    """Each price with its kind, and what was measured; None for what tests measure alone."""
+    found: list[tuple[str, int, int | None]] = []
+    for kind, price in vars(prices).items():
+        if kind.isupper():
+            many = MANY.get(kind)
+            taken = None if many is None else truth(many)
+            if kind == "TRANSFER" and taken is not None:
+                taken -= prices.RESERVATION  # a transfer holds its ticket
+            found.append((kind, price, taken))
+    return found
+
+
+def _client() -> Bank:
+    return Bank("root", 1 << 30, 1 << 30).child("client", pages=1 << 29, caps=1 << 29)
+
+
+def exports(count: int) -> Callable[[], Any]:
+    """Entries of a bushel, each released once, so that ids have generations as after a while."""
+    things = [ItemServer() for _ in range(count)]
+
+    def make() -> Any:
+        bushel = Bushel(Purse(_client()))
+        for number in [bushel.grant(thing) for thing in things]:
+            bushel.release(number, 1)
+        numbers = [bushel.grant(thing) for thing in things]
+        numbers.clear()
+        return bushel
+
+    return make
+
+
+def _banks(count: int) -> Callable[[], Any]:
+    payer = _client()
+    return lambda: [payer.child(f"the name of bank {n:08}", pages=1 << 20) for n in range(count)]
+
+
+def _handles(count: int) -> Callable[[], Any]:
+    payer = _client()
+    return lambda: [Handle(payer, Rank.READ) for _ in range(count)]
+
+
+def _tickets(count: int) -> Callable[[], Any]:
+    payer = _client()
+    return lambda: [Reservation(payer, 1000 + n, 1000 + n) for n in range(count)]
+
+
+def _transfers(count: int) -> Callable[[], Any]:
+    payer = _client()
+    queue = Transfers(payer)
+    end = payer.child("end", pages=10, funded=True)
+
+    def make() -> Any:
+        for n in range(count):
+            queue.add(end, pages=1000 + n)
+
+    return make
+
+
+def _waits(count: int) -> Callable[[], Any]:
+    payer = _client()
+    below = [payer.child(f"b{n}", pages=1 << 20) for n in range(count)]
+    payer.refill(pages=-(1 << 30))
+
+    class Waker:
+        def wake(self) -> None: ...
+
+    def make() -> Any:
+        kept = []
+        for bank in below:
+            wait = Freed(bank, 1 << 19, 0)
+            bank.arm(wait)
+            wait._waker = Waker()
+            payer.enlist(wait)
+            kept.append(wait)
+        return kept
+
+    return make
+
+
+def _maps(count: int) -> Callable[[], Any]:
+    payer = _client()
+    region = Region(payer, 1)
+    return lambda: [region.map(payer) for _ in range(count)]
+
+
+def _refs(count: int) -> Callable[[], Any]:
+    kept = Kept(Purse(_client()))
+    return lambda: [ClientRef(kept, None, 5000) for _ in range(count)]
+
+
+MANY: Final[dict[str, Many]] = {
+    "EXPORT": exports,
+    "BANK": _banks,
+    "HANDLE": _handles,
+    "RESERVATION": _tickets,
+    "ARMED": _waits,
+    "TRANSFER": _transfers,
+    "KEPT": _refs,
+    "MAPPING": _maps,
+}
+"""By the name of its price: how to make many of a kind."""

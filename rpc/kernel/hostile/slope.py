@@ -1,0 +1,109 @@
+"""Slopes: one client holds more and more of one kind, and what it pays grows at least as fast.
+
+Prices are checked kind by kind elsewhere. Here a whole server is looked at from outside: what
+tracemalloc sees of it between `few` and `many`, against what the client's bank was debited.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from pinfut.rpc.kernel.hostile.raw import Raw, call, quiet, short
+from pinfut.rpc.kernel.hostile.stage import HOLD, MAKE, NEVER, Stage, perform
+from pinfut.rpc.protocol.frames import FINISH, ON_ANSWER, PIPELINE
+
+BATCH: Final = 64
+
+Grow = Callable[[Stage, Raw, int, int], Coroutine[Any, Any, None]]
+"""Let the client hold so many: from the second number up to the third."""
+
+
+async def _open_calls(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for at in range(begin, end, BATCH):
+        ids = range(raw.slots + at, raw.slots + min(at + BATCH, end))
+        raw.send(*(call(x, 0, HOLD, b"") for x in ids))
+        await quiet()
+
+
+async def _held_capabilities(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for at in range(begin, end, BATCH):
+        ids = range(raw.slots + at, raw.slots + min(at + BATCH, end))
+        raw.send(*(call(x, 0, MAKE) for x in ids))
+        await quiet()
+        raw.replies()
+        raw.send(*(short(FINISH, x) for x in ids))
+        await quiet()
+
+
+async def _pipelined_calls(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    if not begin:
+        raw.send(call(raw.slots, 0, NEVER, flags=PIPELINE))
+        await quiet()
+    for at in range(begin, end, BATCH):
+        ids = range(raw.slots + 1 + at, raw.slots + 1 + min(at + BATCH, end))
+        raw.send(*(call(x, raw.slots, 0, at, flags=ON_ANSWER) for x in ids))
+        await quiet()
+
+
+async def _sessions(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for _ in range(begin, end):
+        await stage.session(slots=1, ring=4096, cell=4096)
+
+
+async def _half_sent(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for _ in range(begin, end):
+        half = await stage.session(slots=1, ring=4096, cell=4096)
+        half.lane.writer.write(call(1, 0, HOLD, bytes(1900)))
+        half.end.signal()  # with the tail where it was
+    await quiet()
+
+
+KINDS: Final[dict[str, Grow]] = {
+    "open calls": _open_calls,
+    "held capabilities": _held_capabilities,
+    "queued pipelined calls": _pipelined_calls,
+    "sessions": _sessions,
+    "half-sent messages": _half_sent,
+}
+"""What a client can hold. A kind is added here, and is in the tests and the command."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """What more of a kind costs and takes, in bytes, and what is left when all of it is over."""
+
+    kind: str
+    few: int
+    many: int
+    charged: int
+    traced: int
+    peak: int
+    left: int
+
+    @property
+    def tightness(self) -> float:
+        """Charged for each byte that is taken: 1.00 is the truth, and below it is a lie."""
+        return self.charged / self.traced
+
+
+def slope(kind: str, few: int = 64, many: int = 20_000) -> Slope:
+    """Measure one of `KINDS`. Raises KeyError for any other."""
+    grow = KINDS[kind]
+    found: list[int] = []
+
+    async def hold(stage: Stage) -> None:
+        raw = await stage.session(slots=many + BATCH, ring=1 << 16)
+        await grow(stage, raw, 0, few)
+        traced, charged = stage.weigh()
+        tracemalloc.reset_peak()
+        await grow(stage, raw, few, many)
+        peak = stage.peak()
+        more, paid = stage.weigh()
+        found.extend((paid - charged, more - traced, peak - traced))
+
+    stage = perform(hold, suffers=False, traced=True)
+    return Slope(kind, few, many, found[0], found[1], found[2], stage.left)

@@ -1,0 +1,435 @@
+"""Stage: a server, a client that nobody may hurt, and room for one that tries.
+
+Everything is simulated, so one scenario gives the same figures each time. What a message costs
+the server is counted: a look at another's messages is time that the victim waits.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Protocol, final
+
+from pinfut import checked, join, pending
+from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
+from pinfut.rpc.charging import Turn, charge, keep
+from pinfut.rpc.errors import RpcError
+from pinfut.rpc.interface import Interface, method
+from pinfut.rpc.kernel.advance import Advance
+from pinfut.rpc.kernel.bank import PAGE, Bank
+from pinfut.rpc.kernel.channel import Channel
+from pinfut.rpc.kernel.hostile.raw import Raw, quiet
+from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.serving import current_session
+from pinfut.rpc.session import Session
+from pinfut.rpc.vat import Vat, connect, serve, session_of
+
+MESSAGE: Final = 2_000
+"""Simulated nanoseconds that the server takes for one message: to read it, check it, and take
+the first step of its handler."""
+
+CLEAN_UP: Final = 0.01
+"""Simulated seconds that a cancelled `stubborn` call goes on."""
+
+CALLS: Final = 64
+"""Calls that the victim makes at once, as many as it has slots."""
+
+UNCHARGED: Final = 8192
+"""Bytes that a session of an attacker may have the server hold unpaid, at most."""
+
+TURN_TIME: Final = 1e-7
+"""Simulated seconds that pass with each turn of an attacker that does not sleep."""
+
+ROUNDS: Final = 18
+"""How often it does so."""
+
+
+class Item(Interface, Protocol):
+    """What a client can hold."""
+
+    @method
+    async def poke(self, n: int) -> int: ...
+
+
+class Shop(Interface, Protocol):
+    """A root with a way to hold each kind of memory at the server."""
+
+    @method
+    async def count(self, n: int) -> int: ...
+    @method
+    async def buy(self, n: int) -> int: ...
+    @method(frame=1024)
+    async def hold(self, data: bytes) -> int: ...
+    @method
+    async def stubborn(self) -> int: ...
+    @method
+    async def make(self) -> Item: ...
+    @method
+    async def never(self) -> Item: ...
+    @method
+    async def turn(self) -> int: ...
+    @method
+    async def refund(self) -> int: ...
+
+
+COUNT, _BUY, HOLD, STUBBORN, MAKE, NEVER, TURN, REFUND = range(8)
+
+
+@final
+class ItemServer(Item, charge=64):
+    """An object that is handed out."""
+
+    @method
+    async def poke(self, n: int) -> int:
+        return n
+
+
+@final
+class ShopServer(Shop):
+    """The service, with what a scenario may look at and meddle with."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        # How many stubborn calls are cancelled and still run.
+        self.cleaning = 0
+        # Called in the midst of a turn and between two messages of a look: what the other
+        # side does meanwhile, on a processor of its own.
+        self.meanwhile: Callable[[], None] = _nothing
+        # What turns read after `meanwhile`; a scenario says what it should be.
+        self.read: list[bytes] = []
+        # What was bought for clients, and how often a refund was given.
+        self.advances: list[Advance] = []
+        self.refunds = 0
+        # What the server had done, and had done when the victim was last served.
+        self.work: Callable[[], int] = int
+        self.sold = 0
+
+    def forget(self) -> None:
+        """Keep nothing of what was done here."""
+        self.meanwhile = _nothing
+        self.read.clear()
+        for advance in self.advances:
+            advance.close()
+        self.advances.clear()
+
+    @method
+    async def count(self, n: int) -> int:
+        self.meanwhile()
+        return n
+
+    @method
+    async def buy(self, n: int) -> int:
+        self.sold = self.work()
+        return n
+
+    @method(frame=1024)
+    async def hold(self, data: bytes) -> int:
+        await never()
+        return len(data)
+
+    @method
+    async def stubborn(self) -> int:
+        try:
+            await never()
+        finally:
+            self.cleaning += 1
+            await sleep(CLEAN_UP)
+            self.cleaning -= 1
+        return 0
+
+    @method
+    async def make(self) -> Item:
+        return ItemServer()
+
+    @method
+    async def never(self) -> Item:
+        await never()
+        return ItemServer()
+
+    @method
+    async def turn(self) -> int:
+        with charge(current_session()):
+            ref = keep(b"kept", 1000)
+            with Turn([ref]):
+                ref.get()
+                self.meanwhile()
+                self.read.append(ref.get())
+                ref.set(b"done")
+            await sleep(1e-3)
+            ref.drop()
+        return len(self.read)
+
+    @method
+    async def refund(self) -> int:
+        if not self.advances:
+            self.advances.append(current_session().advance(self._bank, 2))
+        self.refunds += self.advances[0].refund()
+        return self.refunds
+
+
+def _nothing() -> None: ...
+
+
+async def never() -> None:
+    """Until it is cancelled."""
+    await pending()
+
+
+Attack = Callable[["Stage"], Coroutine[Any, Any, None]]
+
+
+@final
+class Stage:
+    """What a scenario acts on: the kernel, the server, the attacker's bank and its sessions."""
+
+    def __init__(self, kernel: SimKernel, clock: VirtualClock, traced: bool) -> None:
+        self.kernel = kernel
+        self.bank = kernel.bank("hostile", pages=1 << 20, caps=1 << 18)
+        self.shop = ShopServer(kernel.bank("shop", pages=64))
+        self.shop.work = self.work
+        self.vat: Vat
+        self._process = kernel.process("hostile")
+        self._clock = clock
+        self._traced = traced
+        self._channels: list[Channel] = []
+        self._raws: list[Raw] = []
+        # Bytes that were traced before the attacker came.
+        self._base = 0
+        # The sessions that the attacker opened in all.
+        self.sessions = 0
+        # Whether the attacker is: the victim waits for it, so that it meets all of the attack.
+        self.ready = False
+        # Of the victim: calls answered rightly, calls that were not, and the worst wait in ns.
+        self.answered = 0
+        self.lost = 0
+        self.worst = 0
+        # At the moment of the attack when most was traced: bytes charged and bytes traced.
+        self.charged = 0
+        self.traced = 0
+        # The most that was traced above what was charged.
+        self.uncharged = 0
+        # Whether its bank had everything back when it was gone, and what was traced still.
+        self.banks_back = False
+        self.left = 0
+
+    # ---- for attackers ----
+
+    async def session(
+        self, slots: int = 64, ring: int = 16_384, refund: int = 0, cell: int = 1024
+    ) -> Raw:
+        """A session of the attacker, which has the root as object 0 and ids from `slots` on."""
+        raw = Raw(self.kernel, "shop", self.bank, slots, ring, self._process, cell)
+        raw.end.channel.refundable = refund
+        self.sessions += 1
+        self._raws.append(raw)
+        self._channels.append(raw.end.channel)
+        await raw.bootstrap(Shop)
+        self.ready = True
+        return raw
+
+    def forget(self, raw: Raw) -> None:
+        """The attacker lets go of a session, and of the memory that it mapped."""
+        raw.leave()
+        self._raws.remove(raw)
+        self._channels.remove(raw.end.channel)
+
+    async def turn(self) -> None:
+        """Let the others have a turn, and a little time pass: whoever floods does not sleep."""
+        self._clock.advance(TURN_TIME)
+        await yield_now()
+
+    def weigh(self) -> tuple[int, int]:
+        """Bytes traced and bytes charged since the attack began."""
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - self._base - self._own(), self._all_charged()
+
+    def peak(self) -> int:
+        """The most bytes that were traced since `tracemalloc.reset_peak` or the beginning."""
+        return tracemalloc.get_traced_memory()[1] - self._base - self._own()
+
+    def _own(self) -> int:
+        """What this stage itself keeps of the sessions: a handle, and its place in two lists."""
+        return sum(sys.getsizeof(raw) + 16 for raw in self._raws)
+
+    async def sample(self) -> None:
+        """Compare what is traced with what is charged, at this moment."""
+        await quiet()
+        if self._traced:
+            traced, charged = self.weigh()
+            if traced >= self.traced:
+                self.traced, self.charged = traced, charged
+            self.uncharged = max(self.uncharged, traced - charged)
+
+    # ---- the victim and the figures ----
+
+    def watch(self, session: Session) -> None:
+        """Count the server's work for this session too."""
+        self._channels.append(session.end.channel)
+
+    def work(self) -> int:
+        """Simulated nanoseconds that the server has spent on messages of all sessions."""
+        return MESSAGE * sum(channel.forward.reader.frames for channel in self._channels)
+
+    def time(self) -> int:
+        """Simulated nanoseconds of the kernel and of timers."""
+        return self.kernel.clock_ns + round(self._clock.now() * 1e9)
+
+    async def suffer(self, shop: Shop) -> None:
+        """Be the victim: all slots at once, again and again; each call has to be answered. What
+        is waited for is the server until it has handled the last, and the kernel."""
+        while not self.ready:
+            await sleep(1e-6)
+        for n in range(ROUNDS):
+            begin, work = self.time(), self.work()
+            calls = [shop.buy(CALLS * n + i) for i in range(CALLS)]
+            for i, call in enumerate(calls):
+                try:
+                    right = await call == CALLS * n + i
+                except RpcError:
+                    right = False
+                self.answered += right
+                self.lost += not right
+            self.worst = max(self.worst, self.time() - begin + self.shop.sold - work)
+            for _ in range(n % 6):
+                await yield_now()
+            if n % 6 == 5:
+                await sleep(1e-6)
+
+    def begin(self) -> None:
+        """From here on what is traced and charged is the attacker's."""
+        gc.collect()
+        if self._traced:
+            self._base = tracemalloc.get_traced_memory()[0]
+
+    def _all_charged(self) -> int:
+        """Bytes charged to the attacker now; of purses what is in use, not their spare page."""
+        spare = sum(raw.end.channel.purse.free for raw in self._raws if not raw.end.channel.freed)
+        return self.bank.pages_used * PAGE - spare
+
+    async def leave(self) -> None:
+        """The attacker is gone; what it held has to be back when the server has cleaned up."""
+        while self._raws:
+            self._raws.pop().leave()
+        await sleep(2 * CLEAN_UP)
+        self.banks_back = self.bank.pages_used == self.bank.caps_used == 0
+        self._channels.clear()
+        self.shop.forget()
+        if self._traced:
+            self.left = self.weigh()[0]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One way to hurt a server. `history`: what it did to others; `source`: who says so."""
+
+    name: str
+    attack: Attack
+    history: str
+    source: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a scenario came to. Bytes, calls, and simulated nanoseconds."""
+
+    name: str
+    sessions: int
+    charged: int
+    traced: int
+    uncharged: int
+    left: int
+    returned: bool
+    answered: int
+    lost: int
+    alone: int
+    worst: int
+
+    @property
+    def failures(self) -> list[str]:
+        """The marks that were missed."""
+        missed = []
+        if self.uncharged > UNCHARGED * self.sessions:
+            missed.append(f"{self.uncharged} bytes that nobody pays for")
+        if self.left > UNCHARGED * self.sessions or not self.returned:
+            missed.append(f"{self.left} bytes are left behind, or the bank has not all back")
+        if self.lost or self.answered != CALLS * ROUNDS:
+            missed.append(f"{CALLS * ROUNDS - self.answered} calls of the victim are lost")
+        if self.worst > 2 * self.alone:
+            missed.append(f"a wait of {self.worst} ns, and of {self.alone} ns alone")
+        return missed
+
+
+async def _peace(stage: Stage) -> None:
+    """Nobody attacks."""
+    stage.ready = True
+
+
+@cache
+def alone(seed: int = 0) -> int:
+    """The worst wait of the victim without anybody else, in simulated nanoseconds."""
+    return perform(_peace, seed, suffers=True, traced=False).worst
+
+
+def play(scenario: Scenario, seed: int = 0) -> Outcome:
+    """Run a scenario: once for the victim's waits, which also makes what is made once, and once
+    for the memory, with the victim idle."""
+    waits = perform(scenario.attack, seed, suffers=True, traced=False)
+    memory = perform(scenario.attack, seed, suffers=False, traced=True)
+    return Outcome(
+        scenario.name,
+        memory.sessions,
+        memory.charged,
+        memory.traced,
+        max(0, memory.uncharged),
+        memory.left,
+        memory.banks_back and waits.banks_back,
+        waits.answered,
+        waits.lost,
+        alone(seed),
+        waits.worst,
+    )
+
+
+def perform(attack: Attack, seed: int = 0, *, suffers: bool, traced: bool) -> Stage:
+    """Run an attack beside a victim, which calls (`suffers`) or is idle; the stage afterwards."""
+    clock = VirtualClock()
+    stage = Stage(SimKernel(seed, pages=1 << 21), clock, traced)
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            stage.vat = await stack.enter_async_context(serve(stage.kernel, "shop", stage.shop))
+            bank = stage.kernel.bank("victim", pages=200)
+            shop = await stack.enter_async_context(connect(stage.kernel, "shop", Shop, bank))
+            stage.watch(session_of(shop))
+            await join(*(shop.buy(n) for n in range(CALLS)))  # its memory is bought once
+            await quiet()
+            stage.begin()
+            victim = current_executor().spawn(stage.suffer(shop)) if suffers else None
+            await attack(stage)
+            await stage.leave()
+            if victim is not None:
+                await victim
+            else:
+                assert await shop.count(1) == 1
+
+    keeping, checked.keeping = checked.keeping, False
+    tracing = tracemalloc.is_tracing()
+    gc.collect()
+    gc.freeze()  # what is older than this is looked at no more: the collections below are short
+    if traced and not tracing:
+        tracemalloc.start()
+    try:
+        run(main(), clock=clock, checked=False)
+    finally:
+        if traced and not tracing:
+            tracemalloc.stop()
+        gc.unfreeze()
+        checked.keeping = keeping
+    return stage

@@ -1,0 +1,145 @@
+"""Answers: what a server writes into the memory of a client."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pinfut.poll import PENDING, Context
+from pinfut.rpc import RpcError, Session, SimKernel
+from pinfut.rpc.errors import GarbageFrame, ProtocolError, SessionClosed
+from pinfut.rpc.protocol import frames
+from pinfut.rpc.protocol.frames import CAP, RETURN_HEAD
+from pinfut.rpc.proxy import target_of
+from pinfut.rpc.turns import QUANTUM
+from pinfut.testing import CountingWaker
+from tests.explore.still import Still
+from tests.fuzz.harness import NAMED, fitting, pieces
+from tests.rpc.hostile import CELL
+from tests.rpc.services import Desk, ThingServer
+
+CELL_OF, SAY, SAY_ANY, LOOK, POLL, DROP, PLACE, FLUSH = range(8)
+
+
+def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
+    """A client with seven open calls whose server writes what it likes."""
+    kernel = SimKernel()
+    bank = kernel.bank("client", pages=400)
+    whole = bank.balance
+    server, client = kernel.process("server"), kernel.process("client")
+    port = kernel.listen(server, "desk")
+    near = kernel.connect(client, "desk", bank, slots=8, ring=4096, cell=CELL)
+    (far,) = port.waiting
+    port.waiting.clear()
+    still: Any = Still()
+    session = Session(still, near, None, lambda end: None, lambda guest: None)
+    lane = near.out()
+    completions = lane.completions
+    root = session.bootstrap(Desk)
+    places = session.places
+
+    def say(x: int) -> None:
+        if len(completions.posted) < completions.capacity:
+            completions.post(x)
+
+    def returned(
+        x: int, payload: bytes, flags: int, caps: tuple[tuple[int, int, int], ...]
+    ) -> bytes:
+        payload = b"".join(CAP.pack(*cap) for cap in caps) + payload
+        size = RETURN_HEAD.size + len(payload)
+        return RETURN_HEAD.pack(size, frames.RETURN, flags, len(caps), x) + payload
+
+    cap = CAP.pack(frames.SENDER, 0, Desk._pinfut_id)
+    head = RETURN_HEAD.pack(RETURN_HEAD.size + len(cap), frames.RETURN, 0, 1, 0)
+    lane.cells.write(places[0], head + cap)
+    say(0)
+    completions.publish()
+    session.flush()
+    session.drain(16, QUANTUM)
+    assert session.error is None
+    mine = ThingServer("mine")
+    opened: list[Any] = [
+        root.do(1),
+        root.small(2),
+        root.tell(3),
+        root.make("4"),
+        root.things(2),
+        root.back(mine),
+        root.tell_with(5, mine),
+    ]
+    # Promises are polled; of proxies, whether they have come.
+    waits = [one.__await__().send(None) if target_of(one) else one for one in opened]
+    session.flush()
+    kept: list[Any] = []
+    for operation, argument, given in pieces(data):
+        n = argument % 64 % len(waits)
+        match operation % 8:
+            case 0:  # CELL_OF: the answer of a call, as far as its place goes
+                memory, start, room = _place(lane, places[(n + 1) % len(places)])
+                part = fitting(argument, given[:room])
+                if argument & NAMED and len(part) >= RETURN_HEAD.size:
+                    part[4] = frames.RETURN
+                    part[8:16] = (n + 1).to_bytes(8, "little")
+                memory[start : start + len(part)] = part
+            case 1:  # SAY
+                say(n + 1)
+                completions.publish()
+            case 2:  # SAY_ANY
+                say(int.from_bytes(given[:8], "little"))
+                completions.publish()
+            case 3:  # LOOK
+                session.drain(16, QUANTUM)
+            case 4:  # POLL
+                if waits[n] is not None:
+                    _poll(waits, n, kept, counts)
+            case 5:  # DROP
+                if waits[n] is not None:
+                    waits[n].drop()
+                    waits[n] = opened[n] = None
+                    counts["dropped"] += 1
+            case 6:  # PLACE: the completions themselves
+                words = lane.memory
+                at = argument % 9 * 8
+                words[at : at + len(given[:8])] = given[:8]
+            case _:  # FLUSH
+                session.flush()
+        if session.error is not None:
+            assert isinstance(session.error, ProtocolError), repr(session.error)
+            counts["refused"] += 1
+            break
+        table = session.questions
+        assert len(table.taken()) + len(table.free) == table.capacity
+        assert len(session.peer.imports) <= 1 + len(data) // CAP.size
+    kept.clear()
+    session.close(SessionClosed("the input is over"))
+    for n, wait in enumerate(waits):
+        if wait is not None:
+            _poll(waits, n, kept, counts)
+            assert waits[n] is None, "a call of a session that has ended still waits"
+    kernel.close(far)
+    assert near.channel.freed
+    assert bank.balance == whole, "the bank has not got everything back"
+
+
+def _place(lane: Any, place: int) -> tuple[memoryview, int, int]:
+    if place < len(lane.cells.small):
+        found: tuple[memoryview, int, int] = lane.cells.small[place]
+        return found
+    try:
+        large: tuple[memoryview, int, int] = lane.cells.large(place)
+    except GarbageFrame:
+        return memoryview(bytearray(8)), 0, 8  # that answer has been taken
+    return large
+
+
+def _poll(waits: list[Any], n: int, kept: list[Any], counts: Counter[str]) -> None:
+    try:
+        value = waits[n].poll(Context(CountingWaker()))
+    except RpcError as error:
+        counts["garbage" if isinstance(error, ProtocolError) else "error"] += 1
+    else:
+        if value is PENDING:
+            return
+        kept.append(value)
+        counts["answered"] += 1
+    waits[n] = None

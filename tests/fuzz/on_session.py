@@ -1,0 +1,118 @@
+"""A whole server, and a client that is nothing but its end of the channel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+
+from pinfut.rpc import connect, method
+from pinfut.rpc.errors import GarbageFrame, ProtocolError
+from pinfut.rpc.protocol import frames
+from tests.fuzz.harness import NAMED, fitting, pieces
+from tests.rpc.hostile import CELL, Raw
+from tests.rpc.services import Desk, DeskServer, ThingServer
+from tests.rpc.services import Thing as DeskThing
+from tests.rpc.world import World, quiet, run
+
+SEND, TURN, OVERWRITE, ANSWER, NEXT = range(5)
+LIMIT = 64
+QUESTIONS = frames.CALL, frames.PROVIDE, frames.ACCEPT, frames.TAKE
+
+
+class Modest(DeskServer):
+    """A desk that makes nothing large: what a service itself takes is not the subject."""
+
+    @method
+    async def small(self, n: int) -> bytes:
+        return bytes(_bounded(n))
+
+    @method(answer=lambda n, seconds: n + 64)
+    async def data(self, n: int, seconds: float = 0.0) -> bytes:
+        return bytes(_bounded(n))
+
+    @method(answer=lambda n: 64 + 32 * n)
+    async def things(self, n: int) -> list[DeskThing]:
+        return [ThingServer(str(i)) for i in range(_bounded(n))]
+
+
+def _bounded(n: int) -> int:
+    if not 0 <= n <= LIMIT:
+        raise ValueError(f"0 to {LIMIT}, not {n}")
+    return n
+
+
+def fuzz_session(data: bytes, counts: Counter[str]) -> None:
+    """A server, its vat and an honest client, with a client that writes what it likes."""
+
+    async def main(world: World) -> None:
+        async with world.served("service", Modest()) as vat:
+            async with connect(world.kernel, "service", Desk, world.bank("honest")) as desk:
+                bank = world.bank("hostile")
+                raw = Raw(world.kernel, "service", bank, 8)
+                await raw.bootstrap(Desk)
+                far = next(one for one in vat.sessions if one.name == raw.end.name)
+                lane = raw.lane
+                ids = count(32)
+                for room in (256,) * 7 + (8192,) * 3:
+                    lane.cells.reserve(room)  # places for the answers, as a client has them
+                for operation, argument, given in list(pieces(data))[:64]:
+                    match operation % 5:
+                        case 0:  # SEND: the length is the frame's own unless it says otherwise
+                            _send(raw, _named(argument, given, ids), counts)
+                        case 1:  # TURN
+                            raw.end.signal()
+                            await quiet()
+                        case 2:  # OVERWRITE
+                            at = argument * 8
+                            part = given[: max(0, len(lane.memory) - at)]
+                            lane.memory[at : at + len(part)] = part
+                        case 3:  # ANSWER a call of the server
+                            back = raw.end.into()
+                            if back is not None:
+                                part = given[:CELL]
+                                for place in range(min(2, len(back.cells.small))):
+                                    memory, start, _ = back.cells.small[place]
+                                    memory[start : start + len(part)] = part
+                                if len(back.completions.posted) < back.completions.capacity:
+                                    back.completions.post(argument)
+                                back.completions.publish()
+                                counts["answered"] += 1
+                        case _:
+                            assert await desk.do(argument) == argument
+                    if raw.end.closed:
+                        assert isinstance(far.error, ProtocolError), repr(far.error)
+                        counts["refused"] += 1
+                        break
+                if not raw.end.closed:
+                    raw.end.signal()
+                    await quiet()
+                counts["handled"] += far.error is None
+                assert await desk.do(7) == 7, "an honest client notices"
+                raw.leave()
+                await quiet()
+                assert far not in vat.sessions, "the session stays"
+                assert (bank.pages_used, bank.caps_used) == (0, 0), "something stays charged"
+            await quiet()
+            assert vat.process.alive
+
+    run(main)
+
+
+def _named(argument: int, frame: bytes, ids: count[int]) -> bytes:
+    """The frame; if so wanted, and if it is a question, with an id that can be used."""
+    changed = fitting(argument, frame)
+    if argument & NAMED and len(frame) >= 16 and frame[4] in QUESTIONS:
+        changed[8:16] = next(ids).to_bytes(8, "little")
+    return bytes(changed)
+
+
+def _send(raw: Raw, given: bytes, counts: Counter[str]) -> None:
+    if len(given) < 8:
+        given = given.ljust(8, b"\0")
+    writer = raw.lane.writer
+    try:
+        if writer.write(given[: writer.largest]):
+            counts["sent"] += 1
+        writer.publish()
+    except GarbageFrame:
+        pass  # what it has overwritten itself
