@@ -250,7 +250,7 @@ MUTANTS = (
         PAGES,
         "        return self.region.generation == self.generation and self.region.pages > 0\n",
         "        return self.region.pages > 0\n",
-        _RULES + "memory_that_is_bought_again_shows_nothing_and_old_capabilities_stay_dead",
+        _RULES + "a_new_region_has_one_capability_and_so_has_one_that_was_handed_over",
     ),
     Mutant(
         ("rule 24",),
@@ -321,8 +321,8 @@ MUTANTS = (
     Mutant(
         ("rule 29",),
         "rpc/capabilities.py",
-        "            return Cap(frames.RECEIVER, target.id, interface)\n",
-        "            return Cap(frames.SENDER, self._peer.exports.grant(target), interface)\n",
+        "        return _of(self._peer.exports.get(cap.id), interface)\n",
+        "        return __import__('copy').copy(_of(self._peer.exports.get(cap.id), interface))\n",
         "tests/rpc/test_calls.py::test_an_object_of_the_server_keeps_its_identity_on_a_round_trip",
     ),
     Mutant(

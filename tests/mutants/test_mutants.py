@@ -61,12 +61,12 @@ def test_without_a_mutant_the_tests_pass(copy: Copy) -> None:
     assert outcome.code == 0, outcome.output
     assert outcome.passed >= len(tests)
     # And it was the copy that ran, not the tree.
-    where = copy.folder / "where.py"
+    where = copy.folder / "tests" / "test_where.py"
     where.write_text(
         "from pathlib import Path\n"
         "import pinfut, pinfut.rpc, pinfut.executor, tests.covered\n\n"
         "def test_where():\n"
-        "    here = Path(__file__).resolve().parent\n"
+        "    here = Path(__file__).resolve().parents[1]\n"
         "    for one in (pinfut, pinfut.rpc, pinfut.executor, tests.covered):\n"
         "        assert here in Path(one.__file__).resolve().parents\n",
         encoding="utf-8",

@@ -434,13 +434,14 @@ def test_one_wait_sees_a_new_session_a_message_and_an_answer() -> None:
         async with world.served("behind", DeskServer()), AsyncExitStack() as sessions:
             vat = Vat(world.kernel, "middle")
             sessions.push_async_callback(vat.close)
+            behind = await sessions.enter_async_context(
+                connect(world.kernel, "behind", Desk, world.bank("behind"), vat=vat)
+            )
+            # Listened for after that: in the word the answer comes first, and the port behind it.
             vat.listen("middle", DeskServer())
-            behind, front = [
-                await sessions.enter_async_context(
-                    connect(world.kernel, name, Desk, world.bank(name), vat=own)
-                )
-                for name, own in (("behind", vat), ("middle", None))
-            ]
+            front = await sessions.enter_async_context(
+                connect(world.kernel, "middle", Desk, world.bank("front"))
+            )
             seen: list[int] = []
             take = Notification.take
 
