@@ -32,9 +32,6 @@ async def answers_at_once(stage: Stage) -> None:
     await stage.sample()
     if not raw.end.closed:
         raise AssertionError("answers went over those that were not read")
-    # The loop keeps the last call that it made when a turn ended until it makes another.
-    await stage.session(8)
-    await stage.sample()
 
 
 async def empty_frames(stage: Stage) -> None:
