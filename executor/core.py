@@ -375,6 +375,7 @@ class Executor:
                         call(*args)
                     except Exception as error:
                         self._report_call(call, error)
+                del call, args  # the loop must not keep what they are of
                 if deferred:
                     self._run_deferred()
             if steps >= LOOK or not ready:

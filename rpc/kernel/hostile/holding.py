@@ -16,7 +16,7 @@ from pinfut.rpc.kernel.hostile.stage import (
     Scenario,
     Stage,
 )
-from pinfut.rpc.protocol.frames import CANCEL, FINISH, PIPELINE
+from pinfut.rpc.protocol.frames import CANCEL, FINISH, ON_ANSWER, PIPELINE
 
 SLOTS: Final = 64
 
@@ -74,11 +74,11 @@ async def never_releases(stage: Stage) -> None:
 
 async def never_resolves(stage: Stage) -> None:
     """Pipelines on a promise that nobody keeps: each waiting call is charged with its message."""
-    raw = await stage.session(2048, ring=1 << 18)
-    raw.send(call(2048, 0, NEVER, flags=PIPELINE))
-    for n in range(8):
-        calls = range(2049 + 128 * n, 2049 + 128 * (n + 1))
-        raw.send(*(call(x, 2048, 0, payload=bytes(700), flags=1) for x in calls))
+    raw = await stage.session(1032, ring=1 << 18)
+    raw.send(call(1032, 0, NEVER, flags=PIPELINE))
+    for n in range(16):
+        calls = range(1033 + 64 * n, 1033 + 64 * (n + 1))
+        raw.send(*(call(x, 1032, 0, payload=bytes(3000), flags=ON_ANSWER) for x in calls))
         await stage.sample()
 
 

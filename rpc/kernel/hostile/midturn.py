@@ -58,7 +58,7 @@ async def destroyed(stage: Stage) -> None:
 
 async def refunds(stage: Stage) -> None:
     """Has the server ask for the same refund again and again: it is paid once."""
-    raw = await stage.session(64, refund=2)
+    raw = await stage.session(64, refund=64)
     for n in range(20):
         x = 64 * (n + 1)
         raw.send(*(call(x + i, 0, REFUND, place=i % 4) for i in range(16)))
