@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{len(plan.ops)} operations break the same:")
             return _replay(plan, args.trace)
         first, last = (int(part) for part in args.seeds.split(":"))
+        draw(first, 0, faults)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

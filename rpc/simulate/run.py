@@ -485,7 +485,7 @@ def simulate(plan: Plan, *, instruments: Iterable[Instrument] = ()) -> Outcome:
         payable(bank, pages, caps, why)
         world.refuse(pages, caps, bank)
 
-    budget = vats.BUDGET
+    budget = vars(vats)["BUDGET"]
     setattr(Bank, "_require_payable", require)  # noqa: B010
     setattr(vats, "BUDGET", plan.budget)  # noqa: B010
     logger = logging.getLogger("pinfut")
