@@ -678,6 +678,9 @@ class Session:
         self.backlog.die(PeerDied("this process died"))
         self._outbox.clear()
         self._server.die()
+        # They are of this process too: closed, they would refund what was taken already.
+        for guest in list(self.guests.values()):
+            guest.die()
         self.close(PeerDied(f"this side of session {self.name} died"))
 
 

@@ -1,0 +1,1 @@
+"""A simulator of the whole stack: one seed, one history, faults everywhere."""
