@@ -25,9 +25,13 @@ class BankError(RpcError):
     no effect.
     """
 
-    bank: str | None = None
-    short: int = 0
     begun: bool = False
+
+    # Raised as it is made: a local that names it would keep it, and it the frame of that local.
+    def __init__(self, message: str = "", bank: str | None = None, short: int = 0) -> None:
+        super().__init__(message)
+        self.bank = bank
+        self.short = short
 
 
 class OutOfPages(BankError):

@@ -45,9 +45,12 @@ async def nested(*, pages: int, caps: int = 64) -> AsyncIterator[Handle]:
     """
     session = current_session()
     session.nestings += 1
-    payer = session.end.channel.bank
+    channel = session.end.channel
+    payer = channel.bank
     bank = payer.child(f"{session.name}+{session.nestings}", pages=pages, caps=caps, no_remove=True)
+    channel.lend(bank)
     try:
         yield Handle(bank, Rank.READ, no_remove=True)
     finally:
         await destroy(bank)
+        channel.ended(bank)

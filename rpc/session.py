@@ -32,6 +32,7 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.advance import Advance
 from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.destroy import destroy
 from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.local import call_later
 from pinfut.rpc.promise import (
@@ -666,9 +667,15 @@ class Session:
 
     async def wait_closed(self) -> None:
         """Wait until everything has been given back to the bank that paid."""
-        await self.end.channel.wait_freed()
-        for route in self.routes.values():
-            await route.near.channel.wait_freed()
+        channel = self.end.channel
+        await channel.wait_freed()
+        while channel.below:
+            below = channel.below[-1]
+            if isinstance(below, Bank):
+                await destroy(below)  # a server that died has left it
+            else:
+                await below.wait_freed()
+            channel.ended(below)
 
     def die(self) -> None:
         """The process of this side has died: the kernel has taken everything already."""

@@ -39,6 +39,8 @@ class Vat:
         self._sessions: dict[End, Session] = {}
         self._roots: dict[Port, Interface] = {}
         self._turns: Turns[End] = Turns()
+        # Calls that are handled in one look at a session.
+        self.budget = BUDGET
         # How often a session was looked at, for whoever wants to see what the idle ones cost.
         self.looks = 0
         self._task: Task[None] = self._executor.spawn(self._run(), name=f"vat {name}")
@@ -153,7 +155,7 @@ class Vat:
             if end.via is not None and end.closed:
                 end.close()  # taken back before it was used
             return False
-        return session.drain(BUDGET, QUANTUM)
+        return session.drain(self.budget, QUANTUM)
 
     def _enter(self, guest: Session) -> None:
         """A session that a client introduced: look what is there already."""

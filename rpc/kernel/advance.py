@@ -68,12 +68,12 @@ class Advance:
 
     def _above(self, left: int) -> OutOfPages:
         channel = self._channel
-        error = OutOfPages(
+        return OutOfPages(
             f"the client takes over {left} of {channel.refundable} pages still, and "
-            f"{self.pages} are asked for {self._why}: it allows more with connect(refund=)"
+            f"{self.pages} are asked for {self._why}: it allows more with connect(refund=)",
+            channel.bank.name,
+            self.pages - left,
         )
-        error.bank, error.short = channel.bank.name, self.pages - left
-        return error
 
     def close(self) -> None:
         """The pages are not needed any more. Idempotent; the end of the session does it for

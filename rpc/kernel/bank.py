@@ -337,12 +337,12 @@ class Bank:
         assert above is not None
         short = max(-pages - self.balance.pages, -caps - self.balance.caps)
         if short > 0:
-            error = QuotaInUse(
+            raise QuotaInUse(
                 f"bank {self.name!r} has {self.balance.pages} pages and {self.balance.caps} "
-                f"capabilities that are unused, and {-pages} and {-caps} should leave it"
+                f"capabilities that are unused, and {-pages} and {-caps} should leave it",
+                self.name,
+                short,
             )
-            error.bank, error.short = self.name, short
-            raise error
         payer = self.parent
         assert payer is not None
         payer._require_payable(max(0, pages), max(0, caps), f"funding bank {self.name!r}")
@@ -576,9 +576,9 @@ class Bank:
             how = "removed" if self.heir is not None else "destroyed" if self.visited else "closed"
             if self.state == DYING:
                 how = "destroyed"
-            error = BankDead(f"bank {self.name!r} was {how}; open the session with another bank")
-            error.bank = self.name
-            raise error
+            raise BankDead(
+                f"bank {self.name!r} was {how}; open the session with another bank", self.name
+            )
 
     def _lack(self, kind: type[BankError], need: int, asked: Bank, why: str) -> BankError:
         if kind is OutOfPages:
@@ -586,14 +586,13 @@ class Bank:
         else:
             used, limit, units, keyword = self.caps_used, self.cap_limit, "capabilities", "caps"
         via = "" if asked is self else f" (asked through bank {asked.name!r})"
-        error = kind(
+        return kind(
             f"bank {self.name!r}{via} has {max(0, limit - used)} of {limit} {units} left and "
             f"needs {need} for {why}: refill it with bank.refill({keyword}={used + need - limit}) "
-            "or more, or take answers and release what you hold, then call again"
+            "or more, or take answers and release what you hold, then call again",
+            self.name,
+            used + need - limit,
         )
-        error.bank = self.name
-        error.short = used + need - limit
-        return error
 
     def __repr__(self) -> str:
         return (

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, final
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc.errors import (
-    BankError,
     DonationTooSmall,
     OutOfCaps,
     OutOfPages,
@@ -57,21 +56,20 @@ def _donate(payer: Bank, quota: Balance, slots: int, ring: int, name: str) -> Ba
     least = least_quota(slots, ring)
     short = least.pages - quota.pages, least.caps - quota.caps
     if max(short) > 0:
-        error: BankError = DonationTooSmall(
+        raise DonationTooSmall(
             f"a session of {slots} slots takes {least.pages} pages and {least.caps} capabilities "
             f"before its first call, and {quota.pages} and {quota.caps} were donated: donate "
             f"{max(0, short[0])} pages and {max(0, short[1])} capabilities more, or ask for "
-            "fewer slots"
+            "fewer slots",
+            payer.name,
+            short[0] if short[0] > 0 else short[1],
         )
-        error.bank = payer.name
-        error.short = short[0] if short[0] > 0 else short[1]
-        raise error
     try:
         return payer.child(name, pages=quota.pages, caps=quota.caps, funded=True, no_remove=True)
     except (OutOfPages, OutOfCaps) as lack:
-        error = PayerExhausted(f"a donation of {quota.pages} pages cannot be made: {lack}")
-        error.bank, error.short = lack.bank, lack.short
-        raise error from lack
+        raise PayerExhausted(
+            f"a donation of {quota.pages} pages cannot be made: {lack}", lack.bank, lack.short
+        ) from lack
 
 
 @final
@@ -89,6 +87,7 @@ class Channel(Owned):
         "_terms",
         "_wakers",
         "advances",
+        "below",
         "donated",
         "events",
         "forward",
@@ -127,6 +126,9 @@ class Channel(Owned):
         self.refundable = 0
         self.refunded = 0
         self.advances: set[Advance] = set()
+        # What others have below the bank of this session and on its behalf, until it has ended:
+        # the channels of introductions, and the banks of nested calls.
+        self.below: list[Channel | Bank] | None = None
         self._wakers: list[Waker] = []
         self._reverse: Lane | None = None
         try:
@@ -169,6 +171,17 @@ class Channel(Owned):
 
     def _reclaim(self) -> None:
         self.leave_bank()
+
+    def lend(self, thing: Channel | Bank) -> None:
+        """Somebody else has this on behalf of the session, which is not over before it ends."""
+        if self.below is None:
+            self.below = []
+        self.below.append(thing)
+
+    def ended(self, thing: Channel | Bank) -> None:
+        """What was lent is no more. Idempotent."""
+        if self.below is not None and thing in self.below:
+            self.below.remove(thing)
 
     def _trim(self) -> bool:
         """Give up the memory for answers that is between two uses: the purse runs short."""

@@ -91,13 +91,12 @@ class Purse(Owned):
         pages = -((self.free - count) // PAGE)
         ceiling = self.ceiling
         if ceiling is not None and (self.pages + pages) * PAGE > ceiling:
-            error = OutOfBytes(
+            raise OutOfBytes(
                 f"a purse of bank {self._bank.name!r} has {self.free} bytes left of {ceiling} and "
-                f"needs {count} for {why}: release what it holds, or ask for a higher ceiling"
+                f"needs {count} for {why}: release what it holds, or ask for a higher ceiling",
+                self._bank.name,
+                count - self.free,
             )
-            error.bank = self._bank.name
-            error.short = count - self.free
-            raise error
         self._why = why
         self._resize(pages)
 

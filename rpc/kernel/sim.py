@@ -208,6 +208,7 @@ class SimKernel:
         near = End(self, channel, to.peer.process, label, serving=False, via=to.peer)
         far = End(self, channel, at.peer.process, label, serving=True, via=at.peer)
         near.peer, far.peer = far, near
+        at.channel.lend(channel)
         # In each process as urgent as the session that it came over: no way round its level.
         near.level, far.level = to.peer.level, at.peer.level
         channel.on_revoke = lambda: self._revoke(near, far)
@@ -251,8 +252,10 @@ class SimKernel:
             channel.free(seize=not (end.process.alive and peer.process.alive))
             if channel.donated is not None:
                 self._finish(destroy(channel.donated))
-            if end.via is not None:
-                channel.bank.close()
+            for via in (end.via, peer.via):
+                if via is not None:
+                    channel.bank.close()
+                    via.channel.ended(channel)
         else:
             peer.closed = True
             self._notify(peer.process, peer.handle)

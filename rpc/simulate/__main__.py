@@ -7,77 +7,148 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Final, NamedTuple
 
 from pinfut.executor import Recorder
 from pinfut.executor.trace.chrome import chrome_trace
-from pinfut.rpc.simulate.draws import FAULTS, WORK, Plan, draw
+from pinfut.rpc.simulate.draws import draw
+from pinfut.rpc.simulate.faults import FAULTS
+from pinfut.rpc.simulate.plan import Plan
 from pinfut.rpc.simulate.run import Outcome, simulate
 from pinfut.rpc.simulate.shrink import shrink
+from pinfut.rpc.simulate.work import WORK
 
-SOMETIMES = (*WORK, *FAULTS, "refused", "pipelined", "cancelled", "introduced", "ended: value")
-"""What a run of many seeds has to meet, or it has shown nothing about it."""
+SOMETIMES: Final = (
+    *WORK,
+    *FAULTS,
+    "refused",
+    "delayed",
+    "in a turn",
+    "pipelined",
+    "cancelled",
+    "dropped",
+    "introduced",
+    "clients died",
+    "told at once",
+    "events",
+    "events lost",
+    "events cancelled",
+    "newest event seen",
+    "ended: value",
+    "ended: cancelled",
+    "ended: too late",
+    "ended: PeerDied",
+    "ended: SessionDead",
+    "ended: OutOfPages",
+    "ended: NestedShortage",
+    "ended: RemoteError",
+)
+"""What has to happen in a run of many seeds, or it has shown nothing about it."""
 
-MANY = 200
-"""From so many seeds on, meeting something never is a failure."""
+NEEDS: Final = {
+    "refused": "refuse",
+    "delayed": "delay",
+    "in a turn": "cut",
+    "clients died": "crash-client",
+    "ended: PeerDied": "crash-server",
+    "ended: SessionDead": "destroy",
+    "ended: RemoteError": "raise",
+}
+"""Of these, what only a fault brings about."""
+
+MANY: Final = 200
+"""From so many seeds on, what never happened is a failure."""
+
+
+class Job(NamedTuple):
+    """One seed to run."""
+
+    seed: int
+    ops: int
+    faults: frozenset[str]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command; its exit code."""
-    args = _parser().parse_args(argv)
-    faults = frozenset(args.faults.split(",") if args.faults else FAULTS)
-    faults -= frozenset(args.without.split(",") if args.without else ())
-    how = f"--ops {args.ops} --faults {','.join(sorted(faults))}"
+    """The command; its exit code: 0 when all held, 1 when something did not, 2 for bad
+    arguments."""
+    parser = _parser()
+    args = parser.parse_args(argv)
     try:
+        faults = _faults(args.faults, frozenset(FAULTS)) - _faults(args.without, frozenset())
         if args.replay is not None:
             return _replay(draw(args.replay, args.ops, faults), args.trace)
         if args.shrink is not None:
             plan = shrink(draw(args.shrink, args.ops, faults))
-            print(f"{len(plan.ops)} operations break the same:")
+            print(f"{len(plan.ops)} of {args.ops} operations break the same:")
             return _replay(plan, args.trace)
-        first, last = (int(part) for part in args.seeds.split(":"))
-        draw(first, 0, faults)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    return _many(range(first, last), args, faults, how)
+    how = f"--ops {args.ops}"
+    if faults != FAULTS.keys():
+        how += f" --faults {','.join(sorted(faults))}"
+    return _many([Job(seed, args.ops, faults) for seed in args.seeds], args.jobs, how, args.json)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m pinfut.rpc.simulate", description=__doc__)
-    parser.add_argument("--seeds", default="0:100", metavar="A:B", help="from A up to below B")
-    parser.add_argument("--ops", type=int, default=1000, help="operations of each seed")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")
-    parser.add_argument("--replay", type=int, metavar="SEED", help="print one history")
-    parser.add_argument("--shrink", type=int, metavar="SEED", help="print a shorter one")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="write a trace for viewers")
-    parser.add_argument("--faults", help="only these, with commas between")
-    parser.add_argument("--without", help="all faults but these")
+    add = parser.add_argument
+    add("--seeds", type=_seeds, default="0:100", metavar="A:B", help="from A up to below B")
+    add("--ops", type=_count, default=1000, help="operations of each seed")
+    add("--jobs", type=_count, default=1, help="processes")
+    add("--json", type=Path, metavar="FILE", help="write the summary there")
+    add("--replay", type=int, metavar="SEED", help="print one history")
+    add("--shrink", type=int, metavar="SEED", help="print a shorter one that breaks the same")
+    add("--trace", type=Path, metavar="FILE", help="write the replay for trace viewers")
+    add("--faults", metavar="LIST", help=f"only these, of {','.join(FAULTS)}")
+    add("--without", metavar="LIST", help="all faults but these")
     return parser
+
+
+def _faults(text: str | None, otherwise: frozenset[str]) -> frozenset[str]:
+    """The faults that are listed. Raises ValueError for one that there is not."""
+    names = otherwise if text is None else frozenset(text.split(","))
+    if names - FAULTS.keys():
+        unknown = ", ".join(sorted(names - FAULTS.keys()))
+        raise ValueError(f"no fault {unknown}; there are {', '.join(FAULTS)}")
+    return names
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    if not (first.isdecimal() and (last.isdecimal() or not colon)):
+        raise argparse.ArgumentTypeError(f"give seeds as 0:2000 or as one number, not {text!r}")
+    return range(int(first), int(last) if colon else int(first) + 1)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"give a number from 1, not {text!r}")
+    return int(text)
 
 
 def _replay(plan: Plan, trace: Path | None) -> int:
     recorder = Recorder(limit=1_000_000)
     outcome = simulate(plan, instruments=[recorder] if trace is not None else ())
-    print("\n".join(outcome.history))
+    print("\n".join(outcome.lines))
     print(f"history {outcome.digest}")
     if trace is not None:
         trace.write_text(json.dumps(chrome_trace(recorder)))
     return int(outcome.failure is not None)
 
 
-def once(job: tuple[int, int, frozenset[str]]) -> Outcome:
+def once(job: Job) -> Outcome:
     """Run one seed twice; a second history that differs is a failure."""
-    seed, ops, faults = job
-    plan = draw(seed, ops, faults)
+    plan = draw(*job)
     outcome = simulate(plan)
     again = simulate(plan)
     if again.digest != outcome.digest and outcome.failure is None:
         outcome.failure = "one seed, one history"
-        outcome.text = f"{outcome.digest}, and then {again.digest}"
+        outcome.text = f"{outcome.failure}: {outcome.digest}, and then {again.digest}"
     outcome.history.clear()
     return outcome
 
@@ -85,66 +156,88 @@ def once(job: tuple[int, int, frozenset[str]]) -> Outcome:
 def never(counts: Counter[str], faults: frozenset[str]) -> list[str]:
     """What was switched on and never happened."""
     off = FAULTS.keys() - faults
-    if "refuse" in off:
-        off = off | {"refused"}
-    return [name for name in SOMETIMES if name not in off and not counts[name]]
+    return [
+        name
+        for name in SOMETIMES
+        if name not in off and NEEDS.get(name) not in off and not counts[name]
+    ]
 
 
-def _many(seeds: range, args: argparse.Namespace, faults: frozenset[str], how: str) -> int:
-    jobs = [(seed, args.ops, faults) for seed in seeds]
+def _many(jobs: list[Job], processes: int, how: str, report: Path | None) -> int:
     start = time.perf_counter()
-    outcomes: list[Outcome] = []
-    results: Iterable[Outcome]
-    if args.jobs > 1:
-        with ProcessPoolExecutor(args.jobs) as pool:
-            for outcome in pool.map(once, jobs, chunksize=4):
-                outcomes.append(outcome)
-                _progress(len(outcomes), len(jobs))
-    else:
-        results = map(once, jobs)
-        for outcome in results:
-            outcomes.append(outcome)
-            _progress(len(outcomes), len(jobs))
+    with _progress(len(jobs)) as step:
+        outcomes = list(_run(jobs, processes, step))
     seconds = time.perf_counter() - start
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         counts.update(outcome.counts)
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
-    missing = never(counts, faults) if len(jobs) >= MANY else []
-    # Each seed runs twice.
+    missing = never(counts, jobs[0].faults) if len(jobs) >= MANY else []
     ops = 2 * sum(outcome.ops for outcome in outcomes)
-    print(f"\n{len(jobs)} seeds, {ops} checked operations in {seconds:.1f} s", end="")
-    print(f", {ops / seconds:,.0f}/s")
-    for name, count in sorted(counts.items()):
-        print(f"  {name:<28}{count:>10}")
+    _show(counts)
+    print(
+        f"{len(jobs)} seeds twice, {ops:,} checked operations, at least "
+        f"{min((outcome.faults for outcome in outcomes), default=0)} faults in each, "
+        f"{seconds:.1f} s, {ops / seconds / processes:,.0f} operations a second and process"
+    )
     for outcome in failed:
         print(f"seed {outcome.seed} fails: {outcome.text}")
         print(f"  python -m pinfut.rpc.simulate --replay {outcome.seed} {how}")
+        print(f"  python -m pinfut.rpc.simulate --shrink {outcome.seed} {how}")
     if missing:
         print(f"never happened: {', '.join(missing)}")
-    if args.json is not None:
-        args.json.write_text(
-            json.dumps(
-                {
-                    "seeds": [seeds.start, seeds.stop],
-                    "operations": ops,
-                    "seconds": seconds,
-                    "counts": dict(sorted(counts.items())),
-                    "failed": {outcome.seed: outcome.text for outcome in failed},
-                    "never": missing,
-                    "digests": {outcome.seed: outcome.digest for outcome in outcomes},
-                },
-                indent=1,
-            )
-        )
+    print(f"{len(failed)} failed")
+    if report is not None:
+        told = {
+            "seeds": [jobs[0].seed, jobs[-1].seed + 1] if jobs else [],
+            "operations": ops,
+            "seconds": seconds,
+            "counts": dict(sorted(counts.items())),
+            "failed": {outcome.seed: outcome.text for outcome in failed},
+            "never": missing,
+            "digests": {outcome.seed: outcome.digest for outcome in outcomes},
+        }
+        report.write_text(json.dumps(told, indent=1))
     return int(bool(failed or missing))
 
 
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty() or done == total:
-        width = 40 * done // total
-        end = "\n" if done == total else ""
-        print(f"\r[{'#' * width:<40}] {done}/{total}", end=end, file=sys.stderr, flush=True)
+def _run(jobs: list[Job], processes: int, step: Callable[[], None]) -> Iterator[Outcome]:
+    results: Iterable[Outcome]
+    with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
+        results = map(once, jobs) if pool is None else pool.map(once, jobs, chunksize=4)
+        for outcome in results:
+            step()
+            yield outcome
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal, where rich is installed."""
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ImportError:
+        yield lambda: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("seeds", total=total)
+        yield lambda: progress.advance(task)
+
+
+def _show(counts: Counter[str]) -> None:
+    rows = [(name, f"{count:,}") for name, count in sorted(counts.items())]
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        for name, count in rows:
+            print(f"{name:<24}{count:>12}")
+        return
+    table = Table("what happened", title="simulated histories")
+    table.add_column("how often", justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
 
 
 if __name__ == "__main__":

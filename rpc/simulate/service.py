@@ -1,30 +1,47 @@
-"""The service that is simulated, and the book in which it notes what it saw."""
+"""The service that is simulated, and the book in which its servers note what they see."""
 
 from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import Counter
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, final
 
 from pinfut.executor.current import current_executor
 from pinfut.executor.timers import sleep
+from pinfut.rpc.charging import ClientRef, Turn, charge, keep
+from pinfut.rpc.errors import RpcError
+from pinfut.rpc.events import Subscription, subscribe
 from pinfut.rpc.interface import Interface, method
-from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.serving import current_session, nested
+from pinfut.rpc.simulate.broken import Broken
 from pinfut.rpc.vat import connect
+from pinfut.unboxed import unboxed
 
-CLIENT = 1_000_000
+if TYPE_CHECKING:
+    from pinfut.rpc.kernel.sim import SimKernel
+
+CLIENT: Final = 1_000_000
 """Tags of one client lie between two multiples of this, so that a tag says whose it is."""
 
-UNIT = 0.001
+NESTED: Final = CLIENT // 2
+"""What a call made on behalf of another has its tag raised by."""
+
+UNIT: Final = 0.001
+"""A simulated millisecond, in which handlers, sleeps and delays are counted."""
+
+MOST_KEPT: Final = 4
+"""Things that one object keeps; older ones are dropped."""
 
 
-class Broken(Exception):
-    """An invariant does not hold. `name` says which."""
+def value_of(tag: int, size: int) -> bytes:
+    """What a read of that tag gives: nothing but the tag."""
+    return (tag.to_bytes(4, "little") * (size // 4 + 1))[:size]
 
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
-        self.name = name
+
+def state_of(client: int, key: int, version: int) -> bytes:
+    """What is posted to a subscriber: whose it is, and its number."""
+    return b"%d %d %d" % (client, key, version)
 
 
 class Node(Interface, Protocol):
@@ -40,10 +57,23 @@ class Node(Interface, Protocol):
     async def visit(self, tag: int, node: Node) -> int: ...
     @method
     async def nest(self, tag: int, where: str) -> bytes: ...
+    @method
+    async def store(self, tag: int, size: int) -> int: ...
+    @method
+    async def watch(self, tag: int, key: int) -> int: ...
 
 
+class Watched(NamedTuple):
+    """A subscription, and whose it is."""
+
+    subscription: Subscription
+    client: int
+    key: int
+
+
+@final
 class Book:
-    """What the servers saw."""
+    """What the servers saw, and what they do in the midst of a turn."""
 
     def __init__(self, kernel: SimKernel) -> None:
         self.kernel = kernel
@@ -51,67 +81,36 @@ class Book:
         # By object: the tags of the calls on it, as they arrived.
         self.order: dict[int, list[int]] = {}
         self.nodes = 0
+        self.watched: list[Watched] = []
         self.broken: Broken | None = None
+        # By client: what goes wrong in the midst of its next turn.
+        self.sprung: dict[int, Callable[[], None]] = {}
 
-    def arrived(self, node: int, tag: int, payer: str) -> None:
-        """A handler has started for a call, paid by a bank of that path."""
+    def breaks(self, name: str, text: str) -> None:
+        """Note that an invariant does not hold; the first one counts."""
+        if self.broken is None:
+            self.broken = Broken(name, text)
+
+    def arrived(self, node: int, tag: int) -> None:
+        """A handler has started for a call."""
+        payer = current_session().end.channel.bank.path
         self.started[tag] += 1
         self.order.setdefault(node, []).append(tag)
-        if self.started[tag] > 1 and self.broken is None:
-            self.broken = Broken("each call once", f"call {tag} was started twice")
-        if f"/client {tag // CLIENT}" not in payer and self.broken is None:
-            self.broken = Broken("the payer is who caused it", f"{payer} pays for call {tag}")
+        if self.started[tag] > 1:
+            self.breaks("each call once", f"call {tag} was started twice")
+        if f"/client {tag // CLIENT}/" not in payer:
+            self.breaks("the payer is who caused it", f"{payer} pays for call {tag}")
+
+    def spring(self, client: int) -> None:
+        """Have happen what was laid for this client's next turn."""
+        if self.sprung:
+            happen = self.sprung.pop(client, None)
+            if happen is not None:
+                happen()
 
 
-def value_of(tag: int, size: int) -> bytes:
-    """What a read of that tag gives: nothing but the tag."""
-    return (tag.to_bytes(4, "little") * (size // 4 + 1))[:size]
-
-
-class NodeServer(Node):
-    def __init__(self, book: Book) -> None:
-        self.book = book
-        self.number = book.nodes
-        book.nodes += 1
-
-    def _arrived(self, tag: int) -> None:
-        payer = current_session().end.channel.bank.path
-        self.book.arrived(self.number, tag, payer)
-
-    @method(answer=lambda tag, size, delay, stubborn: size + 64)
-    async def read(self, tag: int, size: int, delay: int, stubborn: bool) -> bytes:
-        self._arrived(tag)
-        await _linger(delay, stubborn)
-        return value_of(tag, size)
-
-    @method
-    async def child(self, tag: int, delay: int) -> Node:
-        self._arrived(tag)
-        await _linger(delay, False)
-        return NodeServer(self.book)
-
-    @method
-    async def fail(self, tag: int) -> int:
-        self._arrived(tag)
-        raise ValueError(f"handler {tag}")
-
-    @method
-    async def visit(self, tag: int, node: Node) -> int:
-        self._arrived(tag)
-        await node
-        return tag
-
-    @method
-    async def nest(self, tag: int, where: str) -> bytes:
-        self._arrived(tag)
-        async with (
-            nested(pages=24) as bank,
-            connect(self.book.kernel, where, Node, bank, slots=1, ring=1024) as other,
-        ):
-            return await other.read(tag + CLIENT // 2, 8, 0, False)
-
-
-async def _linger(delay: int, stubborn: bool) -> None:
+@unboxed
+async def linger(delay: int, stubborn: bool) -> None:
     """Wait; a stubborn handler waits on when it is told to stop."""
     clock = current_executor()
     end = clock.now() + delay * UNIT
@@ -121,3 +120,100 @@ async def _linger(delay: int, stubborn: bool) -> None:
         except CancelledError:
             if not stubborn:
                 raise
+
+
+class NodeServer(Node):
+    """The service with handlers that are plain coroutines."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.number = book.nodes
+        self.refs: list[ClientRef[Any]] = []
+        book.nodes += 1
+
+    @method(answer=lambda tag, size, delay, stubborn: size + 64)
+    async def read(self, tag: int, size: int, delay: int, stubborn: bool) -> bytes:
+        self.book.arrived(self.number, tag)
+        await linger(delay, stubborn)
+        return value_of(tag, size)
+
+    @method
+    async def child(self, tag: int, delay: int) -> Node:
+        self.book.arrived(self.number, tag)
+        await linger(delay, False)
+        return type(self)(self.book)
+
+    @method
+    async def fail(self, tag: int) -> int:
+        self.book.arrived(self.number, tag)
+        raise ValueError(f"handler {tag}")
+
+    @method
+    async def visit(self, tag: int, node: Node) -> int:
+        self.book.arrived(self.number, tag)
+        await node
+        return tag
+
+    @method
+    async def nest(self, tag: int, where: str) -> bytes:
+        self.book.arrived(self.number, tag)
+        async with (
+            nested(pages=24) as bank,
+            connect(self.book.kernel, where, Node, bank, slots=1, ring=1024) as other,
+        ):
+            return await other.read(tag + NESTED, 8, 0, False)
+
+    @method
+    async def store(self, tag: int, size: int) -> int:
+        """Keep something for the caller, and use it in a turn that may be disturbed."""
+        book = self.book
+        book.arrived(self.number, tag)
+        with charge(current_session()):
+            ref = keep(tag, size)
+        try:
+            with Turn([ref]):
+                book.spring(tag // CLIENT)
+                try:
+                    if ref.get() != tag:
+                        book.breaks("a value is its caller's", f"what was kept for call {tag}")
+                except RpcError as error:
+                    book.breaks("pins hold", f"in the turn of call {tag}: {error}")
+            ref.resize(size // 2)
+        except BaseException:
+            ref.drop()
+            raise
+        self.refs.append(ref)
+        while len(self.refs) > MOST_KEPT:
+            self.refs.pop(0).drop()
+        return tag
+
+    @method
+    async def watch(self, tag: int, key: int) -> int:
+        self.book.arrived(self.number, tag)
+        self.book.watched.append(Watched(subscribe(key), tag // CLIENT, key))
+        return tag
+
+
+class UnboxedServer(NodeServer):
+    """The same with one frame for each call."""
+
+    @method(answer=lambda tag, size, delay, stubborn: size + 64)
+    @unboxed
+    async def read(self, tag: int, size: int, delay: int, stubborn: bool) -> bytes:
+        self.book.arrived(self.number, tag)
+        await linger(delay, stubborn)
+        return value_of(tag, size)
+
+    @method
+    @unboxed
+    async def child(self, tag: int, delay: int) -> Node:
+        self.book.arrived(self.number, tag)
+        await linger(delay, False)
+        return type(self)(self.book)
+
+    @method
+    @unboxed
+    async def visit(self, tag: int, node: Node) -> int:
+        self.book.arrived(self.number, tag)
+        await node
+        return tag

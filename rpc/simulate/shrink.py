@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pinfut.rpc.simulate.draws import Plan
+from pinfut.rpc.simulate.plan import Plan
 from pinfut.rpc.simulate.run import simulate
 
 MOST_RUNS = 2000

@@ -179,8 +179,8 @@ MUTANTS = (
     Mutant(
         ("rule 15",),
         CHANNEL,
-        "        error = PayerExhausted(f",
-        "        error = DonationTooSmall(f",
+        '        raise PayerExhausted(\n            f"a donation of',
+        '        raise DonationTooSmall(\n            f"a donation of',
         _QUOTA + "a_session_that_cannot_be_paid_for_does_not_exist",
     ),
     Mutant(
@@ -276,15 +276,15 @@ MUTANTS = (
     Mutant(
         ("rule 42",),
         "rpc/serving.py",
-        "    payer = session.end.channel.bank\n",
-        "    payer = session.end.channel.bank.parent\n",
+        "    payer = channel.bank\n",
+        "    payer = channel.bank.parent\n",
         _CHARGING + "what_a_nested_server_holds_counts_against_the_first_payer",
     ),
     Mutant(
         ("T37",),
         "rpc/serving.py",
-        "pages=pages, caps=caps, no_remove=True)\n    try:",
-        "pages=1 << 20, caps=caps, no_remove=True)\n    try:",
+        "pages=pages, caps=caps, no_remove=True)\n    channel.lend",
+        "pages=1 << 20, caps=caps, no_remove=True)\n    channel.lend",
         _CHARGING + "a_nested_call_spends_no_more_than_its_ceiling",
     ),
     Mutant(

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pinfut.rpc.simulate.__main__ import main, never
-from pinfut.rpc.simulate.draws import FAULTS, draw
+from pinfut.rpc.simulate.draws import draw
+from pinfut.rpc.simulate.faults import FAULTS
 from pinfut.rpc.simulate.run import Outcome, simulate
 from pinfut.rpc.simulate.shrink import shrink
 from tests.covered import covered

@@ -1,0 +1,229 @@
+"""Faults: what goes wrong, each kind with how often it is drawn beside the others.
+
+Some come at once, some a few steps later while tasks are in the midst of things, and some
+inside of the next turn of a handler.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+from pinfut.coroutine import yield_now
+from pinfut.executor import sleep
+from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
+from pinfut.rpc.simulate.plan import Op
+from pinfut.rpc.simulate.service import UNIT
+from pinfut.rpc.simulate.work import Doing, Kind, ends, name_of
+from pinfut.rpc.simulate.world import Client, World
+
+FAULTS: Final[dict[str, Kind]] = {}
+"""All kinds of faults, by name."""
+
+
+def fault(name: str, weight: int) -> Callable[[Doing], Doing]:
+    """Enter a kind of fault."""
+
+    def enter(do: Doing) -> Doing:
+        FAULTS[name] = Kind(weight, do)
+        return do
+
+    return enter
+
+
+def _some_time(world: World, op: Op, client: Client, happen: Callable[[], None]) -> None:
+    """Now, in the midst of the client's next turn at a server, or some steps later."""
+    if op.c == 0:
+        happen()
+    elif op.c == 1:
+
+        def in_turn() -> None:
+            world.met("in a turn")
+            happen()
+
+        world.book.sprung[client.number] = in_turn
+    else:
+        world.run_aside(_steps_later(op.b % 5, happen))
+
+
+async def _steps_later(steps: int, happen: Callable[[], None]) -> None:
+    for _ in range(steps):
+        await yield_now()
+    happen()
+
+
+# ---- memory ----
+
+
+@fault("refuse", 8)
+def _refuse(world: World, op: Op, client: Client) -> None:
+    """One of the next allocations is refused, whosever it is."""
+    world.refusing = op.b % 6
+
+
+@fault("cut", 4)
+def _cut(world: World, op: Op, client: Client) -> None:
+    """A bank's limit falls, below what is used as well."""
+
+    def happen() -> None:
+        client.bank.refill(-(op.a % 40), -(op.b % 20))
+
+    _some_time(world, op, client, happen)
+
+
+@fault("destroy", 1)
+def _destroy(world: World, op: Op, client: Client) -> None:
+    """The bank that pays for a session is destroyed."""
+
+    def happen() -> None:
+        root = client.roots.get(name_of(op))
+        if root is not None:
+            world.raze(root.bank)
+
+    _some_time(world, op, client, happen)
+
+
+# ---- processes ----
+
+
+@fault("crash-client", 1)
+def _crash_client(world: World, op: Op, client: Client) -> None:
+    _some_time(world, op, client, lambda: world.crash(client))
+
+
+@fault("crash-server", 1)
+def _crash_server(world: World, op: Op, client: Client) -> None:
+    def happen() -> None:
+        name = name_of(op)
+        world.servers[name].kill()
+        world.start(name)
+
+    # A handler cannot outlive its process, so not in the midst of a turn.
+    if op.c == 1:
+        happen()
+    else:
+        _some_time(world, op, client, happen)
+
+
+@fault("raise", 3)
+def _raise(world: World, op: Op, client: Client) -> None:
+    """A handler raises."""
+    held = world.root(client, name_of(op)).held
+    tag = client.tag()
+    promise = held.proxy.fail(tag)
+    held.sent.append(tag)
+    world.begin(client, tag, ends(world, tag, promise, None, told=True))
+
+
+# ---- signals and time ----
+
+
+@fault("spurious", 3)
+def _spurious(world: World, op: Op, client: Client) -> None:
+    """Both sides are woken, and there is nothing."""
+    for end in _ends_of(client, op):
+        end.process.notification.signal(end.handle & 0xFFFF_FFFF)
+        end.process.notification.wake()
+
+
+@fault("again", 3)
+def _again(world: World, op: Op, client: Client) -> None:
+    """Signals come more than once."""
+    for end in _ends_of(client, op):
+        for _ in range(1 + op.b % 3):
+            world.kernel.signal(end)
+
+
+@fault("delay", 4)
+def _delay(world: World, op: Op, client: Client) -> None:
+    """The next signals come late, and so in another order."""
+    world.delaying = 1 + op.a % 6
+    world.delay = op.b % 5
+
+
+@fault("partial", 3)
+def _partial(world: World, op: Op, client: Client) -> None:
+    """What is written so far is made visible before the turn has ended."""
+    for name in client.roots:
+        client.roots[name].session.flush()
+
+
+@fault("jump", 2)
+def _jump(world: World, op: Op, client: Client) -> None:
+    """The clock jumps."""
+    world.clock.advance(op.a % 8 * UNIT)
+
+
+# ---- hostile bytes ----
+
+
+@fault("corrupt", 1)
+def _corrupt(world: World, op: Op, client: Client) -> None:
+    """A count in shared memory is written over: of a ring or of its completions."""
+    ends_ = _ends_of(client, op)
+    if not ends_:
+        return
+    world.spoiled.update(ends_)
+    lane = ends_[0].channel.forward
+    at = 0 if op.c == 3 else 8 * (1 + lane.slots) + 8 * (op.b & 1)
+    lane.memory[at : at + 8] = (op.a << 20 | 5).to_bytes(8, "little")
+    world.kernel.signal(ends_[0])
+
+
+@fault("garbage", 2)
+def _garbage(world: World, op: Op, client: Client) -> None:
+    """A peer that writes what it likes, and leaves some time later."""
+    client.sessions += 1
+    bank = client.bank.child(f"session {client.sessions}", pages=1000)
+    process = world.kernel.process("garbage")
+    try:
+        end = world.kernel.connect(process, name_of(op), bank, slots=2, ring=1024, cell=1024)
+    except BaseException:
+        bank.close()
+        raise
+    world.spoiled.add(end.peer)
+    rng = random.Random(op.a << 16 | op.b)
+    writer = end.out().writer
+    for _ in range(1 + op.c):
+        writer.write(_frame(rng))
+    writer.publish()
+    world.kernel.signal(end)
+    world.run_aside(_close_later(world, end))
+
+
+_FRAMES: Final[tuple[tuple[tuple[int, ...], Struct], ...]] = (
+    ((1, 6, 7, 8, 9), CALL_HEAD),
+    ((2,), RETURN_HEAD),
+    ((3, 5), SHORT),
+    ((4,), RELEASE_FRAME),
+)
+
+
+def _frame(rng: random.Random) -> bytes:
+    """A frame that is well-formed in its length, and often in its kind."""
+    kinds, head = rng.choice(_FRAMES)
+    body = rng.randbytes(rng.choice((0, 0, 3, CAP.size, 40)))
+    fields = head.unpack(bytes(head.size))
+    numbers = [rng.choice((0, 0, 1, 1, 2, 5, 255)) for _ in fields]
+    numbers[0] = head.size + len(body)
+    numbers[1] = rng.choice(kinds) if rng.random() < 0.9 else rng.randrange(256)
+    return head.pack(*numbers) + body
+
+
+async def _close_later(world: World, end: End) -> None:
+    await sleep(3 * UNIT)
+    world.kernel.close(end)
+    await end.channel.wait_freed()
+    end.channel.bank.close()
+
+
+def _ends_of(client: Client, op: Op) -> list[End]:
+    """Both ends of the client's session, the ones that nobody has let go of."""
+    root = client.roots.get(name_of(op))
+    if root is None:
+        return []
+    end = root.session.end
+    return [one for one in (end, end.peer) if not one.released]

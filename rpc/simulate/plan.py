@@ -1,0 +1,51 @@
+"""Plan: everything that a run depends on, as data.
+
+Whoever leaves some operations out has another plan that still runs, which is what shrinking
+is made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, final
+
+
+class Op(NamedTuple):
+    """One operation: what, by which client, and three numbers that it makes use of."""
+
+    what: str
+    who: int
+    a: int
+    b: int
+    c: int
+
+    def __str__(self) -> str:
+        return f"{self.what} client={self.who} {self.a} {self.b} {self.c}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A world, and what happens in it.
+
+    `slots`, `pages`: of each client's sessions and bank. `watching`: which clients bring memory
+    for events. `budget`: messages in one look at a session. `shuffled`: whether any of the
+    ready tasks may run next, instead of the first.
+    """
+
+    seed: int
+    slots: tuple[int, ...]
+    pages: tuple[int, ...]
+    watching: tuple[bool, ...]
+    budget: int
+    shuffled: bool
+    ops: tuple[Op, ...]
+
+    @property
+    def clients(self) -> int:
+        """How many clients there are."""
+        return len(self.slots)
+
+    def only(self, ops: tuple[Op, ...]) -> Plan:
+        """The same world with other operations."""
+        return replace(self, ops=ops)

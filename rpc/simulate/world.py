@@ -1,0 +1,357 @@
+"""World: the clients, servers and banks of one plan, and what was seen of them.
+
+Everything that a run makes is here, and is taken down by `settle`.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any, Final, final
+
+from pinfut.executor import Task, VirtualClock, sleep, spawn
+from pinfut.rpc.errors import BankError, PeerDied, RemoteError, RpcError, SessionClosed
+from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.destroy import destroy
+from pinfut.rpc.kernel.events import Event, EventBuffer
+from pinfut.rpc.kernel.sim import Process, SimKernel
+from pinfut.rpc.session import Session
+from pinfut.rpc.simulate.plan import Plan
+from pinfut.rpc.simulate.service import (
+    CLIENT,
+    UNIT,
+    Book,
+    Node,
+    NodeServer,
+    UnboxedServer,
+    Watched,
+    state_of,
+)
+from pinfut.rpc.vat import Vat
+
+SERVICES: Final = ("a", "b")
+
+PATIENCE: Final = 1.0
+"""Simulated seconds within which everything has ended once the faults have stopped: a thousand
+times the unit in which handlers and delays are counted, of which none takes more than 20."""
+
+
+MOST_WATCHED: Final = 16
+"""Subscriptions that are posted to."""
+
+
+@final
+class Held:
+    """A capability that a client holds, and the tags of what it has sent to it, in order."""
+
+    __slots__ = ("proxy", "sent", "session")
+
+    def __init__(self, session: Session, proxy: Any) -> None:
+        self.session = session
+        self.proxy = proxy
+        self.sent: list[int] = []
+
+
+@final
+class Root:
+    """A client's session with a service: what it pays with, and what it watches there."""
+
+    def __init__(self, held: Held, bank: Bank, events: EventBuffer | None) -> None:
+        self.held = held
+        self.session = held.session
+        self.bank = bank
+        self.events = events
+        self.watcher: Task[None] | None = None
+        # Counted apart from the buffer, by key: how often asked for, how many came, and the
+        # number of the newest state that was seen.
+        self.armed: Counter[int] = Counter()
+        self.delivered: Counter[int] = Counter()
+        self.seen: Counter[int] = Counter()
+        # The highest id that a call of this session has had.
+        self.last = -1
+
+
+@final
+class Client:
+    """One client: its bank, its process, and a session with each service."""
+
+    def __init__(self, number: int, bank: Bank, slots: int, watching: bool) -> None:
+        self.number = number
+        self.bank = bank
+        self.slots = slots
+        self.watching = watching
+        self.vat: Vat | None = None
+        self.roots: dict[str, Root] = {}
+        self.held: list[Held] = []
+        self.tasks: list[tuple[int, Task[None]]] = []
+        self.tags = number * CLIENT
+        self.sessions = 0
+
+    def tag(self) -> int:
+        """A number for one more call."""
+        self.tags += 1
+        return self.tags
+
+
+@final
+class World:
+    """What there is in a run, and what has happened in it."""
+
+    def __init__(self, plan: Plan, clock: VirtualClock) -> None:
+        self.plan = plan
+        self.clock = clock
+        self.kernel = SimKernel(plan.seed)
+        self.book = Book(self.kernel)
+        self.counts: Counter[str] = Counter()
+        # Simulated ns of the kernel, simulated seconds of the executor, and what there was.
+        self.history: list[tuple[int, float, object]] = []
+        self.servers: dict[str, Vat] = {}
+        self.clients: list[Client] = []
+        # Calls that have begun and not ended, and how the others ended.
+        self.open: set[int] = set()
+        self.ends: dict[int, str] = {}
+        self.sent: list[list[int]] = []
+        # What runs beside the operations: faults that come later, sessions that wind up.
+        self.aside: list[Task[Any]] = []
+        # After how many more allocations one is refused; below 0: none.
+        self.refusing = -1
+        # How many signals are still to be delayed, and by how many units.
+        self.delaying = 0
+        self.delay = 0
+        # For the audit: banks in which something was bought or sold, what was counted in each
+        # session, and how often there was one.
+        self.changed: set[Bank] = set()
+        self.stamps: dict[Session, object] = {}
+        self.audits = 0
+        # Ends of channels in which a fault broke the protocol on purpose.
+        self.spoiled: set[End] = set()
+        self.listen()
+        for name in SERVICES:
+            self.start(name)
+        for number in range(plan.clients):
+            bank = self.kernel.bank(f"client {number}", pages=plan.pages[number], caps=400)
+            self.clients.append(Client(number, bank, plan.slots[number], plan.watching[number]))
+
+    # ---- what is noted ----
+
+    def note(self, what: object) -> None:
+        """Add a line to the history: what `str` makes of it."""
+        self.history.append((self.kernel.clock_ns, self.clock.now(), what))
+
+    def met(self, what: str) -> None:
+        """Count something that happened."""
+        self.counts[what] += 1
+
+    def begin(self, client: Client, tag: int, ends: Coroutine[Any, Any, None]) -> None:
+        """A call has begun, and `ends` sees to its end."""
+        self.open.add(tag)
+        client.tasks.append((tag, spawn(ends)))
+
+    def end(self, tag: int, how: str) -> None:
+        """A call has ended."""
+        if tag in self.ends:
+            self.book.breaks("each call ends once", f"{tag}: {self.ends[tag]}, then {how}")
+        self.ends[tag] = how
+        self.open.discard(tag)
+        self.counts[f"ended: {how}"] += 1
+        self.note(f"  call {tag} {how}")
+
+    def ended_by(self, tag: int, error: BaseException, told: bool = False) -> None:
+        """A call has ended with an error; `told`: its handler may raise one of its own."""
+        if isinstance(error, RemoteError) and not told:
+            self.book.breaks("handlers fail where they are told", f"call {tag}: {error}")
+        self.end(tag, "cancelled" if isinstance(error, CancelledError) else type(error).__name__)
+
+    def run_aside(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have something happen beside the operations."""
+        if len(self.aside) >= 64:
+            self.aside = [task for task in self.aside if not task.done or task.error()]
+        self.aside.append(spawn(work))
+
+    # ---- who is there ----
+
+    def start(self, name: str) -> None:
+        """A server, which has crashed or was not there, begins to serve."""
+        vat = self.servers[name] = Vat(self.kernel, name)
+        vat.budget = self.plan.budget
+        vat.listen(name, (NodeServer if name == "a" else UnboxedServer)(self.book))
+
+    def root(self, client: Client, name: str) -> Root:
+        """The client's session with a service, opened if need be. Raises BankError when it cannot
+        be paid, and RpcError."""
+        root = client.roots.get(name)
+        if root is not None:
+            if root.session.error is None:
+                return root
+            self.leave(client, name)
+        if client.vat is None or not client.vat.process.alive:
+            client.vat = Vat(self.kernel, client.bank.name)
+        client.sessions += 1
+        bank = client.bank.child(f"session {client.sessions}", pages=1000, caps=200)
+        events: EventBuffer | None = None
+        session: Session | None = None
+        try:
+            if client.watching:
+                events = EventBuffer(bank, places=4, size=32, keep=1 + client.sessions % 3)
+            session = client.vat.connect(
+                name, bank, client.slots, 2048, 1024, refund=1, events=events
+            )
+            held = Held(session, session.bootstrap(Node))
+        except BaseException:
+            self.run_aside(_abandon(session, events, bank))
+            raise
+        self.met("sessions")
+        root = client.roots[name] = Root(held, bank, events)
+        self.sent.append(held.sent)
+        if events is not None:
+            root.watcher = spawn(self._watch(root, events))
+        return root
+
+    def leave(self, client: Client, name: str) -> None:
+        """The client closes its session, if it has one; what it held goes back."""
+        root = client.roots.pop(name, None)
+        if root is None:
+            return
+        session = root.session
+        client.held = [held for held in client.held if held.session is not session]
+        if session.end.process.alive:
+            session.close(SessionClosed("the client left"))
+        self.run_aside(self._wind_up(root))
+
+    def crash(self, client: Client) -> None:
+        """The client's process dies where it stands."""
+        if client.vat is None or not client.vat.process.alive:
+            return
+        client.vat.kill()
+        self.met("clients died")
+        for name in SERVICES:
+            self.leave(client, name)
+
+    def raze(self, bank: Bank) -> None:
+        """Destroy the bank of a session, and whatever is in it."""
+        self.run_aside(_finish(destroy(bank)))
+
+    def server_of(self, root: Root, name: str) -> Session | None:
+        """The other side of a session, if it is there and open."""
+        session = self.servers[name]._sessions.get(root.session.end.peer)
+        return None if session is None or session.error is not None else session
+
+    async def _wind_up(self, root: Root) -> None:
+        """Wait until a session has given everything back, and give its bank up."""
+        session, bank = root.session, root.bank
+        dead = not session.end.process.alive
+        if dead:
+            # Who owns the machine clears up after a process that died.
+            await destroy(bank)
+        await session.wait_closed()
+        if root.watcher is not None:
+            await root.watcher
+        if root.events is not None:
+            root.events.free()
+        try:
+            bank.close()
+        except ValueError as error:
+            self.book.breaks("banks are whole", str(error))
+
+    # ---- events ----
+
+    async def _watch(self, root: Root, events: EventBuffer) -> None:
+        """Take events while the session is there; arm most sources again, cancel some."""
+        while True:
+            try:
+                event = await events.next()
+            except RpcError as error:
+                if not isinstance(error, (SessionClosed, PeerDied, BankError)):
+                    self._suspect(root, error)
+                return
+            self.counts["events"] += 1
+            self._check(root, event)
+            try:
+                if event.version % 5 == 4:
+                    events.cancel(event.key)
+                    self.counts["events cancelled"] += 1
+                    # An answer to the call that subscribed may still come; it finds it over.
+                    root.armed[event.key] = root.delivered[event.key]
+                else:
+                    events.arm(event.key)
+                    root.armed[event.key] += 1
+            except RpcError:
+                return  # its memory has gone with the bank
+
+    def _suspect(self, root: Root, error: RpcError) -> None:
+        if root.session.end not in self.spoiled:
+            self.book.breaks("honest sides keep to the protocol", f"{root.session.name}: {error}")
+
+    def _check(self, root: Root, event: Event) -> None:
+        """What an event says, against what was posted and asked for."""
+        key = event.key
+        root.delivered[key] += 1
+        if root.delivered[key] > root.armed[key]:
+            self.book.breaks("delivered below armed", f"{root.session.name}, source {key}: {event}")
+        seen, root.seen[key] = root.seen[key], event.version
+        if event.version - seen != event.lost + len(event.states):
+            self.book.breaks("lost is exact", f"{root.session.name} has seen {seen}: {event}")
+        if event.lost:
+            self.counts["events lost"] += event.lost
+        number = int(root.bank.path.split("/client ")[1].split("/")[0])
+        first = event.version - len(event.states) + 1
+        expected = tuple(
+            state_of(number, key, version) for version in range(first, event.version + 1)
+        )
+        if event.states != expected:
+            self.book.breaks("a value is its caller's", f"{root.session.name} was told {event}")
+
+    def post(self) -> None:
+        """The servers post to their newest subscribers; those that are over are forgotten."""
+        left: list[Watched] = []
+        for watched in self.book.watched[-MOST_WATCHED:]:
+            made = watched.subscription
+            if made.post(state_of(watched.client, watched.key, made.posted + 1)):
+                left.append(watched)
+                self.counts["posted"] += 1
+        self.book.watched = left
+
+    # ---- the kernel ----
+
+    def listen(self) -> None:
+        """Be told of what is bought and sold, and of signals, of which some are delivered later
+        than their turn, each on its own."""
+        on_change, notify = self.kernel.root._on_change, self.kernel._notify
+        assert on_change is not None
+
+        def changed(bank: Bank, pages: int, caps: int) -> None:
+            self.changed.add(bank)
+            on_change(bank, pages, caps)
+
+        def later(process: Process, handle: int) -> None:
+            if self.delaying:
+                self.delaying -= 1
+                self.counts["delayed"] += 1
+                self.run_aside(_later(self.delay, notify, process, handle))
+            else:
+                notify(process, handle)
+
+        # Banks below hand it on.
+        self.kernel.root._on_change = changed
+        self.kernel._notify = later  # type: ignore[method-assign]
+
+
+async def _later(units: int, notify: Any, process: Process, handle: int) -> None:
+    await sleep(units * UNIT)
+    notify(process, handle)
+
+
+async def _finish(destroying: Any) -> None:
+    await destroying
+
+
+async def _abandon(session: Session | None, events: EventBuffer | None, bank: Bank) -> None:
+    """Take back what was made of a session that could not be opened whole."""
+    if session is not None:
+        session.close(SessionClosed("it could not be paid"))
+        await session.wait_closed()
+    if events is not None:
+        events.free()
+    bank.close()
