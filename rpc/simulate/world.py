@@ -172,6 +172,15 @@ class World:
 
     # ---- who is there ----
 
+    def _bought(self, bank: Bank, pages: int, caps: int) -> None:
+        """A bank has bought; every bank that paid had what was asked."""
+        payer: Bank | None = bank
+        while payer is not None:
+            over = pages and payer.pages_used > payer.page_limit
+            if over or (caps and payer.caps_used > payer.cap_limit):
+                self.book.breaks("limits hold", f"{bank!r} has bought {pages}, {caps}: {payer!r}")
+            payer = None if payer.funded else payer._above
+
     def start(self, name: str) -> None:
         """A server, which has crashed or was not there, begins to serve."""
         vat = self.servers[name] = Vat(self.kernel, name)
@@ -323,6 +332,8 @@ class World:
 
         def changed(bank: Bank, pages: int, caps: int) -> None:
             self.changed.add(bank)
+            if pages > 0 or caps > 0:
+                self._bought(bank, pages, caps)
             on_change(bank, pages, caps)
 
         def later(process: Process, handle: int) -> None:

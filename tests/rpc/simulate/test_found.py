@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
-from pinfut.rpc import Vat, connect, introduce
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pinfut.executor import spawn
+from pinfut.rpc import PeerDied, SessionClosed, Vat, introduce
 from tests.rpc.services import Desk, DeskServer
+from tests.rpc.test_charging import MiddleServer
 from tests.rpc.world import World, quiet, run
+
+
+def serving(world: World, name: str, root: Desk) -> Vat:
+    vat = Vat(world.kernel, name)
+    vat.listen(name, root)
+    return vat
+
+
+@asynccontextmanager
+async def client_of(world: World, *names: str) -> AsyncIterator[list[Desk]]:
+    """One client with a session to each service, over a bank of its own."""
+    vat = Vat(world.kernel, "client")
+    sessions = [
+        vat.connect(name, world.bank(f"for {name}"), slots=8, ring=16_384, cell=1024)
+        for name in names
+    ]
+    yield [await session.bootstrap(Desk) for session in sessions]
+    for session in sessions:
+        session.close(SessionClosed("the test is over"))
+    for session in sessions:
+        await session.wait_closed()
+        # Everything has been given back: this raises where anything is still bought.
+        session.end.channel.bank.close()
+    await vat.close()
 
 
 def test_two_servers_that_were_introduced_die_in_one_turn_and_refund_nothing_twice() -> None:
     async def main(world: World) -> None:
-        servers = []
-        for name in ("a", "b"):
-            vat = Vat(world.kernel, name)
-            vat.listen(name, DeskServer(name))
-            servers.append(vat)
-        client = Vat(world.kernel, "client")
-        async with (
-            connect(world.kernel, "a", Desk, world.bank("one"), vat=client) as a,
-            connect(world.kernel, "b", Desk, world.bank("two"), vat=client) as b,
-        ):
+        servers = [serving(world, name, DeskServer(name)) for name in ("a", "b")]
+        async with client_of(world, "a", "b") as (a, b):
             thing = await a.make("thing")
             assert await b.keep(await introduce(thing, b)) == 1
             servers[1].kill()
             servers[0].kill()
             await quiet()
-        await client.close()
 
     run(main)
+
+
+def test_what_a_dead_server_had_below_the_bank_of_a_session_ends_with_the_session() -> None:
+    async def main(world: World) -> None:
+        back = serving(world, "back", DeskServer())
+        middle = serving(world, "middle", MiddleServer(world, 60))
+        async with client_of(world, "middle") as (desk,):
+            call = spawn(_fails(desk))
+            await quiet()
+            bank = world.banks[0]
+            assert bank.children, "no nested call is under way"
+            middle.kill()
+            assert await call
+        await back.close()
+
+    run(main)
+
+
+async def _fails(desk: Desk) -> bool:
+    try:
+        await desk.data(5000, 10.0)
+    except PeerDied:
+        return True
+    return False
