@@ -156,6 +156,10 @@ def audit_session(world: World, session: Session) -> None:
             raise Broken("no live id reused", f"{slot!r} stands at {index}")
     if taken + len(free) != capacity:
         raise Broken("outbound below outstanding", f"{taken} taken and {len(free)} free slots")
+    if session._outbox:
+        world.met("a ring was full")
+    if session.backlog.calls:
+        world.met("slots were full")
     lane = session.lane
     if lane is not None:
         places = lane.cells.free_small
@@ -176,7 +180,8 @@ def _audit_charged(session: Session) -> None:
     held = prices.SESSION + end.channel.slots * prices.SLOT
     held += peer.exports.charged + peer.imports.charged
     for answer in session._server._running.values():
-        held += answer.charged
+        # What a handler costs at least, whatever its answer says was charged.
+        held += max(answer.charged, answer.served.frame)
     if session._kept is not None:
         held += session._kept.bytes
     if end.purse.used < held:

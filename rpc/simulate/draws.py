@@ -22,6 +22,7 @@ def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> Pla
     rng = random.Random(seed)
     clients = rng.randint(1, 3)
     slots = tuple(rng.choice((1, 2, 3, 8)) for _ in range(clients))
+    rings = tuple(rng.choice((256, 512, 2048)) for _ in range(clients))
     pages = tuple(rng.choice((24, 40, 80, 200)) for _ in range(clients))
     watching = tuple(rng.random() < 0.5 for _ in range(clients))
     budget = rng.choice((1, 2, 64))
@@ -39,7 +40,7 @@ def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> Pla
         rng.shuffle(names)
     number = rng.randrange
     drawn = [Op(w, number(clients), number(1 << 16), number(1 << 16), number(4)) for w in names]
-    return Plan(seed, slots, pages, watching, budget, shuffled, tuple(drawn))
+    return Plan(seed, slots, rings, pages, watching, budget, shuffled, tuple(drawn))
 
 
 def _weights(rng: random.Random, kinds: dict[str, Kind]) -> dict[str, int]:

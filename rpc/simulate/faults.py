@@ -13,12 +13,13 @@ from typing import Final
 
 from pinfut.coroutine import yield_now
 from pinfut.executor import sleep
+from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
 from pinfut.rpc.simulate.plan import Op
 from pinfut.rpc.simulate.service import UNIT
 from pinfut.rpc.simulate.work import Doing, Kind, ends, name_of
-from pinfut.rpc.simulate.world import Client, World
+from pinfut.rpc.simulate.world import SERVICES, Client, World
 
 FAULTS: Final[dict[str, Kind]] = {}
 """All kinds of faults, by name."""
@@ -89,6 +90,19 @@ def _destroy(world: World, op: Op, client: Client) -> None:
 # ---- processes ----
 
 
+@fault("hang-up", 1)
+def _hang_up(world: World, op: Op, client: Client) -> None:
+    """The server ends a session."""
+
+    def happen() -> None:
+        root = client.roots.get(name_of(op))
+        server = None if root is None else world.server_of(root, name_of(op))
+        if server is not None:
+            server.close(SessionClosed("the server hung up"))
+
+    _some_time(world, op, client, happen)
+
+
 @fault("crash-client", 1)
 def _crash_client(world: World, op: Op, client: Client) -> None:
     _some_time(world, op, client, lambda: world.crash(client))
@@ -97,9 +111,10 @@ def _crash_client(world: World, op: Op, client: Client) -> None:
 @fault("crash-server", 1)
 def _crash_server(world: World, op: Op, client: Client) -> None:
     def happen() -> None:
-        name = name_of(op)
-        world.servers[name].kill()
-        world.start(name)
+        first, second = SERVICES if op.a & 1 else SERVICES[::-1]
+        for name in (first, second) if op.b % 4 == 0 else (first,):
+            world.servers[name].kill()
+            world.start(name)
 
     # A handler cannot outlive its process, so not in the midst of a turn.
     if op.c == 1:
@@ -127,6 +142,10 @@ def _spurious(world: World, op: Op, client: Client) -> None:
     for end in _ends_of(client, op):
         end.process.notification.signal(end.handle & 0xFFFF_FFFF)
         end.process.notification.wake()
+    root = client.roots.get(name_of(op))
+    if root is not None and root.events is not None:
+        root.events.notification.signal(op.b % root.events.shape.places)
+        root.events.notification.wake()
 
 
 @fault("again", 3)

@@ -28,13 +28,14 @@ class Op(NamedTuple):
 class Plan:
     """A world, and what happens in it.
 
-    `slots`, `pages`: of each client's sessions and bank. `watching`: which clients bring memory
-    for events. `budget`: messages in one look at a session. `shuffled`: whether any of the
+    `slots`, `rings`, `pages`: of each client's sessions and bank. `watching`: which clients bring
+    memory for events. `budget`: messages in one look at a session. `shuffled`: whether any of the
     ready tasks may run next, instead of the first.
     """
 
     seed: int
     slots: tuple[int, ...]
+    rings: tuple[int, ...]
     pages: tuple[int, ...]
     watching: tuple[bool, ...]
     budget: int

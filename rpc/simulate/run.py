@@ -14,6 +14,7 @@ from typing import final
 from pinfut.coroutine import yield_now
 from pinfut.executor import Executor, Instrument, VirtualClock, sleep
 from pinfut.executor.schedule import Seeded
+from pinfut.laws import LostWakeup
 from pinfut.rpc.errors import BankError, OutOfPages, RpcError
 from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.simulate.audit import audit
@@ -72,6 +73,8 @@ def simulate(plan: Plan, *, instruments: Iterable[Instrument] = ()) -> Outcome:
         executor.run(main())
     except Broken as broken:
         outcome.failure, outcome.text = broken.name, str(broken)
+    except LostWakeup as error:
+        outcome.failure, outcome.text = "no wakeup lost", f"no wakeup lost: {error}"
     except Exception as error:
         outcome.failure = f"no {type(error).__name__}"
         outcome.text = f"{outcome.failure}: {error}"

@@ -58,7 +58,11 @@ class Node(Interface, Protocol):
     @method
     async def nest(self, tag: int, where: str) -> bytes: ...
     @method
-    async def store(self, tag: int, size: int) -> int: ...
+    async def store(self, tag: int, size: int, data: bytes) -> int: ...
+    @method
+    async def same(self, tag: int) -> Node: ...
+    @method
+    async def several(self, tag: int) -> list[Node]: ...
     @method
     async def watch(self, tag: int, key: int) -> int: ...
 
@@ -164,7 +168,19 @@ class NodeServer(Node):
             return await other.read(tag + NESTED, 8, 0, False)
 
     @method
-    async def store(self, tag: int, size: int) -> int:
+    async def same(self, tag: int) -> Node:
+        """This object, once more."""
+        self.book.arrived(self.number, tag)
+        return self
+
+    @method
+    async def several(self, tag: int) -> list[Node]:
+        """This object twice, and one that is new."""
+        self.book.arrived(self.number, tag)
+        return [self, self, type(self)(self.book)]
+
+    @method
+    async def store(self, tag: int, size: int, data: bytes) -> int:
         """Keep something for the caller, and use it in a turn that may be disturbed."""
         book = self.book
         book.arrived(self.number, tag)

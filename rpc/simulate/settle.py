@@ -6,6 +6,7 @@ from asyncio import CancelledError
 from typing import Final
 
 from pinfut.executor import sleep, timeout
+from pinfut.rpc.errors import RpcError
 from pinfut.rpc.simulate.audit import audit
 from pinfut.rpc.simulate.broken import Broken
 from pinfut.rpc.simulate.service import UNIT, value_of
@@ -56,8 +57,7 @@ async def _calls_end(world: World) -> None:
 
 
 async def _events_come(world: World) -> None:
-    """One more is posted to everybody; whoever has asked for it, sees it."""
-    world.post()
+    """Whoever has asked for an event, and has not seen the newest, sees it."""
     await sleep(REST)
     for client in world.clients:
         for name, root in client.roots.items():
@@ -94,8 +94,10 @@ async def _serve_once(world: World, client: Client, name: str) -> None:
     """Over a session that is new, a call is answered."""
     world.leave(client, name)
     tag = client.tag()
-    root = world.root(client, name)
-    value = await root.held.proxy.read(tag, 20, 0, False)
+    try:
+        value = await world.root(client, name).held.proxy.read(tag, 20, 0, False)
+    except RpcError as error:
+        raise Broken("servers run on", f"{name} serves nobody: {error}") from error
     if value != value_of(tag, 20):
         raise Broken("a value is its caller's", f"call {tag} got {value!r}")
 

@@ -10,12 +10,16 @@ from pinfut.coroutine import yield_now
 from pinfut.executor import Task, sleep, timeout
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.introduce import introduce
+from pinfut.rpc.session import Session
 from pinfut.rpc.simulate.plan import Op
 from pinfut.rpc.simulate.service import NESTED, UNIT, NodeServer, value_of
 from pinfut.rpc.simulate.world import PATIENCE, SERVICES, Client, Held, World
 
 SIZES: Final = (0, 1, 20, 100, 100, 900, 1500, 3000, 9000)
 """Bytes that a read asks for."""
+
+ENDLESS: Final = 1 << 40
+"""Units that a handler takes which nobody waits out."""
 
 MOST_HELD: Final = 16
 """Capabilities that a client holds at most."""
@@ -83,6 +87,17 @@ def _call_read(
     world.begin(client, tag, ends(world, tag, promise, value_of(tag, size), limit, wait))
 
 
+@work("endless", 1)
+def _endless(world: World, op: Op, client: Client) -> None:
+    """A call that would take for ever, and is given up soon."""
+    held = world.root(client, name_of(op)).held
+    tag = client.tag()
+    promise = held.proxy.read(tag, 8, ENDLESS, False)
+    held.sent.append(tag)
+    limit = (1 + op.b % 3) * UNIT
+    world.begin(client, tag, ends(world, tag, promise, value_of(tag, 8), limit))
+
+
 @work("slow", 2)
 def _slow(world: World, op: Op, client: Client) -> None:
     """Take an answer long after it has come."""
@@ -115,17 +130,17 @@ def _store(world: World, op: Op, client: Client) -> None:
     """Have something kept, in a turn."""
     held = world.root(client, name_of(op)).held
     tag = client.tag()
-    promise = held.proxy.store(tag, op.b % 3000)
+    promise = held.proxy.store(tag, op.b % 3000, bytes(op.a % 150))
     held.sent.append(tag)
     world.begin(client, tag, ends(world, tag, promise, tag))
 
 
 @work("nest", 2)
 def _nest(world: World, op: Op, client: Client) -> None:
-    """A call whose handler calls another server on behalf of its caller."""
-    held = world.root(client, "a").held
+    """A call whose handler calls a server, another or its own, on behalf of its caller."""
+    held = world.root(client, name_of(op)).held
     tag = client.tag()
-    promise = held.proxy.nest(tag, "b")
+    promise = held.proxy.nest(tag, SERVICES[op.b & 1])
     held.sent.append(tag)
     world.begin(client, tag, ends(world, tag, promise, value_of(tag + NESTED, 8), told=True))
 
@@ -137,6 +152,52 @@ def _nest(world: World, op: Op, client: Client) -> None:
 def _hold(world: World, op: Op, client: Client) -> None:
     if len(client.held) < MOST_HELD:
         client.held.append(_child(world, op, client, world.root(client, name_of(op)).held))
+
+
+@work("same", 3)
+def _same(world: World, op: Op, client: Client) -> None:
+    """Have an object that is held handed out once more, and sometimes call it at once."""
+    held = client.held[op.a % len(client.held)] if client.held else None
+    held = held or world.root(client, name_of(op)).held
+    tag = client.tag()
+    again = Held(held.session, held.proxy.same(tag))
+    held.sent.append(tag)
+    world.sent.append(again.sent)
+    if op.b % 3 == 0:
+        tag, again_sent = client.tag(), again.sent
+        promise = again.proxy.read(tag, 8, 0, False)
+        again_sent.append(tag)
+        world.begin(client, tag, ends(world, tag, promise, value_of(tag, 8)))
+    elif len(client.held) < MOST_HELD:
+        client.held.append(again)
+
+
+@work("several", 2)
+def _several(world: World, op: Op, client: Client) -> None:
+    """Have objects in a list, one of them twice."""
+    held = client.held[op.a % len(client.held)] if client.held else None
+    held = held or world.root(client, name_of(op)).held
+    tag = client.tag()
+    promise = held.proxy.several(tag)
+    held.sent.append(tag)
+    world.begin(client, tag, _take_several(world, tag, client, held.session, promise))
+
+
+async def _take_several(
+    world: World, tag: int, client: Client, session: Session, promise: Any
+) -> None:
+    try:
+        first, again, last = await promise
+    except (CancelledError, RpcError) as error:
+        world.ended_by(tag, error)
+        return
+    if first is not again or first is last:
+        world.book.breaks("a value is its caller's", f"call {tag} got others than it should")
+    for proxy in (first, last):
+        if len(client.held) < MOST_HELD:
+            client.held.append(Held(session, proxy))
+            world.sent.append(client.held[-1].sent)
+    world.end(tag, "value")
 
 
 @work("drop", 4)

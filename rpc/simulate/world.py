@@ -77,11 +77,12 @@ class Root:
 class Client:
     """One client: its bank, its process, and a session with each service."""
 
-    def __init__(self, number: int, bank: Bank, slots: int, watching: bool) -> None:
+    def __init__(self, number: int, bank: Bank, plan: Plan) -> None:
         self.number = number
         self.bank = bank
-        self.slots = slots
-        self.watching = watching
+        self.slots = plan.slots[number]
+        self.ring = plan.rings[number]
+        self.watching = plan.watching[number]
         self.vat: Vat | None = None
         self.roots: dict[str, Root] = {}
         self.held: list[Held] = []
@@ -132,7 +133,7 @@ class World:
             self.start(name)
         for number in range(plan.clients):
             bank = self.kernel.bank(f"client {number}", pages=plan.pages[number], caps=400)
-            self.clients.append(Client(number, bank, plan.slots[number], plan.watching[number]))
+            self.clients.append(Client(number, bank, plan))
 
     # ---- what is noted ----
 
@@ -204,9 +205,7 @@ class World:
         try:
             if client.watching:
                 events = EventBuffer(bank, places=4, size=32, keep=1 + client.sessions % 3)
-            session = client.vat.connect(
-                name, bank, client.slots, 2048, 1024, refund=1, events=events
-            )
+            session = client.vat.connect(name, bank, client.slots, client.ring, 1024, events=events)
             held = Held(session, session.bootstrap(Node))
         except BaseException:
             self.run_aside(_abandon(session, events, bank))
@@ -239,8 +238,10 @@ class World:
             self.leave(client, name)
 
     def raze(self, bank: Bank) -> None:
-        """Destroy the bank of a session, and whatever is in it."""
-        self.run_aside(_finish(destroy(bank)))
+        """Destroy the bank of a session, and whatever is in it: some of it now, the rest aside."""
+        destroying = destroy(bank)
+        destroying.step()
+        self.run_aside(_finish(destroying))
 
     def server_of(self, root: Root, name: str) -> Session | None:
         """The other side of a session, if it is there and open."""
@@ -267,27 +268,34 @@ class World:
     # ---- events ----
 
     async def _watch(self, root: Root, events: EventBuffer) -> None:
-        """Take events while the session is there; arm most sources again, cancel some."""
+        """Take events while the session is there. Sources are armed again some time later, a few
+        only after the next event; some are cancelled."""
+        postponed: int | None = None
         while True:
             try:
                 event = await events.next()
+                self.counts["events"] += 1
+                self._check(root, event)
+                # What comes before the next arming is not signalled, and not lost.
+                await sleep(event.version % 3 * UNIT)
+                if postponed is not None:
+                    self._arm(root, events, postponed)
+                    postponed = None
+                if event.version % 7 == 4:
+                    events.cancel(event.key)
+                    self.counts["events cancelled"] += 1
+                elif event.version % 7 == 2:
+                    postponed = event.key
+                else:
+                    self._arm(root, events, event.key)
             except RpcError as error:
                 if not isinstance(error, (SessionClosed, PeerDied, BankError)):
                     self._suspect(root, error)
                 return
-            self.counts["events"] += 1
-            self._check(root, event)
-            try:
-                if event.version % 5 == 4:
-                    events.cancel(event.key)
-                    self.counts["events cancelled"] += 1
-                    # An answer to the call that subscribed may still come; it finds it over.
-                    root.armed[event.key] = root.delivered[event.key]
-                else:
-                    events.arm(event.key)
-                    root.armed[event.key] += 1
-            except RpcError:
-                return  # its memory has gone with the bank
+
+    def _arm(self, root: Root, events: EventBuffer, key: int) -> None:
+        events.arm(key)
+        root.armed[key] += 1
 
     def _suspect(self, root: Root, error: RpcError) -> None:
         if root.session.end not in self.spoiled:

@@ -1,132 +1,411 @@
-"""Faults that are planted into the runtime, each with the trap that it falls into."""
+"""Faults that are planted in the runtime for the simulator to find, with the trap of each.
+
+A fault is a piece of source text that stands exactly once in its file, and what it is replaced
+by, as those of `tests/mutants`; here nobody says which test sees it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from pinfut.rpc.bushel import Bushel
-from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.cells import Cells
-from pinfut.rpc.kernel.notification import Notification
-from pinfut.rpc.kernel.owned import Owned
-from pinfut.rpc.kernel.purse import Purse
-from pinfut.rpc.kernel.ring import RingReader
-from pinfut.rpc.protocol.imports import Imports
-from pinfut.rpc.server import Server
-from pinfut.slots import SlotTable
-
-Planted = tuple[str, type, str, Callable[[Any], Any]]
-"""What is wrong, and how the function of that class is replaced."""
+from typing import Final, NamedTuple
 
 
-def _slot_reused(whole: Any) -> Any:
-    def acquire(self: Any) -> Any:
-        slot = whole(self)
-        slot.x = self._last = (
-            self._last - self.capacity if self._last > 3 * self.capacity else self._last
-        )
-        return slot
+class Planted(NamedTuple):
+    """One fault: the trap or the promise that it falls into, and what is wrong."""
 
-    return acquire
+    trap: str
+    what: str
+    file: str
+    old: str
+    new: str
 
-
-def _refund_twice(whole: Any) -> Any:
-    def handled(self: Any, answer: Any, task: Any) -> None:
-        charged = answer.charged
-        whole(self, answer, task)
-        if self._purse.used > charged:
-            self._purse.give(charged)
-
-    return handled
+    @property
+    def name(self) -> str:
+        """What is wrong, as the id of a test."""
+        return f"{self.trap}: {self.what}"
 
 
-def _refund_at_cancel(whole: Any) -> Any:
-    def cancel(self: Any, answer: Any) -> None:
-        self._purse.give(answer.charged)
-        whole(self, answer)
+SLOTS: Final = "pinfut/slots.py"
+BANK: Final = "rpc/kernel/bank.py"
+PURSE: Final = "rpc/kernel/purse.py"
+CELLS: Final = "rpc/kernel/cells.py"
+CHANNEL: Final = "rpc/kernel/channel.py"
+RING: Final = "rpc/kernel/ring.py"
+SIM: Final = "rpc/kernel/sim.py"
+OWNED: Final = "rpc/kernel/owned.py"
+NOTIFICATION: Final = "rpc/kernel/notification.py"
+EVENTS: Final = "rpc/kernel/events.py"
+PEER: Final = "rpc/protocol/peer.py"
+IMPORTS: Final = "rpc/protocol/imports.py"
+BUSHEL: Final = "rpc/bushel.py"
+SESSION: Final = "rpc/session.py"
+SERVER: Final = "rpc/server.py"
+RETURNS: Final = "rpc/returns.py"
+BACKLOG: Final = "rpc/backlog.py"
+CHARGING: Final = "rpc/charging.py"
+INTRODUCE: Final = "rpc/introduce.py"
 
-    return cancel
-
-
-def _sell_less(whole: Any) -> Any:
-    return lambda self, pages=0, caps=0: whole(self, max(0, pages - (pages > 2)), caps)
-
-
-def _debit_one(_: Any) -> Any:
-    def debit(self: Any, pages: int, caps: int) -> None:
-        self.pages_used += pages
-        self.caps_used += caps
-
-    return debit
-
-
-def _release_none(whole: Any) -> Any:
-    return lambda self, number, count: None
-
-
-def _release_one(whole: Any) -> Any:
-    return lambda self, number: min(1, whole(self, number)) * 2
-
-
-def _wake_lost(whole: Any) -> Any:
-    def signal(self: Any, badge: int) -> None:
-        self_count[0] += 1
-        if self_count[0] % 50:
-            whole(self, badge)
-
-    self_count = [0]
-    return signal
-
-
-def _frames_swapped(whole: Any) -> Any:
-    return lambda self, limit, *rest: whole(self, limit, *rest)[::-1]
-
-
-def _pin_nothing(whole: Any) -> Any:
-    return lambda self: None
-
-
-def _take_free(whole: Any) -> Any:
-    def take(self: Any, count: int, why: str = "memory") -> None:
-        whole(self, count, why)
-        if why.startswith("an object"):
-            self.give(count)
-
-    return take
-
-
-def _cell_twice(whole: Any) -> Any:
-    def release(self: Any, place: int) -> None:
-        whole(self, place)
-        if place < 1 << 31 and len(self.free_small) > 2:
-            self.free_small.append(place)
-
-    return release
-
-
-def _late_slot_free(whole: Any) -> Any:
-    def cancel(self: Any, x: int) -> bool:
-        asked: bool = whole(self, x)
-        if asked:
-            self.release(self.find(x))
-        return asked
-
-    return cancel
-
-
-PLANTED: tuple[Planted, ...] = (
-    ("T1 an id is used again", SlotTable, "acquire", _slot_reused),
-    ("T2 a slot is free before its cancel is acknowledged", SlotTable, "cancel", _late_slot_free),
-    ("T4 a charge ends with the cancel", Server, "on_cancel", _refund_at_cancel),
-    ("T5 a handler is refunded twice", Server, "on_handled", _refund_twice),
-    ("T7 a wake is lost", Notification, "signal", _wake_lost),
-    ("T20 ancestors are not debited", Bank, "_debit", _debit_one),
-    ("T21 pins hold nothing", Owned, "pin", _pin_nothing),
-    ("T24 a release is lost", Bushel, "release", _release_none),
-    ("T24 a release counts wrong", Imports, "drop", _release_one),
-    ("T25 frames overtake each other", RingReader, "read", _frames_swapped),
-    ("T28 what is handed out is free", Purse, "take", _take_free),
-    ("a page is not sold back", Bank, "sell", _sell_less),
-    ("a cell is given to two", Cells, "release", _cell_twice),
+PLANTED: Final = (
+    # ---- slots ----
+    Planted(
+        "T1",
+        "an id is used again",
+        SLOTS,
+        "        self._last = slot.x = x\n",
+        "        slot.x = x = x % (4 * self.capacity)\n        self._last = x\n",
+    ),
+    Planted(
+        "T1",
+        "a slot is taken that is not free",
+        SLOTS,
+        "            slot = self.free.popleft()\n        except IndexError:",
+        "            slot = self.free[0] if len(self.free) > 1 else self.free.popleft()\n"
+        "        except IndexError:",
+    ),
+    Planted(
+        "T2",
+        "a slot is free before its cancel is acknowledged",
+        SLOTS,
+        "        slot.state = CANCELLING\n        slot.waker = None\n        return True\n",
+        "        self.release(slot)\n        return True\n",
+    ),
+    Planted(
+        "T2",
+        "a slot that was left to its holder is free twice",
+        SLOTS,
+        "        self.free.append(fresh)\n        slot.state = DETACHED\n",
+        "        self.free += (fresh, fresh)\n        slot.state = DETACHED\n",
+    ),
+    Planted(
+        "T31",
+        "a place for an answer is given to two calls",
+        CELLS,
+        "            self.free_small.append(place)\n            return\n",
+        "            self.free_small += (place, place)[: len(self.free_small)] or (place,)\n"
+        "            return\n",
+    ),
+    # ---- wakes ----
+    Planted(
+        "T7",
+        "a reply wakes nobody",
+        SLOTS,
+        "                slot.state = READY\n                waker = slot.waker\n"
+        "                if waker is not None:\n",
+        "                slot.state = READY\n                waker = slot.waker\n"
+        "                if waker is not None and x % 8:\n",
+    ),
+    Planted(
+        "T7",
+        "a waiter parks beside a signal that is there",
+        NOTIFICATION,
+        "        if self._summary:\n            return False\n        self._waker = waker\n",
+        "        self._waker = waker\n",
+    ),
+    Planted(
+        "T8",
+        "signals are cleared after they were acted on",
+        "rpc/vat.py",
+        "                if type(thing) is End and not self._look(thing):\n",
+        "                gone_on = type(thing) is not End or self._look(thing)\n"
+        "                notification.take()\n                if not gone_on:\n",
+    ),
+    Planted(
+        "T9",
+        "only the last signal counts",
+        NOTIFICATION,
+        "        self._words[index] |= 1 << (badge % _BITS)\n",
+        "        self._words[index] = 1 << (badge % _BITS)\n",
+    ),
+    Planted(
+        "T9",
+        "two that are signalled in a turn are one",
+        SIM,
+        "        waiting = list(self._signalled)\n",
+        "        waiting = list(self._signalled)[:1]\n",
+    ),
+    Planted(
+        "T35",
+        "what is left over after a look is forgotten",
+        "rpc/vat.py",
+        "                if end is not None:\n                    turns.put(end, end.level)\n\n",
+        "\n",
+    ),
+    # ---- charges and refunds ----
+    Planted(
+        "T4",
+        "the charge of a handler ends with its cancel",
+        SERVER,
+        '        """The caller gave up a call that runs: its handler is asked to stop."""\n',
+        "        self._purse.give(answer.charged)\n        answer.charged = 0\n",
+    ),
+    Planted(
+        "T5",
+        "a handler is refunded twice",
+        SERVER,
+        "        self._purse.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
+        "        self._purse.give(min(2 * answer.charged, self._purse.used))\n"
+        "        answer.charged = 0\n        answer.kept",
+    ),
+    Planted(
+        "T5",
+        "a handler is never refunded",
+        SERVER,
+        "        self._purse.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
+        "        answer.charged = 0\n        answer.kept",
+    ),
+    Planted(
+        "T5",
+        "a session that ends refunds nothing that waits for a slot",
+        BACKLOG,
+        "            self._session.end.purse.give(unsent.charge)\n"
+        "            if unsent.place >= 0:\n"
+        "                unsent.fail(error)\n",
+        "            if unsent.place >= 0:\n                unsent.fail(error)\n",
+    ),
+    Planted(
+        "T5",
+        "a call that waited for a slot is refunded twice when it is given up",
+        SESSION,
+        "            unsent.charge = 0  # the backlog passes over it\n",
+        "            pass\n",
+    ),
+    Planted(
+        "T5",
+        "what waits for the ring is refunded twice",
+        SESSION,
+        "                self.end.purse.give(self._outbox.popleft()[1])\n",
+        "                self.end.purse.give(2 * self._outbox.popleft()[1])\n",
+    ),
+    Planted(
+        "T20",
+        "banks above are not debited",
+        BANK,
+        "            bank.pages_used += pages\n            bank.caps_used += caps\n",
+        "            if bank is self:\n                bank.pages_used += pages\n"
+        "            bank.caps_used += caps\n",
+    ),
+    Planted(
+        "T20",
+        "banks above are not asked",
+        BANK,
+        "                paying = not bank.funded\n",
+        "                paying = False\n",
+    ),
+    Planted(
+        "T19",
+        "a limit below what is used lets buy",
+        BANK,
+        "                if pages and bank.pages_used + pages > bank.page_limit:\n"
+        "                    raise",
+        "                if pages and 0 < bank.page_limit - bank.pages_used < pages:\n"
+        "                    raise",
+    ),
+    Planted(
+        "T38",
+        "a page is not sold back",
+        PURSE,
+        "            self._bank.sell(-pages)\n",
+        "            self._bank.sell(-pages - (pages < -1))\n",
+    ),
+    Planted(
+        "T38",
+        "a purse sells a page that is in use",
+        PURSE,
+        "            self._resize(1 - free // PAGE)\n",
+        "            self._resize(-(free // PAGE) - 1)\n",
+    ),
+    Planted(
+        "refund",
+        "a capability is never given back",
+        PURSE,
+        "        self.free_caps += 1\n        if self.free_caps >= 2 * CAP_LOT:\n",
+        "        if self.free_caps >= 2 * CAP_LOT:\n",
+    ),
+    Planted(
+        "refund",
+        "a session gives its purse back with what is charged in it",
+        CHANNEL,
+        "            self.purse.give(tables)\n            self.purse.close()\n",
+        "            self.purse.give(tables)\n            self.purse.seize()\n"
+        "            self.purse.leave_bank()\n            self.purse.take(1)\n",
+    ),
+    # ---- capabilities ----
+    Planted(
+        "T24",
+        "a release is lost",
+        BUSHEL,
+        "        entry.uses -= count\n        if not entry.uses:\n",
+        "        entry.uses -= count\n        if not entry.uses and number % 4:\n",
+    ),
+    Planted(
+        "T24",
+        "a release counts one, however often it was handed out",
+        IMPORTS,
+        "        received: int = counts[0]\n        return received\n",
+        "        received: int = min(1, counts[0])\n        return received\n",
+    ),
+    Planted(
+        "T24",
+        "what comes again is not counted",
+        IMPORTS,
+        "        self._counts[number][0] += 1\n",
+        "        pass\n",
+    ),
+    Planted(
+        "T34",
+        "capabilities of a late reply are not released",
+        RETURNS,
+        "            self.open(slot, release=True)\n        if self.settles",
+        "            self.open(slot, release=False)\n        if self.settles",
+    ),
+    Planted(
+        "T34",
+        "a promise that nobody holds is not given up",
+        SESSION,
+        "        elif slot.state == WAITING:\n            self.questions.cancel(slot.x)\n"
+        "            self.peer.cancel(slot.x)\n",
+        "        elif slot.state == WAITING:\n            self.questions.cancel(slot.x)\n",
+    ),
+    Planted(
+        "T28",
+        "an object that is handed out costs nothing",
+        BUSHEL,
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self._purse",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
+        "        self._purse = self._purse if self._next & 3 else None\n        if self._purse",
+    ),
+    Planted(
+        "T28",
+        "a call that waits for another's answer is refunded twice",
+        PEER,
+        "            self._purse.give(answer.queued_charge)\n        answer.queued_charge = 0\n",
+        "            self._purse.give(answer.queued_charge)\n"
+        "        answer.queued_charge //= 2 if answer.x % 2 else 1 << 60\n",
+    ),
+    Planted(
+        "T25",
+        "frames overtake each other",
+        RING,
+        "        self.frames += len(frames)\n        return frames\n",
+        "        self.frames += len(frames)\n        return frames[::-1]\n",
+    ),
+    Planted(
+        "T25",
+        "of the calls that wait for a slot the newest goes first",
+        BACKLOG,
+        "            unsent = self.calls.popleft()\n",
+        "            unsent = self.calls.pop()\n",
+    ),
+    Planted(
+        "T25",
+        "what waits for the ring is overtaken",
+        SESSION,
+        "        if self._outbox or not lane.writer.write(frame):\n",
+        "        if not lane.writer.write(frame):\n",
+    ),
+    Planted(
+        "T25",
+        "calls that waited for an answer go on in another order",
+        PEER,
+        "        self._resumed.extend(waiting.values())\n",
+        "        self._resumed.extend(reversed(list(waiting.values())))\n",
+    ),
+    # ---- the other side's bytes ----
+    # ---- turns, destruction, death ----
+    Planted(
+        "T21",
+        "pins hold nothing of a bank that is destroyed",
+        OWNED,
+        "        if not self._pins:\n            self._reclaim()\n            return\n",
+        "        if not self._pins or True:\n            self._reclaim()\n            return\n",
+    ),
+    Planted(
+        "T21",
+        "a turn pins nothing that is kept",
+        CHARGING,
+        "        self.alive = False\n        if not self._pins:\n            self._go()\n",
+        "        self.alive = False\n        self._go()\n",
+    ),
+    Planted(
+        "T21",
+        "a turn leaves its pins",
+        CHARGING,
+        "        while self._held:\n            thing, generation",
+        "        while len(self._held) > 1:\n            thing, generation",
+    ),
+    Planted(
+        "death",
+        "a server that died gives back what the kernel has taken",
+        SERVER,
+        "        for answer in self._running.values():\n            answer.charged = 0\n",
+        "        pass\n",
+    ),
+    Planted(
+        "death",
+        "nobody is told of a death",
+        SIM,
+        "                thing.peer.peer_died = True\n                self.close(thing)\n",
+        "                thing.released = True\n",
+    ),
+    Planted(
+        "death",
+        "what a dead server had below a bank stays",
+        SESSION,
+        "        while channel.below:\n",
+        "        while False and channel.below:\n",
+    ),
+    Planted(
+        "death",
+        "sessions that were introduced outlive their process",
+        SESSION,
+        "            guest.die()\n",
+        "            pass\n",
+    ),
+    # ---- events ----
+    Planted(
+        "T10",
+        "a state between two events is not signalled by arming",
+        EVENTS,
+        "        if self._version(place) > self._seen[place]:\n"
+        "            self.notification.signal(place)\n",
+        "        if self._version(place) < 0:\n            self.notification.signal(place)\n",
+    ),
+    Planted(
+        "T10",
+        "an event comes though nobody asked for one",
+        EVENTS,
+        "            if place < self.shape.places and self._armed[place]:\n",
+        "            if place < self.shape.places:\n",
+    ),
+    Planted(
+        "T11",
+        "a cancelled source is one of its place's next",
+        EVENTS,
+        "        self._generations[place] += 1\n        self._seen[place] = 0\n        at =",
+        "        self._generations[place] += self._generations[place] == 0\n"
+        "        self._seen[place] = 0\n        at =",
+    ),
+    Planted(
+        "events",
+        "what was lost is not counted",
+        EVENTS,
+        "Event(key, tuple(states), version, version - seen - len(states), bits)\n",
+        "Event(key, tuple(states), version, 0, bits)\n",
+    ),
+    Planted(
+        "events",
+        "an older state stands where the newest should",
+        "rpc/events.py",
+        "version % shape.keep * shape.length\n        words[start",
+        "(version + 1) % shape.keep * shape.length\n        words[start",
+    ),
+    # ---- calls ----
+    Planted(
+        "a call ends once",
+        "a session that ends leaves calls waiting",
+        SESSION,
+        "            if slot.state == WAITING:\n"
+        "                self.questions.complete(slot.x, 0)\n",
+        "            if slot.state == WAITING and slot.index:\n"
+        "                self.questions.complete(slot.x, 0)\n",
+    ),
 )
