@@ -87,7 +87,7 @@ class Backlog:
             slot = session.questions.acquire()
             try:
                 frame = unsent.build(slot.x)
-                session.write(frame, prices.QUEUED + len(frame))
+                session.write(frame, prices.UNWRITTEN + len(frame))
             except RpcError as error:
                 session.questions.release(slot)
                 session.open_lane().cells.release(unsent.place)

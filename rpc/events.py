@@ -3,7 +3,7 @@
 A subscription writes into the record that its client has opened in an `EventBuffer`; the
 layout, and who writes which word, stand in docs/events.md. Its life::
 
-    alive ──close, the client cancels, or the session ends──▶ over
+    alive ──close, the client cancels, another takes its place, or the session ends──▶ over
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.events import (
     ARM,
     BITS,
+    END,
     GENERATION,
     MAX_GENERATION,
+    MAX_VERSION,
     OWNER,
     SEEN,
     VERSION,
@@ -51,29 +53,32 @@ class Subscription:
         "_kept",
         "_memory",
         "_place",
-        "_session",
         "_words",
         "posted",
+        "session",
         "signals",
     )
 
     def __init__(self, session: Session, buffer: EventBuffer, place: int, generation: int) -> None:
-        self._session = session
+        self.session = session
         self._buffer = buffer
         self._place = place
         self._generation = generation
         self._memory = buffer.memory
         self._words = self._memory.cast("Q")
         self._at = at = place * buffer.shape.record >> 3
-        # This side's own counts: what stands in the record is read by nobody here.
-        self.posted = 0
         self.signals = 0
-        self._bits = 0
+        # This side's own counts. Who takes a place over goes on where the former stopped; what a
+        # client may have written there instead is believed by that client alone.
+        again = self._words[at + OWNER] == generation
+        self.posted = self._words[at + VERSION] & MAX_VERSION if again else 0
+        self._bits = self._words[at + BITS] if again else 0
         # Another value than the client's: the place is armed from the start.
         self._fired = self._words[at + ARM] - 1 & _MASK
         self._kept: ClientRef[Subscription] | None = None
-        self._words[at + VERSION] = 0
-        self._words[at + BITS] = 0
+        self._words[at + VERSION] = self.posted
+        self._words[at + BITS] = self._bits
+        self._words[at + END] = 0
         self._words[at + OWNER] = generation
 
     @property
@@ -99,7 +104,7 @@ class Subscription:
             return False
         words, at = self._words, self._at
         if words[at + GENERATION] != self._generation:
-            self.close()  # the client has cancelled it
+            self.release()  # the client has cancelled it
             return False
         if words[at + SEEN] == self.posted:
             self._bits = 0
@@ -110,19 +115,31 @@ class Subscription:
         self._memory[start + 8 : start + 8 + len(state)] = state
         words[at + BITS] = self._bits
         words[at + VERSION] = version
-        arm = words[at + ARM]
+        self._signal()
+        return True
+
+    def _signal(self) -> None:
+        arm = self._words[self._at + ARM]
         if arm != self._fired:
             self._fired = arm
             self.signals += 1
-            self._session.end.post_event(self._place)
-        return True
+            self.session.end.post_event(self._place)
 
     def close(self) -> None:
-        """No more events here; the client has its memory back. Idempotent."""
+        """There are no more events here: the client is told by a last one, and what the
+        subscription took is its own again. Idempotent."""
+        if self.alive:
+            if self._words[self._at + GENERATION] == self._generation:
+                self._words[self._at + END] = self._generation
+                self._signal()
+            self.release()
+
+    def release(self) -> None:
+        """Let go of the place, which is the client's or another's. Idempotent."""
         kept, self._kept = self._kept, None
         if kept is not None:
-            if self._session.subscriptions.get(self._place) is self:
-                del self._session.subscriptions[self._place]
+            if self.session.subscriptions.get(self._place) is self:
+                del self.session.subscriptions[self._place]
             kept.drop()
 
 
@@ -151,7 +168,7 @@ def subscribe(key: int, session: Session | None = None) -> Subscription:
         raise NoEventBuffer(f"{key} is the key of no open place: pass what `EventBuffer.open` gave")
     former = session.subscriptions.get(place)
     if former is not None:
-        former.close()
+        former.release()
     with charge(session):
         made = Subscription(session, buffer, place, generation)
         made._kept = keep(made, prices.SUBSCRIPTION)
@@ -189,3 +206,9 @@ class Source:
         for one in list(self._subscriptions.values()):
             told += one.post(state[: one.size], bits)
         return told
+
+    def close(self) -> None:
+        """The source has ended: everybody gets a last event. Who subscribes later starts anew."""
+        for one in list(self._subscriptions.values()):
+            one.close()
+        self._subscriptions.clear()

@@ -307,7 +307,7 @@ class Session:
             frame = self.peer.call(
                 x, flags, method.number, target.id, room, place, caps, payload, kind
             )
-            self.write(frame, prices.QUEUED + len(frame))
+            self.write(frame, prices.UNWRITTEN + len(frame))
         except BaseException:
             self.questions.release(slot)
             raise

@@ -27,10 +27,12 @@ SEEN: Final = 2
 OWNER: Final = 3
 VERSION: Final = 4
 BITS: Final = 5
-WORDS: Final = 6
+END: Final = 6
+WORDS: Final = 7
 
 MAX_PLACES: Final = 1 << 16
 MAX_GENERATION: Final = (1 << 46) - 1
+MAX_VERSION: Final = (1 << 62) - 1
 _MASK: Final = (1 << 64) - 1
 _TRIES: Final = 8
 
@@ -40,7 +42,8 @@ class Event(NamedTuple):
 
     `states`: the newest ones that were kept, oldest first. `version`: how many there ever were.
     `lost`: how many of those since the last look are not among `states`. `bits`: what happened,
-    ORed.
+    ORed. `last`: the source has ended; after this event its place is free and its key is over.
+    Only a last event may come without a state.
     """
 
     key: int
@@ -48,10 +51,13 @@ class Event(NamedTuple):
     version: int
     lost: int
     bits: int
+    last: bool
 
     @property
     def state(self) -> bytes:
-        """The newest state."""
+        """The newest state. Raises LookupError for a last event that brings none."""
+        if not self.states:
+            raise LookupError("this event says that its source has ended and brings no state")
         return self.states[-1]
 
 
@@ -86,7 +92,7 @@ class EventBuffer:
     A place is closed, open or armed::
 
         closed ──open──▶ armed ──next gives its event──▶ open ──arm──▶ armed
-          ▲                └───────────cancel────────────┘
+          ▲                └──── cancel, or a last event ─┘
           └──────────────────────────────┘
     """
 
@@ -163,20 +169,27 @@ class EventBuffer:
         self._words[self._at(place) + SEEN] = self._seen[place]
         self._arm(place)
         # Only now: a state that came before the arming was not signalled.
-        if self._version(place) > self._seen[place]:
+        if self._version(place) > self._seen[place] or self._ended(place):
             self.notification.signal(place)
             self.notification.wake()
 
     def cancel(self, key: int) -> None:
         """No more events of this source: what is signalled goes too, and the place is free.
         Raises KeyError for a key that is over."""
-        place = self._place(key)
+        self._close(self._place(key))
+
+    def _close(self, place: int) -> None:
         self._armed[place] = False
-        # A key of this place that was cancelled is never valid again.
+        # A key of this place that is over is never valid again.
         self._generations[place] += 1
         self._words[self._at(place) + GENERATION] = self._generations[place]
         if self._generations[place] < MAX_GENERATION:
             self._free.append(place)
+
+    @property
+    def opened(self) -> int:
+        """How many places are open."""
+        return sum(generation & 1 for generation in self._generations)
 
     def _arm(self, place: int) -> None:
         self._armed[place] = True
@@ -204,7 +217,8 @@ class EventBuffer:
         return _Next(self)
 
     def __aiter__(self) -> _Stream:
-        """``async for event in buffer``: arms the source of each event for the next."""
+        """``async for event in buffer``: arms the source of each event for the next. Ends when an
+        event was the last and no other place is open."""
         return _Stream(self)
 
     def take(self) -> Event | None:
@@ -221,8 +235,14 @@ class EventBuffer:
                 if event is not None:
                     self._armed[place] = False
                     self.delivered += 1
+                    if event.last:
+                        self._close(place)
                     return event
         return None
+
+    def _ended(self, place: int) -> bool:
+        """Whether its source has ended. Read before the version, which then is the last."""
+        return self._words[self._at(place) + END] == self._generations[place]
 
     def _version(self, place: int) -> int:
         """How many states there are. Raises GarbageFrame."""
@@ -239,20 +259,22 @@ class EventBuffer:
     def _look(self, place: int) -> Event | None:
         shape, seen = self.shape, self._seen[place]
         for _ in range(_TRIES):
+            ended = self._ended(place)
             version = self._version(place)
-            if version == seen:
+            if version == seen and not ended:
                 return None
             first = max(seen, version - shape.keep)
             states = [self._copy(place, number) for number in range(first + 1, version + 1)]
-            bits = self._words[self._at(place) + BITS]
+            bits = self._words[self._at(place) + BITS] if states else 0
             # What was written over while it was copied is not what it says.
             over = self._version(place) - shape.keep - first
             if over > 0:
                 del states[:over]
-            if states:
+            if states or version == seen:
                 self._seen[place] = version
                 key = self._generations[place] << 16 | place
-                return Event(key, tuple(states), version, version - seen - len(states), bits)
+                lost = version - seen - len(states)
+                return Event(key, tuple(states), version, lost, bits, ended)
         raise GarbageFrame("a source of events writes faster than its states can be copied")
 
     def _copy(self, place: int, number: int) -> bytes:
@@ -372,8 +394,9 @@ class _Stream:
         if last is not None:
             try:
                 self._buffer.arm(last)
-            except KeyError:
-                pass  # cancelled meanwhile
+            except KeyError:  # the last event of its source, or cancelled meanwhile
+                if not self._buffer.opened:
+                    raise StopAsyncIteration from None
         event = await self._buffer.next()
         self._last = event.key
         return event

@@ -11,7 +11,7 @@ from typing import Final
 SESSION: Final = 11584
 """A session: its two ends, their tables' heads, its view of the ring."""
 
-SLOT: Final = 832
+SLOT: Final = 848
 """A slot: the question on one side, the answer on the other, their places in the arrays."""
 
 EXPORT: Final = 416
@@ -23,9 +23,12 @@ IMPORT: Final = 528
 GUEST: Final = 1024
 """A session that a client introduced its server to: what that side keeps to find it again."""
 
-QUEUED: Final = 400
-"""A call that waits: for an answer it is pipelined on, or for room to be sent. The bytes
-of its message come on top."""
+QUEUED: Final = 160
+"""A call that waits at the server for the answer that it is pipelined on. The bytes of its
+arguments come on top."""
+
+UNWRITTEN: Final = 272
+"""A message of the client that waits for room in the ring. Its bytes come on top."""
 
 UNSENT: Final = 1184
 """A call of the client that waits for a slot, on top of its message."""

@@ -83,9 +83,12 @@ class Answer:
         "kept",
         "late",
         "host",
+        "last",
         "method",
+        "next",
         "payload",
         "place",
+        "previous",
         "queued_charge",
         "result",
         "room",
@@ -124,12 +127,42 @@ class Answer:
         self.kept: list[Any] | None = None
         # The ids that the Return handed out, for a Finish that wants none of them.
         self.granted: list[int] | None = None
-        # Invariant: calls that wait for this one, by id, in the order in which they came.
-        self.waiting: dict[int, Answer] | None = None
+        # Invariant: the first and the last of the calls that wait for this one, in the order in
+        # which they came. Each has its place in the line in itself, so waiting allocates nothing.
+        self.waiting: Answer | None = None
+        self.last: Answer | None = None
         # What waits for this call's result without being a call on it.
         self.late: Late | None = None
-        # Invariant: the answer in whose `waiting` this one stands, while QUEUED.
+        # Invariant: while QUEUED, the answer in whose line this one stands, and its neighbours.
         self.waits_on: Answer | None = None
+        self.previous: Answer | None = None
+        self.next: Answer | None = None
+
+    def join(self, on: Answer) -> None:
+        """Wait for another, behind all who do already."""
+        behind = on.last
+        if behind is None:
+            on.waiting = self
+        else:
+            behind.next = self
+        self.previous = behind
+        on.last = self
+        self.waits_on = on
+
+    def leave(self) -> None:
+        """Wait no more."""
+        on, before, after = self.waits_on, self.previous, self.next
+        if on is None:
+            return
+        if before is None:
+            on.waiting = after
+        else:
+            before.next = after
+        if after is None:
+            on.last = before
+        else:
+            after.previous = before
+        self.waits_on = self.previous = self.next = None
 
     def settle(self) -> None:
         """The call has its Return: what it worked with is dropped."""
@@ -143,7 +176,8 @@ class Answer:
         self.state = FREE
         self.payload = b""
         self.served = self.task = self.result = self.error = None
-        self.granted = self.waiting = self.waits_on = self.late = self.kept = None
+        self.granted = self.late = self.kept = None
+        self.waiting = self.last = self.waits_on = self.previous = self.next = None
         self.caps = ()
 
     def ended(self, task: Any) -> None:

@@ -385,11 +385,13 @@ class Peer:
             else:
                 answer.settle()
             return
-        answer.waiting = None
         answer.settle()
         # A chain of calls that end at once must not become a chain of Python frames, so
         # only the outermost of these hands the waiting calls on.
-        self._resumed.extend(waiting.values())
+        while waiting is not None:
+            waiting.leave()
+            self._resumed.append(waiting)
+            waiting = answer.waiting
         if not self._resuming:
             self._resuming = True
             try:
@@ -468,16 +470,12 @@ class Peer:
         if self._purse is not None:
             self._purse.take(charge, "a call that waits for another's answer")
             answer.queued_charge = charge
-        if on.waiting is None:
-            on.waiting = {}
-        on.waiting[answer.x] = answer
-        answer.waits_on = on
+        answer.join(on)
 
     def _unqueue(self, answer: Answer) -> None:
         if answer.queued_charge and self._purse is not None:
             self._purse.give(answer.queued_charge)
         answer.queued_charge = 0
-        answer.waits_on = None
 
     def _receive_finish(self, x: int, flags: int) -> None:
         answer = self.answers[x % self.slots] if self.answers else None
@@ -503,8 +501,7 @@ class Peer:
         if answer.state == RUNNING:
             self._host.on_cancel(answer)
         elif answer.state == QUEUED:
-            if answer.waits_on is not None and answer.waits_on.waiting is not None:
-                del answer.waits_on.waiting[x]
+            answer.leave()
             self._unqueue(answer)
             self.refuse(answer, CallCancelled("cancelled by the caller before it began"))
 

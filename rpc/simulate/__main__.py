@@ -37,6 +37,7 @@ SOMETIMES: Final = (
     "events",
     "events lost",
     "events cancelled",
+    "last events",
     "newest event seen",
     "ended: value",
     "ended: cancelled",

@@ -14,6 +14,7 @@ INVARIANTS: Final = {
     "outbound below outstanding": "taken and free slots are all there are; what runs at the server "
     "is outstanding at the client",
     "delivered below armed": "no more events of a source than were asked for, none twice",
+    "exactly one last": "a source that ends says so once to who asks, and nothing comes after it",
     "lost is exact": "an event tells how many states came before it and were not kept",
     "each call once": "a handler is started once for each call",
     "each call ends once": "a call ends with a value or an error, once",

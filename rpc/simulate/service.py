@@ -86,6 +86,8 @@ class Book:
         self.order: dict[int, list[int]] = {}
         self.nodes = 0
         self.watched: list[Watched] = []
+        # Those that the server has ended.
+        self.ended: list[Watched] = []
         self.broken: Broken | None = None
         # By client: what goes wrong in the midst of its next turn.
         self.sprung: dict[int, Callable[[], None]] = {}

@@ -75,6 +75,15 @@ async def _events_come(world: World) -> None:
                         f"at source {key}, and waits for more",
                     )
                 world.met("newest event seen")
+            for one in world.book.ended:
+                if (
+                    one.subscription.session is server
+                    and root.armed[one.key] > root.delivered[one.key]
+                ):
+                    raise Broken(
+                        "exactly one last",
+                        f"{root.session.name} still waits at source {one.key}, which has ended",
+                    )
 
 
 async def _released(world: World) -> None:

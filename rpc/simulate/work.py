@@ -282,6 +282,12 @@ def _post(world: World, op: Op, client: Client) -> None:
         world.post()
 
 
+@work("hush", 1)
+def _hush(world: World, op: Op, client: Client) -> None:
+    """A source ends."""
+    world.hush(op.b)
+
+
 # ---- the rest ----
 
 

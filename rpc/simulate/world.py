@@ -69,6 +69,8 @@ class Root:
         self.armed: Counter[int] = Counter()
         self.delivered: Counter[int] = Counter()
         self.seen: Counter[int] = Counter()
+        # Keys whose last event has come.
+        self.over: set[int] = set()
         # The highest id that a call of this session has had.
         self.last = -1
 
@@ -278,6 +280,8 @@ class World:
                 self._check(root, event)
                 # What comes before the next arming is not signalled, and not lost.
                 await sleep(event.version % 3 * UNIT)
+                if event.last:
+                    continue
                 if postponed is not None:
                     self._arm(root, events, postponed)
                     postponed = None
@@ -307,6 +311,13 @@ class World:
         root.delivered[key] += 1
         if root.delivered[key] > root.armed[key]:
             self.book.breaks("delivered below armed", f"{root.session.name}, source {key}: {event}")
+        if key in root.over:
+            self.book.breaks("exactly one last", f"{root.session.name}, source {key}: {event}")
+        if event.last:
+            root.over.add(key)
+            self.counts["last events"] += 1
+            if not any(one.key == key for one in self.book.ended):
+                self.book.breaks("exactly one last", f"nobody has ended source {key}: {event}")
         seen, root.seen[key] = root.seen[key], event.version
         if event.version - seen != event.lost + len(event.states):
             self.book.breaks("lost is exact", f"{root.session.name} has seen {seen}: {event}")
@@ -329,6 +340,15 @@ class World:
                 left.append(watched)
                 self.counts["posted"] += 1
         self.book.watched = left
+
+    def hush(self, number: int) -> None:
+        """A server ends one of its sources, which says so to who watches it."""
+        watched = self.book.watched
+        if watched:
+            one = watched.pop(number % len(watched))
+            if one.subscription.alive:
+                self.book.ended.append(one)
+                one.subscription.close()
 
     # ---- the kernel ----
 

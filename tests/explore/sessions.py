@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from pinfut.future import FutureBase
@@ -18,7 +18,7 @@ from pinfut.rpc import RpcError, Session, SimKernel
 from pinfut.rpc.errors import CallCancelled, PeerDied, ProtocolError, SessionClosed
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.promise import IMPORTED, Unsent
-from pinfut.rpc.protocol.answers import FREE, QUEUED, RUNNING
+from pinfut.rpc.protocol.answers import FREE, QUEUED, RUNNING, Answer
 from pinfut.rpc.proxy import target_of
 from pinfut.rpc.turns import QUANTUM
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING, Slot
@@ -373,7 +373,7 @@ class Sessions:
             ()
             if server.closed
             else tuple(
-                (one.x, one.state, one.flags, tuple(one.waiting or ()))
+                (one.x, one.state, one.flags, tuple(line(one)))
                 for one in server.peer.answers
                 if one.state != FREE
             ),
@@ -428,6 +428,14 @@ class Sessions:
         crossing = set(replies(client))
         if any(what == "CANCEL" and x in crossing for what, x in unread(server)):
             yield "a cancel crosses its reply"
+
+
+def line(answer: Answer) -> Iterator[int]:
+    """The ids of the calls that wait for one, first to last."""
+    waiting = answer.waiting
+    while waiting is not None:
+        yield waiting.x
+        waiting = waiting.next
 
 
 def _slot_of(future: object) -> Any:

@@ -137,7 +137,7 @@ def close_in_silence(self: SimKernel, end: Any) -> None:
 
 
 def unqueue_nothing(self: Peer, answer: Answer) -> None:
-    answer.waits_on = None
+    pass
 
 
 def finish_nothing(self: Peer, x: int, *, release: bool) -> None:

@@ -15,6 +15,7 @@ MANY = {
     "open calls": 20_000,
     "held capabilities": 20_000,
     "queued pipelined calls": 20_000,
+    "subscriptions": 20_000,
     "sessions": 1_000,
     "half-sent messages": 1_000,
 }

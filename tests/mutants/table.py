@@ -25,17 +25,16 @@ class Mutant(NamedTuple):
         return f"{'+'.join(self.breaks)} in {self.file}: {self.old.strip().splitlines()[0][:40]}"
 
 
-RULES = (*range(1, 26), *range(26, 35), 42)
-"""Rules 1 to 25 and 42 are those of docs/banks.md; 26 to 34 those of capabilities and signals."""
+RULES = range(1, 43)
 
 TRAPS = (
-    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26),
+    *(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26),
     *(28, 30, 31, 32, 34, 35, 37, 38, 39, 40, 41, 42),
 )
-"""Those whose mistake can be made here. The others are of what is not there: no event sources
-yet (11), no memory that is shared with a client that can truncate it (16), cycles across
-processes end with the bank (27), nothing waits for a reader that does not read (29: an answer
-has its place before the call is sent), no refund in `__del__` (33), no synchronous call (36)."""
+"""Those whose mistake can be made here. The others are of what is not there: no memory
+that is shared with a client that can truncate it (16), cycles across processes end with the bank
+(27), nothing waits for a reader that does not read (29: an answer has its place before the call
+is sent), no refund in `__del__` (33), no synchronous call (36)."""
 
 _TREE = (
     "tests/rpc/kernel/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned"
@@ -47,6 +46,7 @@ _CHARGING = "tests/rpc/test_charging.py::test_"
 _PEER = "tests/rpc/protocol/test_peer.py::test_"
 _CANCEL = "tests/rpc/test_cancel.py::test_"
 _BUSHEL = "tests/rpc/protocol/test_bushel.py::test_"
+_EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 
 BANK = "rpc/kernel/bank.py"
@@ -54,6 +54,7 @@ PAGES = "rpc/kernel/pages.py"
 CHANNEL = "rpc/kernel/channel.py"
 PEER = "rpc/protocol/peer.py"
 SESSION = "rpc/session.py"
+EVENTS = "rpc/kernel/events.py"
 SERVER = "rpc/server.py"
 
 MUTANTS = (
@@ -370,6 +371,80 @@ MUTANTS = (
         "            raise\n",
         _MEMORY + "objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none",
     ),
+    # ---- events and completions ----
+    Mutant(
+        ("rule 35",),
+        "rpc/events.py",
+        "        self._bits |= bits & _MASK\n",
+        "        self._bits = bits & _MASK\n",
+        _EVENTS + "events_equal_their_model_in_any_history",
+    ),
+    Mutant(
+        ("rule 35",),
+        EVENTS,
+        "            if place < self.shape.places and self._armed[place]:\n",
+        "            if place < self.shape.places:\n",
+        _EVENTS + "events_equal_their_model_in_any_history",
+    ),
+    Mutant(
+        ("rule 36",),
+        "rpc/bushel.py",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
+        "        price *= len(self._entries) < 256\n",
+        "tests/hostile/test_slope.py::"
+        "test_what_a_client_holds_is_charged_however_much_it_is[held capabilities]",
+    ),
+    Mutant(
+        ("rule 37",),
+        "rpc/kernel/lane.py",
+        "        if len(posted) > self.capacity:\n",
+        "        if len(posted) > 2 * self.capacity:\n",
+        "tests/hostile/test_scenarios.py::"
+        "test_more_answers_than_slots_end_the_session_and_overwrite_nothing",
+    ),
+    Mutant(
+        ("rule 38",),
+        "rpc/events.py",
+        "                self._words[self._at + END] = self._generation\n",
+        "",
+        _EVENTS + "events_equal_their_model_in_any_history",
+    ),
+    Mutant(
+        ("rule 38",),
+        EVENTS,
+        "                    if event.last:\n                        self._close(place)\n",
+        "",
+        _EVENTS + "events_equal_their_model_in_any_history",
+    ),
+    Mutant(
+        ("T11",),
+        "rpc/events.py",
+        "        if words[at + GENERATION] != self._generation:\n",
+        "        if words[at + GENERATION] < self._generation:\n",
+        _EVENTS + "a_cancelled_place_is_let_go_of_by_the_server",
+    ),
+    Mutant(
+        ("T11",),
+        EVENTS,
+        "            return self._seen[place]  # not subscribed yet\n",
+        "            pass\n",
+        _EVENTS + "a_cancelled_place_is_let_go_of_by_the_server",
+    ),
+    Mutant(
+        ("rule 40",),
+        PEER,
+        "            if flags & frames.NO_FINISH:\n                answer.clear()\n",
+        "            if True:\n                answer.clear()\n",
+        _PEER + "a_slot_that_waits_for_its_finish_is_in_use",
+    ),
+    Mutant(
+        ("rule 41",),
+        PEER,
+        "        self.exports.close()\n",
+        "",
+        _PEER + "close_refunds_everything_in_the_midst_of_everything",
+    ),
     # ---- traps of calls and slots ----
     Mutant(
         ("T2",),
@@ -601,7 +676,7 @@ MUTANTS = (
         "tests/rpc/kernel/test_cells.py::test_completions_come_once_in_order_and_only_when_published",
     ),
     Mutant(
-        ("T31",),
+        ("rule 39", "T31"),
         SESSION,
         "            self.questions.cancel(slot.x)\n            self.peer.cancel(slot.x)\n",
         "            self.questions.release(slot)\n            self.peer.cancel(slot.x)\n",

@@ -80,7 +80,9 @@ class Model:
 
 OPS = st.lists(
     st.tuples(
-        st.sampled_from(["open", "post", "post", "post", "arm", "arm", "look", "cancel", "close"]),
+        st.sampled_from(
+            ["open", "post", "post", "post", "arm", "arm", "look", "cancel", "close", "again"]
+        ),
         st.integers(0, 5),
         st.integers(1, 5),
     ),
@@ -91,7 +93,7 @@ OPS = st.lists(
 
 def check_looks(events: EventBuffer, models: dict[int, Model], keep: int) -> None:
     """Everything that can be had is had, and nothing else."""
-    due = {m.key for m in models.values() if m.armed and len(m.states) > m.seen}
+    due = {m.key for m in models.values() if m.armed and (len(m.states) > m.seen or m.closed)}
     got = set()
     while (event := events.take()) is not None:
         assert event.key not in got, "two events for one arming"
@@ -103,16 +105,31 @@ def check_looks(events: EventBuffer, models: dict[int, Model], keep: int) -> Non
         assert event.version == len(model.states)
         for bits in model.bits[model.seen :]:
             assert event.bits & bits == bits, "what happened is told"
+        assert event.last is model.closed, "the last says so, and no other"
         covered(NAME, looks=1, lost=event.lost, combined=int(len(fresh) > 1))
         model.seen, model.armed = len(model.states), False
+        if event.last:
+            covered(NAME, last=1, last_without_a_state=int(not event.states))
+            check_over(events, event.key)
+            del models[event.key]
     assert got == due
     assert events.delivered <= events.armings
+
+
+def check_over(events: EventBuffer, key: int) -> None:
+    """Nothing comes under a key that is over, and nobody can ask for it."""
+    for ask in (events.arm, events.cancel):
+        with pytest.raises(KeyError):
+            ask(key)
 
 
 @given(ops=OPS, keep=st.integers(1, 3), size=st.sampled_from([0, 5, 8, 20]))
 def test_events_equal_their_model_in_any_history(
     ops: list[tuple[str, int, int]], keep: int, size: int
 ) -> None:
+    """Bank rule 35: a source has one record, in which what happened is ORed, and a cancel takes
+    back what is signalled. Bank rule 38: a source that ends gives exactly one last event."""
+
     async def main(world: World) -> None:
         server = Server()
         with EventBuffer(world.bank("buffer"), places=3, size=size, keep=keep) as events:
@@ -134,6 +151,8 @@ def test_events_equal_their_model_in_any_history(
                         key = events.open()
                         assert key not in live, "a key comes once"
                         models[key] = Model(key)
+                        if which % 2:
+                            check_looks(events, models, keep)  # nobody has subscribed yet
                         await root.watch(key)
                         live[key] = server.made.pop()
                         covered(NAME, opened=1)
@@ -155,14 +174,17 @@ def test_events_equal_their_model_in_any_history(
                         covered(NAME, armed=1)
                     elif what == "look":
                         check_looks(events, models, keep)
+                    elif what == "again":
+                        # The same key once more: whoever has it goes on where the other stopped.
+                        await root.watch(key)
+                        live[key] = server.made.pop()
+                        models[key].closed = False
+                        covered(NAME, taken_over=1)
                     elif what == "cancel":
                         waited = len(models[key].states) > models[key].seen and models[key].armed
                         events.cancel(key)
                         del models[key]
-                        with pytest.raises(KeyError):
-                            events.arm(key)
-                        with pytest.raises(KeyError):
-                            events.cancel(key)
+                        check_over(events, key)
                         covered(NAME, cancelled=1, cancelled_with_an_event=int(waited))
                     else:
                         live[key].close()
@@ -185,6 +207,9 @@ def test_the_model_was_put_to_work() -> None:
         "cancelled",
         "cancelled_with_an_event",
         "closed_by_the_server",
+        "last",
+        "last_without_a_state",
+        "taken_over",
     )
 
 
@@ -324,6 +349,55 @@ def test_a_state_is_there_before_its_signal(monkeypatch: pytest.MonkeyPatch) -> 
     assert [(e.state, e.bits) for e in seen if e is not None] == [(b"there", 5)]
 
 
+def test_a_source_that_ends_tells_all_who_ask_and_their_streams_end() -> None:
+    async def body(s: Scene) -> None:
+        _, one = await s.opened()
+        await s.opened()
+        one.post(b"one")
+        got: list[tuple[tuple[bytes, ...], bool]] = []
+
+        async def consume() -> None:
+            async for event in s.events:
+                got.append((event.states, event.last))
+                if not event.states:
+                    with pytest.raises(LookupError, match="brings no state"):
+                        event.state  # noqa: B018
+
+        consumer = spawn(consume())
+        await sleep(1)
+        s.server.source.close()
+        await consumer
+        assert got == [((b"one",), False), ((), True), ((), True)]
+        assert s.events.opened == 0
+        assert len(s.server.source) == 0
+        _, later = await s.opened()
+        assert later.post(b"anew")
+        event = s.events.take()
+        assert event is not None
+        assert (event.states, event.version, event.last) == ((b"anew",), 1, False)
+
+    scene(body)
+
+
+def test_a_source_that_ends_while_nobody_asks_tells_the_next_who_does() -> None:
+    async def body(s: Scene) -> None:
+        key, source = await s.opened()
+        source.post(b"1")
+        assert (await s.events.next()).state == b"1"
+        source.post(b"2")
+        source.close()
+        source.close()
+        assert not source.post(b"3")
+        assert s.events.take() is None
+        s.events.arm(key)
+        event = await s.events.next()
+        assert (event.states, event.last) == ((b"2",), True)
+        check_over(s.events, key)
+        assert s.events.take() is None
+
+    scene(body)
+
+
 # ---- who pays, and nobody grows ----
 
 
@@ -382,19 +456,23 @@ def test_a_cancelled_place_is_let_go_of_by_the_server() -> None:
 
     async def body(s: Scene) -> None:
         key, first = await s.opened()
-        session = first._session
+        session = first.session
         before = session.end.purse.used
+        first.post(b"signalled, and never seen")
         s.events.cancel(key)
         assert first.post(b"lost") is False
         assert session.end.purse.used == before - prices.SUBSCRIPTION - prices.KEPT
-        again, second = await s.opened()
+        again = s.events.open()
         assert again != key
+        assert s.events.take() is None, "the place is there again, and nobody has subscribed"
+        await s.root.watch(again)
+        second = s.server.made[-1]
         assert first.post(b"from the past") is False
         assert s.events.take() is None
         second.post(b"now")
         assert (await s.events.next()).states == (b"now",)
 
-    scene(body, places=1)
+    scene(body, places=1, size=32)
 
 
 def test_who_cannot_pay_for_a_subscription_has_none() -> None:

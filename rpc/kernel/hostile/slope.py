@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from pinfut.rpc.kernel.hostile.raw import Raw, call, quiet, short
-from pinfut.rpc.kernel.hostile.stage import HOLD, MAKE, NEVER, Stage, perform
+from pinfut.rpc.kernel.hostile.stage import HOLD, MAKE, NEVER, WATCH, Stage, perform
 from pinfut.rpc.protocol.frames import FINISH, ON_ANSWER, PIPELINE
 
 BATCH: Final = 64
@@ -61,10 +61,20 @@ async def _half_sent(stage: Stage, raw: Raw, begin: int, end: int) -> None:
     await quiet()
 
 
+async def _subscriptions(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    buffer = raw.end.channel.events or stage.events(raw, raw.slots)
+    for at in range(begin, end, BATCH):
+        ids = range(raw.slots + at, raw.slots + min(at + BATCH, end))
+        raw.send(*(call(x, 0, WATCH, buffer.open()) for x in ids))
+        await quiet()
+        raw.replies()
+
+
 KINDS: Final[dict[str, Grow]] = {
     "open calls": _open_calls,
     "held capabilities": _held_capabilities,
     "queued pipelined calls": _pipelined_calls,
+    "subscriptions": _subscriptions,
     "sessions": _sessions,
     "half-sent messages": _half_sent,
 }

@@ -19,10 +19,12 @@ from pinfut import checked, join, pending
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc.charging import Turn, charge, keep
 from pinfut.rpc.errors import RpcError
+from pinfut.rpc.events import subscribe
 from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.kernel.advance import Advance
 from pinfut.rpc.kernel.bank import PAGE, Bank
 from pinfut.rpc.kernel.channel import Channel
+from pinfut.rpc.kernel.events import EventBuffer
 from pinfut.rpc.kernel.hostile.raw import Raw, quiet
 from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.serving import current_session
@@ -75,9 +77,11 @@ class Shop(Interface, Protocol):
     async def turn(self) -> int: ...
     @method
     async def refund(self) -> int: ...
+    @method
+    async def watch(self, key: int) -> int: ...
 
 
-COUNT, _BUY, HOLD, STUBBORN, MAKE, NEVER, TURN, REFUND = range(8)
+COUNT, _BUY, HOLD, STUBBORN, MAKE, NEVER, TURN, REFUND, WATCH = range(9)
 
 
 @final
@@ -171,6 +175,11 @@ class ShopServer(Shop):
         self.refunds += self.advances[0].refund()
         return self.refunds
 
+    @method
+    async def watch(self, key: int) -> int:
+        subscribe(key)
+        return key
+
 
 def _nothing() -> None: ...
 
@@ -198,6 +207,7 @@ class Stage:
         self._traced = traced
         self._channels: list[Channel] = []
         self._raws: list[Raw] = []
+        self._buffers: list[EventBuffer] = []
         # Bytes that were traced before the attacker came.
         self._base = 0
         # The sessions that the attacker opened in all.
@@ -231,6 +241,13 @@ class Stage:
         await raw.bootstrap(Shop)
         self.ready = True
         return raw
+
+    def events(self, raw: Raw, places: int) -> EventBuffer:
+        """Memory for events, which the attacker brings to this session."""
+        buffer = EventBuffer(self.bank, places=places, size=8)
+        self.kernel.attach(raw.end, buffer)
+        self._buffers.append(buffer)
+        return buffer
 
     def forget(self, raw: Raw) -> None:
         """The attacker lets go of a session, and of the memory that it mapped."""
@@ -316,6 +333,8 @@ class Stage:
         while self._raws:
             self._raws.pop().leave()
         await sleep(2 * CLEAN_UP)
+        while self._buffers:
+            self._buffers.pop().free()
         self.banks_back = self.bank.pages_used == self.bank.caps_used == 0
         self._channels.clear()
         self.shop.forget()

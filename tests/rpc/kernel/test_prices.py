@@ -437,7 +437,7 @@ def test_what_is_released_leaves_nothing_behind_that_nobody_pays(beside: bool) -
 def test_a_call_that_waits_to_be_sent(kind: str) -> None:
     """Beside the promise, which belongs to whoever called."""
     count = 1000
-    name = "UNSENT" if kind == "for a slot" else "QUEUED"
+    name = "UNSENT" if kind == "for a slot" else "UNWRITTEN"
 
     async def main() -> float:
         kernel = SimKernel()

@@ -306,8 +306,8 @@ PLANTED: Final = (
         "T25",
         "calls that waited for an answer go on in another order",
         PEER,
-        "        self._resumed.extend(waiting.values())\n",
-        "        self._resumed.extend(reversed(list(waiting.values())))\n",
+        "            self._resumed.append(waiting)\n",
+        "            self._resumed.appendleft(waiting)\n",
     ),
     # ---- the other side's bytes ----
     # ---- turns, destruction, death ----
@@ -365,9 +365,8 @@ PLANTED: Final = (
         "T10",
         "a state between two events is not signalled by arming",
         EVENTS,
-        "        if self._version(place) > self._seen[place]:\n"
-        "            self.notification.signal(place)\n",
-        "        if self._version(place) < 0:\n            self.notification.signal(place)\n",
+        "        if self._version(place) > self._seen[place] or self._ended(place):\n",
+        "        if self._ended(place):\n",
     ),
     Planted(
         "T10",
@@ -388,8 +387,8 @@ PLANTED: Final = (
         "events",
         "what was lost is not counted",
         EVENTS,
-        "Event(key, tuple(states), version, version - seen - len(states), bits)\n",
-        "Event(key, tuple(states), version, 0, bits)\n",
+        "                lost = version - seen - len(states)\n",
+        "                lost = 0\n",
     ),
     Planted(
         "events",
@@ -397,6 +396,21 @@ PLANTED: Final = (
         "rpc/events.py",
         "version % shape.keep * shape.length\n        words[start",
         "(version + 1) % shape.keep * shape.length\n        words[start",
+    ),
+    Planted(
+        "rule 38",
+        "who asks after a source has ended is not told",
+        EVENTS,
+        "        if self._version(place) > self._seen[place] or self._ended(place):\n",
+        "        if self._version(place) > self._seen[place]:\n",
+    ),
+    Planted(
+        "rule 38",
+        "a source that has ended says so again and again",
+        EVENTS,
+        "                    if event.last:\n                        self._close(place)\n",
+        "                    self._armed[place] = event.last\n"
+        "                    if event.last:\n                        self._ready[place] = None\n",
     ),
     # ---- calls ----
     Planted(
