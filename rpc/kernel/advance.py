@@ -62,7 +62,7 @@ class Advance:
         channel.bank.buy(self.pages, why=self._why)
         self._bank.sell(self.pages)
         channel.refunded += self.pages
-        channel.advances.add(self)
+        channel.advances[self] = None
         self.state = REFUNDED
         return True
 
@@ -83,6 +83,6 @@ class Advance:
             self._bank.sell(self.pages)
         elif state == REFUNDED:
             channel = self._channel
-            channel.advances.discard(self)
+            channel.advances.pop(self, None)
             channel.refunded -= self.pages
             channel.bank.sell(self.pages)

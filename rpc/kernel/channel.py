@@ -125,7 +125,7 @@ class Channel(Owned):
         # refunded is the sum over advances, each of a page or more, and at most refundable.
         self.refundable = 0
         self.refunded = 0
-        self.advances: set[Advance] = set()
+        self.advances: dict[Advance, None] = {}
         # What others have below the bank of this session and on its behalf, until it has ended:
         # the channels of introductions, and the banks of nested calls.
         self.below: list[Channel | Bank] | None = None
@@ -320,11 +320,12 @@ class End:
         # above what the service gives.
         self.level = 1
         # The end of the same process over which a client introduced it to this one, and the
-        # ends that came so over this one: they do not outlive it.
+        # ends that came so over this one: they do not outlive it. They end in the order in which
+        # they came, which a set would make one of addresses.
         self.via = via
-        self.guests: set[End] = set()
+        self.guests: dict[End, None] = {}
         if via is not None:
-            via.guests.add(self)
+            via.guests[self] = None
 
     @property
     def purse(self) -> Purse:

@@ -246,7 +246,7 @@ class SimKernel:
         for guest in list(end.guests):
             self.close(guest)
         if end.via is not None:
-            end.via.guests.discard(end)
+            end.via.guests.pop(end, None)
         if peer.released:
             channel = end.channel
             channel.free(seize=not (end.process.alive and peer.process.alive))

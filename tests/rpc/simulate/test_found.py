@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from pinfut.executor import spawn
-from pinfut.rpc import PeerDied, SessionClosed, Vat, introduce
+from pinfut.rpc import PeerDied, SessionClosed, SimKernel, Vat, introduce
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_charging import MiddleServer
 from tests.rpc.world import World, quiet, run
@@ -63,6 +65,23 @@ def test_what_a_dead_server_had_below_the_bank_of_a_session_ends_with_the_sessio
         await back.close()
 
     run(main)
+
+
+def test_what_was_introduced_over_a_session_ends_in_the_order_in_which_it_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = SimKernel()
+    bank = kernel.bank("client", pages=400)
+    client = kernel.process("client")
+    ends = []
+    for name in ("a", "b"):
+        kernel.listen(kernel.process(name), name)
+        ends.append(kernel.connect(client, name, bank, slots=4, ring=4096, cell=1024))
+    came = [kernel.introduce(*ends, pages=20, slots=4, ring=4096) for _ in range(9)]
+    told: list[int] = []
+    monkeypatch.setattr(kernel, "_notify", lambda process, handle: told.append(handle))
+    kernel.close(ends[1].peer)
+    assert told[:9] == [far.handle for _, far in came]
 
 
 async def _fails(desk: Desk) -> bool:
