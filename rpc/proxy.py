@@ -8,6 +8,7 @@ from typing import Any, cast, final
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.rpc.codec import CodecError
+from pinfut.rpc.errors import ProtocolError
 from pinfut.rpc.interface import Method, resolve
 from pinfut.rpc.promise import EMBARGOED, IMPORTED, OWN, STATES, Promise, Target
 from pinfut.rpc.protocol.frames import CALL_HEAD, PLAIN_CALL
@@ -146,7 +147,11 @@ def _stub(one: Method) -> Any:
                         slot = questions.acquire()
                         place = places[-1]
                         frame = pack_plain_call(size, word, slot.x, target.id, room, place, 0)
-                        if writer.write(frame + payload):
+                        try:
+                            written = writer.write(frame + payload)
+                        except ProtocolError:
+                            written = False  # the general way ends the session
+                        if written:
                             del places[-1]
                             session.places[slot.index] = place
                             if not session.touched:

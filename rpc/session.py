@@ -381,7 +381,14 @@ class Session:
 
     def write(self, frame: bytes, charge: int) -> None:
         lane = self.lane or self.open_lane()
-        if self._outbox or not lane.writer.write(frame):
+        try:
+            written = not self._outbox and lane.writer.write(frame)
+        except ProtocolError as error:
+            # Whoever is in the midst of a call is told first. What it is told holds its frames,
+            # so the session ends with another.
+            self.executor.call_soon(self.close, again(error))
+            raise
+        if not written:
             if charge:
                 self.end.purse.take(charge, "a message that waits for room in the ring")
             self._outbox.append((frame, charge))

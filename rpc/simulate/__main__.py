@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -166,8 +166,15 @@ def never(counts: Counter[str], faults: frozenset[str]) -> list[str]:
 
 def _many(jobs: list[Job], processes: int, how: str, report: Path | None) -> int:
     start = time.perf_counter()
+    outcomes: list[Outcome] = []
     with _progress(len(jobs)) as step:
-        outcomes = list(_run(jobs, processes, step))
+        for outcome in _run(jobs, processes):
+            step()
+            outcomes.append(outcome)
+            if outcome.failure is not None:
+                print(f"seed {outcome.seed} fails: {outcome.text}")
+                print(f"  python -m pinfut.rpc.simulate --replay {outcome.seed} {how}")
+                print(f"  python -m pinfut.rpc.simulate --shrink {outcome.seed} {how}", flush=True)
     seconds = time.perf_counter() - start
     counts: Counter[str] = Counter()
     for outcome in outcomes:
@@ -181,10 +188,6 @@ def _many(jobs: list[Job], processes: int, how: str, report: Path | None) -> int
         f"{min((outcome.faults for outcome in outcomes), default=0)} faults in each, "
         f"{seconds:.1f} s, {ops / seconds / processes:,.0f} operations a second and process"
     )
-    for outcome in failed:
-        print(f"seed {outcome.seed} fails: {outcome.text}")
-        print(f"  python -m pinfut.rpc.simulate --replay {outcome.seed} {how}")
-        print(f"  python -m pinfut.rpc.simulate --shrink {outcome.seed} {how}")
     if missing:
         print(f"never happened: {', '.join(missing)}")
     print(f"{len(failed)} failed")
@@ -202,13 +205,9 @@ def _many(jobs: list[Job], processes: int, how: str, report: Path | None) -> int
     return int(bool(failed or missing))
 
 
-def _run(jobs: list[Job], processes: int, step: Callable[[], None]) -> Iterator[Outcome]:
-    results: Iterable[Outcome]
+def _run(jobs: list[Job], processes: int) -> Iterator[Outcome]:
     with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
-        results = map(once, jobs) if pool is None else pool.map(once, jobs, chunksize=4)
-        for outcome in results:
-            step()
-            yield outcome
+        yield from map(once, jobs) if pool is None else pool.map(once, jobs, chunksize=4)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -65,19 +66,20 @@ def simulate(plan: Plan, *, instruments: Iterable[Instrument] = ()) -> Outcome:
     async def main() -> None:
         world = World(plan, clock)
         outcome.counts, outcome.history = world.counts, world.history
-        with _tampered(world):
+        with _refusing(world):
             await _carry_out(world, outcome)
 
     gc.disable()
     try:
-        executor.run(main())
+        with _in_silence():
+            executor.run(main())
     except Broken as broken:
         outcome.failure, outcome.text = broken.name, str(broken)
     except LostWakeup as error:
-        outcome.failure, outcome.text = "no wakeup lost", f"no wakeup lost: {error}"
+        outcome.failure, outcome.text = "no wakeup lost", f"no wakeup lost: {_plain(error)}"
     except Exception as error:
         outcome.failure = f"no {type(error).__name__}"
-        outcome.text = f"{outcome.failure}: {error}"
+        outcome.text = f"{outcome.failure}: {_plain(error)}"
     finally:
         gc.enable()
     text = "\n".join(outcome.lines)
@@ -108,13 +110,27 @@ async def _carry_out(world: World, outcome: Outcome) -> None:
     await settle(world)
 
 
+def _plain(error: BaseException) -> str:
+    """What an error says, without addresses: it is part of the history."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(error))
+
+
 @contextmanager
-def _tampered(world: World) -> Iterator[None]:
-    """Where the world reaches into the runtime: it refuses allocations, and has nobody log what
-    it brings about."""
-    payable = Bank._require_payable
+def _in_silence() -> Iterator[None]:
+    """Nothing is logged of what the world brings about."""
     logger = logging.getLogger("pinfut")
     level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _refusing(world: World) -> Iterator[None]:
+    """Where the world reaches into the runtime: it refuses allocations."""
+    payable = Bank._require_payable
 
     def require(bank: Bank, pages: int, caps: int, why: str) -> None:
         payable(bank, pages, caps, why)
@@ -125,9 +141,7 @@ def _tampered(world: World) -> Iterator[None]:
                 raise OutOfPages(f"bank {bank.name!r} refuses this one", bank.name, 1)
 
     setattr(Bank, "_require_payable", require)  # noqa: B010
-    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
         setattr(Bank, "_require_payable", payable)  # noqa: B010

@@ -50,6 +50,8 @@ async def _calls_end(world: World) -> None:
             try:
                 await task
             except CancelledError:
+                if not task.done:
+                    raise  # patience is at an end
                 # Cancelled before its first step, so it has noted nothing.
                 if tag in world.open:
                     world.end(tag, "cancelled")

@@ -8,7 +8,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pinfut.executor import spawn
-from pinfut.rpc import PeerDied, SessionClosed, SimKernel, Vat, introduce
+from pinfut.rpc import (
+    GarbageFrame,
+    PeerDied,
+    SessionClosed,
+    SimKernel,
+    Vat,
+    introduce,
+    session_of,
+)
+from tests.rpc import hostile
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_charging import MiddleServer
 from tests.rpc.world import World, quiet, run
@@ -77,11 +86,41 @@ def test_what_was_introduced_over_a_session_ends_in_the_order_in_which_it_came(
     for name in ("a", "b"):
         kernel.listen(kernel.process(name), name)
         ends.append(kernel.connect(client, name, bank, slots=4, ring=4096, cell=1024))
-    came = [kernel.introduce(*ends, pages=20, slots=4, ring=4096) for _ in range(9)]
+    to, at = ends
+    came = [kernel.introduce(to, at, pages=20, slots=4, ring=4096) for _ in range(9)]
     told: list[int] = []
     monkeypatch.setattr(kernel, "_notify", lambda process, handle: told.append(handle))
-    kernel.close(ends[1].peer)
+    kernel.close(at.peer)
     assert told[:9] == [far.handle for _, far in came]
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_a_ring_that_the_other_side_has_spoilt_ends_the_session_and_all_its_calls(
+    slots: int,
+) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), slots=slots) as desk:
+            session = session_of(desk)
+            lane = hostile.own_lane(session)
+            calls = [desk.nap(1000.0) for _ in range(slots - 1)]
+            await quiet()
+
+            async def spoil() -> None:
+                for _ in range(4):  # until the writer looks how far the reader is
+                    hostile.overwrite(lane, hostile.tail_of(lane) + 8, hostile.word(1 << 40))
+                    await desk.length(bytes(session.writer.largest - 200))
+
+            with pytest.raises(GarbageFrame, match="reader of a ring"):
+                await spoil()
+            await quiet()
+            assert session.closed
+            for call in calls:
+                with pytest.raises(GarbageFrame):
+                    await call
+            with pytest.raises(GarbageFrame):
+                await desk.nap(0.0)
+
+    run(main)
 
 
 async def _fails(desk: Desk) -> bool:
