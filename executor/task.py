@@ -281,7 +281,11 @@ class Task(FutureBase[T]):
     def fail(self, error: BaseException) -> None:
         """The coroutine has raised. For the executor."""
         unclaimed = None
-        if not _asked_for(error):
+        if type(error) is CancelledError:
+            # The frames of a task that was given up hold what is to be let go of now, and not
+            # when the task itself is.
+            error.__traceback__ = error.__context__ = None
+        elif not _asked_for(error):
             unclaimed = Unclaimed(self.executor, self.name, error)
             self.executor.failed(unclaimed)
         self.finish(Failure(error, unclaimed))  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -50,6 +52,39 @@ def test_a_cancel_is_raised_where_the_task_waits(run: Run) -> None:
         return log
 
     assert run(main()) == [(1, "cancelled")]
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_what_a_cancelled_task_held_is_let_go_of_while_the_task_is_kept(
+    run: Run, started: bool
+) -> None:
+    class Thing: ...
+
+    async def main() -> None:
+        async def worker(thing: Thing) -> None:
+            try:
+                await sleep(100)
+            except CancelledError:
+                raise CancelledError from None
+
+        thing = Thing()
+        held = weakref.ref(thing)
+        task = spawn(worker(thing))
+        del thing
+        if started:
+            await sleep(1)
+        task.cancel()
+        await sleep(1)
+        assert task.done
+        assert held() is None
+        with pytest.raises(CancelledError):
+            await task
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_clean_up_may_await_and_is_not_cancelled_again(run: Run) -> None:
@@ -391,6 +426,7 @@ def test_a_coroutine_that_refuses_to_be_closed_does_not_replace_the_cancel(run: 
             await task
 
     run(main())
+    gc.collect()  # what is left of the one that refused tells of itself here, not in a later test
 
 
 def test_a_cancel_and_a_timeout_at_the_same_moment_count_as_a_cancel(run: Run) -> None:
