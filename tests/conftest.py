@@ -1,6 +1,7 @@
 """Set-up that every test shares: checked mode, hypothesis profiles, the report of counts."""
 
 import os
+from typing import Any
 
 # Before anything imports pinfut: the mode is read once, at import.
 os.environ.setdefault("PINFUT_CHECKED", "1")
@@ -35,6 +36,19 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate),
 )
 settings.load_profile("soak" if os.environ.get("PINFUT_SOAK") == "1" else "default")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands over what its tests have covered."""
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["covered"] = covered.totals()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for name, counts in getattr(node, "workeroutput", {}).get("covered", {}).items():
+        covered.covered(name, **counts)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

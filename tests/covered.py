@@ -38,6 +38,11 @@ def require(counts: Mapping[str, int], *names: str) -> None:
         )
 
 
+def totals() -> dict[str, dict[str, int]]:
+    """The counts so far, by property."""
+    return {name: dict(counts) for name, counts in _totals.items()}
+
+
 def report() -> Iterator[str]:
     """One line for each property: its name, then its counts."""
     for name, totals in sorted(_totals.items()):

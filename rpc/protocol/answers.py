@@ -8,7 +8,7 @@ States of an answer::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
 from pinfut.rpc.protocol.frames import Cap
@@ -163,6 +163,15 @@ class Answer:
         else:
             after.previous = before
         self.waits_on = self.previous = self.next = None
+
+    def line(self) -> Iterator[Answer]:
+        """Those who wait for this one, first to last; they wait no more."""
+        one, self.waiting, self.last = self.waiting, None, None
+        while one is not None:
+            after = one.next
+            one.waits_on = one.previous = one.next = None
+            yield one
+            one = after
 
     def settle(self) -> None:
         """The call has its Return: what it worked with is dropped."""

@@ -388,10 +388,7 @@ class Peer:
         answer.settle()
         # A chain of calls that end at once must not become a chain of Python frames, so
         # only the outermost of these hands the waiting calls on.
-        while waiting is not None:
-            waiting.leave()
-            self._resumed.append(waiting)
-            waiting = answer.waiting
+        self._resumed.extend(answer.line())
         if not self._resuming:
             self._resuming = True
             try:
