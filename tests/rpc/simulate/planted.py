@@ -299,15 +299,15 @@ PLANTED: Final = (
         "T25",
         "what waits for the ring is overtaken",
         SESSION,
-        "        if self._outbox or not lane.writer.write(frame):\n",
-        "        if not lane.writer.write(frame):\n",
+        "            written = not self._outbox and lane.writer.write(frame)\n",
+        "            written = lane.writer.write(frame)\n",
     ),
     Planted(
         "T25",
         "calls that waited for an answer go on in another order",
         PEER,
-        "            self._resumed.append(waiting)\n",
-        "            self._resumed.appendleft(waiting)\n",
+        "        self._resumed.extend(answer.line())\n",
+        "        self._resumed.extendleft(answer.line())\n",
     ),
     # ---- the other side's bytes ----
     # ---- turns, destruction, death ----
