@@ -26,7 +26,7 @@ demo: $(READY) ## run the example file service
 # A process for each core, and each file in one of them: tests of a file count what they covered
 # together. `make test ARGS="-n0 -s"` is one process that shows what is printed.
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)
@@ -42,7 +42,7 @@ format: $(READY) ## let ruff format the code and sort the imports
 	$(BIN)/ruff format
 
 soak: $(READY) ## run the property tests with many more examples, then fuzz
-	PINFUT_SOAK=1 $(BIN)/python -m pytest -n auto --dist loadfile \
+	PINFUT_SOAK=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
 		-o faulthandler_timeout=0 $(ARGS)
 	@$(MAKE) --no-print-directory fuzz ARGS=
 
