@@ -198,7 +198,7 @@ class Stage:
 
     def __init__(self, kernel: SimKernel, clock: VirtualClock, traced: bool) -> None:
         self.kernel = kernel
-        self.bank = kernel.bank("hostile", pages=1 << 20, caps=1 << 18)
+        self.bank = kernel.bank("hostile", pages=1 << 20, caps=1 << 20)
         self.shop = ShopServer(kernel.bank("shop", pages=64))
         self.shop.work = self.work
         self.vat: Vat
