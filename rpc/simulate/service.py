@@ -190,7 +190,8 @@ class NodeServer(Node):
             ref = keep(tag, size)
         try:
             with Turn([ref]):
-                book.spring(tag // CLIENT)
+                with Turn([ref]):  # turns nest
+                    book.spring(tag // CLIENT)
                 try:
                     if ref.get() != tag:
                         book.breaks("a value is its caller's", f"what was kept for call {tag}")

@@ -65,7 +65,7 @@ class Shop(Interface, Protocol):
     async def count(self, n: int) -> int: ...
     @method
     async def buy(self, n: int) -> int: ...
-    @method(frame=1024)
+    @method(frame=1104)
     async def hold(self, data: bytes) -> int: ...
     @method
     async def stubborn(self) -> int: ...
@@ -131,7 +131,7 @@ class ShopServer(Shop):
         self.sold = self.work()
         return n
 
-    @method(frame=1024)
+    @method(frame=1104)
     async def hold(self, data: bytes) -> int:
         await never()
         return len(data)

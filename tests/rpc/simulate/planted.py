@@ -327,6 +327,13 @@ PLANTED: Final = (
     ),
     Planted(
         "T21",
+        "the inner one of two turns lets go of what the outer one has pinned",
+        "rpc/charging.py",
+        "        self._pins += 1\n",
+        "        self._pins += self._pins == 0\n",
+    ),
+    Planted(
+        "T21",
         "a turn leaves its pins",
         CHARGING,
         "        while self._held:\n            thing, generation",
