@@ -11,14 +11,13 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
-from pinfut.coroutine import yield_now
 from pinfut.executor import sleep
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
 from pinfut.rpc.simulate.plan import Op
 from pinfut.rpc.simulate.service import UNIT
-from pinfut.rpc.simulate.work import Doing, Kind, ends, name_of
+from pinfut.rpc.simulate.work import Doing, Kind, ends, name_of, steps_later
 from pinfut.rpc.simulate.world import SERVICES, Client, World
 
 FAULTS: Final[dict[str, Kind]] = {}
@@ -47,13 +46,7 @@ def _some_time(world: World, op: Op, client: Client, happen: Callable[[], None])
 
         world.book.sprung[client.number] = in_turn
     else:
-        world.run_aside(_steps_later(op.b % 5, happen))
-
-
-async def _steps_later(steps: int, happen: Callable[[], None]) -> None:
-    for _ in range(steps):
-        await yield_now()
-    happen()
+        world.run_aside(steps_later(op.b % 5, happen))
 
 
 # ---- memory ----

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from pinfut.coroutine import yield_now
-from pinfut.executor import Task, sleep, timeout
+from pinfut.executor import sleep, timeout
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.introduce import introduce
 from pinfut.rpc.session import Session
@@ -315,17 +315,22 @@ def _cancel(world: World, op: Op, client: Client) -> None:
     client.tasks = [one for one in client.tasks if one[0] in world.open]
     if client.tasks:
         tag, task = client.tasks[op.a % len(client.tasks)]
+
+        def give_up() -> None:
+            if tag in world.open and task.cancel():
+                world.met("cancelled")
+
         if op.b % 4:
-            world.run_aside(_cancel_later(world, tag, task, op.b % 4))
-        elif task.cancel():
-            world.met("cancelled")
+            world.run_aside(steps_later(op.b % 4, give_up))
+        else:
+            give_up()
 
 
-async def _cancel_later(world: World, tag: int, task: Task[None], steps: int) -> None:
+async def steps_later(steps: int, happen: Callable[[], None]) -> None:
+    """Have something happen after so many turns."""
     for _ in range(steps):
         await yield_now()
-    if tag in world.open and task.cancel():
-        world.met("cancelled")
+    happen()
 
 
 @work("leave", 1)

@@ -10,21 +10,9 @@ from pinfut.rpc.errors import ProtocolError
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.answers import FREE
 from tests.fuzz.harness import NAMED, fitting, pieces
-from tests.rpc.protocol.fakes import Host, Plain, call
+from tests.rpc.protocol.fakes import Host, Plain, host_in_the_midst
 
 RECEIVE, GIVE, HAND_OUT, REFUSE, FRESH = range(5)
-
-
-def host_in_the_midst() -> Host:
-    """A host with an export (0), a call that runs (1), one that has returned an object (2),
-    and one that waits for the first (3)."""
-    host = Host(slots=8, pages=100)
-    host.peer.exports.grant(Plain())
-    host.peer.receive(call(1, 0, b"runs", pipeline=True))
-    host.peer.receive(call(2, 0, b"has returned", pipeline=True))
-    host.hand_out(host.running(2), Plain())
-    host.peer.receive(call(3, 1, b"waits", on_answer=True, pipeline=True))
-    return host
 
 
 def fuzz_frames(data: bytes, counts: Counter[str]) -> None:

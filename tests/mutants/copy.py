@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,7 +50,7 @@ class Outcome:
 
 
 class Copy:
-    """The project in a folder of its own, unbroken except inside of `run(mutant)`."""
+    """The project in a folder of its own, unbroken except inside of `broken(...)`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,19 +63,25 @@ class Copy:
             )
         shutil.copy(ROOT / "pyproject.toml", folder)
 
-    def run(self, mutant: Mutant) -> Outcome:
-        """Run the mutant's test with the mutant in place."""
-        path = self.folder / mutant.file
+    @contextmanager
+    def broken(self, file: str, old: str, new: str) -> Iterator[None]:
+        """A fault is in place. Raises ValueError unless `old` stands once in the file."""
+        path = self.folder / file
         source = path.read_text(encoding="utf-8")
-        if source.count(mutant.old) != 1:
-            raise ValueError(f"{mutant.name}: its text stands {source.count(mutant.old)} times")
-        broken = source.replace(mutant.old, mutant.new)
-        compile(broken, mutant.file, "exec")
+        if source.count(old) != 1:
+            raise ValueError(f"{file}: {old!r} stands {source.count(old)} times")
+        broken = source.replace(old, new)
+        compile(broken, file, "exec")
         path.write_text(broken, encoding="utf-8")
         try:
-            return self.test(mutant.test, "-x")
+            yield
         finally:
             path.write_text(source, encoding="utf-8")
+
+    def run(self, mutant: Mutant) -> Outcome:
+        """Run the mutant's test with the mutant in place."""
+        with self.broken(mutant.file, mutant.old, mutant.new):
+            return self.test(mutant.test, "-x")
 
     def test(self, *arguments: str) -> Outcome:
         """Run tests of the copy, as they are, in a process that sees nothing but the copy."""

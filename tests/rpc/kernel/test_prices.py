@@ -30,6 +30,8 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.kernel.cells import Cells
 from pinfut.rpc.kernel.events import EventBuffer
+from pinfut.rpc.kernel.hostile import measure
+from pinfut.rpc.kernel.hostile.measure import traced
 from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.promise import IMPORTED, Promise, Target
 from pinfut.rpc.protocol.frames import RECEIVER_ANSWER, SENDER, Cap
@@ -58,29 +60,13 @@ larger sort."""
 SMALL_CELL = 160
 """What the table of cells holds for each, within the price of a slot."""
 
-GROWN = (1366, 2731, 5462, 10923)
-"""Numbers of entries at which a dict has just made its table larger."""
+GROWN = (*measure.GROWN, 10923)
 
 
 @pytest.fixture(autouse=True)
 def without_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """A future as it is outside of checked mode."""
     monkeypatch.setattr(checked, "keeping", False)
-
-
-def traced(make: Callable[[], object]) -> int:
-    """Bytes that `make` leaves behind, in what it returns and in what it changed."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        kept = make()
-        gc.collect()
-        after = tracemalloc.get_traced_memory()[0]
-        del kept
-    finally:
-        tracemalloc.stop()
-    return after - before
 
 
 def report(name: str, case: str, truth: float) -> None:

@@ -194,3 +194,15 @@ def error_in(x: int, frame: bytes) -> Exception:
 
 def wealthy() -> Purse:
     return Purse(Bank("bank", 1000 * PAGE, 100_000))
+
+
+def host_in_the_midst(pages: int = 100) -> Host:
+    """A host with an export (0), a call that runs (1), one that has returned an object (2),
+    and one that waits for the first (3)."""
+    host = Host(slots=8, pages=pages)
+    host.peer.exports.grant(Plain())
+    host.peer.receive(call(1, 0, b"runs", pipeline=True))
+    host.peer.receive(call(2, 0, b"has returned", pipeline=True))
+    host.hand_out(host.running(2), Plain())
+    host.peer.receive(call(3, 1, b"waits", on_answer=True, pipeline=True))
+    return host

@@ -26,6 +26,7 @@ from tests.rpc.protocol.fakes import (
     call,
     cancel,
     finish,
+    host_in_the_midst,
     opened,
     release,
 )
@@ -43,18 +44,6 @@ FRAMES = {
     "cancel": cancel(1),
     "release": release(0),
 }
-
-
-def host_in_the_midst(pages: int = 100) -> Host:
-    """A host with an export (0), a call that runs (1), one that has returned an object (2),
-    and one that waits for the first (3)."""
-    host = Host(slots=8, pages=pages)
-    host.peer.exports.grant(Plain())
-    host.peer.receive(call(1, 0, b"runs", pipeline=True))
-    host.peer.receive(call(2, 0, b"has returned", pipeline=True))
-    host.hand_out(host.running(2), Plain())
-    host.peer.receive(call(3, 1, b"waits", on_answer=True, pipeline=True))
-    return host
 
 
 def wind_up(host: Host) -> None:

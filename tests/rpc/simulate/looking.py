@@ -47,10 +47,7 @@ class Found(NamedTuple):
 
 def look(copy: Copy, planted: Planted, seeds: int = SEEDS) -> Found | None:
     """Where the fault is found first, by histories of 300 and of 1,000 operations of each seed."""
-    path = copy.folder / planted.file
-    source = path.read_text(encoding="utf-8")
-    path.write_text(source.replace(planted.old, planted.new), encoding="utf-8")
-    try:
+    with copy.broken(planted.file, planted.old, planted.new):
         done = subprocess.run(
             [sys.executable, "-B", "-c", LOOK, str(seeds)],
             cwd=copy.folder,
@@ -60,8 +57,6 @@ def look(copy: Copy, planted: Planted, seeds: int = SEEDS) -> Found | None:
             timeout=PATIENCE,
             check=True,
         )
-    finally:
-        path.write_text(source, encoding="utf-8")
     if not done.stdout:
         return None
     seed, ops, repeated, invariant = done.stdout.strip().split("|")
