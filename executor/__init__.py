@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pinfut.coroutine import yield_now
 from pinfut.executor.block import shield
-from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
-from pinfut.executor.core import Executor, run
-from pinfut.executor.current import NoExecutor, current_executor, current_task, running
-from pinfut.executor.ready import Priority
+from pinfut.executor.clock import MonotonicClock, VirtualClock
+from pinfut.executor.contract import Clock, Entry, JoinHandle, Priority, Runner
+from pinfut.executor.core import Executor, TooManySteps, run
+from pinfut.executor.current import NoExecutor, current_executor, running
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
-from pinfut.executor.task import Task
+from pinfut.executor.task import Task, current_task
 from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
 from pinfut.executor.timers import sleep
@@ -44,7 +44,7 @@ def spawn(
     but a coroutine, and ValueError for another priority.
     """
     executor = running.executor or current_executor()
-    return executor.spawn(coro, name=name, priority=priority)
+    return cast("Task[T]", executor.spawn(coro, name=name, priority=priority))
 
 
 def call_soon(call: Callable[..., object], *args: Any) -> None:
@@ -61,14 +61,17 @@ def dump() -> str:
 __all__ = [
     "CancelledError",
     "Clock",
+    "Entry",
     "Event",
     "Executor",
     "Instrument",
+    "JoinHandle",
     "MonotonicClock",
     "NoExecutor",
     "Priority",
     "Recorder",
     "RemoteWaker",
+    "Runner",
     "Schedule",
     "Scope",
     "Seeded",
@@ -76,6 +79,7 @@ __all__ = [
     "SlowSteps",
     "Task",
     "Timeout",
+    "TooManySteps",
     "VirtualClock",
     "call_soon",
     "chrome_trace",

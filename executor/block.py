@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from pinfut.coroutine import Interruptible, driver
+from pinfut.executor.contract import Runner
 from pinfut.executor.current import current_executor, running
-
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
 
 
 class _Closed:
@@ -38,19 +36,19 @@ class Block:
     outer: Block | None
     # Whether it has interrupted its owner, or would have but for a shield.
     fired: bool
-    executor: Executor
+    executor: Runner
 
     def __init__(self) -> None:
         self.fired = False
         self._owner = None
 
-    def open(self) -> Executor:
+    def open(self) -> Runner:
         """Enter the block. Raises NoExecutor outside of any task, and RuntimeError when it was
         entered before."""
         if self._owner is not None:
             raise RuntimeError(f"a {type(self).__name__.lower()} is entered once; make a new one")
         executor = running.executor or current_executor()
-        owner = driver() or executor.current or executor.materialise()
+        owner = driver() or executor.current or executor.ensure_task()
         self.executor = executor
         self._owner = owner
         self._delivered = owner.delivered

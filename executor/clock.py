@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, final
+from typing import final
 
-from pinfut.executor.reactor import Reactor
-
-
-class Clock(Protocol):
-    """Time for timers, in seconds from some fixed point; never goes back."""
-
-    def now(self) -> float:
-        """The time."""
-
-    def idle(self, reactor: Reactor, deadline: float | None) -> None:
-        """Let time pass until `deadline` (None: without end) or until `reactor` has something
-        for the tasks."""
+from pinfut.executor.contract import Poller
 
 
 @final
@@ -28,8 +17,8 @@ class MonotonicClock:
     def now(self) -> float:
         return time.monotonic()
 
-    def idle(self, reactor: Reactor, deadline: float | None) -> None:
-        reactor.park(None if deadline is None else max(0.0, deadline - time.monotonic()))
+    def idle(self, poller: Poller, deadline: float | None) -> None:
+        poller.park(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
 
 @final
@@ -55,10 +44,10 @@ class VirtualClock:
             raise ValueError(f"time does not go back: {seconds} s")
         self._now += seconds
 
-    def idle(self, reactor: Reactor, deadline: float | None) -> None:
+    def idle(self, poller: Poller, deadline: float | None) -> None:
         # Descriptors that are ready come first, and a thread at work counts as a task that
         # runs: it will end, whatever the time.
-        if deadline is None or reactor.working:
-            reactor.park(None)
-        elif deadline > self._now and not reactor.park(0):
+        if deadline is None or poller.working:
+            poller.park(None)
+        elif deadline > self._now and not poller.park(0):
             self._now = deadline

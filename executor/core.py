@@ -1,13 +1,8 @@
-"""The executor: who is polled, and when.
+"""Executor: the parts put together. How tasks come to be, and how a run begins and ends.
 
-A turn runs the tasks that were ready when it began, each once and the urgent first, up to
-TURN of them; then the calls that were put off to its end (that is where sessions flush);
-then, every LOOK steps and whenever nothing is ready, the timers that are due and the
-descriptors. When nothing is ready it sleeps until something of that comes.
-
-Two loops do the same: `_loop` for every day, and `ObservedLoop` with checked mode and
-instruments. The first has no test for either. How a turn is shared among priorities says
-`mix`, and what Ctrl-C does says `CtrlC`.
+`run` is a loop of turns that owns its thread. `open`, `turn` and `close` are for a loop of
+somebody else's that hosts the executor (docs/hosting.md). How a turn goes says `Loop`, how it is
+shared among priorities `select_batch`, what Ctrl-C does `CtrlC`.
 """
 
 from __future__ import annotations
@@ -17,70 +12,67 @@ import weakref
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from contextvars import Context as ContextVars
 from contextvars import copy_context
+from threading import get_ident
 from types import CoroutineType
-from typing import Any, Final, TypeVar, cast, final
+from typing import Any, TypeVar, final
 
 from pinfut import laws
-from pinfut.checked import CheckedContext
-from pinfut.coroutine import YIELD, native, not_a_future
-from pinfut.executor.clock import Clock, MonotonicClock, VirtualClock
-from pinfut.executor.current import NoExecutor, running
-from pinfut.executor.deadlock import deadlock
+from pinfut.coroutine import native
+from pinfut.executor.clock import MonotonicClock, VirtualClock
+from pinfut.executor.contract import Clock, Owner, Priority, Reportable
+from pinfut.executor.current import running
+from pinfut.executor.doorbell import (
+    Doorbell,
+    RingingCalls,
+    RingingReady,
+    RingingTimers,
+    RingingWatchedTimers,
+)
+from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.interrupt import CtrlC
+from pinfut.executor.loop import ONE_TURN
 from pinfut.executor.observed import ObservedLoop
-from pinfut.executor.reactor import Reactor
-from pinfut.executor.ready import LOOK, TURN, Priority, Ready, mix
+from pinfut.executor.pollers import open_poller
+from pinfut.executor.ready import LOOK, TURN, Ready
 from pinfut.executor.schedule import Schedule, Seeded
-from pinfut.executor.task import NOT_DONE, Owner, Task, Unclaimed
+from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import dump, dump_on_signal
 from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
-from pinfut.poll import PENDING, Context
 
 T = TypeVar("T")
-
-_ROUNDS: Final = 4
-
-_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
-
-_SEND: Final = CoroutineType.send
-_THROW: Final = CoroutineType.throw
 
 _log = logging.getLogger("pinfut.executor")
 
 
-class _NoWaker:
-    def wake(self) -> None:
-        raise AssertionError("a Context was used outside of a poll")
+class TooManySteps(RuntimeError):
+    """A run has taken the steps that it was given, and its main task is not done."""
 
 
 @final
-class Executor:
-    """Runs tasks in one thread. Use `run`; make one yourself to keep hold of it."""
+class Executor(FirstSteps):
+    """Runs tasks in one thread. Use `run`; make one yourself to keep hold of it, or to host it.
+
+    States::
+
+        made ──open──▶ open ──turn, turn, ...──▶ open ──close──▶ made
+          ▲                                                       │
+          └──────────────────── run: all of it ───────────────────┘
+
+    `doorbell`: called, without arguments, when something became ready between two turns; for
+    whoever calls `turn`. The other arguments are those of `pinfut.executor.run`.
+    """
 
     __slots__ = (
-        "_cx",
+        "_bell",
         "_dump_on_signal",
         "_failures",
         "_observed",
-        "_task_type",
+        "_thread",
         "checked",
-        "clock",
-        "current",
-        "deferred",
-        "external",
-        "first",
-        "high",
-        "instruments",
-        "low",
-        "reactor",
-        "ready",
-        "tasks",
-        "timers",
     )
 
     def __init__(
@@ -91,43 +83,40 @@ class Executor:
         instruments: Iterable[Instrument] = (),
         schedule: Schedule | None = None,
         dump_on_signal: bool | None = None,
+        doorbell: Callable[[], object] | None = None,
     ) -> None:
-        self.clock: Clock = MonotonicClock() if clock is None else clock
+        super().__init__()
+        self.clock = MonotonicClock() if clock is None else clock
         self.checked = checked_by_default() if checked is None else checked
         self.instruments = Instruments(instruments)
-        # Invariant: the three hold each task that is ready exactly once, and no other. In
-        # `ready` are those of normal priority, and others for the turn in which they run.
-        self.ready = Ready(self, "normal")
-        self.high = Ready(self, "high")
-        self.low = Ready(self, "low")
-        # Invariant: every task that is not done, so that none is lost to the collector.
-        # With each, who is told of its end. Its order is that of spawning, in every run.
-        self.tasks: dict[Task[Any], Owner | None] = {}
-        self._task_type: type[Task[Any]] = Task
-        self.timers = Timers()
+        self._bell = None if doorbell is None else Doorbell(doorbell)
+        self.watching = self.checked or bool(self.instruments) or schedule is not None
+        self._make_queues(self._bell)
+        self.task_type = WatchedTask if self.watching else Task
         # The loop that runs in place of the everyday one; None when nothing asks for it.
-        self._observed: ObservedLoop | None = None
-        if self.checked or self.instruments or schedule is not None:
-            self._observed = ObservedLoop(self, schedule)
-            self._task_type = WatchedTask
-            self.timers = WatchedTimers(self.instruments)
+        self._observed = ObservedLoop(self, self.checked, schedule) if self.watching else None
         # None: as the environment says.
         self._dump_on_signal = dump_on_signal
-        # The task whose step is running; None between the steps.
-        self.current: Task[Any] | None = None
-        # How many wakes may still come from outside (threads, descriptors): while it is
-        # zero, a sleep without a timer would be for ever.
-        self.external = 0
-        # The coroutine whose first step is running inside another's, and what it needs
-        # to become a task.
-        self.first: tuple[CoroutineType[Any, Any, Any], ContextVars, Owner] | None = None
-        self._cx = Context(_NoWaker())
-        # Calls for the end of the turn, oldest first.
-        self.deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._failures: weakref.WeakSet[Unclaimed] = weakref.WeakSet()
-        # While `run` is under way.
-        self.reactor: Reactor | None = None
+        self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
+        # The thread that opened it; 0 while it is not open.
+        self._thread = 0
         self.instruments.attach(self)
+
+    def _make_queues(self, bell: Doorbell | None) -> None:
+        if bell is None:
+            self.ready = Ready(self, "normal")
+            self.high = Ready(self, "high")
+            self.low = Ready(self, "low")
+            self.deferred = deque()
+            self.timers = WatchedTimers(self.instruments) if self.watching else Timers()
+        else:
+            self.ready = RingingReady(self, "normal", bell)
+            self.high = RingingReady(self, "high", bell)
+            self.low = RingingReady(self, "low", bell)
+            self.deferred = RingingCalls(bell)
+            timers = RingingWatchedTimers(self.instruments) if self.watching else RingingTimers()
+            timers.bell = bell
+            self.timers = timers
 
     # ---- what tasks use ----
 
@@ -157,10 +146,10 @@ class Executor:
                 raise
         if name is not None:
             coro.__qualname__ = name
-        task = self._task_type(queue, coro, copy_context())
+        task = self.task_type(queue, coro, copy_context())
         self.tasks[task] = owner
         queue.append(task)
-        if self._observed is not None:
+        if self.watching:
             self.instruments.spawn(task)
         return task
 
@@ -170,63 +159,6 @@ class Executor:
                 return queue
         raise ValueError(f"a priority is 'high', 'normal' or 'low', not {priority!r}")
 
-    # ---- first steps ----
-    #
-    # A server runs the first step of a handler inside its own step; a handler that ends in
-    # it costs no task. Between `begin_inline` and `end_inline` no task is current; the one
-    # whose coroutine stands in `first` is made when somebody asks for it, or when the step
-    # ends before the coroutine does.
-
-    def begin_inline(self) -> tuple[Task[Any] | None, Any]:
-        """From here on first steps are run inside the present step; what `end_inline` takes."""
-        outer = self.current
-        self.current = None
-        if outer is None:
-            return None, None
-        leaf, outer._leaf = outer._leaf, None
-        return outer, leaf
-
-    def end_inline(self, outside: tuple[Task[Any] | None, Any]) -> None:
-        """Back to the task that was current before."""
-        self.first = None
-        self.current, leaf = outside
-        if self.current is not None:
-            self.current._leaf = leaf
-
-    def materialise(self) -> Task[Any]:
-        """The task of the coroutine in `first`. Raises NoExecutor when there is none."""
-        if self.first is None:
-            raise NoExecutor("no task is running here; call this from inside a coroutine")
-        coro, context, owner = self.first
-        self.current = task = self._task_type(self.ready, coro, context)
-        self.tasks[task] = owner
-        if self._observed is not None:
-            self.instruments.spawn(task)
-        return task
-
-    def adopt(self, leaf: Any) -> Task[Any]:
-        """The first step has ended and the coroutine waits for `leaf`: its task goes on."""
-        task = self.current or self.materialise()
-        self.current = self.first = None
-        task._leaf = leaf
-        self.ready.append(task)
-        return task
-
-    def end_first(self, value: object, error: BaseException | None) -> None:
-        """The coroutine in `first` is over and its task had been asked for. Its owner has
-        the outcome from the step itself, and is not told again."""
-        task = self.current
-        self.current = self.first = None
-        if task is not None:
-            self.tasks[task] = None
-            if error is None:
-                task.finish(value)
-            else:
-                task.fail(error)
-                task.error()
-            if self._observed is not None:
-                self.instruments.finish(task)
-
     def call_soon(self, call: Callable[..., object], *args: Any) -> None:
         """Have ``call(*args)`` run when this turn ends, after the tasks that are ready."""
         self.deferred.append((call, args))
@@ -234,11 +166,6 @@ class Executor:
     def now(self) -> float:
         """The time of this executor's clock, in seconds."""
         return self.clock.now()
-
-    def report(self, name: str, error: BaseException) -> None:
-        """Tell of an error that nobody waits for: logged with its traceback."""
-        self.instruments.report(name, error)
-        _log.error("%r failed and nobody awaited it", name, exc_info=error)
 
     def dump(self) -> str:
         """Every task, what it is parked on and where, who spawned it: a tree, for people.
@@ -248,246 +175,228 @@ class Executor:
         """
         return dump(self)
 
-    def failed(self, error: Unclaimed) -> None:
+    def failed(self, error: Reportable) -> None:
         """Remember an error until somebody claims it. For tasks."""
         self._failures.add(error)
 
+    # ---- hosted by another loop ----
+
+    def open(self) -> None:
+        """Get ready for `turn`, in this thread: from here on until `close` the executor has
+        descriptors of its own. Raises RuntimeError when it is open."""
+        if self.poller is not None:
+            raise RuntimeError("this executor is open already; close() it first")
+        self.poller = open_poller(self)
+        self._thread = get_ident()
+        laws.running += self.checked
+        laws.recording = laws.recording or self.checked
+
+    def turn(self, timeout: float | None, steps: int | None = None) -> bool:
+        """Run one turn: look at timers and descriptors, step what is ready, make the calls that
+        were put off. Whether something is ready, so that another turn would not wait.
+
+        `timeout`: with nothing ready, sleep for at most so many seconds of the clock; 0 does
+        not sleep, and None sleeps until something comes, or returns at once when nothing can
+        (without a doorbell that raises LostWakeup, if tasks are left). `steps`: go on turn after
+        turn, without sleeping again, while something is ready, and stop after so many steps; a
+        step that goes on with hundreds of futures that are ready at once counts for 64.
+
+        Raises RuntimeError when the executor is not open, or open in another thread,
+        ReenteredExecutor inside of a turn, and ValueError for what is not above 0.
+        """
+        if (timeout is not None and not timeout >= 0) or (steps is not None and steps < 1):
+            raise ValueError(
+                "a turn takes a timeout of 0 s or more, or None, and 1 step or more, not "
+                f"timeout={timeout!r}, steps={steps!r}"
+            )
+        self._require_open()
+        self._enter()
+        bell = self._bell
+        if bell is not None:
+            bell.listening = False
+            if timeout is None and not (self.external or self.timers):
+                timeout = 0.0  # whoever hosts may still wake: nobody is lost
+        left = TURN if steps is None else steps
+        try:
+            while True:
+                self.look(timeout)
+                left -= self._run_turns(ONE_TURN, min(left, TURN))
+                self.run_deferred()
+                more = bool(self.ready or self.deferred or self.high or self.low)
+                if steps is None or left <= 0 or not more:
+                    return more
+                timeout = 0.0
+        finally:
+            running.executor = None
+            if bell is not None:
+                bell.listening = True
+
+    def due(self) -> float | None:
+        """In how many seconds the next turn is due: 0 when something is ready, None when only
+        the doorbell or `fileno` can say."""
+        if self.ready or self.deferred or self.high or self.low:
+            return 0.0
+        deadline = self.timers.next_deadline()
+        return None if deadline is None else max(0.0, deadline - self.clock.now())
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when a turn would find something to do that came from
+        a descriptor or another thread. Raises OSError where the system has none."""
+        self._require_open()
+        assert self.poller is not None, "it is open"
+        return self.poller.fileno()
+
+    def close(self) -> None:
+        """Cancel the tasks that are left, wait until they have ended, give everything back.
+        A no-op when the executor is not open. Raises as `turn` does."""
+        if self.poller is None:
+            return
+        self._require_open()
+        self._enter()
+        if self._bell is not None:
+            self._bell.listening = False
+        try:
+            self._end_tasks(None)
+        finally:
+            running.executor = None
+            self._release()
+            if self._bell is not None:
+                self._bell.listening = True
+
+    def _require_open(self) -> None:
+        if self._thread != get_ident():
+            raise RuntimeError(
+                "this executor is not open: call open() first"
+                if self.poller is None
+                else "this executor is open in another thread; use it there, or from_thread"
+            )
+
+    def _enter(self) -> None:
+        """This is the executor of the thread from here on."""
+        if running.executor is not None:
+            raise ReenteredExecutor(f"a turn cannot be run here: {_busy()}. Await instead")
+        running.executor = self
+
     # ---- running ----
 
-    def run(self, main: Coroutine[Any, Any, T]) -> T:
+    def run(self, main: Coroutine[Any, Any, T], *, steps: int | None = None) -> T:
         """Run `main` and whatever it spawns; its result, or its error.
 
         When `main` ends, tasks that are left are cancelled and waited for. Ctrl-C cancels
         `main` and raises KeyboardInterrupt once it has ended; pressed again it does so at
-        once. Raises ReenteredExecutor inside a running executor, and LostWakeup when
-        everybody is parked and nobody is left to wake them.
+        once. Raises ReenteredExecutor inside a running executor, LostWakeup when everybody is
+        parked and nobody is left to wake them, and TooManySteps when `main` is not done after
+        `steps` steps (as `turn` counts them).
         """
         if not hasattr(main, "close") or not hasattr(main, "send"):
             raise TypeError(f"run takes a coroutine, not {main!r}: run(main()), with main async")
         if running.executor is not None:
             main.close()
-            current = running.executor.current
-            where = "" if current is None else f", in task {current.name!r} at {current.where()}"
             raise ReenteredExecutor(
-                f"{main!r} cannot be run here: an executor runs in this thread already{where}. "
+                f"{main!r} cannot be run here: {_busy()}. "
                 "Make its function async and await the coroutine, or spawn it"
             )
+        if steps is not None and steps < 1:
+            main.close()
+            raise ValueError(f"a run takes 1 step or more, not steps={steps!r}")
         try:
             quiet = dump_on_signal(self, self._dump_on_signal)
         except RuntimeError:
             main.close()
             raise
+        try:
+            self.open()
+        except BaseException:
+            main.close()
+            quiet()
+            raise
         running.executor = self
-        laws.running += self.checked
-        laws.recording = laws.recording or self.checked
-        self.reactor = Reactor(self)
         ctrl_c = CtrlC(self)
         ctrl_c.take_over()
         try:
-            task = ctrl_c.main = self.spawn(main, name="main")
+            task = self.spawn(main, name="main")
+            ctrl_c.main = task
             try:
-                self._loop(task)
+                if steps is None:
+                    self._run_turns(task, TURN)
+                else:
+                    self._run_steps(task, steps)
             finally:
-                self._cancel_all()
+                self._end_tasks(steps)
             if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
                 raise KeyboardInterrupt
-            return cast(T, task.result())
+            return task.result()
         finally:
             quiet()
             ctrl_c.give_back()
-            self._cx.waker = _NoWaker()
-            self.reactor.close()
-            self.reactor = None
             running.executor = None
-            laws.running -= self.checked
-            for failure in list(self._failures):
-                failure.report()
+            self._release()
 
-    def _loop(self, until: Task[Any] | None) -> None:
-        """Turn after turn, until the task is done; without one, until none is left."""
-        if self._observed is not None:
-            self._observed.run(until)
-            return
-        ready, high, low = self.ready, self.high, self.low
-        popleft = ready.popleft
-        deferred = self.deferred
-        pop_deferred = deferred.popleft
-        tasks = self.tasks
-        cx = self._cx
-        # Locals cost less than globals, and `send` called with the coroutine less than bound.
-        again, pending, send, throw = YIELD, PENDING, _SEND, self._throw
-        steps = 0
+    def _run_turns(self, until: Task[Any] | None, most: int) -> int:
+        if self._observed is None:
+            return self.run_turns(until, most)
+        return self._observed.run_turns(until, most)
+
+    def _run_steps(self, until: Task[Any] | None, steps: int) -> None:
+        """As `_run_turns`, for `steps` steps at most; then TooManySteps."""
+        since = 0
         while True:
-            count = len(ready)
-            if high or low or count > TURN:
-                count = mix(high, ready, low)
-            steps += count
-            burst = TURN
-            # Counted down by hand: a turn of one task is common, and a range costs more.
-            while count:
-                count -= 1
-                self.current = task = popleft()
-                leaf = task._leaf
-                try:
-                    if leaf is again:
-                        leaf = task._context.run(send, task._coro, None)
-                        if leaf is again:
-                            task._queue.append(task)
-                            continue
-                    task._queued = False
-                    cx.waker = task
-                    while True:
-                        try:
-                            value = leaf.poll(cx)
-                        except BaseException as error:
-                            leaf = throw(task, leaf, error)
-                        else:
-                            if value is pending:
-                                task._leaf = leaf
-                                break
-                            leaf = task._context.run(send, task._coro, value)
-                            value = None  # the loop must not keep what the task may let go
-                        burst -= 1
-                        if leaf is again or burst <= 0:
-                            if burst <= 0:
-                                steps = LOOK
-                            task._leaf = leaf
-                            task.wake()
-                            break
-                        cx.waker = task
-                except StopIteration as stop:
-                    task.finish(stop.value)
-                except BaseException as error:
-                    self._fail(task, error)
-            self.current = None
-            # From here as in `ObservedLoop.run`, but without a call where nothing is to do.
+            took = self._run_turns(ONE_TURN, min(steps, TURN))
+            steps -= took
+            since += took
             if until is None:
-                if not (tasks or deferred):
+                if not (self.tasks or self.deferred):
                     return
-            elif until._outcome is not NOT_DONE:
+            elif until.done:
                 return
-            if deferred:
-                count = len(deferred)
-                while count:
-                    count -= 1
-                    call, args = pop_deferred()
-                    try:
-                        call(*args)
-                    except Exception as error:
-                        self._report_call(call, error)
-                del call, args  # the loop must not keep what they are of
-                if deferred:
-                    self._run_deferred()
-            if steps >= LOOK or not ready:
-                steps = 0
-                self._end_turn()
+            if steps <= 0:
+                ready = [*self.high, *self.ready, *self.low][:8]
+                raise TooManySteps(
+                    "the run has taken all its steps and is not done; ready are "
+                    f"{', '.join(one.name for one in ready) or 'none'}. On virtual time a loop "
+                    "that never waits for anything else never ends; or give it more steps"
+                )
+            self.run_deferred()
+            if since >= LOOK or not self.ready:
+                since = 0
+                self.look()
 
-    def _cancel_all(self) -> None:
+    def _end_tasks(self, steps: int | None) -> None:
         """Cancel the tasks that are left and wait until they have ended."""
         self.current = None
         for task in list(self.tasks):
             task.cancel()
         try:
-            self._loop(None)
-        except LostWakeup as error:
-            _log.error("tasks caught their cancel and wait for what cannot come: %s", error)
+            if steps is None:
+                self._run_turns(None, TURN)
+            else:
+                self._run_steps(None, steps)
+        except (LostWakeup, TooManySteps) as error:
+            kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
+            _log.error("tasks caught their cancel and %s: %s", kind, error)
             for task in list(self.tasks):
                 task.abandon()
-                if self._observed is not None:
+                if self.watching:
                     self.instruments.finish(task)
             self.tasks.clear()
 
-    def _run_deferred(self) -> None:
-        # In rounds, so that a flush which has something delivered does both in one turn;
-        # bounded, so that calls which put themselves off again cannot hold the turn.
-        deferred = self.deferred
-        for _ in range(_ROUNDS):
-            for _ in range(len(deferred)):
-                call, args = deferred.popleft()
-                try:
-                    call(*args)
-                except Exception as error:
-                    self._report_call(call, error)
-            if not deferred:
-                return
-
-    def _report_call(self, call: Callable[..., object], error: Exception) -> None:
-        self.report(getattr(call, "__qualname__", repr(call)), error)
-
-    def _end_turn(self) -> None:
-        """Fire the timers that are due, and sleep when nobody is ready."""
-        timers = self.timers
-        deadline = timers.next_deadline()
-        if self.ready or self.deferred or self.high or self.low:
-            if deadline is not None and deadline <= self.clock.now():
-                timers.fire(self.clock.now())
-            if self.external:
-                cast(Reactor, self.reactor).park(0)
-        elif deadline is not None or self.external:
-            if deadline is None or deadline > self.clock.now():
-                self.clock.idle(cast(Reactor, self.reactor), deadline)
-            elif self.external:
-                cast(Reactor, self.reactor).park(0)
-            timers.fire(self.clock.now())
-        elif self.tasks:
-            raise deadlock(self)
-
-    def _throw(self, task: Task[Any], leaf: Any, error: BaseException) -> Any:
-        """Raise the error of a poll inside the coroutine; what it waits for next."""
-        if type(error) is AttributeError and not hasattr(leaf, "poll"):
-            error = not_a_future(leaf)
-        else:
-            _strip(error)
-        try:
-            return task._context.run(_THROW, task._coro, error)
-        finally:
-            del error  # or the traceback that it gets here would keep it alive
-
-    def _fail(self, task: Task[Any], error: BaseException) -> None:
-        _strip(error)
-        ends = type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN)
-        if ends and task._coro.cr_frame is not None:
-            # Ctrl-C came in the midst of the executor's own work: the coroutine waits yet.
-            task.abandon()
-        task.fail(error)
-        if ends:
-            raise error
+    def _release(self) -> None:
+        """Give back what `open` has taken, and report the errors that nobody has claimed."""
+        poller, self.poller = self.poller, None
+        self._thread = 0
+        laws.running -= self.checked
+        if poller is not None:
+            poller.close()
+        for failure in list(self._failures):
+            failure.report()
 
 
-_OWN_NAMESPACES: Final = (
-    Executor._loop.__globals__,
-    ObservedLoop.run.__globals__,
-    CheckedContext.poll.__globals__,
-    Context.poll.__globals__,
-)
-
-
-def _strip(error: BaseException) -> None:
-    """Take the executor's own frames off a traceback: their locals would keep the task
-    alive, and the task the error. Those that have ended are emptied too, for the frames
-    that they called still know them (since Python 3.12 that of a coroutine, too)."""
-    traceback = error.__traceback__
-    core, observed, checks, poll = _OWN_NAMESPACES
-    caught = True  # the first frame is the one that has caught it, and is running
-    while traceback is not None:
-        frame = traceback.tb_frame
-        namespace = frame.f_globals
-        if (
-            namespace is not core
-            and namespace is not observed
-            and namespace is not checks
-            and namespace is not poll
-        ):
-            break
-        if caught:
-            caught = False
-        else:
-            try:
-                frame.clear()
-            except RuntimeError:
-                pass  # it is running, and caught this error before
-        traceback = traceback.tb_next
-    error.__traceback__ = traceback
+def _busy() -> str:
+    """Why nothing can be run in this thread."""
+    assert running.executor is not None, "asked when one runs"
+    current = running.executor.current
+    where = "" if current is None else f", in task {current.name!r} at {current.where()}"
+    return f"an executor runs in this thread already{where}"
 
 
 def run(
@@ -497,6 +406,7 @@ def run(
     checked: bool | None = None,
     instruments: Iterable[Instrument] = (),
     seed: int | None = None,
+    steps: int | None = None,
     dump_on_signal: bool | None = None,
 ) -> T:
     """Run the coroutine `main` on a new executor; its result, or its error.
@@ -504,9 +414,9 @@ def run(
     `clock`: where time comes from, real time by default. `checked`: enforce the laws of
     polling, by default as ``PINFUT_CHECKED`` says. `instruments`: told of every step.
     `seed`: choose at random among the ready tasks, on simulated time unless a clock is
-    given; the same seed gives the same history. `dump_on_signal`: SIGUSR1 writes
-    `Executor.dump` to stderr, by default as ``PINFUT_DUMP`` says.
-    Raises as `Executor.run` does.
+    given; the same seed gives the same history. `steps`: raise TooManySteps when `main` is not
+    done after so many. `dump_on_signal`: SIGUSR1 writes `Executor.dump` to stderr, by default
+    as ``PINFUT_DUMP`` says. Raises as `Executor.run` does.
     """
     if clock is None and seed is not None:
         clock = VirtualClock()
@@ -516,4 +426,4 @@ def run(
         instruments=instruments,
         schedule=None if seed is None else Seeded(seed),
         dump_on_signal=dump_on_signal,
-    ).run(main)
+    ).run(main, steps=steps)

@@ -1,28 +1,25 @@
-"""Which executor runs in this thread, and which task it is running."""
+"""Which executor runs in this thread."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
+from pinfut.executor.contract import Poller, Runner
 
 
 class _Running(threading.local):
-    executor: Executor | None = None
+    executor: Runner | None = None
 
 
 running = _Running()
-"""The executor of this thread; set by `Executor.run` alone."""
+"""The executor of this thread, while it runs or makes a turn; set by it alone."""
 
 
 class NoExecutor(RuntimeError):
     """Something that needs a running executor was used outside of one."""
 
 
-def current_executor() -> Executor:
+def current_executor() -> Runner:
     """The executor that runs in this thread. Raises NoExecutor."""
     executor = running.executor
     if executor is None:
@@ -30,7 +27,8 @@ def current_executor() -> Executor:
     return executor
 
 
-def current_task() -> Task[Any]:
-    """The task whose step is running. Raises NoExecutor outside of any task."""
-    executor = current_executor()
-    return executor.current or executor.materialise()
+def current_poller() -> Poller:
+    """The poller of the executor that runs in this thread. Raises NoExecutor."""
+    poller = current_executor().poller
+    assert poller is not None, "a running executor has a poller"
+    return poller

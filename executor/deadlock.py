@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pinfut.coroutine import CoroutineFuture, Interrupt
+from pinfut.executor.contract import Runner
 from pinfut.executor.task import Task
 from pinfut.laws import FutureLock, LostWakeup, describe, history
-
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
 
 _MOST: Final = 1_000
 """Futures inside of one leaf that are looked at."""
@@ -42,12 +40,12 @@ def inside(leaf: Any) -> Iterator[Any]:
             stack += parts(future)
 
 
-def deadlock(executor: Executor) -> LostWakeup:
+def deadlock(executor: Runner) -> LostWakeup:
     """The error for an executor whose tasks are all parked, with nobody to wake them."""
     waits = [
         f"\n  {task!r} waits for {future.waits_for()}"
         for task in executor.tasks
-        for future in inside(task._leaf)
+        for future in inside(task.leaf)
         if hasattr(future, "waits_for")
     ]
     if waits:
@@ -56,7 +54,7 @@ def deadlock(executor: Executor) -> LostWakeup:
             f"{''.join(waits)}\nWho has it must be polled until it gives it back, or be "
             "dropped"
         )
-    parked = "".join(f"\n  {task!r}{_history(task._leaf)}" for task in executor.tasks)
+    parked = "".join(f"\n  {task!r}{_history(task.leaf)}" for task in executor.tasks)
     return LostWakeup(
         "every task is parked, no timer is set, and nobody is left to wake them:"
         f"{parked}\nThe future that a task is parked on has to keep its waker where "
@@ -71,7 +69,7 @@ def _history(leaf: object) -> str:
 def futurelock(task: Task[Any]) -> FutureLock | None:
     """The error for a parked task that waits for what one of its own futures has, which it does
     not poll while it waits; None if it does not. In checked mode."""
-    futures = list(inside(task._leaf))
+    futures = list(inside(task.leaf))
     polled = {id(getattr(future, "_law", None)) for future in futures}
     for future in futures:
         for holding in future.held_by() if hasattr(future, "held_by") else ():

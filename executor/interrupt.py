@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
+from pinfut.executor.contract import JoinHandle, Runner
 
 
 @final
@@ -28,12 +26,12 @@ class CtrlC:
 
     __slots__ = ("_executor", "_taken", "main", "pressed")
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Runner) -> None:
         self._executor = executor
         # Invariant: True exactly while SIGINT's handler is ours.
         self._taken = False
         # Whom the first Ctrl-C cancels; None before it is spawned, when it raises at once.
-        self.main: Task[Any] | None = None
+        self.main: JoinHandle[Any] | None = None
         self.pressed = False
 
     def take_over(self) -> None:
@@ -56,5 +54,5 @@ class CtrlC:
             raise KeyboardInterrupt
         self.pressed = True
         self._executor.call_soon(self.main.cancel)
-        if self._executor.reactor is not None:
-            self._executor.reactor.unpark()
+        if self._executor.poller is not None:
+            self._executor.poller.unpark()

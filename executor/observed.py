@@ -1,5 +1,5 @@
-"""The observed loop: `Executor._loop` with the checks of checked mode, every event told to
-the instruments, and the tasks in the order of the schedule if there is one.
+"""The observed loop: `Loop.run_turns` with the checks of checked mode, every event told to
+the instruments, and the entries in the order of the schedule if there is one.
 
 It decides nothing else: what a turn is, and what follows it, is as in the everyday loop, and
 `tests/executor/test_two_loops.py` holds the two together.
@@ -11,22 +11,21 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import Any, Final, final
 
 from pinfut import checked
 from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD
+from pinfut.executor.contract import Entry
 from pinfut.executor.deadlock import futurelock
-from pinfut.executor.ready import LOOK, TURN, mix
+from pinfut.executor.loop import NOBODY, Loop, keep_out_of_tracebacks
+from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
 from pinfut.executor.task import Task
 from pinfut.executor.trace.instrument import OUTSIDE
 from pinfut.executor.trace.watched import watched
 from pinfut.future import drop
 from pinfut.poll import PENDING
-
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
 
 _SEND: Final = CoroutineType.send
 
@@ -46,57 +45,82 @@ def _tell_swallowed(task: Task[Any]) -> None:
 class ObservedLoop:
     """The loop of an executor that is checked, watched, or has a schedule."""
 
-    __slots__ = ("_burst", "_executor", "_take")
+    __slots__ = ("_burst", "_checked", "_loop", "_take")
 
-    def __init__(self, executor: Executor, schedule: Schedule | None) -> None:
-        self._executor = executor
-        # How a task is taken out of `ready`.
-        self._take: Callable[[], Task[Any]] = (
-            executor.ready.popleft if schedule is None else partial(schedule.take, executor.ready)
+    def __init__(self, loop: Loop, checked: bool, schedule: Schedule | None) -> None:
+        self._loop = loop
+        self._checked = checked
+        # How an entry is taken out of `ready`.
+        self._take: Callable[[], Entry] = (
+            loop.ready.popleft if schedule is None else partial(schedule.take, loop.ready)
         )
         # How many futures that are ready at once the steps of this turn may still go on with.
         self._burst = TURN
 
-    def run(self, until: Task[Any] | None) -> None:
-        """Turn after turn, until the task is done; without one, until none is left."""
-        executor = self._executor
-        tell = executor.instruments
+    def run_turns(self, until: Task[Any] | None, most: int = TURN) -> int:
+        """As `Loop.run_turns`."""
+        loop = self._loop
+        tell = loop.instruments
         steps = 0
+        task: Entry | None = None
         while True:
-            count = mix(executor.high, executor.ready, executor.low)
+            count = select_batch(loop.high, loop.ready, loop.low, most)
             steps += count
             self._burst = TURN
             for _ in range(count):
-                executor.current = None
-                executor.current = task = self._take()
+                loop.current = None
+                task = self._take()
+                if not isinstance(task, Task):
+                    self._run_entry(task)
+                    continue
+                loop.current = task
                 try:
-                    if executor.checked:
+                    if self._checked:
                         self._step_checked(task)
                     else:
                         self._step(task, None)
                 except StopIteration as stop:
-                    if executor.checked and watched(task).went_on:
+                    if self._checked and watched(task).went_on:
                         _tell_swallowed(task)
                     task.finish(stop.value)
                     tell.finish(task)
                 except BaseException as error:
-                    executor._fail(task, error)
+                    loop.fail_step(task, error)
                     tell.finish(task)
             if self._burst <= 0:
                 steps = LOOK
-            executor.current = None
+            loop.current = task = None
+            loop.cx.waker = NOBODY
             if until is None:
-                if not (executor.tasks or executor.deferred):
-                    return
+                if not (loop.tasks or loop.deferred):
+                    return steps
             elif until.done:
-                return
+                return steps
             tell.cause = "call"
-            executor._run_deferred()
+            loop.run_deferred()
             tell.cause = OUTSIDE
-            if steps >= LOOK or not executor.ready:
+            if steps >= LOOK or not loop.ready:
                 steps = 0
-                executor._end_turn()
+                loop.look()
             tell.cause = OUTSIDE
+
+    def _run_entry(self, entry: Entry) -> None:
+        """The step of an entry that is no task: no law is about it, but the time it takes."""
+        loop = self._loop
+        tell = loop.instruments
+        start = checked.clock()
+        entry.queued = False
+        loop.cx.waker = entry
+        tell.cause = entry.name
+        try:
+            tell.ran(entry)
+            entry.leaf.poll(loop.cx)
+        except BaseException as error:
+            loop.fail_step(entry, error)
+        finally:
+            tell.cause = OUTSIDE
+            if self._checked:
+                checked.spend(checked.clock() - start, "a step", entry)
 
     def _step_checked(self, task: Task[Any]) -> None:
         start = checked.clock()
@@ -110,17 +134,17 @@ class ObservedLoop:
         """`polls`: what its leaves are polled through, in checked mode."""
         if task.done:
             return
-        executor = self._executor
-        tell = executor.instruments
-        leaf = task._leaf
+        loop = self._loop
+        tell = loop.instruments
+        leaf = task.leaf
         if leaf is YIELD:
             tell.resume(task)
             leaf = task._context.run(_SEND, task._coro, None)
-        task._queued = False
+        task.queued = False
         while leaf is not YIELD:
             tell.poll(task, leaf)
             if polls is None:
-                cx = executor._cx
+                cx = loop.cx
                 cx.waker = task
             else:
                 cx = polls
@@ -128,18 +152,18 @@ class ObservedLoop:
                 value = cx.poll(leaf)
             except BaseException as error:
                 tell.resume(task)
-                leaf = executor._throw(task, leaf, error)
+                leaf = loop.throw_into(task, leaf, error)
             else:
                 if value is PENDING:
-                    task._leaf = leaf
+                    task.leaf = leaf
                     locked = None if polls is None else futurelock(task)
                     if locked is not None:
-                        task._leaf = None
+                        task.leaf = None
                         drop(leaf)
                         tell.resume(task)
-                        leaf = executor._throw(task, leaf, locked)
+                        leaf = loop.throw_into(task, leaf, locked)
                         continue
-                    watched(task).since = executor.clock.now()
+                    watched(task).since = loop.clock.now()
                     watched(task).went_on = task.delivered > 0
                     tell.park(task, leaf)
                     return
@@ -148,6 +172,9 @@ class ObservedLoop:
             self._burst -= 1
             if self._burst <= 0:
                 break
-        task._leaf = leaf
+        task.leaf = leaf
         tell.yielded(task)
         Task.wake(task)
+
+
+keep_out_of_tracebacks(ObservedLoop.run_turns)

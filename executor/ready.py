@@ -1,4 +1,4 @@
-"""Ready: the tasks of one priority that are ready, and how a turn is shared among three.
+"""Ready: the entries of one priority that are ready, and how a turn is shared among three.
 
 The bounds of a turn stand here, for both loops keep to them.
 """
@@ -6,15 +6,9 @@ The bounds of a turn stand here, for both loops keep to them.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
-
-
-Priority: TypeAlias = Literal["high", "normal", "low"]
-"""How urgent a task is. `mix` says what that means in a turn."""
+from pinfut.executor.contract import Entry, Priority, Runner
 
 TURN: Final = 512
 """The most steps of a turn, and the most futures that are ready at once which its steps may
@@ -23,32 +17,32 @@ go on with. So a timer or a descriptor waits for that many, and LOOK, at most.""
 LOOK: Final = 64
 """Steps after which a busy executor looks at its timers and descriptors."""
 
-_HIGH_SHARE: Final = TURN * 3 // 4
-_LOW_SHARE: Final = TURN // 16
 
+class Ready(deque[Any]):
+    """A queue of ready entries. It holds each of them exactly once, and no other."""
 
-@final
-class Ready(deque["Task[Any]"]):
-    """A queue of ready tasks. It holds each of them exactly once, and no other."""
+    __slots__ = ("priority", "runner")
 
-    __slots__ = ("executor", "priority")
-
-    def __init__(self, executor: Executor, priority: Priority) -> None:
+    def __init__(self, runner: Runner, priority: Priority) -> None:
         super().__init__()
-        self.executor = executor
+        self.runner = runner
         self.priority = priority
 
 
-def mix(high: Ready, ready: Ready, low: Ready) -> int:
-    """Line the tasks of a turn up in `ready`, the urgent first; how many they are.
+def select_batch(
+    high: deque[Entry], ready: deque[Entry], low: deque[Entry], most: int = TURN
+) -> int:
+    """Line the entries of a turn of at most `most` steps up in `ready`, the urgent first; how
+    many they are.
 
-    In a full turn three quarters at most are urgent and a sixteenth at least is not
-    urgent at all, if there are such tasks: nobody starves, and nobody waits longer than
-    the tasks of the same priority that were there before need.
+    In a full turn three quarters at most are urgent and a sixteenth at least is not urgent at
+    all, if there are such entries: nobody starves, and nobody waits longer than the entries of
+    the same priority that were there before need. (A turn of fewer than 16 steps, which only a
+    caller of `turn` can ask for, has no sixteenth: there the others wait for the urgent.)
     """
-    urgent = min(len(high), _HIGH_SHARE)
-    unhurried = min(len(low), max(_LOW_SHARE, TURN - urgent - len(ready)))
-    normal = min(len(ready), TURN - urgent - unhurried)
+    urgent = min(len(high), (most * 3 + 3) // 4)
+    unhurried = min(len(low), max(most // 16, most - urgent - len(ready)))
+    normal = min(len(ready), most - urgent - unhurried)
     if unhurried:
         ready.rotate(-normal)
         for _ in range(unhurried):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, ClassVar, TypeVar, cast, final
 
 from pinfut.executor.block import Block
-from pinfut.executor.ready import Priority
+from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.task import Task
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -30,7 +30,7 @@ class Scope(Block):
     def __init__(self) -> None:
         super().__init__()
         # Invariant: the children that have not ended, oldest first.
-        self._children: dict[Task[Any], None] = {}
+        self._children: dict[JoinHandle[Any], None] = {}
         self._errors: list[BaseException] = []
         self._open = False
         # Whether its coroutine was closed inside of the block, so that nobody waits any more.
@@ -58,7 +58,7 @@ class Scope(Block):
         self._children[child] = None
         if self._cancelled:
             child.cancel()
-        return child
+        return cast("Task[T]", child)
 
     def cancel(self) -> None:
         """Cancel the body and every child, once; the block then ends without an error."""
@@ -70,7 +70,7 @@ class Scope(Block):
         for child in list(self._children):
             child.cancel()
 
-    def ended(self, child: Task[Any]) -> None:
+    def ended(self, child: JoinHandle[Any], /) -> None:
         """A child has ended. For its task."""
         del self._children[child]
         if self._left:
@@ -140,7 +140,7 @@ class _AllEnded(FutureBase[None]):
     # Nobody waits where there are no children, or no time to wait.
     must_be_taken: ClassVar[bool] = False
 
-    def __init__(self, children: dict[Task[Any], None]) -> None:
+    def __init__(self, children: dict[JoinHandle[Any], None]) -> None:
         self._children = children
         self._waker: Waker | None = None
 

@@ -1,8 +1,9 @@
-"""Source: what is known of one descriptor, and who waits for it.
+"""EdgeSource: what is known of one descriptor, and who waits for it.
 
-A source is registered with epoll once, edge-triggered, and stays so between waits: a wait
-makes no system call. That is sound because whoever waits has tried first. `readable` says
-whether a try is worth while; a try that would block clears it, and the next edge sets it::
+A source is registered with a poller and told of each change once. With epoll it stays registered
+between waits, so a wait makes no system call. That is sound because whoever waits has tried
+first. `readable` says whether a try is worth while; a try that would block clears it, and the
+next report sets it::
 
     readable ──a try that would block, or a short read of a stream──▶ not readable
         ▲                                                                  │
@@ -11,29 +12,34 @@ whether a try is worth while; a try that would block clears it, and the next edg
 
 from __future__ import annotations
 
-from select import EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import Final, final
 
-from pinfut.executor.current import current_executor, running
+from pinfut.executor.contract import Hooks, Poller, Waiting
+from pinfut.executor.current import current_poller, running
 from pinfut.future import FutureBase
 from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed
 
-if TYPE_CHECKING:
-    from pinfut.executor.reactor import Reactor
-    from pinfut.executor.trace.instrument import Instruments
+# The bits of Linux's epoll (``man epoll_ctl``); pollers of other systems speak in them, too.
+IN: Final = 0x001
+PRI: Final = 0x002
+OUT: Final = 0x004
+ERR: Final = 0x008
+HUP: Final = 0x010
+RDHUP: Final = 0x2000
+ET: Final = 1 << 31
 
-READ: Final = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET
-"""What a reader asks epoll for."""
+READ: Final = IN | RDHUP | PRI | ET
+"""What a reader asks a poller for."""
 
-WRITE: Final = EPOLLOUT | EPOLLET
-"""What a writer asks epoll for."""
+WRITE: Final = OUT | ET
+"""What a writer asks a poller for."""
 
-WAKES_READER: Final = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR
-WAKES_WRITER: Final = EPOLLOUT | EPOLLHUP | EPOLLERR
+WAKES_READER: Final = IN | RDHUP | PRI | HUP | ERR
+WAKES_WRITER: Final = OUT | HUP | ERR
 
-NOT_DRAINED: Final = EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR
+NOT_DRAINED: Final = RDHUP | PRI | HUP | ERR
 """After one of these a short read says nothing about what is left: an end or an error makes
 no further edge, and a read stops in front of urgent data."""
 
@@ -42,15 +48,8 @@ class Busy(RuntimeError):
     """Two tasks wait for the same thing that only one can have."""
 
 
-class Waiting(Protocol):
-    """A future that waits for a source."""
-
-    waker: Waker | None
-    """The newest waker; not None while it waits."""
-
-
 @final
-class Source:
+class EdgeSource:
     """The readiness of one descriptor. It does not own the descriptor.
 
     `close` before the descriptor is closed: the kernel tells nobody of a close.
@@ -61,7 +60,7 @@ class Source:
         "drains",
         "fd",
         "mask",
-        "reactor",
+        "poller",
         "readable",
         "reader",
         "spree",
@@ -72,9 +71,9 @@ class Source:
 
     def __init__(self, fd: int, *, drains: bool = False) -> None:
         self.fd = fd
-        # Where it is registered, from the first wait to `close` or the reactor's end.
-        self.reactor: Reactor | None = None
-        # Invariant: what epoll was asked for. It only grows.
+        # Where it is registered, from the first wait to `close` or the poller's end.
+        self.poller: Poller | None = None
+        # Invariant: what the poller is asked for. With epoll it only grows.
         self.mask = 0
         # Invariant: False only while an edge will come when that changes.
         self.readable = True
@@ -104,11 +103,11 @@ class Source:
             if other is future:
                 return
             raise self.busy("read", other)
-        reactor = self.reactor
-        if reactor is None or reactor.home is not running.executor or not self.mask & EPOLLIN:
-            reactor = self._arm(READ, EPOLLIN, "read")
+        poller = self.poller
+        if poller is None or poller.home is not running.executor or not self.mask & IN:
+            poller = self._arm(READ, IN, "read")
         self.reader = future
-        reactor.executor.external += 1
+        poller.runner.external += 1
 
     def wait_write(self, future: Waiting) -> None:
         """As `wait_read`, for writing."""
@@ -117,11 +116,11 @@ class Source:
             if other is future:
                 return
             raise self.busy("write", other)
-        reactor = self.reactor
-        if reactor is None or reactor.home is not running.executor or not self.mask & EPOLLOUT:
-            reactor = self._arm(WRITE, EPOLLOUT, "write")
+        poller = self.poller
+        if poller is None or poller.home is not running.executor or not self.mask & OUT:
+            poller = self._arm(WRITE, OUT, "write")
         self.writer = future
-        reactor.executor.external += 1
+        poller.runner.external += 1
 
     def registrations(self, future: Waiting) -> int:
         """How many references to `future` stand here."""
@@ -136,8 +135,8 @@ class Source:
             self.writer = None
             self._waits_less("write")
 
-    def fire(self, mask: int, tell: Instruments | None = None) -> int:
-        """Epoll has reported `mask`: wake who waits for it. How many were woken."""
+    def fire(self, mask: int, tell: Hooks | None = None) -> int:
+        """The poller has reported `mask`: wake who waits for it. How many were woken."""
         woken = 0
         if mask & NOT_DRAINED:
             self.drains = False
@@ -167,21 +166,32 @@ class Source:
         They find `closed` set. Idempotent.
         """
         self.closed = True
-        reactor = self.reactor
-        if reactor is not None:
-            reactor.forget(self)
+        poller = self.poller
+        if poller is not None:
+            poller.forget(self)
             self.tell_cancelled()
-            self.reactor = None
-            woken = self.fire(EPOLLERR)
-            reactor.executor.external -= woken
+            self.poller = None
+            poller.runner.external -= self.fire(ERR)
 
-    def _arm(self, events: int, edge: int, event: str) -> Reactor:
-        """Have epoll tell of `events` from here on, besides what it tells of already, and
-        tell whoever watches that a wait for `event` begins. `edge`: what says that epoll has
+    def attach(self, poller: Poller, mask: int) -> None:
+        """`poller` watches it for `mask` from here on. For pollers."""
+        self.poller = poller
+        self.mask = mask
+
+    def detach(self) -> None:
+        """Nobody watches it any more, and who waited is not woken. For pollers."""
+        self.poller = None
+        self.mask = 0
+        self.readable = self.writable = True
+        self.reader = self.writer = None
+
+    def _arm(self, events: int, edge: int, event: str) -> Poller:
+        """Have the poller tell of `events` from here on, besides what it tells of already, and
+        tell whoever watches that a wait for `event` begins. `edge`: what says that it has
         been asked."""
-        reactor = current_reactor()
-        if self.reactor is not reactor:
-            if self.reactor is not None:
+        poller = current_poller()
+        if self.poller is not poller:
+            if self.poller is not None:
                 raise RuntimeError(
                     f"descriptor {self.fd} is in use in another thread's executor; a socket or "
                     "pipe belongs to the executor that used it first: hand the work over with "
@@ -189,24 +199,24 @@ class Source:
                 )
             self.mask = 0
         if not self.mask & edge:
-            reactor.watch(self, self.mask | events)
-        if reactor.tell is not None:
-            reactor.tell.io(self.fd, event, "set")
-        return reactor
+            poller.watch(self, self.mask | events)
+        if poller.tell is not None:
+            poller.tell.io(self.fd, event, "set")
+        return poller
 
     def _waits_less(self, event: str) -> None:
-        reactor = self.reactor
-        if reactor is not None:
-            reactor.executor.external -= 1
-            if reactor.tell is not None:
-                reactor.tell.io(self.fd, event, "cancelled")
+        poller = self.poller
+        if poller is not None:
+            poller.runner.external -= 1
+            if poller.tell is not None:
+                poller.tell.io(self.fd, event, "cancelled")
 
     def tell_cancelled(self) -> None:
         """Nothing will fire here any more: tell whoever watches so, for each wait."""
-        if self.reactor is not None and self.reactor.tell is not None:
+        if self.poller is not None and self.poller.tell is not None:
             for event, future in (("read", self.reader), ("write", self.writer)):
                 if future is not None:
-                    self.reactor.tell.io(self.fd, event, "cancelled")
+                    self.poller.tell.io(self.fd, event, "cancelled")
 
     def busy(self, verb: str, other: object) -> Busy:
         """The error of whoever comes while `other` is at it."""
@@ -216,18 +226,11 @@ class Source:
         )
 
 
-def current_reactor() -> Reactor:
-    """The reactor of the executor that runs in this thread. Raises NoExecutor."""
-    reactor = current_executor().reactor
-    assert reactor is not None, "a running executor has a reactor"
-    return reactor
-
-
 @final
 class Readiness(FutureBase[None]):
-    """Ready when a descriptor is: what `Reactor.readable` and `writable` give.
+    """Ready when a descriptor is: what a poller's `readable` and `writable` give.
 
-    It asks epoll anew at its first poll, so it needs no try before it; that is one system
+    It asks the poller anew at its first poll, so it needs no try before it; that is one system
     call for each wait, which the sockets and pipes of `pinfut.executor.io` save.
     """
 
@@ -236,19 +239,20 @@ class Readiness(FutureBase[None]):
     def __init__(self, fd: int, events: int) -> None:
         self._fd = fd
         self._events = events
-        self._source: Source | None = None
+        self._source: EdgeSource | None = None
         self.waker: Waker | None = None
 
     def poll(self, cx: Context, /) -> Poll[None]:
         source = self._source
         if source is None:
-            reactor = current_reactor()
-            source = reactor.source(self._fd)
+            poller = current_poller()
+            known = poller.known(self._fd)
+            source = known if isinstance(known, EdgeSource) else EdgeSource(self._fd)
             try:
-                reactor.watch(source, source.mask | self._events)
+                poller.watch(source, source.mask | self._events)
             except PermissionError:
                 return None  # a regular file: it never keeps anybody waiting
-            if self._events & EPOLLIN:
+            if self._events & IN:
                 source.wait_read(self)
             else:
                 source.wait_write(self)

@@ -2,7 +2,7 @@
 
 States, and who moves a task on (the executor alone runs it)::
 
-    ready ──Executor._loop──▶ running ──its leaf is PENDING──▶ parked
+    ready ──Loop.run_turns──▶ running ──its leaf is PENDING──▶ parked
       ▲                          │ │                              │
       ├──────yield_now───────────┘ └──returns or raises──▶ done   │
       └────────────────────wake / cancel / interrupt──────────────┘
@@ -13,18 +13,17 @@ from __future__ import annotations
 from asyncio import CancelledError
 from contextvars import Context as ContextVars
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 from pinfut.coroutine import YIELD, Interrupt
+from pinfut.executor.block import Block
+from pinfut.executor.contract import Runner
+from pinfut.executor.current import current_executor
+from pinfut.executor.ready import Ready
 from pinfut.future import FutureBase, drop
 from pinfut.laws import PinError, TakenTwice, describe
 from pinfut.places import suspended_at
 from pinfut.poll import PENDING, Context, Poll, Waker
-
-if TYPE_CHECKING:
-    from pinfut.executor.block import Block
-    from pinfut.executor.core import Executor
-    from pinfut.executor.ready import Ready
 
 T = TypeVar("T")
 
@@ -53,10 +52,10 @@ class Unclaimed:
     """An error that nobody has looked at. When the last handle of its task goes away, or the
     executor ends, it is reported: no failure is silent."""
 
-    __slots__ = ("__weakref__", "_executor", "_name", "error")
+    __slots__ = ("__weakref__", "_name", "_runner", "error")
 
-    def __init__(self, executor: Executor, name: str, error: BaseException) -> None:
-        self._executor = executor
+    def __init__(self, runner: Runner, name: str, error: BaseException) -> None:
+        self._runner = runner
         self._name = name
         # Invariant: None once claimed or reported.
         self.error: BaseException | None = error
@@ -65,7 +64,7 @@ class Unclaimed:
         """Report the error, unless someone has it already."""
         error, self.error = self.error, None
         if error is not None:
-            self._executor.report(self._name, error)
+            self._runner.report(self._name, error)
 
     def __del__(self) -> None:
         self.report()
@@ -79,13 +78,6 @@ def _asked_for(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.split(_ASKED_FOR)[1] is None
     return isinstance(error, _ASKED_FOR)
-
-
-class Owner(Protocol):
-    """Whoever has to know that a task has ended: a scope, or the call that it serves."""
-
-    def ended(self, task: Task[Any], /) -> None:
-        """`task` is done; called once, from the step in which it ended."""
 
 
 class Task(FutureBase[T]):
@@ -102,13 +94,13 @@ class Task(FutureBase[T]):
         "_context",
         "_coro",
         "_joiner",
-        "_leaf",
         "_outcome",
         "_queue",
-        "_queued",
         "block",
         "cancels",
         "delivered",
+        "leaf",
+        "queued",
     )
 
     def __init__(
@@ -124,11 +116,11 @@ class Task(FutureBase[T]):
         self._context = context
         # Invariant: the future that the coroutine is suspended on; YIELD before the start
         # and after a yield; None in the midst of a step that is running another task's.
-        self._leaf: Any = YIELD
+        self.leaf: Any = YIELD
         # Invariant: True exactly while the task is in the ready queue or will be put there
         # by the step that is running it; for ever True once it is done, so that late wakes
         # do nothing. That is what keeps a task in the queue at most once.
-        self._queued = True
+        self.queued = True
         self._joiner: Waker | None = None
         self._outcome: T | Failure | _NotDone = NOT_DONE
         # How often someone asked for a cancel; blocks inside the task compare it.
@@ -139,9 +131,9 @@ class Task(FutureBase[T]):
         self.block: Block | None = None
 
     @property
-    def executor(self) -> Executor:
+    def executor(self) -> Runner:
         """The executor that runs the task."""
-        return self._queue.executor
+        return self._queue.runner
 
     @property
     def name(self) -> str:
@@ -155,8 +147,8 @@ class Task(FutureBase[T]):
 
     def wake(self) -> None:
         """Put the task into the ready queue, unless it is there. It is its own waker."""
-        if not self._queued:
-            self._queued = True
+        if not self.queued:
+            self.queued = True
             self._queue.append(self)
 
     def cancel(self) -> bool:
@@ -172,9 +164,9 @@ class Task(FutureBase[T]):
             if shield is not None:
                 shield.hold(self.cancel)
                 return True
-        if self._leaf is None or self._queue.executor.current is self:
+        if self.leaf is None or self._queue.runner.current is self:
             # When the turn ends it is parked, queued or done, and maybe inside a shield.
-            self._queue.executor.call_soon(self.cancel)
+            self._queue.runner.call_soon(self.cancel)
             return True
         self.cancels += 1
         self.interrupt()
@@ -183,16 +175,16 @@ class Task(FutureBase[T]):
     def interrupt(self) -> None:
         """Raise CancelledError in the task without counting it as somebody's cancel: for
         blocks, which turn it into their own error. Not while it is running."""
-        leaf = self._leaf
+        leaf = self.leaf
         if type(leaf) is not Interrupt and leaf is not _OVER:
-            self._leaf = Interrupt(leaf, self)
-            if not self._queued:
+            self.leaf = Interrupt(leaf, self)
+            if not self.queued:
                 self.wake()
 
     @property
     def running(self) -> bool:
         """Whether a step of it is under way, so that its leaf is not known yet."""
-        return self.executor.current is self or self._leaf is None
+        return self.executor.current is self or self.leaf is None
 
     def result(self) -> T:
         """The result, or the error, of a task that is done.
@@ -249,7 +241,7 @@ class Task(FutureBase[T]):
     def _require_alone(self, joiner: Waker, waker: Waker) -> None:
         # A task is woken by its own result once; the waker of a combinator says nothing about
         # whose it is, and may be an old one.
-        if isinstance(joiner, Task) and isinstance(waker, Task) and joiner._leaf is self:
+        if isinstance(joiner, Task) and isinstance(waker, Task) and joiner.leaf is self:
             raise PinError(
                 self,
                 f"awaited by {describe(waker)}, for {describe(joiner)} awaits it: one would "
@@ -267,10 +259,10 @@ class Task(FutureBase[T]):
     def finish(self, value: T) -> None:
         """The coroutine has returned. For the executor."""
         self._outcome = value
-        self._queued = True
+        self.queued = True
         # It may stand in the queue once more, woken by what it has left behind.
-        self._leaf = _OVER
-        owner = self._queue.executor.tasks.pop(self)
+        self.leaf = _OVER
+        owner = self._queue.runner.tasks.pop(self)
         if owner is not None:
             owner.ended(self)
         joiner = self._joiner
@@ -292,8 +284,8 @@ class Task(FutureBase[T]):
 
     def abandon(self) -> None:
         """The executor ends and the task will not: close the coroutine for good."""
-        self._queued = True
-        leaf, self._leaf = self._leaf, _OVER
+        self.queued = True
+        leaf, self.leaf = self.leaf, _OVER
         for last in (lambda: None if leaf is YIELD else drop(leaf), self._coro.close):
             try:
                 self._context.run(last)
@@ -303,10 +295,10 @@ class Task(FutureBase[T]):
     def __repr__(self) -> str:
         if self.done:
             state = "done"
-        elif self._queued:
+        elif self.queued:
             state = "ready"
         else:
-            state = f"parked on {describe(self._leaf)} at {self.where()}"
+            state = f"parked on {describe(self.leaf)} at {self.where()}"
         return f"<Task {self.name}, {state}>"
 
 
@@ -317,8 +309,15 @@ class _Over(FutureBase[NoReturn]):
 
     def poll(self, cx: Context, /) -> Poll[NoReturn]:
         # The executor has taken the task off the queue, where nothing may put it again.
-        cast("Task[Any]", cx.waker)._queued = True
+        cast("Task[Any]", cx.waker).queued = True
         return PENDING
 
 
 _OVER: Final = _Over()
+"""The leaf of a task that is done."""
+
+
+def current_task() -> Task[Any]:
+    """The task whose step is running. Raises NoExecutor outside of any task."""
+    executor = current_executor()
+    return cast("Task[Any]", executor.current or executor.ensure_task())

@@ -20,18 +20,13 @@ from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast, final, overload
+from typing import Any, Final, ParamSpec, TypeVar, cast, final, overload
 
-from pinfut.executor.current import NoExecutor, running
-from pinfut.executor.reactor import Reactor
-from pinfut.executor.source import current_reactor
+from pinfut.executor.contract import JoinHandle, Poller, Runner
+from pinfut.executor.current import NoExecutor, current_poller, running
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
-
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -41,11 +36,11 @@ THREADS: Final = min(32, (os.cpu_count() or 1) + 4)
 
 
 class _Home(threading.local):
-    reactor: Reactor | None = None
+    poller: Poller | None = None
 
 
 _home = _Home()
-"""In a thread of `to_thread`: the reactor of the executor that it works for."""
+"""In a thread of `to_thread`: the poller of the executor that it works for."""
 
 
 @final
@@ -56,18 +51,18 @@ class RemoteWaker:
     lost wakeup, so whoever makes one drops it in `drop`.
     """
 
-    __slots__ = ("_reactor", "_waker")
+    __slots__ = ("_poller", "_waker")
 
     def __init__(self, waker: Waker) -> None:
-        self._reactor = current_reactor()
+        self._poller = current_poller()
         # Invariant: not None while this is counted in `executor.external`.
         self._waker: Waker | None = waker
-        self._reactor.executor.external += 1
+        self._poller.runner.external += 1
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent; harmless when it comes too late."""
         if self._waker is not None:
-            self._reactor.hand_over(self._wake_here)
+            self._poller.hand_over(self._wake_here)
 
     def _wake_here(self) -> None:
         waker = self._waker
@@ -79,17 +74,17 @@ class RemoteWaker:
         """Nobody waits for it any more. In the executor's thread; idempotent."""
         if self._waker is not None:
             self._waker = None
-            self._reactor.executor.external -= 1
+            self._poller.runner.external -= 1
 
 
 @final
 class Threads:
     """The threads of one executor, and who waits for one."""
 
-    __slots__ = ("_free", "_pool", "_queued", "reactor")
+    __slots__ = ("_free", "_pool", "_queued", "poller")
 
-    def __init__(self, reactor: Reactor) -> None:
-        self.reactor = reactor
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pinfut")
         # Invariant: `_queued` is empty unless no thread is free. It holds futures that are
         # parked and no others, so that what is cancelled leaves nothing behind.
@@ -100,7 +95,7 @@ class Threads:
         """Have `call` run when a thread is free, and its `done` called here when it has."""
         if self._free:
             self._free -= 1
-            self.reactor.working += 1
+            self.poller.working += 1
             self._pool.submit(self._work, call)
         else:
             self._queued[call] = None
@@ -117,19 +112,19 @@ class Threads:
         self._pool.shutdown(wait=True)
 
     def _work(self, call: ToThread[Any]) -> None:
-        _home.reactor = self.reactor
+        _home.poller = self.poller
         value: Any = None
         error: BaseException | None = None
         try:
             value = call.run()
         except BaseException as raised:
             error = raised
-        self.reactor.hand_over(self._worked, call, value, error)
+        self.poller.hand_over(self._worked, call, value, error)
         del call, value, error
 
     def _worked(self, call: ToThread[Any], value: Any, error: BaseException | None) -> None:
         self._free += 1
-        self.reactor.working -= 1
+        self.poller.working -= 1
         if self._queued:
             self.submit(self._queued.popitem(last=False)[0])
         call.done(value, error)
@@ -166,9 +161,9 @@ class ToThread(FutureBase[T]):
     def poll(self, cx: Context, /) -> Poll[T]:
         threads = self._threads
         if threads is None:
-            self._threads = threads = _threads_of(current_reactor())
+            self._threads = threads = _threads_of(current_poller())
             self._waker = cx.waker
-            threads.reactor.executor.external += 1
+            threads.poller.runner.external += 1
             threads.submit(self)
             return PENDING
         if self._waker is not None:
@@ -191,7 +186,7 @@ class ToThread(FutureBase[T]):
         """The function has ended. In the executor's thread."""
         waker, self._waker = self._waker, None
         if waker is not None:
-            cast(Threads, self._threads).reactor.executor.external -= 1
+            cast(Threads, self._threads).poller.runner.external -= 1
             self._value = value
             self._error = error
             waker.wake()
@@ -201,15 +196,15 @@ class ToThread(FutureBase[T]):
         if self._waker is not None:
             self._waker = None
             threads = cast(Threads, self._threads)
-            threads.reactor.executor.external -= 1
+            threads.poller.runner.external -= 1
             threads.withdraw(self)
         self._value, self._error = _EMPTY, None
 
 
-def _threads_of(reactor: Reactor) -> Threads:
-    threads = reactor.threads
+def _threads_of(poller: Poller) -> Threads:
+    threads: Threads | None = poller.threads
     if threads is None:
-        reactor.threads = threads = Threads(reactor)
+        poller.threads = threads = Threads(poller)
     return threads
 
 
@@ -225,13 +220,13 @@ def to_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futur
 
 @overload
 def from_thread(
-    fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, executor: Executor | None = None
+    fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, executor: Runner | None = None
 ) -> T: ...
 @overload
-def from_thread(fn: Callable[..., T], /, *args: Any, executor: Executor | None = None) -> T: ...
+def from_thread(fn: Callable[..., T], /, *args: Any, executor: Runner | None = None) -> T: ...
 
 
-def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Executor | None = None) -> Any:
+def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Runner | None = None) -> Any:
     """From another thread: have ``fn(*args)`` called in the executor's thread; its result.
 
     The result of an async function is awaited, in a task of its own. In a thread of
@@ -239,21 +234,21 @@ def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Executor | None
     CancelledError when the run ends before the task, NoExecutor when the executor does not
     run, and RuntimeError in the executor's own thread, where it would wait for itself.
     """
-    reactor = _home.reactor if executor is None else executor.reactor
-    if reactor is None:
+    poller = _home.poller if executor is None else executor.poller
+    if poller is None:
         raise NoExecutor(
             "no running executor is known in this thread; call from_thread inside of to_thread, "
             "or name one that runs: from_thread(fn, executor=...)"
         )
-    if running.executor is reactor.executor:
+    if running.executor is poller.runner:
         raise RuntimeError(
             "from_thread was called in the executor's own thread, which would wait for itself; "
             "call the function, or await it"
         )
     outcome: ThreadFuture[Any] = ThreadFuture()
-    ours = _home.reactor is reactor
-    call = partial(_call_here, reactor, ours, copy_context(), outcome, partial(fn, *args))
-    if not reactor.hand_over(call):
+    ours = _home.poller is poller
+    call = partial(_call_here, poller, ours, copy_context(), outcome, partial(fn, *args))
+    if not poller.hand_over(call):
         raise NoExecutor("the executor's run is over; nothing can be called in its thread")
     try:
         return outcome.result()
@@ -263,7 +258,7 @@ def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Executor | None
 
 
 def _call_here(
-    reactor: Reactor,
+    poller: Poller,
     ours: bool,
     context: ContextVars,
     outcome: ThreadFuture[Any],
@@ -273,11 +268,11 @@ def _call_here(
     try:
         value = context.run(fn)
         if isinstance(value, CoroutineType):
-            if reactor.is_closed:
+            if poller.is_closed:
                 value.close()
                 raise NoExecutor("the executor's run is over; no task can be started in it")
-            owner = Relay(reactor, ours, outcome)
-            context.run(partial(reactor.executor.spawn, value, owner=owner))
+            owner = Relay(poller, ours, outcome)
+            context.run(partial(poller.runner.spawn, value, owner=owner))
             return
     except BaseException as error:
         outcome.set_exception(error)
@@ -289,17 +284,17 @@ def _call_here(
 class Relay:
     """The owner of a task that a thread waits for: gives its outcome to the thread."""
 
-    __slots__ = ("_ours", "_outcome", "_reactor")
+    __slots__ = ("_ours", "_outcome", "_poller")
 
-    def __init__(self, reactor: Reactor, ours: bool, outcome: ThreadFuture[Any]) -> None:
-        self._reactor = reactor
+    def __init__(self, poller: Poller, ours: bool, outcome: ThreadFuture[Any]) -> None:
+        self._poller = poller
         self._ours = ours
         self._outcome = outcome
         # The thread waits for the task and is not at work: time may pass.
-        reactor.working -= ours
-        reactor.owed.add(self)
+        poller.working -= ours
+        poller.owed.add(self)
 
-    def ended(self, task: Task[Any], /) -> None:
+    def ended(self, task: JoinHandle[Any], /) -> None:
         self._settle()
         error = task.error()
         if error is not None:
@@ -315,5 +310,5 @@ class Relay:
         )
 
     def _settle(self) -> None:
-        self._reactor.working += self._ours
-        self._reactor.owed.discard(self)
+        self._poller.working += self._ours
+        self._poller.owed.discard(self)

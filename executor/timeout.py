@@ -9,8 +9,8 @@ from typing import Any, TypeVar, final, overload
 from pinfut.combinators import Awaited
 from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_future
 from pinfut.executor.block import Block, Shield
+from pinfut.executor.contract import TimerQueue
 from pinfut.executor.current import NoExecutor, current_executor
-from pinfut.executor.timers import Timers
 from pinfut.future import Future, FutureBase, drop, let_go
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -71,7 +71,7 @@ class TimeoutFuture(FutureBase[T]):
         self._seconds = seconds
         self._future = future
         # Invariant: set from the first PENDING on.
-        self._timers: Timers | None = None
+        self._timers: TimerQueue | None = None
         self.live = False
         # Whether the coroutine was interrupted.
         self._late = False

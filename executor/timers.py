@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import ClassVar, Final, Protocol, final
+from typing import ClassVar, Final, final
 
+from pinfut.executor.contract import Timer, TimerQueue
 from pinfut.executor.current import current_executor
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -19,16 +20,6 @@ n / 8 timers have gone: 3n / 8 are left alive at least, and 5n / 8 are dead at m
 
 AT_ONCE: Final = 512
 """Entries that are taken off the top in one turn."""
-
-
-class Timer(Protocol):
-    """What has a deadline."""
-
-    live: bool
-    """Invariant: True from `Timers.push` until it has expired or was cancelled."""
-
-    def expire(self) -> None:
-        """The deadline is reached. Called once at most."""
 
 
 @final
@@ -160,7 +151,7 @@ class Sleep(FutureBase[None]):
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._timers: Timers | None = None
+        self._timers: TimerQueue | None = None
         self.live = False
 
     def poll(self, cx: Context, /) -> Poll[None]:

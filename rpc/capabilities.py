@@ -21,7 +21,7 @@ from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import proxy, target_of
 
 if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
+    from pinfut.executor.contract import Runner
     from pinfut.rpc.session import Session
 
 
@@ -31,7 +31,7 @@ class Capabilities:
 
     __slots__ = ("_executor", "_peer", "_session")
 
-    def __init__(self, session: Session, peer: Peer, executor: Executor) -> None:
+    def __init__(self, session: Session, peer: Peer, executor: Runner) -> None:
         self._session = session
         self._peer = peer
         self._executor = executor

@@ -17,8 +17,7 @@ from pinfut.rpc.promise import OWN, PROMISED, Target
 from pinfut.rpc.proxy import proxy, target_of
 
 if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
+    from pinfut.executor.contract import JoinHandle, Runner
     from pinfut.rpc.interface import Method
 
 T = TypeVar("T")
@@ -34,7 +33,7 @@ def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[st
     return _promise(executor, method, method.function(thing, *method.bind(args, kwargs)))
 
 
-def _promise(executor: Executor, method: Method, coro: Coroutine[Any, Any, Any]) -> Any:
+def _promise(executor: Runner, method: Method, coro: Coroutine[Any, Any, Any]) -> Any:
     """What a call gives whose work `coro` is: a promise, or a proxy of the object."""
     task = executor.spawn(coro)
     if method.returns is None:
@@ -50,7 +49,7 @@ class LocalPromise(FutureBase[T]):
 
     __slots__ = ("_task",)
 
-    def __init__(self, task: Task[T]) -> None:
+    def __init__(self, task: JoinHandle[T]) -> None:
         self._task = task
 
     def poll(self, cx: Context, /) -> Poll[T]:
@@ -63,7 +62,7 @@ class LocalPromise(FutureBase[T]):
         self._task.cancel()
 
 
-async def settle(target: Target, task: Task[Any]) -> None:
+async def settle(target: Target, task: JoinHandle[Any]) -> None:
     """Settle the target when the task has ended."""
     try:
         target.own = await task
@@ -73,7 +72,7 @@ async def settle(target: Target, task: Task[Any]) -> None:
         target.settle(OWN)
 
 
-def call_later(executor: Executor, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+def call_later(executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
     """Call a method of what `holder` stands for, once that is known; its promise. Calls on
     one holder keep their order."""
     promise = _promise(executor, method, later(holder, method, args))
@@ -92,7 +91,7 @@ class Here:
     name = "this process"
     flowing = False
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Runner) -> None:
         self._executor = executor
 
     def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:

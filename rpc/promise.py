@@ -13,7 +13,7 @@ from pinfut.rpc.protocol.frames import Cap
 from pinfut.slots import DETACHED, READY, WAITING, Slot
 
 if TYPE_CHECKING:
-    from pinfut.executor.task import Task
+    from pinfut.executor.contract import JoinHandle
     from pinfut.rpc.session import Session
 
 T_co = TypeVar("T_co", covariant=True)
@@ -171,11 +171,11 @@ class Unsent:
         # One of these is set when it is known what becomes of the call: its slot when it was
         # sent, a task when its object turned out to be here, or why it cannot be made.
         self.slot: Slot[Any] | None = None
-        self.task: Task[Any] | None = None
+        self.task: JoinHandle[Any] | None = None
         self.error: BaseException | None = None
         self.waker: Waker | None = None
 
-    def here(self, task: Task[Any]) -> None:
+    def here(self, task: JoinHandle[Any]) -> None:
         """The call is made in this process, by `task`."""
         self.task = task
         if self.waker is not None:

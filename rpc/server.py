@@ -13,7 +13,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, final
 
 from pinfut.coroutine import native, task_context
-from pinfut.executor.task import Task
+from pinfut.executor.contract import JoinHandle
 from pinfut.rpc.capabilities import Capabilities
 from pinfut.rpc.codec import CodecError
 from pinfut.rpc.errors import (
@@ -42,7 +42,7 @@ from pinfut.rpc.serving import serving
 from pinfut.rpc.weight import weight
 
 if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
+    from pinfut.executor.contract import Runner
     from pinfut.rpc.session import Session
 
 _log = logging.getLogger("pinfut.rpc")
@@ -70,7 +70,7 @@ class Server:
         session: Session,
         peer: Peer,
         capabilities: Capabilities,
-        executor: Executor,
+        executor: Runner,
         root: Interface | None,
     ) -> None:
         self._session = session
@@ -85,9 +85,9 @@ class Server:
         self._context = task_context()
         self._context.run(serving.set, session)
         # Invariant: handlers that have started and not ended; each holds its charge.
-        self._running: dict[Task[Any], Answer] = {}
+        self._running: dict[JoinHandle[Any], Answer] = {}
         # Of these, the ones that hold more than could be charged, and are cancelled for it.
-        self._unpaid: dict[Task[Any], RpcError] = {}
+        self._unpaid: dict[JoinHandle[Any], RpcError] = {}
 
     def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
         """Start the handler of a call, or refuse it."""
@@ -160,7 +160,7 @@ class Server:
             if held > frame:
                 self._charge_rest(answer, task, held)
 
-    def _charge_rest(self, answer: Answer, task: Task[Any], held: int) -> None:
+    def _charge_rest(self, answer: Answer, task: JoinHandle[Any], held: int) -> None:
         """A handler holds more than was charged for it in advance: its caller pays the rest, or
         the call fails."""
         method = answer.served
@@ -206,7 +206,7 @@ class Server:
             # Whatever decoding raised, code of the argument's own class included.
             self._peer.refuse(answer, BadArguments(f"{methods[answer.method]!r}: {error}"))
 
-    def on_handled(self, answer: Answer, task: Task[Any]) -> None:
+    def on_handled(self, answer: Answer, task: JoinHandle[Any]) -> None:
         """A handler has ended: refund its frame, and send its value or its error."""
         session = self._session
         self._purse.give(answer.charged)
@@ -240,7 +240,7 @@ class Server:
         """The caller gave up a call that runs: its handler is asked to stop."""
         self._cancel(answer.task)
 
-    def _cancel(self, task: Task[Any] | None) -> None:
+    def _cancel(self, task: JoinHandle[Any] | None) -> None:
         # Once: a handler that cleans up is not disturbed by what comes after.
         if task is not None and not task.cancels:
             task.cancel()

@@ -57,7 +57,7 @@ from pinfut.slots import CANCELLING, DETACHED, READY, WAITING, Slot
 from pinfut.sync import OneshotSender, oneshot
 
 if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
+    from pinfut.executor.contract import Runner
     from pinfut.rpc.charging import Kept
     from pinfut.rpc.events import Subscription
 
@@ -118,7 +118,7 @@ class Session:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: Runner,
         end: End,
         root: Interface | None,
         on_released: Callable[[End], None],

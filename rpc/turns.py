@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Generic, TypeVar, final
 
-from pinfut.executor.ready import Priority
+from pinfut.executor.contract import Priority
 
 K = TypeVar("K")
 

@@ -8,9 +8,8 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut.coroutine import yield_now
+from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
-from pinfut.executor.ready import Priority
-from pinfut.executor.task import Task
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
 from pinfut.rpc.kernel.bank import Balance, Bank
@@ -43,7 +42,7 @@ class Vat:
         self.budget = BUDGET
         # How often a session was looked at, for whoever wants to see what the idle ones cost.
         self.looks = 0
-        self._task: Task[None] = self._executor.spawn(self._run(), name=f"vat {name}")
+        self._task: JoinHandle[None] = self._executor.spawn(self._run(), name=f"vat {name}")
 
     @property
     def sessions(self) -> list[Session]:

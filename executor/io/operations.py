@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, final
 
 from pinfut import laws
 from pinfut.coroutine import YIELD
-from pinfut.executor.source import Source
+from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed
@@ -29,7 +29,7 @@ _ended: Final[Iterator[Any]] = iter(())
 """The iterator of an await that is over at once, with None. It stays exhausted."""
 
 
-def _explained(source: Source, error: OSError) -> Exception:
+def _explained(source: EdgeSource, error: OSError) -> Exception:
     """The error of an operation, in words that help where the system's do not."""
     if source.closed:
         return Closed(f"descriptor {source.fd} was closed here; open it anew to go on")
@@ -41,7 +41,7 @@ class ReadOperation(FutureBase[T]):
 
     __slots__ = ("_args", "_call", "_source", "waker")
 
-    def __init__(self, source: Source, call: Callable[..., T], *args: Any) -> None:
+    def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
         self._source = source
         self._call = call
         self._args = args
@@ -94,7 +94,7 @@ class Receive(FutureBase[bytes]):
 
     __slots__ = ("_call", "_size", "_source", "waker")
 
-    def __init__(self, source: Source, call: Callable[[int], bytes], size: int) -> None:
+    def __init__(self, source: EdgeSource, call: Callable[[int], bytes], size: int) -> None:
         self._source = source
         self._call = call
         self._size = size
@@ -150,7 +150,7 @@ class WriteOperation(FutureBase[T]):
 
     __slots__ = ("_args", "_call", "_source", "waker")
 
-    def __init__(self, source: Source, call: Callable[..., T], *args: Any) -> None:
+    def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
         self._source = source
         self._call = call
         self._args = args
@@ -205,7 +205,7 @@ class WriteAll(FutureBase[None]):
 
     def __init__(
         self,
-        source: Source,
+        source: EdgeSource,
         call: Callable[[Any], int],
         data: bytes | bytearray | memoryview,
     ) -> None:
@@ -296,7 +296,7 @@ class Connect(FutureBase[None]):
 
     __slots__ = ("_address", "_socket", "_source", "_started", "waker")
 
-    def __init__(self, source: Source, sock: socket.socket, address: Any) -> None:
+    def __init__(self, source: EdgeSource, sock: socket.socket, address: Any) -> None:
         self._source = source
         self._socket = sock
         self._address = address

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import final
 
 from pinfut.executor.io.operations import ReadOperation, Receive, WriteAll, WriteOperation
-from pinfut.executor.source import Source
+from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
 
@@ -21,7 +21,7 @@ class _Descriptor:
         os.set_blocking(fd, False)
         # Invariant: -1 once it is closed.
         self._fd = fd
-        self._source = Source(fd)
+        self._source = EdgeSource(fd)
 
     def fileno(self) -> int:
         """The descriptor; -1 once closed."""

@@ -13,7 +13,7 @@ from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
 from pinfut.executor.io.pipes import PipeReader, PipeWriter
 from pinfut.executor.scope import scope
-from pinfut.executor.source import Source
+from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
 PIPE: Final = subprocess.PIPE
@@ -40,7 +40,7 @@ class Process:
     ) -> None:
         self._popen = popen
         self._pidfd = os.pidfd_open(popen.pid)
-        self._exit = Source(self._pidfd)
+        self._exit = EdgeSource(self._pidfd)
         # None where no pipe was asked for.
         self.stdin = stdin
         self.stdout = stdout

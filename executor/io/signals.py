@@ -8,8 +8,9 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, TypeAlias, final
 
-from pinfut.executor.reactor import Reactor
-from pinfut.executor.source import Busy, current_reactor
+from pinfut.executor.contract import Poller
+from pinfut.executor.current import current_poller
+from pinfut.executor.source import Busy
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -24,13 +25,13 @@ class Signals:
     kept is bounded. One task at a time takes them.
     """
 
-    __slots__ = ("_before", "_numbers", "_reactor", "came", "waiter")
+    __slots__ = ("_before", "_numbers", "_poller", "came", "waiter")
 
     def __init__(self, numbers: tuple[int, ...]) -> None:
         self._numbers = numbers
         # Invariant: the handlers to put back; empty outside of the block.
         self._before: dict[int, _Handler] = {}
-        self._reactor: Reactor | None = None
+        self._poller: Poller | None = None
         # Invariant: what came and was not taken, oldest first, each once.
         self.came: dict[int, None] = {}
         # Invariant: not None while a task waits; counted in `executor.external` then.
@@ -41,7 +42,7 @@ class Signals:
             raise RuntimeError(
                 "Python gives signals to the main thread only; run this executor there"
             )
-        self._reactor = current_reactor()
+        self._poller = current_poller()
         try:
             for number in self._numbers:
                 self._before[number] = signal.signal(number, self._on_signal)
@@ -78,22 +79,22 @@ class Signals:
         if self.waiter is not None:
             raise Busy("a task waits for these signals already; one at a time may")
         self.waiter = waiter
-        if self._reactor is not None:
-            self._reactor.executor.external += 1
+        if self._poller is not None:
+            self._poller.runner.external += 1
 
     def leave(self, waiter: NextSignal) -> None:
         """The undo of `wait`; idempotent."""
         if self.waiter is waiter:
             self.waiter = None
-            if self._reactor is not None:
-                self._reactor.executor.external -= 1
+            if self._poller is not None:
+                self._poller.runner.external -= 1
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # Between two instructions of anything that the main thread does: so only this, and
-        # the rest at the next look at the reactor.
+        # the rest at the next look at the poller.
         self.came[number] = None
-        if self._reactor is not None:
-            self._reactor.hand_over(self._wake)
+        if self._poller is not None:
+            self._poller.hand_over(self._wake)
 
     def _wake(self) -> None:
         waiter = self.waiter

@@ -16,7 +16,7 @@ from pinfut.executor.io.operations import (
     WriteAll,
     WriteOperation,
 )
-from pinfut.executor.source import Source
+from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -41,7 +41,7 @@ class Socket:
         sock.setblocking(False)
         # The socket itself, for `getsockname`, `setsockopt` and the like.
         self.raw = sock
-        self._source = Source(
+        self._source = EdgeSource(
             sock.fileno(),
             drains=sock.family in _INTERNET and sock.type == socket.SOCK_STREAM,
         )

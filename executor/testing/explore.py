@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, NamedTuple, cast, final
 
 from pinfut.executor.clock import VirtualClock
+from pinfut.executor.contract import Entry
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
 from pinfut.executor.task import Task
@@ -107,11 +108,11 @@ class _Chooser:
     def cancelled(self) -> bool:
         return self._cancels > 0
 
-    def take(self, ready: deque[Task[Any]], /) -> Task[Any]:
+    def take(self, ready: deque[Entry], /) -> Entry:
         if self._main is None:
-            self._main = ready[0]
+            self._main = cast("Task[Any]", ready[0])
         for index, task in enumerate(ready):
-            if task.done:
+            if isinstance(task, Task) and task.done:
                 # Woken by what it had left behind; its step does nothing.
                 del ready[index]
                 return task
@@ -171,7 +172,7 @@ class _Chooser:
         self.story.append(f"  decision {len(self.choices) - 1}: {what}")
 
 
-def _label(task: Task[Any]) -> str:
+def _label(task: Entry) -> str:
     return f"{task.name} #{getattr(task, 'number', 0)}"
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pinfut.coroutine import Interrupt, yield_now
-from pinfut.executor.current import current_executor, current_task
-
-if TYPE_CHECKING:
-    from pinfut.executor.task import Task
+from pinfut.executor.current import current_executor
+from pinfut.executor.task import Task, current_task
 
 # The tasks that are in `wait_all_parked`: they do not wait for each other.
 _waiting: Final[set[Task[Any]]] = set()
@@ -16,7 +14,7 @@ _waiting: Final[set[Task[Any]]] = set()
 
 def _is_interrupted(task: Task[Any]) -> bool:
     # It waits here no more: it has been cancelled and its clean-up is to come.
-    return type(task._leaf) is Interrupt
+    return type(task.leaf) is Interrupt
 
 
 async def wait_all_parked() -> None:

@@ -18,16 +18,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pinfut.coroutine import YIELD, CoroutineFuture
+from pinfut.executor.contract import Runner
 from pinfut.executor.deadlock import parts
 from pinfut.executor.task import Task
 from pinfut.executor.trace.recorder import named
 from pinfut.executor.trace.watched import WatchedTask
-
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
 
 _DEEPEST: Final = 20
 """Frames shown of one await chain, and levels of futures inside of futures."""
@@ -36,7 +34,7 @@ _MOST: Final = 100
 """Children shown of one combinator."""
 
 
-def dump(executor: Executor, interrupted: FrameType | None = None) -> str:
+def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
     """Every task of `executor`: what it is parked on, where, since when, who spawned it.
 
     `interrupted`: the frame that a signal handler was given, shown for the running task.
@@ -71,7 +69,7 @@ def _count(count: int, what: str) -> str:
 
 
 def _family(
-    executor: Executor, tasks: list[Task[Any]]
+    executor: Runner, tasks: list[Task[Any]]
 ) -> tuple[dict[Task[Any], list[Task[Any]]], list[Task[Any]]]:
     """The children of each task, and the tasks whose parent is unknown or has ended.
 
@@ -94,10 +92,10 @@ def _family(
 
 
 def _is_ready(task: Task[Any]) -> bool:
-    return task._queued and not task.running
+    return task.queued and not task.running
 
 
-def _label(executor: Executor, task: Task[Any]) -> str:
+def _label(executor: Runner, task: Task[Any]) -> str:
     watched = task if isinstance(task, WatchedTask) else None
     label = task.name if watched is None else f"{task.name} #{watched.number}"
     if executor.current is task:
@@ -105,7 +103,7 @@ def _label(executor: Executor, task: Task[Any]) -> str:
     elif _is_ready(task):
         label += ": ready"
     else:
-        label += f": parked on {named(task._leaf)}"
+        label += f": parked on {named(task.leaf)}"
         if watched is not None and watched.since is not None:
             label += f" since {watched.since:.3f} s"
     if watched is not None and watched.parent:
@@ -113,13 +111,13 @@ def _label(executor: Executor, task: Task[Any]) -> str:
     return label
 
 
-def _waits(executor: Executor, task: Task[Any], interrupted: FrameType | None) -> Iterator[str]:
+def _waits(executor: Runner, task: Task[Any], interrupted: FrameType | None) -> Iterator[str]:
     """The await chain of a task, outermost first, and what its leaf waits for."""
     if executor.current is task and interrupted is not None:
         yield from _stack(interrupted)
         return
     yield from _chain(task._coro)
-    yield from _inside(task._leaf, _DEEPEST)
+    yield from _inside(task.leaf, _DEEPEST)
 
 
 def _chain(coro: Any) -> Iterator[str]:
@@ -145,7 +143,7 @@ def _stack(innermost: FrameType) -> Iterator[str]:
 
 
 def _is_loop(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") in ("pinfut.executor.core", "pinfut.executor.observed")
+    return frame.f_globals.get("__name__") in ("pinfut.executor.loop", "pinfut.executor.observed")
 
 
 def _frames(frames: list[FrameType]) -> Iterator[str]:
@@ -199,7 +197,7 @@ def wants_dump() -> bool:
     return os.environ.get("PINFUT_DUMP", "0") not in ("", "0")
 
 
-def dump_on_signal(executor: Executor, asked: bool | None) -> Callable[[], None]:
+def dump_on_signal(executor: Runner, asked: bool | None) -> Callable[[], None]:
     """Have SIGUSR1 write the dump of `executor` to stderr; gives the undo.
 
     `asked`: None for what the environment says, which does nothing where it cannot: outside

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
-if TYPE_CHECKING:
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
+from pinfut.executor.contract import Entry, Runner
+from pinfut.executor.task import Task
 
 
 class Instrument:
@@ -17,7 +16,7 @@ class Instrument:
     and ends with `park`, `yielded` or `finish`.
     """
 
-    def attach(self, executor: Executor) -> None:
+    def attach(self, executor: Runner) -> None:
         """`executor` was made and will tell this instrument; told once, before all else."""
 
     def spawn(self, task: Task[Any]) -> None:
@@ -42,6 +41,9 @@ class Instrument:
 
     def finish(self, task: Task[Any]) -> None:
         """The coroutine of `task` has ended."""
+
+    def ran(self, entry: Entry) -> None:
+        """An entry that is no task, as a callback of another loop, is about to run."""
 
     def timer(self, number: int, state: str, deadline: float) -> None:
         """Timer `number` was ``set``, has ``fired`` (its call comes next) or was
@@ -83,7 +85,7 @@ class Instruments(Instrument):
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def attach(self, executor: Executor) -> None:
+    def attach(self, executor: Runner) -> None:
         for one in self._all:
             one.attach(executor)
 
@@ -114,6 +116,10 @@ class Instruments(Instrument):
     def finish(self, task: Task[Any]) -> None:
         for one in self._all:
             one.finish(task)
+
+    def ran(self, entry: Entry) -> None:
+        for one in self._all:
+            one.ran(entry)
 
     def timer(self, number: int, state: str, deadline: float) -> None:
         for one in self._all:

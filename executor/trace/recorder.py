@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import Any, NamedTuple, cast, final
 
+from pinfut.executor.contract import Clock, Runner
+from pinfut.executor.task import Task
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.executor.trace.watched import WatchedTask, watched
-
-if TYPE_CHECKING:
-    from pinfut.executor.clock import Clock
-    from pinfut.executor.core import Executor
-    from pinfut.executor.task import Task
 
 
 class Event(NamedTuple):
@@ -83,7 +80,7 @@ class Recorder(Instrument):
     ) -> None:
         self._add(kind, task.name, detail, by=by, task=watched(task).number, source=source)
 
-    def attach(self, executor: Executor) -> None:
+    def attach(self, executor: Runner) -> None:
         self._clock = executor.clock
 
     def spawn(self, task: Task[Any]) -> None:
@@ -91,7 +88,8 @@ class Recorder(Instrument):
         if parent is None or parent is task:
             self._add_task("spawn", task)
         else:
-            self._add_task("spawn", task, by=parent.name, source=watched(parent).number)
+            number = cast("WatchedTask[Any]", parent).number
+            self._add_task("spawn", task, by=parent.name, source=number)
 
     def wake(self, task: Task[Any], by: Task[Any] | str) -> None:
         if isinstance(by, str):

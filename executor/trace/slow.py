@@ -9,14 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import Any, NamedTuple, final
 
+from pinfut.executor.task import Task
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.executor.trace.recorder import named
 from pinfut.executor.trace.watched import watched
-
-if TYPE_CHECKING:
-    from pinfut.executor.task import Task
 
 _log = logging.getLogger("pinfut.executor")
 

@@ -9,8 +9,9 @@ import sys
 from threading import get_ident
 from typing import Any, ClassVar, TypeVar, cast, final
 
+from pinfut.executor.contract import Timer
 from pinfut.executor.task import Task
-from pinfut.executor.timers import Timer, Timers
+from pinfut.executor.timers import Timers
 from pinfut.executor.trace.instrument import Instruments
 from pinfut.laws import ForeignWake
 
@@ -24,14 +25,14 @@ class WatchedTask(Task[T]):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        tell = self.executor.instruments
+        tell = cast(Instruments, self.executor.instruments)
         tell.spawned += 1
         # Counts up from 1 in the order of spawning.
         self.number = tell.spawned
         # The number of the task that spawned it, 0 for none. No reference: a task must not
         # keep its ancestors alive.
         current = self.executor.current
-        self.parent = 0 if current is None else watched(current).number
+        self.parent = 0 if current is None else cast("WatchedTask[Any]", current).number
         self.spawned_at = _caller()
         # When it was last parked, by the executor's clock; None before.
         self.since: float | None = None
@@ -48,11 +49,11 @@ class WatchedTask(Task[T]):
                 "and not see it. Make a RemoteWaker(cx.waker) in the poll; it may be called "
                 "from anywhere"
             )
-        if not self._queued:
-            tell = executor.instruments
+        if not self.queued:
+            tell = cast(Instruments, executor.instruments)
             first = executor.first
             cause = tell.cause if first is None else f"first step of {first[0].__qualname__}"
-            tell.wake(self, executor.current or cause)
+            tell.wake(self, cast("Task[Any] | None", executor.current) or cause)
         super().wake()
 
 

@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from typing import Final, final
 
-from pinfut.executor.core import Executor
+from pinfut.executor.contract import Runner
 from pinfut.executor.current import running
 from pinfut.rpc.errors import SafetyExceeded, SessionClosed, UnknownService
 from pinfut.rpc.kernel.bank import Balance, Bank
@@ -98,7 +98,7 @@ class SimKernel:
         # Invariant: what was signalled in this turn, each once, in the order of signals.
         self._signalled: dict[Process | EventBuffer, None] = {}
         # The executor at the end of whose turn they are delivered.
-        self._delivers: Executor | None = None
+        self._delivers: Runner | None = None
         self._history = hashlib.blake2b(digest_size=16) if record else None
         self._sessions = 0
 

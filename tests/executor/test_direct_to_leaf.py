@@ -194,7 +194,7 @@ def on_the_executor(program: list[Step], events: list[Event], checked: bool) -> 
                     kind = type(error).__name__
                     machine.log.append(("raised at last", kind) if error else "returned at last")
                     return True
-                if not task._queued:
+                if not task.queued:
                     return False
 
         over = await settle()

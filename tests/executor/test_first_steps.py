@@ -12,6 +12,7 @@ import pytest
 from pinfut.coroutine import native
 from pinfut.executor import (
     CancelledError,
+    JoinHandle,
     NoExecutor,
     Task,
     call_soon,
@@ -33,15 +34,15 @@ class Owner:
     """Told when a task ends."""
 
     def __init__(self) -> None:
-        self.told: list[Task[Any]] = []
+        self.told: list[JoinHandle[Any]] = []
 
-    def ended(self, task: Task[Any], /) -> None:
+    def ended(self, task: JoinHandle[Any], /) -> None:
         self.told.append(task)
 
 
 def start(
     coro: Coroutine[Any, Any, Any], owner: Owner
-) -> tuple[Task[Any] | None, object, BaseException | None]:
+) -> tuple[JoinHandle[Any] | None, object, BaseException | None]:
     """Run the first step of `coro` inside the present step, as a server does: the task that
     was made of it if it waits, its value, its error."""
     executor = current_executor()
@@ -66,7 +67,7 @@ def test_a_coroutine_that_ends_in_its_first_step_makes_no_task(run: Run) -> None
     async def handler() -> str:
         return "value"
 
-    async def main() -> tuple[object, list[Task[Any]], int]:
+    async def main() -> tuple[object, list[JoinHandle[Any]], int]:
         owner = Owner()
         started = start(handler(), owner)
         return started, owner.told, len(current_executor().tasks)
@@ -353,7 +354,7 @@ def test_a_failure_after_the_first_step_belongs_to_the_owner_or_is_reported(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Claims(Owner):
-        def ended(self, task: Task[Any], /) -> None:
+        def ended(self, task: JoinHandle[Any], /) -> None:
             super().ended(task)
             task.error()
 

@@ -13,6 +13,7 @@ from pinfut import ready
 from pinfut.executor import (
     CancelledError,
     Executor,
+    JoinHandle,
     Task,
     VirtualClock,
     call_soon,
@@ -23,7 +24,8 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
-from pinfut.executor.ready import LOOK, TURN, Priority, mix
+from pinfut.executor.contract import Priority
+from pinfut.executor.ready import LOOK, TURN, select_batch
 from tests.covered import covered, require
 from tests.executor.world import MODES, Run, make
 from tests.pinfut.hand import Gate
@@ -125,7 +127,7 @@ def test_a_priority_that_is_none_is_refused_and_the_coroutine_closed(run: Run, h
 
     async def main() -> int:
         async with scope() as s:
-            spawns: dict[str, Callable[..., Task[None]]] = {
+            spawns: dict[str, Callable[..., JoinHandle[None]]] = {
                 "executor": current_executor().spawn,
                 "function": spawn,
                 "scope": s.spawn,
@@ -167,7 +169,7 @@ def the_shares(counts: dict[Priority, int], also: list[Priority]) -> None:
     for level in order:
         tasks[level].append(executor.spawn(never(), priority=level))
     share = shares({level: len(tasks[level]) for level in LEVELS})
-    count = mix(executor.high, executor.ready, executor.low)
+    count = select_batch(executor.high, executor.ready, executor.low)
     turn = [task for level in LEVELS for task in tasks[level][: share[level]]]
     assert list(executor.ready)[:count] == turn
     assert list(executor.ready)[count:] == tasks["normal"][share["normal"] :]

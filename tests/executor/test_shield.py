@@ -11,6 +11,7 @@ import pytest
 from pinfut import join, pending, race
 from pinfut.executor import (
     CancelledError,
+    JoinHandle,
     NoExecutor,
     Task,
     call_soon,
@@ -566,5 +567,5 @@ def test_a_first_step_that_asks_for_its_deadline_stays_without_a_task(run: Run) 
 
 
 class Nobody:
-    def ended(self, task: Task[Any], /) -> None:
+    def ended(self, task: JoinHandle[Any], /) -> None:
         raise AssertionError("there is no task")

@@ -22,7 +22,7 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
-from pinfut.executor.reactor import Reactor
+from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import LOOK
 from pinfut.executor.timers import AT_ONCE, MIN_DEAD, STRIDE, Call, Timers
 from tests.covered import covered, require
@@ -213,7 +213,9 @@ def test_a_timeout_that_is_entered_and_left_leaves_nothing_behind(run: Run) -> N
         with timeout(10):
             with timeout(50):
                 pass
-            return current_executor().timers.entries
+            timers = current_executor().timers
+            assert isinstance(timers, Timers)
+            return timers.entries
 
     assert run(main()) == 1
 
@@ -266,12 +268,14 @@ def test_a_hundred_thousand_timeouts_that_do_not_expire_leave_a_small_heap(run: 
 
     async def main() -> int:
         most = 0
+        timers = current_executor().timers
+        assert isinstance(timers, Timers)
         async with scope() as s:
             for _ in range(10):
                 s.spawn(worker())
             for _ in range(1_000):
                 await sleep(0)
-                most = max(most, current_executor().timers.entries)
+                most = max(most, timers.entries)
         return most
 
     assert run(main()) <= 3 * (10 + 11) + 2 * MIN_DEAD
@@ -393,12 +397,12 @@ def test_a_virtual_clock_does_not_go_back() -> None:
     clock = VirtualClock(start=10)
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1)
-    reactor = Reactor(Executor())
-    clock.idle(reactor, 5)
+    poller = open_poller(Executor())
+    clock.idle(poller, 5)
     assert clock.now() == 10
-    reactor.unpark()
-    clock.idle(reactor, None)
-    reactor.close()
+    poller.unpark()
+    clock.idle(poller, None)
+    poller.close()
     assert clock.now() == 10
 
 

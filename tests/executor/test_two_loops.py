@@ -20,9 +20,9 @@ from pinfut.executor import (
     CancelledError,
     Executor,
     Instrument,
+    JoinHandle,
     Recorder,
     Scope,
-    Task,
     VirtualClock,
     call_soon,
     current_executor,
@@ -151,7 +151,7 @@ class Machine:
     def __init__(self) -> None:
         self.log: list[object] = []
         self.met: Counter[str] = Counter()
-        self.tasks: list[Task[Any]] = []
+        self.tasks: list[JoinHandle[Any]] = []
         self.awaited: set[int] = set()
         self.senders: list[OneshotSender[int]] = []
         self.receivers: list[Any] = []

@@ -39,7 +39,7 @@ from pinfut import (
     try_join,
     yield_now,
 )
-from pinfut.executor import current_executor, sleep, spawn
+from pinfut.executor import Executor, current_executor, sleep, spawn
 from pinfut.executor import run as run_executor
 from pinfut.laws import checked_by_default
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
@@ -458,7 +458,9 @@ def test_running_an_executor_inside_a_running_one_is_named(run: Run) -> None:
         return 1
 
     async def main() -> int:
-        for reenter in (run_executor, make("everyday").run, current_executor().run):
+        own = current_executor()
+        assert isinstance(own, Executor)
+        for reenter in (run_executor, make("everyday").run, own.run):
             with pytest.raises(ReenteredExecutor) as caught:
                 reenter(inner())
             check_message(caught.value, 8, "await the coroutine, or spawn it")

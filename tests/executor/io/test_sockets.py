@@ -224,7 +224,7 @@ def test_nobody_writes_into_the_midst_of_what_another_is_writing(
                 await yield_now()
             # There is room again, and the first writer is awake but has not had its turn.
             other.raw.recv(1_000_000)
-            current_executor().reactor.park(0)  # type: ignore[union-attr]
+            current_executor().poller.park(0)  # type: ignore[union-attr]
             with pytest.raises(Busy, match="one task"):
                 await one.sendall(b"intruder")
             reading = spawn(receive_all(other))
@@ -281,7 +281,7 @@ def test_a_cancelled_accept_leaves_the_connection_in_the_backlog(run: Run) -> No
                 await yield_now()
                 client = socket.create_connection(address)
                 # It is woken and cancelled in one turn.
-                current_executor().reactor.park(0)  # type: ignore[union-attr]
+                current_executor().poller.park(0)  # type: ignore[union-attr]
                 task.cancel()
                 with pytest.raises(CancelledError):
                     await task

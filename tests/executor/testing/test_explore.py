@@ -500,7 +500,7 @@ def test_after_main_has_ended_nothing_is_decided() -> None:
     async def main() -> None:
         for _ in range(4):
             spawn(left_over())
-        while any(task._queued for task in current_executor().tasks if not task.running):
+        while any(task.queued for task in current_executor().tasks if not task.running):
             await yield_now()
 
     assert explore(main, limit=5).cut == 0

@@ -15,7 +15,7 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
-from pinfut.executor.ready import Priority
+from pinfut.executor.contract import Priority
 from pinfut.executor.testing import explore, wait_all_parked
 from pinfut.sync import OneshotSender, oneshot
 from tests.executor.world import Run
@@ -110,7 +110,7 @@ def test_it_waits_for_tasks_of_every_priority(run: Run, priority: Priority) -> N
 def test_it_waits_for_more_than_a_turn_of_tasks_of_any_priority_in_a_task_of_any(
     run: Run, own: Priority
 ) -> None:
-    """Whom `mix` has left for a later turn stands in another queue than `ready`."""
+    """Whom `select_batch` has left for a later turn stands in another queue than `ready`."""
 
     async def main() -> int:
         ended = 0

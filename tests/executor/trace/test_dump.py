@@ -27,8 +27,7 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
-from pinfut.executor.reactor import Reactor
-from pinfut.executor.ready import Priority
+from pinfut.executor.contract import Poller, Priority
 
 
 def dumped(main: Coroutine[Any, Any, str], *, watched: bool) -> str:
@@ -125,8 +124,8 @@ def test_an_unwatched_one_dumps_the_tree_of_scopes_and_says_what_it_does_not_kno
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_tasks_of_every_priority_are_shown_as_ready_wherever_they_stand(watched: bool) -> None:
-    """Also in the midst of a turn, when some of each stand in `ready`, and those that `mix` has
-    left for later do not."""
+    """Also in the middle of a turn, when some of each stand in `ready`, and those that
+    `select_batch` has left for later do not."""
     levels: list[Priority] = ["high", "normal", "low"]
 
     async def spins() -> None:
@@ -251,7 +250,7 @@ def test_a_long_chain_of_parents_can_be_dumped() -> None:
     async def main() -> str:
         spawn(link(2_000))
         await sleep(0.5)
-        while any(task._queued and not task.running for task in current_executor().tasks):
+        while any(task.queued and not task.running for task in current_executor().tasks):
             await yield_now()
         return dump()
 
@@ -322,9 +321,9 @@ def test_the_signal_reaches_an_executor_that_sleeps(
         def now(self) -> float:
             return self.real.now()
 
-        def idle(self, reactor: Reactor, deadline: float | None) -> None:
+        def idle(self, poller: Poller, deadline: float | None) -> None:
             os.kill(os.getpid(), signal.SIGUSR1)
-            self.real.idle(reactor, deadline)
+            self.real.idle(poller, deadline)
 
     async def main() -> None:
         await sleep(0.001)

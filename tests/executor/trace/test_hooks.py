@@ -17,6 +17,7 @@ from pinfut.coroutine import native
 from pinfut.executor import (
     Executor,
     Instrument,
+    JoinHandle,
     Recorder,
     Task,
     VirtualClock,
@@ -28,7 +29,7 @@ from pinfut.executor import (
     spawn,
     timeout,
 )
-from pinfut.executor.reactor import Reactor
+from pinfut.executor.contract import Poller
 from pinfut.sync import OneshotSender, oneshot
 from tests.covered import covered, require
 
@@ -86,7 +87,7 @@ def test_a_wake_from_outside_is_put_down_to_io_if_a_descriptor_fired(io: bool) -
         def now(self) -> float:
             return 0.0
 
-        def idle(self, reactor: Reactor, deadline: float | None) -> None:
+        def idle(self, poller: Poller, deadline: float | None) -> None:
             if io:
                 current_executor().instruments.io(7, "read", "fired")
             self.senders.pop().send(1)
@@ -127,7 +128,7 @@ def test_the_cancel_of_what_is_left_at_the_end_comes_from_outside() -> None:
 
 def test_a_wake_in_a_first_step_names_the_coroutine() -> None:
     class Server:
-        def ended(self, task: Task[Any], /) -> None:
+        def ended(self, task: JoinHandle[Any], /) -> None:
             raise AssertionError("its outcome came from the step itself")
 
     async def main() -> None:
@@ -248,7 +249,7 @@ def test_a_task_made_in_a_first_step_is_told_to_finish_there() -> None:
     executor = Executor(clock=VirtualClock(), checked=False, instruments=[recorder])
 
     class Server:
-        def ended(self, task: Task[Any], /) -> None:
+        def ended(self, task: JoinHandle[Any], /) -> None:
             raise AssertionError("its outcome came from the step itself")
 
     async def handler() -> int:

@@ -26,8 +26,8 @@ from pinfut.executor import (
     timeout,
 )
 from pinfut.executor.io import Socket, socketpair
-from pinfut.executor.reactor import Reactor
-from pinfut.executor.source import Source
+from pinfut.executor.pollers import EpollPoller
+from pinfut.executor.source import EdgeSource
 from pinfut.sync import Closed, OneshotSender, oneshot
 from tests.covered import covered, require
 from tests.executor.io.world import no_leaks
@@ -127,7 +127,7 @@ def test_what_a_thread_hands_over_in_the_same_look_is_not_put_down_to_a_descript
 
     async def main() -> None:
         executor = current_executor()
-        assert executor.reactor is not None
+        assert executor.poller is not None
         one, other = socketpair()
         with one, other:
             fds.append(one.raw.fileno())
@@ -136,7 +136,7 @@ def test_what_a_thread_hands_over_in_the_same_look_is_not_put_down_to_a_descript
             ends: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
             tx, rx = ends
             other.raw.send(b"first")
-            executor.reactor.hand_over(tx.send, None)
+            executor.poller.hand_over(tx.send, None)
             await rx
             await reader
 
@@ -150,23 +150,23 @@ def test_where_nobody_watches_a_known_source_takes_no_way_around(
     watched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    arm = Source._arm
+    arm = EdgeSource._arm
 
-    def counted(self: Source, events: int, edge: int, event: str) -> Any:
+    def counted(self: EdgeSource, events: int, edge: int, event: str) -> Any:
         nonlocal calls
         calls += 1
         return arm(self, events, edge, event)
 
     asked = 0
-    ask = Reactor.watch
+    ask = EpollPoller.watch
 
-    def asking(self: Reactor, source: Source, mask: int) -> None:
+    def asking(self: EpollPoller, source: EdgeSource, mask: int) -> None:
         nonlocal asked
         asked += 1
         ask(self, source, mask)
 
-    monkeypatch.setattr(Source, "_arm", counted)
-    monkeypatch.setattr(Reactor, "watch", asking)
+    monkeypatch.setattr(EdgeSource, "_arm", counted)
+    monkeypatch.setattr(EpollPoller, "watch", asking)
 
     async def main() -> None:
         one, other = socketpair()

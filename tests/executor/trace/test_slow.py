@@ -13,9 +13,9 @@ import pytest
 from pinfut import PENDING, Context, FutureBase, Poll, yield_now
 from pinfut.executor import (
     Executor,
+    JoinHandle,
     SlowStep,
     SlowSteps,
-    Task,
     VirtualClock,
     current_executor,
     current_task,
@@ -112,7 +112,7 @@ def test_a_first_step_that_ends_inside_is_part_of_the_step_around_it() -> None:
     work = Work()
 
     class Server:
-        def ended(self, task: Task[Any], /) -> None:
+        def ended(self, task: JoinHandle[Any], /) -> None:
             raise AssertionError("its outcome came from the step itself")
 
     async def handler() -> None:

@@ -1,4 +1,4 @@
-"""Reactor: one sleep for descriptors, threads and time; nothing that comes is lost."""
+"""Poller: one sleep for descriptors, threads and time; nothing that comes is lost."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
-from pinfut.executor.reactor import Reactor
+from pinfut.executor.contract import Poller
+from pinfut.executor.current import current_poller
+from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import TURN
-from pinfut.executor.source import Busy, current_reactor
+from pinfut.executor.source import Busy
 from pinfut.laws import LostWakeup
 from pinfut.poll import PENDING
 from pinfut.sync.closed import Closed
@@ -33,8 +35,8 @@ from tests.executor.world import Run
 
 
 @pytest.fixture
-def reactor() -> Iterator[Reactor]:
-    one = Reactor(Executor())
+def poller() -> Iterator[Poller]:
+    one = open_poller(Executor())
     yield one
     one.close()
 
@@ -55,41 +57,41 @@ def open_descriptors() -> int:
 # ---- unparking ----
 
 
-def test_an_unpark_that_comes_before_the_park_is_not_lost(reactor: Reactor) -> None:
-    reactor.unpark()
-    reactor.park(None)
+def test_an_unpark_that_comes_before_the_park_is_not_lost(poller: Poller) -> None:
+    poller.unpark()
+    poller.park(None)
 
 
-def test_an_unpark_from_another_thread_ends_a_sleep_without_end(reactor: Reactor) -> None:
-    thread = threading.Thread(target=reactor.unpark)
+def test_an_unpark_from_another_thread_ends_a_sleep_without_end(poller: Poller) -> None:
+    thread = threading.Thread(target=poller.unpark)
     thread.start()
-    reactor.park(None)
+    poller.park(None)
     thread.join()
 
 
-def test_a_park_without_an_unpark_ends_at_its_time_and_says_so(reactor: Reactor) -> None:
-    assert not reactor.park(0)
-    assert not reactor.park(0.001)
+def test_a_park_without_an_unpark_ends_at_its_time_and_says_so(poller: Poller) -> None:
+    assert not poller.park(0)
+    assert not poller.park(0.001)
 
 
-def test_any_number_of_unparks_ends_one_sleep(reactor: Reactor) -> None:
+def test_any_number_of_unparks_ends_one_sleep(poller: Poller) -> None:
     for _ in range(10_000):
-        reactor.unpark()
-    assert reactor.park(0)
-    assert not reactor.park(0)
-    reactor.unpark()
-    assert reactor.park(None)
+        poller.unpark()
+    assert poller.park(0)
+    assert not poller.park(0)
+    poller.unpark()
+    assert poller.park(None)
 
 
-def test_a_park_may_be_as_long_as_a_float_can_say(reactor: Reactor) -> None:
+def test_a_park_may_be_as_long_as_a_float_can_say(poller: Poller) -> None:
     for seconds in (1e9, 1e300, math.inf):
-        reactor.unpark()
-        reactor.park(seconds)
+        poller.unpark()
+        poller.park(seconds)
 
 
 def test_a_closed_reactor_gives_its_descriptors_back_and_takes_nothing_more() -> None:
     before = open_descriptors()
-    one = Reactor(Executor())
+    one = open_poller(Executor())
     one.close()
     assert open_descriptors() == before
     assert one.is_closed
@@ -98,14 +100,14 @@ def test_a_closed_reactor_gives_its_descriptors_back_and_takes_nothing_more() ->
     assert not one.hand_over(print)
 
 
-def test_a_host_can_wait_for_everything_on_one_descriptor(reactor: Reactor) -> None:
+def test_a_host_can_wait_for_everything_on_one_descriptor(poller: Poller) -> None:
     def anything() -> bool:
-        return bool(select.select([reactor.fileno()], [], [], 0)[0])
+        return bool(select.select([poller.fileno()], [], [], 0)[0])
 
     assert not anything()
-    reactor.unpark()
+    poller.unpark()
     assert anything()
-    reactor.park(0)
+    poller.park(0)
     assert not anything()
 
 
@@ -113,45 +115,45 @@ def test_a_host_can_wait_for_everything_on_one_descriptor(reactor: Reactor) -> N
 
 
 def test_what_threads_hand_over_runs_once_each_in_order_and_ends_the_park(
-    reactor: Reactor,
+    poller: Poller,
 ) -> None:
     got: list[tuple[int, int]] = []
 
     def work(number: int) -> None:
         for i in range(500):
-            assert reactor.hand_over(got.append, (number, i))
+            assert poller.hand_over(got.append, (number, i))
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
     while len(got) < 2000:
-        assert reactor.park(10), "a wake was lost"
+        assert poller.park(10), "a wake was lost"
     for thread in threads:
         thread.join()
     for number in range(4):
         assert [i for n, i in got if n == number] == list(range(500))
 
 
-def test_a_call_that_is_handed_over_while_others_run_is_run_too(reactor: Reactor) -> None:
+def test_a_call_that_is_handed_over_while_others_run_is_run_too(poller: Poller) -> None:
     got: list[int] = []
 
     def first() -> None:
         got.append(1)
-        reactor.hand_over(got.append, 2)
+        poller.hand_over(got.append, 2)
 
-    reactor.hand_over(first)
-    reactor.park(None)
-    assert reactor.park(10), "the wake for the second call was lost"
+    poller.hand_over(first)
+    poller.park(None)
+    assert poller.park(10), "the wake for the second call was lost"
     assert got == [1, 2]
 
 
 def test_a_call_that_fails_is_logged_and_holds_nobody_up(
-    reactor: Reactor, caplog: pytest.LogCaptureFixture
+    poller: Poller, caplog: pytest.LogCaptureFixture
 ) -> None:
     got: list[int] = []
-    reactor.hand_over(lambda: 1 / 0)
-    reactor.hand_over(got.append, 2)
-    reactor.park(None)
+    poller.hand_over(lambda: 1 / 0)
+    poller.hand_over(got.append, 2)
+    poller.park(None)
     assert got == [2]
     assert "ZeroDivisionError" in caplog.text
 
@@ -169,11 +171,11 @@ def test_a_wait_ends_when_bytes_come_and_again_while_they_are_there(
         other.send(b"x")
 
     async def main() -> None:
-        reactor = current_reactor()
+        poller = current_poller()
         task = spawn(write())
-        await reactor.readable(one.fileno())
+        await poller.readable(one.fileno())
         # Nothing was read: an edge alone would not come again.
-        await reactor.readable(one.fileno())
+        await poller.readable(one.fileno())
         assert one.recv(10) == b"x"
         await task
 
@@ -192,8 +194,8 @@ def test_a_reader_and_a_writer_may_wait_for_one_descriptor(
     log: list[str] = []
 
     async def wait(name: str) -> None:
-        reactor = current_reactor()
-        await (reactor.readable if name == "read" else reactor.writable)(one.fileno())
+        poller = current_poller()
+        await (poller.readable if name == "read" else poller.writable)(one.fileno())
         log.append(name)
 
     async def main() -> None:
@@ -221,7 +223,7 @@ def test_two_readers_of_one_descriptor_are_an_error_that_names_the_way_out(
     run: Run, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     async def wait() -> None:
-        await current_reactor().readable(pair[0].fileno())
+        await current_poller().readable(pair[0].fileno())
 
     async def main() -> None:
         async with scope() as s:
@@ -238,7 +240,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(
     run: Run, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     async def wait() -> None:
-        await current_reactor().readable(pair[0].fileno())
+        await current_poller().readable(pair[0].fileno())
 
     async def main() -> None:
         for _ in range(3):
@@ -257,13 +259,13 @@ def test_who_waits_for_a_descriptor_that_is_closed_here_is_told(
     fd = pair[0].fileno()
 
     async def close() -> None:
-        current_reactor().closing(fd)
+        current_poller().closing(fd)
         pair[0].close()
 
     async def main() -> None:
         task = spawn(close())
         with pytest.raises(Closed, match="closed here"):
-            await current_reactor().readable(fd)
+            await current_poller().readable(fd)
         await task
         assert current_executor().external == 0
 
@@ -272,11 +274,11 @@ def test_who_waits_for_a_descriptor_that_is_closed_here_is_told(
 
 def test_a_number_that_was_closed_unseen_and_is_anothers_now_works(run: Run) -> None:
     async def main() -> None:
-        reactor = current_reactor()
+        poller = current_poller()
         one, other = socket.socketpair()
         fd = one.fileno()
         other.send(b"x")
-        await reactor.readable(fd)
+        await poller.readable(fd)
         one.close()
         other.close()
         third, fourth = socket.socketpair()
@@ -284,9 +286,9 @@ def test_a_number_that_was_closed_unseen_and_is_anothers_now_works(run: Run) -> 
             ours = third if third.fileno() == fd else fourth
             assert ours.fileno() == fd, "the number was not used again"
             with pytest.raises(TimeoutError), timeout(1):
-                await reactor.readable(fd)
+                await poller.readable(fd)
             (fourth if ours is third else third).send(b"y")
-            await reactor.readable(fd)
+            await poller.readable(fd)
 
     run(main())
 
@@ -294,8 +296,8 @@ def test_a_number_that_was_closed_unseen_and_is_anothers_now_works(run: Run) -> 
 def test_a_regular_file_is_always_ready(run: Run) -> None:
     async def main() -> None:
         with tempfile.TemporaryFile() as file:
-            await current_reactor().readable(file.fileno())
-            await current_reactor().writable(file.fileno())
+            await current_poller().readable(file.fileno())
+            await current_poller().writable(file.fileno())
             assert current_executor().external == 0
 
     run(main())
@@ -304,7 +306,7 @@ def test_a_regular_file_is_always_ready(run: Run) -> None:
 def test_a_descriptor_that_is_none_is_an_error_and_nothing_is_counted(run: Run) -> None:
     async def main() -> None:
         with pytest.raises(OSError, match="Bad file"):
-            await current_reactor().readable(99_999)
+            await current_poller().readable(99_999)
         assert current_executor().external == 0
 
     run(main())
@@ -315,7 +317,7 @@ def test_a_ready_descriptor_comes_before_time_jumps() -> None:
     one, other = socket.socketpair()
 
     async def read() -> float:
-        await current_reactor().readable(one.fileno())
+        await current_poller().readable(one.fileno())
         return clock.now()
 
     async def main() -> None:
@@ -334,7 +336,7 @@ def test_a_descriptor_is_seen_while_tasks_are_ready_all_the_time(
 ) -> None:
     async def main() -> None:
         async def wait() -> None:
-            await current_reactor().readable(pair[0].fileno())
+            await current_poller().readable(pair[0].fileno())
 
         task = spawn(wait())
         pair[1].send(b"x")
@@ -350,7 +352,7 @@ def test_a_descriptor_is_seen_while_a_timer_is_always_due(
 ) -> None:
     async def main() -> None:
         async def wait() -> None:
-            await current_reactor().readable(pair[0].fileno())
+            await current_poller().readable(pair[0].fileno())
 
         task = spawn(wait())
         await yield_now()
@@ -375,7 +377,7 @@ def test_when_nobody_waits_for_a_descriptor_a_lost_wakeup_is_still_reported(
 
     async def main() -> None:
         pair[1].send(b"x")
-        await current_reactor().readable(pair[0].fileno())
+        await current_poller().readable(pair[0].fileno())
         await Lost()
 
     with pytest.raises(LostWakeup):

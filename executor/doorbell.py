@@ -1,0 +1,96 @@
+"""Doorbells: how a host learns that something became ready between two turns.
+
+An executor that is hosted by another loop sleeps in nobody's way: its turns are called. What
+becomes ready inside a turn is the business of that turn, and `turn` says whether another is due.
+What comes from outside of one (a host's callback that wakes, spawns, puts a call off or sets a
+timer) rings: once, until the next turn has begun. Descriptors and other threads do not ring;
+they make `Executor.fileno` readable, which the host watches.
+
+Queues and timers that ring are classes of their own, so that an executor that nobody hosts has
+no test for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, final
+
+from pinfut.executor.contract import Priority, Runner, Timer
+from pinfut.executor.ready import Ready
+from pinfut.executor.timers import Timers
+from pinfut.executor.trace.watched import WatchedTimers
+
+
+@final
+class Doorbell:
+    """Rings the host once for all that comes between two turns."""
+
+    __slots__ = ("_ring", "listening")
+
+    def __init__(self, ring: Callable[[], object]) -> None:
+        self._ring = ring
+        # Invariant: True from the end of a turn to the first ring after it.
+        self.listening = True
+
+    def ring(self) -> None:
+        """Something became ready. What the host's callback raises, the caller gets."""
+        if self.listening:
+            self.listening = False
+            self._ring()
+
+
+@final
+class RingingReady(Ready):
+    """A ready queue whose host is told of what is put there between turns."""
+
+    __slots__ = ("_bell",)
+
+    def __init__(self, runner: Runner, priority: Priority, bell: Doorbell) -> None:
+        super().__init__(runner, priority)
+        self._bell = bell
+
+    def append(self, entry: Any, /) -> None:
+        super().append(entry)
+        self._bell.ring()
+
+
+@final
+class RingingCalls(deque[Any]):
+    """Calls for the end of a turn: one that is put off between turns wants one."""
+
+    __slots__ = ("_bell",)
+
+    def __init__(self, bell: Doorbell) -> None:
+        super().__init__()
+        self._bell = bell
+
+    def append(self, call: Any, /) -> None:
+        super().append(call)
+        self._bell.ring()
+
+
+class _RingsOnPush:
+    """Timers whose host is told when a deadline is set between turns."""
+
+    __slots__ = ()
+
+    bell: Doorbell
+
+    def push(self, deadline: float, timer: Timer) -> None:
+        super().push(deadline, timer)  # type: ignore[misc]  # of the Timers that it is mixed into
+        self.bell.ring()
+
+
+@final
+class RingingTimers(_RingsOnPush, Timers):
+    """`Timers` that ring."""
+
+    __slots__ = ("bell",)
+
+
+@final
+class RingingWatchedTimers(_RingsOnPush, WatchedTimers):
+    """`WatchedTimers` that ring."""
+
+    __slots__ = ("bell",)

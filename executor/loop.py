@@ -1,0 +1,318 @@
+"""Loop: the state of a turn, and the everyday loop, which has no test for anybody who watches.
+
+A turn runs the entries that were ready when it began, each once and the urgent first, up to TURN
+of them; then the calls that were put off to its end (that is where sessions flush); then, every
+LOOK steps and whenever nothing is ready, the timers that are due and the descriptors. When
+nothing is ready it sleeps until something of that comes.
+
+`pinfut.executor.observed` has the same loop for checked mode, instruments and schedules. What
+either of them does besides stepping stands here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from collections import deque
+from collections.abc import Callable
+from types import CoroutineType
+from typing import Any, Final, cast
+
+from pinfut.checked import CheckedContext
+from pinfut.coroutine import YIELD, not_a_future
+from pinfut.executor.contract import (
+    Clock,
+    Entry,
+    FirstStep,
+    JoinHandle,
+    Owner,
+    Poller,
+    Runner,
+    TimerQueue,
+)
+from pinfut.executor.deadlock import deadlock
+from pinfut.executor.ready import LOOK, TURN, Ready, select_batch
+from pinfut.executor.task import NOT_DONE, Task
+from pinfut.executor.trace.instrument import Instruments
+from pinfut.poll import PENDING, Context
+
+_ROUNDS: Final = 4
+
+_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
+
+_SEND: Final = CoroutineType.send
+_THROW: Final = CoroutineType.throw
+
+_log = logging.getLogger("pinfut.executor")
+
+
+class _Nobody:
+    """The waker of a Context between polls."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        raise AssertionError("a Context was used outside of a poll")
+
+
+NOBODY: Final = _Nobody()
+
+
+class _OneTurn:
+    """In place of a task to run until: it is done already, so the loop makes one turn."""
+
+    _outcome = None
+    done = True
+
+
+ONE_TURN: Final = cast("Task[Any]", _OneTurn())
+
+
+class Loop:
+    """What a turn needs. The executor adds how tasks come to be and how a run begins and ends."""
+
+    __slots__ = (
+        "clock",
+        "current",
+        "cx",
+        "deferred",
+        "external",
+        "first",
+        "high",
+        "instruments",
+        "low",
+        "poller",
+        "ready",
+        "tasks",
+        "timers",
+    )
+
+    clock: Clock
+    timers: TimerQueue
+    instruments: Instruments
+    # Invariant: the three hold each entry that is ready exactly once, and no other. In `ready`
+    # are those of normal priority, and others for the turn in which they run.
+    ready: Ready
+    high: Ready
+    low: Ready
+    # Calls for the end of the turn, oldest first.
+    deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]]
+
+    def __init__(self) -> None:
+        # Invariant: every task that is not done, so that none is lost to the collector. With
+        # each, who is told of its end. Its order is that of spawning, in every run.
+        self.tasks: dict[Any, Owner | None] = {}
+        # The task whose step is running; None between the steps.
+        self.current: JoinHandle[Any] | None = None
+        # The coroutine whose first step is running inside another's, and what it needs to
+        # become a task.
+        self.first: FirstStep | None = None
+        # How many wakes may still come from outside (threads, descriptors): while it is zero,
+        # a sleep without a timer would be for ever.
+        self.external = 0
+        # Not None while the executor is open.
+        self.poller: Poller | None = None
+        # One Context for every poll. Invariant: its waker is NOBODY between turns.
+        self.cx = Context(NOBODY)
+
+    def run_turns(self, until: Task[Any] | None, most: int = TURN) -> int:
+        """Turn after turn of at most `most` steps, until the task is done; without one, until
+        no task is left; with ONE_TURN for the steps of one turn, without what follows them.
+
+        How many steps it made since the last look; LOOK at least, where steps went on with
+        TURN futures that were ready at once.
+        """
+        ready, high, low = self.ready, self.high, self.low
+        popleft = ready.popleft
+        deferred = self.deferred
+        pop_deferred = deferred.popleft
+        tasks = self.tasks
+        cx = self.cx
+        # Locals cost less than globals, and `send` called with the coroutine less than bound.
+        again, pending, send, throw = YIELD, PENDING, _SEND, self.throw_into
+        nobody = NOBODY
+        steps = 0
+        task: Any = None
+        leaf: Any = None
+        while True:
+            count = len(ready)
+            if high or low or count > most:
+                count = select_batch(high, ready, low, most)
+            steps += count
+            burst = TURN
+            # Counted down by hand: a turn of one task is common, and a range costs more.
+            while count:
+                count -= 1
+                self.current = task = popleft()
+                leaf = task.leaf
+                try:
+                    if leaf is again:
+                        leaf = task._context.run(send, task._coro, None)
+                        if leaf is again:
+                            task._queue.append(task)
+                            continue
+                    task.queued = False
+                    cx.waker = task
+                    while True:
+                        try:
+                            value = leaf.poll(cx)
+                        except BaseException as error:
+                            leaf = throw(task, leaf, error)
+                        else:
+                            if value is pending:
+                                task.leaf = leaf
+                                break
+                            leaf = task._context.run(send, task._coro, value)
+                            value = None  # the loop must not keep what the task may let go
+                        burst -= 1
+                        if leaf is again or burst <= 0:
+                            if burst <= 0:
+                                steps = LOOK
+                            task.leaf = leaf
+                            task.wake()
+                            break
+                        cx.waker = task
+                except StopIteration as stop:
+                    task.finish(stop.value)
+                except BaseException as error:
+                    self.fail_step(task, error)
+            # Nor who has run, and what it waited for.
+            self.current = task = leaf = None
+            cx.waker = nobody
+            # From here as in `ObservedLoop`, but without a call where nothing is to do.
+            if until is None:
+                if not (tasks or deferred):
+                    return steps
+            elif until._outcome is not NOT_DONE:
+                return steps
+            if deferred:
+                count = len(deferred)
+                while count:
+                    count -= 1
+                    call, args = pop_deferred()
+                    try:
+                        call(*args)
+                    except Exception as error:
+                        self.report_call(call, error)
+                del call, args  # the loop must not keep what they are of
+                if deferred:
+                    self.run_deferred()
+            if steps >= LOOK or not ready:
+                steps = 0
+                self.look()
+
+    # ---- what follows the steps of a turn, in both loops ----
+
+    def run_deferred(self) -> None:
+        """Make the calls that were put off to the end of the turn.
+
+        In rounds, so that a flush which has something delivered does both in one turn; bounded,
+        so that calls which put themselves off again cannot hold the turn.
+        """
+        deferred = self.deferred
+        for _ in range(_ROUNDS):
+            for _ in range(len(deferred)):
+                call, args = deferred.popleft()
+                try:
+                    call(*args)
+                except Exception as error:
+                    self.report_call(call, error)
+            if not deferred:
+                return
+
+    def report_call(self, call: Callable[..., object], error: Exception) -> None:
+        """A call that was put off has failed, and nobody waits for it."""
+        self.report(getattr(call, "__qualname__", repr(call)), error)
+
+    def report(self, name: str, error: BaseException) -> None:
+        """Tell of an error that nobody waits for: logged with its traceback."""
+        self.instruments.report(name, error)
+        _log.error("%r failed and nobody awaited it", name, exc_info=error)
+
+    def look(self, timeout: float | None = None) -> None:
+        """Fire the timers that are due, look at the descriptors, and sleep when nobody is
+        ready: until something comes, and for at most `timeout` seconds if it is given.
+
+        Raises LostWakeup when nothing can come, unless `timeout` is given.
+        """
+        timers = self.timers
+        poller = cast(Poller, self.poller)
+        deadline = timers.next_deadline()
+        if self.ready or self.deferred or self.high or self.low:
+            if deadline is not None and deadline <= self.clock.now():
+                timers.fire(self.clock.now())
+            if self.external or timeout is not None:
+                poller.park(0)
+            return
+        if timeout is not None:
+            latest = self.clock.now() + timeout
+            if deadline is None or deadline > latest:
+                deadline = latest
+        if deadline is not None or self.external:
+            if deadline is None or deadline > self.clock.now():
+                self.clock.idle(poller, deadline)
+            elif self.external or timeout is not None:
+                poller.park(0)
+            timers.fire(self.clock.now())
+        elif self.tasks:
+            raise deadlock(cast(Runner, self))
+
+    # ---- what a step does when something is raised, in both loops ----
+
+    def throw_into(self, task: Entry, leaf: Any, error: BaseException) -> Any:
+        """Raise the error of a poll inside the coroutine; what it waits for next."""
+        if not isinstance(task, Task):
+            raise error  # an entry that is no task: its own `fail` has it
+        if type(error) is AttributeError and not hasattr(leaf, "poll"):
+            error = not_a_future(leaf)
+        else:
+            _strip(error)
+        try:
+            return task._context.run(_THROW, task._coro, error)
+        finally:
+            del error  # or the traceback that it gets here would keep it alive
+
+    def fail_step(self, task: Entry, error: BaseException) -> None:
+        """The step of `task` has raised: that is its end. Raises what ends the run."""
+        _strip(error)
+        ends = type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN)
+        if ends and isinstance(task, Task) and task._coro.cr_frame is not None:
+            # Ctrl-C came in the midst of the executor's own work: the coroutine waits yet.
+            task.abandon()
+        task.fail(error)
+        if ends:
+            raise error
+
+
+_OWN_NAMESPACES: Final[set[int]] = set()
+"""The ids of the globals of the functions that stand between the executor and a poll."""
+
+
+def keep_out_of_tracebacks(function: Callable[..., object]) -> None:
+    """The file of `function` runs polls: `_strip` takes its frames off tracebacks."""
+    _OWN_NAMESPACES.add(id(function.__globals__))
+
+
+for _function in (Loop.run_turns, CheckedContext.poll, Context.poll):
+    keep_out_of_tracebacks(_function)
+
+
+def _strip(error: BaseException) -> None:
+    """Take the executor's own frames off a traceback: their locals would keep the task
+    alive, and the task the error. Those that have ended are emptied too, for the frames
+    that they called still know them (since Python 3.12 that of a coroutine, too)."""
+    traceback = error.__traceback__
+    caught = True  # the first frame is the one that has caught it, and is running
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if id(frame.f_globals) not in _OWN_NAMESPACES:
+            break
+        if caught:
+            caught = False
+        else:
+            try:
+                frame.clear()
+            except RuntimeError:
+                pass  # it is running, and caught this error before
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback

@@ -1,0 +1,205 @@
+"""What every poller does: calls from other threads, sources by descriptor, and the end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pinfut.executor.contract import Hooks, Runner, Source
+from pinfut.executor.source import READ, WRITE, Readiness
+from pinfut.executor.trace.instrument import OUTSIDE
+
+_log = logging.getLogger("pinfut.executor")
+
+
+class BasePoller(ABC):
+    """Descriptors, and what other threads hand over, for one opening of an executor."""
+
+    __slots__ = (
+        "_handed",
+        "_lock",
+        "_notified",
+        "_sources",
+        "home",
+        "is_closed",
+        "owed",
+        "runner",
+        "tell",
+        "threads",
+        "working",
+    )
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        # Whom waits and what fires are told to; None where nobody watches.
+        self.tell: Hooks | None = runner.instruments or None
+        # The runner where a wait of a known source need only be counted; None where it is
+        # also told, so that the everyday wait has no test for that.
+        self.home: Runner | None = runner if self.tell is None else None
+        # Invariant: what is watched, by descriptor; at most one each.
+        self._sources: dict[int, Source] = {}
+        # Calls from other threads, oldest first; each thread waits for its own, or is one
+        # of a bounded pool, so that their number is bounded.
+        self._handed: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        # Invariant: True only while a wake for what is in `_handed` is under way.
+        self._notified = False
+        # Guards the wake against one after the close. Reentrant, because a signal handler
+        # may come while its own thread holds it.
+        self._lock = threading.RLock()
+        self.is_closed = False
+        # Invariant: the tasks that a thread waits for in `from_thread`.
+        self.owed: set[Any] = set()
+        # The threads of `to_thread`, from the first use on.
+        self.threads: Any = None
+        # How many of them are at work. They will end, so simulated time waits for them.
+        self.working = 0
+
+    # ---- what a system has of its own ----
+
+    @abstractmethod
+    def park(self, timeout: float | None) -> bool:
+        """Sleep for at most `timeout` seconds (None: without end), or until something comes;
+        see `pinfut.executor.contract.Poller.park`."""
+
+    @abstractmethod
+    def watch(self, source: Source, mask: int) -> None:
+        """Report `mask` of `source` from here on, and what is ready already."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """A descriptor that is readable when `park` would find something, timers apart."""
+
+    @abstractmethod
+    def _signal(self) -> None:
+        """End the present park, or the next one. With the lock held, not closed."""
+
+    @abstractmethod
+    def _drain(self) -> None:
+        """Take back what `_signal` has done."""
+
+    @abstractmethod
+    def _unwatch(self, fd: int) -> None:
+        """Report nothing more of a descriptor; it may be closed already."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give the poller's own descriptors back."""
+
+    # ---- from other threads ----
+
+    def unpark(self) -> None:
+        """End the present park, or the next one. For any thread or signal handler."""
+        with self._lock:
+            if not self.is_closed:
+                self._signal()
+
+    def hand_over(self, call: Callable[..., object], *args: Any) -> bool:
+        """Have ``call(*args)`` run in the executor's thread. For any thread or handler.
+
+        False, and nothing is done, when the run is over.
+        """
+        with self._lock:
+            if self.is_closed:
+                return False
+            self._handed.append((call, args))
+            # One wake for as many as come until `_take_over`.
+            if not self._notified:
+                self._notified = True
+                self._signal()
+        return True
+
+    def _take_over(self) -> None:
+        # First the signal and the flag, then the calls: what comes in between wakes again.
+        self._drain()
+        self._notified = False
+        self._run_handed()
+
+    def _run_handed(self) -> None:
+        # One by one, for a signal handler may hand over in the middle of it; and as many as
+        # there are now, so that threads cannot hold the turn.
+        handed = self._handed
+        for _ in range(len(handed)):
+            call, args = handed.popleft()
+            try:
+                call(*args)
+            except Exception as error:
+                _log.error("%r, handed over by a thread, failed", call, exc_info=error)
+
+    # ---- descriptors ----
+
+    def readable(self, fd: int) -> Readiness:
+        """``await poller.readable(fd)``: until a read would not block, or would fail.
+
+        The descriptor stays the caller's. Call `closing` before it is closed while somebody
+        waits: the kernel would tell nobody. Raises Busy while another task waits to read.
+        """
+        return Readiness(fd, READ)
+
+    def writable(self, fd: int) -> Readiness:
+        """As `readable`, for a write."""
+        return Readiness(fd, WRITE)
+
+    def closing(self, fd: int) -> None:
+        """`fd` is about to be closed: who waits for it gets Closed."""
+        source = self._sources.get(fd)
+        if source is not None:
+            source.close()
+
+    def known(self, fd: int) -> Source | None:
+        """What is watched under this descriptor."""
+        return self._sources.get(fd)
+
+    def _enter(self, source: Source, mask: int) -> None:
+        """`source` is watched for `mask` now, in place of another of the same descriptor."""
+        known = self._sources.get(source.fd)
+        self._sources[source.fd] = source
+        source.attach(self, mask)
+        if known is not None and known is not source:
+            # Two wrap one descriptor, or it was closed unseen and is another's now.
+            known.tell_cancelled()
+            self.runner.external -= known.fire(READ | WRITE)
+            known.detach()
+
+    def forget(self, source: Source) -> None:
+        """Report nothing more of a source. For `EdgeSource.close`."""
+        if self._sources.get(source.fd) is source:
+            del self._sources[source.fd]
+            self._unwatch(source.fd)
+
+    def _fire(self, fired: list[tuple[Source | None, int]]) -> None:
+        """Wake who waits for each source, put down to its descriptor where somebody watches.
+        None stands for what other threads have handed over."""
+        tell = self.tell
+        for source, mask in fired:
+            if tell is not None:
+                tell.cause = OUTSIDE
+            if source is None:
+                self._take_over()
+            else:
+                self.runner.external -= source.fire(mask, tell)
+        if tell is not None:
+            tell.cause = OUTSIDE
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Take nothing more from threads, wait for those at work, give the descriptors back."""
+        with self._lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+        self._run_handed()
+        for relay in list(self.owed):
+            relay.give_up()
+        if self.threads is not None:
+            self.threads.shutdown()
+            self.threads = None
+        for source in self._sources.values():
+            source.tell_cancelled()
+            source.detach()
+        self._sources.clear()
+        self._release()
