@@ -36,8 +36,11 @@ class Entry(Protocol):
     A step takes it off its queue, sets `queued` to False, and polls `leaf` with the entry as the
     waker. That poll gives PENDING when the entry has done what it had to, and the entry stands
     in the queue again once somebody wakes it. (A task's leaf may also give a value, which the
-    loop sends into the coroutine.) What the poll of an entry that is no task raises goes to
-    `fail`; a KeyboardInterrupt or SystemExit ends the run after that.
+    loop sends into the coroutine.)
+
+    An entry that is no task sets `Runner.current` to None at the beginning of its poll, for the
+    loop has put it there, and calls whom it likes then: no task is running. What its poll raises
+    goes to `fail`; a KeyboardInterrupt or SystemExit ends the run after that.
     """
 
     leaf: Any
@@ -300,10 +303,8 @@ class Runner(Protocol):
     sleep without a timer would be for ever."""
     first: FirstStep | None
     """The coroutine whose first step runs inside another's."""
-
-    @property
-    def current(self) -> JoinHandle[Any] | None:
-        """The task whose step is running; None between the steps."""
+    current: JoinHandle[Any] | None
+    """The task whose step is running; None between the steps."""
 
     @property
     def tasks(self) -> dict[Any, Owner | None]:

@@ -262,7 +262,10 @@ class Loop:
     def throw_into(self, task: Entry, leaf: Any, error: BaseException) -> Any:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
         if not isinstance(task, Task):
-            raise error  # an entry that is no task: its own `fail` has it
+            # It ends at the entry, in `fail_step`. A StopIteration would look like a result.
+            if isinstance(error, StopIteration):
+                raise RuntimeError(f"{task.name} raised StopIteration") from error
+            raise error
         if type(error) is AttributeError and not hasattr(leaf, "poll"):
             error = not_a_future(leaf)
         else:

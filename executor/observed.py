@@ -112,9 +112,13 @@ class ObservedLoop:
         entry.queued = False
         loop.cx.waker = entry
         tell.cause = entry.name
+        loop.current = None
         try:
             tell.ran(entry)
-            entry.leaf.poll(loop.cx)
+            try:
+                entry.leaf.poll(loop.cx)
+            except BaseException as error:
+                loop.throw_into(entry, entry.leaf, error)
         except BaseException as error:
             loop.fail_step(entry, error)
         finally:

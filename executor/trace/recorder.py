@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Any, NamedTuple, cast, final
 
-from pinfut.executor.contract import Clock, Runner
+from pinfut.executor.contract import Clock, Entry, Runner
 from pinfut.executor.task import Task
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.executor.trace.watched import WatchedTask, watched
@@ -111,6 +111,9 @@ class Recorder(Instrument):
 
     def finish(self, task: Task[Any]) -> None:
         self._add_task("finish", task)
+
+    def ran(self, entry: Entry) -> None:
+        self._add("ran", entry.name)
 
     def timer(self, number: int, state: str, deadline: float) -> None:
         self._add("timer", f"timer {number}", f"{state} for {deadline:.6f} s")

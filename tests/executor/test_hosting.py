@@ -1,0 +1,529 @@
+"""An executor in somebody else's loop: open, turn, close, and the doorbell."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pinfut import FutureBase, LostWakeup, OneshotSender, ReenteredExecutor, oneshot, race
+from pinfut.executor import (
+    CancelledError,
+    Executor,
+    NoExecutor,
+    Recorder,
+    TooManySteps,
+    VirtualClock,
+    current_executor,
+    from_thread,
+    run,
+    sleep,
+    to_thread,
+    yield_now,
+)
+from pinfut.executor.schedule import Seeded
+from tests.pinfut.hand import Again
+
+WAYS: dict[str, dict[str, Any]] = {
+    "everyday": {"checked": False},
+    "watched": {"checked": False, "instruments": [Recorder()]},
+    "checked": {"checked": True},
+    "seeded": {"checked": True, "schedule": Seeded(1)},
+}
+
+
+class Hosted:
+    """An executor that is open, and how often its doorbell has rung."""
+
+    def __init__(self, way: str, clock: VirtualClock | None) -> None:
+        self.rings = 0
+        self.executor = Executor(clock=clock, doorbell=self.ring, **WAYS[way])
+        self.executor.open()
+
+    def ring(self) -> None:
+        self.rings += 1
+
+
+@pytest.fixture(params=WAYS)
+def hosted(request: pytest.FixtureRequest) -> Iterator[Hosted]:
+    one = Hosted(request.param, VirtualClock())
+    yield one
+    one.executor.close()
+
+
+@pytest.fixture(params=WAYS)
+def in_real_time(request: pytest.FixtureRequest) -> Iterator[Hosted]:
+    one = Hosted(request.param, None)
+    yield one
+    one.executor.close()
+
+
+def pair() -> tuple[OneshotSender[str], FutureBase[str]]:
+    return oneshot()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+# ---- turns ----
+
+
+def test_a_turn_steps_each_ready_task_once_and_says_whether_more_is_ready(hosted: Hosted) -> None:
+    log: list[str] = []
+
+    async def twice(name: str) -> None:
+        log.append(name)
+        await yield_now()
+        log.append(name)
+
+    executor = hosted.executor
+    for name in "ab":
+        executor.spawn(twice(name))
+    assert executor.turn(0) is True
+    assert sorted(log) == ["a", "b"]
+    assert executor.turn(0) is False
+    assert sorted(log) == ["a", "a", "b", "b"]
+    assert executor.turn(0) is False
+
+
+def test_steps_bound_a_visit_and_are_all_used_while_something_is_ready(hosted: Hosted) -> None:
+    log: list[int] = []
+
+    async def forever() -> None:
+        for step in range(1_000):
+            log.append(step)
+            await yield_now()
+
+    executor = hosted.executor
+    for _ in range(3):
+        executor.spawn(forever())
+    assert executor.turn(0, steps=2) is True
+    assert len(log) == 2
+    assert executor.turn(0, steps=100) is True
+    assert len(log) == 102
+
+
+def test_a_turn_runs_what_was_put_off_and_what_that_wakes_in_the_next(hosted: Hosted) -> None:
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    executor = hosted.executor
+    task = executor.spawn(waits())
+    executor.turn(0)
+    executor.call_soon(tx.send, "sent")
+    assert executor.turn(0) is True
+    assert executor.turn(0) is False
+    assert task.result() == "sent"
+
+
+def test_a_turn_lets_no_more_time_pass_than_it_is_given(hosted: Hosted) -> None:
+    executor = hosted.executor
+    task = executor.spawn(sleep_for(10))
+    executor.turn(0)
+    assert executor.due() == 10
+    executor.turn(4)
+    assert executor.now() == 4
+    assert executor.due() == 6
+    executor.turn(0)
+    assert executor.now() == 4
+    executor.turn(None)
+    assert executor.now() == 10
+    assert task.done or executor.turn(0) is False
+    assert task.done
+
+
+async def sleep_for(seconds: float) -> None:
+    await sleep(seconds)
+
+
+def test_with_nothing_to_do_a_turn_returns_also_without_a_timeout(hosted: Hosted) -> None:
+    async def parked() -> None:
+        await pair()[1]
+
+    assert hosted.executor.turn(None) is False
+    hosted.executor.spawn(parked())
+    # Its host may wake it yet.
+    assert hosted.executor.turn(None) is False
+    assert hosted.executor.turn(None) is False
+
+
+def test_without_a_doorbell_a_turn_without_a_timeout_names_who_is_lost() -> None:
+    kept: list[object] = []
+
+    async def parked() -> None:
+        tx, rx = pair()
+        kept.append(tx)
+        await rx
+
+    executor = Executor(clock=VirtualClock())
+    executor.open()
+    try:
+        executor.spawn(parked())
+        assert executor.turn(0) is False
+        with pytest.raises(LostWakeup, match="parked"):
+            executor.turn(None)
+    finally:
+        executor.close()
+
+
+def test_outside_of_a_turn_no_executor_runs_in_the_thread(hosted: Hosted) -> None:
+    seen: list[object] = []
+
+    async def looks() -> None:
+        seen.append(current_executor())
+
+    hosted.executor.spawn(looks())
+    with pytest.raises(NoExecutor):
+        current_executor()
+    hosted.executor.turn(0)
+    assert seen == [hosted.executor]
+    with pytest.raises(NoExecutor):
+        current_executor()
+    # So the host may run another one in between.
+    assert run(sleep_for(1), clock=VirtualClock()) is None
+
+
+def test_two_hosted_executors_share_a_thread() -> None:
+    one, other = Hosted("everyday", VirtualClock()), Hosted("checked", VirtualClock())
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    task = one.executor.spawn(waits())
+    one.executor.turn(0)
+    other.executor.call_soon(tx.send, "across")
+    rings = one.rings
+    other.executor.turn(0)
+    assert one.rings == rings + 1
+    one.executor.turn(0)
+    assert task.result() == "across"
+    one.executor.close()
+    other.executor.close()
+
+
+# ---- what is refused ----
+
+
+def test_a_turn_of_what_is_not_open_is_refused() -> None:
+    executor = Executor()
+    with pytest.raises(RuntimeError, match=r"call open\(\) first"):
+        executor.turn(0)
+    with pytest.raises(RuntimeError, match=r"call open\(\) first"):
+        executor.fileno()
+    executor.close()  # nothing to close
+    executor.open()
+    with pytest.raises(RuntimeError, match="open already"):
+        executor.open()
+    coro = sleep_for(0)
+    with pytest.raises(RuntimeError, match="open already"):
+        executor.run(coro)
+    executor.close()
+    assert executor.run(sleep_for(0)) is None
+
+
+def test_a_turn_in_another_thread_is_refused(hosted: Hosted) -> None:
+    errors: list[str] = []
+
+    def elsewhere() -> None:
+        for call in (lambda: hosted.executor.turn(0), hosted.executor.close):
+            try:
+                call()
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert len(errors) == 2
+    assert all("in another thread" in error for error in errors)
+
+
+def test_a_turn_inside_a_turn_is_refused(hosted: Hosted) -> None:
+    seen: list[BaseException] = []
+
+    async def turns() -> None:
+        for call in (lambda: hosted.executor.turn(0), hosted.executor.close):
+            try:
+                call()
+            except ReenteredExecutor as error:
+                seen.append(error)
+
+    task = hosted.executor.spawn(turns(), name="turns")
+    hosted.executor.turn(0)
+    assert task.done
+    assert ["'turns'" in str(error) for error in seen] == [True, True]
+    assert hosted.executor.turn(0) is False, "and the turn it was in went on"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "steps"), [(-1, None), (float("nan"), None), (0, 0), (None, -3)]
+)
+def test_a_turn_of_less_than_nothing_is_refused(
+    hosted: Hosted, timeout: float | None, steps: int | None
+) -> None:
+    with pytest.raises(ValueError, match="a turn takes"):
+        hosted.executor.turn(timeout, steps=steps)
+
+
+# ---- the doorbell ----
+
+
+def by_waking(hosted: Hosted, tx: Any) -> None:
+    tx.send("rung")
+
+
+def by_spawning(hosted: Hosted, tx: Any) -> None:
+    async def sends() -> None:
+        tx.send("rung")
+
+    hosted.executor.spawn(sends())
+
+
+def by_spawning_urgently(hosted: Hosted, tx: Any) -> None:
+    async def sends() -> None:
+        tx.send("rung")
+
+    hosted.executor.spawn(sends(), priority="high")
+
+
+def by_spawning_unhurriedly(hosted: Hosted, tx: Any) -> None:
+    async def sends() -> None:
+        tx.send("rung")
+
+    hosted.executor.spawn(sends(), priority="low")
+
+
+def by_putting_a_call_off(hosted: Hosted, tx: Any) -> None:
+    hosted.executor.call_soon(tx.send, "rung")
+
+
+def by_setting_a_timer(hosted: Hosted, tx: Any) -> None:
+    hosted.executor.timers.add(hosted.executor.now(), lambda: tx.send("rung"))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        by_waking,
+        by_spawning,
+        by_spawning_urgently,
+        by_spawning_unhurriedly,
+        by_putting_a_call_off,
+        by_setting_a_timer,
+    ],
+)
+def test_whatever_becomes_ready_between_turns_rings(
+    hosted: Hosted, how: Callable[[Hosted, Any], None]
+) -> None:
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    task = hosted.executor.spawn(waits())
+    assert hosted.rings == 1
+    hosted.executor.turn(0)
+    assert hosted.rings == 1, "what becomes ready inside a turn does not ring"
+    how(hosted, tx)
+    assert hosted.rings == 2
+    assert hosted.executor.due() == 0
+    hosted.executor.turn(0, steps=10)
+    assert task.result() == "rung"
+
+
+def test_it_rings_once_until_the_next_turn(hosted: Hosted) -> None:
+    for _ in range(5):
+        hosted.executor.spawn(sleep_for(1))
+    assert hosted.rings == 1
+    hosted.executor.turn(0)
+    hosted.executor.spawn(sleep_for(1))
+    hosted.executor.call_soon(len, "")
+    assert hosted.rings == 2
+
+
+def test_a_thread_makes_the_descriptor_readable(in_real_time: Hosted) -> None:
+    import select
+
+    executor = in_real_time.executor
+
+    async def works() -> str:
+        return await to_thread(lambda: from_thread(lambda: "from a thread"))
+
+    task = executor.spawn(works())
+    executor.turn(0)
+    # Bounded: two hand-overs, each of which makes the descriptor readable.
+    for _ in range(4):
+        if task.done:
+            break
+        readable, _, _ = select.select([executor.fileno()], [], [], 60)
+        assert readable
+        executor.turn(0, steps=10)
+    assert task.result() == "from a thread"
+
+
+def test_a_descriptor_makes_the_descriptor_readable(in_real_time: Hosted) -> None:
+    import select
+
+    from pinfut.executor.io import pipe
+
+    executor = in_real_time.executor
+    reader, writer = pipe()
+
+    async def reads() -> bytes:
+        with reader:
+            return await reader.recv(10)
+
+    task = executor.spawn(reads())
+    executor.turn(0)
+    assert select.select([executor.fileno()], [], [], 0)[0] == []
+    os.write(writer.fileno(), b"bytes")
+    assert select.select([executor.fileno()], [], [], 60)[0] == [executor.fileno()]
+    executor.turn(0, steps=10)
+    assert task.result() == b"bytes"
+    writer.close()
+
+
+def test_descriptors_are_looked_at_in_each_turn_however_much_is_ready(
+    in_real_time: Hosted,
+) -> None:
+    from pinfut.executor.io import pipe
+
+    executor = in_real_time.executor
+    reader, writer = pipe()
+
+    async def reads() -> bytes:
+        with reader:
+            return await reader.recv(10)
+
+    async def greedy() -> None:
+        while True:
+            await yield_now()
+
+    task = executor.spawn(reads())
+    executor.spawn(greedy())
+    executor.turn(0)
+    os.write(writer.fileno(), b"bytes")
+    for _ in range(3):
+        executor.turn(0)
+    assert task.done
+    writer.close()
+
+
+# ---- the end ----
+
+
+def test_close_cancels_what_is_left_and_gives_the_descriptors_back() -> None:
+    before = descriptors()
+    log: list[str] = []
+
+    async def cleans_up() -> None:
+        try:
+            await sleep(60)
+        except CancelledError:
+            await yield_now()
+            log.append("cleaned up")
+            raise
+
+    hosted = Hosted("everyday", VirtualClock())
+    hosted.executor.spawn(cleans_up())
+    hosted.executor.turn(0)
+    assert descriptors() > before
+    hosted.executor.close()
+    assert log == ["cleaned up"]
+    assert descriptors() == before
+    hosted.executor.close()
+    hosted.executor.open()  # and it can be opened anew
+    task = hosted.executor.spawn(sleep_for(0))
+    hosted.executor.turn(0, steps=10)
+    assert task.done
+    hosted.executor.close()
+
+
+# ---- a run of so many steps ----
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_that_never_ends_is_ended_after_its_steps(way: str) -> None:
+    steps: list[int] = []
+
+    async def main() -> None:
+        while True:
+            steps.append(1)
+            await yield_now()
+
+    with pytest.raises(TooManySteps, match="ready are main"):
+        Executor(clock=VirtualClock(), **WAYS[way]).run(main(), steps=100)
+    assert len(steps) == 100
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_of_timers_that_never_ends_is_ended_after_its_steps(way: str) -> None:
+    async def main() -> None:
+        while True:
+            await race(sleep(1), sleep(2))
+
+    executor = Executor(clock=VirtualClock(), **WAYS[way])
+    with pytest.raises(TooManySteps):
+        executor.run(main(), steps=1_000)
+    assert executor.now() > 400
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_that_never_gives_the_others_a_turn_counts_for_many(way: str) -> None:
+    async def main() -> None:
+        while True:
+            await Again(0)
+
+    with pytest.raises(TooManySteps):
+        Executor(clock=VirtualClock(), **WAYS[way]).run(main(), steps=1_000)
+
+
+def test_a_task_that_will_not_end_is_abandoned_after_as_many_steps(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def stubborn() -> None:
+        while True:
+            try:
+                await yield_now()
+            except CancelledError:
+                pass
+
+    async def main() -> None:
+        current_executor().spawn(stubborn())
+        await yield_now()
+
+    run(main(), clock=VirtualClock(), steps=50)
+    assert "caught their cancel and go on" in caplog.text
+
+
+def test_enough_steps_change_nothing() -> None:
+    async def worker(recorder: Recorder, n: int) -> None:
+        await sleep(n)
+        await yield_now()
+
+    def history(steps: int | None) -> list[str]:
+        recorder = Recorder()
+        executor = Executor(clock=VirtualClock(), checked=False, instruments=[recorder])
+
+        async def main() -> None:
+            for n in range(20):
+                executor.spawn(worker(recorder, n % 7))
+            await sleep(10)
+
+        executor.run(main(), steps=steps)
+        return [str(event) for event in recorder.events]
+
+    assert history(None) == history(10_000)
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_run_of_no_steps_is_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match="1 step or more"):
+        run(sleep_for(0), steps=steps)
