@@ -17,8 +17,8 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
-from pinfut.future import Future, FutureBase, drop
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.future import FutureBase, drop
+from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 _log = logging.getLogger("pinfut")
 

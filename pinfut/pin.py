@@ -13,8 +13,9 @@ from sys import getrefcount
 from typing import Any, Generic, NoReturn, TypeVar, cast, final, overload
 
 from pinfut.coroutine import into_future
-from pinfut.future import Future, drop, let_go
+from pinfut.future import drop, let_go
 from pinfut.laws import PinError, describe
+from pinfut.poll import Future
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
-from pinfut.future import Future, FutureBase, drop
+from pinfut.future import FutureBase, drop
 from pinfut.pin import Pinned
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.poll import PENDING, Context, Future, Poll
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -14,9 +14,9 @@ from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
 from pinfut.coroutine import CoroutineFuture, Seat, into_future, seated_context
-from pinfut.future import Future, FutureBase, drop
+from pinfut.future import FutureBase, drop
 from pinfut.laws import describe
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 _log = logging.getLogger("pinfut")
 

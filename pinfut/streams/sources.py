@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from typing import Any, Final, Protocol, TypeVar, cast, final
 
 from pinfut.coroutine import CoroutineFuture, Seat, seated_context
-from pinfut.future import Future, drop
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.future import drop
+from pinfut.poll import PENDING, Context, Future, Poll
 from pinfut.streams.stream import END, PollNext, StreamBase
 from pinfut.sync.closed import Closed
 
