@@ -12,18 +12,14 @@ import copy
 from types import CodeType
 from typing import Any
 
-from pinfut.unboxed.names import Naming
+from pinfut.unboxed.emission import Emission
 from pinfut.unboxed.scopes import Closure, arguments, bare
 
 _FUTURES = 0x1FF0000  # the flags of `from __future__` statements
 
 
-class Closures(Naming):
+class Closures(Emission):
     """Makes the functions, classes and generators that stand in a block."""
-
-    def expr(self, node: ast.expr) -> ast.expr:
-        """The clone of `node`."""
-        raise NotImplementedError
 
     def closure(self, node: Any) -> ast.expr:
         """The function that a lambda or a def makes, the generator, or the bare class."""

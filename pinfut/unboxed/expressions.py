@@ -8,75 +8,20 @@ is evaluated in the order of the source.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from pinfut.coroutine import YIELD
-from pinfut.unboxed.closures import Closures
-from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
-from pinfut.unboxed.nesting import LOOP
-from pinfut.unboxed.plan import Plan
-from pinfut.unboxed.resolve import Awaited, Embed, Leaf, Yields
+from pinfut.unboxed.awaits import Awaits
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
-from pinfut.unboxed.support import BRIDGE
 
 _LOAD: Final = ast.Load()
 
 
-class Expressions(Closures):
-    """Clones expressions; `out` takes the statements that have to run before."""
+class Expressions(Awaits):
+    """Clones expressions. One that needs statements before it has a handler named after its
+    kind, here or in a part above."""
 
-    def __init__(self, frame: FramePlan, plan: Plan, block: Block, leaf: Var | None) -> None:
-        super().__init__(frame, plan, block)
-        self.out: list[ast.stmt] = []
-        # Holds the future that is being yielded; one for the whole frame.
-        self.leaf = block.var("leaf·", temporary=True) if leaf is None else leaf
-        self._idle: list[Var] = []
-        self._count = 0
-        # Temporaries that the present statement uses.
-        self.temps: list[Var] = []
-        # Whether the leaf is held by the present statement.
-        self.leafy = False
-
-    def nested(self, blocks: int, catches: bool = False) -> AbstractContextManager[None]:
-        """In here, statements stand in so many blocks more."""
-        raise NotImplementedError
-
-    # ---- statements before the expression ----
-
-    def emit(self, node: ast.stmt, source: ast.AST) -> None:
-        self.out.append(self.at(node, source))
-
-    def assign(self, target: ast.expr, value: ast.expr, source: ast.AST) -> None:
-        self.emit(ast.Assign([target], value), source)
-
-    @contextmanager
-    def into(self) -> Iterator[list[ast.stmt]]:
-        """Collect the statements that are emitted in here."""
-        outer, self.out = self.out, []
-        try:
-            yield self.out
-        finally:
-            self.out = outer
-
-    def temp(self) -> Var:
-        """A temporary; free again when the statement is over."""
-        if self._idle:
-            var = self._idle.pop()
-        else:
-            self._count += 1
-            var = self.block.var(f"t·{self._count}", temporary=True)
-        self.temps.append(var)
-        return var
-
-    def save(self, value: ast.expr, source: ast.AST) -> ast.expr:
-        """`value`, evaluated here and kept."""
-        var = self.temp()
-        self.assign(var.store(), value, source)
-        return self.at(var.load(), source)  # type: ignore[no-any-return]
-
-    # ---- expressions ----
+    # Whether the present statement has a walrus in it, so that a name may change under way.
+    rebinds = False
 
     def expr(self, node: ast.expr) -> ast.expr:
         """The clone of `node`; what has to run before it has been emitted."""
@@ -91,7 +36,7 @@ class Expressions(Closures):
         if kind is ast.Constant:
             return self.clone(node)  # type: ignore[no-any-return]
         if kind is ast.Await:
-            return self._await_in_place(node)  # type: ignore[arg-type]
+            return self.await_in_place(node)  # type: ignore[arg-type]
         if kind is ast.NamedExpr:
             return self._walrus(node)  # type: ignore[arg-type]
         if isinstance(node, CLOSURES):
@@ -178,6 +123,23 @@ class Expressions(Closures):
             self.shadows.pop()
         return self.at(new, node)  # type: ignore[no-any-return]
 
+    def store(self, target: ast.expr, value: ast.expr, node: ast.AST) -> None:
+        """Store into a target that holds an embedded call."""
+        if isinstance(target, ast.Tuple | ast.List) and target in self.plan.blocks:
+            temps = [self.temp() for _ in target.elts]
+            elements: list[ast.expr] = []
+            for temp, element in zip(temps, target.elts, strict=True):
+                store: ast.expr = temp.store()
+                if isinstance(element, ast.Starred):
+                    store = ast.Starred(store, ast.Store())
+                elements.append(store)
+            self.assign(ast.Tuple(elements, ast.Store()), value, node)
+            for temp, element in zip(temps, target.elts, strict=True):
+                inner = element.value if isinstance(element, ast.Starred) else element
+                self.store(inner, temp.load(), node)
+            return
+        self.assign(self.expr(target), value, node)
+
     # ---- in the order of the source, around an embedded call ----
 
     def ordered(self, nodes: list[ast.expr]) -> list[ast.expr]:
@@ -204,9 +166,6 @@ class Expressions(Closures):
         if not isinstance(node, ast.Name) or self.plain_var(node.id) is None:
             return False
         return not self.rebinds
-
-    # Whether the present statement has a walrus in it, so that a name may change under way.
-    rebinds = False
 
     def _in_order(self, node: ast.expr) -> ast.expr:
         places: list[tuple[str, int, ast.expr]] = []
@@ -337,172 +296,3 @@ class Expressions(Closures):
 
     def _before_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
         return self.closure(node)
-
-    # ---- comprehensions that wait, or that make functions: loops ----
-
-    def _expanded(self, node: Comprehension) -> ast.expr:
-        result = self.temp()
-        empty: ast.expr
-        if isinstance(node, ast.ListComp):
-            empty = ast.List([], _LOAD)
-        elif isinstance(node, ast.DictComp):
-            empty = ast.Dict([], [])
-        else:
-            empty = self.call("set_")
-        own = sorted(self.plan.names.scopes[node].own)
-        captured = self.plan.names.captured_in(node)
-        first = self.expr(node.generators[0].iter)
-        first = self.save(first, node)
-        self.assign(result.store(), empty, node)
-        before = {name: self.vars.get(name) for name in own}
-        mine = [self.block.var(name, name in captured) for name in own]
-        inner, self.shadows = self.shadows, []
-        for var in mine:
-            self.vars[var.name] = var
-            if var.captured:
-                self.assign(var.store(), self.call("CellType"), node)
-        self._generator(node, 0, first, result)
-        for name, old in before.items():
-            if old is None:
-                del self.vars[name]
-            else:
-                self.vars[name] = old
-        self.shadows = inner
-        for var in mine:
-            self.unbind([var], node)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
-
-    _before_ListComp = _expanded
-    _before_SetComp = _expanded
-    _before_DictComp = _expanded
-
-    def _generator(
-        self, node: Comprehension, index: int, first: ast.expr | None, result: Var
-    ) -> None:
-        if index == len(node.generators):
-            if isinstance(node, ast.DictComp):
-                key, value = self.ordered([node.key, node.value])
-                place = ast.Subscript(result.load(), key, ast.Store())
-                if key is not None and not isinstance(key, ast.Constant | ast.Name):
-                    place.slice = self.save(key, node.key)
-                self.assign(place, value, node)
-            else:
-                add = "append" if isinstance(node, ast.ListComp) else "add"
-                method = ast.Attribute(result.load(), add, _LOAD)
-                self.emit(ast.Expr(ast.Call(method, [self.expr(node.elt)], [])), node.elt)
-            return
-        each = node.generators[index]
-        source = self.expr(each.iter) if first is None else first
-
-        def body() -> None:
-            def tests(left: list[ast.expr]) -> None:
-                if not left:
-                    self._generator(node, index + 1, None, result)
-                    return
-                test = self.expr(left[0])
-                with self.into() as inner:
-                    tests(left[1:])
-                self.emit(ast.If(test, inner, []), left[0])
-
-            tests(each.ifs)
-
-        if each.is_async:
-            self.async_loop(each, source, each.target, body, node)
-            return
-        with self.into() as inner, self.nested(LOOP):
-            item = self.temp()
-            self.assign(self.expr(each.target), item.load(), node)
-            body()
-        self.emit(ast.For(item.store(), source, inner, []), node)
-
-    def async_loop(
-        self, node: ast.AST, source: ast.expr, target: ast.expr, body: Any, place: ast.AST
-    ) -> Var:
-        """`async for target in source: body()`, without an else; gives the variable that is
-        true until the iterator is at its end."""
-        raise NotImplementedError
-
-    def unbind(self, variables: list[Var], source: ast.AST) -> None:
-        """Make variables that may be bound unbound."""
-        for var in variables:
-            self.assign(var.store(), ast.Constant(None), source)
-            if not var.temporary:
-                self.emit(ast.Delete([var.node(ast.Del())]), source)
-
-    # ---- awaits ----
-
-    def _await_in_place(self, node: ast.Await) -> ast.expr:
-        target = self.plan.awaits[node]
-        if isinstance(target, Yields):
-            return self._yields(node)
-        assert isinstance(target, Leaf)
-        value = self.expr(node.value)
-        self.leafy = True
-        self.suspends(node)
-        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
-
-    def _yields(self, node: ast.AST) -> ast.expr:
-        self.suspends(node)
-        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)  # type: ignore[no-any-return]
-
-    def _wait(self, leaf: ast.expr, target: Leaf, node: ast.AST) -> ast.expr:
-        """Yield what `leaf` gives if it is a leaf, and delegate to it if it is not."""
-        kind = ast.Attribute(ast.Call(self.helper("kind"), [leaf], []), "__await__", _LOAD)
-        test = ast.Compare(kind, [ast.Is()], [self.frame.link("bridge", BRIDGE)])
-        way = self.call("boxed" if target.boxed else "awaiting", self.leaf.load())
-        return self.at(  # type: ignore[no-any-return]
-            ast.IfExp(test, ast.Yield(self.leaf.load()), ast.YieldFrom(way)), node
-        )
-
-    def _before_Await(self, node: ast.Await) -> ast.expr:
-        target = self.plan.awaits[node]
-        if not isinstance(target, Embed):
-            return self._leaf(node, target, node.value)
-        result = self.temp()
-        self.embed_call(node, target, result)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
-
-    def _leaf(self, node: ast.Await, target: Awaited, value: ast.expr) -> ast.expr:
-        if isinstance(target, Yields):
-            self.drop(node)
-            return self._yields(node)
-        assert isinstance(target, Leaf)
-        self.assign(self.leaf.store(), self.expr(value), node)
-        self.leafy = True
-        self.drop(node)
-        self.suspends(node)
-        return self._wait(self.leaf.load(), target, node)
-
-    def wait_for(self, value: ast.expr, target: Awaited, node: ast.AST) -> ast.expr:
-        """Wait for the lowered `value`."""
-        assert isinstance(target, Leaf)
-        self.leafy = True
-        self.suspends(node)
-        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
-
-    def drop(self, node: ast.AST) -> None:
-        """Let go of the arguments that nobody reads after the await at `node`."""
-        for name in self.plan.parameters:
-            if name in self.plan.dropped.get(node, ()):
-                self.assign(self.vars[name].store(), ast.Constant(None), node)
-
-    def live_vars(self, node: ast.AST) -> list[Var]:
-        live = self.plan.live(node)
-        return [
-            var
-            for name, var in self.vars.items()
-            if name in live or (var.captured and name in self.plan.names.own)
-        ]
-
-    # What is live further up in the chain while this block waits.
-    held: list[Var]
-
-    def suspends(self, node: ast.AST) -> None:
-        """Note that the frame waits here."""
-        live = [*self.held, *self.live_vars(node)]
-        line = getattr(node, "lineno", self.block.line)
-        self.frame.suspensions.append(Suspension(self.block, line, live))
-
-    def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
-        """The body of the callee, in place; its value goes into `result`."""
-        raise NotImplementedError

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any, Final
 
+from pinfut.unboxed.body import Body
 from pinfut.unboxed.calls import CAUGHT
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
 from pinfut.unboxed.scopes import arguments, bare
-from pinfut.unboxed.statements import Statements
 from pinfut.unboxed.tracing import Tracer
 from pinfut.unboxed.unit import Unit
 
@@ -117,7 +117,7 @@ def _link(code: CodeType, linked: Linked) -> CodeType:
     return code.replace(co_consts=tuple(consts))
 
 
-def _noticed(frame: FramePlan, block: Statements, body: list[ast.stmt]) -> list[ast.stmt]:
+def _noticed(frame: FramePlan, block: Body, body: list[ast.stmt]) -> list[ast.stmt]:
     """`body`, with the traceback of what it raises put right."""
     if len(frame.blocks) == 1:
         return body
@@ -140,8 +140,8 @@ def called(unit: Unit) -> Generated:
 def _called(unit: Unit) -> Generated:
     frame = FramePlan(unit)
     plan = frame.root
-    block = Statements(frame, plan, frame.blocks[0], native=True)
-    body = _noticed(frame, block, block.body(None))
+    block = Body(frame, plan, frame.blocks[0])
+    body = _noticed(frame, block, block.body(None, native=True))
     # What makes it a generator for the compiler, when nothing in it waits.
     node = plan.node
     never = block.at(ast.If(ast.Constant(False), [ast.Expr(ast.Yield(None))], []), node)
@@ -153,18 +153,20 @@ def _called(unit: Unit) -> Generated:
     return Generated(frame, made, _COROUTINE)
 
 
-def looping(unit: Unit) -> Generated:
-    """The frame of `unit`: a generator function of where it belongs and goes back to."""
+def looping(unit: Unit, ended: Any, failed: Any) -> Generated:
+    """The frame of `unit`: a generator function of where it belongs and goes back to.
+
+    What a call is about to give goes through `ended`, called with both of these, the value and
+    None; before it raises, `failed` is called with both.
+    """
     with _room():
-        return _looping(unit)
+        return _looping(unit, ended, failed)
 
 
-def _looping(unit: Unit) -> Generated:
-    from pinfut.unboxed.frame import ended, failed
-
+def _looping(unit: Unit, ended: Any, failed: Any) -> Generated:
     frame = FramePlan(unit)
     plan = frame.root
-    block = Statements(frame, plan, frame.blocks[0])
+    block = Body(frame, plan, frame.blocks[0])
     node = plan.node
     first = frame.blocks[0]
     result = first.var("result·", temporary=True)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pinfut.unboxed.sizes import REFERENCE, called_size, frame_size, object_size
+from pinfut.unboxed.compiled import called_size
+from pinfut.unboxed.frame import frame_size, generated_frame
+from pinfut.unboxed.sizes import REFERENCE, object_size
 from pinfut.unboxed.unit import unit_of
 
 
@@ -63,7 +65,7 @@ class Layout:
 def layout(function: Callable[..., Any]) -> Layout:
     """The layout of an unboxed function, made anew. Raises TypeError for any other."""
     unit = unit_of(function)
-    generated = unit.generated_frame()
+    generated = generated_frame(unit)
     waits = []
     live: dict[int, list[int]] = {}
     for number, suspension in enumerate(generated.suspensions):
