@@ -65,7 +65,7 @@ def cost(unit: Unit, namespace: Any = None) -> str:
     called = _milliseconds(lambda: generated(unit))
     frame = _milliseconds(lambda: generated_frame(unit))
     return (
-        f"{unit.code.co_qualname}, {lines} lines, {unit.blocks} functions in its chain: "
+        f"{unit.code.co_qualname}, {lines} lines, {unit.activations} functions in its chain: "
         f"decorated in {decorated:.1f} ms; compiled when first called in {called:.1f} ms, "
         f"for a pool in {frame:.1f} ms"
     )

@@ -33,6 +33,6 @@ def analysed(function: FunctionType, namespace: Mapping[str, Any] | None) -> Uni
             "move the inner ones into an unboxed function of their own",
         )
     callees = [each.unit for each in unit.targets if isinstance(each, Embed)]
-    unit.blocks = min(_MANY, 1 + sum(each.blocks for each in callees))
+    unit.activations = min(_MANY, 1 + sum(each.activations for each in callees))
     unit.plain = plain_size(unit.code) + max((each.plain for each in callees), default=0)
     return unit

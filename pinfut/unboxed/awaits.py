@@ -63,7 +63,7 @@ class Awaits(Closures):
                 self.assign(self.vars[name].store(), ast.Constant(None), node)
 
     def live_vars(self, node: ast.AST) -> list[Var]:
-        """The variables of this block that are live while `node` waits."""
+        """The variables of this activation that are live while `node` waits."""
         live = self.plan.live(node)
         return [
             var
@@ -74,5 +74,5 @@ class Awaits(Closures):
     def suspends(self, node: ast.AST) -> None:
         """Note that the frame waits here."""
         live = [*self.held, *self.live_vars(node)]
-        line = getattr(node, "lineno", self.block.line)
-        self.frame.suspensions.append(Suspension(self.block, line, live))
+        line = getattr(node, "lineno", self.activation.line)
+        self.frame.suspensions.append(Suspension(self.activation, line, live))

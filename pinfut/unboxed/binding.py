@@ -11,7 +11,7 @@ from pinfut.unboxed.scopes import arguments, bare
 from pinfut.unboxed.unit import Unit
 
 _START: Final = "start·"
-_SHELF: Final = "shelf·"
+_FREE_LIST: Final = "free_list·"
 
 
 def binder(unit: Unit) -> FunctionType:
@@ -21,8 +21,8 @@ def binder(unit: Unit) -> FunctionType:
     return unit.binder
 
 
-def starter(unit: Unit, start: Any = None, shelf: Any = None) -> FunctionType:
-    """A function with the signature of `unit` that gives ``start(shelf, [...])`` for its
+def starter(unit: Unit, start: Any = None, free_list: Any = None) -> FunctionType:
+    """A function with the signature of `unit` that gives ``start(free_list, [...])`` for its
     arguments, or the list of them if there is nothing to start."""
     function = unit.function
     node = unit.tree()
@@ -30,7 +30,7 @@ def starter(unit: Unit, start: Any = None, shelf: Any = None) -> FunctionType:
     values: list[ast.expr] = [ast.Name(arg.arg, ast.Load()) for arg in arguments(args)]
     given: ast.expr = ast.List(values, ast.Load())
     if start is not None:
-        call: list[ast.expr] = [ast.Constant(_SHELF), given]
+        call: list[ast.expr] = [ast.Constant(_FREE_LIST), given]
         given = ast.Call(ast.Constant(_START), call, [])
     made = ast.FunctionDef("bind·", bare(args), [ast.Return(given)], [], None)
     ast.copy_location(made, node)
@@ -39,7 +39,7 @@ def starter(unit: Unit, start: Any = None, shelf: Any = None) -> FunctionType:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is no string that is called in the end
         code: CodeType = compile(module, unit.file, "exec", dont_inherit=True).co_consts[0]
-    linked = {_START: start, _SHELF: shelf}
+    linked = {_START: start, _FREE_LIST: free_list}
     code = code.replace(
         co_name=function.__name__,
         co_qualname=function.__qualname__,

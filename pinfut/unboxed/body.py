@@ -1,4 +1,4 @@
-"""The body of one function, in its block: all the parts of the lowering put together."""
+"""The body of one function, in its activation: all the parts of the lowering put together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinfut.unboxed.trees import children
 
 @final
 class Body(Patterns):
-    """Lowers the body of one block."""
+    """Lowers the body of one activation."""
 
     def body(self, result: Var | None, native: bool = False) -> list[ast.stmt]:
         """The whole body; its value goes into `result`. `native`: it is that of a function of
@@ -33,7 +33,7 @@ class Body(Patterns):
             else:
                 flagged = any(_loops_returning(each) for each in node.body)
                 if flagged:
-                    self.returned = self.block.var("returned·", temporary=True)
+                    self.returned = self.activation.var("returned·", temporary=True)
                     self.assign(self.returned.store(), ast.Constant(False), node)
                 with self.into() as once, self.nested(LOOP):
                     self.each(node.body)

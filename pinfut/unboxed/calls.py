@@ -84,20 +84,20 @@ class Calls(Expressions):
         place: ast.AST,
     ) -> None:
         guard = GUARD if self.guards else 0
-        if not self.frame.fits(unit, self.block, guard):
+        if not self.frame.fits(unit, self.activation, guard):
             name = self.frame.link(unit.code.co_name, unit.public)
             keywords = [ast.keyword(word, value) for word, value in words]
             self._further(unit, ast.Call(name, args, keywords), result, node, place)
             return
         plan = self.frame.plan(unit)
-        block = self.frame.enter(plan, self.block, place)
+        activation = self.frame.enter(plan, self.activation, place)
         held = [*self.held, *self.live_vars(node)]
         if result is not None and not plan.direct and not result.temporary:
             # The value may come before a `finally` that still raises.
             value: Var | None = self.temp()
         else:
             value = result
-        inner = type(self)(self.frame, plan, block, self.leaf, held)
+        inner = type(self)(self.frame, plan, activation, self.leaf, held)
         with self.into() as out:
             self._bind(inner, plan, args, words, place)
             self.drop(node)
@@ -118,7 +118,7 @@ class Calls(Expressions):
             with self.into() as again:
                 self.emit(ast.Raise(self.call("closed"), None), place)
             self.emit(ast.If(inner.closing.load(), again, []), place)
-        self.frame.leave(block)
+        self.frame.leave(activation)
         if value is not result:
             assert result is not None
             assert value is not None
@@ -170,7 +170,7 @@ class Calls(Expressions):
         unsure: list[Var] = []
         loose: list[Var] = []
         plan = inner.plan
-        for var in inner.block.vars:
+        for var in inner.activation.vars:
             if not var.sites or var in keep:
                 continue
             if var is inner.closing:
@@ -193,8 +193,13 @@ class Calls(Expressions):
             self.emit(ast.Delete(gone), place)
 
     def abandoned(self, start: int, place: ast.AST) -> None:
-        """Whatever was bound by the blocks from number `start` on may be left over."""
-        touched = [var for block in self.frame.blocks[start:] for var in block.vars if var.sites]
+        """Whatever was bound by the activations from number `start` on may be left over."""
+        touched = [
+            var
+            for activation in self.frame.activations[start:]
+            for var in activation.vars
+            if var.sites
+        ]
         if not touched:
             return
         emptied = ast.Assign([var.store() for var in touched], ast.Constant(None))
@@ -210,7 +215,7 @@ class Calls(Expressions):
 
     def caught_call(self) -> ast.expr:
         """What does that, and is true if the error is that of a close."""
-        number = ast.Constant(self.block.number)
+        number = ast.Constant(self.activation.number)
         return ast.Call(self.frame.link("caught", CAUGHT), [number], [])
 
 

@@ -19,7 +19,7 @@ _FUTURES = 0x1FF0000  # the flags of `from __future__` statements
 
 
 class Closures(Emission):
-    """Makes the functions, classes and generators that stand in a block."""
+    """Makes the functions, classes and generators that stand in an activation."""
 
     def closure(self, node: Any) -> ast.expr:
         """The function that a lambda or a def makes, the generator, or the bare class."""

@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pinfut.unboxed.frameplan import Block, FramePlan, Var
+from pinfut.unboxed.frameplan import Activation, FramePlan, Var
 from pinfut.unboxed.names import Naming
 from pinfut.unboxed.plan import Plan
 
 
 class Emission(Naming, ABC):
-    """Collects the statements of one block; `out` takes them.
+    """Collects the statements of one activation; `out` takes them.
 
     The parts of the lowering stand on one another as subclasses, `body.Body` at the top. What
     they need of those above them they ask for by the kind of the node: an expression of `expr`,
@@ -24,15 +24,15 @@ class Emission(Naming, ABC):
         self,
         frame: FramePlan,
         plan: Plan,
-        block: Block,
+        activation: Activation,
         leaf: Var | None = None,
         held: list[Var] | None = None,
     ) -> None:
-        super().__init__(frame, plan, block)
+        super().__init__(frame, plan, activation)
         self.out: list[ast.stmt] = []
         # Holds the future that is being yielded; one for the whole frame.
-        self.leaf = block.var("leaf·", temporary=True) if leaf is None else leaf
-        # What is live further up in the chain while this block waits.
+        self.leaf = activation.var("leaf·", temporary=True) if leaf is None else leaf
+        # What is live further up in the chain while this activation waits.
         self.held = held or []
         self.idle: list[Var] = []
         self._count = 0
@@ -80,7 +80,7 @@ class Emission(Naming, ABC):
             var = self.idle.pop()
         else:
             self._count += 1
-            var = self.block.var(f"t·{self._count}", temporary=True)
+            var = self.activation.var(f"t·{self._count}", temporary=True)
         self.temps.append(var)
         return var
 

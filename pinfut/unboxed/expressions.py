@@ -26,7 +26,7 @@ class Expressions(Awaits):
     def expr(self, node: ast.expr) -> ast.expr:
         """The clone of `node`; what has to run before it has been emitted."""
         kind = type(node)
-        if node in self.plan.blocks:
+        if node in self.plan.hoisted:
             special = getattr(self, "_before_" + kind.__name__, None)
             if special is not None:
                 return special(node)  # type: ignore[no-any-return]
@@ -125,7 +125,7 @@ class Expressions(Awaits):
 
     def store(self, target: ast.expr, value: ast.expr, node: ast.AST) -> None:
         """Store into a target that holds an embedded call."""
-        if isinstance(target, ast.Tuple | ast.List) and target in self.plan.blocks:
+        if isinstance(target, ast.Tuple | ast.List) and target in self.plan.hoisted:
             temps = [self.temp() for _ in target.elts]
             elements: list[ast.expr] = []
             for temp, element in zip(temps, target.elts, strict=True):
@@ -144,7 +144,7 @@ class Expressions(Awaits):
 
     def ordered(self, nodes: list[ast.expr]) -> list[ast.expr]:
         """The clones of `nodes`, which are evaluated one after the other."""
-        last = max((i for i, node in enumerate(nodes) if node in self.plan.blocks), default=-1)
+        last = max((i for i, node in enumerate(nodes) if node in self.plan.hoisted), default=-1)
         found: list[ast.expr] = []
         for index, node in enumerate(nodes):
             if isinstance(node, ast.Starred):

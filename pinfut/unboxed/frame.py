@@ -27,8 +27,8 @@ from weakref import getweakrefs, ref
 from pinfut.unboxed.binding import binder
 from pinfut.unboxed.compiled import further_size
 from pinfut.unboxed.errors import FrameTooSmall
+from pinfut.unboxed.free_list import FreeList
 from pinfut.unboxed.generate import Generated, looping
-from pinfut.unboxed.shelf import Shelf
 from pinfut.unboxed.sizes import CELL
 from pinfut.unboxed.unit import Unit, unit_of
 
@@ -58,9 +58,9 @@ class Frame(Coroutine[Any, Any, T_co]):
     __slots__ = (
         "__next__",
         "__weakref__",
+        "_free_list",
         "_generator",
         "_open",
-        "_shelf",
         "_unit",
         "_value",
         "size",
@@ -70,10 +70,10 @@ class Frame(Coroutine[Any, Any, T_co]):
     # looks here itself.
     __next__: Callable[[], Any]
 
-    def __init__(self, size: int, shelf: Shelf[Frame[Any]] | None = None) -> None:
+    def __init__(self, size: int, free_list: FreeList[Frame[Any]] | None = None) -> None:
         self.size = size
         # Where it goes back to when a call ends.
-        self._shelf = shelf
+        self._free_list = free_list
         self._unit: Unit | None = None
         # Invariant: a generator of `_unit` that waits for arguments, or is in a call; None
         # before the first call, and after one that raised.
@@ -119,7 +119,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         sys.set_asyncgen_hooks(None, None)
         try:
             function = unit.frame or generated_frame(unit).function
-            self._generator = generator = function(ref(self), self._shelf)
+            self._generator = generator = function(ref(self), self._free_list)
             first: Any = generator.asend(None)
             try:
                 first.send(None)
@@ -204,8 +204,8 @@ class Frame(Coroutine[Any, Any, T_co]):
         self._generator = None
         self._open = False
         self.__next__ = _over
-        if self._shelf is not None:
-            self._shelf.put(self)
+        if self._free_list is not None:
+            self._free_list.put(self)
 
     @property
     def cr_frame(self) -> FrameType | None:
@@ -235,42 +235,44 @@ class Frame(Coroutine[Any, Any, T_co]):
                 stacklevel=2,
             )
             self._step.close()
-            if self._shelf is not None:
-                self._shelf.taken -= 1
+            if self._free_list is not None:
+                self._free_list.taken -= 1
 
     def __repr__(self) -> str:
         state = "in a call" if self.busy else "done" if self.done else "idle"
         return f"<Frame of {self.size} bytes, {state}>"
 
 
-def ended(home: ref[Frame[Any]], shelf: Shelf[Frame[Any]] | None, value: Any, _: None) -> Any:
+def ended(
+    home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None, value: Any, _: None
+) -> Any:
     """A call is about to return `value`. For generated code; the last argument is there to be
     evaluated after the others."""
     frame = home()
     if frame is not None and frame._open:
         frame._open = False
-        if shelf is None:
+        if free_list is None:
             frame._value = value
         else:
             # As `put` does, but for the call.
-            shelf.taken -= 1
-            idle = shelf.idle
-            if len(idle) < shelf.bound:
+            free_list.taken -= 1
+            idle = free_list.idle
+            if len(idle) < free_list.bound:
                 idle.append(frame)
     return value
 
 
-def failed(home: ref[Frame[Any]], shelf: Shelf[Frame[Any]] | None) -> None:
+def failed(home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None) -> None:
     """A call is about to raise, which ends its generator. For generated code."""
     frame = home()
     if frame is None:  # it was let go of in the midst of its call
-        if shelf is not None:
-            shelf.taken -= 1
+        if free_list is not None:
+            free_list.taken -= 1
         return
     frame._open = False
     frame._generator = None
-    if shelf is not None:
-        shelf.put(frame)
+    if free_list is not None:
+        free_list.put(frame)
 
 
 def generated_frame(unit: Unit) -> Generated:

@@ -33,16 +33,16 @@ class Guards(Loops):
 
     def _noticed(self, place: ast.AST) -> None:
         """At the start of a handler that may swallow a close: take note."""
-        if self.block.number == 0:
+        if self.activation.number == 0:
             self.caught(place)
             return
         if self.closing is None:
-            self.closing = self.block.var("closing·", temporary=True)
+            self.closing = self.activation.var("closing·", temporary=True)
         self.assign(self.closing.store(), self.caught_call(), place)
 
     def _watched(self, body: list[ast.stmt], place: ast.AST) -> list[ast.stmt]:
         """`body`, with a note taken of a close that leaves it."""
-        if self.block.number == 0:
+        if self.activation.number == 0:
             return body
         with self.into() as out:
             with self.into() as left:
@@ -67,7 +67,7 @@ class Guards(Loops):
     # ---- with ----
 
     def _With(self, node: ast.With) -> None:
-        if any(item in self.plan.blocks for item in node.items) and len(node.items) > 1:
+        if any(item in self.plan.hoisted for item in node.items) and len(node.items) > 1:
             self._nested(node)
             return
         last, self.last = self.last, False
@@ -77,7 +77,7 @@ class Guards(Loops):
             target = None if item.optional_vars is None else self.expr(item.optional_vars)
             items.append(ast.withitem(expr, target))
         leafy, self.leafy = self.leafy, False
-        start = len(self.frame.blocks)
+        start = len(self.frame.activations)
         with self.nested(WITH, catches=True):
             body = self._watched(self.inner(node.body, last), node)
         self.leafy = leafy
@@ -90,8 +90,8 @@ class Guards(Loops):
         body: list[ast.stmt] = node.body
         for item in reversed(node.items):
             inner = ast.copy_location(kind([item], body), node)
-            if node in self.plan.blocks:
-                self.plan.blocks.add(inner)
+            if node in self.plan.hoisted:
+                self.plan.hoisted.add(inner)
             self.plan.liveness.after[inner] = self.plan.live(node)
             body = [inner]
         self.statement(body[0])
@@ -122,7 +122,7 @@ class Guards(Loops):
 
         wait(enter, entry, "__aenter__", [], entry)
         self.assign(going.store(), ast.Constant(True), node)
-        start = len(self.frame.blocks)
+        start = len(self.frame.activations)
         with self.into() as body, self.nested(ASYNC_WITH, catches=True):
             if item.optional_vars is not None:
                 self.store(item.optional_vars, entry.load(), node)
@@ -165,7 +165,7 @@ class Guards(Loops):
     # ---- try ----
 
     def _Try(self, node: Any) -> None:
-        start = len(self.frame.blocks)
+        start = len(self.frame.activations)
         ends, self.last = self.last, False
         last = FINALLY if node.finalbody else 0
         watched = isinstance(node, ast.TryStar) or jumps(node.finalbody)
@@ -205,7 +205,7 @@ class Guards(Loops):
         if name is not None:
             bound = self.plain_var(name)
             if bound is None:
-                bound = self.block.var("error·", temporary=True)
+                bound = self.activation.var("error·", temporary=True)
         with self.into() as body:
             if not star and self._may_swallow(node.type):
                 self._noticed(node)

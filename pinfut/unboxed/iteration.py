@@ -99,7 +99,7 @@ class Iteration(Calls):
         first = self.save(first, node)
         self.assign(result.store(), empty, node)
         before = {name: self.vars.get(name) for name in own}
-        mine = [self.block.var(name, name in captured) for name in own]
+        mine = [self.activation.var(name, name in captured) for name in own]
         inner, self.shadows = self.shadows, []
         for var in mine:
             self.vars[var.name] = var

@@ -29,7 +29,7 @@ class Loops(Definitions):
         self.emit(ast.If(self.returned.load(), out, []), node)
 
     def _While(self, node: ast.While) -> None:
-        if node.test not in self.plan.blocks:
+        if node.test not in self.plan.hoisted:
             test = self.expr(node.test)
             leafy, self.leafy = self.leafy, False
             body = self._loop_body(node.body)
@@ -61,7 +61,7 @@ class Loops(Definitions):
     def _For(self, node: ast.For) -> None:
         source = self.expr(node.iter)
         leafy, self.leafy = self.leafy, False
-        if node.target in self.plan.blocks:
+        if node.target in self.plan.hoisted:
             item = self.temp()
             target: ast.expr = item.store()
             with self.into() as body:

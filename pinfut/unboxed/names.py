@@ -1,4 +1,4 @@
-"""Names of one block: from what the source calls a thing to where it lives in the frame."""
+"""Names of one activation: from what the source calls a thing to where it lives in the frame."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from types import CellType
 from typing import Any
 
 from pinfut.unboxed import support
-from pinfut.unboxed.frameplan import SHIFT, Block, FramePlan, Var
+from pinfut.unboxed.frameplan import SHIFT, Activation, FramePlan, Var
 from pinfut.unboxed.plan import Plan
 
 _COLUMNS = (1 << SHIFT) - 1
 
 
 class Naming:
-    """Clones names, with the place they have in the source and the number of their block."""
+    """Clones names, with the place they have in the source and the number of their activation."""
 
-    def __init__(self, frame: FramePlan, plan: Plan, block: Block) -> None:
+    def __init__(self, frame: FramePlan, plan: Plan, activation: Activation) -> None:
         self.frame = frame
         self.plan = plan
-        self.block = block
-        self.shift = block.number << SHIFT
+        self.activation = activation
+        self.shift = activation.number << SHIFT
         self.globals: dict[str, Any] = plan.function.__globals__
         self.home = self.globals is frame.root.function.__globals__
         self.vars: dict[str, Var] = {}
         # Sorted, so that the same source gives the same frame.
         for name in [*plan.parameters, *sorted(plan.names.own - set(plan.parameters))]:
-            self.vars[name] = block.var(name, name in plan.names.captured)
+            self.vars[name] = activation.var(name, name in plan.names.captured)
         code = plan.function.__code__
         self.free: dict[str, CellType] = dict(
             zip(code.co_freevars, plan.function.__closure__ or (), strict=True)

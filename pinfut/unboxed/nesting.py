@@ -66,7 +66,7 @@ def _expressions(node: ast.AST, plan: Plan) -> int:
     todo: list[tuple[ast.AST, int]] = [(node, 0)]
     while todo:
         each, depth = todo.pop()
-        if isinstance(each, COMPREHENSIONS) and each in plan.blocks:
+        if isinstance(each, COMPREHENSIONS) and each in plan.hoisted:
             depth += sum(ASYNC_STEP if part.is_async else LOOP for part in each.generators)
         deepest = max(deepest, depth)
         if isinstance(each, CLOSURES):

@@ -68,7 +68,7 @@ class Patterns(Guards):
             if isinstance(name, str):
                 var = self.plain_var(name)
                 if var is None:
-                    var = self.block.var("case·", temporary=True)
+                    var = self.activation.var("case·", temporary=True)
                     late.append((name, var))
                 var.sites.append((new, field))
         return self.at(new, node)

@@ -26,7 +26,6 @@ class Plan:
     __slots__ = (
         "_known",
         "awaits",
-        "blocks",
         "code",
         "codes",
         "direct",
@@ -34,6 +33,7 @@ class Plan:
         "entered",
         "file",
         "function",
+        "hoisted",
         "liveness",
         "module_names",
         "names",
@@ -64,7 +64,7 @@ class Plan:
         # AsyncWith item or AsyncFor → its two awaits: enter and exit, or None and next.
         self.entered: dict[ast.AST, tuple[Awaited, Awaited]] = {}
         # Nodes that need statements of their own: an embedded call is in them somewhere.
-        self.blocks: set[ast.AST | None] = set()
+        self.hoisted: set[ast.AST | None] = set()
         # Code of the functions and classes in it, compiled when first needed.
         self.codes: dict[ast.AST, CodeType] = {}
         # Parameters that the body may leave unbound.
@@ -136,8 +136,8 @@ class Plan:
                 if self._mark(child, resolver):
                     found = True
         if found:
-            self.blocks.add(node)
-        if resolver and isinstance(node, ast.match_case) and node.guard in self.blocks:
+            self.hoisted.add(node)
+        if resolver and isinstance(node, ast.match_case) and node.guard in self.hoisted:
             resolver.refuse(
                 node.guard or node,
                 "an embedded call, or the last use of an argument, in the guard of a case",

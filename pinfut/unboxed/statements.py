@@ -42,7 +42,7 @@ class Statements(Iteration):
         """Lower one statement."""
         outer, self.temps = self.temps, []
         leafy, self.leafy = self.leafy, False
-        self.rebinds = node in self.plan.blocks and any(
+        self.rebinds = node in self.plan.hoisted and any(
             isinstance(each, ast.NamedExpr) for each in walk(node)
         )
         handler = getattr(self, "_" + type(node).__name__, None)
@@ -170,7 +170,7 @@ class Statements(Iteration):
             self.assign(self.name_store(target), self._value(value), node)
             return
         value_out = self._value(node.value)
-        if any(target in self.plan.blocks for target in node.targets):
+        if any(target in self.plan.hoisted for target in node.targets):
             value_out = self.save(value_out, node)
             for target in node.targets:
                 self.store(target, value_out, node)
@@ -185,12 +185,12 @@ class Statements(Iteration):
         if node.value is None:
             return
         plain = ast.copy_location(ast.Assign([node.target], node.value), node)
-        if node in self.plan.blocks:
-            self.plan.blocks.add(plain)
+        if node in self.plan.hoisted:
+            self.plan.hoisted.add(plain)
         self._Assign(plain)
 
     def _AugAssign(self, node: ast.AugAssign) -> None:
-        if node not in self.plan.blocks:
+        if node not in self.plan.hoisted:
             self.emit(self.clone(node), node)
             return
         old: ast.expr
@@ -237,7 +237,7 @@ class Statements(Iteration):
         self.emit(ast.Raise(values[0], values[1]), node)
 
     def _Assert(self, node: ast.Assert) -> None:
-        if node not in self.plan.blocks:
+        if node not in self.plan.hoisted:
             self.emit(self.clone(node), node)
             return
         if not __debug__:

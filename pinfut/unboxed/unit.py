@@ -50,8 +50,8 @@ class Unit:
     """One unboxed function."""
 
     __slots__ = (
+        "activations",
         "binder",
-        "blocks",
         "called",
         "code",
         "compiled",
@@ -81,7 +81,7 @@ class Unit:
         # How deep its own blocks (loops, try, with) nest, once it is lowered.
         self.nesting = 0
         # How many functions its chain has, itself included, each as often as it is called.
-        self.blocks = 1
+        self.activations = 1
         # Bytes that the plain coroutines of its longest chain take.
         self.plain = 0
         # The function that @unboxed gives for it; whether its code is the generated one.

@@ -1,4 +1,4 @@
-"""Shelf: where the frames of a pool stand between calls."""
+"""FreeList: the frames of a pool that no call uses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ F = TypeVar("F")
 
 
 @final
-class Shelf(Generic[F]):
-    """Where the frames of a pool stand while they are idle, and how many do not."""
+class FreeList(Generic[F]):
+    """The idle frames of a pool, and how many are in use."""
 
     __slots__ = ("bound", "high_water", "idle", "size", "taken", "unit")
 
