@@ -44,7 +44,7 @@ keeping = True
 Off where the size of a future is measured."""
 
 listener: Callable[[LawError], None] | None = None
-"""Who is told of what is logged, beside the log: a test, say, that it makes fail."""
+"""Called with each error that is logged: by a test, say, that it makes fail."""
 
 _log: Final = logging.getLogger("pinfut")
 

@@ -1,6 +1,6 @@
 """Coroutines as futures: what a coroutine may yield, and a future that drives one.
 
-Whoever runs a coroutine keeps to one protocol: the coroutine yields either a future,
+What runs a coroutine keeps to one protocol: the coroutine yields either a future,
 the leaf that it waits for, or YIELD, which means "again, after the others". The runner
 polls the leaf and sends its value in, or throws its error in. The frames between the
 coroutine and the leaf are never polled.
@@ -88,7 +88,7 @@ def _may_be_awaited(coro: object) -> bool:
 
 
 class Interruptible(Protocol):
-    """Whoever runs a coroutine and can raise CancelledError where it waits."""
+    """What runs a coroutine and can raise CancelledError where it waits."""
 
     cancels: int
     """How often somebody asked for a cancel."""
@@ -227,7 +227,7 @@ class CoroutineFuture(FutureBase[T]):
         self._leaf: Any = YIELD
         # Invariant: the newest waker, from the first PENDING on.
         self._waker: Waker | None = None
-        # An interrupt came in the midst of a step.
+        # An interrupt came during a step.
         self._pending = False
         self.cancels = 0
         self.delivered = 0
@@ -308,7 +308,7 @@ class CoroutineFuture(FutureBase[T]):
         self._coro = coro
 
     def exit(self) -> None:
-        """Have GeneratorExit raised where the coroutine waits; whoever polls polls on."""
+        """Have GeneratorExit raised where the coroutine waits; polling goes on."""
         self._leaf = Interrupt(self._leaf, self, GeneratorExit)
 
 

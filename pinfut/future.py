@@ -46,7 +46,7 @@ class FutureBase(Generic[T_co]):
         return 0
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        # The whole bridge: hand the leaf to whoever runs the coroutine. The executor
+        # The whole bridge: hand the leaf to what runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
         return (yield self)  # type: ignore[no-any-return]
 

@@ -1,6 +1,6 @@
 """The laws of polling, and the error of each.
 
-docs/laws.md shows the smallest program that breaks each, and what it is told. Most are seen
+docs/laws.md shows the smallest program that breaks each, and the message it gets. Most are seen
 in checked mode alone; `pinfut.checked` is what sees them.
 """
 

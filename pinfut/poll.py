@@ -44,7 +44,7 @@ Poll: TypeAlias = T | Pending
 
 
 class Waker(Protocol):
-    """Tells whoever parked that polling again is worth while."""
+    """Tells the parked task that polling again is worth while."""
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent, and harmless when it comes too late."""
@@ -91,7 +91,7 @@ class Future(Protocol[T_co]):
 
 
 class PinnedFuture(Future[T_co], Protocol[T_co]):
-    """A future behind which an operation runs: giving it up has to be told to someone."""
+    """A future behind which an operation runs: the one who gives it up has to say so."""
 
     def drop(self) -> None:
         """The owner polls no more: take the waker back and cancel what was started.

@@ -110,7 +110,7 @@ class Fuse(FutureBase[T]):
     __slots__ = ("_future",)
 
     polled_after_ready: ClassVar[bool] = True
-    """Tells checked mode that law 1 does not bind whoever polls this one."""
+    """Tells checked mode that law 1 does not hold for this one."""
 
     def __init__(self, future: Future[T]) -> None:
         # Invariant: None once it is done or dropped.

@@ -1,7 +1,7 @@
 """broadcast: every value to every receiver, out of a ring of the last N.
 
 The sender never waits. A receiver is a place in the sequence of values and nothing else, so
-one that never reads holds nobody up and costs nothing; what it misses it is told, exactly.
+one that never reads holds nobody up and costs nothing; it learns exactly how many it has missed.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Event:
         self._queue.wake_all()
 
     def clear(self) -> None:
-        """Clear the flag: whoever comes from now on waits."""
+        """Clear the flag: later waits wait again."""
         self._set = False
 
     def wait(self) -> FutureBase[None]:

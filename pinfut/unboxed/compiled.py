@@ -29,7 +29,7 @@ def uncompiled(unit: Unit) -> FunctionType:
         co_qualname=code.co_qualname,
         co_filename=code.co_filename,
         co_firstlineno=code.co_firstlineno,
-        # What it gives is a coroutine, and whoever asks is told so.
+        # What it gives is a coroutine, and `inspect` says so.
         co_flags=_stub.__code__.co_flags | _COROUTINE,
         co_consts=tuple(first if const == _FIRST else const for const in _stub.__code__.co_consts),
     )

@@ -7,7 +7,7 @@ States of a frame, and what moves it on::
       └───────────────────────────── release ────────────────────────────┘
 
 The memory is an asynchronous generator in the eyes of the interpreter: what it yields plainly is
-a leaf, for whoever runs it, and what it yields as an item ends a call. So each step of a call
+a leaf, for what runs it, and what it yields as an item ends a call. So each step of a call
 is the interpreter's own, and no Python function stands between.
 
 A call that returns leaves its generator waiting for the next one. A call that raises, is
@@ -52,7 +52,7 @@ class Frame(Coroutine[Any, Any, T_co]):
     """Memory for one call at a time, of at most `size` bytes. Once a call has begun in it, it
     is a coroutine: send, throw and close drive it, and it can be awaited and spawned.
 
-    Not for two owners: whoever took it from a pool lets go of it when the call has ended.
+    Not for two owners: one taken from a pool is given up when its call has ended.
     """
 
     __slots__ = (
@@ -265,7 +265,7 @@ def ended(
 def failed(home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None) -> None:
     """A call is about to raise, which ends its generator. For generated code."""
     frame = home()
-    if frame is None:  # it was let go of in the midst of its call
+    if frame is None:  # it was given up during its call
         if free_list is not None:
             free_list.taken -= 1
         return

@@ -20,8 +20,8 @@ def start(free_list: FreeList[Frame[Any]], args: list[Any]) -> Frame[Any]:
     idle = free_list.idle
     if idle:
         frame = idle.pop()
-        # `frame` and the argument of getrefcount: nobody else knows it. A frame that somebody
-        # still holds is his, done for ever; it does not serve another call.
+        # `frame` and the argument of getrefcount: nobody else knows it. A frame that is
+        # still held elsewhere stays done; it does not serve another call.
         if sys.getrefcount(frame) != 2:
             frame = Frame(free_list.size, free_list)
     else:
@@ -57,7 +57,7 @@ class Pool(Generic[P, T]):
 
     @property
     def size(self) -> int:
-        """Bytes of each frame: what is charged to whoever uses one."""
+        """Bytes of each frame: what is charged for one."""
         return self._free_list.size
 
     @property

@@ -23,7 +23,7 @@ Base = BaseException
 Exit = GeneratorExit
 
 BRIDGE: Final = FutureBase.__await__
-"""Whoever has this as its ``__await__`` is a leaf: yielded as it is, without a bridge."""
+"""What has this as its ``__await__`` is a leaf: yielded as it is, without a bridge."""
 
 
 def boxed(awaitable: Any) -> Any:
