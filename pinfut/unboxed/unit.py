@@ -117,7 +117,7 @@ def is_unboxed(function: object) -> bool:
 
 def unit_of(function: object) -> Unit:
     """What stands behind an unboxed function. Raises TypeError for anything else."""
-    unit = unit_behind(function)
-    if unit is None:
+    unit = getattr(function, "__unboxed__", None)
+    if not isinstance(unit, Unit):
         raise TypeError(f"{function!r} is not unboxed; decorate it with @unboxed")
     return unit
