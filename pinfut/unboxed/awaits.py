@@ -26,16 +26,14 @@ class Awaits(Closures):
 
     def _yields(self, node: ast.AST) -> ast.expr:
         self.suspends(node)
-        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)  # type: ignore[no-any-return]
+        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)
 
     def _wait(self, leaf: ast.expr, target: Leaf, node: ast.AST) -> ast.expr:
         """Yield what `leaf` gives if it is a leaf, and delegate to it if it is not."""
         kind = ast.Attribute(ast.Call(self.helper("kind"), [leaf], []), "__await__", _LOAD)
         test = ast.Compare(kind, [ast.Is()], [self.frame.link("bridge", BRIDGE)])
         way = self.call("boxed" if target.boxed else "awaiting", self.leaf.load())
-        return self.at(  # type: ignore[no-any-return]
-            ast.IfExp(test, ast.Yield(self.leaf.load()), ast.YieldFrom(way)), node
-        )
+        return self.at(ast.IfExp(test, ast.Yield(self.leaf.load()), ast.YieldFrom(way)), node)
 
     def await_leaf(self, node: ast.Await, target: Awaited, value: ast.expr) -> ast.expr:
         """An await after a statement of its own that keeps the leaf."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 from pinfut.unboxed.binding import binder
@@ -30,9 +31,10 @@ class Calls(Expressions):
             return self.await_leaf(node, target, node.value)
         result = self.temp()
         self.embed_call(node, target, result)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
+        """The call that is awaited at `node`, in place; its value goes into `result`."""
         call = node.value
         assert isinstance(call, ast.Call)
         unit = target.unit
@@ -51,13 +53,7 @@ class Calls(Expressions):
             (word.arg, value) for word, value in zip(call.keywords, values[count:], strict=True)
         ]
         positional = values[:count] if first is None else [first, *values[:count]]
-        self._inline_call(unit, positional, words, result, node, node)
-
-    def embed(
-        self, unit: Unit, args: list[ast.expr], result: Var | None, node: ast.AST, place: ast.AST
-    ) -> None:
-        """The body of `unit`, called with the lowered `args`."""
-        self._inline_call(unit, args, [], result, node, place)
+        self.embed(unit, positional, result, node, node, words)
 
     def _further(
         self, unit: Unit, call: ast.expr, result: Var | None, node: ast.AST, place: ast.AST
@@ -68,21 +64,19 @@ class Calls(Expressions):
         self.leafy = True
         self.drop(node)
         self.suspends(node)
-        value: ast.expr = self.at(ast.YieldFrom(self.leaf.load()), place)
-        if result is None:
-            self.emit(ast.Expr(value), place)
-        else:
-            self.assign(result.store(), value, place)
+        self.give(result, self.at(ast.YieldFrom(self.leaf.load()), place), place)
 
-    def _inline_call(
+    def embed(
         self,
         unit: Unit,
         args: list[ast.expr],
-        words: list[tuple[str | None, ast.expr]],
         result: Var | None,
         node: ast.AST,
         place: ast.AST,
+        words: Sequence[tuple[str | None, ast.expr]] = (),
     ) -> None:
+        """The body of `unit`, called with the lowered `args` and keywords, in place; its value
+        goes into `result`. `node` is what waits, and `place` where it stands."""
         guard = GUARD if self.guards else 0
         if not self.frame.fits(unit, self.activation, guard):
             name = self.frame.link(unit.code.co_name, unit.public)
@@ -113,7 +107,7 @@ class Calls(Expressions):
             self.emit(ast.Try(out, [handler], [], []), place)
         else:
             self.out += out
-        self._scrub(inner, place)
+        self.scrub(inner, place)
         if inner.closing is not None:
             with self.into() as again:
                 self.emit(ast.Raise(self.call("closed"), None), place)
@@ -129,7 +123,7 @@ class Calls(Expressions):
         inner: Self,
         plan: Plan,
         args: list[ast.expr],
-        words: list[tuple[str | None, ast.expr]],
+        words: Sequence[tuple[str | None, ast.expr]],
         place: ast.AST,
     ) -> None:
         bound = _match(plan, args, words)
@@ -157,15 +151,9 @@ class Calls(Expressions):
             else:
                 self.assign(inner.vars[name].store(), value, place)
 
-    def _scrub(self, inner: Self, place: ast.AST) -> None:
-        """After the body: the callee's variables are unbound again."""
-        self._unbind_all(inner, (), place)
-
-    def scrub_root(self, keep: tuple[Var, ...], place: ast.AST) -> None:
-        """After a call of the frame itself: nothing of it is left."""
-        self._unbind_all(self, keep, place)
-
-    def _unbind_all(self, inner: Self, keep: tuple[Var, ...], place: ast.AST) -> None:
+    def scrub(self, inner: Self, place: ast.AST, keep: tuple[Var, ...] = ()) -> None:
+        """After the body of `inner`, which may be this one's: its variables are unbound again,
+        but for those to `keep`."""
         sure: list[Var] = []
         unsure: list[Var] = []
         loose: list[Var] = []
@@ -224,7 +212,7 @@ CAUGHT: Any = object()
 
 
 def _match(
-    plan: Plan, args: list[ast.expr], words: list[tuple[str | None, ast.expr]]
+    plan: Plan, args: list[ast.expr], words: Sequence[tuple[str | None, ast.expr]]
 ) -> list[tuple[str, Any]] | None:
     """Which expression each parameter gets, in the order of evaluation; None when that is not
     known here. A default is given as (which, key)."""

@@ -38,7 +38,7 @@ class Closures(Emission):
         if isinstance(node, ast.GeneratorExp):
             made = self.call("function", *call)
             first = ast.Call(self.helper("iter_"), [self.expr(node.generators[0].iter)], [])
-            return self.at(ast.Call(made, [first], []), node)  # type: ignore[no-any-return]
+            return self.at(ast.Call(made, [first], []), node)
         if isinstance(node, ast.ClassDef):
             bases = ast.Tuple([self.expr(base) for base in node.bases], ast.Load())
             words = ast.Dict(
@@ -46,7 +46,7 @@ class Closures(Emission):
                 [self.expr(word.value) for word in node.keywords],
             )
             made = self.call("function", *call)
-            return self.at(ast.Call(made, [bases, words], []), node)  # type: ignore[no-any-return]
+            return self.at(ast.Call(made, [bases, words], []), node)
         none: ast.expr = ast.Constant(None)
         args = node.args
         defaults: ast.expr = none
@@ -65,7 +65,7 @@ class Closures(Emission):
         call += [defaults, kwdefaults, self._annotations(node)]
         while len(call) > 3 and isinstance(call[-1], ast.Constant):
             call.pop()
-        return self.at(self.call("function", *call), node)  # type: ignore[no-any-return]
+        return self.at(self.call("function", *call), node)
 
     def _annotations(self, node: Any) -> ast.expr:
         notes: list[tuple[str, ast.expr]] = [

@@ -88,11 +88,17 @@ class Emission(Naming, ABC):
         """`value`, evaluated here and kept."""
         var = self.temp()
         self.assign(var.store(), value, source)
-        return self.at(var.load(), source)  # type: ignore[no-any-return]
+        return self.at(var.load(), source)
 
-    def unbind(self, variables: list[Var], source: ast.AST) -> None:
-        """Make variables that may be bound unbound."""
-        for var in variables:
-            self.assign(var.store(), ast.Constant(None), source)
-            if not var.temporary:
-                self.emit(ast.Delete([var.node(ast.Del())]), source)
+    def give(self, result: Var | None, value: ast.expr, source: ast.AST) -> None:
+        """Put `value` into `result`, or evaluate it for nobody."""
+        if result is None:
+            self.emit(ast.Expr(value), source)
+        else:
+            self.assign(result.store(), value, source)
+
+    def unbind(self, var: Var, source: ast.AST) -> None:
+        """Make a variable that may be bound unbound."""
+        self.assign(var.store(), ast.Constant(None), source)
+        if not var.temporary:
+            self.emit(ast.Delete([var.node(ast.Del())]), source)

@@ -11,6 +11,7 @@ import ast
 from typing import Any, Final
 
 from pinfut.unboxed.awaits import Awaits
+from pinfut.unboxed.names import N
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
 
 _LOAD: Final = ast.Load()
@@ -34,7 +35,7 @@ class Expressions(Awaits):
         if kind is ast.Name:
             return self.name(node)  # type: ignore[arg-type]
         if kind is ast.Constant:
-            return self.clone(node)  # type: ignore[no-any-return]
+            return self.clone(node)
         if kind is ast.Await:
             return self.await_in_place(node)  # type: ignore[arg-type]
         if kind is ast.NamedExpr:
@@ -47,9 +48,9 @@ class Expressions(Awaits):
             own = self._super(node)  # type: ignore[arg-type]
             if own is not None:
                 return own
-        return self.clone(node)  # type: ignore[no-any-return]
+        return self.clone(node)
 
-    def clone(self, node: Any) -> Any:
+    def clone(self, node: N) -> N:
         """A copy of `node`, its parts lowered."""
         fields: dict[str, Any] = {}
         for field in node._fields:
@@ -61,7 +62,8 @@ class Expressions(Awaits):
             elif isinstance(value, ast.AST):
                 value = self._part(value)
             fields[field] = value
-        new = type(node)(**fields)
+        kind: Any = type(node)
+        new: N = kind(**fields)
         return self.at(new, node) if hasattr(node, "lineno") else new
 
     def _part(self, node: Any) -> Any:
@@ -75,19 +77,17 @@ class Expressions(Awaits):
 
     def name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load):
-            return self.at(self.load(node.id), node)  # type: ignore[no-any-return]
-        return self.at(self.target(node.id, node.ctx), node)  # type: ignore[no-any-return]
+            return self.at(self.load(node.id), node)
+        return self.at(self.target(node.id, node.ctx), node)
 
     def _walrus(self, node: ast.NamedExpr) -> ast.expr:
         value = self.expr(node.value)
         target = self.target(node.target.id, ast.Store())
         if isinstance(target, ast.Name):
-            return self.at(ast.NamedExpr(self.at(target, node), value), node)  # type: ignore[no-any-return]
+            return self.at(ast.NamedExpr(self.at(target, node), value), node)
         assert isinstance(target, ast.Attribute)
         holder = target.value
-        return self.at(  # type: ignore[no-any-return]
-            self.call("put", holder, ast.Constant(target.attr), value), node
-        )
+        return self.at(self.call("put", holder, ast.Constant(target.attr), value), node)
 
     def _super(self, node: ast.Call) -> ast.expr | None:
         func = node.func
@@ -98,7 +98,7 @@ class Expressions(Awaits):
         new = ast.Call(
             self.expr(func), [self.load("__class__"), self.load(self.plan.parameters[0])], []
         )
-        return self.at(new, node)  # type: ignore[no-any-return]
+        return self.at(new, node)
 
     def _inline(self, node: Comprehension) -> ast.expr:
         # Runs to its end at once: its own names stay its own.
@@ -121,7 +121,7 @@ class Expressions(Awaits):
                 new = type(node)(self.expr(node.elt), generators)
         finally:
             self.shadows.pop()
-        return self.at(new, node)  # type: ignore[no-any-return]
+        return self.at(new, node)
 
     def store(self, target: ast.expr, value: ast.expr, node: ast.AST) -> None:
         """Store into a target that holds an embedded call."""
@@ -189,7 +189,7 @@ class Expressions(Awaits):
                 setattr(new, field, value)
             else:
                 getattr(new, field)[index] = value
-        return self.at(new, node)  # type: ignore[no-any-return]
+        return self.at(new, node)
 
     def _before_Call(self, node: ast.Call) -> ast.expr:
         parts = [node.func, *node.args]
@@ -201,9 +201,7 @@ class Expressions(Awaits):
             self.at(ast.keyword(keyword.arg, value), keyword)
             for keyword, value in zip(node.keywords, values[count:], strict=True)
         ]
-        return self.at(  # type: ignore[no-any-return]
-            ast.Call(values[0], values[1:count], keywords), node
-        )
+        return self.at(ast.Call(values[0], values[1:count], keywords), node)
 
     def _before_Dict(self, node: ast.Dict) -> ast.expr:
         parts: list[ast.expr] = []
@@ -217,7 +215,7 @@ class Expressions(Awaits):
         for key in node.keys:
             keys.append(None if key is None else next(values))
             items.append(next(values))
-        return self.at(ast.Dict(keys, items), node)  # type: ignore[no-any-return]
+        return self.at(ast.Dict(keys, items), node)
 
     def _before_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         parts: list[ast.expr] = []
@@ -228,7 +226,7 @@ class Expressions(Awaits):
                 parts.append(self.at(ast.FormattedValue(saved, -1, None), each))
             else:
                 parts.append(self.expr(each))
-        return self.at(ast.JoinedStr(parts), node)  # type: ignore[no-any-return]
+        return self.at(ast.JoinedStr(parts), node)
 
     def _formatted(self, node: ast.FormattedValue) -> ast.expr:
         parts = [node.value] + ([node.format_spec] if node.format_spec is not None else [])
@@ -236,14 +234,12 @@ class Expressions(Awaits):
         spec = values[1] if len(values) > 1 else None
         if isinstance(spec, ast.Name):
             spec = ast.JoinedStr([ast.FormattedValue(spec, -1, None)])
-        return self.at(  # type: ignore[no-any-return]
-            ast.FormattedValue(values[0], node.conversion, spec), node
-        )
+        return self.at(ast.FormattedValue(values[0], node.conversion, spec), node)
 
     def _before_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
         value = self.save(self.expr(node.value), node)
         self.assign(self.target(node.target.id, ast.Store()), value, node)
-        return self.at(self.load(node.target.id), node)  # type: ignore[no-any-return]
+        return self.at(self.load(node.target.id), node)
 
     def _before_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         result = self.temp()
@@ -260,7 +256,7 @@ class Expressions(Awaits):
             self.emit(ast.If(test, inner, []), values[0])
 
         rest(node.values)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def _before_IfExp(self, node: ast.IfExp) -> ast.expr:
         result = self.temp()
@@ -270,12 +266,12 @@ class Expressions(Awaits):
         with self.into() as orelse:
             self.assign(result.store(), self.expr(node.orelse), node.orelse)
         self.emit(ast.If(test, body, orelse), node)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def _before_Compare(self, node: ast.Compare) -> ast.expr:
         if len(node.ops) == 1:
             left, right = self.ordered([node.left, node.comparators[0]])
-            return self.at(ast.Compare(left, node.ops, [right]), node)  # type: ignore[no-any-return]
+            return self.at(ast.Compare(left, node.ops, [right]), node)
         result = self.temp()
 
         def rest(left: ast.expr, index: int) -> None:
@@ -289,7 +285,7 @@ class Expressions(Awaits):
             self.emit(ast.If(result.load(), inner, []), node)
 
         rest(self.save(self.expr(node.left), node.left), 0)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def _before_Lambda(self, node: ast.Lambda) -> ast.expr:
         return self.closure(node)

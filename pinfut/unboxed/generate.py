@@ -213,7 +213,7 @@ def _looping(unit: Unit, ended: Any, failed: Any) -> Generated:
             lowering.at(ast.ExceptHandler(lowering.helper("Base"), None, failing), node),
         ]
         lowering.emit(ast.Try(body, handlers, [], []), node)
-        lowering.scrub_root((result, home, free_list), node)
+        lowering.scrub(lowering, node, (result, home, free_list))
     parameters = [ast.arg("home·"), ast.arg("free_list·")]
     for var, parameter in zip((home, free_list), parameters, strict=True):
         var.sites.append((parameter, "arg"))

@@ -115,10 +115,7 @@ class Guards(Loops):
                 self.special(target, manager, name, "", into, extra, node, node)
                 return
             value = self.wait_for(ast.Call(method.load(), extra, []), target, node)
-            if into is None:
-                self.emit(ast.Expr(value), node)
-            else:
-                self.assign(into.store(), value, node)
+            self.give(into, value, node)
 
         wait(enter, entry, "__aenter__", [], entry)
         self.assign(going.store(), ast.Constant(True), node)

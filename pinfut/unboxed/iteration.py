@@ -26,9 +26,8 @@ class Iteration(Calls):
         body: Callable[[], None],
         place: ast.AST,
         orelse: Callable[[], list[ast.stmt]] | None = None,
-    ) -> Var:
-        """`async for target in source: body()`; gives the variable that is true until the
-        iterator is at its end."""
+    ) -> None:
+        """``async for target in source: body()``."""
         iterator, going, item = self.temp(), self.temp(), self.temp()
         self.assign(iterator.store(), self.call("iterating", source), place)
         self.assign(going.store(), ast.Constant(True), place)
@@ -46,7 +45,6 @@ class Iteration(Calls):
             body()
         rest = [] if orelse is None else orelse()
         self.emit(ast.While(going.load(), loop, rest), place)
-        return going
 
     def special(
         self,
@@ -61,26 +59,14 @@ class Iteration(Calls):
     ) -> None:
         """Await a special method of what is in `receiver`."""
         if isinstance(target, Embed):
-            public = target.unit.public
-            self.emit(
-                ast.Expr(
-                    self.call(
-                        "expect",
-                        receiver.load(),
-                        ast.Constant(name),
-                        self.frame.link(target.unit.code.co_name, public),
-                    )
-                ),
-                place,
-            )
+            method = self.frame.link(target.unit.code.co_name, target.unit.public)
+            check = self.call("expect", receiver.load(), ast.Constant(name), method)
+            self.emit(ast.Expr(check), place)
             self.embed(target.unit, [receiver.load(), *extra], result, node, place)
             return
         here = node if hasattr(node, "lineno") else place
         value = self.wait_for(self.call(helper, receiver.load(), *extra), target, here)
-        if result is None:
-            self.emit(ast.Expr(value), place)
-        else:
-            self.assign(result.store(), value, place)
+        self.give(result, value, place)
 
     # ---- comprehensions that wait, or that make functions: loops ----
 
@@ -113,8 +99,8 @@ class Iteration(Calls):
                 self.vars[name] = old
         self.shadows = inner
         for var in mine:
-            self.unbind([var], node)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+            self.unbind(var, node)
+        return self.at(result.load(), node)
 
     _before_ListComp = _expanded
     _before_SetComp = _expanded

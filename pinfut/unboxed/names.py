@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import builtins
 from types import CellType
-from typing import Any
+from typing import Any, TypeVar
 
 from pinfut.unboxed import support
 from pinfut.unboxed.frameplan import SHIFT, Activation, FramePlan, Var
 from pinfut.unboxed.plan import Plan
+
+N = TypeVar("N", bound=ast.AST)
 
 _COLUMNS = (1 << SHIFT) - 1
 
@@ -37,15 +39,15 @@ class Naming:
 
     # ---- places ----
 
-    def at(self, node: Any, source: ast.AST) -> Any:
+    def at(self, node: N, source: Any) -> N:
         """`node`, standing where `source` stands."""
-        shift = self.shift
-        line = source.lineno  # type: ignore[attr-defined]
-        node.lineno = line
-        node.end_lineno = getattr(source, "end_lineno", line) or line
-        node.col_offset = min(source.col_offset, _COLUMNS) + shift  # type: ignore[attr-defined]
+        made: Any = node
+        shift, line = self.shift, source.lineno
+        made.lineno = line
+        made.end_lineno = getattr(source, "end_lineno", line) or line
+        made.col_offset = min(source.col_offset, _COLUMNS) + shift
         end = getattr(source, "end_col_offset", 0) or 0
-        node.end_col_offset = max(min(end, _COLUMNS) + shift, node.col_offset)
+        made.end_col_offset = max(min(end, _COLUMNS) + shift, made.col_offset)
         return node
 
     def helper(self, name: str) -> ast.Attribute:

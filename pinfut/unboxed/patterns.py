@@ -42,7 +42,7 @@ class Patterns(Guards):
         target = self.target(name, ast.Store())
         assert isinstance(target, ast.Attribute)
         put = self.call("put", target.value, ast.Constant(target.attr), var.load())
-        return self.at(put, place)  # type: ignore[no-any-return]
+        return self.at(put, place)
 
     def _pattern(self, node: Any, late: list[tuple[str, Var]]) -> Any:
         fields: dict[str, Any] = {}

@@ -212,7 +212,7 @@ class _Reader(ast.NodeVisitor):
 class Names:
     """The scopes of one `async def`: its own, and those of everything in it by their nodes."""
 
-    __slots__ = ("captured", "free", "own", "scope", "scopes")
+    __slots__ = ("captured", "own", "scope", "scopes")
 
     def __init__(self, node: ast.AsyncFunctionDef) -> None:
         self.scopes: dict[ast.AST, LexicalScope] = {}
@@ -222,7 +222,6 @@ class Names:
         for statement in node.body:
             reader.visit(statement)
         self.own = scope.own
-        self.free = scope.free()
         # Its own names that a function in it holds on to: these live in cells.
         self.captured = self.own & self._captured(scope)
 

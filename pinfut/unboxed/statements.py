@@ -179,7 +179,7 @@ class Statements(Iteration):
         self.emit(ast.Assign(targets, value_out), node)
 
     def name_store(self, node: ast.Name) -> ast.expr:
-        return self.at(self.target(node.id, ast.Store()), node)  # type: ignore[no-any-return]
+        return self.at(self.target(node.id, ast.Store()), node)
 
     def _AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is None:
