@@ -44,7 +44,7 @@ Poll: TypeAlias = T | Pending
 
 
 class Waker(Protocol):
-    """Tells the parked task that polling again is worth while."""
+    """Says that polling again is worth while."""
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent, and harmless when it comes too late."""
