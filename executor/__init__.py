@@ -22,11 +22,11 @@ from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout
 from pinfut.executor.timers import sleep
 from pinfut.executor.trace import (
-    Event,
     Instrument,
     Recorder,
     SlowStep,
     SlowSteps,
+    TraceEvent,
     chrome_trace,
     timeline,
 )
@@ -62,7 +62,6 @@ __all__ = [
     "CancelledError",
     "Clock",
     "Entry",
-    "Event",
     "Executor",
     "Instrument",
     "JoinHandle",
@@ -80,6 +79,7 @@ __all__ = [
     "Task",
     "Timeout",
     "TooManySteps",
+    "TraceEvent",
     "VirtualClock",
     "call_soon",
     "chrome_trace",

@@ -86,7 +86,7 @@ class JoinHandle(Entry, Interruptible, Protocol[T_co]):
 
 
 class Owner(Protocol):
-    """Whoever has to know that a task has ended: a scope, or the call that it serves."""
+    """Who has to know that a task has ended: a scope, or the call that it serves."""
 
     def ended(self, task: JoinHandle[Any], /) -> None:
         """`task` is done; called once, from the step in which it ended."""
@@ -187,7 +187,7 @@ class Source(Protocol):
         """The poller reports `mask`: wake who waits for it. How many were woken."""
 
     def tell_cancelled(self) -> None:
-        """Nothing will fire here any more: tell whoever watches so, for each wait."""
+        """Nothing will fire here any more: tell who watches so, for each wait."""
 
     def close(self) -> None:
         """The descriptor is about to be closed: forget it, and wake who waits for it."""
@@ -269,7 +269,7 @@ class Poller(Protocol):
 
 
 class Hooks(Protocol):
-    """The events that instruments are told of by others than the loop. False when nobody
+    """The events that others than the loop tell instruments. False when nobody
     listens. `pinfut.executor.trace.instrument.Instrument` says what each means."""
 
     cause: str
@@ -308,7 +308,7 @@ class Runner(Protocol):
 
     @property
     def tasks(self) -> dict[Any, Owner | None]:
-        """Every task that is not done, oldest first, with who is told of its end."""
+        """Every task that is not done, oldest first, with who hears of its end."""
 
     @property
     def ready(self) -> deque[Any]:

@@ -25,7 +25,7 @@ from pinfut.executor.current import running
 from pinfut.executor.doorbell import (
     Doorbell,
     RingingCalls,
-    RingingReady,
+    RingingReadyQueue,
     RingingTimers,
     RingingWatchedTimers,
 )
@@ -34,7 +34,7 @@ from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.loop import ONE_TURN
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
-from pinfut.executor.ready import LOOK, TURN, Ready
+from pinfut.executor.ready import LOOK, TURN, ReadyQueue
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
@@ -63,7 +63,7 @@ class Executor(FirstSteps):
           └──────────────────── run: all of it ───────────────────┘
 
     `doorbell`: called, without arguments, when something became ready between two turns; for
-    whoever calls `turn`. The other arguments are those of `pinfut.executor.run`.
+    those who call `turn`. The other arguments are those of `pinfut.executor.run`.
     """
 
     __slots__ = (
@@ -104,15 +104,15 @@ class Executor(FirstSteps):
 
     def _make_queues(self, bell: Doorbell | None) -> None:
         if bell is None:
-            self.ready = Ready(self, "normal")
-            self.high = Ready(self, "high")
-            self.low = Ready(self, "low")
+            self.ready = ReadyQueue(self, "normal")
+            self.high = ReadyQueue(self, "high")
+            self.low = ReadyQueue(self, "low")
             self.deferred = deque()
             self.timers = WatchedTimers(self.instruments) if self.watching else Timers()
         else:
-            self.ready = RingingReady(self, "normal", bell)
-            self.high = RingingReady(self, "high", bell)
-            self.low = RingingReady(self, "low", bell)
+            self.ready = RingingReadyQueue(self, "normal", bell)
+            self.high = RingingReadyQueue(self, "high", bell)
+            self.low = RingingReadyQueue(self, "low", bell)
             self.deferred = RingingCalls(bell)
             timers = RingingWatchedTimers(self.instruments) if self.watching else RingingTimers()
             timers.bell = bell
@@ -153,7 +153,7 @@ class Executor(FirstSteps):
             self.instruments.spawn(task)
         return task
 
-    def _queue(self, priority: Priority) -> Ready:
+    def _queue(self, priority: Priority) -> ReadyQueue:
         for queue in (self.high, self.ready, self.low):
             if queue.priority == priority:
                 return queue
@@ -215,7 +215,7 @@ class Executor(FirstSteps):
         if bell is not None:
             bell.listening = False
             if timeout is None and not (self.external or self.timers):
-                timeout = 0.0  # whoever hosts may still wake: nobody is lost
+                timeout = 0.0  # the host may still wake: nobody is lost
         left = TURN if steps is None else steps
         try:
             while True:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from pinfut.executor.contract import Priority, Runner, Timer
-from pinfut.executor.ready import Ready
+from pinfut.executor.ready import ReadyQueue
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.watched import WatchedTimers
 
@@ -41,8 +41,8 @@ class Doorbell:
 
 
 @final
-class RingingReady(Ready):
-    """A ready queue whose host is told of what is put there between turns."""
+class RingingReadyQueue(ReadyQueue):
+    """A ready queue that tells its host what is put there between turns."""
 
     __slots__ = ("_bell",)
 

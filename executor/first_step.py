@@ -21,7 +21,7 @@ class FirstSteps(Loop):
 
     # What a coroutine becomes: Task, or what tells of itself where somebody watches.
     task_type: type[Task[Any]]
-    # Whether instruments and checks are told of tasks, so that the everyday path has one test.
+    # Whether instruments and checks hear of tasks, so that the everyday path has one test.
     watching: bool
 
     def begin_inline(self) -> tuple[Any, Any]:

@@ -31,7 +31,7 @@ from pinfut.executor.contract import (
     TimerQueue,
 )
 from pinfut.executor.deadlock import deadlock
-from pinfut.executor.ready import LOOK, TURN, Ready, select_batch
+from pinfut.executor.ready import LOOK, TURN, ReadyQueue, select_batch
 from pinfut.executor.task import NOT_DONE, Task
 from pinfut.executor.trace.instrument import Instruments
 from pinfut.poll import PENDING, Context
@@ -92,15 +92,15 @@ class Loop:
     instruments: Instruments
     # Invariant: the three hold each entry that is ready exactly once, and no other. In `ready`
     # are those of normal priority, and others for the turn in which they run.
-    ready: Ready
-    high: Ready
-    low: Ready
+    ready: ReadyQueue
+    high: ReadyQueue
+    low: ReadyQueue
     # Calls for the end of the turn, oldest first.
     deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]]
 
     def __init__(self) -> None:
         # Invariant: every task that is not done, so that none is lost to the collector. With
-        # each, who is told of its end. Its order is that of spawning, in every run.
+        # each, who hears of its end. Its order is that of spawning, in every run.
         self.tasks: dict[Any, Owner | None] = {}
         # The task whose step is running; None between the steps.
         self.current: JoinHandle[Any] | None = None
@@ -280,7 +280,7 @@ class Loop:
         _strip(error)
         ends = type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN)
         if ends and isinstance(task, Task) and task._coro.cr_frame is not None:
-            # Ctrl-C came in the midst of the executor's own work: the coroutine waits yet.
+            # Ctrl-C came in the middle of the executor's own work: the coroutine waits yet.
             task.abandon()
         task.fail(error)
         if ends:

@@ -1,4 +1,4 @@
-"""Ready: the entries of one priority that are ready, and how a turn is shared among three.
+"""ReadyQueue: the entries of one priority that are ready, and how a turn is shared among three.
 
 The bounds of a turn stand here, for both loops keep to them.
 """
@@ -18,7 +18,7 @@ LOOK: Final = 64
 """Steps after which a busy executor looks at its timers and descriptors."""
 
 
-class Ready(deque[Any]):
+class ReadyQueue(deque[Any]):
     """A queue of ready entries. It holds each of them exactly once, and no other."""
 
     __slots__ = ("priority", "runner")

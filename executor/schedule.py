@@ -14,7 +14,7 @@ from pinfut.executor.contract import Entry
 
 
 class Schedule(Protocol):
-    """Whoever chooses. Called between the steps; may cancel tasks."""
+    """Who chooses. Called between the steps; may cancel tasks."""
 
     def take(self, ready: deque[Entry], /) -> Entry:
         """Remove one entry from `ready`, which holds at least one, and give it."""

@@ -1,7 +1,7 @@
 """EdgeSource: what is known of one descriptor, and who waits for it.
 
 A source is registered with a poller and told of each change once. With epoll it stays registered
-between waits, so a wait makes no system call. That is sound because whoever waits has tried
+between waits, so a wait makes no system call. That is sound because who waits has tried
 first. `readable` says whether a try is worth while; a try that would block clears it, and the
 next report sets it::
 
@@ -187,7 +187,7 @@ class EdgeSource:
 
     def _arm(self, events: int, edge: int, event: str) -> Poller:
         """Have the poller tell of `events` from here on, besides what it tells of already, and
-        tell whoever watches that a wait for `event` begins. `edge`: what says that it has
+        tell who watches that a wait for `event` begins. `edge`: what says that it has
         been asked."""
         poller = current_poller()
         if self.poller is not poller:
@@ -212,14 +212,14 @@ class EdgeSource:
                 poller.tell.io(self.fd, event, "cancelled")
 
     def tell_cancelled(self) -> None:
-        """Nothing will fire here any more: tell whoever watches so, for each wait."""
+        """Nothing will fire here any more: tell who watches so, for each wait."""
         if self.poller is not None and self.poller.tell is not None:
             for event, future in (("read", self.reader), ("write", self.writer)):
                 if future is not None:
                     self.poller.tell.io(self.fd, event, "cancelled")
 
     def busy(self, verb: str, other: object) -> Busy:
-        """The error of whoever comes while `other` is at it."""
+        """The error of the one who comes while `other` is at it."""
         return Busy(
             f"{describe(other)} waits to {verb} from or to descriptor {self.fd} already; one task "
             f"at a time may {verb}: have one task own it, or guard it with a mutex"

@@ -19,7 +19,7 @@ from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor.block import Block
 from pinfut.executor.contract import Runner
 from pinfut.executor.current import current_executor
-from pinfut.executor.ready import Ready
+from pinfut.executor.ready import ReadyQueue
 from pinfut.future import FutureBase, drop
 from pinfut.laws import PinError, TakenTwice, describe
 from pinfut.places import suspended_at
@@ -105,7 +105,7 @@ class Task(FutureBase[T]):
 
     def __init__(
         self,
-        queue: Ready,
+        queue: ReadyQueue,
         coro: CoroutineType[Any, Any, T],
         context: ContextVars,
     ) -> None:
@@ -115,7 +115,7 @@ class Task(FutureBase[T]):
         self._coro = coro
         self._context = context
         # Invariant: the future that the coroutine is suspended on; YIELD before the start
-        # and after a yield; None in the midst of a step that is running another task's.
+        # and after a yield; None in the middle of a step that is running another task's.
         self.leaf: Any = YIELD
         # Invariant: True exactly while the task is in the ready queue or will be put there
         # by the step that is running it; for ever True once it is done, so that late wakes
@@ -226,7 +226,7 @@ class Task(FutureBase[T]):
             return PENDING
         if type(outcome) is not Failure:
             return outcome  # type: ignore[return-value]  # neither NOT_DONE nor a Failure
-        # Whoever awaits has the error now, with this task in its traceback: the task gives
+        # The one who awaits has the error now, with this task in its traceback: the task gives
         # it up, or the two would keep each other until the collector comes.
         error = outcome.error
         if error is None or outcome.unclaimed is not None:
@@ -303,7 +303,7 @@ class Task(FutureBase[T]):
 
 
 class _Over(FutureBase[NoReturn]):
-    """The leaf of a task that is done: never ready, whoever polls it once more."""
+    """The leaf of a task that is done: never ready, if it is polled once more."""
 
     __slots__ = ()
 

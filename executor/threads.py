@@ -48,7 +48,7 @@ class RemoteWaker:
     """A waker that any thread may call. Make it in a poll, from ``cx.waker``.
 
     While it is neither woken nor dropped the executor sleeps for it instead of reporting a
-    lost wakeup, so whoever makes one drops it in `drop`.
+    lost wakeup, so the one who makes it drops it in `drop`.
     """
 
     __slots__ = ("_poller", "_waker")

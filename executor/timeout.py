@@ -11,8 +11,8 @@ from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_futur
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.contract import TimerQueue
 from pinfut.executor.current import NoExecutor, current_executor
-from pinfut.future import Future, FutureBase, drop, let_go
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.future import FutureBase, drop, let_go
+from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from pinfut.combinators import (
     try_join,
 )
 from pinfut.coroutine import CoroutineFuture, yield_now
-from pinfut.future import Future, FutureBase, PinnedFuture, drop, pending, poll_fn, ready
+from pinfut.future import FutureBase, drop, pending, poll_fn, ready
 from pinfut.laws import (
     LAWS,
     BlockedInPoll,
@@ -35,7 +35,7 @@ from pinfut.laws import (
     TakenTwice,
 )
 from pinfut.pin import Pinned, pin
-from pinfut.poll import PENDING, Context, Pending, Poll, Waker
+from pinfut.poll import PENDING, Context, Future, Pending, PinnedFuture, Poll, Waker
 from pinfut.slots import SlotTable
 from pinfut.streams import (
     END,

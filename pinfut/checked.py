@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from pinfut import laws
 from pinfut.laws import (
@@ -29,12 +29,7 @@ from pinfut.laws import (
     describe,
 )
 from pinfut.places import caller
-from pinfut.poll import PENDING, Context, Poll, Waker
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from pinfut.future import Future
+from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 T = TypeVar("T")
 
@@ -49,7 +44,7 @@ keeping = True
 Off where the size of a future is measured."""
 
 listener: Callable[[LawError], None] | None = None
-"""Who is told of what is logged, beside the log: a test, say, that it makes fail."""
+"""Called with each error that is logged: by a test, say, that it makes fail."""
 
 _log: Final = logging.getLogger("pinfut")
 

@@ -1,6 +1,6 @@
 """Coroutines as futures: what a coroutine may yield, and a future that drives one.
 
-Whoever runs a coroutine keeps to one protocol: the coroutine yields either a future,
+What runs a coroutine keeps to one protocol: the coroutine yields either a future,
 the leaf that it waits for, or YIELD, which means "again, after the others". The runner
 polls the leaf and sends its value in, or throws its error in. The frames between the
 coroutine and the leaf are never polled.
@@ -17,8 +17,8 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
-from pinfut.future import Future, FutureBase, drop
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.future import FutureBase, drop
+from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 _log = logging.getLogger("pinfut")
 
@@ -88,7 +88,7 @@ def _may_be_awaited(coro: object) -> bool:
 
 
 class Interruptible(Protocol):
-    """Whoever runs a coroutine and can raise CancelledError where it waits."""
+    """What runs a coroutine and can raise CancelledError where it waits."""
 
     cancels: int
     """How often somebody asked for a cancel."""
@@ -136,8 +136,8 @@ class Interrupt(FutureBase[NoReturn]):
 
 
 @final
-class Seat:
-    """The driver's seat of one CoroutineFuture, or of the siblings that a combinator polls
+class DriverCell:
+    """The driver of one CoroutineFuture, or of the siblings that a combinator polls
     one after the other. The context variables of these lead to it, and it leads to the one
     whose coroutine is running; so a coroutine finds its driver and the two do not keep each
     other alive."""
@@ -147,43 +147,43 @@ class Seat:
     def __init__(self) -> None:
         # Invariant: None but while a coroutine that belongs here is running.
         self.driver: CoroutineFuture[Any] | None = None
-        # The seat of the coroutine in which this one was made, if that has one.
-        self.outer: Seat | None = None
+        # The cell of the coroutine in which this one was made, if that has one.
+        self.outer: DriverCell | None = None
 
 
-_SEAT: ContextVar[Seat | None] = ContextVar("pinfut driver", default=None)
+_CELL: ContextVar[DriverCell | None] = ContextVar("pinfut driver", default=None)
 
 
 def driver() -> CoroutineFuture[Any] | None:
     """The CoroutineFuture whose coroutine is running here, if it is not a task's own."""
-    # A task that was spawned in there inherits the seat; while it runs, nobody sits in it.
-    seat = _SEAT.get()
-    return None if seat is None else seat.driver
+    # A task that was spawned in there inherits the cell; while it runs, that is empty.
+    cell = _CELL.get()
+    return None if cell is None else cell.driver
 
 
-def seated_context(seat: Seat) -> ContextVars:
-    """A copy of the context variables for coroutines that have their driver in `seat`."""
-    outer = _SEAT.get()
+def driver_context(cell: DriverCell) -> ContextVars:
+    """A copy of the context variables for coroutines that have their driver in `cell`."""
+    outer = _CELL.get()
     if outer is not None and outer.driver is not None:
-        seat.outer = outer
+        cell.outer = outer
     context = copy_context()
-    context.run(_SEAT.set, seat)
+    context.run(_CELL.set, cell)
     return context
 
 
 def drivers() -> Iterator[CoroutineFuture[Any]]:
     """Every CoroutineFuture whose coroutine is running here, the innermost first."""
-    seat = _SEAT.get()
-    while seat is not None and seat.driver is not None:
-        yield seat.driver
-        seat = seat.outer
+    cell = _CELL.get()
+    while cell is not None and cell.driver is not None:
+        yield cell.driver
+        cell = cell.outer
 
 
 def task_context() -> ContextVars:
     """A copy of the context variables for a task of its own."""
     context = copy_context()
-    if _SEAT.get() is not None:
-        context.run(_SEAT.set, None)
+    if _CELL.get() is not None:
+        context.run(_CELL.set, None)
     return context
 
 
@@ -197,11 +197,11 @@ class CoroutineFuture(FutureBase[T]):
     """
 
     __slots__ = (
+        "_cell",
         "_context",
         "_coro",
         "_leaf",
         "_pending",
-        "_seat",
         "_waker",
         "block",
         "cancels",
@@ -211,23 +211,23 @@ class CoroutineFuture(FutureBase[T]):
     def __init__(
         self,
         coro: Coroutine[Any, Any, T] | Generator[Any, Any, T],
-        seat: Seat | None = None,
+        cell: DriverCell | None = None,
         context: ContextVars | None = None,
     ) -> None:
-        """`seat` and `context` (a copy of its own of `seated_context`) are for combinators,
+        """`cell` and `context` (a copy of its own of `driver_context`) are for combinators,
         which make them once for all of their children."""
-        if seat is None or context is None:
-            seat = Seat()
-            context = seated_context(seat)
+        if cell is None or context is None:
+            cell = DriverCell()
+            context = driver_context(cell)
         self._coro = coro
-        self._seat = seat
+        self._cell = cell
         self._context = context
         # Invariant: the future that the coroutine is suspended on; YIELD before its start
         # and after a yield.
         self._leaf: Any = YIELD
         # Invariant: the newest waker, from the first PENDING on.
         self._waker: Waker | None = None
-        # An interrupt came in the midst of a step.
+        # An interrupt came during a step.
         self._pending = False
         self.cancels = 0
         self.delivered = 0
@@ -236,13 +236,13 @@ class CoroutineFuture(FutureBase[T]):
     @property
     def running(self) -> bool:
         """Whether a step of it is under way, so that its leaf is not known yet."""
-        return self._seat.driver is self
+        return self._cell.driver is self
 
     def poll(self, cx: Context, /) -> Poll[T]:
-        seat = self._seat
-        # Another one of the same seat may be awaiting this one.
-        outer = seat.driver
-        seat.driver = self
+        cell = self._cell
+        # Another one of the same cell may be awaiting this one.
+        outer = cell.driver
+        cell.driver = self
         leaf = self._leaf
         try:
             while True:
@@ -274,11 +274,11 @@ class CoroutineFuture(FutureBase[T]):
             self._leaf = YIELD
             return cast(T, stop.value)
         finally:
-            seat.driver = outer
+            cell.driver = outer
 
     def interrupt(self) -> None:
         """Raise CancelledError in the coroutine where it waits, or will wait next."""
-        if self._seat.driver is self:
+        if self._cell.driver is self:
             self._pending = True
         elif type(self._leaf) is not Interrupt:
             self._leaf = Interrupt(self._leaf, self)
@@ -292,23 +292,23 @@ class CoroutineFuture(FutureBase[T]):
         """Drop the leaf and run ``step(*args)`` as this coroutine: what closes it for good."""
         leaf, self._leaf = self._leaf, YIELD
         self._waker = None
-        seat = self._seat
+        cell = self._cell
         try:
             if leaf is not YIELD:
                 drop(leaf)
         finally:
-            outer, seat.driver = seat.driver, self
+            outer, cell.driver = cell.driver, self
             try:
                 self._context.run(step, *args)
             finally:
-                seat.driver = outer
+                cell.driver = outer
 
     def go_on_with(self, coro: Coroutine[Any, Any, T]) -> None:
         """Drive `coro` from here on: the next step of an async generator, say."""
         self._coro = coro
 
     def exit(self) -> None:
-        """Have GeneratorExit raised where the coroutine waits; whoever polls polls on."""
+        """Have GeneratorExit raised where the coroutine waits; polling goes on."""
         self._leaf = Interrupt(self._leaf, self, GeneratorExit)
 
 

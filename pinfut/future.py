@@ -1,53 +1,21 @@
-"""Futures: the two protocols, the base class, and the bridge into ``await``.
-
-State of a future, and who moves it on::
-
-    idle ──first poll──▶ pinned ──poll gives a value or raises──▶ done
-      │                    │
-      └────── drop ────────┴──▶ dropped (the started operation is cancelled; its slot
-                                stays taken until the other side has acknowledged)
-
-A Python object does not change its address; what *moves* is ownership. A pinned
-future belongs to the task that polled it first: nobody else may poll, copy or pickle it.
-"""
+"""Futures: their base class, the bridge into ``await``, dropping, and the simplest ones."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, final
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, final
 
 from pinfut import laws
-from pinfut.checked import keep_records
+from pinfut.checked import Record, keep_records
 from pinfut.laws import PinError, checked_by_default
 from pinfut.poll import PENDING, Context, Poll
-
-if TYPE_CHECKING:
-    from pinfut.checked import Record
 
 _log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-
-class Future(Protocol[T_co]):
-    """Whatever can be polled. It may change hands until it is polled for the first time."""
-
-    def poll(self, cx: Context, /) -> Poll[T_co]:
-        """The value, or PENDING (then ``cx.waker`` is registered), or raises."""
-        ...
-
-
-class PinnedFuture(Future[T_co], Protocol[T_co]):
-    """A future behind which an operation runs: giving it up has to be told to someone."""
-
-    def drop(self) -> None:
-        """The owner polls no more: take the waker back and cancel what was started.
-
-        Idempotent; never raises; a no-op once the future is done.
-        """
 
 
 class FutureBase(Generic[T_co]):
@@ -78,7 +46,7 @@ class FutureBase(Generic[T_co]):
         return 0
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        # The whole bridge: hand the leaf to whoever runs the coroutine. The executor
+        # The whole bridge: hand the leaf to what runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
         return (yield self)  # type: ignore[no-any-return]
 

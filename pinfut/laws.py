@@ -1,16 +1,13 @@
 """The laws of polling, and the error of each.
 
-docs/laws.md shows the smallest program that breaks each, and what it is told. Most are seen
+docs/laws.md shows the smallest program that breaks each, and the message it gets. Most are seen
 in checked mode alone; `pinfut.checked` is what sees them.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, ClassVar, Final
-
-if TYPE_CHECKING:
-    from pinfut.checked import Record
+from typing import ClassVar, Final, Protocol
 
 LAWS: Final[dict[int, str]] = {
     1: "Once a future has returned a value or raised, nobody polls it again.",
@@ -41,6 +38,13 @@ def checked_by_default() -> bool:
     return os.environ.get("PINFUT_CHECKED", "0") not in ("", "0")
 
 
+class Provenance(Protocol):
+    """Where a future was made and first polled, as text; None where that is not known."""
+
+    made: str | None
+    where: str | None
+
+
 class LawError(RuntimeError):
     """A law of polling was broken.
 
@@ -52,7 +56,7 @@ class LawError(RuntimeError):
     law: ClassVar[int] = 0
 
     def __init__(
-        self, message: str, future: object = None, *, record: Record | None = None
+        self, message: str, future: object = None, *, record: Provenance | None = None
     ) -> None:
         text = f"{message}\n  law {self.law}: {LAWS[self.law]}"
         if future is not None or record is not None:
@@ -132,7 +136,7 @@ def describe(future: object) -> str:
     return f"<{label} at {id(future):#x}>"
 
 
-def history(future: object, record: Record | None = None) -> str:
+def history(future: object, record: Provenance | None = None) -> str:
     """Where a future was made and first polled, as the last lines of a message."""
     record = record or getattr(future, "_law", None)
     if record is None:

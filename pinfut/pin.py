@@ -13,8 +13,9 @@ from sys import getrefcount
 from typing import Any, Generic, NoReturn, TypeVar, cast, final, overload
 
 from pinfut.coroutine import into_future
-from pinfut.future import Future, drop, let_go
+from pinfut.future import drop, let_go
 from pinfut.laws import PinError, describe
+from pinfut.poll import Future
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -24,7 +25,7 @@ T = TypeVar("T")
 class Pinned(Generic[T_co]):
     """A future in its place. Await it, give it to a combinator, or drop it, all in the task
     that pinned it; copying and pickling raise PinError, and checked mode sees a poll by
-    another task. It adds nothing to a poll: whoever takes it polls what is in it.
+    another task. It adds nothing to a poll: what is in it is polled directly.
 
     What nobody holds any more ends: when a Pinned goes away and nobody else has the future that
     is in it, that is dropped."""

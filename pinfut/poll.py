@@ -1,21 +1,27 @@
-"""The poll contract: PENDING, Waker and Context.
+"""The poll contract: PENDING, Waker, Context, and the two protocols of futures.
 
 ``poll(cx)`` gives the value, or PENDING, or raises. PENDING is a promise in itself:
 the newest waker of ``cx`` is registered with something that will call it (law 2 in
 `pinfut.laws`). The names are those of Rust's `core::task`.
+
+State of a future, and who moves it on::
+
+    idle ──first poll──▶ pinned ──poll gives a value or raises──▶ done
+      │                    │
+      └────── drop ────────┴──▶ dropped (the started operation is cancelled; its slot
+                                stays taken until the other side has acknowledged)
+
+A Python object does not change its address; what *moves* is ownership. A pinned
+future belongs to the task that polled it first: nobody else may poll, copy or pickle it.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar
-
-if TYPE_CHECKING:
-    from typing import Self
-
-    from pinfut.future import Future
+from typing import Final, Literal, Protocol, Self, TypeAlias, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class _Pending(enum.Enum):
@@ -38,7 +44,7 @@ Poll: TypeAlias = T | Pending
 
 
 class Waker(Protocol):
-    """Tells whoever parked that polling again is worth while."""
+    """Says that polling again is worth while."""
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent, and harmless when it comes too late."""
@@ -74,3 +80,21 @@ class Context:
         `owner`: whose the futures polled with it are, if they are not the present task's.
         """
         return type(self)(waker)
+
+
+class Future(Protocol[T_co]):
+    """Whatever can be polled. It may change hands until it is polled for the first time."""
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        """The value, or PENDING (then ``cx.waker`` is registered), or raises."""
+        ...
+
+
+class PinnedFuture(Future[T_co], Protocol[T_co]):
+    """A future behind which an operation runs: the one who gives it up has to say so."""
+
+    def drop(self) -> None:
+        """The owner polls no more: take the waker back and cancel what was started.
+
+        Idempotent; never raises; a no-op once the future is done.
+        """

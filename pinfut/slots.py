@@ -1,6 +1,6 @@
 """SlotTable: a fixed array of places where results are written.
 
-An operation that was started has a slot, and whoever finishes it writes the result
+An operation that was started has a slot, and the side that finishes it writes the result
 there. The id of the operation is a counter x that only goes up, its slot is x mod N.
 
 With replies in order x mod N alone would be unique. With replies out of order it is
@@ -133,7 +133,7 @@ class SlotTable(Generic[T]):
         return slot if slot.x == x and slot.state != FREE else None
 
     def complete(self, x: int, value: T) -> bool:
-        """Write the result of `x` in place and wake whoever waits.
+        """Write the result of `x` in place and wake the waiting task.
 
         False when the operation had been cancelled: the slot is free now, and `value` is
         the caller's to dispose of (law 7). Raises UnknownId, DuplicateReply.
@@ -201,7 +201,7 @@ class SlotTable(Generic[T]):
         self.free.append(slot)
 
     def detach(self, slot: Slot[T]) -> None:
-        """Leave a READY slot to whoever holds it, with the result still to be taken, and use
+        """Leave a READY slot to its holder, with the result still to be taken, and use
         its place for the next operation."""
         fresh: Slot[T] = Slot(slot.index)
         fresh.x = slot.x

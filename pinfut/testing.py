@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar, final
 
 from pinfut.checked import CheckedContext
-from pinfut.future import Future, FutureBase, drop
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.future import FutureBase, drop
+from pinfut.poll import PENDING, Context, Future, Poll
 
 T = TypeVar("T")
 

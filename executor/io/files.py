@@ -62,7 +62,7 @@ class File(Generic[S]):
         os.fsync(self.raw.fileno())
 
     async def close(self) -> None:
-        """Flush and close. Not cancelled in the midst of it."""
+        """Flush and close. Not cancelled in the middle of it."""
         with shield():
             await to_thread(self.raw.close)
 

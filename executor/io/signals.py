@@ -58,7 +58,7 @@ class Signals:
         traceback: TracebackType | None,
     ) -> None:
         self._restore()
-        self._wake()  # whoever still waits is told that nothing comes any more
+        self._wake()  # who still waits is told that nothing comes any more
 
     def next(self) -> FutureBase[int]:
         """Wait for the next signal; its number. A cancelled wait has taken none."""

@@ -219,7 +219,7 @@ async def connect_unix(path: str) -> Socket:
 
 
 def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
-    """A listening Unix stream socket at `path`, which must not exist; whoever made it
+    """A listening Unix stream socket at `path`, which must not exist; the one who made it
     unlinks it."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -7,17 +7,17 @@ this package, so watching is free when nobody watches.
 from pinfut.executor.trace.chrome import chrome_trace
 from pinfut.executor.trace.dump import dump
 from pinfut.executor.trace.instrument import Instrument, Instruments
-from pinfut.executor.trace.recorder import Event, Recorder
+from pinfut.executor.trace.recorder import Recorder, TraceEvent
 from pinfut.executor.trace.slow import SlowStep, SlowSteps
 from pinfut.executor.trace.timeline import timeline
 
 __all__ = [
-    "Event",
     "Instrument",
     "Instruments",
     "Recorder",
     "SlowStep",
     "SlowSteps",
+    "TraceEvent",
     "chrome_trace",
     "dump",
     "timeline",

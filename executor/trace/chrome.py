@@ -1,6 +1,6 @@
 """chrome_trace: a recorded history in the trace format that Perfetto and Chrome read.
 
-A track for each task, with its steps and in them its polls; arrows from whoever woke a task
+A track for each task, with its steps and in them its polls; arrows from who woke a task
 to the step that followed. Wakes by timers and the like come from the track "outside".
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final, final
 
-from pinfut.executor.trace.recorder import Event, Recorder
+from pinfut.executor.trace.recorder import Recorder, TraceEvent
 
 _PID: Final = 1
 _OUTSIDE: Final = 0
@@ -49,17 +49,17 @@ class _Trace:
         self._last = max(self._last + self._tick, seconds * 1e6)
         return self._last
 
-    def _begin(self, event: Event, name: str, ts: float) -> None:
+    def _begin(self, event: TraceEvent, name: str, ts: float) -> None:
         self._open.setdefault(event.task, []).append(name)
         self._add("B", name, event.task, ts)
 
-    def _end(self, event: Event, ts: float, depth: int = 0, how: str = "") -> None:
+    def _end(self, event: TraceEvent, ts: float, depth: int = 0, how: str = "") -> None:
         """Close the slices of a task down to `depth` of them."""
         slices = self._open.get(event.task, [])
         while len(slices) > depth:
             self._add("E", slices.pop(), event.task, ts, args={"end": how})
 
-    def _begin_step(self, event: Event) -> float:
+    def _begin_step(self, event: TraceEvent) -> float:
         ts = self.time(event.time)
         if not self._open.get(event.task):
             self._begin(event, "step", ts)
@@ -70,7 +70,7 @@ class _Trace:
             ts = self.time(event.time)
         return ts
 
-    def _wake(self, event: Event) -> None:
+    def _wake(self, event: TraceEvent) -> None:
         ts = self.time(event.time)
         tid = event.source
         if not self._open.get(tid):
@@ -97,7 +97,7 @@ class _Trace:
         # Stable, so that what has the same time stays as it was; names have none.
         return sorted(self.events, key=lambda event: float(event.get("ts", -1.0)))
 
-    def add(self, event: Event) -> None:
+    def add(self, event: TraceEvent) -> None:
         if event.task:
             self._name(event.task, f"{event.subject} #{event.task}")
         if event.kind == "poll":

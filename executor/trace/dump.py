@@ -223,7 +223,7 @@ def dump_on_signal(executor: Runner, asked: bool | None) -> Callable[[], None]:
         except Exception as error:
             # A future of somebody's own; raised here it would end whatever runs now.
             shown = f"the tasks cannot be shown: {error!r}"
-        # Not through sys.stderr: the signal may have come in the midst of a write to it.
+        # Not through sys.stderr: the signal may have come in the middle of a write to it.
         text = f"pinfut: {shown}\n".encode(errors="replace")
         while text:
             text = text[os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text) :]

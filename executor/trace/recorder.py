@@ -11,7 +11,7 @@ from pinfut.executor.trace.instrument import Instrument
 from pinfut.executor.trace.watched import WatchedTask, watched
 
 
-class Event(NamedTuple):
+class TraceEvent(NamedTuple):
     """One recorded step: its number, what happened, to whom, and what else is known."""
 
     number: int
@@ -45,7 +45,7 @@ class Recorder(Instrument):
     def __init__(self, limit: int = 10_000) -> None:
         if limit < 1:
             raise ValueError(f"a recorder keeps at least one event, not {limit}")
-        self.events: deque[Event] = deque(maxlen=limit)
+        self.events: deque[TraceEvent] = deque(maxlen=limit)
         self.counts: Counter[str] = Counter()
         self._number = 0
         # The clock alone: the executor holds its instruments, and is not held by them.
@@ -71,7 +71,7 @@ class Recorder(Instrument):
         source: int = 0,
     ) -> None:
         time = 0.0 if self._clock is None else self._clock.now()
-        self.events.append(Event(self._number, kind, subject, detail, by, task, source, time))
+        self.events.append(TraceEvent(self._number, kind, subject, detail, by, task, source, time))
         self.counts[kind] += 1
         self._number += 1
 

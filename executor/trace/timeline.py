@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from pinfut.executor.trace.recorder import Event, Recorder
+from pinfut.executor.trace.recorder import Recorder, TraceEvent
 
 LEGEND: Final = (
     "# step   x last step   - parked   . ready   * woken in this column   "
@@ -58,26 +58,26 @@ class _Chart:
                 lane.cells[at] = lane.now
         return at
 
-    def lane(self, event: Event, now: str) -> _Lane:
+    def lane(self, event: TraceEvent, now: str) -> _Lane:
         lane = self.lanes.get(event.task)
         if lane is None:
             lane = self.lanes[event.task] = _Lane(f"{event.subject} #{event.task}", now)
         return lane
 
-    def step(self, event: Event) -> None:
+    def step(self, event: TraceEvent) -> None:
         """A poll or a resume: the step of this task is under way."""
         lane = self.lane(event, ".")
         if self.running != event.task:
             self.running = event.task
             lane.cells[self.column(event.time)] = "#"
 
-    def end(self, event: Event, now: str) -> None:
+    def end(self, event: TraceEvent, now: str) -> None:
         lane = self.lane(event, now)
         lane.now = now
         if self.running == event.task:
             self.running = 0
 
-    def add(self, event: Event) -> None:
+    def add(self, event: TraceEvent) -> None:
         if event.kind in ("poll", "resume"):
             self.step(event)
         elif event.kind == "park":
@@ -100,7 +100,7 @@ class _Chart:
         elif event.kind == "wake":
             self.wake(event)
 
-    def wake(self, event: Event) -> None:
+    def wake(self, event: TraceEvent) -> None:
         lane = self.lane(event, "-")
         if not self.running:
             # Wakes by timers and the like that follow each other share a column.

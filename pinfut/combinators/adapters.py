@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
-from pinfut.future import Future, FutureBase, drop
+from pinfut.future import FutureBase, drop
 from pinfut.pin import Pinned
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.poll import PENDING, Context, Future, Poll
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -110,7 +110,7 @@ class Fuse(FutureBase[T]):
     __slots__ = ("_future",)
 
     polled_after_ready: ClassVar[bool] = True
-    """Tells checked mode that law 1 does not bind whoever polls this one."""
+    """Tells checked mode that law 1 does not hold for this one."""
 
     def __init__(self, future: Future[T]) -> None:
         # Invariant: None once it is done or dropped.

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
-from pinfut.coroutine import CoroutineFuture, Seat, into_future, seated_context
-from pinfut.future import Future, FutureBase, drop
+from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
+from pinfut.future import FutureBase, drop
 from pinfut.laws import describe
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 _log = logging.getLogger("pinfut")
 
@@ -164,18 +164,18 @@ class Group(FutureBase[T]):
 
 
 def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Future[Any] | None]:
-    """The futures behind `awaitables`. Coroutines among them share one seat: a combinator
+    """The futures behind `awaitables`. Coroutines among them share one cell: a combinator
     runs one at a time."""
-    seat: Seat | None = None
+    cell: DriverCell | None = None
     context = None
     children: list[Future[Any] | None] = []
     given: set[int] = set()
     for awaitable in awaitables:
         if type(awaitable) is CoroutineType:
-            if seat is None or context is None:
-                seat = Seat()
-                context = seated_context(seat)
-            children.append(CoroutineFuture(awaitable, seat, context.copy()))
+            if cell is None or context is None:
+                cell = DriverCell()
+                context = driver_context(cell)
+            children.append(CoroutineFuture(awaitable, cell, context.copy()))
         else:
             future = into_future(awaitable)
             if id(future) in given:

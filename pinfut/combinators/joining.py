@@ -13,9 +13,9 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited, ChildContext, Group
-from pinfut.future import Future, FutureBase
+from pinfut.future import FutureBase
 from pinfut.pin import Pinned
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.poll import PENDING, Context, Future, Poll
 
 A = TypeVar("A")
 B = TypeVar("B")

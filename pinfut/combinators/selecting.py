@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from typing import Any, Generic, NamedTuple, TypeVar, cast, final, overload
 
 from pinfut.combinators.group import Awaited, Group
-from pinfut.future import Future, FutureBase
+from pinfut.future import FutureBase
 from pinfut.pin import Pinned
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.poll import PENDING, Context, Future, Poll
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -15,9 +15,9 @@ from typing import Generic, TypeVar, cast, final
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
-from pinfut.future import Future, FutureBase, drop
+from pinfut.future import FutureBase, drop
 from pinfut.laws import PinError
-from pinfut.poll import PENDING, Context, Pending, Poll, Waker
+from pinfut.poll import PENDING, Context, Future, Pending, Poll, Waker
 
 _log = logging.getLogger("pinfut")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator
 from typing import Any, Final, Protocol, TypeVar, cast, final
 
-from pinfut.coroutine import CoroutineFuture, Seat, seated_context
-from pinfut.future import Future, drop
-from pinfut.poll import PENDING, Context, Poll
+from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context
+from pinfut.future import drop
+from pinfut.poll import PENDING, Context, Future, Poll
 from pinfut.streams.stream import END, PollNext, StreamBase
 from pinfut.sync.closed import Closed
 
@@ -65,9 +65,9 @@ class FromAsyncGenerator(StreamBase[T]):
         self._closed = False
         # One driver for all steps: the generator keeps its context variables, and a timeout
         # in it its owner, from one item to the next.
-        seat = Seat()
+        cell = DriverCell()
         self._driver: CoroutineFuture[T | None] = CoroutineFuture(
-            _NO_STEP, seat, seated_context(seat)
+            _NO_STEP, cell, driver_context(cell)
         )
 
     def poll_next(self, cx: Context, /) -> PollNext[T]:

@@ -9,7 +9,7 @@ States, and who moves a stream on::
 
 A stream keeps what it has begun: a ``next()`` that is dropped loses no item, because the
 item, or the operation that will bring it, stays in the stream. So a stream has one
-consumer at a time, and whoever leaves it before its end drops it (``async with`` does).
+consumer at a time, and a consumer that leaves it before its end drops it (``async with`` does).
 """
 
 from __future__ import annotations

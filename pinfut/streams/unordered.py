@@ -12,8 +12,8 @@ from typing import TypeVar, final
 
 from pinfut.combinators.group import Awaited, ChildContext, Woken
 from pinfut.coroutine import into_future
-from pinfut.future import Future, drop
-from pinfut.poll import PENDING, Context, Pending
+from pinfut.future import drop
+from pinfut.poll import PENDING, Context, Future, Pending
 from pinfut.streams.stream import END, Full, PollNext, StreamBase
 
 T = TypeVar("T")

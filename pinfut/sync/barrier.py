@@ -7,7 +7,7 @@ from typing import final
 
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import Line, Waiter
+from pinfut.sync.waiters import Waiter, WaitQueue
 
 
 @final
@@ -19,7 +19,7 @@ class Barrier:
     has passed. Raises ValueError below one party.
     """
 
-    __slots__ = ("_line", "parties")
+    __slots__ = ("_queue", "parties")
 
     def __init__(self, parties: int) -> None:
         parties = index(parties)
@@ -27,12 +27,12 @@ class Barrier:
             raise ValueError(f"a barrier is for one party or more, not {parties}")
         self.parties = parties
         # Invariant: fewer than `parties`.
-        self._line = Line()
+        self._queue = WaitQueue()
 
     @property
     def waiting(self) -> int:
         """How many have come and wait for the others."""
-        return len(self._line)
+        return len(self._queue)
 
     def wait(self) -> FutureBase[bool]:
         """A future that is ready when all are there: True for the last to come."""
@@ -48,20 +48,20 @@ class _Wait(Waiter[bool]):
         self._barrier = barrier
 
     def poll(self, cx: Context, /) -> Poll[bool]:
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             return False
-        line = self._barrier._line
-        if self.waker is None and len(line) == self._barrier.parties - 1:
-            line.rouse_all()
+        queue = self._barrier._queue
+        if self.waker is None and len(queue) == self._barrier.parties - 1:
+            queue.wake_all()
             return True
-        return self.wait(line, cx)
+        return self.wait(queue, cx)
 
     def drop(self) -> None:
         """Wait no more. Who has passed has passed."""
-        if not self.roused:
-            self._barrier._line.leave(self)
-        self.roused = False
+        if not self.woken:
+            self._barrier._queue.leave(self)
+        self.woken = False
 
     def waits_for(self) -> str:
         """What this future waits for."""

@@ -1,7 +1,7 @@
 """broadcast: every value to every receiver, out of a ring of the last N.
 
 The sender never waits. A receiver is a place in the sequence of values and nothing else, so
-one that never reads holds nobody up and costs nothing; what it misses it is told, exactly.
+one that never reads holds nobody up and costs nothing; it learns exactly how many it has missed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar, cast, final
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.sync.closed import Closed, EndsAtClosed
-from pinfut.sync.waiters import Line, Waiter
+from pinfut.sync.waiters import Waiter, WaitQueue
 
 T = TypeVar("T")
 
@@ -30,14 +30,14 @@ class Lagged(Exception):
 
 @final
 class _Shared(Generic[T]):
-    __slots__ = ("closed", "line", "ring", "sent")
+    __slots__ = ("closed", "queue", "ring", "sent")
 
     def __init__(self, capacity: int) -> None:
         # Invariant: value number n is at n % capacity, for the last `capacity` of them.
         self.ring: list[T | None] = [None] * capacity
         # How many values were ever sent.
         self.sent = 0
-        self.line = Line()
+        self.queue = WaitQueue()
         self.closed = False
 
 
@@ -57,7 +57,7 @@ class BroadcastSender(Generic[T]):
             raise Closed("this broadcast is closed; nobody would get the value")
         shared.ring[shared.sent % len(shared.ring)] = value
         shared.sent += 1
-        shared.line.rouse_all()
+        shared.queue.wake_all()
 
     def subscribe(self) -> BroadcastReceiver[T]:
         """One more receiver, of the values that are sent from now on."""
@@ -66,7 +66,7 @@ class BroadcastSender(Generic[T]):
     def close(self) -> None:
         """No more values: receivers get what is left, then Closed."""
         self._shared.closed = True
-        self._shared.line.rouse_all()
+        self._shared.queue.wake_all()
 
 
 @final
@@ -122,20 +122,20 @@ class _Recv(Waiter[T]):
         self._receiver = receiver
 
     def poll(self, cx: Context, /) -> Poll[T]:
-        # Whatever there is to read, or to say, has roused everybody: it stands in no line then.
+        # Whatever there is to read, or to say, has woken everybody: it stands in no queue then.
         value = self._receiver.try_recv()
         if value is not PENDING:
             return value
-        if self.roused:
-            # Another future of the same receiver was faster: stand in the line anew.
-            self.roused = False
+        if self.woken:
+            # Another future of the same receiver was faster: stand in the queue anew.
+            self.woken = False
             self.waker = None
-        return self.wait(self._receiver._shared.line, cx)
+        return self.wait(self._receiver._shared.queue, cx)
 
     def drop(self) -> None:
         """Wait no more. What was not read is still to be read."""
-        self.roused = False
-        self._receiver._shared.line.leave(self)
+        self.woken = False
+        self._receiver._shared.queue.leave(self)
 
 
 def broadcast(capacity: int) -> tuple[BroadcastSender[T], BroadcastReceiver[T]]:

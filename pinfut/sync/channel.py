@@ -23,7 +23,7 @@ class _Shared(Generic[T]):
     """What the two ends of a channel share.
 
     A value is never handed to a receiver: it lies in the buffer, reserved, until the
-    receiver that was roused for it takes it. So the order is the buffer's, and a receiver
+    receiver that was woken for it takes it. So the order is the buffer's, and a receiver
     that is cancelled on its way has nothing to give back but the reservation.
     """
 
@@ -35,7 +35,7 @@ class _Shared(Generic[T]):
         # Those reserved take no room. Invariant: len(buffer) - reserved <= capacity, but for
         # values whose receivers were cancelled; and no sender waits while it is less.
         self.buffer: deque[T] = deque()
-        # How many values are reserved: the receivers that were roused and have not come yet.
+        # How many values are reserved: the receivers that were woken and have not come yet.
         # Invariant: reserved <= len(buffer), and no receiver waits while it is less.
         self.reserved = 0
         # Invariant: every entry of these two is parked and has a waker.
@@ -51,7 +51,7 @@ class _Shared(Generic[T]):
             self.buffer.append(value)
             self.reserved += 1
             receiver = self.receivers.popleft()
-            receiver.roused = True
+            receiver.woken = True
             receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
             return True
         if len(self.buffer) - self.reserved >= self.capacity:
@@ -60,12 +60,12 @@ class _Shared(Generic[T]):
         return True
 
     def unreserve(self) -> None:
-        """A roused receiver does not come: what was reserved for it is the next one's."""
+        """A woken receiver does not come: what was reserved for it is the next one's."""
         self.reserved -= 1
         if self.receivers:
             self.reserved += 1
             receiver = self.receivers.popleft()
-            receiver.roused = True
+            receiver.woken = True
             receiver.waker.wake()  # type: ignore[union-attr]  # it is parked
 
     def close(self) -> None:
@@ -163,15 +163,15 @@ class _Send(FutureBase[None], Generic[T]):
 class _Recv(FutureBase[T]):
     """Waits for the next value."""
 
-    __slots__ = ("_state", "roused", "waker")
+    __slots__ = ("_state", "waker", "woken")
 
     # Set by `Receiver.recv`.
     _state: _Shared[T]
-    # Invariant: set while the future waits in `receivers`, or was roused.
+    # Invariant: set while the future waits in `receivers`, or was woken.
     waker: Waker | None
     # Invariant: True from the time when a value was reserved for this receiver until it
     # takes one or is dropped.
-    roused: bool
+    woken: bool
 
     def __await__(self) -> Generator[Any, Any, T]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -185,8 +185,8 @@ class _Recv(FutureBase[T]):
 
     def poll(self, cx: Context, /) -> Poll[T]:
         state = self._state
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             state.reserved -= 1
         elif self.waker is not None or len(state.buffer) <= state.reserved:
             if self.waker is None:
@@ -201,13 +201,13 @@ class _Recv(FutureBase[T]):
         return value
 
     def registrations(self) -> int:
-        return int(self.waker is not None and not self.roused)
+        return int(self.waker is not None and not self.woken)
 
     def drop(self) -> None:
         """Leave the queue; what was reserved for this receiver is the next one's."""
         state = self._state
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             state.unreserve()
         elif self.waker is not None:
             try:
@@ -260,7 +260,7 @@ class Receiver(Generic[T]):
         when it is closed and empty."""
         future: _Recv[T] = _Recv()
         future._state = self._state
-        future.roused = False
+        future.woken = False
         future.waker = None
         return future
 

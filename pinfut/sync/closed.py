@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar, final
 
-from pinfut.future import Future, FutureBase, drop
-from pinfut.poll import Context, Poll
+from pinfut.future import FutureBase, drop
+from pinfut.poll import Context, Future, Poll
 
 T = TypeVar("T")
 

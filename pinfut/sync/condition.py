@@ -9,7 +9,7 @@ from typing import TypeVar, final
 
 from pinfut.poll import Context, Poll
 from pinfut.sync.lock import Lock
-from pinfut.sync.waiters import Line, Waiter
+from pinfut.sync.waiters import Waiter, WaitQueue
 
 T = TypeVar("T")
 
@@ -22,13 +22,13 @@ class Condition:
     too is raised with the lock held, so that the block that took it can give it back.
     """
 
-    __slots__ = ("_line", "lock")
+    __slots__ = ("_queue", "lock")
 
     def __init__(self, lock: Lock | None = None) -> None:
         if not (lock is None or isinstance(lock, Lock)):
             raise TypeError(f"a condition shares a pinfut.Lock, or has its own, not {lock!r}")
         self.lock = Lock() if lock is None else lock
-        self._line = Line()
+        self._queue = WaitQueue()
 
     async def wait(self) -> None:
         """Give the lock up, wait for a notification, and take the lock again.
@@ -36,12 +36,12 @@ class Condition:
         Look at what was waited for once more: it may have changed again. Raises RuntimeError
         when the lock is not held.
         """
-        waiter = _Notified(self._line)
-        self._line.add(waiter)
+        waiter = _Notified(self._queue)
+        self._queue.add(waiter)
         try:
             self.lock.release()
         except BaseException:
-            self._line.leave(waiter)
+            self._queue.leave(waiter)
             raise
         cancelled: CancelledError | None = None
         try:
@@ -78,12 +78,12 @@ class Condition:
         the lock. Raises RuntimeError when nobody holds the lock."""
         if not self.lock.locked:
             raise RuntimeError("hold the lock to notify: 'async with condition:'")
-        for _ in range(min(count, len(self._line))):
-            self._line.rouse()
+        for _ in range(min(count, len(self._queue))):
+            self._queue.wake_first()
 
     def notify_all(self) -> None:
         """Wake all that wait. Raises as `notify` does."""
-        self.notify(len(self._line))
+        self.notify(len(self._queue))
 
     def __aenter__(self) -> Awaitable[None]:
         return self.lock.__aenter__()
@@ -99,29 +99,29 @@ class Condition:
 
 @final
 class _Notified(Waiter[None]):
-    """Stands in the line from the time when it is made, so that no notification is missed."""
+    """Stands in the queue from the time when it is made, so that no notification is missed."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_queue",)
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, queue: WaitQueue) -> None:
         super().__init__()
         self.waker = _NOBODY
-        self._line = line
+        self._queue = queue
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             return None
-        return self.wait(self._line, cx)
+        return self.wait(self._queue, cx)
 
     def drop(self) -> None:
         """Wait no more; a notification that was this one's is the next one's."""
-        if self.roused:
-            self.roused = False
-            if self._line:
-                self._line.rouse()
+        if self.woken:
+            self.woken = False
+            if self._queue:
+                self._queue.wake_first()
         else:
-            self._line.leave(self)
+            self._queue.leave(self)
 
 
 class _Nobody:

@@ -8,19 +8,19 @@ from typing import Any, final
 from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import NOTHING, Line, Waiter
+from pinfut.sync.waiters import NOTHING, Waiter, WaitQueue
 
 
 @final
 class Event:
     """``await event.wait()`` waits until the flag is set, and not at all while it is."""
 
-    __slots__ = ("_line", "_set")
+    __slots__ = ("_queue", "_set")
 
     def __init__(self) -> None:
         # Invariant: nobody waits while it is set.
         self._set = False
-        self._line = Line()
+        self._queue = WaitQueue()
 
     @property
     def is_set(self) -> bool:
@@ -30,10 +30,10 @@ class Event:
     def set(self) -> None:
         """Set the flag and let everybody go that waits, also if it is cleared again at once."""
         self._set = True
-        self._line.rouse_all()
+        self._queue.wake_all()
 
     def clear(self) -> None:
-        """Clear the flag: whoever comes from now on waits."""
+        """Clear the flag: later waits wait again."""
         self._set = False
 
     def wait(self) -> FutureBase[None]:
@@ -41,7 +41,7 @@ class Event:
         return _Wait(self)
 
     def __repr__(self) -> str:
-        state = "set" if self._set else f"not set, {len(self._line)} waiting"
+        state = "set" if self._set else f"not set, {len(self._queue)} waiting"
         return f"<Event, {state}>"
 
 
@@ -59,12 +59,12 @@ class _Wait(Waiter[None]):
         return super().__await__()
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if self.roused or self._event._set:
-            self.roused = False
+        if self.woken or self._event._set:
+            self.woken = False
             return None
-        return self.wait(self._event._line, cx)
+        return self.wait(self._event._queue, cx)
 
     def drop(self) -> None:
         """Wait no more."""
-        self.roused = False
-        self._event._line.leave(self)
+        self.woken = False
+        self._event._queue.leave(self)

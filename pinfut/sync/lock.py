@@ -9,7 +9,7 @@ from typing import Any, cast, final
 from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holding, Line, Waiter
+from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holder, Waiter, WaitQueue
 
 
 @final
@@ -20,17 +20,17 @@ class Lock:
     holder that asks for it again waits for itself; checked mode says so.
     """
 
-    __slots__ = ("_line", "_locked", "_lost", "_taken")
+    __slots__ = ("_locked", "_lost", "_queue", "_taken")
 
     def __init__(self) -> None:
-        # Invariant: True while it is held, or reserved for a waiter that was roused; nobody
+        # Invariant: True while it is held, or reserved for a waiter that was woken; nobody
         # waits while it is False.
         self._locked = False
-        self._line = Line()
+        self._queue = WaitQueue()
         # How many of its blocks are being closed without holding it; see `Condition.wait`.
         self._lost = 0
         # Who had it last, or will have it; kept in checked mode only.
-        self._taken: Holding | None = None
+        self._taken: Holder | None = None
 
     @property
     def locked(self) -> bool:
@@ -47,7 +47,7 @@ class Lock:
             return False
         self._locked = True
         if laws.recording:
-            self._taken = Holding()
+            self._taken = Holder()
         return True
 
     def release(self) -> None:
@@ -60,8 +60,8 @@ class Lock:
         self._pass_on()
 
     def _pass_on(self) -> None:
-        if self._line:
-            self._taken = cast(_Acquire, self._line.rouse()).holding
+        if self._queue:
+            self._taken = cast(_Acquire, self._queue.wake_first()).holder
         else:
             self._locked = False
             self._taken = None
@@ -76,7 +76,7 @@ class Lock:
             return _Acquire(self)
         self._locked = True
         if laws.recording:
-            self._taken = Holding()
+            self._taken = Holder()
         return DONE
 
     def __aexit__(
@@ -87,26 +87,26 @@ class Lock:
     ) -> Awaitable[None]:
         if self._lost and kind is GeneratorExit:
             self._lost -= 1
-        elif self._line:
+        elif self._queue:
             self._pass_on()
         else:
             self._locked = False
         return DONE
 
     def __repr__(self) -> str:
-        state = f"held, {len(self._line)} waiting" if self._locked else "free"
+        state = f"held, {len(self._queue)} waiting" if self._locked else "free"
         return f"<Lock, {state}>"
 
 
 @final
 class _Acquire(Waiter[None]):
-    __slots__ = ("_lock", "holding")
+    __slots__ = ("_lock", "holder")
 
     def __init__(self, lock: Lock) -> None:
         super().__init__()
         self._lock = lock
         # Who will have it.
-        self.holding = Holding() if laws.recording else None
+        self.holder = Holder() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -116,28 +116,28 @@ class _Acquire(Waiter[None]):
 
     def poll(self, cx: Context, /) -> Poll[None]:
         lock = self._lock
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             return None
         if self.waker is None and not lock._locked:
             lock._locked = True
-            lock._taken = self.holding
+            lock._taken = self.holder
             return None
-        return self.wait(lock._line, cx)
+        return self.wait(lock._queue, cx)
 
     def drop(self) -> None:
         """Wait no more; a lock that was reserved is the next one's."""
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             self._lock.release()
         else:
-            self._lock._line.leave(self)
+            self._lock._queue.leave(self)
 
     def waits_for(self) -> str:
         """What this future waits for, and who has it."""
         return f"{self._lock!r}, taken at {self._lock.holder() or UNKNOWN}"
 
-    def held_by(self) -> list[Holding]:
+    def held_by(self) -> list[Holder]:
         """Who has it, as far as it is known."""
         taken = self._lock._taken
         return [] if taken is None else [taken]

@@ -6,7 +6,7 @@ from typing import final
 
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import Line, Waiter
+from pinfut.sync.waiters import Waiter, WaitQueue
 
 
 @final
@@ -18,17 +18,17 @@ class Notify:
     awaited like this: look; if it does not hold, await `notified()`; look again.
     """
 
-    __slots__ = ("_kept", "_line")
+    __slots__ = ("_kept", "_queue")
 
     def __init__(self) -> None:
         # Invariant: nobody waits while a notification is kept.
         self._kept = False
-        self._line = Line()
+        self._queue = WaitQueue()
 
     def notify_one(self) -> None:
         """Wake who has waited longest, or keep the notification; one at most is kept."""
-        if self._line:
-            waiter = self._line.rouse()
+        if self._queue:
+            waiter = self._queue.wake_first()
             assert isinstance(waiter, _Notified)
             waiter.passes_on = True
         else:
@@ -36,14 +36,14 @@ class Notify:
 
     def notify_all(self) -> None:
         """Wake everybody that waits now."""
-        self._line.rouse_all()
+        self._queue.wake_all()
 
     def notified(self) -> FutureBase[None]:
         """A future of the next notification. It begins to wait when it is first polled."""
         return _Notified(self)
 
     def __repr__(self) -> str:
-        return f"<Notify, {'one kept' if self._kept else f'{len(self._line)} waiting'}>"
+        return f"<Notify, {'one kept' if self._kept else f'{len(self._queue)} waiting'}>"
 
 
 @final
@@ -53,23 +53,23 @@ class _Notified(Waiter[None]):
     def __init__(self, notify: Notify) -> None:
         super().__init__()
         self._notify = notify
-        # Whether it was roused by a notification for one, which must reach somebody.
+        # Whether it was woken by a notification for one, which must reach somebody.
         self.passes_on = False
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             return None
         notify = self._notify
         if self.waker is None and notify._kept:
             notify._kept = False
             return None
-        return self.wait(notify._line, cx)
+        return self.wait(notify._queue, cx)
 
     def drop(self) -> None:
         """Wait no more; a notification for one goes to the next, or is kept."""
-        if not self.roused:
-            self._notify._line.leave(self)
+        if not self.woken:
+            self._notify._queue.leave(self)
         elif self.passes_on:
             self._notify.notify_one()
-        self.roused = False
+        self.woken = False

@@ -10,7 +10,7 @@ from typing import Any, cast, final
 from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
-from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holding, Line, Waiter
+from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holder, Waiter, WaitQueue
 
 
 @final
@@ -20,7 +20,7 @@ class Semaphore:
     Nobody overtakes who waits, not even for fewer permits. Raises ValueError below one permit.
     """
 
-    __slots__ = ("_free", "_line", "_reserved", "_takers", "permits")
+    __slots__ = ("_free", "_queue", "_reserved", "_takers", "permits")
 
     def __init__(self, permits: int) -> None:
         permits = index(permits)
@@ -31,10 +31,10 @@ class Semaphore:
         # are free.
         self._free = permits
         self._reserved = 0
-        self._line = Line()
+        self._queue = WaitQueue()
         # Who took permits, one for each, newest last; kept in checked mode only, and a guess
         # once some were given back out of order.
-        self._takers: list[Holding] = []
+        self._takers: list[Holder] = []
 
     @property
     def free(self) -> int:
@@ -52,11 +52,11 @@ class Semaphore:
     def try_acquire(self, permits: int = 1) -> bool:
         """Take permits without waiting: False when not so many are free, or others wait."""
         self._check(permits)
-        if self._line or self._free < permits:
+        if self._queue or self._free < permits:
             return False
         self._free -= permits
         if laws.recording:
-            self._takers += [Holding()] * permits
+            self._takers += [Holder()] * permits
         return True
 
     def release(self, permits: int = 1) -> None:
@@ -72,12 +72,12 @@ class Semaphore:
 
     def serve(self) -> None:
         """Reserve what is free for those that wait longest. For its futures."""
-        line = self._line
-        while line and (first := cast(_Acquire, line.first())).permits <= self._free:
+        queue = self._queue
+        while queue and (first := cast(_Acquire, queue.first())).permits <= self._free:
             self._free -= first.permits
             self._reserved += first.permits
             first.note()
-            line.rouse()
+            queue.wake_first()
 
     def _check(self, permits: int) -> None:
         if not 1 <= index(permits) <= self.permits:
@@ -102,18 +102,18 @@ class Semaphore:
         return DONE
 
     def __repr__(self) -> str:
-        return f"<Semaphore, {self._free} of {self.permits} free, {len(self._line)} waiting>"
+        return f"<Semaphore, {self._free} of {self.permits} free, {len(self._queue)} waiting>"
 
 
 @final
 class _Acquire(Waiter[None]):
-    __slots__ = ("_holding", "_semaphore", "permits")
+    __slots__ = ("_holder", "_semaphore", "permits")
 
     def __init__(self, semaphore: Semaphore, permits: int) -> None:
         super().__init__()
         self._semaphore = semaphore
         self.permits = permits
-        self._holding = Holding() if laws.recording else None
+        self._holder = Holder() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless checked mode wants to see the poll.
@@ -123,31 +123,31 @@ class _Acquire(Waiter[None]):
 
     def poll(self, cx: Context, /) -> Poll[None]:
         semaphore = self._semaphore
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             semaphore._reserved -= self.permits
             return None
-        if self.waker is None and not semaphore._line and semaphore._free >= self.permits:
+        if self.waker is None and not semaphore._queue and semaphore._free >= self.permits:
             semaphore._free -= self.permits
             self.note()
             return None
-        return self.wait(semaphore._line, cx)
+        return self.wait(semaphore._queue, cx)
 
     def note(self) -> None:
         """Be remembered as who has the permits, or will have them."""
-        if self._holding is not None:
-            self._semaphore._takers += [self._holding] * self.permits
+        if self._holder is not None:
+            self._semaphore._takers += [self._holder] * self.permits
 
     def drop(self) -> None:
         """Wait no more; permits that were reserved are the next one's."""
         semaphore = self._semaphore
-        if self.roused:
-            self.roused = False
+        if self.woken:
+            self.woken = False
             semaphore._reserved -= self.permits
             semaphore._free += self.permits
             del semaphore._takers[-self.permits :]
             semaphore.serve()
-        elif semaphore._line.leave(self):
+        elif semaphore._queue.leave(self):
             semaphore.serve()
 
     def waits_for(self) -> str:
@@ -155,6 +155,6 @@ class _Acquire(Waiter[None]):
         taken = self._semaphore.holder() or UNKNOWN
         return f"{self.permits} permits of {self._semaphore!r}, taken at {taken}"
 
-    def held_by(self) -> list[Holding]:
+    def held_by(self) -> list[Holder]:
         """Who has them, as far as it is known."""
         return self._semaphore._takers

@@ -1,14 +1,14 @@
-"""Waiters: futures that wait in line, and how one of them is roused.
+"""Waiters: futures that wait in a queue, and how one of them is woken.
 
-What a roused waiter was roused for (a permit, a lock, a notification) is reserved for it, not
+What a woken waiter was woken for (a permit, a lock, a notification) is reserved for it, not
 handed to it: it takes it when it is polled, and when it is dropped before that, as a
 cancelled one is, the reservation goes to the next. So nothing is lost between the two.
 
 States, and who moves a waiter on::
 
-    new ──poll──▶ waiting ──Line.rouse──▶ roused ──poll──▶ done
-                     │                      │
-                     └───────── drop ───────┴──▶ gone (a reservation goes to the next)
+    new ──poll──▶ waiting ──WaitQueue.wake_first──▶ woken ──poll──▶ done
+                     │                                │
+                     └────────────── drop ────────────┴──▶ gone (a reservation goes to the next)
 """
 
 from __future__ import annotations
@@ -45,45 +45,45 @@ iterator is enough for await; the type says what its callers declare.)"""
 
 
 class Waiter(FutureBase[T]):
-    """A future that stands in a line. Subclasses write `poll` and `drop`."""
+    """A future that stands in a queue. Subclasses write `poll` and `drop`."""
 
-    __slots__ = ("roused", "waker")
+    __slots__ = ("waker", "woken")
 
     def __init__(self) -> None:
-        # Invariant: set while it waits in a line, and afterwards.
+        # Invariant: set while it waits in a queue, and afterwards.
         self.waker: Waker | None = None
-        # Invariant: True from `Line.rouse` until it is polled or dropped.
-        self.roused = False
+        # Invariant: True from `WaitQueue.wake_first` until it is polled or dropped.
+        self.woken = False
 
     def registrations(self) -> int:
-        return _PLACE if self.waker is not None and not self.roused else 0
+        return _PLACE if self.waker is not None and not self.woken else 0
 
-    def wait(self, line: Line, cx: Context) -> Pending:
-        """Stand in `line`, at its end if this is the first time."""
+    def wait(self, queue: WaitQueue, cx: Context) -> Pending:
+        """Stand in `queue`, at its end if this is the first time."""
         if self.waker is None:
-            line.add(self)
+            queue.add(self)
         self.waker = cx.waker
         return PENDING
 
 
-def _references_of_a_line() -> int:
+def _references_of_a_queue() -> int:
     """How many references an OrderedDict has to each of its keys."""
     key = object()
     before = getrefcount(key)
-    line = OrderedDict.fromkeys([key])
+    queue = OrderedDict.fromkeys([key])
     references = getrefcount(key) - before
-    line.clear()
+    queue.clear()
     return references
 
 
-_PLACE: Final = _references_of_a_line()
+_PLACE: Final = _references_of_a_queue()
 
 
 @final
-class Line(OrderedDict[Waiter[Any], None]):
-    """Waiters, first come, first served. Leaving is O(1), wherever one stands.
+class WaitQueue(OrderedDict[Waiter[Any], None]):
+    """Waiters, first in, first out. Leaving is O(1), wherever one stands.
 
-    Invariant: every one of them has a waker and is not roused.
+    Invariant: every one of them has a waker and is not woken.
     """
 
     __slots__ = ()
@@ -96,17 +96,17 @@ class Line(OrderedDict[Waiter[Any], None]):
         """Who has waited longest. There is one."""
         return next(iter(self))
 
-    def rouse(self) -> Waiter[Any]:
+    def wake_first(self) -> Waiter[Any]:
         """Wake who has waited longest. There is one."""
         waiter, _ = self.popitem(last=False)
-        waiter.roused = True
+        waiter.woken = True
         waiter.waker.wake()  # type: ignore[union-attr]  # it waits
         return waiter
 
-    def rouse_all(self) -> None:
+    def wake_all(self) -> None:
         """Wake all that wait now."""
         for _ in range(len(self)):
-            self.rouse()
+            self.wake_first()
 
     def leave(self, waiter: Waiter[Any]) -> bool:
         """Take `waiter` out. False when it does not stand here."""
@@ -117,7 +117,7 @@ UNKNOWN: Final = "a place that only checked mode knows"
 
 
 @final
-class Holding:
+class Holder:
     """Who has taken a lock or a permit, in checked mode."""
 
     __slots__ = ("place", "record")

@@ -12,20 +12,20 @@ from typing import Generic, TypeVar, final
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
 from pinfut.sync.closed import Closed, EndsAtClosed
-from pinfut.sync.waiters import Line, Waiter
+from pinfut.sync.waiters import Waiter, WaitQueue
 
 T = TypeVar("T")
 
 
 @final
 class _Shared(Generic[T]):
-    __slots__ = ("closed", "line", "value", "version")
+    __slots__ = ("closed", "queue", "value", "version")
 
     def __init__(self, value: T) -> None:
         self.value = value
         # Counts the values. Receivers wait only while they have seen this one.
         self.version = 0
-        self.line = Line()
+        self.queue = WaitQueue()
         self.closed = False
 
 
@@ -50,7 +50,7 @@ class WatchSender(Generic[T]):
             raise Closed("this watch is closed; nobody would see the value")
         shared.value = value
         shared.version += 1
-        shared.line.rouse_all()
+        shared.queue.wake_all()
 
     def subscribe(self) -> WatchReceiver[T]:
         """One more receiver; the present value counts as seen."""
@@ -59,7 +59,7 @@ class WatchSender(Generic[T]):
     def close(self) -> None:
         """No more values. Receivers see the newest, if they have not, and then Closed."""
         self._shared.closed = True
-        self._shared.line.rouse_all()
+        self._shared.queue.wake_all()
 
 
 @final
@@ -115,16 +115,16 @@ class _Changed(Waiter[T]):
             return shared.value
         if shared.closed:
             raise Closed("this watch is closed; no other value will come")
-        if self.roused:
+        if self.woken:
             # Another future of the same receiver has seen the change: wait for the next.
-            self.roused = False
+            self.woken = False
             self.waker = None
-        return self.wait(shared.line, cx)
+        return self.wait(shared.queue, cx)
 
     def drop(self) -> None:
         """Wait no more. What was not seen is still to be seen."""
-        self.roused = False
-        self._receiver._shared.line.leave(self)
+        self.woken = False
+        self._receiver._shared.queue.leave(self)
 
 
 def watch(value: T) -> tuple[WatchSender[T], WatchReceiver[T]]:

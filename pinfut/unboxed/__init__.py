@@ -3,8 +3,9 @@
 from pinfut.unboxed.box import box
 from pinfut.unboxed.decorate import unboxed
 from pinfut.unboxed.errors import FrameTooSmall, Refused
-from pinfut.unboxed.frame import Frame, Pool, pool
+from pinfut.unboxed.frame import Frame
 from pinfut.unboxed.layout import Layout, layout
+from pinfut.unboxed.pool import Pool, pool
 from pinfut.unboxed.unit import is_unboxed
 
 __all__ = [

@@ -10,7 +10,10 @@ from operator import attrgetter
 from time import perf_counter
 from typing import Any
 
+from pinfut.unboxed.analysis import analysed
+from pinfut.unboxed.compiled import generated
 from pinfut.unboxed.decorate import BOXED
+from pinfut.unboxed.frame import generated_frame
 from pinfut.unboxed.layout import layout, table
 from pinfut.unboxed.unit import Unit, unit_of
 
@@ -46,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ImportError, AttributeError, TypeError) as error:
         parser.error(str(error))
     if chosen.command == "show":
-        generated = unit.generated_frame() if chosen.frame else unit.generated()
-        print(generated.text)
+        print((generated_frame if chosen.frame else generated)(unit).text)
     elif chosen.command == "layout":
         print(table(layout(function)))
     else:
@@ -59,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def cost(unit: Unit, namespace: Any = None) -> str:
     """How long decorating and compiling take here, once more, in one line."""
     lines = len(unit.excerpt.text.splitlines())
-    decorated = _milliseconds(lambda: Unit(unit.function, namespace))
-    called = _milliseconds(unit.generated)
-    frame = _milliseconds(unit.generated_frame)
+    decorated = _milliseconds(lambda: analysed(unit.function, namespace))
+    called = _milliseconds(lambda: generated(unit))
+    frame = _milliseconds(lambda: generated_frame(unit))
     return (
-        f"{unit.code.co_qualname}, {lines} lines, {unit.blocks} functions in its chain: "
+        f"{unit.code.co_qualname}, {lines} lines, {unit.activations} functions in its chain: "
         f"decorated in {decorated:.1f} ms; compiled when first called in {called:.1f} ms, "
         f"for a pool in {frame:.1f} ms"
     )

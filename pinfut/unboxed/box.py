@@ -1,4 +1,4 @@
-"""box: a call that gets a frame of its own, said out loud."""
+"""box: a call that gets a frame of its own, on purpose."""
 
 from __future__ import annotations
 

@@ -3,79 +3,38 @@
 from __future__ import annotations
 
 import ast
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import CodeType, FunctionType
-from typing import Any, Final
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
 
+from pinfut.unboxed.binding import binder
 from pinfut.unboxed.expressions import Expressions
-from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
+from pinfut.unboxed.frameplan import Var
 from pinfut.unboxed.nesting import GUARD
 from pinfut.unboxed.plan import Plan
-from pinfut.unboxed.resolve import Embed
-from pinfut.unboxed.scopes import arguments, bare
-from pinfut.unboxed.unit import Unit
-
-
-def binder(unit: Unit, start: Any = None, shelf: Any = None) -> FunctionType:
-    """A function with the signature of `unit` that gives its arguments as a list, or what
-    ``start(shelf, [...])`` gives for them."""
-    function = unit.function
-    node = unit.tree()
-    args = node.args
-    values: list[ast.expr] = [ast.Name(arg.arg, ast.Load()) for arg in arguments(args)]
-    given: ast.expr = ast.List(values, ast.Load())
-    if start is not None:
-        call: list[ast.expr] = [ast.Constant(_SHELF), given]
-        given = ast.Call(ast.Constant(_START), call, [])
-    made = ast.FunctionDef("bind·", bare(args), [ast.Return(given)], [], None)
-    ast.copy_location(made, node)
-    module = ast.Module([made], [])
-    ast.fix_missing_locations(module)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is no string that is called in the end
-        code: CodeType = compile(module, unit.file, "exec", dont_inherit=True).co_consts[0]
-    linked = {_START: start, _SHELF: shelf}
-    code = code.replace(
-        co_name=function.__name__,
-        co_qualname=function.__qualname__,
-        co_consts=tuple(
-            linked.get(const, const) if isinstance(const, str) else const
-            for const in code.co_consts
-        ),
-    )
-    found = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
-    found.__qualname__ = function.__qualname__
-    found.__kwdefaults__ = function.__kwdefaults__
-    return found
-
-
-_START: Final = "start·"
-_SHELF: Final = "shelf·"
+from pinfut.unboxed.unit import Embed, Unit
 
 
 class Calls(Expressions):
-    """Embeds callees."""
+    """Embeds callees. The body of each is lowered by another one of the same class."""
 
-    def __init__(self, frame: FramePlan, plan: Plan, block: Block, leaf: Var | None) -> None:
-        super().__init__(frame, plan, block, leaf)
-        # How many statements of this function that look at errors the statement is in.
-        self._guards = 0
+    # True once the body has seen a close; there is one if it may swallow it.
+    closing: Var | None = None
 
-    @contextmanager
-    def nested(self, blocks: int, catches: bool = False) -> Iterator[None]:
-        """In here, statements stand in so many blocks more, and somebody may catch what an
-        embedded call raises."""
-        self.frame.nest += blocks
-        self._guards += catches
-        try:
-            yield
-        finally:
-            self.frame.nest -= blocks
-            self._guards -= catches
+    @abstractmethod
+    def body(self, result: Var | None) -> list[ast.stmt]:
+        """The whole body; its value goes into `result`."""
+
+    def _before_Await(self, node: ast.Await) -> ast.expr:
+        target = self.plan.awaits[node]
+        if not isinstance(target, Embed):
+            return self.await_leaf(node, target, node.value)
+        result = self.temp()
+        self.embed_call(node, target, result)
+        return self.at(result.load(), node)
 
     def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
+        """The call that is awaited at `node`, in place; its value goes into `result`."""
         call = node.value
         assert isinstance(call, ast.Call)
         unit = target.unit
@@ -94,58 +53,45 @@ class Calls(Expressions):
             (word.arg, value) for word, value in zip(call.keywords, values[count:], strict=True)
         ]
         positional = values[:count] if first is None else [first, *values[:count]]
-        self._inline_call(unit, positional, words, result, node, node)
-
-    def embed(
-        self, unit: Unit, args: list[ast.expr], result: Var | None, node: ast.AST, place: ast.AST
-    ) -> None:
-        """The body of `unit`, called with the lowered `args`."""
-        self._inline_call(unit, args, [], result, node, place)
+        self.embed(unit, positional, result, node, node, words)
 
     def _further(
         self, unit: Unit, call: ast.expr, result: Var | None, node: ast.AST, place: ast.AST
     ) -> None:
         """A call for which this frame has no room: it has a frame of its own, just as sized."""
-        frame = self.frame
-        frame.further.append(unit)
+        self.frame.further.append(unit)
         self.assign(self.leaf.store(), call, place)
         self.leafy = True
         self.drop(node)
-        live = [*self.held, *self.live_vars(node)]
-        line = getattr(node, "lineno", self.block.line)
-        frame.suspensions.append(Suspension(self.block, line, live))
-        value: ast.expr = self.at(ast.YieldFrom(self.leaf.load()), place)
-        if result is None:
-            self.emit(ast.Expr(value), place)
-        else:
-            self.assign(result.store(), value, place)
+        self.suspends(node)
+        self.give(result, self.at(ast.YieldFrom(self.leaf.load()), place), place)
 
-    def _inline_call(
+    def embed(
         self,
         unit: Unit,
         args: list[ast.expr],
-        words: list[tuple[str | None, ast.expr]],
         result: Var | None,
         node: ast.AST,
         place: ast.AST,
+        words: Sequence[tuple[str | None, ast.expr]] = (),
     ) -> None:
-        from pinfut.unboxed.statements import Statements
-
-        guard = GUARD if self._guards else 0
-        if not self.frame.fits(unit, self.block, guard):
+        """The body of `unit`, called with the lowered `args` and keywords, in place; its value
+        goes into `result`. `node` is what waits, and `place` where it stands."""
+        guard = GUARD if self.guards else 0
+        if not self.frame.fits(unit, self.activation, guard):
             name = self.frame.link(unit.code.co_name, unit.public)
             keywords = [ast.keyword(word, value) for word, value in words]
             self._further(unit, ast.Call(name, args, keywords), result, node, place)
             return
         plan = self.frame.plan(unit)
-        block = self.frame.enter(plan, self.block, place)
+        activation = self.frame.enter(plan, self.activation, place)
         held = [*self.held, *self.live_vars(node)]
         if result is not None and not plan.direct and not result.temporary:
             # The value may come before a `finally` that still raises.
             value: Var | None = self.temp()
         else:
             value = result
-        inner = Statements(self.frame, plan, block, self.leaf, held)
+        inner = type(self)(self.frame, plan, activation, self.leaf, held)
         with self.into() as out:
             self._bind(inner, plan, args, words, place)
             self.drop(node)
@@ -161,12 +107,12 @@ class Calls(Expressions):
             self.emit(ast.Try(out, [handler], [], []), place)
         else:
             self.out += out
-        self._scrub(inner, place)
+        self.scrub(inner, place)
         if inner.closing is not None:
             with self.into() as again:
                 self.emit(ast.Raise(self.call("closed"), None), place)
             self.emit(ast.If(inner.closing.load(), again, []), place)
-        self.frame.leave(block)
+        self.frame.leave(activation)
         if value is not result:
             assert result is not None
             assert value is not None
@@ -174,16 +120,16 @@ class Calls(Expressions):
 
     def _bind(
         self,
-        inner: Any,
+        inner: Self,
         plan: Plan,
         args: list[ast.expr],
-        words: list[tuple[str | None, ast.expr]],
+        words: Sequence[tuple[str | None, ast.expr]],
         place: ast.AST,
     ) -> None:
         bound = _match(plan, args, words)
         if bound is None:
             # Stars, or arguments that do not fit: the interpreter binds them, or complains.
-            function = self.frame.link(f"bind_{plan.code.co_name}", plan.unit.binder)
+            function = self.frame.link(f"bind_{plan.code.co_name}", binder(plan.unit))
             call = ast.Call(
                 function, list(args), [ast.keyword(name, value) for name, value in words]
             )
@@ -196,7 +142,7 @@ class Calls(Expressions):
         for name, value in bound:
             if isinstance(value, tuple):
                 which, key = value
-                holder = self.frame.link(f"{which}_{plan.code.co_name}", plan.unit.binder)
+                holder = self.frame.link(f"{which}_{plan.code.co_name}", binder(plan.unit))
                 store = "__defaults__" if which == "defaults" else "__kwdefaults__"
                 read = ast.Subscript(
                     ast.Attribute(holder, store, ast.Load()), ast.Constant(key), ast.Load()
@@ -205,20 +151,14 @@ class Calls(Expressions):
             else:
                 self.assign(inner.vars[name].store(), value, place)
 
-    def _scrub(self, inner: Any, place: ast.AST) -> None:
-        """After the body: the callee's variables are unbound again."""
-        self._unbind_all(inner, (), place)
-
-    def scrub_root(self, keep: tuple[Var, ...], place: ast.AST) -> None:
-        """After a call of the frame itself: nothing of it is left."""
-        self._unbind_all(self, keep, place)
-
-    def _unbind_all(self, inner: Any, keep: tuple[Var, ...], place: ast.AST) -> None:
+    def scrub(self, inner: Self, place: ast.AST, keep: tuple[Var, ...] = ()) -> None:
+        """After the body of `inner`, which may be this one's: its variables are unbound again,
+        but for those to `keep`."""
         sure: list[Var] = []
         unsure: list[Var] = []
         loose: list[Var] = []
         plan = inner.plan
-        for var in inner.block.vars:
+        for var in inner.activation.vars:
             if not var.sites or var in keep:
                 continue
             if var is inner.closing:
@@ -240,9 +180,14 @@ class Calls(Expressions):
         if gone:
             self.emit(ast.Delete(gone), place)
 
-    def _abandoned(self, start: int, place: ast.AST) -> None:
-        """Whatever was bound by the blocks from number `start` on may be left over."""
-        touched = [var for block in self.frame.blocks[start:] for var in block.vars if var.sites]
+    def abandoned(self, start: int, place: ast.AST) -> None:
+        """Whatever was bound by the activations from number `start` on may be left over."""
+        touched = [
+            var
+            for activation in self.frame.activations[start:]
+            for var in activation.vars
+            if var.sites
+        ]
         if not touched:
             return
         emptied = ast.Assign([var.store() for var in touched], ast.Constant(None))
@@ -258,7 +203,7 @@ class Calls(Expressions):
 
     def caught_call(self) -> ast.expr:
         """What does that, and is true if the error is that of a close."""
-        number = ast.Constant(self.block.number)
+        number = ast.Constant(self.activation.number)
         return ast.Call(self.frame.link("caught", CAUGHT), [number], [])
 
 
@@ -267,7 +212,7 @@ CAUGHT: Any = object()
 
 
 def _match(
-    plan: Plan, args: list[ast.expr], words: list[tuple[str | None, ast.expr]]
+    plan: Plan, args: list[ast.expr], words: Sequence[tuple[str | None, ast.expr]]
 ) -> list[tuple[str, Any]] | None:
     """Which expression each parameter gets, in the order of evaluation; None when that is not
     known here. A default is given as (which, key)."""

@@ -12,18 +12,14 @@ import copy
 from types import CodeType
 from typing import Any
 
-from pinfut.unboxed.names import Naming
+from pinfut.unboxed.emission import Emission
 from pinfut.unboxed.scopes import Closure, arguments, bare
 
 _FUTURES = 0x1FF0000  # the flags of `from __future__` statements
 
 
-class Closures(Naming):
-    """Makes the functions, classes and generators that stand in a block."""
-
-    def expr(self, node: ast.expr) -> ast.expr:
-        """The clone of `node`."""
-        raise NotImplementedError
+class Closures(Emission):
+    """Makes the functions, classes and generators that stand in an activation."""
 
     def closure(self, node: Any) -> ast.expr:
         """The function that a lambda or a def makes, the generator, or the bare class."""
@@ -42,7 +38,7 @@ class Closures(Naming):
         if isinstance(node, ast.GeneratorExp):
             made = self.call("function", *call)
             first = ast.Call(self.helper("iter_"), [self.expr(node.generators[0].iter)], [])
-            return self.at(ast.Call(made, [first], []), node)  # type: ignore[no-any-return]
+            return self.at(ast.Call(made, [first], []), node)
         if isinstance(node, ast.ClassDef):
             bases = ast.Tuple([self.expr(base) for base in node.bases], ast.Load())
             words = ast.Dict(
@@ -50,7 +46,7 @@ class Closures(Naming):
                 [self.expr(word.value) for word in node.keywords],
             )
             made = self.call("function", *call)
-            return self.at(ast.Call(made, [bases, words], []), node)  # type: ignore[no-any-return]
+            return self.at(ast.Call(made, [bases, words], []), node)
         none: ast.expr = ast.Constant(None)
         args = node.args
         defaults: ast.expr = none
@@ -69,7 +65,7 @@ class Closures(Naming):
         call += [defaults, kwdefaults, self._annotations(node)]
         while len(call) > 3 and isinstance(call[-1], ast.Constant):
             call.pop()
-        return self.at(self.call("function", *call), node)  # type: ignore[no-any-return]
+        return self.at(self.call("function", *call), node)
 
     def _annotations(self, node: Any) -> ast.expr:
         notes: list[tuple[str, ast.expr]] = [

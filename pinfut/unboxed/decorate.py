@@ -9,8 +9,9 @@ from collections.abc import Callable, Coroutine
 from types import FunctionType
 from typing import Any, Final, TypeVar, cast
 
+from pinfut.unboxed.analysis import analysed
+from pinfut.unboxed.compiled import uncompiled
 from pinfut.unboxed.errors import Refused
-from pinfut.unboxed.unit import Unit
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
@@ -38,7 +39,9 @@ def unboxed(function: F) -> F:
         )
     if BOXED:
         return cast(F, function)
-    return cast(F, Unit(function, _class_body(function)).public)
+    unit = analysed(function, _class_body(function))
+    unit.public = uncompiled(unit)
+    return cast(F, unit.public)
 
 
 def _class_body(function: FunctionType) -> dict[str, Any] | None:

@@ -8,80 +8,26 @@ is evaluated in the order of the source.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 
-from pinfut.coroutine import YIELD
-from pinfut.unboxed.closures import Closures
-from pinfut.unboxed.frameplan import Block, FramePlan, Suspension, Var
-from pinfut.unboxed.nesting import LOOP
-from pinfut.unboxed.plan import Plan
-from pinfut.unboxed.resolve import Awaited, Embed, Leaf, Yields
+from pinfut.unboxed.awaits import Awaits
+from pinfut.unboxed.names import N
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
-from pinfut.unboxed.support import BRIDGE
 
 _LOAD: Final = ast.Load()
 
 
-class Expressions(Closures):
-    """Clones expressions; `out` takes the statements that have to run before."""
+class Expressions(Awaits):
+    """Clones expressions. One that needs statements before it has a handler named after its
+    kind, here or in a part above."""
 
-    def __init__(self, frame: FramePlan, plan: Plan, block: Block, leaf: Var | None) -> None:
-        super().__init__(frame, plan, block)
-        self.out: list[ast.stmt] = []
-        # Holds the future that is being yielded; one for the whole frame.
-        self.leaf = block.var("leaf·", temporary=True) if leaf is None else leaf
-        self._idle: list[Var] = []
-        self._count = 0
-        # Temporaries that the present statement uses.
-        self.temps: list[Var] = []
-        # Whether the leaf is held by the present statement.
-        self.leafy = False
-
-    def nested(self, blocks: int, catches: bool = False) -> AbstractContextManager[None]:
-        """In here, statements stand in so many blocks more."""
-        raise NotImplementedError
-
-    # ---- statements before the expression ----
-
-    def emit(self, node: ast.stmt, source: ast.AST) -> None:
-        self.out.append(self.at(node, source))
-
-    def assign(self, target: ast.expr, value: ast.expr, source: ast.AST) -> None:
-        self.emit(ast.Assign([target], value), source)
-
-    @contextmanager
-    def into(self) -> Iterator[list[ast.stmt]]:
-        """Collect the statements that are emitted in here."""
-        outer, self.out = self.out, []
-        try:
-            yield self.out
-        finally:
-            self.out = outer
-
-    def temp(self) -> Var:
-        """A temporary; free again when the statement is over."""
-        if self._idle:
-            var = self._idle.pop()
-        else:
-            self._count += 1
-            var = self.block.var(f"t·{self._count}", temporary=True)
-        self.temps.append(var)
-        return var
-
-    def save(self, value: ast.expr, source: ast.AST) -> ast.expr:
-        """`value`, evaluated here and kept."""
-        var = self.temp()
-        self.assign(var.store(), value, source)
-        return self.at(var.load(), source)  # type: ignore[no-any-return]
-
-    # ---- expressions ----
+    # Whether the present statement has a walrus in it, so that a name may change under way.
+    rebinds = False
 
     def expr(self, node: ast.expr) -> ast.expr:
         """The clone of `node`; what has to run before it has been emitted."""
         kind = type(node)
-        if node in self.plan.blocks:
+        if node in self.plan.hoisted:
             special = getattr(self, "_before_" + kind.__name__, None)
             if special is not None:
                 return special(node)  # type: ignore[no-any-return]
@@ -89,9 +35,9 @@ class Expressions(Closures):
         if kind is ast.Name:
             return self.name(node)  # type: ignore[arg-type]
         if kind is ast.Constant:
-            return self.clone(node)  # type: ignore[no-any-return]
+            return self.clone(node)
         if kind is ast.Await:
-            return self._await_in_place(node)  # type: ignore[arg-type]
+            return self.await_in_place(node)  # type: ignore[arg-type]
         if kind is ast.NamedExpr:
             return self._walrus(node)  # type: ignore[arg-type]
         if isinstance(node, CLOSURES):
@@ -102,9 +48,9 @@ class Expressions(Closures):
             own = self._super(node)  # type: ignore[arg-type]
             if own is not None:
                 return own
-        return self.clone(node)  # type: ignore[no-any-return]
+        return self.clone(node)
 
-    def clone(self, node: Any) -> Any:
+    def clone(self, node: N) -> N:
         """A copy of `node`, its parts lowered."""
         fields: dict[str, Any] = {}
         for field in node._fields:
@@ -116,7 +62,8 @@ class Expressions(Closures):
             elif isinstance(value, ast.AST):
                 value = self._part(value)
             fields[field] = value
-        new = type(node)(**fields)
+        kind: Any = type(node)
+        new: N = kind(**fields)
         return self.at(new, node) if hasattr(node, "lineno") else new
 
     def _part(self, node: Any) -> Any:
@@ -130,19 +77,17 @@ class Expressions(Closures):
 
     def name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load):
-            return self.at(self.load(node.id), node)  # type: ignore[no-any-return]
-        return self.at(self.target(node.id, node.ctx), node)  # type: ignore[no-any-return]
+            return self.at(self.load(node.id), node)
+        return self.at(self.target(node.id, node.ctx), node)
 
     def _walrus(self, node: ast.NamedExpr) -> ast.expr:
         value = self.expr(node.value)
         target = self.target(node.target.id, ast.Store())
         if isinstance(target, ast.Name):
-            return self.at(ast.NamedExpr(self.at(target, node), value), node)  # type: ignore[no-any-return]
+            return self.at(ast.NamedExpr(self.at(target, node), value), node)
         assert isinstance(target, ast.Attribute)
         holder = target.value
-        return self.at(  # type: ignore[no-any-return]
-            self.call("put", holder, ast.Constant(target.attr), value), node
-        )
+        return self.at(self.call("put", holder, ast.Constant(target.attr), value), node)
 
     def _super(self, node: ast.Call) -> ast.expr | None:
         func = node.func
@@ -153,7 +98,7 @@ class Expressions(Closures):
         new = ast.Call(
             self.expr(func), [self.load("__class__"), self.load(self.plan.parameters[0])], []
         )
-        return self.at(new, node)  # type: ignore[no-any-return]
+        return self.at(new, node)
 
     def _inline(self, node: Comprehension) -> ast.expr:
         # Runs to its end at once: its own names stay its own.
@@ -176,13 +121,30 @@ class Expressions(Closures):
                 new = type(node)(self.expr(node.elt), generators)
         finally:
             self.shadows.pop()
-        return self.at(new, node)  # type: ignore[no-any-return]
+        return self.at(new, node)
+
+    def store(self, target: ast.expr, value: ast.expr, node: ast.AST) -> None:
+        """Store into a target that holds an embedded call."""
+        if isinstance(target, ast.Tuple | ast.List) and target in self.plan.hoisted:
+            temps = [self.temp() for _ in target.elts]
+            elements: list[ast.expr] = []
+            for temp, element in zip(temps, target.elts, strict=True):
+                store: ast.expr = temp.store()
+                if isinstance(element, ast.Starred):
+                    store = ast.Starred(store, ast.Store())
+                elements.append(store)
+            self.assign(ast.Tuple(elements, ast.Store()), value, node)
+            for temp, element in zip(temps, target.elts, strict=True):
+                inner = element.value if isinstance(element, ast.Starred) else element
+                self.store(inner, temp.load(), node)
+            return
+        self.assign(self.expr(target), value, node)
 
     # ---- in the order of the source, around an embedded call ----
 
     def ordered(self, nodes: list[ast.expr]) -> list[ast.expr]:
         """The clones of `nodes`, which are evaluated one after the other."""
-        last = max((i for i, node in enumerate(nodes) if node in self.plan.blocks), default=-1)
+        last = max((i for i, node in enumerate(nodes) if node in self.plan.hoisted), default=-1)
         found: list[ast.expr] = []
         for index, node in enumerate(nodes):
             if isinstance(node, ast.Starred):
@@ -204,9 +166,6 @@ class Expressions(Closures):
         if not isinstance(node, ast.Name) or self.plain_var(node.id) is None:
             return False
         return not self.rebinds
-
-    # Whether the present statement has a walrus in it, so that a name may change under way.
-    rebinds = False
 
     def _in_order(self, node: ast.expr) -> ast.expr:
         places: list[tuple[str, int, ast.expr]] = []
@@ -230,7 +189,7 @@ class Expressions(Closures):
                 setattr(new, field, value)
             else:
                 getattr(new, field)[index] = value
-        return self.at(new, node)  # type: ignore[no-any-return]
+        return self.at(new, node)
 
     def _before_Call(self, node: ast.Call) -> ast.expr:
         parts = [node.func, *node.args]
@@ -242,9 +201,7 @@ class Expressions(Closures):
             self.at(ast.keyword(keyword.arg, value), keyword)
             for keyword, value in zip(node.keywords, values[count:], strict=True)
         ]
-        return self.at(  # type: ignore[no-any-return]
-            ast.Call(values[0], values[1:count], keywords), node
-        )
+        return self.at(ast.Call(values[0], values[1:count], keywords), node)
 
     def _before_Dict(self, node: ast.Dict) -> ast.expr:
         parts: list[ast.expr] = []
@@ -258,7 +215,7 @@ class Expressions(Closures):
         for key in node.keys:
             keys.append(None if key is None else next(values))
             items.append(next(values))
-        return self.at(ast.Dict(keys, items), node)  # type: ignore[no-any-return]
+        return self.at(ast.Dict(keys, items), node)
 
     def _before_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         parts: list[ast.expr] = []
@@ -269,7 +226,7 @@ class Expressions(Closures):
                 parts.append(self.at(ast.FormattedValue(saved, -1, None), each))
             else:
                 parts.append(self.expr(each))
-        return self.at(ast.JoinedStr(parts), node)  # type: ignore[no-any-return]
+        return self.at(ast.JoinedStr(parts), node)
 
     def _formatted(self, node: ast.FormattedValue) -> ast.expr:
         parts = [node.value] + ([node.format_spec] if node.format_spec is not None else [])
@@ -277,14 +234,12 @@ class Expressions(Closures):
         spec = values[1] if len(values) > 1 else None
         if isinstance(spec, ast.Name):
             spec = ast.JoinedStr([ast.FormattedValue(spec, -1, None)])
-        return self.at(  # type: ignore[no-any-return]
-            ast.FormattedValue(values[0], node.conversion, spec), node
-        )
+        return self.at(ast.FormattedValue(values[0], node.conversion, spec), node)
 
     def _before_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
         value = self.save(self.expr(node.value), node)
         self.assign(self.target(node.target.id, ast.Store()), value, node)
-        return self.at(self.load(node.target.id), node)  # type: ignore[no-any-return]
+        return self.at(self.load(node.target.id), node)
 
     def _before_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         result = self.temp()
@@ -301,7 +256,7 @@ class Expressions(Closures):
             self.emit(ast.If(test, inner, []), values[0])
 
         rest(node.values)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def _before_IfExp(self, node: ast.IfExp) -> ast.expr:
         result = self.temp()
@@ -311,12 +266,12 @@ class Expressions(Closures):
         with self.into() as orelse:
             self.assign(result.store(), self.expr(node.orelse), node.orelse)
         self.emit(ast.If(test, body, orelse), node)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def _before_Compare(self, node: ast.Compare) -> ast.expr:
         if len(node.ops) == 1:
             left, right = self.ordered([node.left, node.comparators[0]])
-            return self.at(ast.Compare(left, node.ops, [right]), node)  # type: ignore[no-any-return]
+            return self.at(ast.Compare(left, node.ops, [right]), node)
         result = self.temp()
 
         def rest(left: ast.expr, index: int) -> None:
@@ -330,179 +285,10 @@ class Expressions(Closures):
             self.emit(ast.If(result.load(), inner, []), node)
 
         rest(self.save(self.expr(node.left), node.left), 0)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
+        return self.at(result.load(), node)
 
     def _before_Lambda(self, node: ast.Lambda) -> ast.expr:
         return self.closure(node)
 
     def _before_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
         return self.closure(node)
-
-    # ---- comprehensions that wait, or that make functions: loops ----
-
-    def _expanded(self, node: Comprehension) -> ast.expr:
-        result = self.temp()
-        empty: ast.expr
-        if isinstance(node, ast.ListComp):
-            empty = ast.List([], _LOAD)
-        elif isinstance(node, ast.DictComp):
-            empty = ast.Dict([], [])
-        else:
-            empty = self.call("set_")
-        own = sorted(self.plan.names.scopes[node].own)
-        captured = self.plan.names.captured_in(node)
-        first = self.expr(node.generators[0].iter)
-        first = self.save(first, node)
-        self.assign(result.store(), empty, node)
-        before = {name: self.vars.get(name) for name in own}
-        mine = [self.block.var(name, name in captured) for name in own]
-        inner, self.shadows = self.shadows, []
-        for var in mine:
-            self.vars[var.name] = var
-            if var.captured:
-                self.assign(var.store(), self.call("CellType"), node)
-        self._generator(node, 0, first, result)
-        for name, old in before.items():
-            if old is None:
-                del self.vars[name]
-            else:
-                self.vars[name] = old
-        self.shadows = inner
-        for var in mine:
-            self.unbind([var], node)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
-
-    _before_ListComp = _expanded
-    _before_SetComp = _expanded
-    _before_DictComp = _expanded
-
-    def _generator(
-        self, node: Comprehension, index: int, first: ast.expr | None, result: Var
-    ) -> None:
-        if index == len(node.generators):
-            if isinstance(node, ast.DictComp):
-                key, value = self.ordered([node.key, node.value])
-                place = ast.Subscript(result.load(), key, ast.Store())
-                if key is not None and not isinstance(key, ast.Constant | ast.Name):
-                    place.slice = self.save(key, node.key)
-                self.assign(place, value, node)
-            else:
-                add = "append" if isinstance(node, ast.ListComp) else "add"
-                method = ast.Attribute(result.load(), add, _LOAD)
-                self.emit(ast.Expr(ast.Call(method, [self.expr(node.elt)], [])), node.elt)
-            return
-        each = node.generators[index]
-        source = self.expr(each.iter) if first is None else first
-
-        def body() -> None:
-            def tests(left: list[ast.expr]) -> None:
-                if not left:
-                    self._generator(node, index + 1, None, result)
-                    return
-                test = self.expr(left[0])
-                with self.into() as inner:
-                    tests(left[1:])
-                self.emit(ast.If(test, inner, []), left[0])
-
-            tests(each.ifs)
-
-        if each.is_async:
-            self.async_loop(each, source, each.target, body, node)
-            return
-        with self.into() as inner, self.nested(LOOP):
-            item = self.temp()
-            self.assign(self.expr(each.target), item.load(), node)
-            body()
-        self.emit(ast.For(item.store(), source, inner, []), node)
-
-    def async_loop(
-        self, node: ast.AST, source: ast.expr, target: ast.expr, body: Any, place: ast.AST
-    ) -> Var:
-        """`async for target in source: body()`, without an else; gives the variable that is
-        true until the iterator is at its end."""
-        raise NotImplementedError
-
-    def unbind(self, variables: list[Var], source: ast.AST) -> None:
-        """Make variables that may be bound unbound."""
-        for var in variables:
-            self.assign(var.store(), ast.Constant(None), source)
-            if not var.temporary:
-                self.emit(ast.Delete([var.node(ast.Del())]), source)
-
-    # ---- awaits ----
-
-    def _await_in_place(self, node: ast.Await) -> ast.expr:
-        target = self.plan.awaits[node]
-        if isinstance(target, Yields):
-            return self._yields(node)
-        assert isinstance(target, Leaf)
-        value = self.expr(node.value)
-        self.leafy = True
-        self.suspends(node)
-        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
-
-    def _yields(self, node: ast.AST) -> ast.expr:
-        self.suspends(node)
-        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)  # type: ignore[no-any-return]
-
-    def _wait(self, leaf: ast.expr, target: Leaf, node: ast.AST) -> ast.expr:
-        """Yield what `leaf` gives if it is a leaf, and delegate to it if it is not."""
-        kind = ast.Attribute(ast.Call(self.helper("kind"), [leaf], []), "__await__", _LOAD)
-        test = ast.Compare(kind, [ast.Is()], [self.frame.link("bridge", BRIDGE)])
-        way = self.call("boxed" if target.boxed else "awaiting", self.leaf.load())
-        return self.at(  # type: ignore[no-any-return]
-            ast.IfExp(test, ast.Yield(self.leaf.load()), ast.YieldFrom(way)), node
-        )
-
-    def _before_Await(self, node: ast.Await) -> ast.expr:
-        target = self.plan.awaits[node]
-        if not isinstance(target, Embed):
-            return self._leaf(node, target, node.value)
-        result = self.temp()
-        self.embed_call(node, target, result)
-        return self.at(result.load(), node)  # type: ignore[no-any-return]
-
-    def _leaf(self, node: ast.Await, target: Awaited, value: ast.expr) -> ast.expr:
-        if isinstance(target, Yields):
-            self.drop(node)
-            return self._yields(node)
-        assert isinstance(target, Leaf)
-        self.assign(self.leaf.store(), self.expr(value), node)
-        self.leafy = True
-        self.drop(node)
-        self.suspends(node)
-        return self._wait(self.leaf.load(), target, node)
-
-    def wait_for(self, value: ast.expr, target: Awaited, node: ast.AST) -> ast.expr:
-        """Wait for the lowered `value`."""
-        assert isinstance(target, Leaf)
-        self.leafy = True
-        self.suspends(node)
-        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
-
-    def drop(self, node: ast.AST) -> None:
-        """Let go of the arguments that nobody reads after the await at `node`."""
-        for name in self.plan.parameters:
-            if name in self.plan.dropped.get(node, ()):
-                self.assign(self.vars[name].store(), ast.Constant(None), node)
-
-    def live_vars(self, node: ast.AST) -> list[Var]:
-        live = self.plan.live(node)
-        return [
-            var
-            for name, var in self.vars.items()
-            if name in live or (var.captured and name in self.plan.names.own)
-        ]
-
-    # What is live further up in the chain while this block waits.
-    held: list[Var]
-
-    def suspends(self, node: ast.AST) -> None:
-        """Note that the frame waits here."""
-        live = [*self.held, *self.live_vars(node)]
-        line = getattr(node, "lineno", self.block.line)
-        self.frame.suspensions.append(Suspension(self.block, line, live))
-
-    def embed_call(self, node: ast.Await, target: Embed, result: Var | None) -> None:
-        """The body of the callee, in place; its value goes into `result`."""
-        raise NotImplementedError

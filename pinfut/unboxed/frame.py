@@ -1,4 +1,4 @@
-"""Frame and Pool: memory that serves one call after another.
+"""Frame: memory that serves one call after another.
 
 States of a frame, and what moves it on::
 
@@ -7,7 +7,7 @@ States of a frame, and what moves it on::
       └───────────────────────────── release ────────────────────────────┘
 
 The memory is an asynchronous generator in the eyes of the interpreter: what it yields plainly is
-a leaf, for whoever runs it, and what it yields as an item ends a call. So each step of a call
+a leaf, for what runs it, and what it yields as an item ends a call. So each step of a call
 is the interpreter's own, and no Python function stands between.
 
 A call that returns leaves its generator waiting for the next one. A call that raises, is
@@ -21,15 +21,18 @@ import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from types import FrameType, TracebackType
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, final
-from weakref import ref
+from typing import Any, Final, ParamSpec, TypeVar, cast, final
+from weakref import getweakrefs, ref
 
+from pinfut.unboxed.binding import binder
+from pinfut.unboxed.compiled import further_size
 from pinfut.unboxed.errors import FrameTooSmall
-from pinfut.unboxed.sizes import frame_size
+from pinfut.unboxed.free_list import FreeList
+from pinfut.unboxed.generate import Generated, looping
+from pinfut.unboxed.sizes import CELL
 from pinfut.unboxed.unit import Unit, unit_of
 
 P = ParamSpec("P")
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -49,15 +52,15 @@ class Frame(Coroutine[Any, Any, T_co]):
     """Memory for one call at a time, of at most `size` bytes. Once a call has begun in it, it
     is a coroutine: send, throw and close drive it, and it can be awaited and spawned.
 
-    Not for two owners: whoever took it from a pool lets go of it when the call has ended.
+    Not for two owners: one taken from a pool is given up when its call has ended.
     """
 
     __slots__ = (
         "__next__",
         "__weakref__",
+        "_free_list",
         "_generator",
         "_open",
-        "_shelf",
         "_unit",
         "_value",
         "size",
@@ -67,10 +70,10 @@ class Frame(Coroutine[Any, Any, T_co]):
     # looks here itself.
     __next__: Callable[[], Any]
 
-    def __init__(self, size: int, shelf: Shelf | None = None) -> None:
+    def __init__(self, size: int, free_list: FreeList[Frame[Any]] | None = None) -> None:
         self.size = size
         # Where it goes back to when a call ends.
-        self._shelf = shelf
+        self._free_list = free_list
         self._unit: Unit | None = None
         # Invariant: a generator of `_unit` that waits for arguments, or is in a call; None
         # before the first call, and after one that raised.
@@ -99,7 +102,7 @@ class Frame(Coroutine[Any, Any, T_co]):
                 f"a call of {unit.code.co_qualname} was to begin in a frame that is in use; "
                 "take another one"
             )
-        bound = unit.binder(*args, **kwargs)
+        bound = (unit.binder or binder(unit))(*args, **kwargs)
         generator = self._generator
         if generator is None or self._unit is not unit:
             generator = self.prepare(unit)
@@ -115,7 +118,8 @@ class Frame(Coroutine[Any, Any, T_co]):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(None, None)
         try:
-            self._generator = generator = unit.frame(ref(self), self._shelf)
+            function = unit.frame or generated_frame(unit).function
+            self._generator = generator = function(ref(self), self._free_list)
             first: Any = generator.asend(None)
             try:
                 first.send(None)
@@ -200,8 +204,8 @@ class Frame(Coroutine[Any, Any, T_co]):
         self._generator = None
         self._open = False
         self.__next__ = _over
-        if self._shelf is not None:
-            self._shelf.put(self)
+        if self._free_list is not None:
+            self._free_list.put(self)
 
     @property
     def cr_frame(self) -> FrameType | None:
@@ -231,138 +235,66 @@ class Frame(Coroutine[Any, Any, T_co]):
                 stacklevel=2,
             )
             self._step.close()
-            if self._shelf is not None:
-                self._shelf.taken -= 1
+            if self._free_list is not None:
+                self._free_list.taken -= 1
 
     def __repr__(self) -> str:
         state = "in a call" if self.busy else "done" if self.done else "idle"
         return f"<Frame of {self.size} bytes, {state}>"
 
 
-def ended(home: ref[Frame[Any]], shelf: Shelf | None, value: Any, _: None) -> Any:
+def ended(
+    home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None, value: Any, _: None
+) -> Any:
     """A call is about to return `value`. For generated code; the last argument is there to be
     evaluated after the others."""
     frame = home()
     if frame is not None and frame._open:
         frame._open = False
-        if shelf is None:
+        if free_list is None:
             frame._value = value
         else:
             # As `put` does, but for the call.
-            shelf.taken -= 1
-            idle = shelf.idle
-            if len(idle) < shelf.bound:
+            free_list.taken -= 1
+            idle = free_list.idle
+            if len(idle) < free_list.bound:
                 idle.append(frame)
     return value
 
 
-def failed(home: ref[Frame[Any]], shelf: Shelf | None) -> None:
+def failed(home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None) -> None:
     """A call is about to raise, which ends its generator. For generated code."""
     frame = home()
-    if frame is None:  # it was let go of in the midst of its call
-        if shelf is not None:
-            shelf.taken -= 1
+    if frame is None:  # it was given up during its call
+        if free_list is not None:
+            free_list.taken -= 1
         return
     frame._open = False
     frame._generator = None
-    if shelf is not None:
-        shelf.put(frame)
+    if free_list is not None:
+        free_list.put(frame)
 
 
-@final
-class Shelf:
-    """Where the frames of a pool stand while they are idle, and how many do not."""
-
-    __slots__ = ("bound", "high_water", "idle", "size", "taken", "unit")
-
-    def __init__(self, unit: Unit, bound: int) -> None:
-        self.unit = unit
-        self.size = frame_size(unit)
-        # Invariant: at most `bound` frames, each idle and scrubbed.
-        self.idle: list[Frame[Any]] = []
-        self.bound = bound
-        # Frames that are in use, and the most that ever were.
-        self.taken = 0
-        self.high_water = 0
-
-    def put(self, frame: Frame[Any]) -> None:
-        """A call has ended in `frame`."""
-        self.taken -= 1
-        if len(self.idle) < self.bound:
-            self.idle.append(frame)
+def generated_frame(unit: Unit) -> Generated:
+    """The frame of `unit` with its tree and slots, made anew. Its generator function alone is
+    kept, the first time."""
+    made = looping(unit, ended, failed)
+    if unit.frame is None:
+        unit.frame = made.function
+    return made
 
 
-def start(shelf: Shelf, args: list[Any]) -> Frame[Any]:
-    """Begin a call in a frame of `shelf`, or a new one. For the `begin` of a pool."""
-    idle = shelf.idle
-    if idle:
-        frame = idle.pop()
-        # `frame` and the argument of getrefcount: nobody else knows it. A frame that somebody
-        # still holds is his, done for ever; it does not serve another call.
-        if sys.getrefcount(frame) != 2:
-            frame = Frame(shelf.size, shelf)
-    else:
-        frame = Frame(shelf.size, shelf)
-    generator = frame._generator
-    if generator is None:
-        generator = frame.prepare(shelf.unit)
-    shelf.taken = taken = shelf.taken + 1
-    if taken > shelf.high_water:
-        shelf.high_water = taken
-    frame._open = True
-    frame.__next__ = generator.asend(args).__next__  # type: ignore[attr-defined]
-    return frame
-
-
-@final
-class Pool(Generic[P, T]):
-    """Frames of one function, used again and again. It grows to what was needed at once, up
-    to `bound` idle frames; one more than that is freed when it comes back."""
-
-    __slots__ = ("_shelf", "begin")
-
-    def __init__(self, function: Callable[P, Coroutine[Any, Any, T]], bound: int = 64) -> None:
-        """Raises TypeError for a function that is not unboxed, and ValueError for a bound
-        below 0."""
-        if bound < 0:
-            raise ValueError(f"a pool keeps 0 frames or more, not {bound}")
-        unit = unit_of(function)
-        self._shelf = shelf = Shelf(unit, bound)
-        # Begin a call in a frame of the pool, or a new one. It comes back when the call ends,
-        # in whatever way. Raises TypeError when the arguments do not fit.
-        self.begin: Callable[P, Frame[T]] = unit.starter(start, shelf)
-
-    @property
-    def size(self) -> int:
-        """Bytes of each frame: what is charged to whoever uses one."""
-        return self._shelf.size
-
-    @property
-    def bound(self) -> int:
-        """The most idle frames that it keeps."""
-        return self._shelf.bound
-
-    @property
-    def taken(self) -> int:
-        """Frames that are in use."""
-        return self._shelf.taken
-
-    @property
-    def high_water(self) -> int:
-        """The most frames that ever were in use at once."""
-        return self._shelf.high_water
-
-    def __len__(self) -> int:
-        return len(self._shelf.idle)
-
-    def __del__(self) -> None:
-        # Idle frames know their shelf, and the shelf knows them.
-        shelf = getattr(self, "_shelf", None)
-        if shelf is not None:
-            shelf.bound = 0
-            shelf.idle.clear()
-
-
-def pool(function: Callable[P, Coroutine[Any, Any, T]], bound: int = 64) -> Pool[P, T]:
-    """A pool of frames of `function`: ``frames = pool(f); await frames.begin(x)``."""
-    return Pool(function, bound)
+def frame_size(unit: Unit) -> int:
+    """Bytes of a frame of `unit` in a pool, everything included."""
+    if unit.size is None:
+        made = generated_frame(unit)
+        frame: Frame[Any] = Frame(0)
+        generator: Any = frame.prepare(unit)
+        args: list[Any] = [None]
+        step = generator.asend(args)
+        args.clear()
+        parts = [frame, getweakrefs(frame)[0], generator, step, step.__next__, args]
+        unit.size = sum(sys.getsizeof(part) for part in parts)
+        unit.size += made.cells * CELL + further_size(made)
+        step.close()
+    return unit.size

@@ -1,6 +1,6 @@
-"""The one frame while it is being built: its blocks, its variables, and their slots.
+"""The one frame while it is being built: its activations, its variables, and their slots.
 
-A block is one embedded call. Its variables are bound in it alone; so blocks that are never
+An activation is one embedded call. Its variables are bound in it alone; so those that are never
 open together take the same slots, as calls one after the other take the same stack.
 """
 
@@ -14,10 +14,10 @@ from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.unit import Unit
 
 SHIFT: Final = 12
-"""Bits of a column. Above them, the nodes of a block carry its number: that is how an
+"""Bits of a column. Above them, the nodes of an activation carry its number: that is how an
 instruction tells which function it came from."""
 
-_BLOCKS: Final = 1_024
+_ACTIVATIONS: Final = 1_024
 """The most calls that are embedded in one frame."""
 
 _DEPTH: Final = 128
@@ -28,13 +28,13 @@ LINKED: Final = "linked·"
 
 
 class Var:
-    """A variable of one block. Where it is written down is renamed once it has its slot."""
+    """A variable of one activation. Where it is written down is renamed once it has its slot."""
 
-    __slots__ = ("block", "captured", "name", "sites", "slot", "temporary")
+    __slots__ = ("activation", "captured", "name", "sites", "slot", "temporary")
 
-    def __init__(self, name: str, block: Block, captured: bool, temporary: bool) -> None:
+    def __init__(self, name: str, activation: Activation, captured: bool, temporary: bool) -> None:
         self.name = name
-        self.block = block
+        self.activation = activation
         self.captured = captured
         # Never read before it is stored: it need not be unbound in between.
         self.temporary = temporary
@@ -44,7 +44,7 @@ class Var:
     @property
     def shown(self) -> str:
         """The variable as the generated source names it when it has a slot of its own."""
-        return self.name if self.block.number == 0 else f"{self.block.label}·{self.name}"
+        return self.name if self.activation.number == 0 else f"{self.activation.label}·{self.name}"
 
     def node(self, context: ast.expr_context) -> ast.Name:
         """A name for it, in the tree."""
@@ -59,29 +59,34 @@ class Var:
         return self.node(ast.Store())
 
 
-class Block:
+class Activation:
     """One embedded call (number 0: the function itself)."""
 
     __slots__ = ("caller", "depth", "label", "line", "number", "outer", "plan", "vars", "width")
 
     def __init__(
-        self, number: int, plan: Plan, caller: Block | None, outer: Block | None, line: int
+        self,
+        number: int,
+        plan: Plan,
+        caller: Activation | None,
+        outer: Activation | None,
+        line: int,
     ) -> None:
         self.number = number
         self.plan = plan
         # Whose call it is, and in which line of that.
         self.caller = caller
         self.line = line
-        # The block that is open around it: the caller, or a call whose arguments it is one of.
+        # The one that is open around it: the caller, or a call whose arguments it is one of.
         self.outer = outer
         self.depth: int = 0 if caller is None else caller.depth + 1
         self.label = plan.code.co_name
         self.vars: list[Var] = []
-        # How many slots are taken up to its end, once `settle` has run.
+        # How many slots are taken up to its end, once `assign_slots` has run.
         self.width = 0
 
     def var(self, name: str, captured: bool = False, temporary: bool = False) -> Var:
-        """A new variable of this block."""
+        """A new variable of this activation."""
         var = Var(name, self, captured, temporary)
         self.vars.append(var)
         return var
@@ -90,10 +95,10 @@ class Block:
 class Suspension:
     """One place where the frame waits, and the variables that are live there."""
 
-    __slots__ = ("block", "line", "live")
+    __slots__ = ("activation", "line", "live")
 
-    def __init__(self, block: Block, line: int, live: list[Var]) -> None:
-        self.block = block
+    def __init__(self, activation: Activation, line: int, live: list[Var]) -> None:
+        self.activation = activation
         self.line = line
         self.live = live
 
@@ -104,7 +109,7 @@ class FramePlan:
     __slots__ = (
         "_linked_ids",
         "_plans",
-        "blocks",
+        "activations",
         "further",
         "globals",
         "linked",
@@ -119,8 +124,8 @@ class FramePlan:
         # Invariant: one plan for each function in the frame; they go with the frame plan.
         self._plans: dict[Unit, Plan] = {}
         self.root = root = self.plan(unit)
-        first = Block(0, root, None, None, root.node.lineno)
-        self.blocks = [first]
+        first = Activation(0, root, None, None, root.node.lineno)
+        self.activations = [first]
         self.open = [first]
         self.globals: set[str] = set()
         # Name → object: everything that the code needs and that is no constant of the source.
@@ -141,26 +146,26 @@ class FramePlan:
             found = self._plans[unit] = Plan(unit)
         return found
 
-    def fits(self, unit: Unit, caller: Block, blocks: int) -> bool:
+    def fits(self, unit: Unit, caller: Activation, blocks: int) -> bool:
         """Whether a call of `unit`, in so many blocks more than the statement, can be embedded.
         The answer is the same for the same source."""
         return (
             self.nest + blocks + unit.nesting <= LIMIT
             and caller.depth < _DEPTH
-            and (unit.blocks == 1 or len(self.blocks) + unit.blocks <= _BLOCKS)
+            and (unit.activations == 1 or len(self.activations) + unit.activations <= _ACTIVATIONS)
         )
 
-    def enter(self, plan: Plan, caller: Block, node: ast.AST) -> Block:
-        """A new block, open from here on."""
+    def enter(self, plan: Plan, caller: Activation, node: ast.AST) -> Activation:
+        """A new activation, open from here on."""
         line = getattr(node, "lineno", caller.line)
-        block = Block(len(self.blocks), plan, caller, self.open[-1], line)
-        self.blocks.append(block)
-        self.open.append(block)
-        return block
+        activation = Activation(len(self.activations), plan, caller, self.open[-1], line)
+        self.activations.append(activation)
+        self.open.append(activation)
+        return activation
 
-    def leave(self, block: Block) -> None:
-        """`block` is over."""
-        assert self.open.pop() is block
+    def leave(self, activation: Activation) -> None:
+        """`activation` is over."""
+        assert self.open.pop() is activation
 
     def link(self, name: str, thing: Any) -> ast.Attribute:
         """An expression for `thing`."""
@@ -179,24 +184,24 @@ class FramePlan:
     def cells(self) -> int:
         """The most cells, of locals that functions inside hold on to, that a call has at once."""
         total: list[int] = []
-        for block in self.blocks:
-            around = 0 if block.outer is None else total[block.outer.number]
-            total.append(around + sum(var.captured for var in block.vars))
+        for activation in self.activations:
+            around = 0 if activation.outer is None else total[activation.outer.number]
+            total.append(around + sum(var.captured for var in activation.vars))
         return max(total)
 
-    def settle(self) -> list[list[Var]]:
+    def assign_slots(self) -> list[list[Var]]:
         """Give every variable its slot and its name; the variables of each slot."""
         slots: list[list[Var]] = []
-        for block in self.blocks:
-            place = 0 if block.outer is None else block.outer.width
-            for var in block.vars:
+        for activation in self.activations:
+            place = 0 if activation.outer is None else activation.outer.width
+            for var in activation.vars:
                 if var.sites:
                     var.slot = place
                     place += 1
                     while len(slots) < place:
                         slots.append([])
                     slots[var.slot].append(var)
-            block.width = place
+            activation.width = place
         taken: set[str] = set()
         for slot in slots:
             shown = list(dict.fromkeys(var.shown for var in slot))

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any, Final
 
+from pinfut.unboxed.body import Body
 from pinfut.unboxed.calls import CAUGHT
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
 from pinfut.unboxed.scopes import arguments, bare
-from pinfut.unboxed.statements import Statements
 from pinfut.unboxed.tracing import Tracer
 from pinfut.unboxed.unit import Unit
 
@@ -53,13 +53,22 @@ class Linked:
 class Generated:
     """One generated function: its tree, its code, its slots. Kept by nobody for long."""
 
-    __slots__ = ("blocks", "cells", "code", "function", "further", "slots", "suspensions", "tree")
+    __slots__ = (
+        "activations",
+        "cells",
+        "code",
+        "function",
+        "further",
+        "slots",
+        "suspensions",
+        "tree",
+    )
 
     def __init__(self, frame: FramePlan, node: ast.FunctionDef, flags: int) -> None:
         plan = frame.root
-        self.slots: list[list[Var]] = frame.settle()
+        self.slots: list[list[Var]] = frame.assign_slots()
         self.suspensions: list[Suspension] = frame.suspensions
-        self.blocks = frame.blocks
+        self.activations = frame.activations
         self.cells = frame.cells
         # Functions whose frames it makes when it comes to them.
         self.further: list[Unit] = list(dict.fromkeys(frame.further))
@@ -87,7 +96,7 @@ class Generated:
             ) from error
         (inner,) = [const for const in code.co_consts if isinstance(const, CodeType)]
         linked = Linked()
-        tracer = Tracer(frame.blocks)
+        tracer = Tracer(frame.activations)
         for name, thing in frame.linked.items():
             setattr(linked, name, tracer if thing is CAUGHT else thing)
         inner = _link(inner, linked)
@@ -117,17 +126,17 @@ def _link(code: CodeType, linked: Linked) -> CodeType:
     return code.replace(co_consts=tuple(consts))
 
 
-def _noticed(frame: FramePlan, block: Statements, body: list[ast.stmt]) -> list[ast.stmt]:
+def _noticed(frame: FramePlan, lowering: Body, body: list[ast.stmt]) -> list[ast.stmt]:
     """`body`, with the traceback of what it raises put right."""
-    if len(frame.blocks) == 1:
+    if len(frame.activations) == 1:
         return body
     node = frame.root.node
-    with block.into() as out:
-        with block.into() as failed:
-            block.caught(node)
-            block.emit(ast.Raise(None, None), node)
-        handler = block.at(ast.ExceptHandler(block.helper("Base"), None, failed), node)
-        block.emit(ast.Try(body, [handler], [], []), node)
+    with lowering.into() as out:
+        with lowering.into() as failed:
+            lowering.caught(node)
+            lowering.emit(ast.Raise(None, None), node)
+        handler = lowering.at(ast.ExceptHandler(lowering.helper("Base"), None, failed), node)
+        lowering.emit(ast.Try(body, [handler], [], []), node)
     return out
 
 
@@ -140,73 +149,75 @@ def called(unit: Unit) -> Generated:
 def _called(unit: Unit) -> Generated:
     frame = FramePlan(unit)
     plan = frame.root
-    block = Statements(frame, plan, frame.blocks[0], native=True)
-    body = _noticed(frame, block, block.body(None))
+    lowering = Body(frame, plan, frame.activations[0])
+    body = _noticed(frame, lowering, lowering.body(None, native=True))
     # What makes it a generator for the compiler, when nothing in it waits.
     node = plan.node
-    never = block.at(ast.If(ast.Constant(False), [ast.Expr(ast.Yield(None))], []), node)
+    never = lowering.at(ast.If(ast.Constant(False), [ast.Expr(ast.Yield(None))], []), node)
     args = bare(node.args)
     # The parameters are slots too, used or not.
     for arg in arguments(args):
-        block.vars[arg.arg].sites.append((arg, "arg"))
+        lowering.vars[arg.arg].sites.append((arg, "arg"))
     made = ast.FunctionDef(node.name, args, [never, *body], [], None)
     return Generated(frame, made, _COROUTINE)
 
 
-def looping(unit: Unit) -> Generated:
-    """The frame of `unit`: a generator function of where it belongs and goes back to."""
+def looping(unit: Unit, ended: Any, failed: Any) -> Generated:
+    """The frame of `unit`: a generator function of where it belongs and goes back to.
+
+    What a call is about to give goes through `ended`, called with both of these, the value and
+    None; before it raises, `failed` is called with both.
+    """
     with _room():
-        return _looping(unit)
+        return _looping(unit, ended, failed)
 
 
-def _looping(unit: Unit) -> Generated:
-    from pinfut.unboxed.frame import ended, failed
-
+def _looping(unit: Unit, ended: Any, failed: Any) -> Generated:
     frame = FramePlan(unit)
     plan = frame.root
-    block = Statements(frame, plan, frame.blocks[0])
+    lowering = Body(frame, plan, frame.activations[0])
     node = plan.node
-    first = frame.blocks[0]
+    first = frame.activations[0]
     result = first.var("result·", temporary=True)
     home = first.var("home·", temporary=True)
-    shelf = first.var("shelf·", temporary=True)
+    free_list = first.var("free_list·", temporary=True)
 
     def told(name: str, what: Any, *values: ast.expr) -> ast.expr:
-        return ast.Call(frame.link(name, what), [home.load(), shelf.load(), *values], [])
+        return ast.Call(frame.link(name, what), [home.load(), free_list.load(), *values], [])
 
     none = ast.Constant(None)
-    with block.into() as begin:
-        block.assign(result.store(), none, node)
-    with block.into() as loop:
+    with lowering.into() as begin:
+        lowering.assign(result.store(), none, node)
+    with lowering.into() as loop:
         # The value is on its way when its slot is emptied.
         value = told("ended", ended, result.load(), ast.NamedExpr(result.store(), none))
         item = ast.Yield(ast.UnaryOp(_ITEM, value))
-        block.assign(block.leaf.store(), item, node)
-        stores: list[ast.expr] = [block.vars[name].store() for name in plan.parameters]
+        lowering.assign(lowering.leaf.store(), item, node)
+        stores: list[ast.expr] = [lowering.vars[name].store() for name in plan.parameters]
         if stores:
-            block.assign(ast.Tuple(stores, ast.Store()), block.leaf.load(), node)
-            clear = ast.Attribute(block.leaf.load(), "clear", ast.Load())
-            block.emit(ast.Expr(ast.Call(clear, [], [])), node)
-        block.assign(block.leaf.store(), none, node)
-        body = block.body(result)
-        with block.into() as failing:
-            if len(frame.blocks) > 1:
-                block.caught(node)
-            block.emit(ast.Expr(told("failed", failed)), node)
-            block.emit(ast.Raise(None, None), node)
-        with block.into() as stopped:
-            block.emit(ast.Expr(told("failed", failed)), node)
-            block.emit(ast.Raise(block.call("stopped"), None), node)
+            lowering.assign(ast.Tuple(stores, ast.Store()), lowering.leaf.load(), node)
+            clear = ast.Attribute(lowering.leaf.load(), "clear", ast.Load())
+            lowering.emit(ast.Expr(ast.Call(clear, [], [])), node)
+        lowering.assign(lowering.leaf.store(), none, node)
+        body = lowering.body(result)
+        with lowering.into() as failing:
+            if len(frame.activations) > 1:
+                lowering.caught(node)
+            lowering.emit(ast.Expr(told("failed", failed)), node)
+            lowering.emit(ast.Raise(None, None), node)
+        with lowering.into() as stopped:
+            lowering.emit(ast.Expr(told("failed", failed)), node)
+            lowering.emit(ast.Raise(lowering.call("stopped"), None), node)
         handlers = [
-            block.at(ast.ExceptHandler(block.helper("Stop"), None, stopped), node),
-            block.at(ast.ExceptHandler(block.helper("Base"), None, failing), node),
+            lowering.at(ast.ExceptHandler(lowering.helper("Stop"), None, stopped), node),
+            lowering.at(ast.ExceptHandler(lowering.helper("Base"), None, failing), node),
         ]
-        block.emit(ast.Try(body, handlers, [], []), node)
-        block.scrub_root((result, home, shelf), node)
-    parameters = [ast.arg("home·"), ast.arg("shelf·")]
-    for var, parameter in zip((home, shelf), parameters, strict=True):
+        lowering.emit(ast.Try(body, handlers, [], []), node)
+        lowering.scrub(lowering, node, (result, home, free_list))
+    parameters = [ast.arg("home·"), ast.arg("free_list·")]
+    for var, parameter in zip((home, free_list), parameters, strict=True):
         var.sites.append((parameter, "arg"))
-    forever = block.at(ast.While(ast.Constant(True), loop, []), node)
+    forever = lowering.at(ast.While(ast.Constant(True), loop, []), node)
     args = ast.arguments([], parameters, None, [], [], None, [])
     made = ast.FunctionDef(node.name, args, [*begin, forever], [], None)
     return Generated(frame, made, _ASYNC_GENERATOR | _ITERABLE)

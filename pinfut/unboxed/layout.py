@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pinfut.unboxed.sizes import REFERENCE, called_size, frame_size, object_size
+from pinfut.unboxed.compiled import called_size
+from pinfut.unboxed.frame import frame_size, generated_frame
+from pinfut.unboxed.sizes import REFERENCE, object_size
 from pinfut.unboxed.unit import unit_of
 
 
@@ -30,7 +32,7 @@ class Local:
 
 
 @dataclass(frozen=True)
-class Slot:
+class FrameSlot:
     """A place in the frame, of one reference, and the locals that take turns in it."""
 
     number: int
@@ -55,7 +57,7 @@ class Layout:
     called: int
     boxed: int
     overlap: int
-    slots: tuple[Slot, ...]
+    slots: tuple[FrameSlot, ...]
     waits: tuple[Wait, ...]
     further: tuple[tuple[str, int], ...]
 
@@ -63,11 +65,11 @@ class Layout:
 def layout(function: Callable[..., Any]) -> Layout:
     """The layout of an unboxed function, made anew. Raises TypeError for any other."""
     unit = unit_of(function)
-    generated = unit.generated_frame()
+    generated = generated_frame(unit)
     waits = []
     live: dict[int, list[int]] = {}
     for number, suspension in enumerate(generated.suspensions):
-        plan = suspension.block.plan
+        plan = suspension.activation.plan
         waits.append(Wait(plan.code.co_qualname, plan.file, suspension.line))
         for var in suspension.live:
             live.setdefault(id(var), []).append(number)
@@ -77,12 +79,12 @@ def layout(function: Callable[..., Any]) -> Layout:
         count += len(variables)
         places: dict[tuple[str, str], list[int]] = {}
         for var in variables:
-            key = (var.block.plan.code.co_qualname, var.name)
+            key = (var.activation.plan.code.co_qualname, var.name)
             places.setdefault(key, []).extend(live.get(id(var), ()))
         locals_ = tuple(
             Local(owner, name, tuple(sorted(set(over)))) for (owner, name), over in places.items()
         )
-        slots.append(Slot(number, _slot_name(variables), locals_))
+        slots.append(FrameSlot(number, _slot_name(variables), locals_))
     return Layout(
         unit.code.co_qualname,
         frame_size(unit),

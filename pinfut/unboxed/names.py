@@ -1,33 +1,35 @@
-"""Names of one block: from what the source calls a thing to where it lives in the frame."""
+"""Names of one activation: from what the source calls a thing to where it lives in the frame."""
 
 from __future__ import annotations
 
 import ast
 import builtins
 from types import CellType
-from typing import Any
+from typing import Any, TypeVar
 
 from pinfut.unboxed import support
-from pinfut.unboxed.frameplan import SHIFT, Block, FramePlan, Var
+from pinfut.unboxed.frameplan import SHIFT, Activation, FramePlan, Var
 from pinfut.unboxed.plan import Plan
+
+N = TypeVar("N", bound=ast.AST)
 
 _COLUMNS = (1 << SHIFT) - 1
 
 
 class Naming:
-    """Clones names, with the place they have in the source and the number of their block."""
+    """Clones names, with the place they have in the source and the number of their activation."""
 
-    def __init__(self, frame: FramePlan, plan: Plan, block: Block) -> None:
+    def __init__(self, frame: FramePlan, plan: Plan, activation: Activation) -> None:
         self.frame = frame
         self.plan = plan
-        self.block = block
-        self.shift = block.number << SHIFT
+        self.activation = activation
+        self.shift = activation.number << SHIFT
         self.globals: dict[str, Any] = plan.function.__globals__
         self.home = self.globals is frame.root.function.__globals__
         self.vars: dict[str, Var] = {}
         # Sorted, so that the same source gives the same frame.
         for name in [*plan.parameters, *sorted(plan.names.own - set(plan.parameters))]:
-            self.vars[name] = block.var(name, name in plan.names.captured)
+            self.vars[name] = activation.var(name, name in plan.names.captured)
         code = plan.function.__code__
         self.free: dict[str, CellType] = dict(
             zip(code.co_freevars, plan.function.__closure__ or (), strict=True)
@@ -37,15 +39,15 @@ class Naming:
 
     # ---- places ----
 
-    def at(self, node: Any, source: ast.AST) -> Any:
+    def at(self, node: N, source: Any) -> N:
         """`node`, standing where `source` stands."""
-        shift = self.shift
-        line = source.lineno  # type: ignore[attr-defined]
-        node.lineno = line
-        node.end_lineno = getattr(source, "end_lineno", line) or line
-        node.col_offset = min(source.col_offset, _COLUMNS) + shift  # type: ignore[attr-defined]
+        made: Any = node
+        shift, line = self.shift, source.lineno
+        made.lineno = line
+        made.end_lineno = getattr(source, "end_lineno", line) or line
+        made.col_offset = min(source.col_offset, _COLUMNS) + shift
         end = getattr(source, "end_col_offset", 0) or 0
-        node.end_col_offset = max(min(end, _COLUMNS) + shift, node.col_offset)
+        made.end_col_offset = max(min(end, _COLUMNS) + shift, made.col_offset)
         return node
 
     def helper(self, name: str) -> ast.Attribute:

@@ -9,13 +9,11 @@ callee has to go on in a frame of its own.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS
 from pinfut.unboxed.trees import children
-
-if TYPE_CHECKING:
-    from pinfut.unboxed.plan import Plan
 
 LIMIT: Final = 16
 """Blocks inside one another in one frame. CPython allows 20, and since 3.12 it puts up to four
@@ -68,7 +66,7 @@ def _expressions(node: ast.AST, plan: Plan) -> int:
     todo: list[tuple[ast.AST, int]] = [(node, 0)]
     while todo:
         each, depth = todo.pop()
-        if isinstance(each, COMPREHENSIONS) and each in plan.blocks:
+        if isinstance(each, COMPREHENSIONS) and each in plan.hoisted:
             depth += sum(ASYNC_STEP if part.is_async else LOOP for part in each.generators)
         deepest = max(deepest, depth)
         if isinstance(each, CLOSURES):

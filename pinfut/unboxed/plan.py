@@ -9,15 +9,13 @@ import ast
 import builtins
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pinfut.unboxed.liveness import Liveness
-from pinfut.unboxed.resolve import Awaited, ClassBody, Embed, Resolver
+from pinfut.unboxed.resolve import ClassBody, Resolver
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Names, arguments
 from pinfut.unboxed.trees import children, walk
-
-if TYPE_CHECKING:
-    from pinfut.unboxed.unit import Unit
+from pinfut.unboxed.unit import Awaited, Embed, Unit
 
 _SEES_FRAMES: Final = {"locals", "vars", "dir", "eval", "exec"}
 
@@ -28,7 +26,6 @@ class Plan:
     __slots__ = (
         "_known",
         "awaits",
-        "blocks",
         "code",
         "codes",
         "direct",
@@ -36,6 +33,7 @@ class Plan:
         "entered",
         "file",
         "function",
+        "hoisted",
         "liveness",
         "module_names",
         "names",
@@ -66,7 +64,7 @@ class Plan:
         # AsyncWith item or AsyncFor → its two awaits: enter and exit, or None and next.
         self.entered: dict[ast.AST, tuple[Awaited, Awaited]] = {}
         # Nodes that need statements of their own: an embedded call is in them somewhere.
-        self.blocks: set[ast.AST | None] = set()
+        self.hoisted: set[ast.AST | None] = set()
         # Code of the functions and classes in it, compiled when first needed.
         self.codes: dict[ast.AST, CodeType] = {}
         # Parameters that the body may leave unbound.
@@ -81,7 +79,8 @@ class Plan:
         }
         resolver: Resolver | None = None
         if unit.targets is None:
-            resolver = Resolver(self, None if namespace is None else ClassBody(namespace))
+            body = None if namespace is None else ClassBody(namespace)
+            resolver = Resolver(unit, self.node, self.names, body)
         else:
             self._known = iter(unit.targets)
         self.liveness = Liveness(self.node.body)
@@ -137,8 +136,8 @@ class Plan:
                 if self._mark(child, resolver):
                     found = True
         if found:
-            self.blocks.add(node)
-        if resolver and isinstance(node, ast.match_case) and node.guard in self.blocks:
+            self.hoisted.add(node)
+        if resolver and isinstance(node, ast.match_case) and node.guard in self.hoisted:
             resolver.refuse(
                 node.guard or node,
                 "an embedded call, or the last use of an argument, in the guard of a case",
@@ -274,33 +273,3 @@ def guards_a_return(node: ast.AST) -> bool:
     if isinstance(node, CLOSURES):
         return False
     return any(guards_a_return(child) for child in children(node))
-
-
-def mangle(node: ast.AST, owner: str) -> None:
-    """Rename ``__private`` names as the body of the class `owner` has them."""
-    prefix = "_" + owner.lstrip("_")
-    if prefix == "_":
-        return
-
-    def changed(name: str) -> str:
-        if name.startswith("__") and not name.endswith("__") and "." not in name:
-            return prefix + name
-        return name
-
-    todo: list[ast.AST] = [node]
-    while todo:
-        each = todo.pop()
-        for field in ("id", "attr", "arg", "name", "asname", "rest"):
-            value = getattr(each, field, None)
-            if not isinstance(value, str) or (each is node and field == "name"):
-                continue
-            if isinstance(each, ast.alias) and field == "name" and each.asname is not None:
-                continue
-            setattr(each, field, changed(value))
-        if isinstance(each, ast.Global | ast.Nonlocal):
-            each.names = [changed(name) for name in each.names]
-        if isinstance(each, ast.ClassDef):
-            # What stands in there is mangled with its name.
-            todo.extend([*each.decorator_list, *each.bases, *each.keywords])
-            continue
-        todo.extend(children(each))

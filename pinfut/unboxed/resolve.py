@@ -14,46 +14,16 @@ import builtins
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias, get_origin
+from typing import Any, Final, NoReturn, Self, get_origin
 
 from pinfut.coroutine import yield_now
 from pinfut.unboxed.box import box
 from pinfut.unboxed.errors import Refused
-from pinfut.unboxed.scopes import arguments
+from pinfut.unboxed.scopes import Names, arguments
 from pinfut.unboxed.trees import walk
-
-if TYPE_CHECKING:
-    from pinfut.unboxed.plan import Plan
-    from pinfut.unboxed.unit import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """Something to poll. `boxed`: it may be a coroutine too, the author said so."""
-
-    boxed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Yields:
-    """``await yield_now()``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embed:
-    """A call of an unboxed function, whose body goes into this frame."""
-
-    unit: Unit
-    # What the call looks the callee up on is its first argument.
-    bound: bool = False
-    # The callee is looked up there when it is called, and must be this one.
-    guarded: bool = False
-
-
-Awaited: TypeAlias = Leaf | Yields | Embed
+from pinfut.unboxed.unit import Awaited, Embed, Leaf, Unit, Yields, unit_behind
 
 LEAF: Final = Leaf()
 BOXED: Final = Leaf(boxed=True)
@@ -74,18 +44,16 @@ class ClassBody:
         self.namespace = namespace
 
 
-def unit_behind(function: object) -> Unit | None:
-    """What stands behind an unboxed function; None for any other thing."""
-    unit: Unit | None = getattr(function, "__unboxed__", None)
-    return unit
-
-
 class Resolver:
     """Resolves the awaits of one function."""
 
-    def __init__(self, plan: Plan, body: ClassBody | None) -> None:
-        self.plan = plan
-        self.function: FunctionType = plan.function
+    def __init__(
+        self, unit: Unit, node: ast.AsyncFunctionDef, names: Names, body: ClassBody | None
+    ) -> None:
+        self.unit = unit
+        self.node = node
+        self.names = names
+        self.function: FunctionType = unit.function
         self.body = body
         self._free = dict(
             zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True)
@@ -98,7 +66,7 @@ class Resolver:
         """The object that `node` means at decoration, or NOTHING."""
         if isinstance(node, ast.Name):
             name = node.id
-            if name in self.plan.names.own:
+            if name in self.names.own:
                 return NOTHING
             if name in self._free:
                 try:
@@ -131,22 +99,21 @@ class Resolver:
         return annotation if isinstance(annotation, type) else None
 
     def _local_types(self) -> dict[str, Any]:
-        plan, scope = self.plan, self.function.__globals__
+        node, scope = self.node, self.function.__globals__
         types: dict[str, Any] = {}
-        for arg in arguments(plan.node.args):
+        for arg in arguments(node.args):
             if arg.annotation is not None:
                 types[arg.arg] = self._evaluated(arg.annotation, scope)
-        node = plan.node.args
-        for star in (node.vararg, node.kwarg):
+        for star in (node.args.vararg, node.args.kwarg):
             if star is not None:
                 types.pop(star.arg, None)
-        first = [*node.posonlyargs, *node.args][:1]
-        wraps = {each.id for each in plan.node.decorator_list if isinstance(each, ast.Name)}
+        first = [*node.args.posonlyargs, *node.args.args][:1]
+        wraps = {each.id for each in node.decorator_list if isinstance(each, ast.Name)}
         if self.body is not None and first and "staticmethod" not in wraps:
             types[first[0].arg] = self.body
         stores: dict[str, int] = {}
         made: dict[str, ast.expr] = {}
-        for each in walk(plan.node):
+        for each in walk(node):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store | ast.Del):
                 stores[each.id] = stores.get(each.id, 0) + 1
             elif isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
@@ -171,7 +138,7 @@ class Resolver:
 
     def kind(self, node: ast.expr) -> Any:
         """The class of what `node` gives (a ClassBody for `self`), or None."""
-        if isinstance(node, ast.Name) and node.id in self.plan.names.own:
+        if isinstance(node, ast.Name) and node.id in self.names.own:
             return self._types.get(node.id)
         value = self.value(node)
         if value is not NOTHING:
@@ -227,8 +194,8 @@ class Resolver:
     # ---- awaits ----
 
     def refuse(self, node: ast.AST, construct: str, way_out: str) -> NoReturn:
-        line = getattr(node, "lineno", self.plan.node.lineno)
-        raise Refused(self.plan.file, line, construct, way_out)
+        line = getattr(node, "lineno", self.node.lineno)
+        raise Refused(self.unit.file, line, construct, way_out)
 
     def awaited(self, node: ast.Await) -> Awaited:
         """What the await at `node` waits for. Raises Refused."""
@@ -257,7 +224,7 @@ class Resolver:
         found = self.value(node)
         if isinstance(found, type):
             return found
-        own = isinstance(node, ast.Name) and node.id == self.plan.unit.excerpt.owner
+        own = isinstance(node, ast.Name) and node.id == self.unit.excerpt.owner
         return self.body if own and found is NOTHING else None
 
     def _not_itself(self, node: ast.AST, func: ast.expr, name: str) -> None:
@@ -268,7 +235,7 @@ class Resolver:
                 (outer and own in self._free)
                 or (not outer and self.function.__qualname__ == own and own not in self._free)
             )
-            same = same and own not in self.plan.names.own
+            same = same and own not in self.names.own
         else:
             same = (
                 isinstance(func, ast.Attribute)

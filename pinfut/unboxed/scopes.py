@@ -27,7 +27,7 @@ CLOSURES: Final = (
 COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp)
 
 
-class Scope:
+class LexicalScope:
     """One function, class or comprehension, and the scopes in it."""
 
     __slots__ = ("bound", "children", "globals", "node", "nonlocals", "used")
@@ -38,7 +38,7 @@ class Scope:
         self.used: set[str] = set()
         self.globals: set[str] = set()
         self.nonlocals: set[str] = set()
-        self.children: list[Scope] = []
+        self.children: list[LexicalScope] = []
 
     @property
     def own(self) -> set[str]:
@@ -87,14 +87,14 @@ def bare(node: ast.arguments) -> ast.arguments:
 
 
 class _Reader(ast.NodeVisitor):
-    def __init__(self, scope: Scope, scopes: dict[ast.AST, Scope]) -> None:
+    def __init__(self, scope: LexicalScope, scopes: dict[ast.AST, LexicalScope]) -> None:
         self.scope = scope
         self.scopes = scopes
         # Where a walrus binds: comprehensions hand it to the function around them.
         self.walrus = scope
 
     def _inside(self, node: ast.AST) -> _Reader:
-        scope = Scope(node)
+        scope = LexicalScope(node)
         self.scope.children.append(scope)
         self.scopes[node] = scope
         return _Reader(scope, self.scopes)
@@ -212,21 +212,20 @@ class _Reader(ast.NodeVisitor):
 class Names:
     """The scopes of one `async def`: its own, and those of everything in it by their nodes."""
 
-    __slots__ = ("captured", "free", "own", "scope", "scopes")
+    __slots__ = ("captured", "own", "scope", "scopes")
 
     def __init__(self, node: ast.AsyncFunctionDef) -> None:
-        self.scopes: dict[ast.AST, Scope] = {}
-        self.scope = scope = Scope(node)
+        self.scopes: dict[ast.AST, LexicalScope] = {}
+        self.scope = scope = LexicalScope(node)
         reader = _Reader(scope, self.scopes)
         scope.bound.update(arg.arg for arg in arguments(node.args))
         for statement in node.body:
             reader.visit(statement)
         self.own = scope.own
-        self.free = scope.free()
         # Its own names that a function in it holds on to: these live in cells.
         self.captured = self.own & self._captured(scope)
 
-    def _captured(self, scope: Scope) -> set[str]:
+    def _captured(self, scope: LexicalScope) -> set[str]:
         found: set[str] = set()
         for child in scope.children:
             if isinstance(child.node, COMPREHENSIONS):

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import CellType, CodeType
-from typing import TYPE_CHECKING, Any, Final
-from weakref import getweakrefs
-
-if TYPE_CHECKING:
-    from pinfut.unboxed.unit import Unit
+from typing import Final
 
 REFERENCE: Final = 8
 """Bytes of a slot."""
@@ -44,31 +40,3 @@ def plain_size(code: CodeType) -> int:
 def object_size(code: CodeType) -> int:
     """Bytes of a coroutine or generator of `code`, as `sys.getsizeof` gives them."""
     return _BASE + _places(code) * REFERENCE
-
-
-def called_size(unit: Unit) -> int:
-    """Bytes of the coroutine that a call of `unit` makes, and of what it makes in turn."""
-    if unit.called is None:
-        generated = unit.generated()
-        further = max((called_size(each) for each in generated.further), default=0)
-        unit.called = object_size(generated.code) + generated.cells * CELL + further
-    return unit.called
-
-
-def frame_size(unit: Unit) -> int:
-    """Bytes of a frame of `unit` in a pool, everything included."""
-    if unit.size is None:
-        from pinfut.unboxed.frame import Frame
-
-        generated = unit.generated_frame()
-        further = max((called_size(each) for each in generated.further), default=0)
-        frame: Frame[Any] = Frame(0)
-        generator: Any = frame.prepare(unit)
-        args: list[Any] = [None]
-        step = generator.asend(args)
-        args.clear()
-        parts = [frame, getweakrefs(frame)[0], generator, step, step.__next__, args]
-        unit.size = sum(sys.getsizeof(part) for part in parts)
-        unit.size += generated.cells * CELL + further
-        step.close()
-    return unit.size

@@ -126,3 +126,33 @@ def excerpt(code: CodeType) -> Excerpt:
         )
     lines = linecache.getlines(code.co_filename)[first - 1 : last]
     return Excerpt("".join(lines), first, owner, index.module_names)
+
+
+def mangle(node: ast.AST, owner: str) -> None:
+    """Rename ``__private`` names as the body of the class `owner` has them."""
+    prefix = "_" + owner.lstrip("_")
+    if prefix == "_":
+        return
+
+    def changed(name: str) -> str:
+        if name.startswith("__") and not name.endswith("__") and "." not in name:
+            return prefix + name
+        return name
+
+    todo: list[ast.AST] = [node]
+    while todo:
+        each = todo.pop()
+        for field in ("id", "attr", "arg", "name", "asname", "rest"):
+            value = getattr(each, field, None)
+            if not isinstance(value, str) or (each is node and field == "name"):
+                continue
+            if isinstance(each, ast.alias) and field == "name" and each.asname is not None:
+                continue
+            setattr(each, field, changed(value))
+        if isinstance(each, ast.Global | ast.Nonlocal):
+            each.names = [changed(name) for name in each.names]
+        if isinstance(each, ast.ClassDef):
+            # What stands in there is mangled with its name.
+            todo.extend([*each.decorator_list, *each.bases, *each.keywords])
+            continue
+        todo.extend(children(each))

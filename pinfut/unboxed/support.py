@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from inspect import CO_ITERABLE_COROUTINE
 from types import CellType, CodeType, CoroutineType, FunctionType, MethodType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from pinfut.future import FutureBase
 from pinfut.unboxed.errors import Refused
@@ -23,7 +23,7 @@ Base = BaseException
 Exit = GeneratorExit
 
 BRIDGE: Final = FutureBase.__await__
-"""Whoever has this as its ``__await__`` is a leaf: yielded as it is, without a bridge."""
+"""What has this as its ``__await__`` is a leaf: yielded as it is, without a bridge."""
 
 
 def boxed(awaitable: Any) -> Any:
@@ -196,7 +196,3 @@ class Globals:
         except AttributeError:
             pass
         raise NameError(f"name '{name}' is not defined", name=name)
-
-
-def unreachable() -> NoReturn:
-    raise AssertionError("an unboxed frame went on after its end")

@@ -1,6 +1,6 @@
 """Tracebacks of an unboxed frame: a line of its own for each embedded function.
 
-An instruction knows by its column which block it is of (`frameplan.SHIFT`), and a block knows
+An instruction knows by its column which activation it is of (`frameplan.SHIFT`), and that knows
 who called it and where. So when an error is seen, the one entry of the frame is replaced by
 what plain coroutines would show. All of this happens on the way of an error, and only there.
 """
@@ -13,7 +13,7 @@ from dis import opmap
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, Final, final
 
-from pinfut.unboxed.frameplan import SHIFT, Block
+from pinfut.unboxed.frameplan import SHIFT, Activation
 from pinfut.unboxed.support import OF_CLOSE
 
 
@@ -31,19 +31,23 @@ class Tracer:
 
     __slots__ = ("_callers", "_calls", "_codes", "_functions", "_known", "_lines")
 
-    def __init__(self, blocks: list[Block]) -> None:
-        # Of each block: its function, the block that called it (-1: nobody), and in which line.
-        self._functions: tuple[FunctionType, ...] = tuple(each.plan.function for each in blocks)
-        self._callers = array("l", [-1 if b.caller is None else b.caller.number for b in blocks])
-        self._calls = array("l", [each.line for each in blocks])
-        # Block → the code under whose name its entries stand; made when first needed.
+    def __init__(self, activations: list[Activation]) -> None:
+        # Of each activation: its function, the one that called it (-1: nobody), and in which line.
+        self._functions: tuple[FunctionType, ...] = tuple(
+            each.plan.function for each in activations
+        )
+        self._callers = array(
+            "l", [-1 if b.caller is None else b.caller.number for b in activations]
+        )
+        self._calls = array("l", [each.line for each in activations])
+        # Activation → the code under whose name its entries stand; made when first needed.
         self._codes: dict[int, CodeType] = {}
         self._known: dict[CodeType, int] = {}
-        # Code → the block of each of its instructions.
+        # Code → the activation of each of its instructions.
         self._lines: dict[CodeType, array[int]] = {}
 
     def __call__(self, base: int) -> bool:
-        """Rewrite the traceback of the error that is being handled, as seen in block `base`;
+        """Rewrite the traceback of the error that is being handled, as seen in activation `base`;
         whether it is that of a close."""
         error = sys.exc_info()[1]
         if error is None or error.__traceback__ is None:
@@ -64,7 +68,7 @@ class Tracer:
         for index in range(len(entries) - 1, -1, -1):
             entry = entries[index]
             if entry.tb_frame is frame:
-                number = self._block(frame.f_code, entry.tb_lasti)
+                number = self._activation(frame.f_code, entry.tb_lasti)
                 if number == 0 and base == 0:
                     new = TracebackType(new, frame, entry.tb_lasti, entry.tb_lineno)
                 else:
@@ -81,7 +85,7 @@ class Tracer:
     def _chain(
         self, new: TracebackType | None, frame: FrameType, number: int, line: int, base: int
     ) -> TracebackType:
-        """Entries for the block `number`, at `line`, and its callers up to `base`."""
+        """Entries for the activation `number`, at `line`, and its callers up to `base`."""
         while True:
             shown = frame if number == 0 else self._frame(number)
             new = TracebackType(new, shown, -1, line)
@@ -90,11 +94,11 @@ class Tracer:
             line = self._calls[number]
             number = self._callers[number]
 
-    def _block(self, code: CodeType, at: int) -> int:
+    def _activation(self, code: CodeType, at: int) -> int:
         lines = self._lines.get(code)
         if lines is None:
-            blocks = ((column or 0) >> SHIFT for _, _, column, _ in code.co_positions())
-            lines = self._lines[code] = array("l", blocks)
+            numbers = ((column or 0) >> SHIFT for _, _, column, _ in code.co_positions())
+            lines = self._lines[code] = array("l", numbers)
         index = at // 2
         number = lines[index] if 0 <= index < len(lines) else 0
         return number if number < len(self._functions) else 0
@@ -109,7 +113,7 @@ class Tracer:
                 co_qualname=function.__qualname__,
                 co_filename=function.__code__.co_filename,
                 co_firstlineno=function.__code__.co_firstlineno,
-                # Different for each block: the way back from an entry to its block.
+                # Different for each activation: the way back from an entry to it.
                 co_consts=(*_HERE.co_consts, number),
             )
             self._codes[number] = code

@@ -29,7 +29,7 @@ from pinfut.executor import (
 from pinfut.executor.contract import Entry
 from pinfut.executor.loop import Loop
 from pinfut.executor.observed import ObservedLoop
-from pinfut.executor.ready import Ready
+from pinfut.executor.ready import ReadyQueue
 from pinfut.executor.task import Task
 from pinfut.executor.testing import wait_all_parked
 from tests.executor.world import Run
@@ -312,7 +312,7 @@ class Clock:
 # ---- the fast path ----
 
 
-@pytest.mark.parametrize("kind", [Executor, Loop, ObservedLoop, Ready, Task])
+@pytest.mark.parametrize("kind", [Executor, Loop, ObservedLoop, ReadyQueue, Task])
 def test_what_the_loop_touches_inherits_from_no_protocol(kind: type) -> None:
     """A protocol in the bases costs at each isinstance, and hides which class is meant."""
     assert not any(getattr(base, "_is_protocol", False) for base in kind.__mro__)

@@ -8,11 +8,11 @@ import pytest
 
 from pinfut import FutureBase, yield_now
 from pinfut.executor import (
-    Event,
     Executor,
     Instrument,
     Recorder,
     Task,
+    TraceEvent,
     VirtualClock,
     call_soon,
     current_task,
@@ -172,9 +172,9 @@ def test_the_events_of_sessions_go_through_the_same_stream() -> None:
     several.charge("bank", 2, -1)
     several.flush("session", 3)
     assert list(recorder.events) == [
-        Event(0, "slot", "session", "x=7 sent"),
-        Event(1, "charge", "bank", "pages=+2 caps=-1"),
-        Event(2, "flush", "session", "3 bytes"),
+        TraceEvent(0, "slot", "session", "x=7 sent"),
+        TraceEvent(1, "charge", "bank", "pages=+2 caps=-1"),
+        TraceEvent(2, "flush", "session", "3 bytes"),
     ]
     assert both == ["session 3"]
     assert recorder.text().splitlines()[0] == "     0  slot    session  x=7 sent"

@@ -4,6 +4,7 @@ import ast
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,10 +45,11 @@ def sources(folders: dict[str, str]) -> Iterator[tuple[str, Path]]:
                     yield ".".join([package, *parts]), path
 
 
-def imports(source: str) -> list[Import]:
+@cache
+def imports(source: str) -> tuple[Import, ...]:
     reader = _Reader()
     reader.visit(ast.parse(source))
-    return reader.found
+    return tuple(reader.found)
 
 
 class _Reader(ast.NodeVisitor):

@@ -1,6 +1,7 @@
 """Imports go down the floors, never up and never in a circle: rpc → executor → pinfut."""
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from textwrap import dedent
@@ -48,24 +49,47 @@ def offences(module: str, source: str) -> Iterator[str]:
                 yield f"{where}: imports {found.target}, which stands above {floor}"
 
 
-def cycle(modules: Mapping[str, str]) -> list[str] | None:
-    """Modules that import one another in a circle while they load, or None.
+def graph(modules: Mapping[str, str], at_load: bool) -> dict[str, set[str]]:
+    """Which of the modules each one imports: while it loads, or whenever and for whatever.
 
     `import a.b` also loads the package `a`; that is left out. A package that gathers
     names from its modules is no circle; a module that asks its own package for a name is.
     """
-    graph: dict[str, set[str]] = {module: set() for module in modules}
+    found: dict[str, set[str]] = {module: set() for module in modules}
     for module, source in modules.items():
-        for found in imports(source):
-            loaded = found.target if found.target in modules else found.module
-            if found.at_load and loaded in modules:
-                graph[module].add(loaded)
+        for each in imports(source):
+            loaded = each.target if each.target in modules else each.module
+            if loaded in modules and (each.at_load or not at_load):
+                found[module].add(loaded)
+    return found
+
+
+def cycle(modules: Mapping[str, str]) -> list[str] | None:
+    """Modules that import one another in a circle while they load, or None."""
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(graph(modules, at_load=True)).prepare()
     except CycleError as error:
         # It lists each module before the one that imports it; turn that round.
         circle: list[str] = error.args[1]
         return circle[::-1]
+    return None
+
+
+def circle(modules: Mapping[str, str], chosen: Iterable[str]) -> list[str] | None:
+    """A shortest circle through one of the `chosen` modules, imports in functions and for types
+    counted; or None."""
+    edges = graph(modules, at_load=False)
+    for start in chosen:
+        ways = deque([[start]])
+        seen = set()
+        while ways:
+            way = ways.popleft()
+            for module in sorted(edges[way[-1]]):
+                if module == start:
+                    return [*way, start]
+                if module not in seen:
+                    seen.add(module)
+                    ways.append([*way, module])
     return None
 
 
@@ -145,6 +169,19 @@ def test_no_floor_has_an_import_cycle() -> None:
     assert found is None, "imports in a circle: " + " → ".join(found or [])
 
 
+# Folders no file of which is part of any circle. Below executor/ not yet all.
+FREE_OF_CIRCLES = ("pinfut", "executor")
+
+
+@pytest.mark.parametrize("folder", FREE_OF_CIRCLES)
+def test_no_circle_goes_through_an_import_in_a_function_or_for_a_type(folder: str) -> None:
+    modules = dict(sources(FLOORS))
+    chosen = [module for module, path in modules.items() if path.is_relative_to(ROOT / folder)]
+    assert chosen, f"no source files in {folder}"
+    found = circle({name: path.read_text("utf-8") for name, path in modules.items()}, chosen)
+    assert found is None, "imports in a circle: " + " → ".join(found or [])
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [
@@ -208,7 +245,28 @@ def test_a_planted_cycle_is_caught(back: str) -> None:
         assert imported in modules[importer] or imported == "p.a", found
 
 
-def test_an_import_that_does_not_run_at_load_is_no_cycle() -> None:
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from p.a import x",
+        "import typing\nif typing.TYPE_CHECKING:\n    import p.a",
+        "def f():\n    from p.a import x",
+        "class C:\n    async def f(self):\n        import p.a",
+        "f = lambda: __import__('p.a')",
+        "import p.a",
+    ],
+)
+def test_a_planted_circle_of_any_kind_is_caught(back: str) -> None:
+    modules = {"p.a": "import p.b", "p.b": "def f():\n    import p.c", "p.c": back, "p.d": back}
+    for start in ("p.a", "p.b", "p.c"):
+        found = circle(modules, [start])
+        assert found is not None
+        assert found[0] == found[-1] == start
+        assert set(found) == {"p.a", "p.b", "p.c"}
+    assert circle(modules, ["p.d"]) is None, "it leads into a circle and is not part of it"
+
+
+def test_an_import_that_does_not_run_at_load_is_no_cycle_at_load() -> None:
     late = """
         import typing
         from typing import TYPE_CHECKING

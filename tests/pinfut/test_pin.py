@@ -149,7 +149,7 @@ def test_coroutines_that_lose_a_select_go_on_where_they_were(run: Run) -> None:
 
 
 def test_losers_that_are_nested_in_each_other_find_their_own_driver(run: Run) -> None:
-    """Coroutines of one select share the seat that leads to their driver."""
+    """Coroutines of one select share the cell that leads to their driver."""
 
     async def slow() -> str:
         await sleep(2)

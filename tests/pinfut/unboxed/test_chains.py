@@ -163,7 +163,7 @@ def test_what_calls_itself_over_and_over_below_gets_frames_instead_of_growing() 
     )
     space = module(text, unboxed)
     shown = layout(space["f12"])
-    assert unit_of(space["f12"]).blocks == 2**13 - 1
+    assert unit_of(space["f12"]).activations == 2**13 - 1
     assert shown.further
     assert len(shown.waits) <= 1024
     assert drive(space["f5"](1), [], [], space["file"]).value == 32

@@ -50,7 +50,7 @@ def test_it_shows_the_source_that_a_function_is_compiled_to(
     assert "below·doubled = 2 * " in out
     assert command(["show", "--frame", f"{HERE}:Thing.method"]) == 0
     out = capsys.readouterr().out
-    assert "def method(home·, shelf·):" in out
+    assert "def method(home·, free_list·):" in out
     assert "while True:" in out
 
 

@@ -292,7 +292,7 @@ def test_a_frame_that_is_let_go_of_is_not_in_use_any_more() -> None:
 def test_a_pool_that_goes_away_takes_its_frames_along() -> None:
     frames = pool(keeps)
     _finish(frames.begin(1))
-    watch = weakref.ref(frames._shelf.idle[0])
+    watch = weakref.ref(frames._free_list.idle[0])
     gc.disable()
     try:
         del frames
