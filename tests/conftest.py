@@ -1,5 +1,6 @@
 """Set-up that every test shares: checked mode, hypothesis profiles, the report of counts."""
 
+import gc
 import os
 from typing import Any
 
@@ -59,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     put_in_order(items, config.getoption("--order"))
+
+
+def pytest_collection_finish() -> None:
+    # Many tests collect garbage, and would go through all of pytest, hypothesis and the tests.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup() -> None:
