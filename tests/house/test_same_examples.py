@@ -48,7 +48,7 @@ def same_examples(folder: Path, *modules: str) -> bool:
         env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,  # only so that a hang ends
     )
     assert done.returncode == 0, done.stderr
     return done.stdout == "True\n"

@@ -24,7 +24,7 @@ from tests.covered import covered
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
 
-SEEDS = 20_000 if SOAK else 300
+SEEDS = 20_000 if SOAK else 60
 OPS = 1000
 LEAST_FAULTS = 30
 EVERY = frozenset(FAULTS)
