@@ -255,7 +255,7 @@ def test_shared_state_is_stored_once_and_each_subscriber_pays_for_all_of_it() ->
     require(covered(SHARED), "left", "ended", "shared", "made_again")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps=steps)
 def share(steps: list[tuple[str, int]]) -> None:
     async def main(world: World) -> None:

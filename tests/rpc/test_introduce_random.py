@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut.rpc import (
@@ -46,7 +46,6 @@ COUNTS = ("introduced", "poor", "gone", "used", "kept", "refused", "ended", "rou
 
 
 @given(STEPS)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def run_introductions(
     steps: list[tuple[Any, Any, Any]],
 ) -> None:
