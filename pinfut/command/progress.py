@@ -17,22 +17,34 @@ WIDTH: Final = 30
 def progress(results: Iterable[T], total: int, what: str) -> Iterator[T]:
     """The results, which work makes one by one. The bar stands only while the next one is made,
     so that whoever takes a result may print."""
-    terminal = sys.stderr
-    if not terminal.isatty():
+    if not sys.stderr.isatty():
         yield from results
         return
     begin = time.monotonic()
     making = iter(results)
-    for done in count():
-        line = bar(done, total, what, time.monotonic() - begin)
-        print(line, end="\r", file=terminal, flush=True)
-        try:
-            result = next(making)
-        except StopIteration:
-            return
-        finally:
-            print(" " * len(line), end="\r", file=terminal, flush=True)
-        yield result
+    line = ""
+    try:
+        for done in count():
+            line = bar(done, total, what, time.monotonic() - begin)
+            _draw(line + "\r")
+            try:
+                result = next(making)
+            except StopIteration:
+                return
+            _erase(line)
+            yield result
+    finally:  # also when Ctrl-C comes between any two of these lines
+        _erase(line)
+
+
+def _erase(line: str) -> None:
+    _draw("\r" + " " * len(line) + "\r")
+
+
+def _draw(text: str) -> None:
+    """In one piece, so that Ctrl-C does not come in the midst of it."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def bar(done: int, total: int, what: str, seconds: float) -> str:

@@ -94,14 +94,27 @@ def run_jobs(jobs: Iterable[Job], processes: int) -> Iterator[Outcome]:
     if processes == 1:
         yield from map(once, jobs)
         return
-    ending = (signal.SIGINT, signal.SIG_DFL)  # without a traceback
-    with ProcessPoolExecutor(processes, initializer=signal.signal, initargs=ending) as pool:
+    with ProcessPoolExecutor(processes, initializer=_let_ctrl_c_end_this) as pool:
         # Not `pool.map`: it takes all jobs at once, and when it is left it cancels them, which
         # a pool whose processes are gone does not expect.
         running: deque[Future[Outcome]] = deque()
         for job in jobs:
-            running.append(pool.submit(once, job))
+            running.append(_submit(pool, job))
             if len(running) == AHEAD * processes:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+
+
+def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Outcome]:
+    """Ctrl-C is held back from a process that this begins, until it is ready to end in silence."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(once, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _let_ctrl_c_end_this() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -129,4 +129,4 @@ def test_ctrl_c_ends_it_quietly_while_a_bar_shows_how_far_it_is(jobs: str) -> No
         assert process.wait(120) == 130
     finally:
         os.close(terminal)
-    assert re.fullmatch(r"(seeds \[[#.]+\][^\r\n]*\r +\r)+", told), told[-2000:]
+    assert re.fullmatch(r"(seeds \[[#.]+\][^\r\n]*\r(\r +\r)+)+", told), told[-2000:]
