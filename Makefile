@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench lint format soak fuzz clean
+.PHONY: help setup demo test bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "%-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ test: $(READY) ## run the tests
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)
+
+bench-count: $(READY) ## count instructions per operation, beside the stored ones
+	$(BIN)/python -m benches.count $(ARGS)
 
 lint: $(READY) ## ruff, mypy, basedpyright
 	$(BIN)/ruff check
