@@ -3,7 +3,7 @@
 The same program on the same interpreter takes the same instructions, whatever else the machine
 does, if nothing in it depends on chance. So hashes have a fixed seed, the environment is made
 here and not inherited, and valgrind itself gives every run the same addresses. What is left
-differs by less than a part in a thousand between two runs.
+differs by some parts in a thousand between two runs.
 
 Instructions are no time: they know nothing of caches, of branches or of the kernel.
 """
@@ -20,8 +20,7 @@ from tempfile import TemporaryDirectory
 from threading import Timer
 
 from benches.counted import MARK
-from benches.registry import System
-from benches.remote import ROOT
+from benches.registry import ROOT, System
 
 # Seconds that a bench, or the import before it, may take. The slowest takes one of twenty.
 PATIENCE = 600.0

@@ -96,7 +96,7 @@ def test_system_and_rounds_choose_what_is_run(tmp_path: Path) -> None:
     assert (row["bench"], row["system"], row["rounds"]) == ("spawn", "asyncio", 2)
 
 
-OWN = ["idle-10", "idle-10000", "echo-64-deep"]
+OWN = ["hostile-paid", "idle-10", "idle-10000", "echo-64-deep"]
 ECHOES = ["echo-1", "echo-64", "echo-1000"]
 
 
@@ -111,10 +111,10 @@ def supported(system: str) -> list[str]:
         return ["yield", "await", "spawn", "channel", "timeout", "cancel"]
     if system != "pinfut":
         every = [name for name in every if name not in OWN]
-    if system.endswith("-batched"):
+    if system.endswith(("-batched", "-memory")):
         return [name for name in every if name in ECHOES]
     if system == "trio":
-        return [name for name in every if name not in ECHOES]
+        return [name for name in every if name not in (*ECHOES, "hostile-bytes")]
     return every
 
 
