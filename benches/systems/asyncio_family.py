@@ -252,8 +252,12 @@ async def hostile_bytes(probe: Probe) -> None:
             connections.callback(server.cancel)
             held = 0
             for number in range(ops):
-                request = (number, "hold", ARGUMENT)
-                await loop.sock_sendall(client, framed(encode(request)))
+                unsent = framed(encode((number, "hold", ARGUMENT)))
+                while unsent:
+                    try:
+                        unsent = unsent[client.send(unsent) :]
+                    except BlockingIOError:
+                        await asyncio.sleep(0)
             while held < ops:
                 await asyncio.sleep(0)
     # Its tasks end with the loop.
