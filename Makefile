@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-orders bench lint format soak fuzz clean
+.PHONY: help setup demo test test-all test-orders bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
@@ -57,6 +57,9 @@ test-orders: $(READY) ## run the tests in reversed and in three random orders
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)
+
+bench-count: $(READY) ## count instructions per operation, beside the stored ones
+	$(BIN)/python -m benches.count $(ARGS)
 
 lint: $(READY) ## ruff, mypy, basedpyright
 	$(BIN)/ruff check
