@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.kernel.destroy import destroy
-from pinfut.rpc.kernel.freed import freed
+from pinfut.rpc.kernel.freed import Freed, freed
 from pinfut.rpc.kernel.handle import Handle, Rank, bank_of, verify
 from pinfut.rpc.kernel.pages import Region, move_batch
 from pinfut.rpc.kernel.reservation import Reservation
@@ -514,13 +515,24 @@ async def settled() -> None:
 # ---- being told ----
 
 
-def test_who_waits_for_pages_is_told_once_and_not_too_early() -> None:
-    """One bit for each bank; arming looks again; what an ancestor lacks is waited for there."""
+def test_who_waits_for_pages_is_told_once_and_not_too_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 8: one bit for each bank, which tells once until whoever waits has looked; arming looks
+    again; what an ancestor lacks is waited for there."""
+    told: Counter[str] = Counter()
+    wake = Freed.wake
+
+    def counted(wait: Freed) -> None:
+        told[wait._bank.name] += 1
+        wake(wait)
+
+    monkeypatch.setattr(Freed, "wake", counted)
 
     async def main() -> None:
         root, client, below = tree()
-        client.refill(pages=client.pages_used - client.page_limit + 2)
-        client.buy(2)
+        client.refill(pages=client.pages_used - client.page_limit + 4)
+        client.buy(4)
         order: list[str] = []
 
         async def wait(bank: Bank, pages: int, name: str) -> None:
@@ -538,13 +550,33 @@ def test_who_waits_for_pages_is_told_once_and_not_too_early() -> None:
             await freed(client, 1)
         waits_below = spawn(wait(below, 2, "below"))
         await settled()
+        names = client.name, below.name
+        assert not told
         client.sell(1)
         await settled()
         assert order == []
+        assert [told[name] for name in names] == [1, 1]
+        # Pages that come back twice before anybody has looked are told once.
+        for _ in range(2):
+            client.buy(1)
+            client.sell(1)
+        assert [told[name] for name in names] == [2, 2]
+        await settled()
+        assert order == []
+        client.sell(1)
+        await settled()
+        assert order == ["below"], "what came back to the bank above is enough"
+        client.sell(1)
+        await settled()
+        assert order == ["below", "client"]
+        assert [told[name] for name in names] == [4, 3], "who has got it is told no more"
         root_only = client.page_limit
+        waits_again = spawn(wait(client, 4, "again"))
+        await settled()
         client.refill(pages=5)
         await settled()
-        assert sorted(order) == ["below", "client"]
+        assert order == ["below", "client", "again"], "a higher limit is told too"
+        await waits_again
         assert client.armed is None
         assert below.armed is None
         assert client.page_limit == root_only + 5

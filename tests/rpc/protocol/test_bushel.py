@@ -39,6 +39,7 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
         "over",
         "stale",
         "index_reused",
+        "reused_in_a_crowd",
         "held_when_released",
         "back_while_held",
         "emptied",
@@ -46,6 +47,7 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
 
 
 @given(
+    beside=st.sampled_from([0, 0, 24]),
     steps=st.lists(
         st.tuples(
             st.sampled_from(
@@ -59,9 +61,10 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
         ),
         min_size=20,
         max_size=60,
-    )
+    ),
 )
-def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
+def follow_a_bushel(beside: int, steps: list[tuple[str, int, int]]) -> None:
+    """`beside`: so many objects stay, and the tables have no reason to be made small."""
     purse = wealthy()
     bushel = Bushel(purse)
     things: list[Any] = [Plain(), Costly(), Plain(), Plain(), Costly()]
@@ -88,7 +91,9 @@ def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
             assert number not in kept
             assert number not in gone, "an id was used again"
             counts["granted"] += 1
-            counts["index_reused"] += any(one & 0xFFFF_FFFF == number & 0xFFFF_FFFF for one in gone)
+            reused = any(one & 0xFFFF_FFFF == number & 0xFFFF_FFFF for one in gone)
+            counts["index_reused"] += reused
+            counts["reused_in_a_crowd"] += reused and beside > 0
         assert number < 1 << 64, "an id has 64 bits on the wire"
         kept[number] = thing
         uses[number] += 1
@@ -101,8 +106,12 @@ def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
         counts["held_when_released"] += not uses[number] and holds[number] > 0
         forget(number)
 
+    crowd = [Plain() for _ in range(beside)]
+    for thing in crowd:
+        grant(thing)
+    stay = set(kept)
     for step, pick, count in steps:
-        out = [number for number in kept if uses[number]]
+        out = [number for number in kept if uses[number] and number not in stay]
         number = out[pick % len(out)] if out else -1
         if step == "grant":
             grant(things[pick % len(things)])
