@@ -27,6 +27,7 @@ from pinfut.rpc.kernel.pages import Region
 from pinfut.rpc.serving import current_session, nested
 from pinfut.rpc.shared import Shared
 from pinfut.rpc.vat import Vat
+from tests.bounded import exhaust
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.world import World, only, quiet, run
@@ -184,8 +185,7 @@ def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
                 with pytest.raises(Pinned):
                     act()
         end = destroy(bank)
-        while end.step():
-            pass
+        exhaust(end.step, "the bank is destroyed")
         assert not end.done
         regions[0].buffer[0] = 1
         assert bank.pages_used == 6

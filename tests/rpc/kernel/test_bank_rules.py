@@ -32,6 +32,7 @@ from pinfut.rpc.kernel.pages import Region, move_batch
 from pinfut.rpc.kernel.reservation import Reservation
 from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.kernel.transfers import Transfers, transfer
+from tests.bounded import exhaust, rounds
 from tests.covered import covered, require
 
 
@@ -141,8 +142,7 @@ def test_no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent() -> Non
         made.remove()
     own = client.own
     end = destroy(attacker)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert client.own == own
     assert attacker.name not in [bank.name for bank in (client, root)]
 
@@ -440,7 +440,7 @@ def test_ten_thousand_objects_are_destroyed_in_bounded_steps_with_right_answers_
     other.buy(7)
     total = len(regions) + len(purses) + 2 * len(banks)
     end, steps, worst = destroy(client), 0, 0
-    while True:
+    for _ in rounds("the bank is destroyed"):
         before = root.pages_used
         more = end.step(50)
         steps += 1
@@ -475,8 +475,7 @@ def test_a_destroy_that_was_given_up_is_finished_by_the_next_one_above() -> None
     used = root.pages_used
     assert 0 < used < 12
     end = destroy(client)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert end.done
     assert root.pages_used == 0
 
@@ -658,8 +657,7 @@ def test_a_transfer_to_a_bank_that_died_meanwhile_goes_back() -> None:
     assert client.pages_used == used - 5
     queue.add(client.child("two", pages=5, caps=5, funded=True), pages=50)
     end = destroy(client)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert end.done
     assert len(queue) == 0
     assert queue.flush() == 0
