@@ -309,6 +309,26 @@ def test_a_stream_arms_again_when_it_is_asked_for_the_next() -> None:
 
 
 def test_sources_that_are_ready_come_in_turn() -> None:
+    """Row 76: whoever is ready again and again comes behind the others, as often as they are."""
+
+    async def body(s: Scene) -> None:
+        sources = dict([await s.opened() for _ in range(4)])
+        for source in sources.values():
+            source.post(b"x")
+        order = []
+        for _ in range(40):
+            event = await s.events.next()
+            order.append(event.key)
+            # Whoever came just now is ready again at once, and the newest of all.
+            s.events.arm(event.key)
+            sources[event.key].post(b"again")
+        assert order == list(sources) * 10
+        covered("sources in turn", came=len(order), sources=len(set(order)))
+
+    scene(body)
+
+
+def test_a_source_that_is_ready_all_the_time_waits_for_the_others() -> None:
     async def body(s: Scene) -> None:
         sources = [await s.opened() for _ in range(4)]
         order = []

@@ -35,6 +35,7 @@ from pinfut.executor.io import (
 from pinfut.executor.io.operations import SPREE
 from pinfut.future import FutureBase
 from pinfut.sync import Closed
+from tests.bounded import until
 from tests.covered import covered, require
 from tests.executor.world import Run, make
 
@@ -219,8 +220,7 @@ def test_nobody_writes_into_the_midst_of_what_another_is_writing(
         one, other = socketpair()
         with one, other:
             writing = spawn(send(one, bytes(4_000_000)))
-            while not current_executor().external:
-                await yield_now()
+            await until(lambda: current_executor().external, "the writer waits")
             # There is room again, and the first writer is awake but has not had its turn.
             other.raw.recv(1_000_000)
             current_executor().reactor.park(0)  # type: ignore[union-attr]

@@ -29,6 +29,7 @@ from pinfut.executor import (
 )
 from pinfut.executor.reactor import Reactor
 from pinfut.executor.ready import Priority
+from tests.bounded import until
 
 
 def dumped(main: Coroutine[Any, Any, str], *, watched: bool) -> str:
@@ -251,8 +252,10 @@ def test_a_long_chain_of_parents_can_be_dumped() -> None:
     async def main() -> str:
         spawn(link(2_000))
         await sleep(0.5)
-        while any(task._queued and not task.running for task in current_executor().tasks):
-            await yield_now()
+        await until(
+            lambda: not any(one._queued and not one.running for one in current_executor().tasks),
+            "nobody is ready",
+        )
         return dump()
 
     assert dumped(main(), watched=True).startswith("2002 tasks, 0 ready")
