@@ -57,12 +57,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    from tests.mutants.made import FILES, all_mutants
+    from tests.mutants.made import all_mutants
 
     options = parser().parse_args()
-    files = tuple(options.only or FILES)
-    sources = all_mutants(files)
-    chosen = [
+    sources = all_mutants()
+    drawn = [
         mutant
         for source in sources
         for mutant in source.mutants
@@ -70,12 +69,12 @@ def main() -> int:
             mutant.key in options.one if options.one else mutant.drawn(options.sample, options.seed)
         )
     ]
+    chosen = [one for one in drawn if not options.only or one.file in options.only]
     if options.list:
         for mutant in chosen:
             print(mutant.what)
         print(f"{len(chosen)} of {sum(len(one.mutants) for one in sources)}")
         return 0
-    sources = [one for one in sources if any(mutant.file == one.file for mutant in chosen)]
     if not chosen:
         print("no such mutant")
         return 2

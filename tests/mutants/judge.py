@@ -85,9 +85,7 @@ class Judge:
         gc.collect()
         gc.freeze()
         items = {item.nodeid: item for item in session.items}
-        found = reach(
-            session.items, list(swappers.values()), self._kept, self._width, self._progress
-        )
+        found = reach(session.items, swappers, self._kept, self._width, self._progress)
         self.unusable = [one.test for one in found if not one.passed]
         found = sorted((one for one in found if one.passed), key=lambda one: one.cpu)
         plans = [self._plan(mutant, found) for mutant, _ in ready]

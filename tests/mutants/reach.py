@@ -54,13 +54,14 @@ def run_test(item: pytest.Item) -> tuple[bool, str]:
 
 def reach(
     items: list[pytest.Item],
-    swappers: list[Swapper],
+    swappers: dict[str, Swapper],
     kept: Path | None,
     width: int,
     progress: Callable[[str], None],
 ) -> list[Reached]:
-    """What each of the tests reaches. Those that do not pass when they run alone are left out."""
-    version = _digest(*(path for name in SOURCES for path in sorted((ROOT / name).rglob("*.py"))))
+    """What each of the tests reaches in the files of `swappers`."""
+    paths = [path for name in SOURCES for path in sorted((ROOT / name).rglob("*.py"))]
+    version = " ".join([_digest(*paths), *swappers])
     digests = {path: _digest(path) for path in {item.path for item in items}}
     known = _read(kept, version)
     missing = [
@@ -68,11 +69,11 @@ def reach(
         for item in items
         if item.nodeid not in known or known[item.nodeid].digest != digests[item.path]
     ]
-    marked = {one.source.file: one.marked() for one in swappers}
+    marked = {file: one.marked() for file, one in swappers.items()}
 
     def work(item: pytest.Item, report: Report) -> None:
-        for one in swappers:
-            one.swap(marked[one.source.file][1])
+        for file, one in swappers.items():
+            one.swap(marked[file][1])
         bound_cpu(LONGEST)
         begin = time.process_time()
         passed, _ = run_test(item)
