@@ -74,6 +74,7 @@ format: $(READY) ## let ruff format the code and sort the imports
 soak: $(READY) ## run the property tests with many more examples, then fuzz
 	PINFUT_SOAK=1 $(PYTEST) -o faulthandler_timeout=0 $(ARGS)
 	@$(MAKE) --no-print-directory fuzz ARGS=
+	$(BIN)/python -m tests.mutants
 
 # Where atheris cannot be installed, fuzzing says so and goes by chance.
 fuzz: $(READY) ## fuzz what reads a peer's bytes
