@@ -7,29 +7,59 @@ PYTHON ?= $(shell for python in python3.11 python3; do \
 	2>/dev/null && echo $$python && break; done)
 ARGS ?=
 
+# What `make test-all` looks for.
+VERSIONS := 3.11 3.12 3.13
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench lint format soak fuzz clean
+.PHONY: help setup demo test test-all test-orders bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
-	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "%-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## make the environment in .venv
 
 demo: $(READY) ## run the example file service
 	$(BIN)/python -m examples.files $(ARGS)
 
-# A process for each core, and each file in one of them: tests of a file count what they covered
-# together. `make test ARGS="-n0 -s"` is one process that shows what is printed.
+# A process for each core; one that has nothing left to do takes tests from another.
+# `make test ARGS="-n0 -s"` is one process that shows what is printed.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+
+# Each Python in an environment of its own. An installed one is on the PATH or known to pyenv,
+# whose python3.12 is there but does nothing until it is told which.
+test-all: ## run the tests on each supported Python that is installed, and say which is not
+	@ran=; failed=; skipped=; for version in $(VERSIONS); do \
+		python=$$(PYENV_VERSION=$$(pyenv latest $$version 2>/dev/null) python$$version -c \
+			'import sys, venv, ensurepip; print(sys.executable)' 2>/dev/null) \
+		|| { skipped="$$skipped $$version"; continue; }; \
+		echo "== Python $$version: $$python"; \
+		$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version \
+		&& ran="$$ran $$version" || failed="$$failed $$version"; \
+	done; \
+	echo "passed:$${ran:- none}; failed:$${failed:- none}; not installed:$${skipped:- none}"; \
+	test -n "$$ran" && test -z "$$failed"
+
+test-orders: $(READY) ## run the tests in reversed and in three random orders
+	@for order in reversed $$($(BIN)/python -c \
+		'import random; print(*random.sample(range(10**6), 3))'); do \
+		echo "== make test ARGS='--order $$order'"; \
+		$(PYTEST) -q --order $$order $(ARGS) || exit 1; \
+	done
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)
+
+bench-count: $(READY) ## count instructions per operation, beside the stored ones
+	$(BIN)/python -m benches.count $(ARGS)
 
 lint: $(READY) ## ruff, mypy, basedpyright
 	$(BIN)/ruff check
@@ -42,9 +72,9 @@ format: $(READY) ## let ruff format the code and sort the imports
 	$(BIN)/ruff format
 
 soak: $(READY) ## run the property tests with many more examples, then fuzz
-	PINFUT_SOAK=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile \
-		-o faulthandler_timeout=0 $(ARGS)
+	PINFUT_SOAK=1 $(PYTEST) -o faulthandler_timeout=0 $(ARGS)
 	@$(MAKE) --no-print-directory fuzz ARGS=
+	$(BIN)/python -m tests.mutants
 
 # Where atheris cannot be installed, fuzzing says so and goes by chance.
 fuzz: $(READY) ## fuzz what reads a peer's bytes
@@ -53,7 +83,7 @@ fuzz: $(READY) ## fuzz what reads a peer's bytes
 	$(BIN)/python -m tests.fuzz --runs 20000 --seconds 60 $(ARGS)
 
 clean: ## remove the environment, builds and caches
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv .venv-3.* build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew each time: what is installed depends on the two files and nothing else.

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benches.against import compare, print_comparisons
 from benches.harness import Harness
-from benches.registry import BENCHES, SYSTEMS, Bench, System
-from benches.table import print_names, print_results
+from benches.registry import BASE, BENCHES, SYSTEMS, Bench, System
+from benches.table import print_names, print_results, print_unmeasured
 
 ROUNDS = 15
 QUICK_ROUNDS = 3
+# Where a few per cent are looked for.
+AGAINST_ROUNDS = 31
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,41 +44,83 @@ def parser() -> argparse.ArgumentParser:
         choices=[system.name for system in SYSTEMS],
         help="run only this system (repeatable)",
     )
-    add("--rounds", type=positive, help=f"rounds of each bench (default {ROUNDS})")
+    add(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="compare this tree with the checkout in DIR, interleaved, and with itself "
+        f"(default: {BASE} alone)",
+    )
+    add(
+        "--rounds",
+        type=positive,
+        help=f"rounds of each bench (default {ROUNDS}, and {AGAINST_ROUNDS} with --against)",
+    )
     add(
         "--quick",
         action="store_true",
         help=f"{QUICK_ROUNDS} short rounds: shows that it works, not how fast it is",
     )
-    add("--json", type=Path, metavar="FILE", help="write the rows to FILE as well")
+    add(
+        "--json",
+        metavar="FILE",
+        help="write the rows to FILE as well; - is standard output, which then has nothing else",
+    )
     return cli
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     cli = parser()
     args = cli.parse_args(argv)
-    if args.json is not None and not args.json.parent.is_dir():
-        cli.error(f"--json: there is no folder {args.json.parent} to write to")
+    file: str | None = args.json
+    if file not in (None, "-") and not Path(file).parent.is_dir():
+        cli.error(f"--json: there is no folder {Path(file).parent} to write to")
+    other: Path | None = args.against
+    if other is not None and not (other / "benches" / "worker.py").is_file():
+        cli.error(f"--against: {other} is no checkout of pinfut: it has no benches/worker.py")
     # A pipe has no width; the table's own width is then the right one, not 80 columns.
-    out = Console()
+    out = Console(stderr=file == "-")
     if not out.is_terminal:
-        out = Console(width=120)
+        out = Console(stderr=file == "-", width=120)
     if args.list:
         print_names(BENCHES, SYSTEMS, out)
         return 0
-    benches: Iterable[Bench] = [b for b in BENCHES if args.only is None or b.name in args.only]
-    systems: Sequence[System] = [s for s in SYSTEMS if args.system is None or s.name in args.system]
-    rounds: int = args.rounds or (QUICK_ROUNDS if args.quick else ROUNDS)
+    benches: Sequence[Bench] = [b for b in BENCHES if args.only is None or b.name in args.only]
+    names: Iterable[str] | None = args.system
+    if names is None:
+        names = [BASE] if other is not None else [system.name for system in SYSTEMS]
+    systems: Sequence[System] = [system for system in SYSTEMS if system.name in names]
+    rounds: int = args.rounds or (
+        QUICK_ROUNDS if args.quick else ROUNDS if other is None else AGAINST_ROUNDS
+    )
 
-    with Harness(systems) as harness, Console(stderr=True).status("starting") as status:
-        for bench in benches:
-            harness.run(bench, rounds, bench.quick_ops if args.quick else bench.ops, status.update)
-    results = harness.results
-
-    print_results(results, out)
-    if args.json is not None:
-        args.json.write_text(json.dumps([row.as_json() for row in results.rows], indent=2) + "\n")
-    if not results.rows:
+    rows: list[dict[str, object]] = []
+    failed = False
+    if other is None:
+        with Harness(systems) as harness, Console(stderr=True).status("starting") as status:
+            for bench in benches:
+                ops = bench.quick_ops if args.quick else bench.ops
+                harness.run(bench, rounds, ops, status.update)
+        print_results(harness.results, out)
+        rows, failed = harness.results.as_json(), bool(harness.results.failures)
+    else:
+        with Console(stderr=True).status("starting") as status:
+            pairs = [
+                compare(system, other.resolve(), benches, rounds, args.quick, status.update)
+                for system in systems
+            ]
+        for found, results in pairs:
+            print_comparisons(found, other, out)
+            print_unmeasured(results, out)
+            rows += [row.as_json() for row in found]
+            failed |= bool(results.failures)
+    if file is not None:
+        text = json.dumps(rows, indent=2) + "\n"
+        if file == "-":
+            print(text, end="")
+        else:
+            Path(file).write_text(text, "utf-8")
+    if not rows:
         out.print("nothing was measured", style="bold red")
         return 1
-    return 1 if results.failures else 0
+    return int(failed)

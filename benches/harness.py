@@ -18,7 +18,9 @@ Progress = Callable[[str], None]
 class Harness:
     """Owns the workers of one run; used as `with Harness(systems) as harness`."""
 
-    def __init__(self, systems: Sequence[System]) -> None:
+    def __init__(self, systems: Sequence[System], renew: bool = False) -> None:
+        """`renew`: each round has new workers, whatever the bench."""
+        self._renew = renew
         self.results = Results()
         # The newest worker of each system; it may have died since.
         self._workers: dict[System, Worker] = {}
@@ -54,7 +56,7 @@ class Harness:
             for system in rotated(tuple(samples), round_):
                 progress(f"{bench.name}, round {round_ + 1} of {rounds}: {system.name}")
                 try:
-                    worker = self._worker(system, fresh=bench.fresh)
+                    worker = self._worker(system, fresh=self._renew or bench.fresh)
                     samples[system].append(worker.measure(bench.name, ops))
                 except WorkerFailed as error:
                     self.results.failures.append(Failure(system, bench, str(error)))

@@ -8,9 +8,13 @@ system: the parent process never loads one, and a missing package is only a `ski
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 Unit = Literal["ns", "bytes"]
+
+# This checkout.
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class System:
     requires: tuple[str, ...] = ()
     # Set for its worker, on top of the parent's environment.
     env: Mapping[str, str] = field(default_factory=dict, hash=False)
+    # The checkout that its worker runs: its benches, and its pinfut.
+    root: Path = ROOT
 
     @property
     def own(self) -> bool:
@@ -54,6 +60,12 @@ class System:
 
 # The system that every ratio is against.
 BASE = "pinfut"
+
+# What the table of a run has to say beside echo rows of peers.
+ECHO_NOTE = (
+    "echo: no peer charges, cancels at the server or pipelines. pinfut and *-memory stay in "
+    "memory, the others go through a socket pair."
+)
 
 BENCHES = (
     Bench("yield", "one yield to the scheduler, among 100 tasks", 20_000, 2_000),
@@ -81,6 +93,8 @@ BENCHES = (
     Bench("idle-10000", "the same with 10,000 idle sessions", 10_000, 300),
     Bench("echo-64-deep", "the same, its handler ten calls deep", 6_400, 640),
     Bench("echo-1000", "one RPC echo of 16 bytes, 1,000 calls in flight", 5_000, 1_000),
+    Bench("hostile-bytes", "held for an unfinished call of 8 KiB", 1_000, 100, unit="bytes"),
+    Bench("hostile-paid", "what its client's bank was charged", 1_000, 100, unit="bytes"),
     Bench("socket-cpu", "server's user CPU for one TCP echo, 32 connections", 20_000, 2_000),
     Bench("socket-cpu-raw", "the same, asyncio and trio on bare sockets", 20_000, 2_000),
 )
@@ -112,7 +126,11 @@ SYSTEMS = (
     ),
     System("asyncio", "benches.systems.on_asyncio"),
     System("uvloop", "benches.systems.on_uvloop", requires=("uvloop",)),
+    System("rloop", "benches.systems.on_rloop", requires=("rloop",)),
+    System("zloop", "benches.systems.on_zloop", requires=("zloop",)),
     System("trio", "benches.systems.on_trio", requires=("trio",)),
     System("asyncio-batched", "benches.systems.on_asyncio_batched"),
     System("uvloop-batched", "benches.systems.on_uvloop_batched", requires=("uvloop",)),
+    System("asyncio-memory", "benches.systems.on_asyncio_memory"),
+    System("uvloop-memory", "benches.systems.on_uvloop_memory", requires=("uvloop",)),
 )

@@ -5,13 +5,10 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 from threading import Timer
 from typing import Any
 
 from benches.registry import System
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 class WorkerFailed(Exception):
@@ -21,13 +18,15 @@ class WorkerFailed(Exception):
 class Worker:
     def __init__(self, system: System, patience: float = 120.0) -> None:
         self.patience = patience
+        # Before whatever else is installed; a safe path would leave the folder out.
+        paths = [str(system.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benches.worker", system.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=ROOT,
-            env={**os.environ, **system.env},
+            cwd=system.root,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **system.env},
         )
         try:
             self.benches = frozenset(self._answer()["benches"])

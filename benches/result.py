@@ -17,7 +17,7 @@ class Row:
     def median(self) -> float:
         return median(self.samples)
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self, ratio: float | None) -> dict[str, object]:
         return {
             "bench": self.bench.name,
             "system": self.system.name,
@@ -25,6 +25,7 @@ class Row:
             "min": round(min(self.samples), 1),
             "max": round(max(self.samples), 1),
             "rounds": len(self.samples),
+            "ratio": None if ratio is None else round(ratio, 3),
         }
 
 
@@ -48,6 +49,9 @@ class Results:
     # System to the benches that its suite does not have.
     absent: dict[str, list[str]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+
+    def as_json(self) -> list[dict[str, object]]:
+        return [row.as_json(self.ratio(row)) for row in self.rows]
 
     def ratio(self, row: Row) -> float | None:
         """How many times as much this row takes as pinfut does; above 1, pinfut is better.

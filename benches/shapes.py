@@ -6,6 +6,9 @@ from typing import Final
 FAN: Final = 6
 """Children of each node of a tree. Six of them over six levels are the well-known async tree."""
 
+ARGUMENT: Final = bytes(8192)
+"""What each request of a hostile client carries: much more than the objects about it take."""
+
 
 def levels(nodes: int) -> int:
     """The levels below the root of the largest tree that has at most so many nodes."""

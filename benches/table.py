@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benches.registry import BASE, Bench, System
+from benches.registry import BASE, ECHO_NOTE, Bench, System
 from benches.result import Results
 
 # Ratios nearer to 1 than this are noise here: neither a win nor a loss.
@@ -43,6 +43,10 @@ def print_results(results: Results, console: Console) -> None:
         table.add_section()
     if results.rows:
         console.print(table)
+    print_unmeasured(results, console)
+
+
+def print_unmeasured(results: Results, console: Console) -> None:
     for system, missing in results.skipped.items():
         console.print(f"skipped: {system} (not installed: {', '.join(missing)})", style="yellow")
     for system, names in results.absent.items():
@@ -74,6 +78,8 @@ def _caption(results: Results) -> str:
             f"Of {len(verdicts)} comparisons {BASE} wins {wins}, loses {losses}, and {even} "
             f"{'is' if even == 1 else 'are'} even (within {EVEN:.0%}).",
         )
+    if any(row.bench.name.startswith("echo-") and not row.system.own for row in results.rows):
+        lines.append(ECHO_NOTE)
     return "\n".join(lines)
 
 

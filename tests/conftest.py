@@ -1,5 +1,6 @@
 """Set-up that every test shares: checked mode, hypothesis profiles, the report of counts."""
 
+import gc
 import os
 from typing import Any
 
@@ -8,18 +9,28 @@ os.environ.setdefault("PINFUT_CHECKED", "1")
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.internal.conjecture import providers
 
 from pinfut import checked
 from tests import covered
+from tests.order import put_in_order
 
 # How long a step takes here depends on what else the machine does: no test may see it.
 checked.patience = float("inf")
 
-# No deadline: no test here measures time. Derandomized: the same tree gives the same
-# examples and so the same counts of what was covered. `make soak` looks somewhere new in each
-# run, and print_blob says how to reproduce what it finds.
+SOAK = os.environ.get("PINFUT_SOAK") == "1"
+
+# No deadline, and nothing is too slow: no test here measures time. Derandomized: the same tree
+# gives the same examples and so the same counts of what was covered. `make soak` looks somewhere
+# new in each run, and print_blob says how to reproduce what it finds.
 settings.register_profile(
-    "default", max_examples=100, deadline=None, derandomize=True, database=None, print_blob=True
+    "default",
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+    print_blob=True,
 )
 settings.register_profile(
     "soak",
@@ -27,7 +38,6 @@ settings.register_profile(
     derandomize=False,
     max_examples=5_000,
     stateful_step_count=200,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 # For tests of tests (`tests/mutants`): that it fails is all that is asked, not how simply.
 settings.register_profile(
@@ -35,7 +45,31 @@ settings.register_profile(
     parent=settings.get_profile("default"),
     phases=(Phase.explicit, Phase.generate),
 )
-settings.load_profile("soak" if os.environ.get("PINFUT_SOAK") == "1" else "default")
+settings.load_profile("soak" if SOAK else "default")
+
+# Hypothesis draws numbers and texts that stand in the modules of a project that are loaded, where
+# no folder of its path is called `tests`. There is no setting for it. So examples would depend on
+# which tests run with them, and on where the tree lies. Only a soak may profit.
+if not SOAK:
+    providers._get_local_constants = lambda: providers._local_constants
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--order", metavar="reversed|SEED", help="run the tests in another order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    put_in_order(items, config.getoption("--order"))
+
+
+def pytest_collection_finish() -> None:
+    # Many tests collect garbage, and would go through all of pytest, hypothesis and the tests.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    covered.begin()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

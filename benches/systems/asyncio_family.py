@@ -2,23 +2,37 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
-from benches.shapes import FAN, levels, rounds, shuffled
-from benches.systems.streams_rpc import BatchedFrames, StreamFrames, connected
+from benches.shapes import ARGUMENT, FAN, levels, rounds, shuffled
+from benches.systems import memory_rpc
+from benches.systems.streams_rpc import (
+    BatchedFrames,
+    EchoClient,
+    Server,
+    StreamFrames,
+    connected,
+    encode,
+    framed,
+    stream,
+)
 
 
-def suite(loop_factory: Callable[[], asyncio.AbstractEventLoop], *, batched: bool = False) -> Suite:
-    """All benches on one event loop; `batched`: only those over frames, which are batched."""
+def suite(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop],
+    benches: Mapping[str, BenchFunction] | None = None,
+) -> Suite:
+    """These benches on one event loop; all, if it is not said which."""
 
     def run(bench: BenchFunction, probe: Probe) -> None:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(bench(probe))
 
-    return Suite(run, BATCHED if batched else BENCHES)
+    return Suite(run, BENCHES if benches is None else benches)
 
 
 async def yields(probe: Probe) -> None:
@@ -200,10 +214,11 @@ async def memory(probe: Probe) -> None:
         await task
 
 
-async def echoes(
-    probe: Probe, in_flight: int, frames: type[StreamFrames | BatchedFrames] = StreamFrames
-) -> None:
-    async with connected(in_flight, frames) as echo:
+Connect = Callable[[int], AbstractAsyncContextManager[EchoClient]]
+
+
+async def echoes(probe: Probe, in_flight: int, connect: Connect) -> None:
+    async with connect(in_flight) as echo:
 
         async def caller(calls: int) -> None:
             for _ in range(calls):
@@ -213,6 +228,39 @@ async def echoes(
             async with asyncio.TaskGroup() as group:
                 for calls in shares(ops, in_flight):
                     group.create_task(caller(calls))
+
+
+async def hostile_bytes(probe: Probe) -> None:
+    """A client opens calls that are never answered; the server is that of the echo benches."""
+    loop = asyncio.get_running_loop()
+    held = 0
+
+    async def hold(data: bytes) -> int:
+        nonlocal held
+        held += 1
+        await loop.create_future()
+        return len(data)
+
+    async with AsyncExitStack() as connections:
+        for ops in probe.weighed():
+            client, end = socket.socketpair()
+            connections.enter_context(client)
+            client.setblocking(False)
+            frames = StreamFrames(*await stream(end))
+            connections.push_async_callback(frames.close)
+            server = asyncio.create_task(Server(frames, {"hold": (bytes, hold)}, ops).run())
+            connections.callback(server.cancel)
+            held = 0
+            for number in range(ops):
+                unsent = framed(encode((number, "hold", ARGUMENT)))
+                while unsent:
+                    try:
+                        unsent = unsent[client.send(unsent) :]
+                    except BlockingIOError:
+                        await asyncio.sleep(0)
+            while held < ops:
+                await asyncio.sleep(0)
+    # Its tasks end with the loop.
 
 
 async def socket_cpu(probe: Probe) -> None:
@@ -268,6 +316,10 @@ async def socket_cpu_raw(probe: Probe) -> None:
         await asyncio.gather(accepting, *handlers, return_exceptions=True)
 
 
+def echoes_over(connect: Connect) -> dict[str, BenchFunction]:
+    return {f"echo-{n}": partial(echoes, in_flight=n, connect=connect) for n in (1, 64, 1000)}
+
+
 BENCHES: dict[str, BenchFunction] = {
     "yield": yields,
     "await": awaits,
@@ -288,13 +340,12 @@ BENCHES: dict[str, BenchFunction] = {
     "tree-tasks": partial(trees, seconds=None),
     "tree-io-tasks": partial(trees, seconds=0.05),
     "memory": memory,
-    "echo-1": partial(echoes, in_flight=1),
-    "echo-64": partial(echoes, in_flight=64),
-    "echo-1000": partial(echoes, in_flight=1000),
+    **echoes_over(partial(connected, make=StreamFrames)),
+    "hostile-bytes": hostile_bytes,
     "socket-cpu": socket_cpu,
     "socket-cpu-raw": socket_cpu_raw,
 }
 
-BATCHED: dict[str, BenchFunction] = {
-    f"echo-{n}": partial(echoes, in_flight=n, frames=BatchedFrames) for n in (1, 64, 1000)
-}
+
+BATCHED = echoes_over(partial(connected, make=BatchedFrames))
+IN_MEMORY = echoes_over(memory_rpc.connected)

@@ -2,6 +2,6 @@
 
 import asyncio
 
-from benches.systems.asyncio_family import suite
+from benches.systems.asyncio_family import BATCHED, suite
 
-SUITE = suite(asyncio.new_event_loop, batched=True)
+SUITE = suite(asyncio.new_event_loop, BATCHED)

@@ -1,15 +1,27 @@
 """pinfut on its own executor, with checked mode off (the registry sees to that)."""
 
 from asyncio import CancelledError
+from contextlib import ExitStack
 from functools import partial
 
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
-from benches.shapes import FAN, levels, rounds, shuffled
-from benches.systems.pinfut_rpc import DeepEchoServer, Echo, EchoServer, connected, crowded
+from benches.shapes import ARGUMENT, FAN, levels, rounds, shuffled
+from benches.systems.pinfut_rpc import (
+    DeepEchoServer,
+    Echo,
+    EchoServer,
+    Holder,
+    HolderServer,
+    connected,
+    crowded,
+)
 from pinfut import Lock, executor, join
 from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
+from pinfut.rpc import SimKernel, serve
+from pinfut.rpc.kernel.bank import PAGE
+from pinfut.rpc.kernel.hostile.raw import RING, Raw, call
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
 
 
@@ -231,6 +243,28 @@ async def idlers(probe: Probe, idle: int) -> None:
                 await echo.echo(b"sixteen bytes, x")
 
 
+async def hostile(probe: Probe, *, paid: bool) -> None:
+    """A client opens calls that are never answered. `paid`: counts what its bank was charged."""
+    kernel, server = SimKernel(), HolderServer()
+    spent = 0
+    async with serve(kernel, "hold", server):
+        with ExitStack() as sessions:
+            for ops in probe.weighed():
+                bank = kernel.bank(f"hostile {ops}", pages=1000 + 8 * ops, caps=1000 + 8 * ops)
+                before = bank.balance.pages
+                client = Raw(kernel, "hold", bank, slots=ops, ring=RING)
+                sessions.callback(client.leave)
+                await client.bootstrap(Holder)
+                server.held = 0
+                for number in range(ops):
+                    client.send(call(ops + number, 0, 0, ARGUMENT, place=number % 4))
+                    while server.held <= number:
+                        await executor.yield_now()
+                spent = before - bank.balance.pages
+    if paid:
+        probe.per_op = spent * PAGE / probe.ops
+
+
 async def socket_cpu(probe: Probe) -> None:
     async def echo(connection: Socket) -> None:
         with connection:
@@ -279,6 +313,8 @@ SUITE = Suite(
         "idle-10": partial(idlers, idle=10),
         "idle-10000": partial(idlers, idle=10_000),
         "echo-64-deep": partial(echoes, in_flight=64, server=DeepEchoServer),
+        "hostile-bytes": partial(hostile, paid=False),
+        "hostile-paid": partial(hostile, paid=True),
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu,
     },

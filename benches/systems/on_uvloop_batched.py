@@ -2,6 +2,6 @@
 
 import uvloop
 
-from benches.systems.asyncio_family import suite
+from benches.systems.asyncio_family import BATCHED, suite
 
-SUITE = suite(uvloop.new_event_loop, batched=True)
+SUITE = suite(uvloop.new_event_loop, BATCHED)

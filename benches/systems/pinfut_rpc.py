@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
+from pinfut import pending
 from pinfut.rpc import Interface, SimKernel, Vat, connect, method, serve
 
 PAGES_PER_SLOT = 4
@@ -30,6 +31,24 @@ class DeepEchoServer(Echo):
     @method(frame=4096)
     async def echo(self, data: bytes) -> bytes:
         return await around(data, 8)
+
+
+class Holder(Interface, Protocol):
+    @method
+    async def hold(self, data: bytes) -> int: ...
+
+
+class HolderServer(Holder):
+    """Its calls are never answered."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    @method
+    async def hold(self, data: bytes) -> int:
+        self.held += 1
+        await pending()
+        return len(data)
 
 
 @asynccontextmanager

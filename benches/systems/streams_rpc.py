@@ -1,6 +1,6 @@
 """The peer of the echo benches: the RPC that a competent asyncio programmer would write.
 
-It comes in two kinds, which differ in how frames are read and written and in nothing else:
+It comes in kinds, which differ in how frames are read and written and in nothing else:
 `StreamFrames` uses the streams as their documentation teaches, `BatchedFrames` goes to some
 length to be fast.
 
@@ -21,7 +21,8 @@ Tried, in us per call on asyncio / uvloop, 1 and 64 in flight:
     the same, written once per turn by `call_soon`                   69, 7.7  / 23.6,  5.0
     the same, but at once when nothing else is in flight             66, 7.7  / 22.7,  5.0
 
-The first is `StreamFrames`, the last `BatchedFrames`.
+The first is `StreamFrames`, the last `BatchedFrames`; `memory_rpc.py` has a third kind, which
+leaves the operating system out.
 
 One `bytearray` with `encode_into` is no faster than joining a list. Calling `drain()` only when
 the buffer is over its mark, rather than each time, is: 4 % with 64 in flight. Decoding the
@@ -50,7 +51,11 @@ HIGH_WATER = 64 * 1024
 LARGEST = 1024 * 1024
 
 _LENGTH = Layout(">I")
-_encode = Encoder().encode
+encode = Encoder().encode
+
+
+def framed(body: bytes) -> bytes:
+    return _LENGTH.pack(len(body)) + body
 
 
 class Request(Struct, array_like=True):
@@ -69,6 +74,7 @@ class Reply(Struct, array_like=True):
     payload: Raw
 
 
+_TAKEN = Raw()
 _decode_request = Decoder(Request).decode
 _decode_reply = Decoder(Reply).decode
 
@@ -111,8 +117,7 @@ class StreamFrames:
             return []
 
     def write(self, message: tuple[int, str | None, object], *, alone: bool) -> None:
-        body = _encode(message)
-        self._writer.write(_LENGTH.pack(len(body)) + body)
+        self._writer.write(framed(encode(message)))
 
     def congested(self) -> bool:
         return self._writer.transport.get_write_buffer_size() > HIGH_WATER
@@ -163,7 +168,7 @@ class BatchedFrames:
 
     def write(self, message: tuple[int, str | None, object], *, alone: bool) -> None:
         """Sends it with the others of this turn, or at once if it is alone in flight."""
-        body = _encode(message)
+        body = encode(message)
         unsent = self._unsent
         if not unsent and not alone:
             self._loop.call_soon(self._flush)
@@ -300,7 +305,10 @@ class Server:
         reply: tuple[int, str | None, object]
         try:
             decode, handler = self._methods[request.method]
-            result = await handler(decode(request.payload))
+            argument = decode(request.payload)
+            # Its frame is held no longer than it takes: a handler may take its time.
+            request.payload = _TAKEN
+            result = await handler(argument)
             reply = (request.id, None, result)
         except Exception as error:
             reply = (request.id, repr(error), None)
@@ -325,14 +333,28 @@ async def _echo(data: bytes) -> bytes:
     return data
 
 
-@asynccontextmanager
-async def connected(
-    slots: int, make: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Frames]
-) -> AsyncIterator[EchoClient]:
-    """An echo server and its client, both in this event loop, over frames of one kind."""
+Make = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Frames]
+
+
+async def stream(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The streams on one end of a socket pair."""
+    try:
+        return await asyncio.open_unix_connection(sock=end)
+    except NotImplementedError:
+        return await asyncio.open_connection(sock=end)  # on rloop, where this takes any socket
+
+
+async def socket_pair(make: Make) -> tuple[Frames, Frames]:
+    """Frames of one kind at the two ends of a socket pair."""
     left, right = socket.socketpair()
-    client_end = make(*await asyncio.open_unix_connection(sock=left))
-    server_end = make(*await asyncio.open_unix_connection(sock=right))
+    return make(*await stream(left)), make(*await stream(right))
+
+
+@asynccontextmanager
+async def conversation(
+    client_end: Frames, server_end: Frames, slots: int
+) -> AsyncIterator[EchoClient]:
+    """An echo server and its client at the two ends of a transport."""
     client = Client(client_end, slots)
     server = Server(server_end, {"echo": (bytes, _echo)}, slots)
     async with asyncio.TaskGroup() as group:
@@ -341,3 +363,10 @@ async def connected(
         yield EchoClient(client)
         await client_end.close()
         await server_end.close()
+
+
+@asynccontextmanager
+async def connected(slots: int, make: Make) -> AsyncIterator[EchoClient]:
+    """An echo server and its client, both in this event loop, over frames of one kind."""
+    async with conversation(*await socket_pair(make), slots) as echo:
+        yield echo

@@ -9,6 +9,7 @@ The life of a bank::
 
     OPEN ──close, unused──────────────────────────────────────▶ DEAD
       ├──remove──▶ REMOVED: what it owned is its parent's ──▶ DEAD, with its last sub-bank
+      │               ▼ when a bank above is destroyed
       └──destroy──▶ DYING: takes nothing, gives back ────────▶ DEAD, with the last pin
 """
 

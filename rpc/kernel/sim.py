@@ -16,6 +16,7 @@ from typing import Final, final
 from pinfut.executor.contract import Runner
 from pinfut.executor.current import running
 from pinfut.rpc.errors import SafetyExceeded, SessionClosed, UnknownService
+from pinfut.rpc.kernel.arrival import Arrival, Arrivals
 from pinfut.rpc.kernel.bank import Balance, Bank
 from pinfut.rpc.kernel.capset import CapSet
 from pinfut.rpc.kernel.channel import Channel, End, pages_of
@@ -77,6 +78,8 @@ class SimKernel:
 
     `seed`: draws the order and the delays of signals. `pages`: how much memory the
     machine has. `record`: keep a digest of the history, every published byte included.
+    `arrival`: when signals arrive, which is looked at then (`arrival.Arrivals`); None for the
+    end of their turn, unlooked at. Raises ValueError for no such time.
     """
 
     def __init__(
@@ -86,8 +89,10 @@ class SimKernel:
         pages: int = 1 << 20,
         cost: CostModel | None = None,
         record: bool = False,
+        arrival: Arrival | None = None,
     ) -> None:
         self.seed = seed
+        self.arrivals = None if arrival is None else Arrivals(self, arrival, seed)
         self.cost = CostModel() if cost is None else cost
         self.root = Bank("machine", pages, 1 << 20, on_change=self._on_change)
         self.clock_ns = 0
@@ -233,6 +238,8 @@ class SimKernel:
             self._record_published(end)
         peer = end.peer
         if not peer.released:
+            if self.arrivals is not None:
+                self.arrivals.announce(end)
             self._notify(peer.process, peer.handle)
 
     def close(self, end: End) -> None:
@@ -241,6 +248,8 @@ class SimKernel:
             return
         end.released = True
         end.process.caps.remove(end.handle)
+        if self.arrivals is not None:
+            self.arrivals.forget(end)
         self._enter("close")
         peer = end.peer
         for guest in list(end.guests):
@@ -274,9 +283,11 @@ class SimKernel:
         """Tell the owner of a buffer that one of its records has changed. Idempotent until it
         looks."""
         self._enter("event")
+        if self.arrivals is not None:
+            self.arrivals.send(buffer, place)
+            return
         buffer.notification.signal(place)
-        self._signalled[buffer] = None
-        self._deliver_soon()
+        self.deliver_soon(buffer)
 
     def verify(self, thing: object) -> bool:
         """Whether `thing` is a bank of this kernel, or a handle of one, and no fake."""
@@ -319,23 +330,31 @@ class SimKernel:
             self._history.update(f"{self.clock_ns} {kind}\n".encode())
 
     def _notify(self, process: Process, handle: int) -> None:
+        if self.arrivals is not None:
+            self.arrivals.send(process, handle & 0xFFFF_FFFF)
+            return
         process.notification.signal(handle & 0xFFFF_FFFF)
-        self._signalled[process] = None
-        self._deliver_soon()
+        self.deliver_soon(process)
 
-    def _deliver_soon(self) -> None:
+    def deliver_soon(self, one: Process | EventBuffer) -> None:
+        """Wake this one when the turn ends."""
+        self._signalled[one] = None
         executor = running.executor
         if executor is not None and self._delivers is not executor:
             self._delivers = executor
-            executor.call_soon(self._deliver)
+            executor.call_soon(self.deliver)
 
-    def _deliver(self) -> None:
-        """Wake whoever was signalled in this turn, in an order drawn from the seed."""
-        self._delivers = None
-        waiting = list(self._signalled)
-        self._signalled.clear()
-        if len(waiting) > 1:
-            self._random.shuffle(waiting)
+    def deliver(self, only: Process | EventBuffer | None = None) -> None:
+        """Wake whoever was signalled in this turn, in an order drawn from the seed; or this one,
+        now."""
+        if only is None:
+            self._delivers = None
+            waiting = list(self._signalled)
+            self._signalled.clear()
+            if len(waiting) > 1:
+                self._random.shuffle(waiting)
+        else:
+            waiting = [only]
         for one in waiting:
             delay = self.cost.wake + int(self._random.random() * self.cost.jitter)
             self.clock_ns += delay

@@ -79,12 +79,13 @@ def _moved(world: World, session: Session) -> bool:
     return True
 
 
-def _with_those_above(banks: set[Bank]) -> set[Bank]:
-    above = set(banks)
+def _with_those_above(banks: dict[Bank, None]) -> dict[Bank, None]:
+    """In an order that addresses have no say in: the first that breaks is part of the history."""
+    above = dict(banks)
     for bank in banks:
         up = bank._above
         while up is not None and up not in above:
-            above.add(up)
+            above[up] = None
             up = up._above
     return above
 

@@ -125,7 +125,7 @@ class World:
         self.delay = 0
         # For the audit: banks in which something was bought or sold, what was counted in each
         # session, and how often there was one.
-        self.changed: set[Bank] = set()
+        self.changed: dict[Bank, None] = {}
         self.stamps: dict[Session, object] = {}
         self.audits = 0
         # Ends of channels in which a fault broke the protocol on purpose.
@@ -359,7 +359,7 @@ class World:
         assert on_change is not None
 
         def changed(bank: Bank, pages: int, caps: int) -> None:
-            self.changed.add(bank)
+            self.changed[bank] = None
             if pages > 0 or caps > 0:
                 self._bought(bank, pages, caps)
             on_change(bank, pages, caps)

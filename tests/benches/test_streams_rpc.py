@@ -1,37 +1,56 @@
-"""The asyncio peer of the echo benches keeps what it promises."""
+"""The asyncio peers of the echo benches keep what they promise, over each transport."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from struct import pack
 from typing import Any
 
 import msgspec
 import pytest
 
+from benches.systems.memory_rpc import MemoryFrames
 from benches.systems.streams_rpc import (
+    HIGH_WATER,
     LARGEST,
     BatchedFrames,
     CallFailed,
     Client,
+    EchoClient,
+    Frames,
     Handler,
     Room,
     Server,
     StreamFrames,
-    connected,
+    conversation,
+    encode,
+    socket_pair,
+    stream,
 )
 
-make: type[StreamFrames | BatchedFrames] = StreamFrames
+
+async def in_memory() -> tuple[Frames, Frames]:
+    return MemoryFrames.pair()
+
+
+Ends = Callable[[], Awaitable[tuple[Frames, Frames]]]
+TRANSPORTS: dict[str, Ends] = {
+    "streams": partial(socket_pair, StreamFrames),
+    "batched": partial(socket_pair, BatchedFrames),
+    "memory": in_memory,
+}
+ends: Ends = in_memory
 
 
 def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs the test once over each kind of frames."""
+    """Runs the test once over each transport."""
 
-    @pytest.mark.parametrize("kind", [StreamFrames, BatchedFrames])
-    def run(kind: type[StreamFrames | BatchedFrames]) -> None:
-        global make
-        make = kind
+    @pytest.mark.parametrize("transport", TRANSPORTS)
+    def run(transport: str) -> None:
+        global ends
+        ends = TRANSPORTS[transport]
         asyncio.run(test())
 
     run.__name__ = test.__name__
@@ -39,12 +58,16 @@ def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[..., None
 
 
 @asynccontextmanager
+async def connected(slots: int) -> AsyncIterator[EchoClient]:
+    async with conversation(*await ends(), slots) as echo:
+        yield echo
+
+
+@asynccontextmanager
 async def served(
     methods: dict[str, tuple[type, Handler]], client_slots: int = 8, server_slots: int = 8
 ) -> AsyncIterator[Client]:
-    left, right = socket.socketpair()
-    here = make(*await asyncio.open_unix_connection(sock=left))
-    there = make(*await asyncio.open_unix_connection(sock=right))
+    here, there = await ends()
     client = Client(here, client_slots)
     async with asyncio.TaskGroup() as group:
         group.create_task(client.run())
@@ -58,14 +81,14 @@ async def served(
 
 @in_loop
 async def test_an_echo_gives_back_what_was_sent() -> None:
-    async with connected(4, make) as echo:
+    async with connected(4) as echo:
         answers = await asyncio.gather(*(echo.echo(bytes([n]) * n) for n in range(100)))
     assert answers == [bytes([n]) * n for n in range(100)]
 
 
 @in_loop
 async def test_a_payload_larger_than_any_buffer_arrives_whole() -> None:
-    async with connected(2, make) as echo:
+    async with connected(2) as echo:
         payload = bytes(700_000)
         answers = await asyncio.gather(echo.echo(payload), echo.echo(b"x"))
         assert tuple(answers) == (payload, b"x")
@@ -157,12 +180,80 @@ async def test_a_slot_passed_to_a_waiter_that_is_cancelled_goes_to_the_next() ->
     assert room.free == 1
 
 
+@pytest.mark.parametrize("make", [StreamFrames, BatchedFrames])
+def test_a_frame_that_claims_to_be_huge_is_refused(
+    make: type[StreamFrames | BatchedFrames],
+) -> None:
+    async def read() -> None:
+        left, right = socket.socketpair()
+        frames = make(*await stream(left))
+        with right:
+            right.sendall(pack(">I", LARGEST + 1))
+            with pytest.raises(ConnectionError, match="larger"):
+                await frames.read()
+        await frames.close()
+
+    asyncio.run(read())
+
+
 @in_loop
-async def test_a_frame_that_claims_to_be_huge_is_refused() -> None:
-    left, right = socket.socketpair()
-    frames = make(*await asyncio.open_unix_connection(sock=left))
-    with right:
-        right.sendall(pack(">I", LARGEST + 1))
+async def test_every_transport_hands_over_the_same_bytes() -> None:
+    messages: list[tuple[int, str | None, object]]
+    messages = [(n, "echo", bytes([n]) * n) for n in range(50)]
+    here, there = await ends()
+    for message in messages:
+        here.write(message, alone=False)
+    arrived: list[bytes] = []
+    while len(arrived) < len(messages):
+        arrived += [bytes(frame) for frame in await there.read()]
+    assert arrived == [encode(message) for message in messages]
+    await here.close()
+    assert await there.read() == []
+    await there.close()
+
+
+@in_loop
+async def test_who_writes_faster_than_the_other_end_reads_must_wait() -> None:
+    here, there = await ends()
+    written = 0
+    while not here.congested():
+        here.write((written, None, bytes(1000)), alone=False)
+        written += 1
+        await asyncio.sleep(0)
+        assert written < 10_000, "nothing ever holds up this writer"
+    assert 1000 * written > HIGH_WATER // 2
+    waiting = [asyncio.create_task(here.drain()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    read = 0
+    while read < written:
+        read += len(await there.read())
+    await asyncio.gather(*waiting)
+    assert not here.congested()
+    await here.close()
+    await there.close()
+
+
+def test_a_frame_too_large_for_the_other_end_is_refused_in_memory_too() -> None:
+    async def write() -> None:
+        here, there = await in_memory()
         with pytest.raises(ConnectionError, match="larger"):
-            await frames.read()
-    await frames.close()
+            here.write((1, "echo", bytes(LARGEST)), alone=True)
+        here.write((1, "echo", bytes(LARGEST - 100)), alone=True)
+        assert len(await there.read()) == 1
+
+    asyncio.run(write())
+
+
+def test_in_memory_a_writer_that_waits_learns_that_the_other_end_has_closed() -> None:
+    async def write() -> None:
+        here, there = await in_memory()
+        for n in range(2 * HIGH_WATER // 1000):
+            here.write((n, None, bytes(1000)), alone=False)
+        waiting = asyncio.create_task(here.drain())
+        await asyncio.sleep(0)
+        await there.close()
+        with pytest.raises(ConnectionResetError):
+            await waiting
+
+    asyncio.run(write())

@@ -37,6 +37,16 @@ def test_without_pinfut_there_is_no_ratio() -> None:
     assert "comparisons" not in printed(results)
 
 
+def test_beside_an_echo_of_a_peer_stands_what_the_peer_does_not_do() -> None:
+    echo = Bench("echo-1", "one echo", ops=1, quick_ops=1)
+    ours = Row(echo, System(BASE, BASE), (1.0,))
+    peer = Row(echo, System("asyncio-memory", "a"), (0.5,))
+    assert "no peer charges" not in printed(Results(rows=[ours]))
+    assert "no peer charges, cancels at the server or pipelines" in printed(
+        Results(rows=[ours, peer])
+    )
+
+
 @pytest.mark.parametrize(
     ("ratio", "expected"),
     [(1.0, "even"), (1.04, "even"), (0.96, "even"), (1.06, "win"), (0.94, "loss")],
@@ -47,15 +57,16 @@ def test_a_ratio_near_one_is_neither_win_nor_loss(ratio: float, expected: str) -
 
 def test_a_row_becomes_json_with_the_key_of_its_unit() -> None:
     weight = Bench("memory", "one task", ops=1, quick_ops=1, unit="bytes")
-    assert row("a", 1.0, 3.0, 2.0).as_json() == {
+    assert row("a", 1.0, 3.0, 2.0).as_json(2.0004) == {
         "bench": "count",
         "system": "a",
         "ns_per_op": 2.0,
         "min": 1.0,
         "max": 3.0,
         "rounds": 3,
+        "ratio": 2.0,
     }
-    assert "bytes_per_op" in Row(weight, System("a", "a"), (1.0,)).as_json()
+    assert "bytes_per_op" in Row(weight, System("a", "a"), (1.0,)).as_json(None)
 
 
 def test_what_was_not_measured_is_said() -> None:

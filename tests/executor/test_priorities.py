@@ -26,6 +26,7 @@ from pinfut.executor import (
 )
 from pinfut.executor.contract import Priority
 from pinfut.executor.ready import LOOK, TURN, select_batch
+from tests.bounded import rounds, until
 from tests.covered import covered, require
 from tests.executor.world import MODES, Run, make
 from tests.pinfut.hand import Gate
@@ -265,8 +266,7 @@ def test_ten_thousand_ready_tasks_delay_a_call_by_one_turn_at_most(
 
         task = spawn(caller(), priority=priority)
         steps = Steps(10_000, priority)
-        while not done:
-            await yield_now()
+        await until(lambda: done, "the call has come")
         return done[0] - await task
 
     assert 0 <= run(main()) <= TURN
@@ -291,8 +291,7 @@ def test_ready_tasks_delay_a_timer_by_one_turn_at_most(
 
         task = spawn(setter(), priority=priority)
         steps = Steps(tasks, priority)
-        while not fired:
-            await yield_now()
+        await until(lambda: fired, "the timer has fired")
         return fired[0] - await task
 
     assert 0 <= run(main()) <= TURN + LOOK
@@ -328,8 +327,7 @@ def test_a_task_whose_futures_are_always_ready_yields_after_a_turn_s_worth_of_th
         call_soon(lambda: seen.update(call=went_on))
         executor.timers.add(1, lambda: seen.update(timer=went_on))
         clock.advance(1)
-        while len(seen) < 3:
-            await yield_now()
+        await until(lambda: len(seen) == 3, "all three have had their turn")
         stop = True
         assert start == TURN
         return [seen[name] - start for name in ("task", "call", "timer")]
@@ -353,7 +351,9 @@ def test_many_tasks_share_the_futures_that_a_turn_goes_on_with(run: Run) -> None
 
         for _ in range(100):
             spawn(selfish())
-        while len(ends) < 5:
+        for _ in rounds("the calls have come"):
+            if len(ends) >= 5:
+                break
             call_soon(lambda: ends.append(went_on))
             await yield_now()
         return [later - end for end, later in pairwise(ends)]

@@ -11,6 +11,7 @@ import pytest
 from pinfut.executor import Executor, Recorder, VirtualClock, run, scope, sleep, yield_now
 from pinfut.executor.schedule import Seeded
 from pinfut.sync import Receiver, Sender, channel
+from tests.bounded import rounds
 from tests.covered import covered, require
 from tests.executor.test_two_loops import large
 from tests.executor.test_two_loops import outcome as outcome_of
@@ -91,7 +92,9 @@ def test_a_spinning_task_does_not_starve_the_others() -> None:
 
         async with scope() as s:
             s.spawn(other())
-            while not done:
+            for _ in rounds("the other has had its turn"):
+                if done:
+                    break
                 turns += 1
                 await yield_now()
         return turns

@@ -12,10 +12,10 @@ from tests.covered import covered, require
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
 
 MANY = {
-    "open calls": 20_000,
-    "held capabilities": 20_000,
-    "queued pipelined calls": 20_000,
-    "subscriptions": 20_000,
+    "open calls": 5_000,
+    "held capabilities": 5_000,
+    "queued pipelined calls": 5_000,
+    "subscriptions": 5_000,
     "sessions": 1_000,
     "half-sent messages": 1_000,
 }

@@ -10,13 +10,16 @@ import pytest
 
 from tests.house.imports import BESIDE, FLOORS, ROOT, imports, sources
 
+COMMAND = ("pinfut.__main__", "pinfut.command")
+
 # Floor → what stands above it. A module is on the first floor here that it is within.
 ABOVE = {
     # The command stands on the whole house: it shows what every floor can do.
     "pinfut.__main__": (),
-    "pinfut.rpc": ("pinfut.__main__",),
-    "pinfut.executor": ("pinfut.__main__", "pinfut.rpc"),
-    "pinfut": ("pinfut.__main__", "pinfut.rpc", "pinfut.executor"),
+    "pinfut.command": ("pinfut.__main__",),
+    "pinfut.rpc": COMMAND,
+    "pinfut.executor": (*COMMAND, "pinfut.rpc"),
+    "pinfut": (*COMMAND, "pinfut.rpc", "pinfut.executor"),
 }
 
 
@@ -196,6 +199,9 @@ def test_no_circle_goes_through_an_import_in_a_function_or_for_a_type(folder: st
         ("pinfut.executor.task", "from pinfut.rpc.vat import Vat"),
         ("pinfut.executor.task", "from pinfut import poll, rpc"),
         ("pinfut.rpc.vat", "from pinfut.__main__ import main"),
+        ("pinfut.rpc.simulate.many", "from pinfut.command.progress import progress"),
+        ("pinfut.slots", "def late():\n    import pinfut.command"),
+        ("pinfut.command.main", "import pinfut.__main__"),
         ("pinfut.rpc.vat", "from executor.task import Task"),
         ("examples.files", "import rpc"),
         ("tests.rpc.test_vat", "from rpc.vat import Vat"),
@@ -216,7 +222,8 @@ def test_a_planted_offence_is_caught(module: str, source: str) -> None:
         ("pinfut.executor.task", "from pinfut import poll"),
         ("pinfut.rpc.vat", "from pinfut.executor.task import Task\nimport pinfut"),
         ("pinfut.slots", "import rpcish, executors"),
-        ("pinfut.__main__", "from pinfut.rpc.vat import Vat"),
+        ("pinfut.command.hostile", "from pinfut.rpc.vat import Vat"),
+        ("pinfut.__main__", "from pinfut.command.main import main"),
         ("examples.files", "from pinfut.rpc import Vat\nfrom benches.table import Table"),
     ],
 )

@@ -1,5 +1,6 @@
 """The wheel works outside this checkout, beside a program's own `rpc` and `executor`."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from packaging.requirements import Requirement
 
+from pinfut.command.main import SUBCOMMANDS
 from tests.house.imports import FLOORS, ROOT, sources
 from tests.house.readme import runnable_blocks
 
@@ -153,7 +155,42 @@ def test_the_first_service_of_the_readme_runs_on_the_installed_wheel(
     run(python, "service.py", cwd=service)
 
 
-def test_the_installed_command_exists(python: Path) -> None:
-    assert (python.parent / "pinfut").exists()
-    load = "from importlib.metadata import entry_points as e; e(name='pinfut')['pinfut'].load()"
-    run(python, "-c", load, cwd=python.parent)
+# A program's own module, and a quick run of each subcommand: all of the figures as JSON.
+SHOP = "from pinfut.unboxed import unboxed\n\n@unboxed\nasync def handle():\n    pass\n"
+QUICK = {
+    "info": ("--json", "-"),
+    "laws": (),
+    "rules": ("--json", "-"),
+    "prices": ("--only", "HANDLE", "--json", "-"),
+    "slopes": ("--only", "sessions", "--many", "128", "--json", "-"),
+    "hostile": ("--only", "frames of zero length", "--json", "-"),
+    "simulate": ("--seeds", "0:2", "--ops", "20", "--json", "-"),
+    "layout": ("shop:handle", "--json", "-"),
+    "source": ("shop:handle",),
+}
+
+# In one process, for the interpreter takes longer to begin than most of them to run.
+ALL_OF_IT = """
+import contextlib, io, json, sys
+from importlib.metadata import entry_points
+main = entry_points(name="pinfut", group="console_scripts")["pinfut"].load()
+for name, words in json.loads(sys.argv[1]).items():
+    try:
+        main([name, "--help"])
+    except SystemExit as ended:
+        assert ended.code == 0
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main([name, *words]) == 0, name
+    assert json.loads(out.getvalue()) if "-" in words else out.getvalue()
+    print("ran", name)
+"""
+
+
+def test_each_subcommand_of_the_installed_command_runs(python: Path, service: Path) -> None:
+    (service / "shop.py").write_text(SHOP)
+    command = python.parent / "pinfut"
+    assert run(command, "source", "shop:handle", cwd=service).startswith("def handle")
+    output = run(python, "-c", ALL_OF_IT, json.dumps(QUICK), cwd=service)
+    ran = [line.split()[1] for line in output.splitlines() if line.startswith("ran ")]
+    assert ran == [*QUICK]
+    assert set(QUICK) == set(SUBCOMMANDS)

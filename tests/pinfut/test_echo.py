@@ -15,6 +15,7 @@ from pinfut import FutureBase, SlotTable, TakenTwice, join, select
 from pinfut.executor import CancelledError, scope, sleep, spawn, timeout
 from pinfut.slots import DuplicateReply, SlotFuture, SlotsFull, UnknownId
 from pinfut.sync import Receiver, Sender, channel
+from tests.bounded import rounds
 from tests.executor.world import Run
 
 EchoFuture = SlotFuture[int]
@@ -202,7 +203,9 @@ def test_many_clients_share_a_table_without_a_mix_up(run: Run) -> None:
         async def far_side() -> None:
             # The newest first: as much out of order as can be.
             for _ in range(80):
-                while not echo.sent:
+                for _ in rounds("something was sent"):
+                    if echo.sent:
+                        break
                     await sleep(1)
                 echo.answer(*echo.sent.pop())
                 await sleep(0.25)

@@ -16,6 +16,7 @@ import pytest
 from pinfut import join
 from pinfut.executor import current_executor, scope
 from pinfut.rpc import Interface, Promise, connect, method, session_of
+from pinfut.rpc.protocol.imports import Imports
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -410,8 +411,20 @@ def test_an_object_that_the_server_kept_can_be_called_in_later_calls() -> None:
     run(main)
 
 
-def test_an_object_is_released_at_the_server_when_its_proxy_is_gone() -> None:
-    """Row 41: the last release drops the object."""
+def test_an_object_is_released_at_the_server_when_its_proxy_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 41: proxies are counted here; one Release names every time that the object came; with
+    the last it goes, unless it is on its way once more."""
+    sent: list[int] = []
+    drop = Imports.drop
+
+    def counted(self: Imports, number: int) -> int:
+        released = drop(self, number)
+        sent.extend([released] if released else [])
+        return released
+
+    monkeypatch.setattr(Imports, "drop", counted)
 
     async def main(world: World) -> None:
         server = DeskServer()
@@ -425,9 +438,25 @@ def test_an_object_is_released_at_the_server_when_its_proxy_is_gone() -> None:
             await quiet()
             assert gone() is not None, "a second proxy stands for it"
             assert await again.name() == "t"
+            assert sent == []
             del again
             await quiet()
             gc.collect()
+            assert gone() is None
+            assert sent == [2], "one Release for both times"
+            # Its Release crosses the answer that hands it out once more.
+            server.keeping.append(ThingServer("u"))
+            gone = weakref.ref(server.keeping[0])
+            thing = await desk.kept(0)
+            coming = desk.kept(0)
+            del thing
+            await quiet()
+            server.keeping.clear()
+            assert sent == [2, 1]
+            assert await coming.name() == "u"
+            del coming
+            await quiet()
+            assert sent == [2, 1, 1]
             assert gone() is None
 
     run(main)

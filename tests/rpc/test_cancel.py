@@ -12,6 +12,7 @@ import pytest
 from pinfut import join, race, select, try_join
 from pinfut.executor import CancelledError, current_executor, sleep, spawn, timeout
 from pinfut.rpc import PAGE, Interface, Promise, connect, method, session_of
+from tests.covered import covered
 from tests.rpc import hostile
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, only, quiet, run
@@ -96,6 +97,47 @@ WAYS: list[Callable[[Desk], Awaitable[None]]] = [
     by_dropping_a_pending_select,
 ]
 each_way = pytest.mark.parametrize("give_up", WAYS, ids=lambda way: way.__name__)
+
+
+@each_way
+def test_what_is_one_way_takes_no_slot_and_no_id(
+    give_up: Callable[[Desk], Awaitable[None]],
+) -> None:
+    """Row 70: a Cancel, a Finish and a Release are told and not asked. Slots come free in the
+    order in which they were taken here, so the ids of calls follow one another."""
+
+    async def main(world: World) -> None:
+        log = Log()
+        async with world.session(Desk, DeskServer(do=log), slots=4) as desk:
+            questions = session_of(desk).questions
+            told = 0
+
+            async def calls(count: int) -> None:
+                """All that was told so far has taken nothing from the next calls."""
+                for _ in range(count):
+                    await quiet()
+                    assert len(questions) == 0
+                    x = questions._last + 1
+                    assert await desk.length(b"") == 0
+                    assert questions._last == x
+
+            await calls(5)
+            for n in range(6):
+                x = questions._last
+                await give_up(desk)
+                await quiet()
+                told += 1
+                assert log.events[-1] == "cancel 1"
+                assert questions._last == x + 1, "a Cancel has used an id up"
+                thing = await desk.make(str(n))  # which has its Finish
+                del thing
+                await quiet()
+                told += 2
+                assert questions._last == x + 2, "a Finish or a Release has"
+                await calls(1)
+            covered("one way", told=told)
+
+    run(main)
 
 
 @each_way

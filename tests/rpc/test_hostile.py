@@ -15,6 +15,7 @@ from pinfut.executor import sleep, spawn, timeout
 from pinfut.rpc import (
     BadArguments,
     GarbageFrame,
+    InterfaceMismatch,
     ProtocolError,
     RpcError,
     Session,
@@ -380,6 +381,94 @@ def test_the_object_that_an_own_capability_names_has_to_be_one_that_was_lent() -
             hostile.answer(far, answer.place, answer.x, returned(answer.x, cap, caps=1))
             with pytest.raises(RpcError), timeout(1):
                 await thing
+
+    run(main)
+
+
+def number_of(name: str) -> int:
+    """The number of a method of Desk."""
+    (number,) = [one.number for one in Desk._pinfut_methods if one.name == name]
+    return number
+
+
+def named(number: int, interface: Any) -> bytes:
+    """The descriptor of an object of the reader's own, said to be of `interface`."""
+    return hostile.CAP.pack(2, number, interface_id(interface))
+
+
+def test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler() -> None:
+    """Row 57: unwrapped to the object that was handed out, and of the type that is wanted, or
+    refused before anything is called on it."""
+    reached: list[object] = []
+
+    class Looking(DeskServer):
+        @method
+        async def keep(self, thing: Thing) -> int:
+            reached.append(thing)
+            return len(reached)
+
+    async def main(world: World) -> None:
+        root = Looking()
+        async with world.served("service", root) as vat:
+            bank = world.bank()
+            raw = Raw(world.kernel, "service", bank)
+            await raw.bootstrap(Desk)
+            body = msgspec.msgpack.encode((0,))
+            wrong = [
+                # The root is no Thing, whatever its descriptor says that it is; nor is what an
+                # earlier call gave.
+                [call(1, 0, number_of("keep"), payload=named(0, Thing) + body, caps=1)],
+                [call(2, 0, number_of("keep"), payload=named(0, Desk) + body, caps=1)],
+                [
+                    call(3, 0, number_of("desk"), "d", 0.0, flags=2),
+                    call(4, 0, number_of("keep"), place=1, payload=promised(3) + body, caps=1),
+                ],
+            ]
+            for frames in wrong:
+                raw.send(*frames)
+                await quiet()
+                assert raw.replies()[-1] == int.from_bytes(frames[-1][8:16], "little")
+                assert type(raw.error(len(frames) - 1)) is InterfaceMismatch
+            assert reached == []
+            # What is of the type is the object itself.
+            raw.send(call(5, 0, number_of("make"), "t", 0.0, flags=2))
+            await quiet()
+            raw.send(call(6, 0, number_of("keep"), place=1, payload=promised(5) + body, caps=1))
+            await quiet()
+            assert [type(one) for one in reached] == [ThingServer]
+            assert only(vat).error is None
+            raw.leave()
+        covered("own capabilities", refused=len(wrong), reached=len(reached))
+
+    run(main)
+
+
+def promised(x: int) -> bytes:
+    """The descriptor of what call `x` of the writer gives, said to be a Thing."""
+    return hostile.CAP.pack(3, x, interface_id(Thing))
+
+
+@pytest.mark.parametrize("how", ["awaited", "called"])
+def test_an_answer_that_is_an_own_object_of_another_kind_is_a_mismatch(how: str) -> None:
+    """Row 57, at the client: the server hands its Thing back where a Desk is promised."""
+
+    async def main(world: World) -> None:
+        server = DeskServer()
+        async with (
+            world.served("service", server) as vat,
+            connect(world.kernel, "service", Desk, world.bank()) as desk,
+        ):
+            own = ThingServer("own")
+            await desk.keep(own)  # export 0 of the client
+            promise = desk.desk("d", 1000)
+            await quiet()
+            far = only(vat)
+            (answer,) = far.peer.open_answers()
+            descriptor = named(0, Desk)
+            hostile.answer(far, answer.place, answer.x, returned(answer.x, descriptor, caps=1))
+            await quiet()
+            with pytest.raises(InterfaceMismatch, match="ThingServer does not implement Desk"):
+                await (promise if how == "awaited" else promise.do(1))
 
     run(main)
 

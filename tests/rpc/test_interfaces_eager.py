@@ -23,7 +23,7 @@ class Tree(Interface, Protocol):
     @method
     async def tree(self, other: "Tree") -> "Tree": ...
     @method
-    async def later(self, data: "Late") -> "list[Later]": ...
+    async def later(self, data: "Late") -> "list[Sooner]": ...
 
 
 class LeafServer(Leaf):
@@ -42,8 +42,8 @@ class TreeServer(Tree):
         return other
 
     @method
-    async def later(self, data: "Late") -> "list[Later]":
-        return [LaterServer(data.n)]
+    async def later(self, data: "Late") -> "list[Sooner]":
+        return [SoonerServer(data.n)]
 
 
 @dataclasses.dataclass
@@ -51,12 +51,12 @@ class Late:
     n: int
 
 
-class Later(Interface, Protocol):
+class Sooner(Interface, Protocol):
     @method
     async def number(self) -> int: ...
 
 
-class LaterServer(Later):
+class SoonerServer(Sooner):
     def __init__(self, n: int) -> None:
         self.n = n
 

@@ -33,7 +33,7 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.protocol import frames
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, Thing
-from tests.rpc.world import World, quiet, run
+from tests.rpc.world import World, only, quiet, run
 
 
 class Scene(NamedTuple):
@@ -468,7 +468,8 @@ def test_only_who_pays_for_both_sessions_introduces() -> None:
 
 
 def test_clone_drop_and_compare_are_no_kernel_transitions() -> None:
-    """Passing an object on, letting go of it and comparing take part in what is sent anyhow."""
+    """Row 51: passing an object on, letting go of it, for the last time too, and comparing take
+    part in what is sent anyhow."""
 
     async def main(world: World) -> None:
         async with scene(world) as s:
@@ -488,6 +489,23 @@ def test_clone_drop_and_compare_are_no_kernel_transitions() -> None:
             cost = sum(world.kernel.transitions.values()) - before
             await s.a.do(1)
             assert sum(world.kernel.transitions.values()) - before == 2 * cost
+            # The last reference of each of these is dropped: nothing happens at once, and what
+            # is told of them goes with the next call.
+            things = [thing, *[await s.a.make(str(n)) for n in range(5)]]
+            del thing
+            exports = len(only(s.server_a).peer.exports)
+            await quiet()
+            signals = world.kernel.transitions["signal"]
+            before = sum(world.kernel.transitions.values())
+            dropped = 0
+            while things:
+                things.pop()
+                dropped += 1
+                assert sum(world.kernel.transitions.values()) == before
+            await s.a.do(1)
+            assert world.kernel.transitions["signal"] - signals == cost
+            assert len(only(s.server_a).peer.exports) == exports - dropped
+            covered("clone, drop and compare", dropped_for_the_last_time=dropped)
             await sleep(0.1)
 
     run(main)

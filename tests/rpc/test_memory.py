@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import pytest
@@ -25,6 +24,7 @@ from pinfut.rpc import (
     session_of,
     session_pages,
 )
+from tests.bounded import repeat, rounds
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -84,12 +84,6 @@ def test_what_an_ancestor_of_the_bank_lacks_is_an_error_too_and_nothing_is_held(
 # ---- calling ----
 
 
-def fill(calls: list[Promise[int]], make: Callable[[], Promise[int]]) -> None:
-    """Make calls until one is refused."""
-    while True:
-        calls.append(make())
-
-
 def spend(bank: Bank, leave: int = 0) -> int:
     """Lower the bank's limit until only `leave` pages are left; how many were taken away."""
     rest = bank.balance.pages - leave
@@ -111,7 +105,7 @@ def test_a_call_whose_answer_cannot_be_paid_is_not_sent_and_succeeds_after_a_ref
             rest = spend(bank)
             open_calls: list[Promise[int]] = []
             with pytest.raises(OutOfPages, match="the memory for answers"):
-                fill(open_calls, lambda: desk.do(len(open_calls) + 1))
+                repeat(lambda: open_calls.append(desk.do(len(open_calls) + 1)), "a call is refused")
             with pytest.raises(OutOfPages):
                 desk.data(100_000)
             refused = len(open_calls) + 1
@@ -130,7 +124,7 @@ def test_refill_and_retry_succeeds_on_the_nth_attempt() -> None:
         bank = world.bank(pages=session_pages() + 6)
         async with world.session(Desk, DeskServer(), bank=bank) as desk:
             attempts = 0
-            while True:
+            for _ in rounds("a refill is enough"):
                 attempts += 1
                 try:
                     data = await desk.data(20 * PAGE)
@@ -330,7 +324,7 @@ def test_an_object_that_cannot_be_paid_in_capabilities_is_out_of_caps() -> None:
             things: list[Thing] = []
 
             async def take_all() -> None:
-                while True:
+                for _ in rounds("an object is refused", 1000):
                     things.append(await desk.make(str(len(things))))
 
             with pytest.raises(OutOfCaps, match="an object handed out"):
@@ -602,7 +596,7 @@ def test_calls_that_wait_for_a_slot_are_refused_when_the_bank_is_empty() -> None
             await quiet()
             waiting: list[Promise[int]] = []
             with pytest.raises(OutOfPages):
-                fill(waiting, lambda: desk.length(b"x" * 1000))
+                repeat(lambda: waiting.append(desk.length(b"x" * 1000)), "a call is refused", 1000)
             assert 10 < len(waiting) < 200
             assert await busy == 1
             assert await join(*waiting) == (1000,) * len(waiting)

@@ -7,8 +7,8 @@ from typing import Protocol
 import pytest
 
 from pinfut import join
-from pinfut.executor import yield_now
 from pinfut.rpc import Interface, method, session_of
+from tests.bounded import until
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, run
 
@@ -93,9 +93,9 @@ def test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls(
             own = ThingServer("own")
             promise = desk.back(own)
             early = [promise.tell(n) for n in range(count)]
-            before = session_of(desk).round_trips
-            while session_of(desk).round_trips == before:  # until the promise has resolved
-                await yield_now()
+            session = session_of(desk)
+            before = session.round_trips
+            await until(lambda: session.round_trips != before, "the promise has resolved")
             # Not all of the early ones need have come back by now.
             late = [promise.tell(n) for n in range(count, count + 5)]
             await join(*early, *late)

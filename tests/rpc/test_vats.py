@@ -21,6 +21,7 @@ from pinfut.rpc import (
     serve,
     session_of,
 )
+from tests.bounded import rounds
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -272,7 +273,9 @@ async def turns(promise: Promise[int]) -> int:
         await promise
 
     task = spawn(wait())
-    while not task.done:
+    for _ in rounds("the answer is here"):
+        if task.done:
+            break
         count += 1
         await yield_now()
     await task

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pinfut import executor
 from pinfut.executor import Instrument, VirtualClock, sleep, timeout
 from pinfut.rpc import Balance, Bank, Interface, Session, SimKernel, Vat, connect, serve
+from pinfut.rpc.kernel.arrival import Arrival
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 T = TypeVar("T")
@@ -21,8 +22,8 @@ LONG = 10_000.0
 class World:
     """A kernel and the banks that the test made."""
 
-    def __init__(self, seed: int, record: bool) -> None:
-        self.kernel = SimKernel(seed, record=record)
+    def __init__(self, seed: int, record: bool, arrival: Arrival | None) -> None:
+        self.kernel = SimKernel(seed, record=record, arrival=arrival)
         self.whole = self.kernel.root.balance
         self.banks: list[Bank] = []
         # What was logged as an error: failures that nobody saw.
@@ -60,7 +61,10 @@ class World:
             assert vat.sessions == [], "the server keeps sessions that are over"
 
     def check(self) -> None:
-        """Every bank is back at its start, and no failure went unseen."""
+        """Every bank is back at its start, no failure went unseen, no signal came too early."""
+        arrivals = self.kernel.arrivals
+        if arrivals is not None and arrivals.error is not None:
+            raise arrivals.error
         for bank in self.banks:
             assert bank.balance == Balance(bank.page_limit, bank.cap_limit), f"{bank} holds memory"
         assert self.kernel.root.balance == self.whole
@@ -83,9 +87,10 @@ def run(
     record: bool = False,
     checked: bool | None = None,
     instruments: Iterable[Instrument] = (),
+    arrival: Arrival | None = None,
 ) -> T:
     """Run a test in simulated time, then check every bank."""
-    world = World(seed, record)
+    world = World(seed, record, arrival)
 
     async def bounded() -> T:
         with timeout(LONG):

@@ -27,6 +27,9 @@ from pinfut.rpc.kernel.transfers import Transfers
 GROWN: Final = (1366, 2731, 5462)
 """Numbers of entries at which a dict has just made its table larger: the worst."""
 
+PRICES: Final = {kind: price for kind, price in vars(prices).items() if kind.isupper()}
+"""Each price in bytes, by its kind."""
+
 Many = Callable[[int], Callable[[], Any]]
 """Prepares so many; what it gives makes them and returns what has to stay."""
 
@@ -53,17 +56,14 @@ def truth(many: Many) -> int:
     return math.ceil(max(traced(many(count)) / count for count in GROWN))
 
 
-def measured() -> list[tuple[str, int, int | None]]:
-    """Each price with its kind, and what was measured; None for what tests measure alone."""
-    found: list[tuple[str, int, int | None]] = []
-    for kind, price in vars(prices).items():
-        if kind.isupper():
-            many = MANY.get(kind)
-            taken = None if many is None else truth(many)
-            if kind == "TRANSFER" and taken is not None:
-                taken -= prices.RESERVATION  # a transfer holds its ticket
-            found.append((kind, price, taken))
-    return found
+def measured(kind: str) -> int | None:
+    """What one of a kind takes at worst, in bytes; None for what tests measure alone."""
+    if kind not in MANY:
+        return None
+    taken = truth(MANY[kind])
+    if kind == "TRANSFER":
+        taken -= prices.RESERVATION  # a transfer holds its ticket
+    return taken
 
 
 def _client() -> Bank:

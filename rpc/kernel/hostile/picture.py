@@ -91,7 +91,3 @@ def picture() -> str:
         return disk.drawn
 
     return run(main(), clock=VirtualClock())
-
-
-if __name__ == "__main__":
-    print(picture())

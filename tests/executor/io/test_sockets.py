@@ -35,6 +35,7 @@ from pinfut.executor.io import (
 from pinfut.executor.io.operations import SPREE
 from pinfut.future import FutureBase
 from pinfut.sync import Closed
+from tests.bounded import until
 from tests.covered import covered, require
 from tests.executor.world import Run, make
 
@@ -76,9 +77,7 @@ def test_a_request_and_its_answer_over_tcp(run: Run) -> None:
     mode=st.sampled_from(["everyday", "checked"]),
     cancels=st.lists(st.integers(0, 10), max_size=5),
 )
-def test_bytes_arrive_whole_and_in_order_however_they_are_cut_and_cancelled(
-    pieces: list[int], size: int, tcp: bool, mode: str, cancels: list[int]
-) -> None:
+def send_in_pieces(pieces: list[int], size: int, tcp: bool, mode: str, cancels: list[int]) -> None:
     sent = os.urandom(sum(pieces))
     counts = {"short": 0, "full": 0, "cancelled": 0}
 
@@ -115,7 +114,8 @@ def test_bytes_arrive_whole_and_in_order_however_they_are_cut_and_cancelled(
     covered("bytes arrive whole", **counts)
 
 
-def test_the_property_above_met_short_and_full_reads_and_cancels() -> None:
+def test_bytes_arrive_whole_and_in_order_however_they_are_cut_and_cancelled() -> None:
+    send_in_pieces()
     require(covered("bytes arrive whole"), "short", "full", "cancelled")
 
 
@@ -220,8 +220,7 @@ def test_nobody_writes_into_the_midst_of_what_another_is_writing(
         one, other = socketpair()
         with one, other:
             writing = spawn(send(one, bytes(4_000_000)))
-            while not current_executor().external:
-                await yield_now()
+            await until(lambda: current_executor().external, "the writer waits")
             # There is room again, and the first writer is awake but has not had its turn.
             other.raw.recv(1_000_000)
             current_executor().poller.park(0)  # type: ignore[union-attr]

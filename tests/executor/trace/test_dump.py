@@ -28,6 +28,7 @@ from pinfut.executor import (
     yield_now,
 )
 from pinfut.executor.contract import Poller, Priority
+from tests.bounded import until
 
 
 def dumped(main: Coroutine[Any, Any, str], *, watched: bool) -> str:
@@ -250,8 +251,10 @@ def test_a_long_chain_of_parents_can_be_dumped() -> None:
     async def main() -> str:
         spawn(link(2_000))
         await sleep(0.5)
-        while any(task.queued and not task.running for task in current_executor().tasks):
-            await yield_now()
+        await until(
+            lambda: not any(one.queued and not one.running for one in current_executor().tasks),
+            "nobody is ready",
+        )
         return dump()
 
     assert dumped(main(), watched=True).startswith("2002 tasks, 0 ready")

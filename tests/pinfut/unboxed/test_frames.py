@@ -268,6 +268,9 @@ def test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays() -> N
             pass
 
     drive(100)
+    (only,) = frames._free_list.idle
+    frame = weakref.ref(only)
+    del only
     tracemalloc.start()
     drive(10)
     before = tracemalloc.get_traced_memory()[0]
@@ -275,6 +278,7 @@ def test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays() -> N
     after = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert frames.high_water == 1
+    assert frames._free_list.idle == [frame()], "the same one, and not one that is as good"
     assert after - before <= 128, "but for the two numbers themselves"
 
 

@@ -180,9 +180,7 @@ _ANSWERS = st.lists(
 
 @settings(max_examples=40 if settings().max_examples <= 100 else settings().max_examples)
 @given(programs(), _ANSWERS)
-def test_random_programs_do_the_same_unboxed(
-    made: tuple[str, dict[str, int]], answers: list[Any]
-) -> None:
+def run_both_forms(made: tuple[str, dict[str, int]], answers: list[Any]) -> None:
     text, used = made
     outcome = same(text, answers)
     waits = outcome.waits
@@ -202,11 +200,11 @@ def test_random_programs_do_the_same_unboxed(
     )
 
 
-def test_random_programs_held_every_construct() -> None:
-    counts = covered("unboxed random programs", programs=0)
+def test_random_programs_do_the_same_unboxed() -> None:
+    run_both_forms()
+    counts = covered("unboxed random programs")
     require(counts, "programs", "awaits", "raised", "returned", "answered", "closed")
-    kinds = covered("unboxed random constructs", **{"if": 0})
-    require(kinds, *KINDS)
+    require(covered("unboxed random constructs"), *KINDS)
 
 
 KINDS = [

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages
 from pinfut.rpc.kernel.bank import MAX_DEPTH, Balance, Bank
+from tests.bounded import rounds
 from tests.covered import covered, require
 
 NAME = "bank tree equals its oracle"
@@ -383,7 +384,7 @@ def follow_the_mends(
         one.refill(pages - 100, caps - 100)
         below += pages < owned[0] or caps < owned[1]
     mended = []
-    while True:
+    for _ in rounds("the mends are enough", 1000):
         try:
             bank.buy(*wanted)
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -25,12 +26,13 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.kernel.destroy import destroy
-from pinfut.rpc.kernel.freed import freed
+from pinfut.rpc.kernel.freed import Freed, freed
 from pinfut.rpc.kernel.handle import Handle, Rank, bank_of, verify
 from pinfut.rpc.kernel.pages import Region, move_batch
 from pinfut.rpc.kernel.reservation import Reservation
 from pinfut.rpc.kernel.sim import SimKernel
 from pinfut.rpc.kernel.transfers import Transfers, transfer
+from tests.bounded import exhaust, rounds
 from tests.covered import covered, require
 
 
@@ -140,8 +142,7 @@ def test_no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent() -> Non
         made.remove()
     own = client.own
     end = destroy(attacker)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert client.own == own
     assert attacker.name not in [bank.name for bank in (client, root)]
 
@@ -439,7 +440,7 @@ def test_ten_thousand_objects_are_destroyed_in_bounded_steps_with_right_answers_
     other.buy(7)
     total = len(regions) + len(purses) + 2 * len(banks)
     end, steps, worst = destroy(client), 0, 0
-    while True:
+    for _ in rounds("the bank is destroyed"):
         before = root.pages_used
         more = end.step(50)
         steps += 1
@@ -474,8 +475,7 @@ def test_a_destroy_that_was_given_up_is_finished_by_the_next_one_above() -> None
     used = root.pages_used
     assert 0 < used < 12
     end = destroy(client)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert end.done
     assert root.pages_used == 0
 
@@ -514,13 +514,24 @@ async def settled() -> None:
 # ---- being told ----
 
 
-def test_who_waits_for_pages_is_told_once_and_not_too_early() -> None:
-    """One bit for each bank; arming looks again; what an ancestor lacks is waited for there."""
+def test_who_waits_for_pages_is_told_once_and_not_too_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 8: one bit for each bank, which tells once until whoever waits has looked; arming looks
+    again; what an ancestor lacks is waited for there."""
+    told: Counter[str] = Counter()
+    wake = Freed.wake
+
+    def counted(wait: Freed) -> None:
+        told[wait._bank.name] += 1
+        wake(wait)
+
+    monkeypatch.setattr(Freed, "wake", counted)
 
     async def main() -> None:
         root, client, below = tree()
-        client.refill(pages=client.pages_used - client.page_limit + 2)
-        client.buy(2)
+        client.refill(pages=client.pages_used - client.page_limit + 4)
+        client.buy(4)
         order: list[str] = []
 
         async def wait(bank: Bank, pages: int, name: str) -> None:
@@ -538,13 +549,33 @@ def test_who_waits_for_pages_is_told_once_and_not_too_early() -> None:
             await freed(client, 1)
         waits_below = spawn(wait(below, 2, "below"))
         await settled()
+        names = client.name, below.name
+        assert not told
         client.sell(1)
         await settled()
         assert order == []
+        assert [told[name] for name in names] == [1, 1]
+        # Pages that come back twice before anybody has looked are told once.
+        for _ in range(2):
+            client.buy(1)
+            client.sell(1)
+        assert [told[name] for name in names] == [2, 2]
+        await settled()
+        assert order == []
+        client.sell(1)
+        await settled()
+        assert order == ["below"], "what came back to the bank above is enough"
+        client.sell(1)
+        await settled()
+        assert order == ["below", "client"]
+        assert [told[name] for name in names] == [4, 3], "who has got it is told no more"
         root_only = client.page_limit
+        waits_again = spawn(wait(client, 4, "again"))
+        await settled()
         client.refill(pages=5)
         await settled()
-        assert sorted(order) == ["below", "client"]
+        assert order == ["below", "client", "again"], "a higher limit is told too"
+        await waits_again
         assert client.armed is None
         assert below.armed is None
         assert client.page_limit == root_only + 5
@@ -626,8 +657,7 @@ def test_a_transfer_to_a_bank_that_died_meanwhile_goes_back() -> None:
     assert client.pages_used == used - 5
     queue.add(client.child("two", pages=5, caps=5, funded=True), pages=50)
     end = destroy(client)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert end.done
     assert len(queue) == 0
     assert queue.flush() == 0

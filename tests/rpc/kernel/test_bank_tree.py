@@ -49,7 +49,12 @@ class Books:
     open: bool = True
 
     def stands(self) -> bool:
-        return self.open or any(node.ledger.stands() for node in self.below)
+        # Where all below is destroyed, one more piece takes the place of a bank that was removed.
+        return (
+            self.open
+            or self.bank.state == bank_module.DYING
+            or any(node.ledger.stands() for node in self.below)
+        )
 
     @property
     def pages(self) -> int:
@@ -535,6 +540,8 @@ class Tree(RuleBasedStateMachine):
                 self.forget(thing)
         for node in self.nodes:
             for books in list(node.books):
+                if books.bank.state == bank_module.DYING:
+                    assert node.doomed(), "a place below a living bank goes"
                 if not books.bank.ledger.alive and books.pages:
                     assert node.doomed(), "the books of a living bank were taken"
                     node.books.remove(books)
@@ -647,6 +654,22 @@ def test_whatever_happens_usage_is_the_sum_of_what_is_owned() -> None:
     )
     run_state_machine_as_test(Tree, settings=many)
     require(covered(NAME), *WANTED)
+
+
+def test_the_place_of_a_removed_bank_is_paid_until_the_piece_that_takes_it() -> None:
+    """Between any two pieces of destroying what stands above it, and after the last."""
+    tree = Tree()
+    (place,) = tree.heirs
+    (below,) = place.below
+    tree.start_to_destroy(tree.nodes.index(tree.root.below[0]), step=1, rare=0)
+    alone = 0
+    while tree.destroys:
+        tree.destroy_on(0, pieces=1)
+        tree.every_answer_is_what_the_oracle_says()
+        alone += below not in tree.nodes and place.pages
+    assert alone == 1, "nothing was asked while only the place stood"
+    assert not place.pages
+    tree.teardown()
 
 
 def _keeps_its_limits(remove: Any) -> Any:

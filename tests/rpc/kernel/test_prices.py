@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from pinfut import PENDING, Context, FutureBase, Poll, checked
-from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
+from pinfut.executor import VirtualClock, current_executor, run, sleep
 from pinfut.rpc import connect, serve, session_of
 from pinfut.rpc.bushel import Bushel
 from pinfut.rpc.charging import Kept
@@ -39,6 +39,7 @@ from pinfut.rpc.protocol.imports import Imports
 from pinfut.rpc.protocol.peer import Peer
 from pinfut.rpc.proxy import proxy
 from pinfut.rpc.vat import Vat
+from tests.bounded import until
 from tests.covered import covered
 from tests.rpc.protocol.fakes import Host, Plain, Thing, call
 
@@ -264,8 +265,7 @@ def test_a_session_of_the_serving_side() -> None:
             # Raw ends on the client's side: only the server makes a session of each.
             for _ in range(count):
                 ends.append(kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024))
-            while len(vat.sessions) < len(ends):
-                await yield_now()
+            await until(lambda: len(vat.sessions) >= len(ends), "all sessions are accepted")
 
         await open_some()  # what is made once
         gc.collect()

@@ -15,6 +15,7 @@ from pinfut.rpc.kernel.credit import Credit, CreditPage, read_credit
 from pinfut.rpc.kernel.destroy import destroy
 from pinfut.rpc.kernel.pages import Region
 from pinfut.rpc.kernel.receive import ReceivePool
+from tests.bounded import exhaust
 from tests.covered import covered, require
 
 NAME = "receive pool equals its oracle"
@@ -129,8 +130,7 @@ def test_a_buffer_that_is_posted_stays_until_it_was_taken() -> None:
     pool.post()
     pool.deliver(b"one")
     end = destroy(receiver)
-    while end.step():
-        pass
+    exhaust(end.step, "the bank is destroyed")
     assert not end.done
     assert root.pages_used == 2
     assert pool.take() is None

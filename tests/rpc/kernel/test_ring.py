@@ -297,6 +297,80 @@ def test_the_exploration_finds_the_writer_that_does_not_look_again(
 
 # ---- a hostile other side ----
 
+
+class Fetched:
+    """A memoryview whose bytes change as soon as they were fetched; it counts how often each
+    was."""
+
+    def __init__(self, view: memoryview, at: int, counts: Counter[int]) -> None:
+        self._view, self._at, self._counts = view, at, counts
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def __getitem__(self, key: slice) -> Fetched:
+        start, stop, _ = key.indices(len(self._view))
+        return Fetched(self._view[start:stop], self._at + start, self._counts)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self.tobytes())
+
+    def cast(self, kind: str) -> memoryview:
+        return self._view.cast(kind)  # type: ignore[call-overload,no-any-return]
+
+    def tobytes(self) -> bytes:
+        data = self._view.tobytes()
+        self._counts.update(range(self._at, self._at + len(data)))
+        self._view[:] = bytes(byte ^ 0xFF for byte in data)
+        return data
+
+
+FETCHED = "ring, each byte fetched once"
+
+
+def test_a_body_is_copied_once_and_what_was_copied_is_what_is_used() -> None:
+    """Row 16 and trap T15: the other side writes into a message while it is read."""
+    read_while_it_changes()
+    require(covered(FETCHED), "frames", "several_in_a_copy", "wraps", "left_over", "looked_again")
+
+
+@given(
+    capacity=capacities,
+    rounds=st.lists(
+        st.tuples(st.lists(st.integers(8, 60), min_size=1, max_size=6), st.integers(1, 4)),
+        min_size=2,
+        max_size=12,
+    ),
+)
+def read_while_it_changes(capacity: int, rounds: list[tuple[list[int], int]]) -> None:
+    _, view = memory_of(capacity)
+    fetches: Counter[int] = Counter()
+    watched: Any = Fetched(view, 0, fetches)
+    writer, reader = RingWriter(view), RingReader(watched)
+    oracle = Oracle(capacity)
+    counts: Counter[str] = Counter()
+    for number, (sizes, limit) in enumerate(rounds):
+        for size in sizes:
+            frame = frame_of(size, number)
+            assert writer.write(frame) == oracle.write(frame)
+        writer.publish()
+        oracle.publish()
+        reader.look()
+        counts["looked_again"] += len(oracle.visible) > len(sizes)
+        was = bytes(view[HEAD_BYTES:])
+        fetches.clear()
+        frames = reader.read(limit)
+        assert max(fetches.values(), default=0) <= 1, "a byte was fetched twice"
+        assert frames == oracle.read(limit), "what was used is not what was copied"
+        view[HEAD_BYTES:] = was
+        counts["frames"] += len(frames)
+        counts["several_in_a_copy"] += len(frames) > 1
+        counts["left_over"] += reader.more
+        reader.release()
+        oracle.release()
+    covered(FETCHED, wraps=oracle.wraps, **counts)
+
+
 edits = st.lists(
     st.one_of(
         st.tuples(st.just("word"), st.integers(0, 3), st.integers(0, (1 << 64) - 1)),

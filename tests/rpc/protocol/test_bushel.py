@@ -16,6 +16,7 @@ from pinfut.rpc.errors import GarbageFrame, OutOfCaps, OutOfPages, UnknownObject
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.protocol.imports import Imports
+from tests.bounded import rounds
 from tests.covered import covered, require
 from tests.rpc.protocol.fakes import Costly, Plain, wealthy
 
@@ -39,6 +40,7 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
         "over",
         "stale",
         "index_reused",
+        "reused_in_a_crowd",
         "held_when_released",
         "back_while_held",
         "emptied",
@@ -46,6 +48,7 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
 
 
 @given(
+    beside=st.sampled_from([0, 0, 24]),
     steps=st.lists(
         st.tuples(
             st.sampled_from(
@@ -59,9 +62,10 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
         ),
         min_size=20,
         max_size=60,
-    )
+    ),
 )
-def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
+def follow_a_bushel(beside: int, steps: list[tuple[str, int, int]]) -> None:
+    """`beside`: so many objects stay, and the tables have no reason to be made small."""
     purse = wealthy()
     bushel = Bushel(purse)
     things: list[Any] = [Plain(), Costly(), Plain(), Plain(), Costly()]
@@ -88,7 +92,9 @@ def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
             assert number not in kept
             assert number not in gone, "an id was used again"
             counts["granted"] += 1
-            counts["index_reused"] += any(one & 0xFFFF_FFFF == number & 0xFFFF_FFFF for one in gone)
+            reused = any(one & 0xFFFF_FFFF == number & 0xFFFF_FFFF for one in gone)
+            counts["index_reused"] += reused
+            counts["reused_in_a_crowd"] += reused and beside > 0
         assert number < 1 << 64, "an id has 64 bits on the wire"
         kept[number] = thing
         uses[number] += 1
@@ -101,8 +107,12 @@ def follow_a_bushel(steps: list[tuple[str, int, int]]) -> None:
         counts["held_when_released"] += not uses[number] and holds[number] > 0
         forget(number)
 
+    crowd = [Plain() for _ in range(beside)]
+    for thing in crowd:
+        grant(thing)
+    stay = set(kept)
     for step, pick, count in steps:
-        out = [number for number in kept if uses[number]]
+        out = [number for number in kept if uses[number] and number not in stay]
         number = out[pick % len(out)] if out else -1
         if step == "grant":
             grant(things[pick % len(things)])
@@ -382,11 +392,13 @@ def test_an_import_that_cannot_be_paid_is_not_there() -> None:
     bank = Bank("bank", 1, 0)
     purse = Purse(bank)
     imports = Imports(purse)
-    number = 0
-    while purse.free >= prices.IMPORT or not purse.pages:
-        imports.receive(number)
-        number += 1
+
+    def receive_all() -> None:
+        for number in rounds("an import is refused", 2 * PAGE):
+            imports.receive(number)
+
     with pytest.raises(OutOfPages, match="capability received"):
-        imports.receive(number)
-    assert len(imports) == number == PAGE // prices.IMPORT
+        receive_all()
+    number = len(imports)
+    assert number == PAGE // prices.IMPORT
     assert imports.drop(number) == 0

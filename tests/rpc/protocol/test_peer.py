@@ -26,6 +26,7 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.protocol import frames
 from pinfut.rpc.protocol.frames import Cap
 from pinfut.rpc.protocol.peer import MIN_ROOM
+from tests.bounded import repeat
 from tests.covered import covered, require
 from tests.rpc.protocol.fakes import (
     Caller,
@@ -343,11 +344,8 @@ def test_an_object_that_is_false_is_an_object_all_the_same() -> None:
 
 def test_a_pipelined_call_that_cannot_be_paid_is_refused_and_nothing_stays() -> None:
     host, number = host_with(pages=1)
-    while True:
-        try:
-            host.purse.take(64)
-        except OutOfPages:
-            break
+    with pytest.raises(OutOfPages):
+        repeat(lambda: host.purse.take(64), "the purse has no more")
     before = host.held
     host.peer.receive(call(0, number, pipeline=True))
     host.peer.receive(call(1, 0, b"x", on_answer=True))

@@ -1,0 +1,47 @@
+"""Play each hostile client beside a victim, and print: bytes charged, traced, uncharged for a
+session and left behind; the victim's calls, and its worst wait in simulated ns, alone and beside
+it; and the marks that were missed."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+from pinfut.command.options import add_json, add_only, chosen, seed
+from pinfut.command.output import Row, show
+from pinfut.command.progress import progress
+from pinfut.rpc.kernel.hostile import SCENARIOS, Scenario, play
+
+BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """`--json`, `--only`, `--seed`."""
+    add_json(parser)
+    add_only(parser, BY_NAME)
+    parser.add_argument("--seed", type=seed, default=0, help="draws the order of wakes (default 0)")
+
+
+def run(options: Namespace) -> int:
+    """Play, and print; 1 when a mark was missed."""
+    names = chosen(options, BY_NAME)
+    work = (_row(BY_NAME[name], options.seed) for name in names)
+    rows = list(progress(work, len(names), "hostile clients"))
+    show(options, rows)
+    return int(any(row["missed"] for row in rows))
+
+
+def _row(scenario: Scenario, seed: int) -> Row:
+    found = play(scenario, seed)
+    return {
+        "scenario": found.name,
+        "charged": found.charged,
+        "traced": found.traced,
+        "uncharged": found.uncharged // found.sessions,
+        "left": found.left,
+        "answered": found.answered,
+        "lost": found.lost,
+        "alone_ns": found.alone,
+        "worst_ns": found.worst,
+        "missed": "; ".join(found.failures),
+    }

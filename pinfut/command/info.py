@@ -1,0 +1,73 @@
+"""Print what this installation is: versions, settings, and which optional parts are there."""
+
+from __future__ import annotations
+
+import platform
+import select
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, NamedTuple
+
+import pinfut
+from pinfut.command.options import add_json
+from pinfut.command.output import Row, show
+from pinfut.laws import checked_by_default
+from pinfut.unboxed.decorate import BOXED
+
+PARTS: Final = {
+    "msgspec": "encodes payloads, and refuses what it does not know",
+    "uvloop": "optional: a loop that pinfut can be a guest in",
+    "trio": "optional: another such loop",
+    "rich": "optional: tables of the benches and of the example",
+    "atheris": "optional: fuzzing guided by coverage",
+}
+"""Packages that pinfut uses, and what for."""
+
+
+class Fact(NamedTuple):
+    """One line: a name, its value here, and what that means."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def facts() -> list[Fact]:
+    """What there is to know. Nothing optional is imported for it."""
+    checked = checked_by_default()
+    return [
+        Fact("pinfut", pinfut.__version__, "this package"),
+        Fact(platform.python_implementation(), platform.python_version(), "the interpreter"),
+        Fact("platform", f"{platform.system()} {platform.machine()}", "what it runs on"),
+        Fact("poller", "epoll" if hasattr(select, "epoll") else "absent", "waits for descriptors"),
+        Fact("checked mode", _switch(checked), "PINFUT_CHECKED: broken laws are told"),
+        Fact("unboxing", _switch(not BOXED), "PINFUT_BOXED=1 leaves functions as written"),
+        *(Fact(name, _installed(name), meaning) for name, meaning in PARTS.items()),
+    ]
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """`--json`."""
+    add_json(parser)
+
+
+def run(options: Namespace) -> int:
+    """Print the facts, a line each."""
+    show(options, [fact._asdict() for fact in facts()], _lines)
+    return 0
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    return "\n".join(f"{row['name']:<14}{row['value']:<16}{row['meaning']}" for row in rows)
