@@ -287,17 +287,19 @@ class Loop:
             raise error
 
 
-_OWN_NAMESPACES: Final[set[int]] = set()
-"""The ids of the globals of the functions that stand between the executor and a poll."""
+# The globals of the functions that stand between the executor and a poll. The first is that of
+# the other loop, if there is one.
+_own_namespaces = [
+    Loop.run_turns.__globals__,
+    Loop.run_turns.__globals__,
+    CheckedContext.poll.__globals__,
+    Context.poll.__globals__,
+]
 
 
 def keep_out_of_tracebacks(function: Callable[..., object]) -> None:
-    """The file of `function` runs polls: `_strip` takes its frames off tracebacks."""
-    _OWN_NAMESPACES.add(id(function.__globals__))
-
-
-for _function in (Loop.run_turns, CheckedContext.poll, Context.poll):
-    keep_out_of_tracebacks(_function)
+    """`function` is the other loop: `_strip` takes the frames of its file off tracebacks, too."""
+    _own_namespaces[0] = function.__globals__
 
 
 def _strip(error: BaseException) -> None:
@@ -305,10 +307,18 @@ def _strip(error: BaseException) -> None:
     alive, and the task the error. Those that have ended are emptied too, for the frames
     that they called still know them (since Python 3.12 that of a coroutine, too)."""
     traceback = error.__traceback__
+    # One by one, for this is the path of every cancel.
+    other, own, checks, poll = _own_namespaces
     caught = True  # the first frame is the one that has caught it, and is running
     while traceback is not None:
         frame = traceback.tb_frame
-        if id(frame.f_globals) not in _OWN_NAMESPACES:
+        namespace = frame.f_globals
+        if (
+            namespace is not own
+            and namespace is not other
+            and namespace is not checks
+            and namespace is not poll
+        ):
             break
         if caught:
             caught = False
