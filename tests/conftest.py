@@ -2,6 +2,8 @@
 
 import gc
 import os
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 # Before anything imports pinfut: the mode is read once, at import.
@@ -66,6 +68,15 @@ def pytest_collection_finish() -> None:
     # Many tests collect garbage, and would go through all of pytest, hypothesis and the tests.
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def default_handler() -> Iterator[None]:
+    """Whatever started the tests may have had SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "not restored"
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_runtest_setup() -> None:
