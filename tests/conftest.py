@@ -65,7 +65,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    # Many tests collect garbage, and would go through all of pytest, hypothesis and the tests.
+    settle()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.path != item.path:
+        settle()
+
+
+def settle() -> None:
+    """Leave nothing of one file to be found or collected in another.
+
+    Many tests collect garbage. What stays, as pytest and hypothesis do, they do not go through.
+    """
     gc.collect()
     gc.freeze()
 
