@@ -2,6 +2,8 @@
 
 import gc
 import os
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 # Before anything imports pinfut: the mode is read once, at import.
@@ -63,9 +65,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    # Many tests collect garbage, and would go through all of pytest, hypothesis and the tests.
+    settle()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.path != item.path:
+        settle()
+
+
+def settle() -> None:
+    """Leave nothing of one file to be found or collected in another.
+
+    Many tests collect garbage. What stays, as pytest and hypothesis do, they do not go through.
+    """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def default_handler() -> Iterator[None]:
+    """Whatever started the tests may have had SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "not restored"
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_runtest_setup() -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -25,15 +25,6 @@ from pinfut.executor import (
     yield_now,
 )
 from tests.executor.world import make
-
-
-@pytest.fixture(autouse=True)
-def default_handler() -> Iterator[None]:
-    """Whatever started the tests may have had SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "not restored"
-    signal.signal(signal.SIGINT, before)
 
 
 def outcome(executor: Executor, main: Coroutine[Any, Any, object]) -> object:
