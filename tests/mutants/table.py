@@ -244,6 +244,14 @@ MUTANTS = (
         _RULES + "capabilities_are_a_second_quota",
     ),
     Mutant(
+        ("rule 22",),
+        "rpc/kernel/purse.py",
+        "            self.free_caps -= CAP_LOT\n",
+        "            self.free_caps -= CAP_LOT - 1\n",
+        "tests/rpc/kernel/test_purse.py::"
+        "test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays",
+    ),
+    Mutant(
         ("rule 23",),
         BANK,
         "        self.wanted = min(pages, self.pages_used)\n",
