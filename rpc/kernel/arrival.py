@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, final, get_args
 
 from pinfut.executor.current import running
 from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.events import EventBuffer
 
 if TYPE_CHECKING:
-    from pinfut.rpc.kernel.events import EventBuffer
     from pinfut.rpc.kernel.lane import Lane
     from pinfut.rpc.kernel.sim import Process, SimKernel
 
@@ -129,7 +129,7 @@ class Arrivals:
             kernel.deliver(one)
 
     def _look(self, one: Process | EventBuffer, badge: int, when: When) -> None:
-        end = getattr(one, "at", lambda badge: None)(badge)
+        end = None if isinstance(one, EventBuffer) else one.at(badge)
         if not isinstance(end, End):
             return
         announced = self._announced.pop(end.peer, None)

@@ -31,6 +31,9 @@ def audit(world: World, whole: bool = False) -> None:
     """
     if world.book.broken is not None:
         raise world.book.broken
+    early = world.early_signal()
+    if early is not None:
+        raise Broken("publish, then signal", str(early))
     world.audits += 1
     if whole or not world.audits % WHOLE:
         world.stamps.clear()

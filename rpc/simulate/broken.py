@@ -23,6 +23,9 @@ INVARIANTS: Final = {
     "the payer is who caused it": "what a handler costs is paid below the bank of its caller",
     "pins hold": "what a turn has pinned is there until the turn ends",
     "honest sides keep to the protocol": "nobody is thrown out who was not tampered with",
+    "publish, then signal": "what a signal announces is published when it arrives",
+    "stored once, paid by each": "a shared value is made when the first subscribes and not again "
+    "before the last has gone, and who leaves changes nobody's charge",
     "servers run on": "no client and no fault ends a server but a crash of the server",
     "handlers fail where they are told": "no handler meets an error that nobody caused",
     "what is released goes": "a server keeps nothing for a client that holds nothing",

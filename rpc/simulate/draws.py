@@ -9,12 +9,16 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from pinfut.rpc.kernel.arrival import Arrival
 from pinfut.rpc.simulate.faults import FAULTS
 from pinfut.rpc.simulate.plan import Op, Plan
 from pinfut.rpc.simulate.work import WORK, Kind
 
 SHARES: Final = (0.05, 0.08, 0.15)
 """Of all operations, how many are faults."""
+
+ARRIVALS: Final[tuple[Arrival, ...]] = ("turn", "turn", "at once", "later", "drawn")
+"""When the signals of a history arrive."""
 
 
 def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> Plan:
@@ -40,7 +44,8 @@ def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> Pla
         rng.shuffle(names)
     number = rng.randrange
     drawn = [Op(w, number(clients), number(1 << 16), number(1 << 16), number(4)) for w in names]
-    return Plan(seed, slots, rings, pages, watching, budget, shuffled, tuple(drawn))
+    arrival = rng.choice(ARRIVALS)
+    return Plan(seed, slots, rings, pages, watching, budget, shuffled, arrival, tuple(drawn))
 
 
 def _weights(rng: random.Random, kinds: dict[str, Kind]) -> dict[str, int]:

@@ -146,7 +146,7 @@ def _again(world: World, op: Op, client: Client) -> None:
     """Signals come more than once."""
     for end in _ends_of(client, op):
         for _ in range(1 + op.b % 3):
-            world.kernel.signal(end)
+            world.signal_idly(end)
 
 
 @fault("delay", 4)
@@ -182,7 +182,7 @@ def _corrupt(world: World, op: Op, client: Client) -> None:
     lane = ends_[0].channel.forward
     at = 0 if op.c == 3 else 8 * (1 + lane.slots) + 8 * (op.b & 1)
     lane.memory[at : at + 8] = (op.a << 20 | 5).to_bytes(8, "little")
-    world.kernel.signal(ends_[0])
+    world.signal_idly(ends_[0])
 
 
 @fault("garbage", 2)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
+from pinfut.rpc.kernel.arrival import Arrival
+
 
 class Op(NamedTuple):
     """One operation: what, by which client, and three numbers that it makes use of."""
@@ -30,7 +32,7 @@ class Plan:
 
     `slots`, `rings`, `pages`: of each client's sessions and bank. `watching`: which clients bring
     memory for events. `budget`: messages in one look at a session. `shuffled`: whether any of the
-    ready tasks may run next, instead of the first.
+    ready tasks may run next, instead of the first. `arrival`: when signals arrive.
     """
 
     seed: int
@@ -40,6 +42,7 @@ class Plan:
     watching: tuple[bool, ...]
     budget: int
     shuffled: bool
+    arrival: Arrival
     ops: tuple[Op, ...]
 
     @property

@@ -108,6 +108,9 @@ async def _carry_out(world: World, outcome: Outcome) -> None:
         audit(world)
         outcome.ops += 1
     await settle(world)
+    arrivals = world.kernel.arrivals
+    assert arrivals is not None
+    world.counts.update({f"signals: {when}": count for when, count in arrivals.counts.items()})
 
 
 def _plain(error: BaseException) -> str:

@@ -14,12 +14,14 @@ from pinfut.rpc.errors import RpcError
 from pinfut.rpc.events import Subscription, subscribe
 from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.serving import current_session, nested
+from pinfut.rpc.shared import Shared
 from pinfut.rpc.simulate.broken import Broken
 from pinfut.rpc.vat import connect
 from pinfut.unboxed import unboxed
 
 if TYPE_CHECKING:
-    from pinfut.rpc.kernel.sim import SimKernel
+    from pinfut.rpc.kernel.sim import Process, SimKernel
+    from pinfut.rpc.session import Session
 
 CLIENT: Final = 1_000_000
 """Tags of one client lie between two multiples of this, so that a tag says whose it is."""
@@ -29,6 +31,9 @@ NESTED: Final = CLIENT // 2
 
 UNIT: Final = 0.001
 """A simulated millisecond, in which handlers, sleeps and delays are counted."""
+
+SHARED: Final = 700
+"""Bytes of what a server stores once."""
 
 MOST_KEPT: Final = 4
 """Things that one object keeps; older ones are dropped."""
@@ -65,6 +70,8 @@ class Node(Interface, Protocol):
     async def several(self, tag: int) -> list[Node]: ...
     @method
     async def watch(self, tag: int, key: int) -> int: ...
+    @method
+    async def share(self, tag: int, number: int) -> int: ...
 
 
 class Watched(NamedTuple):
@@ -89,6 +96,9 @@ class Book:
         # Those that the server has ended.
         self.ended: list[Watched] = []
         self.broken: Broken | None = None
+        self.counts: Counter[str] = Counter()
+        # By process: what a server stores once for all of its clients.
+        self.commons: dict[Process, Commons] = {}
         # By client: what goes wrong in the midst of its next turn.
         self.sprung: dict[int, Callable[[], None]] = {}
 
@@ -107,12 +117,69 @@ class Book:
         if f"/client {tag // CLIENT}/" not in payer:
             self.breaks("the payer is who caused it", f"{payer} pays for call {tag}")
 
+    def common(self) -> Commons:
+        """What the server stores once whose handler this is."""
+        process = current_session().end.process
+        found = self.commons.get(process)
+        if found is None:
+            found = self.commons[process] = Commons(self)
+        return found
+
     def spring(self, client: int) -> None:
         """Have happen what was laid for this client's next turn."""
         if self.sprung:
             happen = self.sprung.pop(client, None)
             if happen is not None:
                 happen()
+
+
+@final
+class Commons:
+    """What one server stores once, and who subscribes to it, counted apart."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        # How often the value was made, and how often somebody came while nobody was there.
+        self._made = self._begun = 0
+        self._shared = Shared(self._make, SHARED)
+        self._refs: list[tuple[Session, ClientRef[Shared[bytes]]]] = []
+
+    def _make(self) -> bytes:
+        self._made += 1
+        return bytes(SHARED)
+
+    def join(self) -> None:
+        """The client whose call this is subscribes. Raises OutOfPages and SessionDead."""
+        session = current_session()
+        alone = not self._there()
+        self._refs.append((session, self._shared.subscribe(session)))
+        self._begun += alone
+        self._book.counts["subscribed beside others"] += not alone
+        if self._made != self._begun:
+            self._book.breaks(
+                "stored once, paid by each", f"made {self._made} times, begun {self._begun} times"
+            )
+
+    def leave(self, number: int) -> None:
+        """One of the subscriptions ends, whosever it is."""
+        there = self._there()
+        if not there:
+            return
+        session, ref = there.pop(number % len(there))
+        before = {other: other.kept().bytes for other, _ in there if other is not session}
+        self._shared.leave(ref)
+        self._book.counts["left beside others"] += bool(before)
+        for other, charged in before.items():
+            if other.kept().bytes != charged:
+                self._book.breaks(
+                    "stored once, paid by each",
+                    f"{session.name} left, and {other.name} pays {other.kept().bytes}, "
+                    f"not {charged}",
+                )
+
+    def _there(self) -> list[tuple[Session, ClientRef[Shared[bytes]]]]:
+        self._refs = [one for one in self._refs if one[1].alive]
+        return self._refs
 
 
 @unboxed
@@ -210,6 +277,16 @@ class NodeServer(Node):
     async def watch(self, tag: int, key: int) -> int:
         self.book.arrived(self.number, tag)
         self.book.watched.append(Watched(subscribe(key), tag // CLIENT, key))
+        return tag
+
+    @method
+    async def share(self, tag: int, number: int) -> int:
+        """Subscribe to what is stored once, or end one of the subscriptions."""
+        self.book.arrived(self.number, tag)
+        if number % 3:
+            self.book.common().join()
+        else:
+            self.book.common().leave(number)
         return tag
 
 

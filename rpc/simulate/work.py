@@ -135,6 +135,16 @@ def _store(world: World, op: Op, client: Client) -> None:
     world.begin(client, tag, ends(world, tag, promise, tag))
 
 
+@work("share", 3)
+def _share(world: World, op: Op, client: Client) -> None:
+    """Subscribe to what the server stores once for all, or end a subscription."""
+    held = world.root(client, name_of(op)).held
+    tag = client.tag()
+    promise = held.proxy.share(tag, op.b)
+    held.sent.append(tag)
+    world.begin(client, tag, ends(world, tag, promise, tag))
+
+
 @work("nest", 2)
 def _nest(world: World, op: Op, client: Client) -> None:
     """A call whose handler calls a server, another or its own, on behalf of its caller."""

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 
 from pinfut.executor import Task, VirtualClock, sleep, spawn
 from pinfut.rpc.errors import BankError, PeerDied, RemoteError, RpcError, SessionClosed
+from pinfut.rpc.kernel.arrival import EarlySignal
 from pinfut.rpc.kernel.bank import Bank
 from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.destroy import destroy
@@ -105,9 +106,9 @@ class World:
     def __init__(self, plan: Plan, clock: VirtualClock) -> None:
         self.plan = plan
         self.clock = clock
-        self.kernel = SimKernel(plan.seed)
+        self.kernel = SimKernel(plan.seed, arrival=plan.arrival)
         self.book = Book(self.kernel)
-        self.counts: Counter[str] = Counter()
+        self.counts = self.book.counts
         # Simulated ns of the kernel, simulated seconds of the executor, and what there was.
         self.history: list[tuple[int, float, object]] = []
         self.servers: dict[str, Vat] = {}
@@ -278,6 +279,8 @@ class World:
                 event = await events.next()
                 self.counts["events"] += 1
                 self._check(root, event)
+                if self.book.broken is not None:
+                    return  # or one that never stops giving events would stop the clock
                 # What comes before the next arming is not signalled, and not lost.
                 await sleep(event.version % 3 * UNIT)
                 if event.last:
@@ -351,6 +354,21 @@ class World:
                 one.subscription.close()
 
     # ---- the kernel ----
+
+    def signal_idly(self, end: End) -> None:
+        """The other side is told to look, and nothing is announced."""
+        self.kernel._enter("signal")
+        if not end.peer.released:
+            self.kernel._notify(end.peer.process, end.peer.handle)
+
+    def early_signal(self) -> EarlySignal | None:
+        """The signal of an honest session that came before what it announced."""
+        arrivals = self.kernel.arrivals
+        assert arrivals is not None
+        error, arrivals.error = arrivals.error, None
+        if error is not None and self.spoiled.isdisjoint((error.end, error.end.peer)):
+            return error
+        return None
 
     def listen(self) -> None:
         """Be told of what is bought and sold, and of signals, of which some are delivered later

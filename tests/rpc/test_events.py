@@ -123,9 +123,29 @@ def check_over(events: EventBuffer, key: int) -> None:
             ask(key)
 
 
-@given(ops=OPS, keep=st.integers(1, 3), size=st.sampled_from([0, 5, 8, 20]))
-def run_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None:
+def test_events_equal_their_model_in_any_history() -> None:
+    """Bank rule 35: a source has one record, in which what happened is ORed, and a cancel takes
+    back what is signalled. Bank rule 38: a source that ends gives exactly one last event."""
+    follow_events()
+    require(
+        covered(NAME),
+        "looks",
+        "lost",
+        "combined",
+        "opened",
+        "posted",
+        "armed",
+        "cancelled",
+        "cancelled_with_an_event",
+        "closed_by_the_server",
+        "last",
+        "last_without_a_state",
+        "taken_over",
+    )
 
+
+@given(ops=OPS, keep=st.integers(1, 3), size=st.sampled_from([0, 5, 8, 20]))
+def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None:
     async def main(world: World) -> None:
         server = Server()
         with EventBuffer(world.bank("buffer"), places=3, size=size, keep=keep) as events:
@@ -189,27 +209,6 @@ def run_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None:
                 check_looks(events, models, keep)
 
     run(main)
-
-
-def test_events_equal_their_model_in_any_history() -> None:
-    """Bank rule 35: a source has one record, in which what happened is ORed, and a cancel takes
-    back what is signalled. Bank rule 38: a source that ends gives exactly one last event."""
-    run_events()
-    require(
-        covered(NAME),
-        "looks",
-        "lost",
-        "combined",
-        "opened",
-        "posted",
-        "armed",
-        "cancelled",
-        "cancelled_with_an_event",
-        "closed_by_the_server",
-        "last",
-        "last_without_a_state",
-        "taken_over",
-    )
 
 
 # ---- waiting ----
@@ -745,6 +744,11 @@ def test_a_state_that_is_too_long_is_refused_or_cut() -> None:
 # ---- hostile memory ----
 
 
+def test_whatever_a_client_writes_a_post_stays_in_its_record() -> None:
+    post_into_what_a_client_writes()
+    require(covered(NAME), "hostile_words", "hostile_words_that_end_it")
+
+
 @given(
     writes=st.lists(
         st.tuples(
@@ -754,9 +758,7 @@ def test_a_state_that_is_too_long_is_refused_or_cut() -> None:
         max_size=12,
     )
 )
-def test_whatever_a_client_writes_a_post_stays_in_its_record(
-    writes: list[tuple[int, int]],
-) -> None:
+def post_into_what_a_client_writes(writes: list[tuple[int, int]]) -> None:
     async def body(s: Scene) -> None:
         _, source = await s.opened()
         _, other = await s.opened()

@@ -12,12 +12,15 @@ from pinfut.rpc import (
     Interface,
     OutOfPages,
     RemoteError,
+    Session,
     SessionClosed,
     connect,
     method,
     session_of,
 )
 from pinfut.rpc.kernel import prices
+from tests.bounded import rounds
+from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, only, quiet, run
 
@@ -87,6 +90,68 @@ def test_a_client_and_a_server_call_each_other_in_a_long_row() -> None:
     async def main(world: World) -> None:
         async with world.session(Ping, PingServer()) as ping:
             assert await ping.ping(20, PingServer()) == 20
+
+    run(main)
+
+
+class Ball(Interface, Protocol):
+    @method
+    async def bounce(self, n: int, data: bytes) -> int: ...
+    @method
+    async def join(self, ball: Ball) -> int: ...
+
+
+class BallServer(Ball):
+    """Calls the other side for each call of it, with as much as it was given."""
+
+    def __init__(self) -> None:
+        self.others: list[Ball] = []
+
+    @method
+    async def join(self, ball: Ball) -> int:
+        self.others.append(ball)
+        return len(self.others)
+
+    @method
+    async def bounce(self, n: int, data: bytes) -> int:
+        return 0 if n == 0 else 1 + await self.others[0].bounce(n - 1, data)
+
+
+def test_two_that_call_each_other_with_full_rings_both_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trap T36: in a circle of synchronous calls each would wait for the other to read. Here
+    nobody waits for room: who has none reads on."""
+
+    async def main(world: World) -> None:
+        near, far = BallServer(), BallServer()
+        async with world.served("ball", far) as vat:
+            bank = world.bank(pages=3000)
+            async with connect(world.kernel, "ball", Ball, bank, slots=64, ring=512) as ball:
+                await ball.join(near)
+                near.others.append(ball)
+                sides = session_of(ball), only(vat)
+                full = {"here": 0, "there": 0, "both": 0}
+                flush = Session.flush
+                flushes = iter(rounds("both go on", 5000))
+
+                def looked_at(session: Session) -> None:
+                    next(flushes)  # where they do not, they tell each other so for ever
+                    here, there = (bool(side._outbox) for side in sides)
+                    full["here"] += here
+                    full["there"] += there
+                    full["both"] += here and there
+                    flush(session)
+
+                monkeypatch.setattr(Session, "flush", looked_at)
+                with timeout(10):
+                    calls = [ball.bounce(3, bytes(150)) for _ in range(40)]
+                    back = [far.others[0].bounce(2, bytes(150)) for _ in range(20)]
+                    assert await join(*calls) == (3,) * 40
+                    assert await join(*back) == (2,) * 20
+                near.others.clear()
+                far.others.clear()
+                require(covered("rings that are full", **full), "here", "there", "both")
 
     run(main)
 

@@ -98,12 +98,18 @@ def test_a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it(
     run(main)
 
 
+def test_a_look_takes_its_credit_and_at_most_one_message_more() -> None:
+    """The reader's share of deficit round robin, against arithmetic over the lengths."""
+    follow_looks()
+    require(covered("credit of a look"), "looks", "over", "bounded", "cases")
+
+
 @given(
     st.lists(st.integers(8, 900), min_size=1, max_size=60),
     st.integers(1, 2000),
     st.integers(1, 64),
 )
-def look_with_credit(sizes: list[int], quantum: int, budget: int) -> None:
+def follow_looks(sizes: list[int], quantum: int, budget: int) -> None:
     memory = memoryview(bytearray(ring_bytes(1 << 16)))
     writer, reader = RingWriter(memory), RingReader(memory)
     for size in sizes:
@@ -111,7 +117,7 @@ def look_with_credit(sizes: list[int], quantum: int, budget: int) -> None:
     writer.publish()
     assert reader.look()
     left = deque(sizes)
-    credit = looks = over = 0
+    credit = looks = over = bounded = 0
     while left:
         looks += 1
         credit += quantum
@@ -126,14 +132,9 @@ def look_with_credit(sizes: list[int], quantum: int, budget: int) -> None:
         credit -= reader.head - begin
         assert credit == rest
         over += credit < 0
+        bounded += len(expected) == budget and credit > 0 and len(left) > 0
     assert not reader.more
-    require(covered("credit of a look", looks=looks, over=over, cases=1), "looks", "cases")
-
-
-def test_a_look_takes_its_credit_and_at_most_one_message_more() -> None:
-    """The reader's share of deficit round robin, against arithmetic over the lengths."""
-    look_with_credit()
-    require(covered("credit of a look"), "over")
+    covered("credit of a look", looks=looks, over=over, bounded=bounded, cases=1)
 
 
 def test_long_messages_do_not_get_a_session_more_than_its_share() -> None:

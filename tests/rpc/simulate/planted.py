@@ -43,6 +43,7 @@ RETURNS: Final = "rpc/returns.py"
 BACKLOG: Final = "rpc/backlog.py"
 CHARGING: Final = "rpc/charging.py"
 INTRODUCE: Final = "rpc/introduce.py"
+SHARED: Final = "rpc/shared.py"
 
 PLANTED: Final = (
     # ---- slots ----
@@ -128,6 +129,21 @@ PLANTED: Final = (
         "rpc/vat.py",
         "                if end is not None:\n                    turns.put(end, end.level)\n\n",
         "\n",
+    ),
+    Planted(
+        "row 60",
+        "a session signals before it publishes",
+        SESSION,
+        "            lane.writer.publish()\n            news = True\n",
+        "            self.end.signal()\n            lane.writer.publish()\n",
+    ),
+    Planted(
+        "row 60",
+        "a server signals before its answers are there",
+        SESSION,
+        "            news |= into.completions.publish()\n",
+        "            if into.completions.posted:\n                self.end.signal()\n"
+        "            into.completions.publish()\n",
     ),
     # ---- charges and refunds ----
     Planted(
@@ -418,6 +434,22 @@ PLANTED: Final = (
         "                    if event.last:\n                        self._close(place)\n",
         "                    self._armed[place] = event.last\n"
         "                    if event.last:\n                        self._ready[place] = None\n",
+    ),
+    # ---- shared values ----
+    Planted(
+        "row 9",
+        "a shared value is made anew for each subscriber",
+        SHARED,
+        "        if self._value is None:\n            try:",
+        "        if True:\n            try:",
+    ),
+    Planted(
+        "T23",
+        "who leaves a shared value charges the others",
+        SHARED,
+        "        ref.drop()\n        self._sweep()\n",
+        "        ref.drop()\n        self._sweep()\n        for one in self._refs:\n"
+        "            one.resize(self.size + self.size // len(self._refs))\n",
     ),
     # ---- calls ----
     Planted(
