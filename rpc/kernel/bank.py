@@ -377,7 +377,6 @@ class Bank:
                 f"bank {self.name!r} still pays for {self.pages_used - kept} pages and "
                 f"{self.caps_used} capabilities; close what uses it first"
             )
-        self.state = DEAD
         self._vanish()
 
     def remove(self) -> None:
@@ -428,7 +427,6 @@ class Bank:
         ):
             if bank._own_pages or bank._own_caps:
                 bank.sell(bank._own_pages, bank._own_caps)
-            bank.state = DEAD
             bank = bank._vanish()
 
     def begin_to_die(self) -> None:
@@ -478,6 +476,7 @@ class Bank:
     def _vanish(self) -> Bank | None:
         """Leave the tree: give back what was bought of it. The bank above, if that waits."""
         ledger = self.ledger
+        self.state = DEAD
         if self.heir is None:
             if ledger.alive:
                 ledger.alive = False
@@ -487,7 +486,6 @@ class Bank:
             # What else is kept there is the heir's now, and paid until it is forgotten.
             ledger.give(prices.BANK if self._charged else 0)
             self._tidy()
-        self.state = DEAD
         self._tell_waiter()
         ends, self._ends = self._ends, None
         for one in ends or ():
@@ -518,9 +516,13 @@ class Bank:
         self._tidy()
 
     def _tidy(self) -> None:
-        """An empty ledger has no pages."""
-        if self.ledger.pages and not self.ledger.used:
-            self.ledger.seize()
+        """An empty ledger has no pages, and of a bank that was removed nobody keeps it."""
+        ledger = self.ledger
+        if not ledger.used:
+            if ledger.pages:
+                ledger.seize()
+            if self.heir is not None and self.state == DEAD:
+                ledger.leave_bank()
 
     # ---- waiting for what comes back ----
 

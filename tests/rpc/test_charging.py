@@ -491,3 +491,51 @@ def test_a_handler_knows_the_session_that_it_serves() -> None:
             current_session()
 
     run(main)
+
+
+def test_a_charge_follows_the_size_down_to_the_page_and_nothing_is_a_size() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with (
+            world.served("desk", DeskServer()) as server,
+            connect(world.kernel, "desk", Desk, bank),
+        ):
+            session = only(server)
+            with charge(session):
+                ref = keep([1], 0)
+                with pytest.raises(ValueError, match="0 bytes or more"):
+                    keep([1], -1)
+            least, pages = session.kept().bytes, bank.pages_used
+            ref.resize(20 * PAGE)
+            assert session.kept().bytes == least + 20 * PAGE
+            assert bank.pages_used >= pages + 20
+            ref.resize(PAGE)
+            assert bank.pages_used <= pages + 2, "what was given back is still bought"
+            ref.resize(0)
+            assert session.kept().bytes == least
+            ref.drop()
+            assert session.kept().bytes == 0
+
+    run(main)
+
+
+def test_a_session_is_released_with_the_last_thing_that_a_turn_holds() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with (
+            world.served("desk", DeskServer()) as server,
+            connect(world.kernel, "desk", Desk, bank),
+        ):
+            session = only(server)
+            with charge(session):
+                one, other = keep([1], 100), keep([2], 100)
+            with Turn([one]):
+                with Turn([other]):
+                    session.close(SessionDead("a test"))
+                assert other not in session.kept().refs
+                assert session in server.sessions, "let go while a turn holds what it pays for"
+                assert one.get() == [1]
+            await session.wait_released()
+            assert session not in server.sessions
+
+    run(main)

@@ -7,7 +7,7 @@ from typing import Protocol
 import pytest
 
 from pinfut import join
-from pinfut.executor import spawn, timeout
+from pinfut.executor import sleep, spawn, timeout
 from pinfut.rpc import (
     Interface,
     OutOfPages,
@@ -226,5 +226,60 @@ def test_an_object_that_comes_again_is_the_proxy_that_is_there_and_is_paid_once(
             await quiet()
             assert len(exports) == 0
             assert peer.imports.charged == 0
+
+    run(main)
+
+
+class Own(Interface, Protocol):
+    @method
+    async def name(self) -> str: ...
+    @method
+    async def later(self, seconds: float) -> Own: ...
+    @method
+    async def named(self, own: Own) -> str: ...
+
+
+class OwnServer(Own):
+    @method
+    async def name(self) -> str:
+        return "own"
+
+    @method
+    async def later(self, seconds: float) -> Own:
+        await sleep(seconds)
+        return OwnServer()
+
+    @method
+    async def named(self, own: Own) -> str:
+        return f"with {await own.name()}"
+
+
+class Asking(Interface, Protocol):
+    @method
+    async def ask(self, own: Own) -> list[str]: ...
+
+
+class AskingServer(Asking):
+    @method
+    async def ask(self, own: Own) -> list[str]:
+        early = own.later(0.5)
+        name = early.name()  # waits at the client for what it is called on
+        given = own.named(own.later(0.25))
+        dropped = spawn(later_name(own))
+        await quiet()
+        dropped.cancel()
+        return [await name, await given]
+
+
+async def later_name(own: Own) -> str:
+    return await own.later(0.5).name()
+
+
+def test_calls_back_may_be_pipelined_and_name_what_is_still_to_come() -> None:
+    """Nobody pays at the client for calls that wait there: the client does not pay itself."""
+
+    async def main(world: World) -> None:
+        async with world.session(Asking, AskingServer()) as asking:
+            assert await asking.ask(OwnServer()) == ["own", "with own"]
 
     run(main)

@@ -6,13 +6,18 @@ import gc
 
 import pytest
 
+from pinfut import PENDING
 from pinfut.executor import VirtualClock, run, spawn
 from pinfut.rpc.errors import BankDead, OutOfCaps, OutOfPages
 from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import DEAD, PAGE, Bank
 from pinfut.rpc.kernel.destroy import destroy
 from pinfut.rpc.kernel.freed import Freed, freed
+from pinfut.rpc.kernel.owned import Objects, Owned
 from pinfut.rpc.kernel.pages import Region
+from pinfut.rpc.kernel.reservation import Reservation
+from pinfut.rpc.kernel.transfers import Transfers
+from pinfut.testing import Hand
 from tests.rpc.kernel.test_bank_rules import settled
 
 
@@ -69,7 +74,8 @@ def test_funding_that_cannot_be_paid_moves_nothing() -> None:
     funded.refill(-1, 40)
     assert (funded.page_limit, funded.cap_limit) == (59, 100)
     assert (root.pages_used, root.caps_used) == (59, 100)
-    root.refill(-1, -1)
+    # And both may leave a payer whose own limits were lowered below what is used.
+    root.refill(-5, -5)
     funded.refill(-1, -1)
     assert (root.pages_used, root.caps_used) == (58, 99)
 
@@ -134,7 +140,96 @@ def test_a_bank_that_did_not_pay_for_itself_is_removed_without_a_refund() -> Non
     assert root.children == []
 
 
+def test_banks_that_come_and_are_removed_leave_nothing_with_their_heir() -> None:
+    """Not their books either: nobody would pay for the place of them."""
+    _, client = chain((100, 100), (90, 90))
+    before = objects(client)
+    region = Region(client.child("first", pages=50), 1)
+    for number in range(20):
+        bank = client.child("bank", pages=50)
+        bank.keep(100, "a note")
+        bank.remove()
+        assert objects(client) == [*before, bank.ledger]
+        bank.forget(100)
+        assert objects(client) == before
+        assert client.pages_used == 1 + region.bank.ledger.pages, number
+    region.bank.remove()
+    assert objects(client) == [*before, region]
+    assert region.bank is client
+
+
+def objects(bank: Bank) -> list[Owned]:
+    """What stands in the list of a bank, first to last, and the same from its end."""
+    found: list[Owned] = []
+    one = bank.objects.first
+    while one is not None:
+        found.append(one)
+        one = one._after
+    one = bank.objects.last
+    for expected in reversed(found):
+        assert one is expected
+        assert one is not None
+        one = one._before
+    assert one is None
+    return found
+
+
+@pytest.mark.parametrize("heirs", [0, 2])
+@pytest.mark.parametrize("gone", [0, 3])
+def test_what_is_inherited_stands_behind_what_was_there_and_is_destroyed_with_it(
+    heirs: int, gone: int
+) -> None:
+    root, client, bank = chain((100, 100), (90, 90), (50, 50))
+    own = [Region(client, 1) for _ in range(heirs)]
+    inherited = [Region(bank, 1) for _ in range(gone)]
+    before = objects(client)
+    bank.remove()
+    assert objects(client) == before + inherited
+    run(_end(client), clock=VirtualClock())
+    assert [one.pages for one in own + inherited] == [0] * (heirs + gone)
+    assert root.pages_used == 0
+
+
+def test_a_list_that_is_empty_gives_nothing() -> None:
+    some, none = Objects(), Objects()
+    some.take_all(none)
+    assert some.first is some.last is none.first is none.last is None
+
+
 # ---- closing and destroying ----
+
+
+async def _end(bank: Bank) -> None:
+    await destroy(bank)
+
+
+@pytest.mark.parametrize("step", [0, -1])
+def test_a_destroy_of_no_pieces_is_refused_and_destroys_nothing(step: int) -> None:
+    bank = Bank("root", 10, 10)
+    with pytest.raises(ValueError, match="1 piece or more"):
+        destroy(bank, step=step)
+    assert bank.alive
+
+
+def test_what_two_use_goes_with_the_second_of_them() -> None:
+    root, client = chain((100, 100), (90, 90))
+    region = Region(client, 2)
+    region.pin()
+    region.pin()
+
+    async def main() -> None:
+        ends = spawn(_end(client))
+        await settled()
+        region.unpin()
+        await settled()
+        assert (region.pages, ends.done, root.pages_used) == (2, False, 2)
+        region.unpin()
+        await ends
+
+    run(main(), clock=VirtualClock())
+    assert (region.pages, root.pages_used) == (0, 0)
+    with pytest.raises(ValueError, match="more often than pinned"):
+        region.unpin()
 
 
 def test_a_root_can_be_closed() -> None:
@@ -307,6 +402,83 @@ def test_a_bank_keeps_nothing_of_a_wait_that_is_over(cancelled: bool) -> None:
 
 async def _wait(bank: Bank, pages: int, caps: int) -> None:
     await freed(bank, pages, caps)
+
+
+@pytest.mark.parametrize(("pages", "caps"), [(-1, 0), (0, -1)])
+def test_nobody_waits_for_less_than_nothing(pages: int, caps: int) -> None:
+    with pytest.raises(ValueError, match="wait for 0 or more"):
+        freed(Bank("root", 10, 10), pages, caps)
+
+
+def test_a_wait_stands_at_one_bank_also_when_another_begins_to_lack() -> None:
+    _, client, bank = chain((100, 100), (10, 10), (9, 9))
+    client.buy(6)
+    hand = Hand(freed(bank, 4))
+    assert hand.poll() is PENDING  # the client lacks them
+    bank.buy(3)
+    bank.refill(-4)
+    assert hand.poll() is PENDING  # now the bank does, which is asked first
+    client.sell(6)
+    assert hand.wakes == 0, "told by the bank that it does not wait at"
+    bank.refill(5)
+    assert hand.wakes == 1
+    assert hand.poll() is None
+
+
+# ---- reservations and transfers ----
+
+
+def test_a_reservation_that_was_spent_holds_what_was_not_bought() -> None:
+    _, client, bank = chain((100, 100), (90, 90), (50, 50))
+    kept = Reservation(bank, 4, 3)
+    used = bank.pages_used, bank.caps_used
+    with kept.spend():
+        bank.buy(1, 2)
+    assert (kept.pages, kept.caps) == (3, 1)
+    with kept.spend():
+        bank.buy(3, 1)
+    assert (kept.pages, kept.caps) == (0, 0)
+    assert (bank.pages_used, bank.caps_used) == used
+    kept.drop()
+    assert (bank.pages_used, bank.caps_used) == (used[0], used[1])
+    bank.sell(4, 3)
+    bank.close()
+    assert client.caps_used == 0
+
+
+def test_a_reservation_that_is_dropped_while_it_is_spent_takes_nothing_back() -> None:
+    _, client, bank = chain((100, 100), (90, 90), (50, 50))
+    kept = Reservation(bank, 4, 3)
+    with kept.spend():
+        kept.drop()
+        kept.drop()
+    assert not kept.valid
+    assert (kept.pages, kept.caps) == (0, 0)
+    bank.close()
+    assert (client.pages_used, client.caps_used) == (0, 0)
+
+
+def test_a_reservation_that_was_dropped_holds_nothing() -> None:
+    bank = Bank("root", 10, 10)
+    kept = Reservation(bank, 4, 3)
+    kept.drop()
+    assert (kept.pages, kept.caps) == (0, 0)
+    assert (bank.pages_used, bank.caps_used) == (0, 0)
+
+
+def test_a_transfer_that_is_refused_leaves_nothing_in_the_books() -> None:
+    root = Bank("root", 100, 100)
+    funded = root.child("funded", pages=10, caps=10, funded=True)
+    queue = Transfers(root)
+    for pages, caps, error in (
+        *((-1, 0, ValueError), (0, -1, ValueError)),
+        *((1000, 0, OutOfPages), (0, 1000, OutOfCaps)),
+    ):
+        with pytest.raises(error):
+            queue.add(funded, pages, caps)
+        assert len(queue) == 0
+        assert root.ledger.used == 0
+        assert (root.pages_used, root.caps_used) == (10, 10)
 
 
 # ---- what a removed bank leaves in its books ----

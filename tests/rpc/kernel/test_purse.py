@@ -197,3 +197,23 @@ def test_seizing_sells_also_what_is_in_use_and_only_once() -> None:
     assert (purse.pages, purse.free, purse.caps, purse.free_caps, purse.used) == (0, 0, 0, 0, 0)
     purse.seize()
     assert bank.pages_used == 1
+
+
+def test_an_empty_purse_takes_no_refund_and_a_full_one_keeps_its_page() -> None:
+    bank = Bank("bank", 10, 10)
+    purse = Purse(bank)
+    with pytest.raises(ValueError, match="given 1 back"):
+        purse.give(1)
+    for used in (2, PAGE, 1):
+        purse.take(used)
+        assert purse.pages == 1
+        purse.give(1)
+        assert (purse.pages, purse.used) == (1, used - 1), "a refund buys nothing"
+        purse.give(used - 1)
+        assert (purse.pages, purse.used) == (1, 0), "one page is spare"
+    with pytest.raises(ValueError, match="given 1 back"):
+        purse.give(1)
+    purse.seize()
+    with pytest.raises(ValueError, match="given 1 back"):
+        purse.give(1)
+    assert (purse.pages, purse.free, bank.pages_used) == (0, 0, 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pinfut.rpc.errors import OutOfPages
 from pinfut.rpc.kernel import pages as pages_module
 from pinfut.rpc.kernel.bank import PAGE, Bank
-from pinfut.rpc.kernel.pages import Region, pages_for
+from pinfut.rpc.kernel.pages import Region, move_batch, pages_for
 from tests.covered import covered, require
 
 NAME = "regions are zeroed"
@@ -80,3 +80,15 @@ def test_a_region_that_the_machine_cannot_give_is_not_charged(
 def test_pages_for_is_the_least_number_of_pages_that_holds_them(count: int) -> None:
     pages = pages_for(count)
     assert (pages - 1) * PAGE < count <= pages * PAGE or (count, pages) == (0, 0)
+
+
+def test_a_batch_with_a_region_twice_or_a_freed_one_is_refused() -> None:
+    root = Bank("root", 100, 100)
+    one, other = root.child("one", pages=50), root.child("other", pages=50)
+    region, gone = Region(one, 1), Region(one, 1)
+    gone.free()
+    for batch in ([region, region], [region, gone]):
+        with pytest.raises(ValueError, match="moved once"):
+            move_batch(batch, other)
+        assert region.bank is one
+        assert (one.pages_used, other.pages_used) == (1, 0)

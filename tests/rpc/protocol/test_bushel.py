@@ -402,3 +402,28 @@ def test_an_import_that_cannot_be_paid_is_not_there() -> None:
     number = len(imports)
     assert number == PAGE // prices.IMPORT
     assert imports.drop(number) == 0
+
+
+def test_each_answer_that_holds_an_object_keeps_it() -> None:
+    purse = wealthy()
+    bushel = Bushel(purse)
+    number = bushel.grant(Plain())
+    bushel.hold(number)
+    bushel.hold(number)
+    bushel.release(number, 1)
+    bushel.unhold(number)
+    assert len(bushel) == 1
+    assert purse.used == bushel.charged > 0
+    bushel.unhold(number)
+    assert (len(bushel), purse.used) == (0, 0)
+
+
+def test_a_bushel_that_is_closed_calls_nothing_any_more() -> None:
+    """Also of what was handed out and is not released, and of more than the tables begin with."""
+    bushel = Bushel(wealthy())
+    for count in (1, 100):
+        numbers = [bushel.grant(Plain()) for _ in range(count)]
+        assert set(bushel.things) == set(numbers)
+        bushel.close()
+        assert bushel.things == {}
+        assert bushel.charged == 0
