@@ -2,8 +2,8 @@
 
 The same program on the same interpreter takes the same instructions, whatever else the machine
 does, if nothing in it depends on chance. So hashes have a fixed seed, the environment is made
-here and not inherited, and valgrind itself gives every run the same addresses. What is left
-differs by some parts in a thousand between two runs.
+here and not inherited, and valgrind itself gives every run the same addresses. Two runs of
+one tree agree to the instruction, or nearly.
 
 Instructions are no time: they know nothing of caches, of branches or of the kernel.
 """

@@ -31,7 +31,7 @@ from benches.registry import BASE, BENCHES, SYSTEMS
 
 STORED: Final = Path(__file__).with_name("counts.json")
 TOLERANCE: Final = 3.0
-"""Per cent. Two runs of one tree differ by some tenths of one at most."""
+"""Per cent. Two runs of one tree agree; where objects lie in memory moves a row by some tenths."""
 
 UNCOUNTED: Final = {
     "wake-100000": "it shows what caches do, of which instructions know nothing",
