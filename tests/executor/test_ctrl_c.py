@@ -26,6 +26,8 @@ from pinfut.executor import (
 )
 from tests.executor.world import make
 
+pytestmark = pytest.mark.usefixtures("each_poller")
+
 
 @pytest.fixture(autouse=True)
 def default_handler() -> Iterator[None]:
