@@ -9,6 +9,7 @@ import resource
 import selectors
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -82,7 +83,7 @@ def armed(poller: PortablePoller) -> dict[int, int]:
     """What the selector is asked to report, by descriptor, without the poller's own."""
     assert poller._selector is not None
     return {
-        fd: key.events for fd, key in poller._selector.get_map().items() if key.data is not None
+        key.fd: key.events for key in poller._selector.get_map().values() if key.data is not None
     }
 
 
@@ -184,6 +185,15 @@ def test_a_jump_of_virtual_time_looks_at_descriptors_that_nobody_reads_once(
             return times
 
     assert Executor(clock=clock).run(main()) == [1001, 2001, 3001]
+
+
+def test_a_regular_file_keeps_nobody_waiting_and_is_not_armed(poller: PortablePoller) -> None:
+    with tempfile.TemporaryFile() as file:
+        for fd in (file.fileno(), os.open(".", os.O_RDONLY)):
+            with pytest.raises(PermissionError):
+                poller.watch(EdgeSource(fd), READ)
+        os.close(fd)
+    assert armed(poller) == {}
 
 
 # ---- closed, and another's ----
