@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test bench lint format soak fuzz clean
+.PHONY: help setup demo test web bench lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+: .*## / { printf "%-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,8 +25,13 @@ demo: $(READY) ## run the example file service
 
 # A process for each core, and each file in one of them: tests of a file count what they covered
 # together. `make test ARGS="-n0 -s"` is one process that shows what is printed.
+# The tests of I/O run on each poller; `PINFUT_POLLER=portable make test` runs all on that one.
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+
+# Pyodide comes by npm, wheels for it by pip: once, into .venv/web.
+web: $(READY) ## run tests in the Python of a browser (Pyodide, in node)
+	$(BIN)/python -m tests.web $(ARGS)
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)
