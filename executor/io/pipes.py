@@ -19,10 +19,7 @@ class _Descriptor:
     __slots__ = ("_fd", "_source")
 
     def __init__(self, fd: int) -> None:
-        if os.name == "nt":
-            raise lacking(
-                "waiting for a pipe", "a select that takes pipes", "use socketpair(), or to_thread"
-            )
+        _require_pipes()
         os.set_blocking(fd, False)
         # Invariant: -1 once it is closed.
         self._fd = fd
@@ -89,8 +86,22 @@ class PipeWriter(_Descriptor):
 
 def pipe() -> tuple[PipeReader, PipeWriter]:
     """A pipe: ``reader, writer = pipe()``."""
-    read, write = os.pipe()
+    read, write = raw_pipe()
     return PipeReader(read), PipeWriter(write)
+
+
+def raw_pipe() -> tuple[int, int]:
+    """The descriptors of a pipe, to read and to write; raises OSError where none can be waited
+    for."""
+    _require_pipes()
+    return os.pipe()
+
+
+def _require_pipes() -> None:
+    if os.name == "nt":
+        raise lacking(
+            "waiting for a pipe", "a select that takes pipes", "use socketpair(), or to_thread"
+        )
 
 
 @final

@@ -16,7 +16,7 @@ from typing import Final, final
 
 from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
-from pinfut.executor.io.pipes import PipeReader, PipeWriter
+from pinfut.executor.io.pipes import PipeReader, PipeWriter, raw_pipe
 from pinfut.executor.scope import scope
 from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
@@ -164,7 +164,7 @@ def open_process(
         for number, choice in enumerate((stdin, stdout, stderr)):
             end: PipeReader | None = None
             if choice == PIPE:
-                read, write = os.pipe()
+                read, write = raw_pipe()
                 choice = read if number == 0 else write
                 theirs.callback(os.close, choice)
                 if number == 0:

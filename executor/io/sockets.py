@@ -132,6 +132,7 @@ class Socket:
         """
         if not data:
             raise ValueError("descriptors travel with at least one byte of data")
+        _require_unix("passing descriptors", "send data")
         return WriteOperation(self._source, socket.send_fds, self.raw, [data], list(fds))
 
     def recv_fds(self, size: int, most: int) -> FutureBase[tuple[bytes, list[int]]]:
@@ -140,6 +141,7 @@ class Socket:
         They are closed on exec. Raises OSError, and closes those that came, when there were
         more than `most`.
         """
+        _require_unix("passing descriptors", "send data")
         return ReadOperation(self._source, self._recv_fds, size, most)
 
     def _recv_fds(self, size: int, most: int) -> tuple[bytes, list[int]]:
@@ -238,9 +240,13 @@ def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
     return Socket(sock)
 
 
-def _unix_socket() -> socket.socket:
+def _require_unix(what: str, instead: str) -> None:
     if not hasattr(socket, "AF_UNIX"):
-        raise lacking("a socket with a path", "AF_UNIX", "use listen_tcp and connect_tcp")
+        raise lacking(what, "Unix sockets", instead)
+
+
+def _unix_socket() -> socket.socket:
+    _require_unix("a socket with a path", "use listen_tcp and connect_tcp")
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
 

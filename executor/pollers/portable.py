@@ -76,8 +76,9 @@ class PortablePoller(BasePoller):
             if _WINDOWS and threading.current_thread() is threading.main_thread():
                 # Any signal writes to the socket pair, unless a host has seen to it.
                 before = signal.set_wakeup_fd(self._send.fileno(), warn_on_full_buffer=False)
-                taken.callback(signal.set_wakeup_fd, before)
-                if before != -1:
+                if before == -1:
+                    taken.callback(signal.set_wakeup_fd, -1)
+                else:
                     signal.set_wakeup_fd(before)
             self._taken = taken.pop_all()
 

@@ -176,8 +176,21 @@ def main(system: str) -> None:
     async def child() -> Any:
         return (await pio.run_process([sys.executable, "-c", "print(input())"], input=b"hi")).stdout
 
+    async def descriptors() -> bool:
+        one, other = pio.socketpair()
+        with one, other:
+            await one.send_fds(b"x", [0])
+            _, (received,) = await other.recv_fds(1, most=1)
+        try:
+            return os.get_inheritable(received)
+        finally:
+            os.close(received)
+
     if system == "macos":
         print("process:", run(child()))
+        print("a descriptor that was passed is inheritable:", run(descriptors()))
+    else:
+        print("passing descriptors:", error_of(run, descriptors()))
 
 
 if __name__ == "__main__":

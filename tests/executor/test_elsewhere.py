@@ -37,12 +37,15 @@ SOMEWHERE = {
 Unix socket: is there
 dump on a signal: is there
 process: b'hi\\n'
+a descriptor that was passed is inheritable: False
 """,
     "windows": """\
-Unix socket: refused: a socket with a path needs AF_UNIX, which this system does not have; \
+Unix socket: refused: a socket with a path needs Unix sockets, which this system does not have; \
 use listen_tcp and connect_tcp
 dump on a signal: refused: a dump on a signal needs SIGUSR1, which this system does not have; \
 call executor.dump()
+passing descriptors: refused: passing descriptors needs Unix sockets, which this system does not \
+have; send data
 """,
 }
 
