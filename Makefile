@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-orders bench bench-count lint format soak fuzz clean
+.PHONY: help setup demo test test-all test-orders web bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
@@ -29,6 +29,7 @@ demo: $(READY) ## run the example file service
 
 # A process for each core; one that has nothing left to do takes tests from another.
 # `make test ARGS="-n0 -s"` is one process that shows what is printed.
+# The tests of I/O run on each poller; `PINFUT_POLLER=portable make test` runs all on that one.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: $(READY) ## run the tests
@@ -54,6 +55,10 @@ test-orders: $(READY) ## run the tests in reversed and in three random orders
 		echo "== make test ARGS='--order $$order'"; \
 		$(PYTEST) -q --order $$order $(ARGS) || exit 1; \
 	done
+
+# Pyodide comes by npm, wheels for it by pip: once, into .venv/web.
+web: $(READY) ## run tests in the Python of a browser (Pyodide, in node)
+	$(BIN)/python -m tests.web $(ARGS)
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)

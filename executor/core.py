@@ -301,7 +301,7 @@ class Executor(FirstSteps):
             raise ValueError(f"a run takes 1 step or more, not steps={steps!r}")
         try:
             quiet = dump_on_signal(self, self._dump_on_signal)
-        except RuntimeError:
+        except BaseException:
             main.close()
             raise
         try:

@@ -7,7 +7,7 @@ next report sets it::
 
     readable ──a try that would block, or a short read of a stream──▶ not readable
         ▲                                                                  │
-        └──────────── an edge from epoll; also an end or an error ─────────┘
+        └──────────── a report of the poller; also an end or an error ─────┘
 """
 
 from __future__ import annotations
@@ -73,9 +73,11 @@ class EdgeSource:
         self.fd = fd
         # Where it is registered, from the first wait to `close` or the poller's end.
         self.poller: Poller | None = None
-        # Invariant: what the poller is asked for. With epoll it only grows.
+        # Invariant: what the poller is asked for. With epoll it only grows; the portable poller
+        # takes out what it reports.
         self.mask = 0
-        # Invariant: False only while an edge will come when that changes.
+        # Invariant: False only while a report will come when that changes, now or once a wait
+        # has asked for it.
         self.readable = True
         self.writable = True
         # Whether a read that gives less than was asked for has taken all there is. True for

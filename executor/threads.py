@@ -92,13 +92,27 @@ class Threads:
         self._queued: OrderedDict[ToThread[Any], None] = OrderedDict()
 
     def submit(self, call: ToThread[Any]) -> None:
-        """Have `call` run when a thread is free, and its `done` called here when it has."""
-        if self._free:
-            self._free -= 1
-            self.poller.working += 1
-            self._pool.submit(self._work, call)
-        else:
+        """Have `call` run when a thread is free, and its `done` called here when it has.
+
+        Raises RuntimeError, and nothing is done, where no thread can be started.
+        """
+        if not self._free:
             self._queued[call] = None
+            return
+        job = [call]
+        try:
+            self._pool.submit(self._work, job)
+        except RuntimeError:
+            # No thread could be started. The pool has kept the job for another: take it back,
+            # unless one was quicker.
+            try:
+                job.pop()
+            except IndexError:
+                pass
+            else:
+                raise
+        self._free -= 1
+        self.poller.working += 1
 
     def withdraw(self, call: ToThread[Any]) -> bool:
         """Take back a call that no thread has begun. False when one has."""
@@ -111,7 +125,11 @@ class Threads:
         """Wait for the threads to end their work."""
         self._pool.shutdown(wait=True)
 
-    def _work(self, call: ToThread[Any]) -> None:
+    def _work(self, job: list[ToThread[Any]]) -> None:
+        try:
+            call = job.pop()
+        except IndexError:
+            return  # taken back
         _home.poller = self.poller
         value: Any = None
         error: BaseException | None = None
@@ -126,7 +144,11 @@ class Threads:
         self._free += 1
         self.poller.working -= 1
         if self._queued:
-            self.submit(self._queued.popitem(last=False)[0])
+            following = self._queued.popitem(last=False)[0]
+            try:
+                self.submit(following)
+            except RuntimeError as refused:
+                following.done(None, refused)
         call.done(value, error)
 
 
@@ -161,10 +183,11 @@ class ToThread(FutureBase[T]):
     def poll(self, cx: Context, /) -> Poll[T]:
         threads = self._threads
         if threads is None:
-            self._threads = threads = _threads_of(current_poller())
+            threads = _threads_of(current_poller())
+            threads.submit(self)
+            self._threads = threads
             self._waker = cx.waker
             threads.poller.runner.external += 1
-            threads.submit(self)
             return PENDING
         if self._waker is not None:
             self._waker = cx.waker

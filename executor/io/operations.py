@@ -22,6 +22,13 @@ from pinfut.sync.closed import Closed
 
 T = TypeVar("T")
 
+_CONNECTING: Final = (
+    errno.EINPROGRESS,
+    errno.EALREADY,
+    # What Windows says. Elsewhere that code means a full backlog, which nothing tells of.
+    getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS),
+)
+
 SPREE: Final = 32
 """Operations on a descriptor without a wait, after which the other ready tasks run."""
 
@@ -311,7 +318,7 @@ class Connect(FutureBase[None]):
             code = self._socket.connect_ex(self._address)
             if code == 0 or (code == errno.EISCONN and self._started):
                 return None
-            if code not in (errno.EINPROGRESS, errno.EALREADY):
+            if code not in _CONNECTING:
                 raise OSError(code, f"{os.strerror(code)}: cannot connect to {self._address!r}")
             self._started = True
             source.writable = False

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import final
 
 from pinfut.executor.io.operations import ReadOperation, Receive, WriteAll, WriteOperation
+from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
@@ -18,6 +19,7 @@ class _Descriptor:
     __slots__ = ("_fd", "_source")
 
     def __init__(self, fd: int) -> None:
+        _require_pipes()
         os.set_blocking(fd, False)
         # Invariant: -1 once it is closed.
         self._fd = fd
@@ -84,8 +86,22 @@ class PipeWriter(_Descriptor):
 
 def pipe() -> tuple[PipeReader, PipeWriter]:
     """A pipe: ``reader, writer = pipe()``."""
-    read, write = os.pipe()
+    read, write = raw_pipe()
     return PipeReader(read), PipeWriter(write)
+
+
+def raw_pipe() -> tuple[int, int]:
+    """The descriptors of a pipe, to read and to write; raises OSError where none can be waited
+    for."""
+    _require_pipes()
+    return os.pipe()
+
+
+def _require_pipes() -> None:
+    if os.name == "nt":
+        raise lacking(
+            "waiting for a pipe", "a select that takes pipes", "use socketpair(), or to_thread"
+        )
 
 
 @final
@@ -95,7 +111,12 @@ class EventFd(_Descriptor):
     __slots__ = ()
 
     def __init__(self, initial: int = 0, *, fd: int | None = None) -> None:
-        """A new counter, or the one behind `fd`, which was received from elsewhere."""
+        """A new counter, or the one behind `fd`, which was received from elsewhere.
+
+        Linux only: raises OSError (ENOSYS) elsewhere.
+        """
+        if not hasattr(os, "eventfd"):
+            raise lacking("EventFd", "Linux's eventfd", "use pipe(), or a RemoteWaker for threads")
         super().__init__(os.eventfd(initial, os.EFD_CLOEXEC) if fd is None else fd)
 
     def take(self) -> FutureBase[int]:

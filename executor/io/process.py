@@ -1,9 +1,14 @@
-"""Child processes: `subprocess.Popen`, waited for through a descriptor, pipes as streams."""
+"""Child processes: `subprocess.Popen`, waited for through a descriptor, pipes as streams.
+
+The descriptor is Linux's pidfd; elsewhere a thread for each child waits and closes a socket.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -11,7 +16,7 @@ from typing import Final, final
 
 from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
-from pinfut.executor.io.pipes import PipeReader, PipeWriter
+from pinfut.executor.io.pipes import PipeReader, PipeWriter, raw_pipe
 from pinfut.executor.scope import scope
 from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
@@ -29,7 +34,7 @@ class Process:
     It is always reaped, and our ends are always closed. Its own children are not touched.
     """
 
-    __slots__ = ("_exit", "_pidfd", "_popen", "stderr", "stdin", "stdout")
+    __slots__ = ("_ended", "_exit", "_popen", "_watch", "stderr", "stdin", "stdout")
 
     def __init__(
         self,
@@ -39,8 +44,10 @@ class Process:
         stderr: PipeReader | None,
     ) -> None:
         self._popen = popen
-        self._pidfd = os.pidfd_open(popen.pid)
-        self._exit = EdgeSource(self._pidfd)
+        # Invariant: a descriptor that is readable once the child has ended; -1 when closed.
+        # The thread that waits for that, where the system has no pidfd.
+        self._ended, self._watch = _watch(popen)
+        self._exit = EdgeSource(self._ended)
         # None where no pipe was asked for.
         self.stdin = stdin
         self.stdout = stdout
@@ -106,10 +113,32 @@ class Process:
         for end in (self.stdin, self.stdout, self.stderr):
             if end is not None:
                 end.close()
-        if self._pidfd >= 0:
+        if self._ended >= 0:
             self._exit.close()
-            os.close(self._pidfd)
-            self._pidfd = -1
+            socket.close(self._ended)  # as os.close, but of sockets everywhere
+            self._ended = -1
+        if self._watch is not None and self._popen.returncode is not None:
+            self._watch.join()  # at once: it waits for nothing any more
+
+
+def _watch(popen: subprocess.Popen[bytes]) -> tuple[int, threading.Thread | None]:
+    """A descriptor that becomes readable when the child ends, and the thread behind it."""
+    if hasattr(os, "pidfd_open"):
+        return os.pidfd_open(popen.pid), None
+    ours, theirs = socket.socketpair()
+
+    def wait() -> None:
+        with theirs:
+            popen.wait()
+
+    thread = threading.Thread(target=wait, name=f"waits for {popen.pid}", daemon=True)
+    try:
+        thread.start()
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    return ours.detach(), thread
 
 
 def open_process(
@@ -135,7 +164,7 @@ def open_process(
         for number, choice in enumerate((stdin, stdout, stderr)):
             end: PipeReader | None = None
             if choice == PIPE:
-                read, write = os.pipe()
+                read, write = raw_pipe()
                 choice = read if number == 0 else write
                 theirs.callback(os.close, choice)
                 if number == 0:

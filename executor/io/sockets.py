@@ -16,6 +16,7 @@ from pinfut.executor.io.operations import (
     WriteAll,
     WriteOperation,
 )
+from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
@@ -24,6 +25,9 @@ Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _BACKLOG: Final = 1024
+
+_CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+"""Not everywhere; without it descriptors could be inherited for a moment."""
 
 
 @final
@@ -128,6 +132,7 @@ class Socket:
         """
         if not data:
             raise ValueError("descriptors travel with at least one byte of data")
+        _require_unix("passing descriptors", "send data")
         return WriteOperation(self._source, socket.send_fds, self.raw, [data], list(fds))
 
     def recv_fds(self, size: int, most: int) -> FutureBase[tuple[bytes, list[int]]]:
@@ -136,13 +141,14 @@ class Socket:
         They are closed on exec. Raises OSError, and closes those that came, when there were
         more than `most`.
         """
+        _require_unix("passing descriptors", "send data")
         return ReadOperation(self._source, self._recv_fds, size, most)
 
     def _recv_fds(self, size: int, most: int) -> tuple[bytes, list[int]]:
         # Not `socket.recv_fds`, which drops its flags, so that the descriptors would be inherited.
         fds = array("i")
         data, ancillary, flags, _ = self.raw.recvmsg(
-            size, socket.CMSG_LEN(most * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+            size, socket.CMSG_LEN(most * fds.itemsize), _CLOSE_ON_EXEC
         )
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -151,6 +157,9 @@ class Socket:
             for fd in fds:
                 os.close(fd)
             raise OSError(f"more than {most} descriptors came at once; raise `most`")
+        if not _CLOSE_ON_EXEC:
+            for fd in fds:
+                os.set_inheritable(fd, False)
         return data, list(fds)
 
     # ---- the end ----
@@ -209,7 +218,7 @@ def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -
 
 async def connect_unix(path: str) -> Socket:
     """Connect to a Unix stream socket by its path."""
-    sock = Socket(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    sock = Socket(_unix_socket())
     try:
         await sock.connect(path)
     except BaseException:
@@ -221,7 +230,7 @@ async def connect_unix(path: str) -> Socket:
 def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
     """A listening Unix stream socket at `path`, which must not exist; the one who made it
     unlinks it."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _unix_socket()
     try:
         sock.bind(path)
         sock.listen(backlog)
@@ -229,6 +238,16 @@ def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
         sock.close()
         raise
     return Socket(sock)
+
+
+def _require_unix(what: str, instead: str) -> None:
+    if not hasattr(socket, "AF_UNIX"):
+        raise lacking(what, "Unix sockets", instead)
+
+
+def _unix_socket() -> socket.socket:
+    _require_unix("a socket with a path", "use listen_tcp and connect_tcp")
+    return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def udp(port: int = 0, host: str = "127.0.0.1") -> Socket:
@@ -245,6 +264,9 @@ def udp(port: int = 0, host: str = "127.0.0.1") -> Socket:
 
 
 def socketpair(kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
-    """Two connected Unix sockets; `kind` may be ``SOCK_DGRAM`` or ``SOCK_SEQPACKET``."""
-    one, other = socket.socketpair(socket.AF_UNIX, kind)
+    """Two connected Unix sockets; `kind` may be ``SOCK_DGRAM`` or ``SOCK_SEQPACKET``.
+
+    Where there are no Unix sockets they are TCP's, and a stream is all they can be.
+    """
+    one, other = socket.socketpair(type=kind)
     return Socket(one), Socket(other)

@@ -2,9 +2,8 @@
 write to.
 
 A selector reports again and again what is ready, and the sources count on being told once. So a
-report disarms what it reported: the next wait of that source arms it anew, which is one system
-call a wait more than `EpollPoller` needs. A source whose wait was cancelled stays armed until its
-next report.
+report disarms what it reported, and the next wait of that source arms it anew. A source whose
+wait was cancelled stays armed until its next report.
 
 Where a process can have no sockets of its own (in a browser) only time passes: descriptors
 are refused, and there are no threads that could hand anything over.
@@ -14,116 +13,179 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import selectors
+import signal
 import socket
+import stat
+import sys
+import threading
 import time
+from contextlib import ExitStack
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Final, final
 
 from pinfut.executor.contract import Runner, Source
+from pinfut.executor.lacking import lacking
 from pinfut.executor.pollers.base import BasePoller
 from pinfut.executor.source import IN, OUT, READ, WRITE
 
 _LONGEST: Final = 3_600.0
 """Seconds of one park: every system's selector can count that. A longer wait is several."""
 
-_REFUSED: Final = "descriptors and threads cannot be waited for here: this system has no sockets"
+_SLICE: Final = 0.05
+"""Seconds after which a sleep without a selector looks whether a signal handler has ended it."""
+
+_WINDOWS: Final = os.name == "nt"
+"""There `select` sleeps through Ctrl-C, and takes sockets only."""
+
+_SELECT_TAKES: Final = 512 if _WINDOWS else 1024
+"""What `select` can take: so many descriptors on Windows, and elsewhere numbers below it."""
+
+_CLOSED: Final = (errno.EBADF, errno.ENOTSOCK)
+
+SOCKETS: Final = hasattr(socket, "socketpair") and sys.platform not in ("emscripten", "wasi")
+"""Whether a process can have sockets of its own. Emscripten knows the names only."""
 
 
 @final
 class PortablePoller(BasePoller):
     """Runs wherever `selectors` do."""
 
-    __slots__ = ("_receive", "_selector", "_send")
+    __slots__ = ("_receive", "_rung", "_selector", "_send", "_taken")
 
     def __init__(self, runner: Runner) -> None:
         super().__init__(runner)
-        # None, all three, where there are no sockets.
+        # What `_release` gives back.
+        self._taken = ExitStack()
+        # None where there are no sockets.
         self._selector: selectors.BaseSelector | None = None
-        try:
-            self._receive, self._send = socket.socketpair()
-        except (AttributeError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-                raise
+        # Invariant, without a selector: True from `_signal` to `_drain`.
+        self._rung = False
+        if not SOCKETS:
             return
-        try:
+        with ExitStack() as taken:
+            self._receive, self._send = socket.socketpair()
+            taken.callback(self._receive.close)
+            taken.callback(self._send.close)
             self._receive.setblocking(False)
             self._send.setblocking(False)
             self._selector = selectors.DefaultSelector()
+            taken.callback(self._selector.close)
             self._selector.register(self._receive, EVENT_READ, None)
-        except BaseException:
-            self._release()
-            raise
+            if _WINDOWS and threading.current_thread() is threading.main_thread():
+                # Any signal writes to the socket pair, unless a host has seen to it.
+                before = signal.set_wakeup_fd(self._send.fileno(), warn_on_full_buffer=False)
+                if before == -1:
+                    taken.callback(signal.set_wakeup_fd, -1)
+                else:
+                    signal.set_wakeup_fd(before)
+            self._taken = taken.pop_all()
 
     def park(self, timeout: float | None) -> bool:
         timeout = _LONGEST if timeout is None else min(timeout, _LONGEST)
         if self._selector is None:
-            # Nothing but a signal handler can hand over here.
-            time.sleep(0 if self._handed else timeout)
-            came = bool(self._handed)
-            self._take_over()
-            return came
+            return self._sleep(timeout)
         try:
             events = self._selector.select(timeout)
         except OSError as error:
-            if error.errno != errno.EBADF:
+            if error.errno not in _CLOSED:
                 raise
-            return self._drop_closed()
+            return self._drop_closed(error)
         fired: list[tuple[Source | None, int]] = []
         for key, event in events:
             mask = (IN if event & EVENT_READ else 0) | (OUT if event & EVENT_WRITE else 0)
             source: Source | None = key.data
             if source is not None:
-                self._arm(
-                    source,
-                    source.mask & ~(READ if mask & IN else 0) & ~(WRITE if mask & OUT else 0),
-                )
+                left = source.mask & ~(READ if mask & IN else 0) & ~(WRITE if mask & OUT else 0)
+                try:
+                    self._arm(source, left)
+                except (OSError, ValueError):
+                    mask = READ | WRITE  # closed unseen
             fired.append((source, mask))
         self._fire(fired)
         return bool(fired)
 
-    def _drop_closed(self) -> bool:
-        """Some descriptor was closed unseen, and the system does not say which."""
+    def _sleep(self, timeout: float) -> bool:
+        """Let time pass; only a signal handler can end it."""
+        end = time.monotonic() + timeout
+        while not self._rung:
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(left, _SLICE))
+        self._take_over()
+        return True
+
+    def _drop_closed(self, error: OSError) -> bool:
+        """Some descriptor was closed unseen, and `select` does not say which."""
         fired: list[tuple[Source | None, int]] = []
-        for fd, source in list(self._sources.items()):
+        for source in self._sources.values():
             try:
-                os.fstat(fd)
-            except OSError:
-                self._arm(source, 0)
-                fired.append((source, READ | WRITE))
+                select.select([source.fd], [], [], 0)
+            except (OSError, ValueError):
+                if source.mask:
+                    self._arm(source, 0)
+                    fired.append((source, READ | WRITE))
+        if not fired:
+            raise error
         self._fire(fired)
         return True
 
     def fileno(self) -> int:
         fileno = getattr(self._selector, "fileno", None)
         if fileno is None:
-            raise OSError(
-                errno.EOPNOTSUPP,
-                "no descriptor says when something is ready on this system: call turn often",
+            raise lacking(
+                "a descriptor for everything", "epoll, kqueue or devpoll", "call turn often"
             )
         return int(fileno())
 
     def watch(self, source: Source, mask: int) -> None:
-        if self._selector is None:
-            raise OSError(errno.EOPNOTSUPP, _REFUSED)
-        if source.fd < 0:
+        selector, fd = self._selector, source.fd
+        if selector is None:
+            raise lacking("waiting for a descriptor", "sockets", "let tasks wait for one another")
+        if fd < 0:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        self._arm(source, mask)
+        if fd not in self._sources and not _WINDOWS:
+            # What epoll refuses, the others would call ready, or not ready at its end.
+            kind = os.fstat(fd).st_mode
+            if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        if (
+            isinstance(selector, selectors.SelectSelector)
+            and (len(selector.get_map()) if _WINDOWS else fd) >= _SELECT_TAKES
+        ):
+            # In the park it would fail, too, and be nobody's error.
+            raise OSError(
+                errno.EMFILE, f"select, all there is here, takes {_SELECT_TAKES} descriptors"
+            )
+        try:
+            self._arm(source, mask)
+        except BaseException:
+            known = self._sources.get(fd)
+            if known is not None:
+                # It is not armed any more: whoever waits for it tries again.
+                known.mask = 0
+                self.runner.external -= known.fire(READ | WRITE, self.tell)
+            raise
         self._enter(source, mask)
 
     def _arm(self, source: Source, mask: int) -> None:
         """Have the selector report `mask` of a source, and nothing else of it."""
         selector = self._selector
         assert selector is not None, "it watches nothing without one"
-        fd = source.fd
         events = (EVENT_READ if mask & IN else 0) | (EVENT_WRITE if mask & OUT else 0)
-        self._unwatch(fd)
+        # Not `modify`, which takes a number that was closed unseen and is another's now for
+        # what it knows.
+        self._unwatch(source.fd)
+        source.mask = 0
         if events:
-            selector.register(fd, events, source)
-        source.mask = mask
+            selector.register(source.fd, events, source)
+            source.mask = mask
 
     def _signal(self) -> None:
         if self._selector is None:
+            self._rung = True
             return
         try:
             self._send.send(b"\0")
@@ -132,6 +194,7 @@ class PortablePoller(BasePoller):
 
     def _drain(self) -> None:
         if self._selector is None:
+            self._rung = False
             return
         try:
             while len(self._receive.recv(4096)) == 4096:
@@ -140,16 +203,11 @@ class PortablePoller(BasePoller):
             pass
 
     def _unwatch(self, fd: int) -> None:
-        if self._selector is None:
-            return
+        assert self._selector is not None, "it watches nothing without one"
         try:
             self._selector.unregister(fd)
-        except (KeyError, ValueError, OSError):
-            return  # not armed, or closed already
+        except KeyError:
+            return  # not armed
 
     def _release(self) -> None:
-        if self._selector is not None:
-            self._selector.close()
-        if hasattr(self, "_receive"):
-            self._receive.close()
-            self._send.close()
+        self._taken.close()

@@ -23,6 +23,7 @@ from typing import Any, Final
 from pinfut.coroutine import YIELD, CoroutineFuture
 from pinfut.executor.contract import Runner
 from pinfut.executor.deadlock import parts
+from pinfut.executor.lacking import lacking
 from pinfut.executor.task import Task
 from pinfut.executor.trace.recorder import named
 from pinfut.executor.trace.watched import WatchedTask
@@ -202,9 +203,13 @@ def dump_on_signal(executor: Runner, asked: bool | None) -> Callable[[], None]:
 
     `asked`: None for what the environment says, which does nothing where it cannot: outside
     of the main thread, or when the program has a handler of its own. Asked for outright,
-    that raises RuntimeError.
+    that raises RuntimeError, and OSError where there is no SIGUSR1.
     """
     if asked is False or (asked is None and not wants_dump()):
+        return _nothing
+    if not hasattr(signal, "SIGUSR1"):
+        if asked:
+            raise lacking("a dump on a signal", "SIGUSR1", "call executor.dump()")
         return _nothing
     if (
         threading.current_thread() is not threading.main_thread()

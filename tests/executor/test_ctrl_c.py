@@ -26,6 +26,8 @@ from pinfut.executor import (
 )
 from tests.executor.world import make
 
+pytestmark = pytest.mark.usefixtures("each_poller")
+
 
 def outcome(executor: Executor, main: Coroutine[Any, Any, object]) -> object:
     """What `main` gives. A KeyboardInterrupt that came through would end the tests."""

@@ -393,6 +393,7 @@ def test_a_virtual_clock_stands_still_while_tasks_run_and_jumps_when_none_can(ru
     assert run(main()) == [0, 0, 3600, 3605]
 
 
+@pytest.mark.usefixtures("each_poller")
 def test_a_virtual_clock_does_not_go_back() -> None:
     clock = VirtualClock(start=10)
     with pytest.raises(ValueError, match="does not go back"):
@@ -443,6 +444,7 @@ def test_a_sleep_of_no_time_lets_the_others_run_first(run: Run) -> None:
     assert run(main()) == ["before", "other", "after"]
 
 
+@pytest.mark.usefixtures("each_poller")
 def test_the_real_clock_never_wakes_a_sleeper_early() -> None:
     async def main() -> bool:
         executor = current_executor()

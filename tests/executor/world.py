@@ -8,11 +8,15 @@ from typing import Any, Final, Protocol, TypeVar
 import pytest
 
 from pinfut.executor import Executor, Recorder, VirtualClock
+from pinfut.executor.pollers import VARIABLE
 
 T = TypeVar("T")
 
 MODES: Final = ("everyday", "watched", "checked", "watched and checked")
 """The everyday loop, and the three ways in which the other one runs."""
+
+
+POLLERS: Final = ("epoll", "portable")
 
 
 class Run(Protocol):
@@ -40,3 +44,11 @@ def executor(request: pytest.FixtureRequest) -> Executor:
 def run(executor: Executor) -> Run:
     """Runs one program, in each mode in turn."""
     return executor.run
+
+
+@pytest.fixture(params=POLLERS)
+def each_poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the poller that executors get here, in child processes too: each in turn."""
+    name: str = request.param
+    monkeypatch.setenv(VARIABLE, name)
+    return name

@@ -24,6 +24,7 @@ from pinfut.executor import (
     to_thread,
     yield_now,
 )
+from pinfut.executor.current import current_poller
 from pinfut.executor.threads import THREADS
 from pinfut.future import pending
 from tests.executor.world import Run
@@ -297,3 +298,46 @@ def test_a_remote_waker_wakes_from_any_thread_and_the_executor_sleeps_for_it(run
         assert current_executor().external == 0
 
     run(main())
+
+
+def test_where_no_thread_can_be_started_the_caller_is_told_and_time_goes_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
+
+    async def main() -> None:
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="no more threads"):
+                await to_thread(print)
+        await sleep(3600)
+        assert current_poller().working == current_executor().external == 0
+
+    run(main())
+
+
+def test_a_call_whose_thread_could_not_be_started_never_runs_in_another(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    more = threading.Event()
+
+    async def wait_in_thread() -> None:
+        await to_thread(more.wait)
+
+    async def main() -> None:
+        first = spawn(wait_in_thread())
+        await yield_now()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse_to_start)
+            with pytest.raises(RuntimeError, match="no more threads"):
+                await to_thread(ran.append, "refused")
+        more.set()
+        await first
+        await to_thread(ran.append, "later")
+        assert ran == ["later"]
+
+    run(main())
+
+
+def refuse_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("no more threads")
