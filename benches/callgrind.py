@@ -29,7 +29,7 @@ MISSING = "counting needs valgrind, a system package: `apt-get install valgrind`
 
 
 class CallgrindFailed(Exception):
-    """What callgrind wrote is not what the marks should have made it write."""
+    """It cannot run, or what it wrote is not what the marks should have made it write."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def count(
     """Instructions per operation of each bench, and of each that failed the reason.
 
     ops: how many operations of which bench; those that the system lacks are passed over.
-    Needs `valgrind` on the PATH.
+    `CallgrindFailed` without `valgrind` on the PATH, or if the system cannot be imported.
     """
     valgrind = shutil.which("valgrind")
     if valgrind is None:
@@ -88,7 +88,10 @@ def count(
     env = environment(system)
     # Once without: so that nothing is left to compile, which is slow under valgrind, and would
     # leave other objects in memory than a run that finds it compiled.
-    subprocess.run(command, cwd=ROOT, env=env, check=True, timeout=PATIENCE)
+    try:
+        subprocess.run(command, cwd=ROOT, env=env, check=True, timeout=PATIENCE)
+    except subprocess.SubprocessError as error:
+        raise CallgrindFailed(f"{system.name} cannot be imported: {error}") from error
     processes: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         options = [

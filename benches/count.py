@@ -13,7 +13,6 @@ import argparse
 import json
 import platform
 import shlex
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benches.callgrind import MISSING, count
+from benches.callgrind import CallgrindFailed, count
 from benches.registry import BASE, BENCHES, SYSTEMS
 
 STORED: Final = Path(__file__).with_name("counts.json")
@@ -179,9 +178,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, errors = Console(), Console(stderr=True)
     if not out.is_terminal:
         out = Console(width=100)
-    if shutil.which("valgrind") is None:
-        print(MISSING, file=sys.stderr)
-        return 2
     stored, here = Stored.read(STORED), this_python()
     counts: dict[str, dict[str, float]] = {}
     failed = False
@@ -192,8 +188,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if missing := system.missing():
             errors.print(f"skipped: {system.name} (not installed: {', '.join(missing)})")
             continue
-        with errors.status(f"{system.name}: starting") as status:
-            counts[system.name], failures = count(system, ops, status.update)
+        try:
+            with errors.status(f"{system.name}: starting") as status:
+                counts[system.name], failures = count(system, ops, status.update)
+        except CallgrindFailed as error:
+            print(error, file=sys.stderr)
+            return 2
         for bench, reason in failures.items():
             failed = True
             errors.print(f"failed: {system.name}, {bench}: {reason}", markup=False)

@@ -107,7 +107,6 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Stored(this_python(), {"pinfut": {"spawn": 1000}}).write(file)
     monkeypatch.setattr(count, "STORED", file)
     monkeypatch.setattr(count, "count", counted)
-    monkeypatch.setattr(shutil, "which", lambda name: name)
     return file
 
 
@@ -151,6 +150,15 @@ def test_without_valgrind_one_sentence_says_how_to_get_it(
     assert said.out == ""
     assert "valgrind" in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_a_system_that_cannot_be_imported_is_an_error_that_names_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    with pytest.raises(CallgrindFailed, match="broken cannot be imported"):
+        callgrind.count(System("broken", "no_such_module"), {"yield": 1}, print)
+    assert "no_such_module" in capfd.readouterr().err
 
 
 SUITE = """
