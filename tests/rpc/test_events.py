@@ -81,7 +81,10 @@ class Model:
 OPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["open", "post", "post", "post", "arm", "arm", "look", "cancel", "close", "again"]
+            [
+                *("open", "post", "post", "post", "arm", "arm", "look", "cancel", "close", "again"),
+                "look, again, post, look",
+            ]
         ),
         st.integers(0, 5),
         st.integers(1, 5),
@@ -141,6 +144,7 @@ def test_events_equal_their_model_in_any_history() -> None:
         "last",
         "last_without_a_state",
         "taken_over",
+        "signalled_unasked",
     )
 
 
@@ -156,7 +160,8 @@ def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None
                 models: dict[int, Model] = {}
                 live: dict[int, Subscription] = {}
                 number = 0
-                for what, which, times in [("open", 0, 1), ("open", 0, 1), *ops]:
+                single = [(one, which, n) for what, which, n in ops for one in what.split(", ")]
+                for what, which, times in [("open", 0, 1), ("open", 0, 1), *single]:
                     keys = list(models)
                     key = keys[which % len(keys)] if keys else None
                     if what == "open":
@@ -175,6 +180,7 @@ def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None
                     elif key is None:
                         continue
                     elif what == "post":
+                        signals, unasked = live[key].signals, not models[key].armed
                         for _ in range(times):
                             number += 1
                             state, bits = str(number).encode()[:size], 1 << number % 64
@@ -184,6 +190,9 @@ def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None
                                 models[key].states.append(state)
                                 models[key].bits.append(bits)
                             covered(NAME, posted=1)
+                        # Whoever takes a place over takes it for armed.
+                        unasked = unasked and live[key].signals > signals
+                        covered(NAME, signalled_unasked=int(unasked))
                     elif what == "arm":
                         events.arm(key)
                         models[key].armed = True
