@@ -1,3 +1,3 @@
-from tests.executor.world import each_poller, executor, run
+from tests.executor.world import each_poller, executor, pair, run
 
-__all__ = ["each_poller", "executor", "run"]
+__all__ = ["each_poller", "executor", "pair", "run"]

@@ -52,15 +52,6 @@ def poller() -> Iterator[Poller]:
     one.close()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    one, other = socket.socketpair()
-    one.setblocking(False)
-    other.setblocking(False)
-    with one, other:
-        yield one, other
-
-
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 

@@ -52,15 +52,6 @@ def poller() -> Iterator[PortablePoller]:
     one.close()
 
 
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    one, other = socket.socketpair()
-    one.setblocking(False)
-    other.setblocking(False)
-    with one, other:
-        yield one, other
-
-
 class Waiter:
     """A future that waits for a source, and counts how often it was woken."""
 

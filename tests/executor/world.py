@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import socket
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
 import pytest
@@ -52,3 +53,13 @@ def each_poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     name: str = request.param
     monkeypatch.setenv(VARIABLE, name)
     return name
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected sockets that do not block."""
+    one, other = socket.socketpair()
+    one.setblocking(False)
+    other.setblocking(False)
+    with one, other:
+        yield one, other
