@@ -13,7 +13,7 @@ from typing import Final
 from tests.mutants.copy import ROOT
 from tests.mutants.operators import Edit, edits
 
-_NOT_OF_THE_LOOP: Final = ("__init__", "deadlock", "reactor", "source", "threads")
+_NOT_OF_THE_LOOP: Final = ("__init__", "contract", "deadlock", "source", "threads")
 """What stands in `executor/` and is about descriptors, threads and what is printed."""
 
 FILES: Final = (

@@ -34,6 +34,7 @@ class Swapper:
         self._path = self.module.__file__
         self._whole = dict(_codes(self._compile(source.tree)))
         self._live: dict[Key, list[FunctionType]] = {}
+        gc.unfreeze()  # conftest has frozen what was loaded, and frozen objects are not listed
         for one in gc.get_objects():
             if isinstance(one, FunctionType) and one.__code__.co_filename == self._path:
                 code = one.__code__

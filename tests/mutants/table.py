@@ -960,9 +960,9 @@ MUTANTS = (
     ),
     Mutant(
         ("row 119",),
-        "pinfut/unboxed/frame.py",
+        "pinfut/unboxed/pool.py",
         "        frame = idle.pop()\n",
-        "        idle.pop()\n        frame = Frame(shelf.size, shelf)\n",
+        "        idle.pop()\n        frame = Frame(free_list.size, free_list)\n",
         "tests/pinfut/unboxed/test_frames.py::"
         "test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays",
     ),
