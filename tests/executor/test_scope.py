@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from pinfut.executor import (
     Scope,
     call_soon,
     current_executor,
+    current_task,
     scope,
     sleep,
     spawn,
@@ -674,3 +675,49 @@ def test_errors_of_a_scope_whose_coroutine_was_closed_are_reported(
         run(main())
     told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
     assert sorted(told) == ["'before'", "'while it was cancelled'"]
+
+
+def test_an_error_that_comes_after_the_coroutine_was_closed_is_reported_too(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails() -> None:
+        try:
+            await sleep(10)
+        finally:
+            raise KeyError("in its clean-up")
+
+    async def holds() -> None:
+        async with scope() as s:
+            s.spawn(fails())
+            await sleep(10)
+
+    async def main() -> None:
+        await race(holds(), sleep(2))
+        await sleep(1)
+        gc.collect()
+
+    with caplog.at_level(logging.ERROR, logger="pinfut.executor"):
+        run(main())
+    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert told == ["'in its clean-up'"]
+
+
+def test_a_scope_in_a_generator_that_is_closed_is_no_block_of_its_task_any_more(run: Run) -> None:
+    async def generate() -> AsyncGenerator[int]:
+        async with scope() as s:
+            s.spawn(sleep_long())
+            yield 1
+
+    async def sleep_long() -> None:
+        await sleep(10)
+
+    async def main() -> float:
+        numbers = generate()
+        assert await anext(numbers) == 1
+        assert current_task().block is not None
+        await numbers.aclose()
+        assert current_task().block is None
+        await sleep(1)
+        return current_executor().now()
+
+    assert run(main()) == 1

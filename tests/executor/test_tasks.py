@@ -608,3 +608,28 @@ def test_an_exit_that_a_scope_carries_is_no_failure_to_report(
 def test_run_takes_a_coroutine_and_says_so(run: Run, wrong: object) -> None:
     with pytest.raises(TypeError, match="run takes a coroutine"):
         run(wrong)  # type: ignore[arg-type]
+
+
+def test_what_the_clean_up_of_an_abandoned_task_raises_is_reported_with_its_name(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A task that catches its cancel and waits for ever is closed when the executor ends."""
+
+    async def stubborn() -> None:
+        while True:
+            try:
+                await pending()
+            except CancelledError:
+                pass
+            except GeneratorExit:
+                raise ValueError("at the very end") from None
+
+    async def main() -> None:
+        spawn(stubborn(), name="stubborn")
+        await yield_now()
+
+    run(main())
+    (told,) = [record for record in caplog.records if record.exc_info]
+    assert told.exc_info is not None
+    assert str(told.exc_info[1]) == "at the very end"
+    assert told.getMessage().startswith("'stubborn' failed")
