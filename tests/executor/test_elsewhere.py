@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from pinfut.executor import run, timeout
+from pinfut.executor import run, sleep, timeout
 from pinfut.executor.io import PIPE, open_process
 from pinfut.executor.pollers import VARIABLE, EpollPoller, PortablePoller, poller_type
 from tests.house.imports import ROOT
@@ -105,6 +105,30 @@ def test_a_child_is_waited_for_by_a_thread_where_there_is_no_pidfd(
 
     run(main())
     assert threading.active_count() == threads
+
+
+def test_the_thread_that_waited_for_a_child_is_gone_when_the_block_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    main_thread, wait = threading.main_thread(), subprocess.Popen.wait
+    lags = threading.Event()
+
+    def lagging(popen: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        code = wait(popen, timeout)
+        if threading.current_thread() is not main_thread:
+            lags.wait(0.1)  # nobody sets it: the executor is sooner than the thread
+        return code
+
+    monkeypatch.setattr(subprocess.Popen, "wait", lagging)
+
+    async def main() -> None:
+        async with open_process(["true"]) as child:
+            while child.returncode is None:
+                await sleep(0.001)
+        assert not [one for one in threading.enumerate() if one.name.startswith("waits for")]
+
+    run(main())
 
 
 def refuse(thread: threading.Thread) -> None:
