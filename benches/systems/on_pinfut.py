@@ -21,7 +21,7 @@ from pinfut.executor.io import Socket
 from pinfut.future import FutureBase
 from pinfut.rpc import SimKernel, serve
 from pinfut.rpc.kernel.bank import PAGE
-from pinfut.rpc.kernel.hostile.raw import RING, Raw, call
+from pinfut.rpc.lab.hostile.raw import RING, Raw, call
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
 
 

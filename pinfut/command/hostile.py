@@ -10,7 +10,7 @@ from typing import Final
 from pinfut.command.options import add_json, add_only, chosen, seed
 from pinfut.command.output import Row, show
 from pinfut.command.progress import progress
-from pinfut.rpc.kernel.hostile import SCENARIOS, Scenario, play
+from pinfut.rpc.lab.hostile import SCENARIOS, Scenario, play
 
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}
 

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pinfut.command.options import add_json, add_only, chosen
 from pinfut.command.output import Row, show
 from pinfut.command.progress import progress
-from pinfut.rpc.kernel.hostile.measure import PRICES, measured
+from pinfut.rpc.lab.hostile.measure import PRICES, measured
 
 
 def add_arguments(parser: ArgumentParser) -> None:

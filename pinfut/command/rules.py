@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pinfut.command.options import add_json
 from pinfut.command.output import Row, show
-from pinfut.rpc.kernel.rules import RULES
+from pinfut.rpc.lab.rules import RULES
 
 
 def add_arguments(parser: ArgumentParser) -> None:

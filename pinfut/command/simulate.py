@@ -16,12 +16,12 @@ from pinfut.command.output import table, write, write_json
 from pinfut.command.progress import progress
 from pinfut.executor import Recorder
 from pinfut.executor.trace.chrome import chrome_trace
-from pinfut.rpc.simulate.draws import draw
-from pinfut.rpc.simulate.faults import FAULTS
-from pinfut.rpc.simulate.many import MANY, Job, never, run_jobs
-from pinfut.rpc.simulate.plan import Plan
-from pinfut.rpc.simulate.run import Outcome, simulate
-from pinfut.rpc.simulate.shrink import shrink
+from pinfut.rpc.lab.simulate.draws import draw
+from pinfut.rpc.lab.simulate.faults import FAULTS
+from pinfut.rpc.lab.simulate.many import MANY, Job, never, run_jobs
+from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.run import Outcome, simulate
+from pinfut.rpc.lab.simulate.shrink import shrink
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from pinfut.command.options import add_json, add_only, chosen, number
 from pinfut.command.output import Row, show
 from pinfut.command.progress import progress
-from pinfut.rpc.kernel.hostile.slope import KINDS, slope
+from pinfut.rpc.lab.hostile.slope import KINDS, slope
 
 FEW: Final = 64
 """How many it holds when the measuring begins."""

@@ -10,10 +10,10 @@ import pytest
 from pinfut.command import hostile, slopes
 from pinfut.command.main import main
 from pinfut.rpc.kernel import prices
-from pinfut.rpc.kernel.hostile import SCENARIOS, Scenario
-from pinfut.rpc.kernel.hostile.slope import KINDS, Slope
-from pinfut.rpc.kernel.hostile.stage import Stage
-from pinfut.rpc.kernel.rules import RULES
+from pinfut.rpc.lab.hostile import SCENARIOS, Scenario
+from pinfut.rpc.lab.hostile.slope import KINDS, Slope
+from pinfut.rpc.lab.hostile.stage import Stage
+from pinfut.rpc.lab.rules import RULES
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:

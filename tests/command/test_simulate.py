@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pinfut.command.main import main
-from pinfut.rpc.simulate.draws import draw
-from pinfut.rpc.simulate.faults import FAULTS
-from pinfut.rpc.simulate.run import simulate
-from pinfut.rpc.simulate.shrink import shrink
+from pinfut.rpc.lab.simulate.draws import draw
+from pinfut.rpc.lab.simulate.faults import FAULTS
+from pinfut.rpc.lab.simulate.run import simulate
+from pinfut.rpc.lab.simulate.shrink import shrink
 from tests.rpc.simulate.selling import broken
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import GarbageFrame
-from pinfut.rpc.kernel.hostile import SCENARIOS, Outcome, Scenario, alone, play
-from pinfut.rpc.kernel.hostile.stage import CALLS, ROUNDS, Stage, perform
 from pinfut.rpc.kernel.lane import Completions
+from pinfut.rpc.lab.hostile import SCENARIOS, Outcome, Scenario, alone, play
+from pinfut.rpc.lab.hostile.stage import CALLS, ROUNDS, Stage, perform
 from pinfut.rpc.weight import weight
 from tests.covered import covered, require
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pinfut.rpc.kernel.hostile.slope import KINDS, slope
+from pinfut.rpc.lab.hostile.slope import KINDS, slope
 from tests.covered import covered, require
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"

@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from pinfut.rpc.kernel.rules import RULES
+from pinfut.rpc.lab.rules import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "banks.md"

@@ -199,7 +199,7 @@ def test_no_circle_goes_through_an_import_in_a_function_or_for_a_type(folder: st
         ("pinfut.executor.task", "from pinfut.rpc.vat import Vat"),
         ("pinfut.executor.task", "from pinfut import poll, rpc"),
         ("pinfut.rpc.vat", "from pinfut.__main__ import main"),
-        ("pinfut.rpc.simulate.many", "from pinfut.command.progress import progress"),
+        ("pinfut.rpc.lab.simulate.many", "from pinfut.command.progress import progress"),
         ("pinfut.slots", "def late():\n    import pinfut.command"),
         ("pinfut.command.main", "import pinfut.__main__"),
         ("pinfut.rpc.vat", "from executor.task import Task"),

@@ -1,6 +1,6 @@
-"""A peer that breaks the protocol: what `pinfut.rpc.kernel.hostile` plays it with."""
+"""A peer that breaks the protocol: what `pinfut.rpc.lab.hostile` plays it with."""
 
-from pinfut.rpc.kernel.hostile.raw import (
+from pinfut.rpc.lab.hostile.raw import (
     CELL,
     RING,
     Raw,

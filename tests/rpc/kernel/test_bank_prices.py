@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pinfut.rpc.kernel import prices
-from pinfut.rpc.kernel.hostile.measure import MANY, truth
+from pinfut.rpc.lab.hostile.measure import MANY, truth
 from tests.covered import covered
 
 

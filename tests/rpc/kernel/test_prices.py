@@ -30,9 +30,9 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import PAGE, Bank, Purse
 from pinfut.rpc.kernel.cells import Cells
 from pinfut.rpc.kernel.events import EventBuffer
-from pinfut.rpc.kernel.hostile import measure
-from pinfut.rpc.kernel.hostile.measure import traced
 from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.lab.hostile import measure
+from pinfut.rpc.lab.hostile.measure import traced
 from pinfut.rpc.promise import IMPORTED, Promise, Target
 from pinfut.rpc.protocol.frames import RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.protocol.imports import Imports

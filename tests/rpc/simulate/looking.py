@@ -23,8 +23,8 @@ PATIENCE: Final = 300
 
 LOOK: Final = """
 import sys
-from pinfut.rpc.simulate.draws import draw
-from pinfut.rpc.simulate.run import simulate
+from pinfut.rpc.lab.simulate.draws import draw
+from pinfut.rpc.lab.simulate.run import simulate
 
 for seed in range(int(sys.argv[1])):
     for ops in (300, 1000):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.simulate.draws import draw
-from pinfut.rpc.simulate.run import Outcome, simulate
+from pinfut.rpc.lab.simulate.draws import draw
+from pinfut.rpc.lab.simulate.run import Outcome, simulate
 
 
 def broken(monkeypatch: pytest.MonkeyPatch) -> tuple[int, Outcome]:

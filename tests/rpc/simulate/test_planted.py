@@ -12,7 +12,7 @@ import re
 
 import pytest
 
-from pinfut.rpc.simulate.broken import INVARIANTS
+from pinfut.rpc.lab.simulate.broken import INVARIANTS
 from tests.covered import covered
 from tests.mutants.copy import ROOT, Copy
 from tests.rpc.simulate.looking import SEEDS, look, row

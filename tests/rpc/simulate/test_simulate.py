@@ -12,11 +12,11 @@ from multiprocessing import get_context
 
 import pytest
 
-from pinfut.rpc.simulate.draws import draw
-from pinfut.rpc.simulate.faults import FAULTS
-from pinfut.rpc.simulate.many import Job, never, once
-from pinfut.rpc.simulate.run import Outcome, simulate
-from pinfut.rpc.simulate.shrink import shrink
+from pinfut.rpc.lab.simulate.draws import draw
+from pinfut.rpc.lab.simulate.faults import FAULTS
+from pinfut.rpc.lab.simulate.many import Job, never, once
+from pinfut.rpc.lab.simulate.run import Outcome, simulate
+from pinfut.rpc.lab.simulate.shrink import shrink
 from tests.covered import covered
 from tests.rpc.simulate.selling import broken
 
@@ -53,8 +53,8 @@ def test_one_seed_is_one_history_on_every_python_and_whatever_strings_hash_to(se
     runs = [(sys.executable, "1"), (sys.executable, "2")]
     runs += [(python, "0") for python in others()]
     code = (
-        "from pinfut.rpc.simulate.draws import draw\n"
-        "from pinfut.rpc.simulate.run import simulate\n"
+        "from pinfut.rpc.lab.simulate.draws import draw\n"
+        "from pinfut.rpc.lab.simulate.run import simulate\n"
         f"print(simulate(draw({seed}, 100)).digest)"
     )
     for python, hash_seed in runs:
@@ -102,7 +102,7 @@ def test_a_failure_is_replayed_and_shrinks_to_fewer_operations(
 
 def test_a_second_run_that_differs_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = iter((Outcome(3, digest="one"), Outcome(3, digest="two")))
-    monkeypatch.setattr("pinfut.rpc.simulate.many.simulate", lambda plan: next(outcomes))
+    monkeypatch.setattr("pinfut.rpc.lab.simulate.many.simulate", lambda plan: next(outcomes))
     assert once(Job(3, 10, EVERY)).failure == "one seed, one history"
 
 

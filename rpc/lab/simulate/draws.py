@@ -10,9 +10,9 @@ import random
 from typing import Final
 
 from pinfut.rpc.kernel.arrival import Arrival
-from pinfut.rpc.simulate.faults import FAULTS
-from pinfut.rpc.simulate.plan import Op, Plan
-from pinfut.rpc.simulate.work import WORK, Kind
+from pinfut.rpc.lab.simulate.faults import FAULTS
+from pinfut.rpc.lab.simulate.plan import Op, Plan
+from pinfut.rpc.lab.simulate.work import WORK, Kind
 
 SHARES: Final = (0.05, 0.08, 0.15)
 """Of all operations, how many are faults."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-from pinfut.rpc.kernel.hostile.raw import Raw, call, quiet, short
-from pinfut.rpc.kernel.hostile.stage import HOLD, MAKE, NEVER, WATCH, Stage, perform
+from pinfut.rpc.lab.hostile.raw import Raw, call, quiet, short
+from pinfut.rpc.lab.hostile.stage import HOLD, MAKE, NEVER, WATCH, Stage, perform
 from pinfut.rpc.protocol.frames import FINISH, ON_ANSWER, PIPELINE
 
 BATCH: Final = 64

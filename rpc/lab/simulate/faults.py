@@ -14,11 +14,11 @@ from typing import Final
 from pinfut.executor import sleep
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.lab.simulate.plan import Op
+from pinfut.rpc.lab.simulate.service import UNIT
+from pinfut.rpc.lab.simulate.work import Doing, Kind, ends, name_of, steps_later
+from pinfut.rpc.lab.simulate.world import SERVICES, Client, World
 from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
-from pinfut.rpc.simulate.plan import Op
-from pinfut.rpc.simulate.service import UNIT
-from pinfut.rpc.simulate.work import Doing, Kind, ends, name_of, steps_later
-from pinfut.rpc.simulate.world import SERVICES, Client, World
 
 FAULTS: Final[dict[str, Kind]] = {}
 """All kinds of faults, by name."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from pinfut.executor import sleep
 from pinfut.rpc.kernel.destroy import Destroying, destroy
-from pinfut.rpc.kernel.hostile.raw import call
-from pinfut.rpc.kernel.hostile.stage import REFUND, TURN, Scenario, Stage
+from pinfut.rpc.lab.hostile.raw import call
+from pinfut.rpc.lab.hostile.stage import REFUND, TURN, Scenario, Stage
 
 
 async def limit_cut(stage: Stage) -> None:

@@ -8,8 +8,8 @@ from pinfut.executor import VirtualClock, run
 from pinfut.rpc.charging import charge, keep
 from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.hostile.stage import ItemServer
 from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.lab.hostile.stage import ItemServer
 from pinfut.rpc.serving import current_session, nested
 from pinfut.rpc.vat import connect, serve
 

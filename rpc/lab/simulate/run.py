@@ -18,14 +18,14 @@ from pinfut.executor.schedule import Seeded
 from pinfut.laws import LostWakeup
 from pinfut.rpc.errors import BankError, OutOfPages, RpcError
 from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.simulate.audit import audit
-from pinfut.rpc.simulate.broken import Broken
-from pinfut.rpc.simulate.faults import FAULTS
-from pinfut.rpc.simulate.plan import Plan
-from pinfut.rpc.simulate.service import UNIT
-from pinfut.rpc.simulate.settle import settle
-from pinfut.rpc.simulate.work import WORK
-from pinfut.rpc.simulate.world import World
+from pinfut.rpc.lab.simulate.audit import audit
+from pinfut.rpc.lab.simulate.broken import Broken
+from pinfut.rpc.lab.simulate.faults import FAULTS
+from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.service import UNIT
+from pinfut.rpc.lab.simulate.settle import settle
+from pinfut.rpc.lab.simulate.work import WORK
+from pinfut.rpc.lab.simulate.world import World
 
 KINDS = {**WORK, **FAULTS}
 

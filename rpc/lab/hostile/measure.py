@@ -19,10 +19,10 @@ from pinfut.rpc.kernel import prices
 from pinfut.rpc.kernel.bank import Bank, Purse
 from pinfut.rpc.kernel.freed import Freed
 from pinfut.rpc.kernel.handle import Handle, Rank
-from pinfut.rpc.kernel.hostile.stage import ItemServer
 from pinfut.rpc.kernel.pages import Region
 from pinfut.rpc.kernel.reservation import Reservation
 from pinfut.rpc.kernel.transfers import Transfers
+from pinfut.rpc.lab.hostile.stage import ItemServer
 
 GROWN: Final = (1366, 2731, 5462)
 """Numbers of entries at which a dict has just made its table larger: the worst."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pinfut.rpc.kernel.hostile.raw import (
+from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.lab.hostile.raw import (
     call,
     overwrite,
     release,
@@ -12,8 +13,7 @@ from pinfut.rpc.kernel.hostile.raw import (
     tail_of,
     word,
 )
-from pinfut.rpc.kernel.hostile.stage import COUNT, MAKE, Scenario, Stage
-from pinfut.rpc.kernel.lane import Lane
+from pinfut.rpc.lab.hostile.stage import COUNT, MAKE, Scenario, Stage
 from pinfut.rpc.protocol.frames import FINISH
 
 

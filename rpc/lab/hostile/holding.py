@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pinfut.executor import sleep
-from pinfut.rpc.kernel.hostile.raw import call, short
-from pinfut.rpc.kernel.hostile.stage import (
+from pinfut.rpc.lab.hostile.raw import call, short
+from pinfut.rpc.lab.hostile.stage import (
     CLEAN_UP,
     COUNT,
     HOLD,

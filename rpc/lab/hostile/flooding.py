@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pinfut.rpc.kernel.hostile.raw import call, overwrite, short, tail_of, word
-from pinfut.rpc.kernel.hostile.stage import COUNT, HOLD, Scenario, Stage
+from pinfut.rpc.lab.hostile.raw import call, overwrite, short, tail_of, word
+from pinfut.rpc.lab.hostile.stage import COUNT, HOLD, Scenario, Stage
 from pinfut.rpc.protocol.frames import CANCEL
 
 SLOTS: Final = 64

@@ -18,9 +18,8 @@ from pinfut.rpc.kernel.channel import End
 from pinfut.rpc.kernel.destroy import destroy
 from pinfut.rpc.kernel.events import Event, EventBuffer
 from pinfut.rpc.kernel.sim import Process, SimKernel
-from pinfut.rpc.session import Session
-from pinfut.rpc.simulate.plan import Plan
-from pinfut.rpc.simulate.service import (
+from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.service import (
     CLIENT,
     UNIT,
     Book,
@@ -30,6 +29,7 @@ from pinfut.rpc.simulate.service import (
     Watched,
     state_of,
 )
+from pinfut.rpc.session import Session
 from pinfut.rpc.vat import Vat
 
 SERVICES: Final = ("a", "b")

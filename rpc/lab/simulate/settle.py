@@ -7,10 +7,10 @@ from typing import Final
 
 from pinfut.executor import sleep, timeout
 from pinfut.rpc.errors import RpcError
-from pinfut.rpc.simulate.audit import audit
-from pinfut.rpc.simulate.broken import Broken
-from pinfut.rpc.simulate.service import UNIT, value_of
-from pinfut.rpc.simulate.world import PATIENCE, SERVICES, Client, World
+from pinfut.rpc.lab.simulate.audit import audit
+from pinfut.rpc.lab.simulate.broken import Broken
+from pinfut.rpc.lab.simulate.service import UNIT, value_of
+from pinfut.rpc.lab.simulate.world import PATIENCE, SERVICES, Client, World
 
 REST: Final = 20 * UNIT
 """Simulated seconds in which what is on its way has come, and what was dropped is told."""

@@ -25,8 +25,8 @@ from pinfut.rpc.kernel.advance import Advance
 from pinfut.rpc.kernel.bank import PAGE, Bank
 from pinfut.rpc.kernel.channel import Channel
 from pinfut.rpc.kernel.events import EventBuffer
-from pinfut.rpc.kernel.hostile.raw import Raw, quiet
 from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.lab.hostile.raw import Raw, quiet
 from pinfut.rpc.serving import current_session
 from pinfut.rpc.session import Session
 from pinfut.rpc.vat import Vat, connect, serve, session_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pinfut.rpc.simulate.plan import Plan
-from pinfut.rpc.simulate.run import simulate
+from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.run import simulate
 
 MOST_RUNS = 2000
 """Runs that shrinking takes at most."""

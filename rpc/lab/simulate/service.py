@@ -13,9 +13,9 @@ from pinfut.rpc.charging import ClientRef, Turn, charge, keep
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.events import Subscription, subscribe
 from pinfut.rpc.interface import Interface, method
+from pinfut.rpc.lab.simulate.broken import Broken
 from pinfut.rpc.serving import current_session, nested
 from pinfut.rpc.shared import Shared
-from pinfut.rpc.simulate.broken import Broken
 from pinfut.rpc.vat import connect
 from pinfut.unboxed import unboxed
 

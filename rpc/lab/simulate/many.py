@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Final, NamedTuple
 
-from pinfut.rpc.simulate.draws import draw
-from pinfut.rpc.simulate.faults import FAULTS
-from pinfut.rpc.simulate.run import Outcome, simulate
-from pinfut.rpc.simulate.work import WORK
+from pinfut.rpc.lab.simulate.draws import draw
+from pinfut.rpc.lab.simulate.faults import FAULTS
+from pinfut.rpc.lab.simulate.run import Outcome, simulate
+from pinfut.rpc.lab.simulate.work import WORK
 
 SOMETIMES: Final = (
     *WORK,

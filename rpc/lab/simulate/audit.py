@@ -14,9 +14,9 @@ from pinfut.rpc.kernel.channel import CAPS, Channel
 from pinfut.rpc.kernel.pages import Region
 from pinfut.rpc.kernel.purse import Purse
 from pinfut.rpc.kernel.reservation import Reservation
+from pinfut.rpc.lab.simulate.broken import Broken
+from pinfut.rpc.lab.simulate.world import SERVICES, World
 from pinfut.rpc.session import Session
-from pinfut.rpc.simulate.broken import Broken
-from pinfut.rpc.simulate.world import SERVICES, World
 from pinfut.slots import FREE
 
 WHOLE: Final = 16

@@ -1,0 +1,11 @@
+"""Hostile clients: each scenario is a client that hurt other servers, and what it does here."""
+
+from pinfut.rpc.lab.hostile.flooding import FLOODING
+from pinfut.rpc.lab.hostile.forging import FORGING
+from pinfut.rpc.lab.hostile.holding import HOLDING
+from pinfut.rpc.lab.hostile.midturn import MIDTURN
+from pinfut.rpc.lab.hostile.stage import Outcome, Scenario, alone, play
+
+SCENARIOS = (*HOLDING, *FLOODING, *FORGING, *MIDTURN)
+
+__all__ = ["SCENARIOS", "Outcome", "Scenario", "alone", "play"]
