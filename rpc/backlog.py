@@ -90,6 +90,7 @@ class Backlog:
                 session.write(frame, prices.UNWRITTEN + len(frame))
             except RpcError as error:
                 session.questions.release(slot)
+                session.returns.forget(slot.x)
                 session.open_lane().cells.release(unsent.place)
                 session.capabilities.take_back(unsent.caps)
                 unsent.fail(error)

@@ -101,6 +101,7 @@ class ClientRef(Generic[T]):
         kept.take(size + prices.KEPT)
         self._kept = kept
         self._charged = size + prices.KEPT
+        # Invariant: None once it is neither alive nor held by a turn.
         self._thing: T | None = thing
         self._pins = 0
         # Whether it can still be read; a turn that holds it may, until it ends.
@@ -109,7 +110,7 @@ class ClientRef(Generic[T]):
 
     def get(self) -> T:
         """What is kept. Raises SessionDead once the session has ended or it was dropped."""
-        if not (self.alive or self._pins) or self._thing is None:
+        if self._thing is None:
             raise SessionDead("what was kept for this client is gone with its session")
         return self._thing
 

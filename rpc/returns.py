@@ -59,6 +59,14 @@ class Returns:
         target.under_way += 1
         self.rides[x] = target
 
+    def forget(self, x: int) -> None:
+        """Question `x` was not sent after all."""
+        self.early.pop(x, None)
+        self.sent_caps.pop(x, None)
+        target = self.rides.pop(x, None)
+        if target is not None:
+            self._arrive(target)
+
     def close(self, error: RpcError) -> None:
         """The session has ended: nothing that was promised will come."""
         for target in self.settles.values():

@@ -25,7 +25,7 @@ class Freed(FutureBase[None]):
         self._bank = bank
         self._pages = pages
         self._caps = caps
-        # Invariant: the bank that lacks what is asked, while armed there.
+        # The bank that lacked what is asked; this may stand in its list.
         self._at: Bank | None = None
         self._waker: Waker | None = None
 
@@ -56,7 +56,6 @@ class Freed(FutureBase[None]):
 
     def wake(self) -> None:
         """Something came back, or the bank ended: look again. Once."""
-        self._at = None
         waker, self._waker = self._waker, None
         if waker is not None:
             waker.wake()

@@ -721,3 +721,14 @@ def test_a_scope_in_a_generator_that_is_closed_is_no_block_of_its_task_any_more(
         return current_executor().now()
 
     assert run(main()) == 1
+
+
+def test_a_scope_that_was_cancelled_before_it_began_interrupts_nobody(run: Run) -> None:
+    async def main() -> float:
+        s = scope()
+        s.cancel()
+        async with s:
+            await sleep(1)
+        return current_executor().now()
+
+    assert run(main()) == 1

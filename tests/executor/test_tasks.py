@@ -633,3 +633,20 @@ def test_what_the_clean_up_of_an_abandoned_task_raises_is_reported_with_its_name
     assert told.exc_info is not None
     assert str(told.exc_info[1]) == "at the very end"
     assert told.getMessage().startswith("'stubborn' failed")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_an_exit_that_a_task_raises_is_no_failure_to_report(
+    run: Run, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    async def leaves() -> None:
+        raise error
+
+    async def main() -> None:
+        spawn(leaves())
+        await sleep(10)
+
+    with pytest.raises(type(error)):
+        run(main())
+    gc.collect()
+    assert caplog.records == []

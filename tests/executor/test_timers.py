@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import example, given
@@ -453,3 +454,29 @@ def test_the_real_clock_never_wakes_a_sleeper_early() -> None:
         return executor.now() >= start + 0.002
 
     assert Executor().run(main())
+
+
+def test_what_is_due_at_once_is_fired_in_bounded_parts_and_in_order() -> None:
+    timers = Timers()
+    fired: list[int] = []
+    for number in range(2 * AT_ONCE + 1):
+        timers.add(0.0, partial(fired.append, number))
+    for parts in (1, 2, 3):
+        timers.fire(1.0)
+        assert fired == list(range(min(parts * AT_ONCE, 2 * AT_ONCE + 1)))
+
+
+def test_a_timer_that_comes_while_the_heap_is_cleaned_has_its_place_among_all() -> None:
+    timers = Timers()
+    fired: list[int] = []
+    count = 8 * MIN_DEAD
+    many = [timers.add(100.0 + n, partial(fired.append, 100 + n)) for n in range(count)]
+    for timer in many[: count // 2 + 1]:
+        timers.cancel(timer)
+    assert timers.entries > len(timers), "nothing is left to clean"
+    timers.add(1.0, partial(fired.append, 1))
+    timers.add(100.5 + count, partial(fired.append, 0))
+    assert timers.next_deadline() == 1.0
+    while len(timers):
+        timers.fire(1000.0)
+    assert fired == [1, *range(100 + count // 2 + 1, 100 + count), 0]

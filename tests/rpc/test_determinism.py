@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pinfut import join, try_join
-from pinfut.executor import Instrument, Recorder, sleep, timeout
-from pinfut.rpc import RpcError, Vat, connect, method
+from pinfut.executor import Instrument, Recorder, sleep, spawn, timeout
+from pinfut.rpc import Promise, RpcError, Vat, connect, method
 from tests.rpc.services import Desk, DeskServer, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -144,3 +144,31 @@ def test_a_digest_needs_a_kernel_that_records() -> None:
             world.kernel.digest()
 
     run(main)
+
+
+def test_a_recorder_sees_each_slot_from_the_call_to_the_taking() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer()) as desk:
+            assert await desk.do(1) == 1
+            dropped = spawn(take(desk.nap(1)))
+            await quiet()
+            dropped.cancel()
+            await quiet()
+
+    async def take(nap: Promise[float]) -> float:
+        return await nap
+
+    recorder = Recorder()
+    run(main, instruments=[recorder])
+    slots = [event.detail for event in recorder.events if event.kind == "slot"]
+    assert [one for one in slots if one.startswith("x=1 ")] == [
+        "x=1 sent",
+        "x=1 returned",
+        "x=1 taken",
+    ]
+    assert [one for one in slots if one.startswith("x=2 ")] == [
+        "x=2 sent",
+        "x=2 cancelled",
+        "x=2 returned",
+        "x=2 taken",
+    ]

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import pytest
 
 from pinfut import catch, join, ready
-from pinfut.executor import current_executor, sleep
-from pinfut.rpc import Interface, OutOfPages, connect, method, serve
+from pinfut.executor import current_executor, current_task, sleep
+from pinfut.rpc import Interface, OutOfPages, RemoteError, connect, method, serve
 from pinfut.rpc.kernel import prices
 from pinfut.unboxed import box, layout, unboxed
+from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_memory import spend
 from tests.rpc.world import World, only, quiet, run
 
@@ -270,5 +271,28 @@ def test_a_boxed_function_of_the_same_body_pays_the_default_bound() -> None:
 
     async def main(world: World) -> None:
         assert await charged_while_they_wait(world, Plain(), 5) == prices.HANDLER
+
+    run(main)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_handler_that_asked_for_its_task_and_ends_at_once_leaves_no_task(fails: bool) -> None:
+    async def do(n: int) -> int:
+        assert current_task().name
+        if fails:
+            raise ValueError("at once")
+        return n
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(do=do)) as desk:
+            await desk.make("a").name()
+            before = list(current_executor().tasks)
+            if fails:
+                with pytest.raises(RemoteError, match="at once"):
+                    await desk.do(5)
+            else:
+                assert await desk.do(5) == 5
+            await quiet()
+            assert list(current_executor().tasks) == before
 
     run(main)

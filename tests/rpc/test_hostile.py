@@ -29,6 +29,7 @@ from pinfut.rpc import (
     method,
     session_of,
 )
+from pinfut.rpc.protocol import frames
 from tests.covered import covered, require
 from tests.rpc import hostile
 from tests.rpc.hostile import CALL, CANCEL, FINISH, Raw, call, cut, release, returned, short
@@ -116,6 +117,15 @@ FRAMES: list[tuple[str, type[ProtocolError], list[bytes]]] = [
 ]
 
 
+# The number of Desk.keep, and what says in its arguments which capability of the frame is meant.
+KEEP = next(n for n, one in enumerate(Desk._pinfut_methods) if one.name == "keep")
+FIRST = msgspec.msgpack.encode((0,))
+
+
+def capability(kind: int, number: int) -> bytes:
+    return frames.CAP.pack(kind, number, Thing._pinfut_id)
+
+
 @pytest.mark.parametrize(("error", "frames"), [f[1:] for f in FRAMES], ids=[f[0] for f in FRAMES])
 def test_a_frame_that_no_honest_client_sends_ends_its_session_and_no_other(
     error: type[ProtocolError], frames: list[bytes]
@@ -126,6 +136,37 @@ def test_a_frame_that_no_honest_client_sends_ends_its_session_and_no_other(
         raw.send(*frames)
         await quiet()
         await on.ended(raw, far, error)
+
+    attacked(attack)
+
+
+def test_a_capability_of_no_kind_ends_the_session() -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        raw.send(call(1, 0, KEEP, caps=1, payload=capability(99, 5) + FIRST))
+        await quiet()
+        await on.ended(raw, far, GarbageFrame)
+
+    attacked(attack)
+
+
+def test_a_capability_that_no_parameter_takes_is_released_and_the_call_is_made() -> None:
+    async def attack(on: Attack) -> None:
+        raw = await on.session()
+        far = on.served(raw)
+        arguments = msgspec.msgpack.encode((5,))
+        raw.send(call(1, 0, DO, caps=1, payload=capability(frames.SENDER, 7) + arguments))
+        await quiet()
+        assert raw.replies() == [1]
+        assert far.error is None
+        lane = raw.end.into()
+        assert lane is not None
+        assert lane.reader.look()
+        assert [bytes(frame) for frame in lane.reader.read(8, 1 << 16)] == [release(7, 1)]
+        raw.leave()
+        await quiet()
+        assert on.bank.pages_used == 0
 
     attacked(attack)
 

@@ -623,3 +623,55 @@ def test_spare_memory_for_answers_is_given_up_when_the_server_runs_short() -> No
             del things
 
     run(main)
+
+
+def test_answers_that_nobody_has_taken_leave_their_slots_to_calls_that_are_taken_first() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), slots=2) as desk:
+            first, second = desk.do(1), desk.do(2)
+            await quiet()
+            third, fourth = desk.do(3), desk.do(4)
+            assert (await fourth, await third, await second, await first) == (4, 3, 2, 1)
+
+    run(main)
+
+
+def test_a_promised_object_that_is_dropped_while_its_call_waits_is_never_made() -> None:
+    async def main(world: World) -> None:
+        server = DeskServer()
+        async with world.session(Desk, server, slots=1) as desk:
+            busy = desk.nap(1)
+            dropped = desk.make("dropped")
+            kept = desk.make("kept")
+            await quiet()
+            del dropped
+            gc.collect()
+            assert await busy == 1
+            assert await kept.name() == "kept"
+            assert server.made == ["kept"]
+
+    run(main)
+
+
+def test_a_call_that_cannot_wait_for_room_in_the_ring_is_as_if_it_was_never_made() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=600)
+        async with world.session(Desk, DeskServer(), bank=bank, slots=64) as desk:
+            await join(*[desk.length(b"") for _ in range(40)])
+            questions = session_of(desk).questions
+            rest = spend(bank)
+            calls = []
+
+            def send() -> None:
+                for _ in range(40):
+                    calls.append(desk.length(b"x" * 7000))
+
+            with pytest.raises(OutOfPages, match="room in the ring"):
+                send()
+            assert 0 < len(calls) < 40
+            assert len(questions.taken()) == len(calls), "a slot of a call that was not sent"
+            bank.refill(rest)
+            assert await join(*calls) == (7000,) * len(calls)
+            assert await join(*[desk.length(b"x" * 7000) for _ in range(70)]) == (7000,) * 70
+
+    run(main)

@@ -11,6 +11,7 @@ from pinfut.executor import sleep, spawn, timeout
 from pinfut.rpc import (
     Interface,
     OutOfPages,
+    Promise,
     RemoteError,
     Session,
     SessionClosed,
@@ -257,6 +258,8 @@ class OwnServer(Own):
 class Asking(Interface, Protocol):
     @method
     async def ask(self, own: Own) -> list[str]: ...
+    @method
+    async def pass_on(self, own: Own) -> Own: ...
 
 
 class AskingServer(Asking):
@@ -269,6 +272,10 @@ class AskingServer(Asking):
         await quiet()
         dropped.cancel()
         return [await name, await given]
+
+    @method
+    async def pass_on(self, own: Own) -> Own:
+        return own.later(1)  # not awaited: the call ends when it has come
 
 
 async def later_name(own: Own) -> str:
@@ -283,3 +290,23 @@ def test_calls_back_may_be_pipelined_and_name_what_is_still_to_come() -> None:
             assert await asking.ask(OwnServer()) == ["own", "with own"]
 
     run(main)
+
+
+def test_a_call_that_gives_a_promise_can_be_cancelled_before_that_has_come() -> None:
+    async def main(world: World) -> None:
+        async with world.session(Asking, AskingServer()) as asking:
+            given = asking.pass_on(OwnServer())
+            name = spawn(take(given.name()))
+            await sleep(0.5)
+            name.cancel()
+            del given
+            await quiet()
+            # The session is as it was.
+            assert await asking.ask(OwnServer()) == ["own", "with own"]
+            assert await asking.pass_on(OwnServer()).name() == "own"
+
+    run(main)
+
+
+async def take(name: Promise[str]) -> str:
+    return await name

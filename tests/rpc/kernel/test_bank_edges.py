@@ -375,25 +375,37 @@ def test_a_wait_ends_with_the_bank_that_is_removed() -> None:
     run(main(), clock=VirtualClock())
 
 
-@pytest.mark.parametrize("cancelled", [False, True])
-def test_a_bank_keeps_nothing_of_a_wait_that_is_over(cancelled: bool) -> None:
+@pytest.mark.parametrize("end", ["it comes", "cancel", "destroy", "remove", "remove, not last"])
+@pytest.mark.parametrize("above", [False, True])
+def test_a_bank_keeps_nothing_of_a_wait_that_is_over(end: str, above: bool) -> None:
+    """Neither the one that is waited for nor, `above`, the one that lacks what is asked."""
+
     def waits() -> int:
         gc.collect()
         return sum(type(one) is Freed for one in gc.get_objects())
 
     async def main() -> None:
-        *_, bank = chain((100, 100), (90, 90), (5, 5))
-        bank.buy(3)
+        _, client, bank = chain((100, 100), (7, 90), (7, 7))
+        if end == "remove, not last":
+            bank.child("below", pages=1)
+        (client if above else bank).buy(4 - len(bank.children))
         before = waits()
         task = spawn(_wait(bank, 3, 0))
         await settled()
         assert waits() == before + 1
-        if cancelled:
+        if end == "cancel":
             task.cancel()
+        elif end == "it comes":
+            (client if above else bank).sell(4)
+        elif end == "destroy":
+            await destroy(bank)
         else:
-            bank.sell(3)
+            bank.remove()
         await settled()
+        if end == "remove, not last":
+            assert bank.state != DEAD, "nothing was sold, and nobody told of it"
         assert task.done
+        assert (task.error() is None) == (end == "it comes")
         del task
         assert waits() == before
 
@@ -474,7 +486,7 @@ def test_a_transfer_that_is_refused_leaves_nothing_in_the_books() -> None:
         *((-1, 0, ValueError), (0, -1, ValueError)),
         *((1000, 0, OutOfPages), (0, 1000, OutOfCaps)),
     ):
-        with pytest.raises(error):
+        with pytest.raises(error, match="move 0" if error is ValueError else "a transfer"):
             queue.add(funded, pages, caps)
         assert len(queue) == 0
         assert root.ledger.used == 0
