@@ -55,7 +55,7 @@ def hosted(request: pytest.FixtureRequest) -> Iterator[Hosted]:
 
 
 @pytest.fixture(params=WAYS)
-def in_real_time(request: pytest.FixtureRequest) -> Iterator[Hosted]:
+def in_real_time(request: pytest.FixtureRequest, each_poller: str) -> Iterator[Hosted]:
     one = Hosted(request.param, None)
     yield one
     one.executor.close()
