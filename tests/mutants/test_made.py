@@ -77,6 +77,7 @@ def afters(body: str) -> set[tuple[str, str]]:
             ("condition false", "return [x for x in a if False]"),
             ("return None", "return None"),
         }),
+        ("return False", {("constant", "return True")}),
         # A local name keeps a value: only the second of two is deleted, or both.
         ("x = a\nreturn x", {("return None", "return None")}),
         ("x = a\nx = b\nreturn x", {("delete", "pass"), ("return None", "return None")}),
