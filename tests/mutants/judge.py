@@ -26,7 +26,7 @@ from tests.mutants.swap import Key, Swapper
 PATIENCE: Final = 10
 """How many times the CPU of the test without the fault, plus a second, is a hang."""
 
-CHEAP: Final = 0.1
+CHEAP: Final = 0.5
 """Seconds of CPU."""
 
 _NO_PROGRAM: Final = ("NameError", "UnboundLocalError")
