@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, final
 
+from pinfut.closing import close_each
 from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
 from pinfut.executor.io.pipes import PipeReader, PipeWriter, raw_pipe
@@ -110,13 +111,14 @@ class Process:
             self._close()
 
     def _close(self) -> None:
-        for end in (self.stdin, self.stdout, self.stderr):
-            if end is not None:
-                end.close()
+        ends = (self.stdin, self.stdout, self.stderr)
+        close_each([end.close for end in ends if end is not None] + [self._close_watch])
+
+    def _close_watch(self) -> None:
         if self._ended >= 0:
             self._exit.close()
-            socket.close(self._ended)  # as os.close, but of sockets everywhere
-            self._ended = -1
+            ended, self._ended = self._ended, -1
+            socket.close(ended)  # as os.close, but of sockets everywhere
         if self._watch is not None and self._popen.returncode is not None:
             self._watch.join()  # at once: it waits for nothing any more
 

@@ -6,9 +6,11 @@ import os
 import socket
 from array import array
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
+from pinfut.closing import close_each
 from pinfut.executor.io.operations import (
     Connect,
     ReadOperation,
@@ -154,8 +156,7 @@ class Socket:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
         if flags & socket.MSG_CTRUNC:
-            for fd in fds:
-                os.close(fd)
+            close_each([partial(os.close, fd) for fd in fds])
             raise OSError(f"more than {most} descriptors came at once; raise `most`")
         if not _CLOSE_ON_EXEC:
             for fd in fds:
