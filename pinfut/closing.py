@@ -31,11 +31,10 @@ def raise_first(errors: list[BaseException]) -> None:
     if not errors:
         return
     first = next((error for error in errors if isinstance(error, _GO_FIRST)), errors[0])
-    for error in errors:
-        if error is not first:
-            first.add_note("closing the others: " + "".join(format_exception_only(error)).strip())
+    for note in ["".join(format_exception_only(error)) for error in errors if error is not first]:
+        first.add_note(f"closing the others: {note.strip()}")
     errors.clear()
     try:
         raise first
     finally:
-        del first, error  # or the traceback would keep what it is part of
+        del first  # or the traceback would keep what it is part of

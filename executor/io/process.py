@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Final, final
 
 from pinfut.closing import close_each
+from pinfut.combinators import try_join
 from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
 from pinfut.executor.io.pipes import PipeReader, PipeWriter, raw_pipe
-from pinfut.executor.scope import scope
 from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
@@ -213,15 +213,13 @@ async def run_process(
     assert process.stdout is not None
     assert process.stderr is not None
     async with process:
-        try:
-            async with scope() as s:
-                out = s.spawn(_read_all(process.stdout, limit))
-                err = s.spawn(_read_all(process.stderr, limit))
-                s.spawn(_feed(process.stdin, input))
-        except* ValueError as errors:
-            raise errors.exceptions[0] from None
+        out, err, _ = await try_join(
+            _read_all(process.stdout, limit),
+            _read_all(process.stderr, limit),
+            _feed(process.stdin, input),
+        )
         code = await process.wait()
-    return subprocess.CompletedProcess(command, code, out.result(), err.result())
+    return subprocess.CompletedProcess(command, code, out, err)
 
 
 async def _read_all(reader: PipeReader, limit: int) -> bytes:
