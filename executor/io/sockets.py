@@ -20,6 +20,7 @@ from pinfut.executor.io.operations import (
 )
 from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
+from pinfut.executor.timers import sleep
 from pinfut.future import FutureBase
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -101,7 +102,8 @@ class Socket:
         """Connect to `address`: a numeric host and a port, or a path.
 
         Raises ValueError for the name of a host: resolve it with `getaddrinfo`, or use
-        `connect_tcp`. Cancelled, the attempt goes on: close the socket.
+        `connect_tcp`; BlockingIOError when the backlog of a path is full, for which `connect_unix`
+        waits. Cancelled, the attempt goes on: close the socket.
         """
         return Connect(self._source, self.raw, self._numeric(address))
 
@@ -218,14 +220,25 @@ def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -
 
 
 async def connect_unix(path: str) -> Socket:
-    """Connect to a Unix stream socket by its path."""
+    """Connect to a Unix stream socket by its path.
+
+    While the backlog there is full, of which the system tells nobody, it tries again and again, in
+    the end every 50 ms: put a timeout around it.
+    """
     sock = Socket(_unix_socket())
+    pause = 0.001
     try:
-        await sock.connect(path)
+        while True:
+            try:
+                await sock.connect(path)
+            except BlockingIOError:
+                await sleep(pause)
+                pause = min(2 * pause, 0.05)
+            else:
+                return sock
     except BaseException:
         sock.close()
         raise
-    return sock
 
 
 def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
