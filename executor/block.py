@@ -82,6 +82,7 @@ class Block:
         owner: Any = self._owner  # an Interruptible: it is open
         self._owner = _CLOSED
         owner.block = outer = self.outer
+        self.outer = None  # a dead entry of a timeout may stay among the timers
         if not self.fired or owner.cancels != self._delivered:
             return False
         while outer is not None and type(outer) is not Shield:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
 from threading import get_ident
 from types import CoroutineType
-from typing import Any, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from pinfut import laws
 from pinfut.coroutine import native
+from pinfut.executor.asyncgens import AsyncGens
 from pinfut.executor.clock import MonotonicClock, VirtualClock
 from pinfut.executor.contract import Clock, Owner, Priority, Reportable
 from pinfut.executor.current import running
@@ -47,6 +48,10 @@ T = TypeVar("T")
 
 _log = logging.getLogger("pinfut.executor")
 
+_ENDINGS: Final = 4
+"""At the end of a run: how often tasks are waited for, and then the async generators closed that
+they have left open. What a clean-up begins and leaves is closed in the next round."""
+
 
 class TooManySteps(RuntimeError):
     """A run has taken the steps that it was given, and its main task is not done."""
@@ -67,6 +72,7 @@ class Executor(FirstSteps):
     """
 
     __slots__ = (
+        "_asyncgens",
         "_bell",
         "_dump_on_signal",
         "_failures",
@@ -100,6 +106,7 @@ class Executor(FirstSteps):
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
         # The thread that opened it; 0 while it is not open.
         self._thread = 0
+        self._asyncgens = AsyncGens(self)
         self.instruments.attach(self)
 
     def _make_queues(self, bell: Doorbell | None) -> None:
@@ -227,7 +234,7 @@ class Executor(FirstSteps):
                     return more
                 timeout = 0.0
         finally:
-            running.executor = None
+            self._leave()
             if bell is not None:
                 bell.listening = True
 
@@ -258,7 +265,7 @@ class Executor(FirstSteps):
         try:
             self._end_tasks(None)
         finally:
-            running.executor = None
+            self._leave()
             self._release()
             if self._bell is not None:
                 self._bell.listening = True
@@ -276,6 +283,12 @@ class Executor(FirstSteps):
         if running.executor is not None:
             raise ReenteredExecutor(f"a turn cannot be run here: {_busy()}. Await instead")
         running.executor = self
+        self._asyncgens.install()
+
+    def _leave(self) -> None:
+        """The undo of `_enter`."""
+        self._asyncgens.restore()
+        running.executor = None
 
     # ---- running ----
 
@@ -310,7 +323,7 @@ class Executor(FirstSteps):
             main.close()
             quiet()
             raise
-        running.executor = self
+        self._enter()
         ctrl_c = CtrlC(self)
         ctrl_c.take_over()
         try:
@@ -329,7 +342,7 @@ class Executor(FirstSteps):
         finally:
             quiet()
             ctrl_c.give_back()
-            running.executor = None
+            self._leave()
             self._release()
 
     def _run_turns(self, until: Task[Any] | None, most: int) -> int:
@@ -364,21 +377,26 @@ class Executor(FirstSteps):
     def _end_tasks(self, steps: int | None) -> None:
         """Cancel the tasks that are left and wait until they have ended."""
         self.current = None
-        for task in list(self.tasks):
-            task.cancel()
-        try:
-            if steps is None:
-                self._run_turns(None, TURN)
-            else:
-                self._run_steps(None, steps)
-        except (LostWakeup, TooManySteps) as error:
-            kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
-            _log.error("tasks caught their cancel and %s: %s", kind, error)
-            for task in list(self.tasks):
-                task.abandon()
-                if self.watching:
-                    self.instruments.finish(task)
-            self.tasks.clear()
+        asyncgens = self._asyncgens
+        for task, owner in list(self.tasks.items()):
+            if owner is not asyncgens:  # a clean-up goes on to its end
+                task.cancel()
+        for left in reversed(range(_ENDINGS)):
+            try:
+                if steps is None:
+                    self._run_turns(None, TURN)
+                else:
+                    self._run_steps(None, steps)
+            except (LostWakeup, TooManySteps) as error:
+                kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
+                _log.error("tasks caught their cancel and %s: %s", kind, error)
+                for task in list(self.tasks):
+                    task.abandon()
+                    if self.watching:
+                        self.instruments.finish(task)
+                self.tasks.clear()
+            if not (left and (asyncgens.close_all() or self.deferred)):
+                break
 
     def _release(self) -> None:
         """Give back what `open` has taken, and report the errors that nobody has claimed."""

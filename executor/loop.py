@@ -217,6 +217,7 @@ class Loop:
                     call(*args)
                 except Exception as error:
                     self.report_call(call, error)
+                del call, args
             if not deferred:
                 return
 

@@ -127,7 +127,10 @@ class Scope(Block):
         if own:
             return True
         if cancelled is not None and error is None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                cancelled = None  # or its traceback would keep this frame, and the frame it
         return False
 
 

@@ -39,11 +39,13 @@ NOT_DONE: Final = _NotDone()
 class Failure:
     """How a task failed, until an await has raised it."""
 
-    __slots__ = ("error", "unclaimed")
+    __slots__ = ("error", "traceback", "unclaimed")
 
     def __init__(self, error: BaseException, unclaimed: Unclaimed | None) -> None:
         # Invariant: None once an await has raised it.
         self.error: BaseException | None = error
+        # As the task left it: each time that it is raised begins with that.
+        self.traceback = error.__traceback__
         # Invariant: None once somebody has seen the error, or when there is nothing to report.
         self.unclaimed = unclaimed
 
@@ -189,16 +191,19 @@ class Task(FutureBase[T]):
     def result(self) -> T:
         """The result, or the error, of a task that is done.
 
-        Raises TakenTwice before that, and when an await has raised the error already.
+        Raises TakenTwice before that, and when an await has raised the error already. The task
+        keeps the error, and its traceback the frames that ask here: one that holds the task and
+        lets the error pass waits for the collector, as one that awaits does not.
         """
         error = self.error()
-        if error is None:
-            return cast(T, self._outcome)
+        outcome = self._outcome
+        if type(outcome) is not Failure:
+            return cast(T, outcome)
         del self  # or the traceback would keep the task, and the task the traceback
         try:
-            raise error
+            raise cast(BaseException, error).with_traceback(outcome.traceback)
         finally:
-            del error
+            del error, outcome
 
     def error(self) -> BaseException | None:
         """The error of a task that is done, or None. Raises as `result` does."""
@@ -231,7 +236,8 @@ class Task(FutureBase[T]):
         error = outcome.error
         if error is None or outcome.unclaimed is not None:
             error = cast(BaseException, self.error())
-        outcome.error = None
+        error.__traceback__ = outcome.traceback
+        outcome.error = outcome.traceback = None
         del self, outcome, cx
         try:
             raise error

@@ -301,6 +301,8 @@ def _call_here(
         outcome.set_exception(error)
     else:
         outcome.set_result(value)
+    finally:
+        del outcome  # its error has this frame in its traceback
 
 
 @final

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from types import TracebackType
-from typing import Any, TypeVar, final, overload
+from typing import Any, Final, TypeVar, final, overload
 
 from pinfut.combinators import Awaited
 from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_future
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.contract import TimerQueue
 from pinfut.executor.current import NoExecutor, current_executor
-from pinfut.future import FutureBase, drop, let_go
+from pinfut.future import FutureBase, drop, let_go, pending
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 T = TypeVar("T")
@@ -59,6 +59,9 @@ class Timeout(Block):
             raise TimeoutError(f"timed out after {self._seconds} s") from error
 
 
+_GONE: Final[Future[Any]] = pending()
+
+
 @final
 class TimeoutFuture(FutureBase[T]):
     """A future polled in place, that is given up once its time, counted from the first
@@ -70,7 +73,7 @@ class TimeoutFuture(FutureBase[T]):
     def __init__(self, seconds: float, future: Future[T]) -> None:
         self._seconds = seconds
         self._future = future
-        # Invariant: set from the first PENDING on.
+        # Invariant: set from the first PENDING to the end.
         self._timers: TimerQueue | None = None
         self.live = False
         # Whether the coroutine was interrupted.
@@ -116,16 +119,21 @@ class TimeoutFuture(FutureBase[T]):
         self._waker.wake()
 
     def _cancel_timer(self) -> None:
-        if self._timers is not None:
-            self._timers.cancel(self)
+        timers, self._timers = self._timers, None
+        if timers is not None:
+            timers.cancel(self)
+            # A dead entry may stay among the timers: what waited, and for what, does not with it.
+            self._future = _GONE
+            del self._waker
 
     def registrations(self) -> int:
         return self._timers.references if self._timers is not None and self.live else 0
 
     def drop(self) -> None:
         """Drop the future inside, and take the timer back."""
+        future = self._future
         self._cancel_timer()
-        drop(self._future)
+        drop(future)
 
 
 @overload

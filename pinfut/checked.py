@@ -186,6 +186,7 @@ class CheckedContext(Context):
         if value is not PENDING:
             record.done = True
             record.must_be_taken = False
+            record.owner = None  # somebody may keep the future, a dead timer, say
         elif not call._taken:
             raise LostWakeup(
                 f"{describe(future)} gave PENDING without reading cx.waker, so nobody can "

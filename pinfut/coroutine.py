@@ -122,6 +122,7 @@ class Interrupt(FutureBase[NoReturn]):
     def poll(self, cx: Context, /) -> NoReturn:
         leaf, self._leaf = self._leaf, YIELD
         self._owner.delivered = self._owner.cancels
+        del self._owner  # whose leaf this may remain
         if leaf is not YIELD:
             try:
                 drop(leaf)

@@ -20,7 +20,14 @@ MAX_CAPS: Final = 1024
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 
-CodecError = (msgspec.MsgspecError, TypeError, ValueError, RecursionError, OverflowError)
+CodecError = (
+    msgspec.MsgspecError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    OverflowError,
+    BufferError,
+)
 """What encoding and decoding may raise."""
 
 # Scalars, and what else of Python is written in the same way.

@@ -184,6 +184,7 @@ class Unsent:
     def give_up(self) -> None:
         """Nobody wants the call any more: what it names is let go."""
         self.place = -1
+        self.waker = None
         self.build = _given_up
         self.call = (None, self.call[1], self.call[2], ())
         self.caps = ()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final
 
+from pinfut.closing import close_each
 from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
@@ -179,11 +181,12 @@ class Vat:
             self.kernel.unlisten(port)
         self._roots.clear()
         sessions = self.sessions
-        for session in sessions:
-            session.close(SessionClosed(f"session {session.name} was {why} by this side"))
-        for session in sessions:
-            await session.wait_released()
-        self._task.cancel()
+        try:
+            close_each(partial(_close, session, why) for session in sessions)
+            for session in sessions:
+                await session.wait_released()
+        finally:
+            self._task.cancel()
         try:
             await self._task
         except CancelledError:
@@ -196,9 +199,11 @@ class Vat:
             return
         self._roots.clear()
         self.kernel.kill(self.process)
-        for session in self.sessions:
-            session.die()
-        self._task.cancel()
+        close_each([*[session.die for session in self.sessions], self._task.cancel])
+
+
+def _close(session: Session, why: str = "closed") -> None:
+    session.close(SessionClosed(f"session {session.name} was {why} by this side"))
 
 
 @final
@@ -287,11 +292,17 @@ class Connecting(Generic[I]):
 
     async def _leave(self) -> None:
         session: Session | None = getattr(self, "_session", None)
-        if session is not None:
-            session.close(SessionClosed(f"session {session.name} was closed by this side"))
-            await session.wait_closed()
-        if self._own is not None:
-            await self._own.close()
+        own = self._own
+        try:
+            if session is not None:
+                _close(session)
+                await session.wait_closed()
+        except GeneratorExit:
+            own = None  # nothing can be awaited
+            raise
+        finally:
+            if own is not None:
+                await own.close()
 
 
 def serve(

@@ -55,12 +55,14 @@ async def connect_tcp(host: str, port: int) -> Socket:
     won, errors = await first_to_answer(found, _open)
     if won is not None:
         return won
-    if len(errors) == 1:
-        raise errors[0]
-    group = ExceptionGroup("the addresses in the order in which they were tried", errors)
-    raise OSError(
-        f"none of the {len(errors)} addresses of {host!r} answered on port {port}"
-    ) from group
+    try:
+        if len(errors) == 1:
+            raise errors[0]
+        raise OSError(
+            f"none of the {len(errors)} addresses of {host!r} answered on port {port}"
+        ) from ExceptionGroup("the addresses in the order in which they were tried", errors)
+    finally:
+        del errors  # they have this frame in their tracebacks
 
 
 def interleaved(found: Iterable[Found]) -> list[Found]:
@@ -116,7 +118,9 @@ async def first_to_answer(
         for sock in won:
             sock.close()
         raise
-    return (won[0] if won else None), [errors[place] for place in sorted(errors)]
+    in_order = [errors[place] for place in sorted(errors)]
+    errors.clear()  # they have the frames of the attempts in their tracebacks, which know it
+    return (won[0] if won else None), in_order
 
 
 async def _open(address: Found) -> Socket:

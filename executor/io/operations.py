@@ -200,9 +200,20 @@ class WriteOperation(FutureBase[T]):
         return value
 
 
+def _flat(data: object) -> memoryview:
+    """The bytes of `data`, as they lie in memory, whatever they mean."""
+    try:
+        return memoryview(data).cast("B")  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        raise TypeError(
+            f"what is written is bytes, or an object whose memory lies in one piece, not {data!r}; "
+            "encode text first: text.encode()"
+        ) from None
+
+
 @final
 class WriteAll(FutureBase[None]):
-    """Writes all of some bytes, as the other side takes them.
+    """Writes all of some bytes, as the other side takes them. Raises TypeError for anything else.
 
     Dropped in between, a part may have been written: the other side cannot tell where the
     next message begins, so close the stream.
@@ -218,7 +229,9 @@ class WriteAll(FutureBase[None]):
     ) -> None:
         self._source = source
         self._call = call
-        # Invariant: what is not written yet.
+        if type(data) is not bytes and type(data) is not bytearray:
+            data = _flat(data)
+        # Invariant: what is not written yet; its length is in bytes.
         self._data: Any = data
         self.waker: Waker | None = None
 
@@ -234,7 +247,7 @@ class WriteAll(FutureBase[None]):
     def _write(self) -> bool:
         """Write what the other side takes. True when that was all."""
         data = self._data
-        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        size = len(data)
         if not size:
             return True
         source = self._source
@@ -252,7 +265,7 @@ class WriteAll(FutureBase[None]):
             self._data = b""
             source.writing = None
             return True
-        self._data = memoryview(data).cast("B")[written:]
+        self._data = memoryview(data)[written:]
         source.writing = self
         return False
 

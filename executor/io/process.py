@@ -14,10 +14,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, final
 
+from pinfut.closing import close_each
+from pinfut.combinators import try_join
 from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
 from pinfut.executor.io.pipes import PipeReader, PipeWriter, raw_pipe
-from pinfut.executor.scope import scope
 from pinfut.executor.source import EdgeSource
 from pinfut.future import FutureBase
 
@@ -110,13 +111,14 @@ class Process:
             self._close()
 
     def _close(self) -> None:
-        for end in (self.stdin, self.stdout, self.stderr):
-            if end is not None:
-                end.close()
+        ends = (self.stdin, self.stdout, self.stderr)
+        close_each([end.close for end in ends if end is not None] + [self._close_watch])
+
+    def _close_watch(self) -> None:
         if self._ended >= 0:
             self._exit.close()
-            socket.close(self._ended)  # as os.close, but of sockets everywhere
-            self._ended = -1
+            ended, self._ended = self._ended, -1
+            socket.close(ended)  # as os.close, but of sockets everywhere
         if self._watch is not None and self._popen.returncode is not None:
             self._watch.join()  # at once: it waits for nothing any more
 
@@ -211,15 +213,13 @@ async def run_process(
     assert process.stdout is not None
     assert process.stderr is not None
     async with process:
-        try:
-            async with scope() as s:
-                out = s.spawn(_read_all(process.stdout, limit))
-                err = s.spawn(_read_all(process.stderr, limit))
-                s.spawn(_feed(process.stdin, input))
-        except* ValueError as errors:
-            raise errors.exceptions[0] from None
+        out, err, _ = await try_join(
+            _read_all(process.stdout, limit),
+            _read_all(process.stderr, limit),
+            _feed(process.stdin, input),
+        )
         code = await process.wait()
-    return subprocess.CompletedProcess(command, code, out.result(), err.result())
+    return subprocess.CompletedProcess(command, code, out, err)
 
 
 async def _read_all(reader: PipeReader, limit: int) -> bytes:

@@ -78,6 +78,8 @@ class BufferedReader:
         Raises LimitOverrun when the delimiter does not come within that, and IncompleteRead
         when the stream ends before it.
         """
+        if not isinstance(delimiter, bytes | bytearray):
+            raise TypeError(f"read_until takes a delimiter of bytes, not {delimiter!r}")
         if not delimiter:
             raise ValueError("read_until takes a delimiter of one byte or more")
         most = self.limit if limit is None else min(limit, self.limit)

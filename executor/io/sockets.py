@@ -6,9 +6,11 @@ import os
 import socket
 from array import array
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
+from pinfut.closing import close_each
 from pinfut.executor.io.operations import (
     Connect,
     ReadOperation,
@@ -18,6 +20,7 @@ from pinfut.executor.io.operations import (
 )
 from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
+from pinfut.executor.timers import sleep
 from pinfut.future import FutureBase
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
@@ -99,7 +102,8 @@ class Socket:
         """Connect to `address`: a numeric host and a port, or a path.
 
         Raises ValueError for the name of a host: resolve it with `getaddrinfo`, or use
-        `connect_tcp`. Cancelled, the attempt goes on: close the socket.
+        `connect_tcp`; BlockingIOError when the backlog of a path is full, for which `connect_unix`
+        waits. Cancelled, the attempt goes on: close the socket.
         """
         return Connect(self._source, self.raw, self._numeric(address))
 
@@ -154,8 +158,7 @@ class Socket:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
         if flags & socket.MSG_CTRUNC:
-            for fd in fds:
-                os.close(fd)
+            close_each([partial(os.close, fd) for fd in fds])
             raise OSError(f"more than {most} descriptors came at once; raise `most`")
         if not _CLOSE_ON_EXEC:
             for fd in fds:
@@ -217,14 +220,25 @@ def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -
 
 
 async def connect_unix(path: str) -> Socket:
-    """Connect to a Unix stream socket by its path."""
+    """Connect to a Unix stream socket by its path.
+
+    While the backlog there is full, of which the system tells nobody, it tries again and again, in
+    the end every 50 ms: put a timeout around it.
+    """
     sock = Socket(_unix_socket())
+    pause = 0.001
     try:
-        await sock.connect(path)
+        while True:
+            try:
+                await sock.connect(path)
+            except BlockingIOError:
+                await sleep(pause)
+                pause = min(2 * pause, 0.05)
+            else:
+                return sock
     except BaseException:
         sock.close()
         raise
-    return sock
 
 
 def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:

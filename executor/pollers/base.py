@@ -128,6 +128,7 @@ class BasePoller(ABC):
                 call(*args)
             except Exception as error:
                 _log.error("%r, handed over by a thread, failed", call, exc_info=error)
+            del call, args  # an error that the thread got has this frame below its own
 
     # ---- descriptors ----
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
+from pinfut.closing import raise_first
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
 from pinfut.future import FutureBase, drop
 from pinfut.laws import describe
@@ -156,11 +157,8 @@ class Group(FutureBase[T]):
         drop_all(self._children)
 
     def drop(self) -> None:
-        """Drop every child that is not done; of several errors the first is raised when all
-        have been dropped."""
-        first = _drop_each(self._children)
-        if first is not None:
-            raise first
+        """Drop every child that is not done, and then raise as `raise_first`."""
+        _drop_each(self._children)
 
 
 def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Future[Any] | None]:
@@ -190,20 +188,19 @@ def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Futu
 
 def drop_all(children: list[Future[Any] | None]) -> None:
     """Drop every child that is there; an error of that is logged."""
-    error = _drop_each(children)
-    if error is not None:
-        if not isinstance(error, Exception):
-            raise error
+    try:
+        _drop_each(children)
+    except Exception as error:
         _log.error("a future could not be dropped", exc_info=error)
 
 
-def _drop_each(children: list[Future[Any] | None]) -> BaseException | None:
-    first: BaseException | None = None
+def _drop_each(children: list[Future[Any] | None]) -> None:
+    errors: list[BaseException] = []
     for index, child in enumerate(children):
         if child is not None:
             children[index] = None
             try:
                 drop(child)
             except BaseException as error:
-                first = first or error
-    return first
+                errors.append(error)
+    raise_first(errors)

@@ -61,7 +61,9 @@ class _All(Group[tuple[Any, ...]]):
             except BaseException as error:
                 children[index] = None
                 self._left -= 1
-                self._failed(error)
+                if self._failed(error):
+                    self.drop_rest()
+                    raise
             else:
                 if value is not PENDING:
                     children[index] = None
@@ -72,8 +74,8 @@ class _All(Group[tuple[Any, ...]]):
             return PENDING
         return self._end()
 
-    def _failed(self, error: BaseException) -> None:
-        """A child has raised."""
+    def _failed(self, error: BaseException) -> bool:
+        """A child has raised. Whether the others are dropped and that is raised at once."""
         raise NotImplementedError
 
     def _end(self) -> tuple[Any, ...]:
@@ -92,13 +94,17 @@ class Join(_All):
         # Invariant: what children have raised so far, in the order in which they did.
         self._errors: list[BaseException] | None = None
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> bool:
         if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-            self.drop_rest()
-            raise error
+            return True
         if self._errors is None:
             self._errors = []
         self._errors.append(error)
+        return False
+
+    def drop(self) -> None:
+        self._errors = None  # their tracebacks know the join
+        super().drop()
 
     def _end(self) -> tuple[Any, ...]:
         if self._errors is None:
@@ -120,9 +126,8 @@ class TryJoin(_All):
 
     __slots__ = ()
 
-    def _failed(self, error: BaseException) -> None:
-        self.drop_rest()
-        raise error
+    def _failed(self, error: BaseException) -> bool:
+        return True
 
 
 @overload

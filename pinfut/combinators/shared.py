@@ -11,6 +11,8 @@ it. When it is dropped with a wake at hand, the duty goes to the next::
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
+from types import TracebackType
 from typing import Generic, TypeVar, cast, final
 
 from pinfut.combinators.group import Awaited
@@ -36,8 +38,9 @@ class _Hub(Generic[T]):
         # At first it has to be polled once.
         self.woken = True
         # Invariant: the newest waker of each clone that waits, oldest first. By number: a
-        # clone that nobody holds any more is not kept alive by its wait.
-        self.waiting: dict[int, Waker] = {}
+        # clone that nobody holds any more is not kept alive by its wait. (A plain dict has the
+        # first one behind all that have left.)
+        self.waiting: OrderedDict[int, Waker] = OrderedDict()
         self.keys = 0
         # Invariant: how many have neither given their value nor been dropped.
         self.clones = 0
@@ -63,13 +66,13 @@ class _Hub(Generic[T]):
             value = cx.derive(self, self).poll(future)
         except BaseException as error:
             self.error = error
-            self.traceback = error.__traceback__
+            self.traceback: TracebackType | None = error.__traceback__
         else:
             if value is PENDING:
                 return False
             self.value = value
         self.future = None
-        waiting, self.waiting = self.waiting, {}
+        waiting, self.waiting = self.waiting, OrderedDict()
         del waiting[key]
         for waker in waiting.values():
             waker.wake()
@@ -91,10 +94,13 @@ class Shared(FutureBase[T]):
 
     def clone(self) -> Shared[T]:
         """One more handle; any task may have it, also when the value is there already.
-        Raises PinError when the last handle was dropped before the value came."""
+        Raises PinError when the last handle was dropped before the value came, or has raised the
+        error: that goes with it."""
         hub = self._hub
         if hub.future is None and hub.value is PENDING and hub.error is None:
-            raise PinError(self, "cloned: the future in it was dropped with the last handle")
+            raise PinError(
+                self, "cloned: its future was dropped, or its error raised, by the last handle"
+            )
         return Shared(hub)
 
     def poll(self, cx: Context, /) -> Poll[T]:
@@ -107,8 +113,12 @@ class Shared(FutureBase[T]):
         self._leave()
         error = hub.error
         if error is not None:
+            error.__traceback__ = hub.traceback
+            if not hub.clones:
+                # Its traceback leads to who holds handles: with them it would keep itself.
+                hub.error = hub.traceback = None
             try:
-                raise error.with_traceback(hub.traceback)
+                raise error
             finally:
                 del error, hub  # or the traceback would keep what it is part of
         return cast(T, hub.value)

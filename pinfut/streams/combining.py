@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Generic, TypeVar, final, overload
 
+from pinfut.closing import close_each
 from pinfut.combinators.group import Awaited, ChildContext, Woken
 from pinfut.poll import PENDING, Context, Poll
-from pinfut.streams.stream import END, Adapter, PollNext, Stream, StreamBase
+from pinfut.streams.stream import END, Adapter, CloseAll, PollNext, Stream, StreamBase
 from pinfut.streams.unordered import FuturesOrdered, FuturesUnordered
 
 A = TypeVar("A")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class Buffered(Adapter[Awaited[T], T], Generic[T]):
     """The values of a stream of futures, several of which are in flight."""
 
-    __slots__ = ("_ended", "_futures")
+    __slots__ = ("_closing", "_ended", "_futures")
 
     def __init__(
         self, source: Stream[Awaited[T]], futures: FuturesOrdered[T] | FuturesUnordered[T]
@@ -29,6 +30,7 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
         super().__init__(source)
         self._futures = futures
         self._ended = False
+        self._closing: CloseAll | None = None
 
     def poll_next(self, cx: Context, /) -> PollNext[T]:
         futures = self._futures
@@ -46,15 +48,13 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
         return value
 
     def drop(self) -> None:
-        """Drop what is in flight, then the stream inside."""
-        try:
-            self._futures.drop()
-        finally:
-            super().drop()
+        """Drop what is in flight, and the stream inside."""
+        close_each((self._futures.drop, self._source.drop))
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        self._futures.drop()
-        return super().poll_close(cx)
+        if self._closing is None:
+            self._closing = CloseAll([self._futures, self._source])
+        return self._closing.poll(cx)
 
 
 @final
@@ -62,7 +62,7 @@ class Merge(StreamBase[T]):
     """The items of several streams, as they come. One that always has an item does not
     keep the others from giving theirs."""
 
-    __slots__ = ("_cx", "_left", "_streams", "_todo", "_woken")
+    __slots__ = ("_closing", "_cx", "_left", "_streams", "_todo", "_woken")
 
     def __init__(self, streams: tuple[Stream[T], ...]) -> None:
         # Invariant: None where the stream has ended; `_left` have not.
@@ -72,6 +72,7 @@ class Merge(StreamBase[T]):
         self._cx = ChildContext(self._woken)
         # Invariant: those to be polled next, each before it gets its second turn.
         self._todo: OrderedDict[int, None] = OrderedDict()
+        self._closing: CloseAll | None = None
 
     def poll_next(self, cx: Context, /) -> PollNext[T]:
         woken, todo, streams = self._woken, self._todo, self._streams
@@ -104,22 +105,19 @@ class Merge(StreamBase[T]):
         self._left -= 1
 
     def drop(self) -> None:
-        """Drop every stream; of several errors the first is raised when all are dropped."""
-        first: BaseException | None = None
-        for key, stream in enumerate(self._streams):
-            if stream is not None:
-                self._ended(key)
-                try:
-                    stream.drop()
-                except BaseException as error:
-                    first = first or error
-        if first is not None:
-            raise first
+        """Drop every stream, and then raise as `raise_first`."""
+        left = self._open()
+        self._streams = [None] * len(self._streams)
+        self._left = 0
+        close_each([stream.drop for stream in left])
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        closing: list[Any] = [stream for stream in self._streams if stream is not None]
-        ends = [stream.poll_close(cx) for stream in closing]
-        return PENDING if PENDING in ends else None
+        if self._closing is None:
+            self._closing = CloseAll(self._open())
+        return self._closing.poll(cx)
+
+    def _open(self) -> list[Stream[T]]:
+        return [stream for stream in self._streams if stream is not None]
 
 
 def buffered(source: Stream[Awaited[T]], count: int) -> StreamBase[T]:

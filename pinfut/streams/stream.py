@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import enum
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
+from pinfut.closing import close_each, raise_first
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll
 
@@ -130,7 +131,7 @@ class StreamBase(Generic[T_co]):
         items: list[T_co] = []
         async for item in self:
             if len(items) >= limit:
-                self.drop()
+                await self.aclose()
                 raise Full(f"the stream has more than the {limit} items that collect was given")
             items.append(item)
         return items
@@ -209,6 +210,32 @@ class Close(FutureBase[None]):
 
     def poll(self, cx: Context, /) -> Poll[None]:
         return self._stream.poll_close(cx)
+
+
+@final
+class CloseAll:
+    """Closes several streams at the same time; when all are closed, `poll` gives None, or raises as
+    `raise_first`. Given up in between, it leaves it to their owner to drop them."""
+
+    __slots__ = ("_errors", "_left")
+
+    def __init__(self, streams: Iterable[Stream[Any]]) -> None:
+        # Invariant: those that are not closed yet.
+        self._left = list(streams)
+        self._errors: list[BaseException] = []
+
+    def poll(self, cx: Context) -> Poll[None]:
+        left, self._left = self._left, []
+        for stream in left:
+            try:
+                if stream.poll_close(cx) is PENDING:
+                    self._left.append(stream)
+            except BaseException as error:
+                self._errors.append(error)
+        if self._left:
+            return PENDING
+        raise_first(self._errors)
+        return None
 
 
 class Adapter(StreamBase[U], Generic[T, U]):
@@ -330,7 +357,7 @@ class Chunked(Adapter[T, list[T]]):
 class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
     """Pairs of the items of two streams."""
 
-    __slots__ = ("_first", "_other", "_rest")
+    __slots__ = ("_closing", "_first", "_other", "_rest")
 
     def __init__(self, source: Stream[T], other: Stream[U]) -> None:
         super().__init__(source)
@@ -339,6 +366,7 @@ class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
         self._first: T | Pending = PENDING
         # Set once the other of the two has ended.
         self._rest: Stream[Any] | None = None
+        self._closing: CloseAll | None = None
 
     def poll_next(self, cx: Context, /) -> PollNext[tuple[T, U]]:
         if self._rest is not None:
@@ -362,12 +390,10 @@ class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
         return first, second
 
     def drop(self) -> None:
-        """Drop both streams."""
-        try:
-            self._source.drop()
-        finally:
-            self._other.drop()
+        """Drop both streams, and then raise as `raise_first`."""
+        close_each((self._source.drop, self._other.drop))
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        first, second = self._source.poll_close(cx), self._other.poll_close(cx)
-        return None if first is None and second is None else PENDING
+        if self._closing is None:
+            self._closing = CloseAll([self._source, self._other])
+        return self._closing.poll(cx)

@@ -8,8 +8,10 @@ depend on how many others wait.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import TypeVar, final
 
+from pinfut.closing import close_each
 from pinfut.combinators.group import Awaited, ChildContext, Woken
 from pinfut.coroutine import into_future
 from pinfut.future import drop
@@ -91,19 +93,12 @@ class InFlight(StreamBase[T]):
         self._cx.wakers.pop(key, None)
 
     def drop(self) -> None:
-        """Drop every future in it; of several errors the first is raised when all have been
-        dropped."""
+        """Drop every future in it, and then raise as `raise_first`."""
         self._woken.parent = None
-        first: BaseException | None = None
-        while self._children:
-            _, child = self._children.popitem()
-            try:
-                drop(child)
-            except BaseException as error:
-                first = first or error
+        children = list(self._children.values())
+        self._children.clear()
         self._cx.wakers.clear()
-        if first is not None:
-            raise first
+        close_each(partial(drop, child) for child in children)
 
 
 @final

@@ -122,6 +122,7 @@ def test_no_module_imports_from_above_its_floor() -> None:
 # What a future of one's own may use, and so what the futures of the house may.
 PUBLIC = {
     "pinfut.checked",
+    "pinfut.closing",
     "pinfut.coroutine",
     "pinfut.future",
     "pinfut.laws",

@@ -530,3 +530,19 @@ def test_try_recv_takes_nothing_that_is_reserved() -> None:
     assert waits.poll() is PENDING
     assert rx.try_recv() == 3
     assert waits.woken, "there is room again"
+
+
+def test_an_end_that_is_left_closes_the_channel(run: Run) -> None:
+    async def main() -> None:
+        tx, rx = channel[int](2)
+        with tx:
+            await tx.send(1)
+        assert [value async for value in rx] == [1]
+        tx, rx = channel[int](2)
+        with pytest.raises(KeyError), rx:
+            raise KeyError
+        with pytest.raises(Closed):
+            await tx.send(1)
+
+    run(main())
+    assert len(channel(1)) == 2

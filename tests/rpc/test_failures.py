@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from array import array
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -142,6 +143,29 @@ def test_arguments_that_cannot_be_written_are_a_type_error_of_the_caller() -> No
             assert await desk.do(5) == 5
             while deep:
                 deep = deep.pop()
+
+    run(main)
+
+
+def test_bytes_are_counted_as_they_lie_in_memory_and_refused_where_they_are_scattered() -> None:
+    scattered: Any = memoryview(b"abcdef")[::2]
+    ints: Any = memoryview(array("i", [1, 2]))
+
+    class Views(DeskServer):
+        @method
+        async def small(self, n: int) -> bytes:
+            view: bytes = scattered if n else ints
+            return view
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, Views()) as desk:
+            assert await desk.length(ints) == 8
+            with pytest.raises(TypeError, match="contiguous"):
+                await desk.length(scattered)
+            assert await desk.small(0) == bytes(ints)
+            with pytest.raises(BadAnswer, match="contiguous"):
+                await desk.small(1)
+            assert await desk.do(1) == 1
 
     run(main)
 

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from pinfut import join, try_join
-from pinfut.executor import Executor, VirtualClock, scope, sleep, spawn, timeout, yield_now
+from pinfut.executor import (
+    CancelledError,
+    Executor,
+    VirtualClock,
+    current_executor,
+    scope,
+    shield,
+    sleep,
+    spawn,
+    timeout,
+    yield_now,
+)
 from pinfut.rpc import (
     NestedShortage,
     OutOfPages,
@@ -391,3 +402,39 @@ def test_a_session_dies_with_the_executor_that_it_was_opened_on() -> None:
         kept[0].do(1)
     assert bank.pages_used == 0
     assert not issubclass(SessionClosed, PeerDied)
+
+
+def test_a_block_that_is_cancelled_while_it_closes_leaves_no_vat_behind() -> None:
+    """Its handler does not end at once, so that the close has to wait."""
+
+    async def holds_on(n: int) -> int:
+        try:
+            await sleep(100)
+        finally:
+            with shield():
+                await sleep(10)
+        return n
+
+    async def main() -> None:
+        kernel = SimKernel()
+        bank = kernel.bank("client", pages=100)
+        executor = current_executor()
+        before = set(executor.tasks)
+
+        async def uses() -> None:
+            async with (
+                serve(kernel, "desk", DeskServer("", holds_on)),
+                connect(kernel, "desk", Desk, bank) as desk,
+            ):
+                await timeout(1, desk.do(1))
+
+        using = spawn(uses())
+        await sleep(2)  # the call has timed out, and the close waits for its handler
+        using.cancel()
+        with pytest.raises(CancelledError):
+            await using
+        await sleep(20)
+        assert not {task.name for task in executor.tasks if task not in before}
+        assert bank.balance.pages == 100
+
+    Executor(clock=VirtualClock()).run(main())

@@ -235,6 +235,9 @@ async def tasks(root: Folder) -> None:
 
 async def queues() -> None:
     both: tuple[Sender[int], Receiver[int]] = channel(4)
+    texts, maybe = channel[str | None](4)
+    assert_type(texts, Sender[str | None])
+    assert_type(maybe, Receiver[str | None])
     await both[0].send(1)
     assert_type(await both[1].recv(), int)
     ends: tuple[OneshotSender[str], FutureBase[str]] = oneshot()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,5 +166,16 @@ def test_what_it_cannot_do_is_refused_with_the_way_out(run: Run) -> None:
             await reader.read(0)
         with pytest.raises(ValueError, match="at least one"):
             BufferedReader(Pieces([]), limit=0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("wrong", ["text", 10, memoryview(b"ab"), None])
+def test_a_delimiter_that_is_no_bytes_is_refused(run: Run, wrong: Any) -> None:
+    async def main() -> None:
+        reader = BufferedReader(Pieces([b"some\nbytes"]))
+        with pytest.raises(TypeError, match="a delimiter of bytes, not"):
+            await reader.read_until(wrong)
+        assert await reader.read_line() == b"some\n"
 
     run(main())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from array import array
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -462,5 +465,72 @@ def test_many_connections_at_once_each_get_their_own_bytes(run: Run) -> None:
                 for _ in range(200):
                     s.spawn(echo(await listener.accept()))
         assert current_executor().external == 0
+
+    run(main())
+
+
+KINDS: dict[str, object] = {
+    "bytes": bytes(range(256)) * 4096,
+    "bytearray": bytearray(range(256)) * 4096,
+    "an array of ints": array("i", range(1 << 18)),
+    "a memoryview of ints": memoryview(array("i", range(1 << 18))),
+    "a memoryview of rows": memoryview(bytearray(1 << 20)).cast("B", (1024, 1024)),
+    "an array of nothing": array("i"),
+    "no bytes": memoryview(b""),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_sent_is_measured_in_bytes_whatever_it_is_made_of(run: Run, kind: str) -> None:
+    data: Any = KINDS[kind]
+
+    async def sends(sock: Socket) -> None:
+        with sock:
+            await sock.sendall(data)
+            await sock.sendall(b"the end")
+
+    async def main() -> None:
+        ours, theirs = socketpair()
+        with theirs:
+            _, received = await join(sends(ours), receive_all(theirs, 1 << 16))
+        assert received == bytes(memoryview(data).cast("B")) + b"the end"
+
+    run(main())
+
+
+@pytest.mark.parametrize("wrong", ["text", "", 5, [1, 2], None, memoryview(b"abcd")[::2]])
+def test_what_is_no_bytes_is_refused_where_it_is_sent(run: Run, wrong: Any) -> None:
+    async def main() -> None:
+        ours, theirs = socketpair()
+        with ours, theirs:
+            with pytest.raises(TypeError, match="what is written is bytes"):
+                ours.sendall(wrong)
+            await ours.sendall(b"right")
+            assert await theirs.recv(100) == b"right"
+            with pytest.raises((TypeError, BufferError)):
+                await ours.send(wrong)
+
+    run(main())
+
+
+def test_a_full_backlog_of_a_path_is_waited_for(run: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+
+    async def main() -> None:
+        with listen_unix(path, backlog=0) as listener, ExitStack() as clients:
+            waiting = 0
+            while not waiting:
+                client = clients.enter_context(Socket(socket.socket(socket.AF_UNIX)))
+                try:
+                    await client.connect(path)
+                except BlockingIOError:
+                    waiting += 1
+            connecting = spawn(connect_unix(path))
+            await sleep(1)
+            assert not connecting.done
+            with pytest.raises(TimeoutError):
+                await timeout(1, connect_unix(path))
+            (await listener.accept()).close()
+            (await connecting).close()
 
     run(main())
