@@ -16,10 +16,10 @@ from pinfut.executor.contract import Clock, Entry, JoinHandle, Priority, Runner
 from pinfut.executor.core import Executor, TooManySteps, run
 from pinfut.executor.current import NoExecutor, current_executor, running
 from pinfut.executor.schedule import Schedule, Seeded
-from pinfut.executor.scope import Scope, scope
+from pinfut.executor.scope import Scope, Started, scope
 from pinfut.executor.task import Task, current_task
 from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
-from pinfut.executor.timeout import Timeout, current_deadline, timeout
+from pinfut.executor.timeout import Timeout, current_deadline, timeout, timeout_at
 from pinfut.executor.timers import sleep
 from pinfut.executor.trace import (
     Instrument,
@@ -77,6 +77,7 @@ __all__ = [
     "Seeded",
     "SlowStep",
     "SlowSteps",
+    "Started",
     "Task",
     "Timeout",
     "TooManySteps",
@@ -96,6 +97,7 @@ __all__ = [
     "spawn",
     "timeline",
     "timeout",
+    "timeout_at",
     "to_thread",
     "yield_now",
 ]

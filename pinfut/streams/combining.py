@@ -53,7 +53,13 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
             super().drop()
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        self._futures.drop()
+        """Wait for the clean-ups of what is in flight, then close the stream inside."""
+        try:
+            if self._futures.poll_close(cx) is PENDING:
+                return PENDING
+        except BaseException:
+            super().drop()
+            raise
         return super().poll_close(cx)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import join, race
+from pinfut import CoroutineFuture, join, race, select
 from pinfut.executor import (
     CancelledError,
     Scope,
@@ -21,6 +21,7 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
+from pinfut.future import drop
 from tests.executor.world import Run
 
 
@@ -647,9 +648,13 @@ def test_a_scope_that_is_over_may_be_cancelled_and_nothing_happens(run: Run) -> 
     assert run(main()) == 6
 
 
-def test_errors_of_a_scope_whose_coroutine_was_closed_are_reported(
-    run: Run, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("waits", ["in the body", "at its end"])
+@pytest.mark.parametrize("closed", [False, True])
+def test_errors_of_a_scope_whose_coroutine_was_dropped_are_reported(
+    run: Run, caplog: pytest.LogCaptureFixture, closed: bool, waits: str
 ) -> None:
+    """Cancelled, as what is dropped is, or closed, where nobody can wait for a clean-up."""
+
     async def fails(seconds: float, name: str) -> None:
         try:
             await sleep(seconds)
@@ -659,18 +664,35 @@ def test_errors_of_a_scope_whose_coroutine_was_closed_are_reported(
     async def holds() -> None:
         async with scope() as s:
             s.spawn(fails(10, "while it was cancelled"))
-            s.spawn(fails(1, "before"))
-            try:
-                await sleep(10)
-            except CancelledError:
-                await sleep(10)  # the scope has the first error, and never raises it
+            if waits == "in the body":
+                s.spawn(fails(1, "before"))
+                try:
+                    await sleep(10)
+                except CancelledError:
+                    await sleep(10)  # the scope has the first error, and never raises it
 
-    async def main() -> None:
-        await race(holds(), sleep(2))
+    async def main() -> float:
+        executor = current_executor()
+        children = len(executor.tasks)
+        waiting = CoroutineFuture(holds())
+        await select(waiting, sleep(2))
+        executor.ending = closed
+        drop(waiting)
+        executor.ending = False
         await sleep(1)
         gc.collect()
+        assert len(executor.tasks) == children, "every child has ended"
+        return executor.now()
 
-    with caplog.at_level(logging.ERROR, logger="pinfut.executor"):
-        run(main())
-    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
-    assert sorted(told) == ["'before'", "'while it was cancelled'"]
+    with caplog.at_level(logging.ERROR):
+        try:
+            assert run(main()) == 3
+            raised = []
+        except BaseExceptionGroup as group:
+            # It had ended by the drop already, which then says so itself.
+            raised = messages(group)
+    told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    for error in told:
+        raised += messages(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
+    expected = ["'while it was cancelled'"]
+    assert sorted(raised) == (["'before'", *expected] if waits == "in the body" else expected)
