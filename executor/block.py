@@ -69,8 +69,8 @@ class Block:
     _passed: Block | Interruptible | None
     # The next block further out in the same coroutine.
     outer: Block | None
-    # False before it has fired (0 is slower to test); then _PENDING, while a shield or the running step keeps the interrupt
-    # off; _RAISED once it has interrupted its owner.
+    # False before it has fired (0 is slower to test); then _PENDING, while a shield or the running
+    # step keeps the interrupt off; _RAISED once it has interrupted its owner.
     fired: int
     executor: Runner
 
@@ -140,12 +140,11 @@ class Block:
         else:
             self._leave_out_of_order()
         self._owner = _CLOSED
-        source = self._passed
-        if source is None:
+        if self._passed is None:
             return not self._is_pending_outside() if self.fired else False
         if isinstance(error, Exception | BaseExceptionGroup):
             # It has taken the place of the CancelledError, and may be caught further out.
-            executor = self.executor
+            executor, source = self.executor, self._passed
             if isinstance(source, Block):
                 source.fired = _PENDING
                 executor.call_soon(source._interrupt)

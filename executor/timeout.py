@@ -195,8 +195,9 @@ def timeout(seconds: float | None, awaitable: Awaited[T] | None = None) -> Timeo
         return timeout_at(inf) if awaitable is None else timeout_at(inf, awaitable)
     if not seconds >= 0:
         raise ValueError(f"timeout takes a time of 0 s or more, or None, not {seconds!r}")
-    block = Timeout(seconds)
-    return block if awaitable is None else _bounded(block, awaitable)
+    if awaitable is None:
+        return Timeout(seconds)
+    return _bounded(Timeout(seconds), awaitable)
 
 
 @overload
