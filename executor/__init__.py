@@ -16,7 +16,7 @@ from pinfut.executor.contract import Clock, Entry, JoinHandle, Priority, Runner
 from pinfut.executor.core import Executor, TooManySteps, run
 from pinfut.executor.current import NoExecutor, current_executor, running
 from pinfut.executor.schedule import Schedule, Seeded
-from pinfut.executor.scope import Scope, Started, scope
+from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task, current_task
 from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout, timeout_at
@@ -77,7 +77,6 @@ __all__ = [
     "Seeded",
     "SlowStep",
     "SlowSteps",
-    "Started",
     "Task",
     "Timeout",
     "TooManySteps",

@@ -33,7 +33,7 @@ class Scope(Block):
         self._children: dict[JoinHandle[Any], None] = {}
         self._errors: list[BaseException] = []
         # Invariant: who waits in `start` for which child.
-        self._starting: dict[JoinHandle[Any], Started[Any]] = {}
+        self._starting: dict[JoinHandle[Any], _Started[Any]] = {}
         self._open = False
         # Whether its coroutine was closed inside of the block, so that nobody waits any more.
         self._left = False
@@ -64,7 +64,7 @@ class Scope(Block):
 
     async def start(
         self,
-        fn: Callable[[Started[T]], Coroutine[Any, Any, object]],
+        fn: Callable[[Callable[[T], None]], Coroutine[Any, Any, object]],
         *,
         name: str | None = None,
         priority: Priority = "normal",
@@ -75,7 +75,7 @@ class Scope(Block):
         What it raises before that is raised here, and does not fail the scope; RuntimeError when
         it returns before that. Cancelled, this cancels the child. Otherwise as `spawn`.
         """
-        started: Started[T] = Started()
+        started: _Started[T] = _Started()
         child = started.child = self.spawn(fn(started), name=name, priority=priority)
         self._starting[child] = started
         try:
@@ -179,7 +179,7 @@ class Scope(Block):
 
 
 @final
-class Started(FutureBase[T]):
+class _Started(FutureBase[T]):
     """What a child of `Scope.start` is given, to be called once: ``started(value)``. For the one
     who waits in `start` it is the future of that value."""
 
