@@ -19,7 +19,7 @@ from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task, current_task
 from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
-from pinfut.executor.timeout import Timeout, current_deadline, timeout
+from pinfut.executor.timeout import Timeout, current_deadline, timeout, timeout_at
 from pinfut.executor.timers import sleep
 from pinfut.executor.trace import (
     Instrument,
@@ -96,6 +96,7 @@ __all__ = [
     "spawn",
     "timeline",
     "timeout",
+    "timeout_at",
     "to_thread",
     "yield_now",
 ]

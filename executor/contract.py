@@ -301,6 +301,8 @@ class Runner(Protocol):
     external: int
     """How many wakes may still come from outside (threads, descriptors): while it is zero, a
     sleep without a timer would be for ever."""
+    ending: bool
+    """Whether a task is being closed for good, so that nobody cleans up after what it drops."""
     first: FirstStep | None
     """The coroutine whose first step runs inside another's."""
     current: JoinHandle[Any] | None

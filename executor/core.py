@@ -17,9 +17,10 @@ from threading import get_ident
 from types import CoroutineType
 from typing import Any, Final, TypeVar, final
 
-from pinfut import laws
+from pinfut import coroutine, laws
 from pinfut.coroutine import native
 from pinfut.executor.asyncgens import AsyncGens
+from pinfut.executor.cleanup import find_cleaner
 from pinfut.executor.clock import MonotonicClock, VirtualClock
 from pinfut.executor.contract import Clock, Owner, Priority, Reportable
 from pinfut.executor.current import running
@@ -194,6 +195,7 @@ class Executor(FirstSteps):
         if self.poller is not None:
             raise RuntimeError("this executor is open already; close() it first")
         self.poller = open_poller(self)
+        coroutine.find_cleaner = find_cleaner
         self._thread = get_ident()
         laws.running += self.checked
         laws.recording = laws.recording or self.checked

@@ -76,6 +76,7 @@ class Loop:
         "current",
         "cx",
         "deferred",
+        "ending",
         "external",
         "first",
         "high",
@@ -110,6 +111,8 @@ class Loop:
         # How many wakes may still come from outside (threads, descriptors): while it is zero,
         # a sleep without a timer would be for ever.
         self.external = 0
+        # Whether a task is being closed for good, so that nobody cleans up after what it drops.
+        self.ending = False
         # Not None while the executor is open.
         self.poller: Poller | None = None
         # One Context for every poll. Invariant: its waker is NOBODY between turns.

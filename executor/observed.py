@@ -168,7 +168,7 @@ class ObservedLoop:
                         leaf = loop.throw_into(task, leaf, locked)
                         continue
                     watched(task).since = loop.clock.now()
-                    watched(task).went_on = task.delivered > 0
+                    watched(task).went_on = task.cancels > 0
                     tell.park(task, leaf)
                     return
                 tell.resume(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar, final
 
@@ -11,7 +11,7 @@ from pinfut.executor.block import Block
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.task import Task
 from pinfut.future import FutureBase
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.poll import PENDING, Context, Pending, Poll, Waker
 
 T = TypeVar("T")
 
@@ -25,13 +25,15 @@ class Scope(Block):
     scope reaches the children too, and is raised when they have ended.
     """
 
-    __slots__ = ("_cancelled", "_children", "_errors", "_left", "_open", "_waiter")
+    __slots__ = ("_cancelled", "_children", "_errors", "_left", "_open", "_starting", "_waiter")
 
     def __init__(self) -> None:
         super().__init__()
         # Invariant: the children that have not ended, oldest first.
         self._children: dict[JoinHandle[Any], None] = {}
         self._errors: list[BaseException] = []
+        # Invariant: who waits in `start` for which child.
+        self._starting: dict[JoinHandle[Any], _Started[Any]] = {}
         self._open = False
         # Whether its coroutine was closed inside of the block, so that nobody waits any more.
         self._left = False
@@ -60,13 +62,40 @@ class Scope(Block):
             child.cancel()
         return child  # type: ignore[return-value]  # every runner's handles are tasks
 
+    async def start(
+        self,
+        fn: Callable[[Callable[[T], None]], Coroutine[Any, Any, object]],
+        *,
+        name: str | None = None,
+        priority: Priority = "normal",
+    ) -> T:
+        """Start the coroutine ``fn(started)`` as a child and wait until it calls
+        ``started(value)``; that value: ``port = await s.start(serve)``.
+
+        What it raises before that is raised here, and does not fail the scope; RuntimeError when
+        it returns before that. Cancelled, this cancels the child. Otherwise as `spawn`.
+        """
+        started: _Started[T] = _Started()
+        child = started.child = self.spawn(fn(started), name=name, priority=priority)
+        self._starting[child] = started
+        try:
+            return await started
+        except CancelledError:
+            child.cancel()
+            raise
+        finally:
+            self._starting.pop(child, None)
+
     def cancel(self) -> None:
         """Cancel the body and every child, once; the block then ends without an error."""
         if self._cancelled:
             return
-        self._cancelled = True
         if self._waiter is None:
             self.fire()
+        self._cancel_children()
+
+    def _cancel_children(self) -> None:
+        self._cancelled = True
         for child in list(self._children):
             child.cancel()
 
@@ -75,7 +104,12 @@ class Scope(Block):
         del self._children[child]
         if self._left:
             return  # nobody will raise its error here, so it is reported like any other
-        error = child.error()
+        started = self._starting.pop(child, None)
+        if started is not None and started.is_awaited():
+            started.wake()  # `start` raises what there is to raise
+            error = None
+        else:
+            error = child.error()
         if error is not None and not isinstance(error, CancelledError):
             self._errors.append(error)
             self.cancel()
@@ -95,14 +129,7 @@ class Scope(Block):
     ) -> bool:
         self._waiter = waiter = _AllEnded(self._children)
         if isinstance(error, GeneratorExit):
-            # The coroutine is being closed and can neither wait any more nor raise.
-            self.cancel()
-            self._left = True
-            self._open = False
-            self.close()
-            for lost in self._errors:
-                self.executor.report("scope", lost)
-            self._errors.clear()
+            self._leave(error)
             return False
         if error is not None:
             if not isinstance(error, CancelledError) and error not in self._errors:
@@ -115,15 +142,22 @@ class Scope(Block):
             except CancelledError as late:
                 # Our own wait was cancelled; the children have to end all the same.
                 cancelled = late
-                self._cancelled = True
-                for child in list(self._children):
-                    child.cancel()
+                self._cancel_children()
                 self._waiter = waiter = _AllEnded(self._children)
+            except GeneratorExit as closed:
+                self._leave(closed)
+                raise
         self._open = False
-        own = self.close()
-        if self._errors:
-            errors, self._errors = self._errors, []
-            raise BaseExceptionGroup("errors in a scope", errors) from None
+        errors, self._errors = self._errors, []
+        group = BaseExceptionGroup("errors in a scope", errors) if errors else None
+        try:
+            own = self.close(group)
+        except RuntimeError as misplaced:
+            errors.append(misplaced)
+            group = BaseExceptionGroup("errors in a scope", errors)
+            own = False
+        if group is not None:
+            raise group from None
         if own:
             return True
         if cancelled is not None and error is None:
@@ -132,6 +166,64 @@ class Scope(Block):
             finally:
                 cancelled = None  # or its traceback would keep this frame, and the frame it
         return False
+
+    def _leave(self, closed: GeneratorExit) -> None:
+        """The coroutine is being closed and cannot wait any more."""
+        self._left = True
+        self._open = False
+        self._cancel_children()
+        errors, self._errors = self._errors, []
+        for lost in errors:
+            self.executor.report("scope", lost)
+        self.close(closed)
+
+    def __repr__(self) -> str:
+        return "scope()"
+
+
+@final
+class _Started(FutureBase[T]):
+    """What a child of `Scope.start` is given, to be called once: ``started(value)``. For the one
+    who waits in `start` it is the future of that value."""
+
+    __slots__ = ("_value", "_waker", "child")
+
+    must_be_taken: ClassVar[bool] = False
+
+    # The child; set before its first step.
+    child: JoinHandle[Any]
+
+    def __init__(self) -> None:
+        self._value: T | Pending = PENDING
+        self._waker: Waker | None = None
+
+    def __call__(self, value: T) -> None:
+        """The child has started. Raises RuntimeError the second time."""
+        if self._value is not PENDING:
+            raise RuntimeError(f"{self.child.name} has called started(value) already")
+        self._value = value
+        self.wake()
+
+    def is_awaited(self) -> bool:
+        """Whether the child has not called it."""
+        return self._value is PENDING
+
+    def wake(self) -> None:
+        """It was called, or will never be."""
+        if self._waker is not None:
+            self._waker.wake()
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        if self._value is PENDING and self.child.done:
+            error = self.child.error()
+            if error is None:
+                raise RuntimeError(f"{self.child.name} returned and had not called started(value)")
+            try:
+                raise error
+            finally:
+                del error
+        self._waker = cx.waker
+        return self._value
 
 
 @final

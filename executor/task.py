@@ -100,7 +100,6 @@ class Task(FutureBase[T]):
         "_queue",
         "block",
         "cancels",
-        "delivered",
         "leaf",
         "queued",
     )
@@ -125,10 +124,8 @@ class Task(FutureBase[T]):
         self.queued = True
         self._joiner: Waker | None = None
         self._outcome: T | Failure | _NotDone = NOT_DONE
-        # How often someone asked for a cancel; blocks inside the task compare it.
+        # How many cancels have come; one that a shield holds has not.
         self.cancels = 0
-        # How many of them the coroutine has seen.
-        self.delivered = 0
         # The innermost block (timeout, scope) that the coroutine is in.
         self.block: Block | None = None
 
@@ -161,17 +158,12 @@ class Task(FutureBase[T]):
         """
         if self._outcome is not NOT_DONE:
             return False
-        if self.block is not None:
-            shield = self.block.shield_inside(None)
-            if shield is not None:
-                shield.hold(self.cancel)
-                return True
         if self.leaf is None or self._queue.runner.current is self:
             # When the turn ends it is parked, queued or done, and maybe inside a shield.
             self._queue.runner.call_soon(self.cancel)
-            return True
-        self.cancels += 1
-        self.interrupt()
+        elif self.block is None or self.block.admit(None, self.cancel):
+            self.cancels += 1
+            self.interrupt()
         return True
 
     def interrupt(self) -> None:
@@ -179,7 +171,7 @@ class Task(FutureBase[T]):
         blocks, which turn it into their own error. Not while it is running."""
         leaf = self.leaf
         if type(leaf) is not Interrupt and leaf is not _OVER:
-            self.leaf = Interrupt(leaf, self)
+            self.leaf = Interrupt(leaf)
             if not self.queued:
                 self.wake()
 
@@ -264,6 +256,12 @@ class Task(FutureBase[T]):
 
     def finish(self, value: T) -> None:
         """The coroutine has returned. For the executor."""
+        if self.block is not None:
+            try:
+                self.block.outlive(value.error if isinstance(value, Failure) else None)
+            except RuntimeError as error:
+                self.fail(error)
+                return
         self._outcome = value
         self.queued = True
         # It may stand in the queue once more, woken by what it has left behind.
@@ -292,11 +290,14 @@ class Task(FutureBase[T]):
         """The executor ends and the task will not: close the coroutine for good."""
         self.queued = True
         leaf, self.leaf = self.leaf, _OVER
+        executor = self.executor
+        outer, executor.ending = executor.ending, True
         for last in (lambda: None if leaf is YIELD else drop(leaf), self._coro.close):
             try:
                 self._context.run(last)
             except BaseException as error:
-                self.executor.report(self.name, error)
+                executor.report(self.name, error)
+        executor.ending = outer
 
     def __repr__(self) -> str:
         if self.done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from math import inf
 from typing import ClassVar, Final, final
 
 from pinfut.executor.contract import Timer, TimerQueue
@@ -113,14 +114,14 @@ class Timers:
         return old if old and (not heap or old[0] < heap[0]) else heap
 
     def next_deadline(self) -> float | None:
-        """The first deadline, or None. Earlier than that, and never later, when more than
-        AT_ONCE dead entries stand before it."""
+        """The first deadline, or None, also for one that is infinite. Earlier than that, and
+        never later, when more than AT_ONCE dead entries stand before it."""
         for _ in range(AT_ONCE):
             heap = self._first()
             if not heap:
                 return None
             if heap[0][2].live:
-                return heap[0][0]
+                return heap[0][0] if heap[0][0] < inf else None
             heappop(heap)
             self._dead -= 1
         heap = self._first()

@@ -8,7 +8,6 @@ coroutine and the leaf are never polled.
 
 from __future__ import annotations
 
-import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextvars import Context as ContextVars
@@ -17,10 +16,8 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
-from pinfut.future import FutureBase, drop
+from pinfut.future import FutureBase, drop, let_go
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
-
-_log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 
@@ -91,11 +88,9 @@ class Interruptible(Protocol):
     """What runs a coroutine and can raise CancelledError where it waits."""
 
     cancels: int
-    """How often somebody asked for a cancel."""
-    delivered: int
-    """How many of these the coroutine has seen."""
+    """How many cancels have come for the coroutine as a whole."""
     block: Any
-    """The innermost block (timeout, scope) that the coroutine is in."""
+    """The innermost block (timeout, scope, shield) that the coroutine is in, or None."""
 
     @property
     def running(self) -> bool:
@@ -103,31 +98,39 @@ class Interruptible(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Raise CancelledError in the coroutine where it waits, or will wait next."""
+        """Raise CancelledError in the coroutine where it waits, before it does anything else.
+        Not while it is running. Several before its next step are one."""
+
+
+class CleansUp(Protocol):
+    """Polls a coroutine that was dropped until its clean-up is over."""
+
+    def __call__(self, left: CoroutineFuture[Any], /) -> None: ...
+
+
+def _nobody() -> CleansUp | None:
+    return None
+
+
+find_cleaner: Callable[[], CleansUp | None] = _nobody
+"""Gives who cleans up after what is dropped here and now, or None, when nothing can be waited
+for. An executor puts its own here."""
 
 
 @final
 class Interrupt(FutureBase[NoReturn]):
     """Stands in for the leaf of an interrupted coroutine: drops the leaf, then raises."""
 
-    __slots__ = ("_kind", "_leaf", "_owner")
+    __slots__ = ("_kind", "_leaf")
 
-    def __init__(
-        self, leaf: Any, owner: Interruptible, kind: type[BaseException] = CancelledError
-    ) -> None:
+    def __init__(self, leaf: Any, kind: type[BaseException] = CancelledError) -> None:
         self._leaf = leaf
-        self._owner = owner
         self._kind = kind
 
     def poll(self, cx: Context, /) -> NoReturn:
         leaf, self._leaf = self._leaf, YIELD
-        self._owner.delivered = self._owner.cancels
-        del self._owner  # whose leaf this may remain
         if leaf is not YIELD:
-            try:
-                drop(leaf)
-            except Exception as error:
-                _log.error("%r could not be dropped", leaf, exc_info=error)
+            let_go(leaf)
         raise self._kind
 
     def drop(self) -> None:
@@ -193,20 +196,24 @@ class CoroutineFuture(FutureBase[T]):
     """A coroutine polled in place: no task is made, the frame is the future's state.
 
     It runs in a copy of the context variables with which it was made, and a timeout or a
-    scope in it interrupts it alone. `drop` closes the coroutine, so that its ``finally``
-    blocks run.
+    scope in it interrupts it alone. States::
+
+        made ──poll──▶ waiting ──poll──▶ done
+         │                │
+         │                └─drop: CancelledError where it waits─▶ done, or cleaning up,
+         │                                   polled by whom `find_cleaner` names ──▶ done
+         └─drop──▶ closed ◀──drop (or nobody to clean up), with GeneratorExit──┘
     """
 
     __slots__ = (
         "_cell",
         "_context",
         "_coro",
+        "_dropped",
         "_leaf",
-        "_pending",
         "_waker",
         "block",
         "cancels",
-        "delivered",
     )
 
     def __init__(
@@ -226,12 +233,11 @@ class CoroutineFuture(FutureBase[T]):
         # Invariant: the future that the coroutine is suspended on; YIELD before its start
         # and after a yield.
         self._leaf: Any = YIELD
-        # Invariant: the newest waker, from the first PENDING on.
+        # Invariant: the newest waker, from the first PENDING on; None once it is over.
         self._waker: Waker | None = None
-        # An interrupt came during a step.
-        self._pending = False
+        # Whether it was dropped while it waited.
+        self._dropped = False
         self.cancels = 0
-        self.delivered = 0
         self.block: Any = None
 
     @property
@@ -263,46 +269,88 @@ class CoroutineFuture(FutureBase[T]):
                             self._waker = cx.waker
                             return PENDING
                         leaf = self._context.run(self._coro.send, value)
-                if self._pending:
-                    self._pending = False
-                    leaf = Interrupt(leaf, self)
-                elif leaf is YIELD:
+                if leaf is YIELD:
                     self._leaf = YIELD
                     self._waker = waker = cx.waker
                     waker.wake()
                     return PENDING
         except StopIteration as stop:
-            self._leaf = YIELD
+            self._over(None)
             return cast(T, stop.value)
+        except BaseException as error:
+            self._over(error)
+            raise
         finally:
             cell.driver = outer
 
+    def _over(self, error: BaseException | None) -> None:
+        self._leaf = YIELD
+        self._waker = None
+        # (The steps of an async generator have one end each; a block may be open between two.)
+        if self.block is not None and type(self._coro) is CoroutineType:
+            self.block.outlive(error)
+
     def interrupt(self) -> None:
-        """Raise CancelledError in the coroutine where it waits, or will wait next."""
-        if self._cell.driver is self:
-            self._pending = True
-        elif type(self._leaf) is not Interrupt:
-            self._leaf = Interrupt(self._leaf, self)
+        """Raise CancelledError in the coroutine where it waits."""
+        if type(self._leaf) is not Interrupt:
+            self._leaf = Interrupt(self._leaf)
             if self._waker is not None:
                 self._waker.wake()
 
-    def drop(self) -> None:
-        self.last_step(self._coro.close)
+    def cancel(self) -> None:
+        """Interrupt the coroutine as a whole, once; polling goes on until it has ended. Behind
+        a shield that waits until the shield has ended."""
+        if self.block is None or self.block.admit(None, self.cancel):
+            self.cancels += 1
+            self.interrupt()
 
-    def last_step(self, step: Callable[..., object], *args: Any) -> None:
-        """Drop the leaf and run ``step(*args)`` as this coroutine: what closes it for good."""
+    def drop(self) -> None:
+        """Give the coroutine up: CancelledError is raised where it waits, so that its clean-up
+        runs, here and now until that waits itself. The rest is up to the one whom `find_cleaner`
+        names; without one, and when dropped a second time, the coroutine is closed, and its
+        clean-up must not wait."""
+        cleaner = find_cleaner()
+        if cleaner is None or self._waker is None or self._dropped:
+            self._last_step(self._coro.close)
+        elif self.cancels or not (self.block is None or self.block.admit(None, self.cancel)):
+            # It is cleaning up already, or in a shield: it waits on for what it waits for.
+            self._dropped = True
+            cleaner(self)
+        else:
+            self.cancels += 1
+            self.leave(self._coro.throw, CancelledError())
+
+    def leave(self, step: Callable[..., Any], *args: Any) -> bool:
+        """Drop the leaf and end the coroutine by ``step(*args)``, which raises something in it.
+        If it goes on to wait all the same, the one whom `find_cleaner` names polls it on.
+        False when there is nobody."""
+        cleaner = find_cleaner()
+        self._dropped = True
+        try:
+            self._leaf = self._last_step(step, *args)
+        except (CancelledError, GeneratorExit, StopIteration, StopAsyncIteration):
+            self._over(None)
+            return True
+        except BaseException as error:
+            self._over(error)
+            raise
+        if cleaner is None:
+            return False
+        cleaner(self)
+        return True
+
+    def _last_step(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Drop the leaf and run ``step(*args)`` as this coroutine; what it waits for next."""
         leaf, self._leaf = self._leaf, YIELD
         self._waker = None
         cell = self._cell
+        if leaf is not YIELD:
+            let_go(leaf)
+        outer, cell.driver = cell.driver, self
         try:
-            if leaf is not YIELD:
-                drop(leaf)
+            return self._context.run(step, *args)
         finally:
-            outer, cell.driver = cell.driver, self
-            try:
-                self._context.run(step, *args)
-            finally:
-                cell.driver = outer
+            cell.driver = outer
 
     def go_on_with(self, coro: Coroutine[Any, Any, T]) -> None:
         """Drive `coro` from here on: the next step of an async generator, say."""
@@ -310,7 +358,7 @@ class CoroutineFuture(FutureBase[T]):
 
     def exit(self) -> None:
         """Have GeneratorExit raised where the coroutine waits; polling goes on."""
-        self._leaf = Interrupt(self._leaf, self, GeneratorExit)
+        self._leaf = Interrupt(self._leaf, GeneratorExit)
 
 
 def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:

@@ -7,9 +7,13 @@ from typing import Any
 
 
 def caller() -> str:
-    """Who calls, as ``file:line in function``: the innermost frame outside of the house."""
+    """Who calls, as ``file:line in function``: the innermost frame outside of the house, and of
+    `contextlib`, which leaves blocks for others."""
     frame = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").startswith("pinfut.") and frame.f_back is not None:
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith("pinfut.") and name != "contextlib":
+            break
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 

@@ -110,23 +110,22 @@ class FromAsyncGenerator(StreamBase[T]):
         return None
 
     def drop(self) -> None:
-        """Close the generator at once. Raises RuntimeError when its clean-up awaits: such a
-        one has to be left with ``aclose()`` or ``async with``."""
+        """Close the generator. An executor awaits what its clean-up awaits; without one that
+        raises RuntimeError."""
         if self._closed:
             return
         self._closed = True
-        step = self._step
-        try:
-            if step is not None:
-                self._driver.last_step(step.throw, GeneratorExit())
-            else:
-                self._driver.last_step(self._generator.aclose().send, None)
-        except (GeneratorExit, StopAsyncIteration, StopIteration):
-            return
-        raise RuntimeError(
-            f"{self._generator!r} awaits in its clean-up, which a drop cannot wait for; leave "
-            "the stream with `await stream.aclose()` or `async with stream:`"
-        )
+        if self._step is not None:
+            whole = self._driver.leave(self._step.throw, GeneratorExit())
+        else:
+            closing = self._generator.aclose()
+            self._driver.go_on_with(closing)
+            whole = self._driver.leave(closing.send, None)
+        if not whole:
+            raise RuntimeError(
+                f"{self._generator!r} awaits in its clean-up, which a drop cannot wait for where "
+                "no executor runs; leave the stream with `await stream.aclose()`"
+            )
 
     def _begin(self, step: Any) -> None:
         self._step = step

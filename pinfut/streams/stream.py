@@ -15,6 +15,7 @@ consumer at a time, and a consumer that leaves it before its end drops it (``asy
 from __future__ import annotations
 
 import enum
+import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import copy_context
@@ -24,6 +25,8 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, f
 from pinfut.closing import close_each, raise_first
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll
+
+_log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -125,6 +128,11 @@ class StreamBase(Generic[T_co]):
         except CancelledError:
             self.drop()
             raise
+        except Exception as late:
+            if error is None:
+                raise
+            # What happened first is what is raised; this is an error of undoing it.
+            _log.error("%r could not be closed", self, exc_info=late)
 
     async def collect(self, limit: int) -> list[T_co]:
         """All items. `limit` is the most that there may be: one more raises Full."""

@@ -7,15 +7,16 @@ depend on how many others wait.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections import OrderedDict
 from functools import partial
 from typing import TypeVar, final
 
 from pinfut.closing import close_each
 from pinfut.combinators.group import Awaited, ChildContext, Woken
-from pinfut.coroutine import into_future
+from pinfut.coroutine import CoroutineFuture, into_future
 from pinfut.future import drop
-from pinfut.poll import PENDING, Context, Future, Pending
+from pinfut.poll import PENDING, Context, Future, Pending, Poll
 from pinfut.streams.stream import END, Full, PollNext, StreamBase
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ T = TypeVar("T")
 class InFlight(StreamBase[T]):
     """What the two have in common: the children, and who of them was woken."""
 
-    __slots__ = ("_children", "_cx", "_keys", "_todo", "_woken", "capacity")
+    __slots__ = ("_children", "_closing", "_cx", "_keys", "_todo", "_woken", "capacity")
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -37,6 +38,8 @@ class InFlight(StreamBase[T]):
         self._cx = ChildContext(self._woken)
         # Invariant: those to be polled next, woken before the last poll began.
         self._todo: OrderedDict[int, None] = OrderedDict()
+        # Invariant: what the clean-ups have raised so far; None before `poll_close`.
+        self._closing: list[BaseException] | None = None
 
     def __len__(self) -> int:
         """How many have been pushed and not yet given out."""
@@ -91,6 +94,36 @@ class InFlight(StreamBase[T]):
     def _done(self, key: int) -> None:
         del self._children[key]
         self._cx.wakers.pop(key, None)
+
+    def poll_close(self, cx: Context, /) -> Poll[None]:
+        """Cancel the coroutines in it, wait for their clean-ups, and drop the other futures. Of
+        several errors all are raised together."""
+        errors = self._closing
+        if errors is None:
+            self._closing = errors = []
+            for key, child in list(self._children.items()):
+                try:
+                    if isinstance(child, CoroutineFuture):
+                        self._woken.keys[key] = None
+                        child.cancel()
+                    else:
+                        del self._children[key]
+                        drop(child)
+                except Exception as late:
+                    errors.append(late)
+        while self._children:
+            _, value, ended = self._poll_some(cx)
+            if value is PENDING and ended is None:
+                return PENDING
+            if ended is not None and not isinstance(ended, CancelledError):
+                errors.append(ended)
+        self.drop()
+        self._closing = None
+        if len(errors) > 1:
+            raise BaseExceptionGroup("errors in the clean-ups of a stream", errors)
+        for error in errors:
+            raise error
+        return None
 
     def drop(self) -> None:
         """Drop every future in it, and then raise as `raise_first`."""

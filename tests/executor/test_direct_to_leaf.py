@@ -185,6 +185,8 @@ def on_the_executor(program: list[Step], events: list[Event], checked: bool) -> 
 
     async def main() -> None:
         task = spawn(machine.body(program))
+        # What is dropped is closed, as from the root, where nobody would clean up after it.
+        task.executor.ending = True
 
         async def settle() -> bool:
             while True:

@@ -11,6 +11,7 @@ from pinfut.executor import (
     Executor,
     Instrument,
     Recorder,
+    Runner,
     Task,
     TraceEvent,
     VirtualClock,
@@ -229,7 +230,7 @@ def test_an_instrument_is_told_of_its_executor_before_all_else() -> None:
     told: list[object] = []
 
     class Told(Instrument):
-        def attach(self, executor: Executor) -> None:
+        def attach(self, executor: Runner) -> None:
             told.append(executor)
 
         def spawn(self, task: Task[Any]) -> None:

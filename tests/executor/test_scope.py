@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
 
-from pinfut import join, race
+from pinfut import CoroutineFuture, join, race, select
 from pinfut.executor import (
     CancelledError,
     Scope,
@@ -22,6 +23,7 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
+from pinfut.future import drop
 from tests.executor.world import Run
 
 
@@ -648,9 +650,13 @@ def test_a_scope_that_is_over_may_be_cancelled_and_nothing_happens(run: Run) -> 
     assert run(main()) == 6
 
 
-def test_errors_of_a_scope_whose_coroutine_was_closed_are_reported(
-    run: Run, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("waits", ["in the body", "at its end"])
+@pytest.mark.parametrize("closed", [False, True])
+def test_errors_of_a_scope_whose_coroutine_was_dropped_are_reported(
+    run: Run, caplog: pytest.LogCaptureFixture, closed: bool, waits: str
 ) -> None:
+    """Cancelled, as what is dropped is, or closed, where nobody can wait for a clean-up."""
+
     async def fails(seconds: float, name: str) -> None:
         try:
             await sleep(seconds)
@@ -660,21 +666,147 @@ def test_errors_of_a_scope_whose_coroutine_was_closed_are_reported(
     async def holds() -> None:
         async with scope() as s:
             s.spawn(fails(10, "while it was cancelled"))
-            s.spawn(fails(1, "before"))
-            try:
-                await sleep(10)
-            except CancelledError:
-                await sleep(10)  # the scope has the first error, and never raises it
+            if waits == "in the body":
+                s.spawn(fails(1, "before"))
+                try:
+                    await sleep(10)
+                except CancelledError:
+                    await sleep(10)  # the scope has the first error, and never raises it
 
-    async def main() -> None:
-        await race(holds(), sleep(2))
+    async def main() -> float:
+        executor = current_executor()
+        children = len(executor.tasks)
+        waiting = CoroutineFuture(holds())
+        await select(waiting, sleep(2))
+        executor.ending = closed
+        drop(waiting)
+        executor.ending = False
         await sleep(1)
         gc.collect()
+        assert len(executor.tasks) == children, "every child has ended"
+        return executor.now()
 
-    with caplog.at_level(logging.ERROR, logger="pinfut.executor"):
-        run(main())
-    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
-    assert sorted(told) == ["'before'", "'while it was cancelled'"]
+    with caplog.at_level(logging.ERROR):
+        try:
+            assert run(main()) == 3
+            raised = []
+        except BaseExceptionGroup as group:
+            # It had ended by the drop already, which then says so itself.
+            raised = messages(group)
+    told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    for error in told:
+        raised += messages(error) if isinstance(error, BaseExceptionGroup) else [str(error)]
+    expected = ["'while it was cancelled'"]
+    assert sorted(raised) == (["'before'", *expected] if waits == "in the body" else expected)
+
+
+# ---- start ----
+
+
+async def serves(started: Callable[[int], None], port: int = 80) -> None:
+    await sleep(1)
+    started(port)
+    await sleep(2)
+
+
+def test_start_waits_until_the_child_says_that_it_has_started(run: Run) -> None:
+    async def main() -> Log:
+        log = Log()
+        async with scope() as s:
+            log(await s.start(serves))
+            log(await s.start(partial(serves, port=81)))
+        log("after")
+        return log
+
+    assert run(main()) == [(1, 80), (2, 81), (4, "after")]
+
+
+@pytest.mark.parametrize("ends", ["fails", "returns", "is cancelled"])
+def test_what_ends_a_child_before_it_has_started_is_raised_by_start_alone(
+    run: Run, ends: str
+) -> None:
+    async def ended(started: Callable[[int], None]) -> None:
+        await sleep(1)
+        if ends == "fails":
+            raise KeyError("before")
+        if ends == "is cancelled":
+            raise CancelledError
+
+    errors: dict[str, tuple[type[BaseException], str]] = {
+        "fails": (KeyError, "before"),
+        "returns": (RuntimeError, "ended returned and had not called started"),
+        "is cancelled": (CancelledError, "^$"),
+    }
+    kind, text = errors[ends]
+
+    async def main() -> Log:
+        log = Log()
+        async with scope() as s:
+            s.spawn(child(log, "sibling"))
+            with pytest.raises(kind, match=text):
+                await s.start(ended)
+            log("goes on")
+            await sleep(200)
+        return log
+
+    assert run(main()) == [(1, "goes on"), (100, "sibling ended")]
+
+
+def test_what_a_child_raises_after_it_has_started_fails_the_scope(run: Run) -> None:
+    async def fails_later(started: Callable[[str], None], after: float) -> None:
+        started("running")
+        await sleep(after)
+        raise ValueError("later")
+
+    async def block(after: float) -> None:
+        async with scope() as s:
+            assert await s.start(partial(fails_later, after=after)) == "running"
+            await sleep(50)
+
+    async def main() -> list[str]:
+        return messages(await group_of(block(1))) + messages(await group_of(block(0)))
+
+    assert run(main()) == ["later", "later"]
+
+
+def test_a_start_that_is_cancelled_cancels_the_child_and_loses_no_error(run: Run) -> None:
+    async def slow(started: Callable[[int], None]) -> None:
+        try:
+            await sleep(50)
+        finally:
+            raise KeyError("in clean-up")
+
+    async def block() -> None:
+        async with scope() as s:
+            with pytest.raises(TimeoutError), timeout(1):
+                await s.start(slow)
+            await sleep(100)
+
+    async def main() -> tuple[list[str], float]:
+        return messages(await group_of(block())), current_executor().now()
+
+    assert run(main()) == (["'in clean-up'"], 1)
+
+
+def test_a_child_starts_once(run: Run) -> None:
+    async def twice(started: Callable[[None], None]) -> None:
+        started(None)
+        with pytest.raises(RuntimeError, match="has called started"):
+            started(None)
+
+    async def main() -> None:
+        async with scope() as s:
+            await s.start(twice)
+
+    run(main())
+
+
+def test_a_scope_that_is_not_open_starts_nothing(run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="not open"):
+            await scope().start(serves)
+
+    run(main())
 
 
 def test_an_error_that_comes_after_the_coroutine_was_closed_is_reported_too(
@@ -698,8 +830,9 @@ def test_an_error_that_comes_after_the_coroutine_was_closed_is_reported_too(
 
     with caplog.at_level(logging.ERROR, logger="pinfut.executor"):
         run(main())
-    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
-    assert told == ["'in its clean-up'"]
+    [told] = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert isinstance(told, BaseExceptionGroup)
+    assert messages(told) == ["'in its clean-up'"]
 
 
 def test_a_scope_in_a_generator_that_is_closed_is_no_block_of_its_task_any_more(run: Run) -> None:

@@ -396,23 +396,26 @@ def test_a_shield_in_a_coroutine_in_place_holds_the_timeouts_around_it_in_there(
     assert run(main()) == (5, None)
 
 
-def test_a_coroutine_in_place_is_closed_in_its_shield_when_it_is_dropped(run: Run) -> None:
+def test_a_shield_holds_when_the_coroutine_in_place_is_dropped(run: Run) -> None:
     async def main() -> list[object]:
         log: list[object] = []
 
         async def work() -> None:
             try:
                 with timeout(1), shield():
-                    await sleep(5)
-                    log.append("never")
+                    await race(sleep(5), sleep(6))
+                    log.append("saved")
+                await sleep(1)
+                log.append("never")
             finally:
                 log.append(now())
 
         await race(work(), sleep(2))
+        log.append(now())
         await sleep(10)
         return log
 
-    assert run(main()) == [2]
+    assert run(main()) == [2, "saved", 5]
 
 
 # ---- one block, one use ----

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import inf, nan
+from typing import Any
+
 import pytest
 
 from pinfut import drop, join, pending, pin, race, select
@@ -9,13 +13,16 @@ from pinfut.executor import (
     CancelledError,
     NoExecutor,
     call_soon,
+    current_deadline,
     current_executor,
     scope,
     sleep,
     spawn,
     timeout,
+    timeout_at,
     yield_now,
 )
+from pinfut.laws import LostWakeup
 from tests.executor.world import Run
 from tests.pinfut.hand import Gate
 
@@ -492,3 +499,75 @@ def test_a_bounded_future_that_its_caller_holds_outlives_what_pinned_it(run: Run
         return await bounded
 
     assert run(main()) == 5
+
+
+# ---- without a deadline, and with one in absolute time ----
+
+
+@pytest.mark.parametrize("none", [None, inf])
+def test_a_timeout_of_none_has_no_deadline(run: Run, none: float | None) -> None:
+    async def main() -> object:
+        with timeout(none):
+            deadline = current_deadline()
+            await sleep(1)
+        await timeout(none, sleep(1))
+        await timeout(none, pauses(1))
+        with timeout_at(none):
+            await sleep(1)
+        await timeout_at(none, sleep(1))
+        return deadline, now(), len(current_executor().timers)
+
+    assert run(main()) == (None, 5, 0)
+
+
+async def pauses(seconds: float) -> None:
+    await sleep(seconds)
+
+
+def test_what_waits_for_ever_with_a_timeout_of_none_is_lost_and_said_to_be(run: Run) -> None:
+    async def main() -> None:
+        with timeout(None):
+            await pending()
+
+    with pytest.raises(LostWakeup):
+        run(main())
+
+
+@pytest.mark.parametrize("make", [lambda: sleep(9), lambda: pauses(9)])
+def test_a_deadline_may_be_a_point_in_time(run: Run, make: Callable[[], Any]) -> None:
+    async def main() -> list[float]:
+        await sleep(1)
+        times = []
+        with pytest.raises(TimeoutError, match="at 3"), timeout_at(3):
+            await make()
+        with timeout_at(4):
+            assert current_deadline() == 4
+        times.append(now())
+        with pytest.raises(TimeoutError, match="at 5"):
+            await timeout_at(5, make())
+        times.append(now())
+        return times
+
+    assert run(main()) == [3, 5]
+
+
+def test_a_point_in_time_that_has_passed_interrupts_the_first_wait(run: Run) -> None:
+    async def main() -> float:
+        await sleep(5)
+        with pytest.raises(TimeoutError), timeout_at(3):
+            await sleep(9)
+        with pytest.raises(TimeoutError):
+            await timeout_at(3, sleep(9))
+        with pytest.raises(ValueError, match="nan"):
+            timeout_at(nan)
+        return now()
+
+    assert run(main()) == 5
+
+
+def test_a_sleep_without_end_is_no_deadline_for_the_clock(run: Run) -> None:
+    async def main() -> None:
+        await sleep(inf)
+
+    with pytest.raises(LostWakeup):
+        run(main())

@@ -674,17 +674,50 @@ def test_take_and_zip_close_a_generator_that_they_leave_early(run: Run) -> None:
     assert zipped.events[-1][0] == other.events[-1][0] == "closed"
 
 
-def test_a_drop_cannot_wait_for_a_clean_up_and_says_what_can(run: Run) -> None:
+@pytest.mark.parametrize("under_way", [False, True])
+def test_the_clean_up_of_a_generator_that_is_dropped_is_awaited(run: Run, under_way: bool) -> None:
     log = Log(tidies_up=True)
 
     async def main() -> None:
         stream = from_async_generator(log.items())
         await stream.next()
-        with pytest.raises(RuntimeError, match="aclose"):
-            stream.drop()
+        if under_way:
+            await select(stream.next(), sleep(0.5))
         stream.drop()
+        stream.drop()
+        log.events.append("dropped")
+        await sleep(6)
+        assert log.events[-2:] == ["dropped", ("closed", 6.5 if under_way else 6)]
 
     run(main())
+
+
+def test_the_end_of_a_run_finalises_a_generator_that_a_stream_has_left(run: Run) -> None:
+    log = Log(tidies_up=True)
+    streams = []
+
+    async def main() -> None:
+        stream = from_async_generator(log.items())
+        await stream.next()
+        streams.append(stream)
+
+    run(main())
+    assert log.events == [0, ("closed", 6)]
+    streams[0].drop()
+
+
+def test_a_drop_where_nobody_can_wait_for_a_clean_up_says_what_can() -> None:
+    async def items() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            await sleep(5)
+
+    stream = from_async_generator(items())
+    assert Hand(stream.next()).poll() == 1
+    with pytest.raises(RuntimeError, match="aclose"):
+        stream.drop()
+    stream.drop()
 
 
 def test_a_cancelled_task_finalises_the_generator_that_it_reads(run: Run) -> None:
