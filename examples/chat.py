@@ -9,8 +9,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from pinfut import executor
-from pinfut.executor import Scope, io, scope, timeout
+from pinfut import Lock, executor
+from pinfut.executor import io, scope, timeout
 
 PATIENCE = 5.0
 """Seconds that a visitor may keep the others waiting."""
@@ -20,41 +20,38 @@ class Room:
     """Who is here."""
 
     def __init__(self) -> None:
-        self.visitors: dict[io.Socket, str] = {}
+        # Each with a lock: several may have something to tell him at once.
+        self.visitors: dict[io.Socket, Lock] = {}
 
     async def say(self, text: str) -> None:
         """Tell everybody who is here."""
-        for visitor in list(self.visitors):
-            try:
-                with timeout(PATIENCE):
-                    await visitor.sendall(text.encode() + b"\n")
-            except (OSError, TimeoutError, io.Busy, io.Closed):
-                self.visitors.pop(visitor, None)
-                visitor.close()
+        for visitor, turn in list(self.visitors.items()):
+            async with turn:
+                try:
+                    with timeout(PATIENCE):
+                        await visitor.sendall(text.encode() + b"\n")
+                except (OSError, TimeoutError, io.Closed):
+                    self.visitors.pop(visitor, None)
+                    visitor.close()
 
     async def visit(self, socket: io.Socket) -> None:
         """One visitor, from the name to the end of the connection."""
         lines = io.BufferedReader(socket, limit=1000)
-        with socket:
-            try:
-                await socket.sendall(b"your name?\n")
-                name = (await lines.read_line()).decode(errors="replace").strip()
-                self.visitors[socket] = name
-                await self.say(f"* {name} is here")
-                while line := await lines.read_line():
-                    await self.say(f"{name}: {line.decode(errors='replace').strip()}")
-            except (OSError, io.Closed, io.LimitOverrun):
-                pass  # gone, sent away, or too long a line
-            finally:
-                name = self.visitors.pop(socket, "")
+        name = ""
+        try:
+            await socket.sendall(b"your name?\n")
+            name = (await lines.read_line()).decode(errors="replace").strip()
+            self.visitors[socket] = Lock()
+            await self.say(f"* {name} is here")
+            while line := await lines.read_line():
+                await self.say(f"{name}: {line.decode(errors='replace').strip()}")
+        except (OSError, io.Closed, io.LimitOverrun):
+            pass  # gone, sent away, or too long a line
+        finally:
+            self.visitors.pop(socket, None)
+            socket.close()
         if name:
             await self.say(f"* {name} has left")
-
-
-async def serve(listener: io.Socket, room: Room, tasks: Scope) -> None:
-    """A task for each visitor."""
-    while True:
-        tasks.spawn(room.visit(await listener.accept()))
 
 
 async def main(port: int) -> None:
@@ -64,7 +61,7 @@ async def main(port: int) -> None:
     ):
         print("listening on port", listener.raw.getsockname()[1], flush=True)
         async with scope() as tasks:
-            tasks.spawn(serve(listener, Room(), tasks))
+            tasks.spawn(io.serve(listener, Room().visit))
             await stop.next()
             tasks.cancel()
     print("closed", flush=True)

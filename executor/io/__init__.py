@@ -10,6 +10,7 @@ from pinfut.executor.io.files import File, open_file
 from pinfut.executor.io.pipes import EventFd, PipeReader, PipeWriter, pipe
 from pinfut.executor.io.process import DEVNULL, PIPE, Process, open_process, run_process
 from pinfut.executor.io.reader import BufferedReader, ByteStream, IncompleteRead, LimitOverrun
+from pinfut.executor.io.serve import serve
 from pinfut.executor.io.signals import Signals, signals
 from pinfut.executor.io.sockets import (
     Socket,
@@ -47,6 +48,7 @@ __all__ = [
     "open_process",
     "pipe",
     "run_process",
+    "serve",
     "signals",
     "socketpair",
     "udp",

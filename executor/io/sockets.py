@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from array import array
@@ -28,6 +29,24 @@ Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _BACKLOG: Final = 1024
+
+_OF_ONE_VISITOR: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ECONNABORTED",
+        "ECONNRESET",
+        "EPROTO",
+        "ENOPROTOOPT",
+        "ENETDOWN",
+        "ENETUNREACH",
+        "EHOSTDOWN",
+        "EHOSTUNREACH",
+        "ENONET",
+        "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)
+"""What accept says of the connection that it has taken off the backlog (``man 2 accept``)."""
 
 _CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 """Not everywhere; without it descriptors could be inherited for a moment."""
@@ -88,15 +107,18 @@ class Socket:
         self.raw.shutdown(socket.SHUT_WR)
 
     def accept(self) -> FutureBase[Socket]:
-        """The next connection. A cancelled accept has taken none: it stays in the backlog."""
+        """The next connection; one that has broken before is passed over. A cancelled accept has
+        taken none: it stays in the backlog. A server is `serve`, which survives more."""
         return ReadOperation(self._source, self._accept)
 
     def _accept(self) -> Socket:
         while True:
             try:
                 return Socket(self.raw.accept()[0])
-            except ConnectionAbortedError:
-                continue  # gone before it was taken; the backlog bounds how many
+            except OSError as error:
+                if error.errno not in _OF_ONE_VISITOR:
+                    raise
+                # Gone before it was taken; the backlog bounds how many.
 
     def connect(self, address: Any) -> FutureBase[None]:
         """Connect to `address`: a numeric host and a port, or a path.
