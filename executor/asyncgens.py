@@ -40,9 +40,10 @@ class AsyncGens:
         sys.set_asyncgen_hooks(self._began, self._left)
 
     def restore(self) -> None:
-        """Give the thread the hooks back that it had."""
-        sys.set_asyncgen_hooks(*self._before)
-        self._before = None
+        """Give the thread the hooks back that it had. Idempotent."""
+        before, self._before = self._before, None
+        if before is not None:
+            sys.set_asyncgen_hooks(*before)
 
     def close_all(self) -> bool:
         """The run ends: start closing those that somebody holds yet. Whether there were any."""

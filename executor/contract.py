@@ -212,7 +212,7 @@ class Poller(Protocol):
     owed: set[Any]
     """The tasks that other threads wait for; each has ``give_up()``."""
     threads: Any
-    """The threads of `to_thread`, with ``shutdown()``, from the first use on; else None."""
+    """The threads of `to_thread`, with ``shutdown(wait)``, from the first use on; else None."""
 
     @property
     def is_closed(self) -> bool:
@@ -261,8 +261,18 @@ class Poller(Protocol):
     def known(self, fd: int, /) -> Source | None:
         """What is watched under this descriptor."""
 
+    def hear_signals(self) -> None:
+        """Have each signal end the sleep, whatever thread it comes in. A no-op but in the
+        main thread."""
+
+    def finish(self) -> None:
+        """Take nothing more from threads, and wait for those at work. Idempotent."""
+
     def close(self) -> None:
-        """Take nothing more from threads, wait for those at work, give the descriptors back."""
+        """Wait for nothing, and give the descriptors back. Idempotent."""
+
+    def leave(self) -> None:
+        """In a forked child: close the copies of the descriptors, and nothing else."""
 
 
 # ---- who watches ----

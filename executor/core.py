@@ -8,6 +8,7 @@ shared among priorities `select_batch`, what Ctrl-C does `CtrlC`.
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from asyncio import CancelledError
 from collections import deque
@@ -15,14 +16,14 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
 from threading import get_ident
 from types import CoroutineType
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, NoReturn, TypeVar, cast, final
 
 from pinfut import coroutine, laws
 from pinfut.coroutine import native
 from pinfut.executor.asyncgens import AsyncGens
 from pinfut.executor.cleanup import find_cleaner
 from pinfut.executor.clock import MonotonicClock, VirtualClock
-from pinfut.executor.contract import Clock, Owner, Priority, Reportable
+from pinfut.executor.contract import Clock, Owner, Poller, Priority, Reportable
 from pinfut.executor.current import running
 from pinfut.executor.doorbell import (
     Doorbell,
@@ -33,14 +34,15 @@ from pinfut.executor.doorbell import (
 )
 from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.interrupt import CtrlC
-from pinfut.executor.loop import ONE_TURN
+from pinfut.executor.layers import forget_all
+from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
-from pinfut.executor.trace.dump import dump, dump_on_signal
+from pinfut.executor.trace.dump import DumpOnSignal, dump
 from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
@@ -49,9 +51,12 @@ T = TypeVar("T")
 
 _log = logging.getLogger("pinfut.executor")
 
-_ENDINGS: Final = 4
-"""At the end of a run: how often tasks are waited for, and then the async generators closed that
-they have left open. What a clean-up begins and leaves is closed in the next round."""
+
+_GENERATIONS: Final = 16
+"""How often what was started during the end of a run is ended in its turn, before it is closed."""
+
+_opened: Final[weakref.WeakSet[Executor]] = weakref.WeakSet()
+"""The executors that are open, in whatever thread."""
 
 
 class TooManySteps(RuntimeError):
@@ -74,6 +79,7 @@ class Executor(FirstSteps):
 
     __slots__ = (
         "_asyncgens",
+        "__weakref__",
         "_bell",
         "_dump_on_signal",
         "_failures",
@@ -191,14 +197,25 @@ class Executor(FirstSteps):
 
     def open(self) -> None:
         """Get ready for `turn`, in this thread: from here on until `close` the executor has
-        descriptors of its own. Raises RuntimeError when it is open."""
+        descriptors of its own. Raises RuntimeError when it is open, and OSError, with nothing
+        done, where the process may open no more."""
         if self.poller is not None:
             raise RuntimeError("this executor is open already; close() it first")
+        try:
+            self._open()
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _open(self) -> None:
         self.poller = open_poller(self)
         coroutine.find_cleaner = find_cleaner
         self._thread = get_ident()
-        laws.running += self.checked
-        laws.recording = laws.recording or self.checked
+        _opened.add(self)
+        self.poller.hear_signals()
+        if self.checked:
+            laws.recording = True
+            laws.running.add(id(self))
 
     def turn(self, timeout: float | None, steps: int | None = None) -> bool:
         """Run one turn: look at timers and descriptors, step what is ready, make the calls that
@@ -219,26 +236,32 @@ class Executor(FirstSteps):
                 f"timeout={timeout!r}, steps={steps!r}"
             )
         self._require_open()
-        self._enter()
-        bell = self._bell
-        if bell is not None:
-            bell.listening = False
-            if timeout is None and not (self.external or self.timers):
-                timeout = 0.0  # the host may still wake: nobody is lost
+        self._require_alone()
         left = TURN if steps is None else steps
         try:
-            while True:
-                self.look(timeout)
-                left -= self._run_turns(ONE_TURN, min(left, TURN))
-                self.run_deferred()
-                more = bool(self.ready or self.deferred or self.high or self.low)
-                if steps is None or left <= 0 or not more:
-                    return more
-                timeout = 0.0
+            try:
+                self._enter()
+                if (
+                    self._bell is not None
+                    and timeout is None
+                    and not (self.external or self.timers)
+                ):
+                    timeout = 0.0  # the host may still wake: nobody is lost
+                while True:
+                    self.look(timeout)
+                    left -= self._run_turns(ONE_TURN, min(left, TURN))
+                    self.run_deferred()
+                    more = bool(self.ready or self.deferred or self.high or self.low)
+                    if steps is None or left <= 0 or not more:
+                        return more
+                    timeout = 0.0
+            except BaseException:
+                self._mend()
+                raise
+            finally:
+                self._leave()
         finally:
-            self._leave()
-            if bell is not None:
-                bell.listening = True
+            self._leave()  # again, for Ctrl-C may have come in the middle of the first
 
     def due(self) -> float | None:
         """In how many seconds the next turn is due: 0 when something is ready, None when only
@@ -258,39 +281,44 @@ class Executor(FirstSteps):
     def close(self) -> None:
         """Cancel the tasks that are left, wait until they have ended, give everything back.
         A no-op when the executor is not open. Raises as `turn` does."""
-        if self.poller is None:
+        if not self._thread:
             return
         self._require_open()
-        self._enter()
-        if self._bell is not None:
-            self._bell.listening = False
+        self._require_alone()
         try:
-            self._end_tasks(None)
+            try:
+                self._enter()
+                self._end(None)
+            finally:
+                self._release()
         finally:
-            self._leave()
-            self._release()
-            if self._bell is not None:
-                self._bell.listening = True
+            self._release()  # what an error or Ctrl-C has left of the first
 
     def _require_open(self) -> None:
         if self._thread != get_ident():
             raise RuntimeError(
-                "this executor is not open: call open() first"
-                if self.poller is None
-                else "this executor is open in another thread; use it there, or from_thread"
+                "this executor is open in another thread; use it there, or from_thread"
+                if self._thread
+                else "this executor is not open: call open() first"
             )
+
+    def _require_alone(self) -> None:
+        if running.executor is not None:
+            raise ReenteredExecutor(f"a turn cannot be run here: {_busy()}. Await instead")
 
     def _enter(self) -> None:
         """This is the executor of the thread from here on."""
-        if running.executor is not None:
-            raise ReenteredExecutor(f"a turn cannot be run here: {_busy()}. Await instead")
+        if self._bell is not None:
+            self._bell.listening = False
         running.executor = self
         self._asyncgens.install()
 
     def _leave(self) -> None:
-        """The undo of `_enter`."""
+        """The undo of `_enter`. Idempotent."""
         self._asyncgens.restore()
         running.executor = None
+        if self._bell is not None:
+            self._bell.listening = True
 
     # ---- running ----
 
@@ -311,58 +339,55 @@ class Executor(FirstSteps):
                 f"{main!r} cannot be run here: {_busy()}. "
                 "Make its function async and await the coroutine, or spawn it"
             )
+        if self.poller is not None:
+            main.close()
+            raise RuntimeError("this executor is open already; close() it first")
         if steps is not None and steps < 1:
             main.close()
             raise ValueError(f"a run takes 1 step or more, not steps={steps!r}")
+        ctrl_c = CtrlC(self, globals())
+        dumps = DumpOnSignal(self)
         try:
-            quiet = dump_on_signal(self, self._dump_on_signal)
-        except BaseException:
-            main.close()
-            raise
-        try:
-            self.open()
-        except BaseException:
-            main.close()
-            quiet()
-            raise
-        self._enter()
-        ctrl_c = CtrlC(self)
-        ctrl_c.take_over()
-        try:
-            task = self.spawn(main, name="main")
-            ctrl_c.main = task
             try:
-                if steps is None:
-                    self._run_turns(task, TURN)
-                else:
-                    self._run_steps(task, steps)
+                ctrl_c.take_over()
+                dumps.take_over(self._dump_on_signal)
+                self._open()
+                self._enter()
+                task = self.spawn(main, name="main")
+                ctrl_c.listen(task)
+                try:
+                    if steps is None:
+                        self._run_turns(task, TURN)
+                    else:
+                        self._run_steps(task, steps)
+                finally:
+                    self._end(steps)
+                if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
+                    raise KeyboardInterrupt
+                return task.result()
             finally:
-                self._end_tasks(steps)
-            if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
-                raise KeyboardInterrupt
-            return task.result()
+                ctrl_c.hold()
+                self._release()
         finally:
-            quiet()
-            ctrl_c.give_back()
-            self._leave()
+            # Again, for an error or Ctrl-C may have come in the middle of it.
             self._release()
+            dumps.give_back()
+            main.close()
+            ctrl_c.give_back()
 
-    def _run_turns(self, until: Task[Any] | None, most: int) -> int:
+    def _run_turns(self, until: Task[Any] | AllOf, most: int) -> int:
         if self._observed is None:
             return self.run_turns(until, most)
         return self._observed.run_turns(until, most)
 
-    def _run_steps(self, until: Task[Any] | None, steps: int) -> None:
+    def _run_steps(self, until: Task[Any] | AllOf, steps: int) -> None:
         """As `_run_turns`, for `steps` steps at most; then TooManySteps."""
         since = 0
         while True:
             took = self._run_turns(ONE_TURN, min(steps, TURN))
             steps -= took
             since += took
-            if until is None:
-                if not (self.tasks or self.deferred):
-                    return
-            elif until.done:
+            if until.done:
                 return
             if steps <= 0:
                 ready = [*self.high, *self.ready, *self.low][:8]
@@ -376,39 +401,135 @@ class Executor(FirstSteps):
                 since = 0
                 self.look()
 
+    # ---- the end ----
+
+    def _end(self, steps: int | None) -> None:
+        """Have the tasks that are left end, and wait for the threads. In a process that was
+        forked inside of a run both are the parent's."""
+        if not self._thread:
+            return
+        patient = True
+        try:
+            self._end_tasks(steps)
+        except KeyboardInterrupt:
+            patient = False
+            raise
+        finally:
+            if patient and self.poller is not None:
+                self.poller.finish()
+
     def _end_tasks(self, steps: int | None) -> None:
-        """Cancel the tasks that are left and wait until they have ended."""
-        self.current = None
-        asyncgens = self._asyncgens
-        for task, owner in list(self.tasks.items()):
-            if owner is not asyncgens:  # a clean-up goes on to its end
-                task.cancel()
-        for left in reversed(range(_ENDINGS)):
-            try:
+        """Cancel the tasks that are left and wait until they have ended; then those that they
+        have started meanwhile, and the async generators that are left midway, and so on. What
+        does not end is closed by `_release`."""
+        self._mend()
+        try:
+            for _ in range(_GENERATIONS):
+                if not (self.tasks or self.deferred or self._asyncgens.close_all()):
+                    return
+                left = AllOf(self.tasks)
+                for task, owner in list(self.tasks.items()):
+                    if owner is not self._asyncgens:  # a clean-up goes on to its end
+                        task.cancel()
                 if steps is None:
-                    self._run_turns(None, TURN)
+                    self._run_turns(left, TURN)
                 else:
-                    self._run_steps(None, steps)
-            except (LostWakeup, TooManySteps) as error:
-                kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
-                _log.error("tasks caught their cancel and %s: %s", kind, error)
-                for task in list(self.tasks):
-                    task.abandon()
-                    if self.watching:
-                        self.instruments.finish(task)
-                self.tasks.clear()
-            if not (left and (asyncgens.close_all() or self.deferred)):
-                break
+                    self._run_steps(left, steps)
+                self.run_deferred()
+            _log.error(
+                "clean-ups start one another without end: %s; a task that is cancelled may start "
+                "others, and they are cancelled, too",
+                ", ".join([task.name for task in self.tasks][:8]) or "calls that are put off",
+            )
+            self.deferred.clear()
+        except (LostWakeup, TooManySteps) as error:
+            kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
+            _log.error("tasks caught their cancel and %s: %s", kind, error)
+
+    def _mend(self) -> None:
+        """Ctrl-C may have come in the middle of the loop's own work: no step is under way, and
+        a task that was taken off its queue, and not run, stands there again."""
+        self.current = self.first = None
+        self.cx.waker = NOBODY
+        ready = {id(entry) for queue in (self.high, self.ready, self.low) for entry in queue}
+        for task in self.tasks:
+            if task.queued and id(task) not in ready:
+                task._queue.append(task)
 
     def _release(self) -> None:
-        """Give back what `open` has taken, and report the errors that nobody has claimed."""
-        poller, self.poller = self.poller, None
-        self._thread = 0
-        laws.running -= self.checked
-        if poller is not None:
-            poller.close()
+        """Close the tasks that are left, give back what `_open` has taken, and report the
+        errors that nobody has claimed. Idempotent, and whole when it is called again after an
+        error or Ctrl-C in the middle of it."""
+        if self._thread:
+            self._abandon_tasks()
+        self._give_back()
+        if running.executor is self:
+            self._leave()
         for failure in list(self._failures):
             failure.report()
+
+    def _abandon_tasks(self) -> None:
+        while self.tasks:  # it ends: what one starts as it is closed never runs
+            task = next(iter(self.tasks))
+            task.abandon()
+            if self.watching:
+                self.instruments.finish(task)
+            self.tasks.pop(task, None)
+        for queue in (self.high, self.ready, self.low):
+            others = [entry for entry in queue if not isinstance(entry, Task)]
+            queue.clear()
+            queue.extend(others)
+
+    def _give_back(self) -> None:
+        if self.poller is not None:
+            self.poller.close()
+        self.poller = None
+        self._thread = 0
+        _opened.discard(self)
+        laws.running.discard(id(self))
+
+    def forked(self) -> None:
+        """This process was forked while the executor was open: it has no part in the run."""
+        poller, self.poller = self.poller, cast(Poller, _Parents())
+        self._thread = 0
+        if poller is not None:
+            poller.leave()
+
+
+@final
+class _Parents:
+    """In place of the poller, in a child that was forked while the executor was open."""
+
+    __slots__ = ()
+
+    is_closed = True
+    threads = None
+
+    def hand_over(self, call: Callable[..., object], *args: Any) -> bool:
+        return False
+
+    def close(self) -> None:
+        """A no-op: there is nothing of its own."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(
+            "this process was forked inside of a run, which goes on in its parent only: call "
+            "run(...) for a new one here, and end with os._exit"
+        )
+
+
+def _start_clean() -> None:
+    """In a forked child: no executor runs here, and nothing of the process is taken."""
+    running.executor = None
+    laws.running.clear()
+    for executor in list(_opened):
+        executor.forked()
+    _opened.clear()
+    forget_all()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_clean)
 
 
 def _busy() -> str:

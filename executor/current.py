@@ -1,10 +1,14 @@
-"""Which executor runs in this thread."""
+"""Which executor runs in this thread, and whom errors are told to that nobody waits for."""
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 
 from pinfut.executor.contract import Poller, Runner
+
+_log = logging.getLogger("pinfut.executor")
 
 
 class _Running(threading.local):
@@ -32,3 +36,18 @@ def current_poller() -> Poller:
     poller = current_executor().poller
     assert poller is not None, "a running executor has a poller"
     return poller
+
+
+def report_call(call: Callable[..., object], error: BaseException) -> None:
+    """`call`, which nobody waits for, has raised `error`: a timer, a waker, an owner, a call
+    that was put off or handed over. It is reported, and what made the call goes on.
+
+    Raises KeyboardInterrupt and SystemExit again, for they end the run.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        raise error
+    name = getattr(call, "__qualname__", repr(call))
+    if running.executor is None:
+        _log.error("%r failed and nobody awaited it", name, exc_info=error)
+    else:
+        running.executor.report(name, error)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from pinfut.executor.contract import Priority, Runner, Timer
+from pinfut.executor.current import report_call
 from pinfut.executor.ready import ReadyQueue
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.watched import WatchedTimers
@@ -30,14 +31,19 @@ class Doorbell:
 
     def __init__(self, ring: Callable[[], object]) -> None:
         self._ring = ring
-        # Invariant: True from the end of a turn to the first ring after it.
+        # Invariant: True from the end of a turn to the first ring after it that was heard.
         self.listening = True
 
     def ring(self) -> None:
-        """Something became ready. What the host's callback raises, the caller gets."""
+        """Something became ready. An error of the host's callback is reported, and what became
+        ready next rings again."""
         if self.listening:
             self.listening = False
-            self._ring()
+            try:
+                self._ring()
+            except BaseException as error:
+                self.listening = True
+                report_call(self._ring, error)
 
 
 @final

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from types import FrameType
 from typing import Any, final
 
 from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.executor.layers import handlers
 
 
 @final
@@ -19,40 +21,73 @@ class CtrlC:
 
     States::
 
-        default ──take_over──▶ listening ──Ctrl-C──▶ pressed: `main` is cancelled
-           ▲                       │                    │
-           └───────give_back───────┴────────────────────┘──Ctrl-C──▶ KeyboardInterrupt
+        default ──take_over──▶ held ──listen──▶ listening ──Ctrl-C──▶ `main` is cancelled
+           ▲                   │  ▲                 │                    │
+           └────give_back──────┘  └──────hold───────┴────────────────────┤
+                                  ▲                                      │
+                                  └──hold── KeyboardInterrupt ◀──Ctrl-C──┘
+
+    Held, as while a run is set up and torn down, it is only noted: `listen` cancels `main` for
+    it, `give_back` raises KeyboardInterrupt. So it is while the code of the run itself is at
+    work, and never the tasks' (`own`: the globals of that code): between two phases a
+    KeyboardInterrupt would skip the next one.
     """
 
-    __slots__ = ("_executor", "_taken", "main", "pressed")
+    __slots__ = ("_executor", "_main", "_noted", "_own", "pressed")
 
-    def __init__(self, executor: Runner) -> None:
-        self._executor = executor
-        # Invariant: True exactly while SIGINT's handler is ours.
-        self._taken = False
-        # Whom the first Ctrl-C cancels; None before it is spawned, when it raises at once.
-        self.main: JoinHandle[Any] | None = None
+    def __init__(self, executor: Runner, own: dict[str, Any]) -> None:
+        # None once it is given back: a handler that the program puts back later is as the
+        # default one.
+        self._executor: Runner | None = executor
+        self._own = own
+        # Whom the first Ctrl-C cancels; None while it is held.
+        self._main: JoinHandle[Any] | None = None
+        self._noted = False
         self.pressed = False
 
     def take_over(self) -> None:
         """Handle SIGINT from here on, if Python's default handler does so now."""
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        now = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is threading.main_thread() and (
+            now is signal.default_int_handler
+            or isinstance(getattr(now, "__self__", None), CtrlC)  # of a run that is over
         ):
-            signal.signal(signal.SIGINT, self._press)
-            self._taken = True
+            handlers(signal.SIGINT).take(self.press)
+
+    def listen(self, main: JoinHandle[Any]) -> None:
+        """From here on the first cancels `main`, and the next ones raise KeyboardInterrupt."""
+        self._main = main
+        if self._noted:
+            self._noted = False
+            self.press(signal.SIGINT, None)
+
+    def hold(self) -> None:
+        """From here on it is only noted."""
+        self._main = None
 
     def give_back(self) -> None:
-        """Python's default handler again, if it was taken over."""
-        if self._taken:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._taken = False
-
-    def _press(self, number: int, frame: object) -> None:
-        if self.pressed or self.main is None:
+        """The handler of before again, unless the program has set another meanwhile. Raises
+        KeyboardInterrupt for what was noted."""
+        handlers(signal.SIGINT).give_back(self.press)
+        self._executor = self._main = None
+        if self._noted:
+            self._noted = False
             raise KeyboardInterrupt
-        self.pressed = True
-        self._executor.call_soon(self.main.cancel)
-        if self._executor.poller is not None:
-            self._executor.poller.unpark()
+
+    def press(self, number: int, frame: FrameType | None) -> None:
+        """SIGINT has come, in the middle of `frame`."""
+        executor, main = self._executor, self._main
+        if executor is None:
+            raise KeyboardInterrupt
+        if main is not None and not self.pressed:
+            self.pressed = True
+            executor.call_soon(main.cancel)
+            if executor.poller is not None:
+                executor.poller.unpark()
+        elif main is None or (frame is not None and self._is_own(frame.f_globals)):
+            self._noted = True
+        else:
+            raise KeyboardInterrupt
+
+    def _is_own(self, names: dict[str, Any]) -> bool:
+        return names is self._own or names is globals()

@@ -14,9 +14,9 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CoroutineType
-from typing import Any, Final, cast
+from typing import Any, Final, cast, final
 
 from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD, not_a_future
@@ -30,6 +30,7 @@ from pinfut.executor.contract import (
     Runner,
     TimerQueue,
 )
+from pinfut.executor.current import report_call
 from pinfut.executor.deadlock import deadlock
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue, select_batch
 from pinfut.executor.task import NOT_DONE, Task
@@ -66,6 +67,27 @@ class _OneTurn:
 
 
 ONE_TURN: Final = cast("Task[Any]", _OneTurn())
+
+
+@final
+class AllOf:
+    """In place of a task to run until: it is done when all of `tasks` are."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, tasks: Iterable[Task[Any]]) -> None:
+        self._left = list(tasks)
+
+    @property
+    def done(self) -> bool:
+        left = self._left
+        while left and left[-1].done:
+            left.pop()
+        return not left
+
+    @property
+    def _outcome(self) -> object:
+        return None if self.done else NOT_DONE
 
 
 class Loop:
@@ -118,9 +140,9 @@ class Loop:
         # One Context for every poll. Invariant: its waker is NOBODY between turns.
         self.cx = Context(NOBODY)
 
-    def run_turns(self, until: Task[Any] | None, most: int = TURN) -> int:
-        """Turn after turn of at most `most` steps, until the task is done; without one, until
-        no task is left; with ONE_TURN for the steps of one turn, without what follows them.
+    def run_turns(self, until: Task[Any] | AllOf, most: int = TURN) -> int:
+        """Turn after turn of at most `most` steps, until the task is done, or all of them; with
+        ONE_TURN for the steps of one turn, without what follows them.
 
         How many steps it made since the last look; LOOK at least, where steps went on with
         TURN futures that were ready at once.
@@ -129,7 +151,6 @@ class Loop:
         popleft = ready.popleft
         deferred = self.deferred
         pop_deferred = deferred.popleft
-        tasks = self.tasks
         cx = self.cx
         # Locals cost less than globals, and `send` called with the coroutine less than bound.
         again, pending, send, throw = YIELD, PENDING, _SEND, self.throw_into
@@ -183,10 +204,7 @@ class Loop:
             self.current = task = leaf = None
             cx.waker = nobody
             # From here as in `ObservedLoop`, but without a call where nothing is to do.
-            if until is None:
-                if not (tasks or deferred):
-                    return steps
-            elif until._outcome is not NOT_DONE:
+            if until._outcome is not NOT_DONE:
                 return steps
             if deferred:
                 count = len(deferred)
@@ -195,8 +213,8 @@ class Loop:
                     call, args = pop_deferred()
                     try:
                         call(*args)
-                    except Exception as error:
-                        self.report_call(call, error)
+                    except BaseException as error:
+                        report_call(call, error)
                 del call, args  # the loop must not keep what they are of
                 if deferred:
                     self.run_deferred()
@@ -218,15 +236,11 @@ class Loop:
                 call, args = deferred.popleft()
                 try:
                     call(*args)
-                except Exception as error:
-                    self.report_call(call, error)
+                except BaseException as error:
+                    report_call(call, error)
                 del call, args
             if not deferred:
                 return
-
-    def report_call(self, call: Callable[..., object], error: Exception) -> None:
-        """A call that was put off has failed, and nobody waits for it."""
-        self.report(getattr(call, "__qualname__", repr(call)), error)
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""
@@ -286,7 +300,10 @@ class Loop:
         if ends and isinstance(task, Task) and task._coro.cr_frame is not None:
             # Ctrl-C came in the middle of the executor's own work: the coroutine waits yet.
             task.abandon()
-        task.fail(error)
+        try:
+            task.fail(error)
+        except BaseException as other:
+            report_call(task.fail, other)
         if ends:
             raise error
 

@@ -18,7 +18,7 @@ from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD
 from pinfut.executor.contract import Entry
 from pinfut.executor.deadlock import futurelock
-from pinfut.executor.loop import NOBODY, Loop, keep_out_of_tracebacks
+from pinfut.executor.loop import NOBODY, AllOf, Loop, keep_out_of_tracebacks
 from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
 from pinfut.executor.task import Task
@@ -57,7 +57,7 @@ class ObservedLoop:
         # How many futures that are ready at once the steps of this turn may still go on with.
         self._burst = TURN
 
-    def run_turns(self, until: Task[Any] | None, most: int = TURN) -> int:
+    def run_turns(self, until: Task[Any] | AllOf, most: int = TURN) -> int:
         """As `Loop.run_turns`."""
         loop = self._loop
         tell = loop.instruments
@@ -91,10 +91,7 @@ class ObservedLoop:
                 steps = LOOK
             loop.current = task = None
             loop.cx.waker = NOBODY
-            if until is None:
-                if not (loop.tasks or loop.deferred):
-                    return steps
-            elif until.done:
+            if until.done:
                 return steps
             tell.cause = "call"
             loop.run_deferred()

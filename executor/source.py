@@ -12,10 +12,10 @@ next report sets it::
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, cast, final
 
 from pinfut.executor.contract import Hooks, Poller, Waiting
-from pinfut.executor.current import current_poller, running
+from pinfut.executor.current import current_poller, report_call, running
 from pinfut.future import FutureBase
 from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -46,6 +46,15 @@ no further edge, and a read stops in front of urgent data."""
 
 class Busy(RuntimeError):
     """Two tasks wait for the same thing that only one can have."""
+
+
+def wake(future: Waiting) -> None:
+    """Wake who waits. A waker that fails is reported: the others are owed their wakes."""
+    waker = cast(Waker, future.waker)
+    try:
+        waker.wake()
+    except BaseException as error:
+        report_call(waker.wake, error)
 
 
 @final
@@ -150,7 +159,7 @@ class EdgeSource:
                 woken = 1
                 if tell is not None:
                     tell.io(self.fd, "read", "fired")
-                future.waker.wake()  # type: ignore[union-attr]  # set while it waits
+                wake(future)
         if mask & WAKES_WRITER:
             self.writable = True
             future = self.writer
@@ -159,7 +168,7 @@ class EdgeSource:
                 woken += 1
                 if tell is not None:
                     tell.io(self.fd, "write", "fired")
-                future.waker.wake()  # type: ignore[union-attr]
+                wake(future)
         return woken
 
     def close(self) -> None:

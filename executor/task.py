@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor.block import Block
 from pinfut.executor.contract import Runner
-from pinfut.executor.current import current_executor
+from pinfut.executor.current import current_executor, report_call
 from pinfut.executor.ready import ReadyQueue
 from pinfut.future import FutureBase, drop
 from pinfut.laws import PinError, TakenTwice, describe
@@ -268,11 +268,17 @@ class Task(FutureBase[T]):
         self.leaf = _OVER
         owner = self._queue.runner.tasks.pop(self)
         if owner is not None:
-            owner.ended(self)
+            try:
+                owner.ended(self)
+            except BaseException as error:
+                report_call(owner.ended, error)
         joiner = self._joiner
         if joiner is not None:
             self._joiner = None
-            joiner.wake()
+            try:
+                joiner.wake()
+            except BaseException as error:
+                report_call(joiner.wake, error)
 
     def fail(self, error: BaseException) -> None:
         """The coroutine has raised. For the executor."""

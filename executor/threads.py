@@ -102,15 +102,20 @@ class Threads:
         job = [call]
         try:
             self._pool.submit(self._work, job)
-        except RuntimeError:
+        except BaseException as error:
             # No thread could be started. The pool has kept the job for another: take it back,
             # unless one was quicker.
             try:
                 job.pop()
             except IndexError:
-                pass
+                if not isinstance(error, RuntimeError):
+                    self._count_off()
+                    raise
             else:
                 raise
+        self._count_off()
+
+    def _count_off(self) -> None:
         self._free -= 1
         self.poller.working += 1
 
@@ -121,9 +126,9 @@ class Threads:
             return True
         return False
 
-    def shutdown(self) -> None:
-        """Wait for the threads to end their work."""
-        self._pool.shutdown(wait=True)
+    def shutdown(self, wait: bool) -> None:
+        """Have the threads end when their work is done, and wait for that."""
+        self._pool.shutdown(wait=wait)
 
     def _work(self, job: list[ToThread[Any]]) -> None:
         try:

@@ -8,7 +8,7 @@ from math import inf
 from typing import ClassVar, Final, final
 
 from pinfut.executor.contract import Timer, TimerQueue
-from pinfut.executor.current import current_executor
+from pinfut.executor.current import current_executor, report_call
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -137,7 +137,10 @@ class Timers:
             timer = heappop(heap)[2]
             if timer.live:
                 timer.live = False
-                timer.expire()
+                try:
+                    timer.expire()
+                except BaseException as error:
+                    report_call(timer.expire, error)
                 if self._dead > MIN_DEAD and self._dead * 2 > len(self.heap):
                     self._clean()
             else:

@@ -96,7 +96,7 @@ def keep_records(base: Any) -> None:
         future = object.__new__(cls)
         if keeping:
             # What is made where polls are not seen may be polled there.
-            must_be_taken = cls.must_be_taken and laws.running > 0
+            must_be_taken = cls.must_be_taken and bool(laws.running)
             future._law = Record(cls.__qualname__, caller(), must_be_taken)
         return future
 

@@ -28,9 +28,9 @@ LAWS: Final[dict[int, str]] = {
 recording = False
 """Whether there has been a checked executor, so that futures may have records."""
 
-running = 0
-"""How many checked executors run now. While it is none, polls go unseen, and nobody can say what
-was never taken."""
+running: Final[set[int]] = set()
+"""The checked executors that run now, by id. While there is none, polls go unseen, and nobody can
+say what was never taken."""
 
 
 def checked_by_default() -> bool:

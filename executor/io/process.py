@@ -5,7 +5,9 @@ The descriptor is Linux's pidfd; elsewhere a thread for each child waits and clo
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -69,6 +71,19 @@ class Process:
         return ReadOperation(self._exit, self._reap)
 
     def _reap(self) -> int:
+        if self._popen.returncode is None and self._watch is None:
+            # `poll` would give 0 for a child that somebody else has waited for.
+            try:
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    raise BlockingIOError
+            except ChildProcessError:
+                self._popen.poll()
+                raise ChildProcessError(
+                    errno.ECHILD,
+                    f"how process {self.pid} has ended is lost: something else in this program "
+                    "waits for any child (os.wait, a SIGCHLD handler, SIG_IGN for SIGCHLD); "
+                    "have it wait for its own",
+                ) from None
         code = self._popen.poll()
         if code is None:
             raise BlockingIOError
@@ -157,8 +172,14 @@ def open_process(
 
     `stdin`, `stdout`, `stderr`: PIPE for a stream of ours, DEVNULL, a descriptor, or None to
     share ours. Other descriptors are not inherited, but for `pass_fds`. It blocks until the
-    system has started the program, about a millisecond. Raises OSError when it cannot.
+    system has started the program, about a millisecond. Raises OSError when it cannot, and
+    RuntimeError while SIGCHLD is ignored, where the system forgets how a child has ended.
     """
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        raise RuntimeError(
+            "SIGCHLD is ignored, so the system throws away how a child ends, and nobody can wait "
+            "for one: call signal.signal(signal.SIGCHLD, signal.SIG_DFL) first"
+        )
     with ExitStack() as theirs, ExitStack() as ours:
         given: list[int | None] = []
         reading: list[PipeReader | None] = []

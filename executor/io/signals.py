@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, TypeAlias, final
+from typing import final
 
 from pinfut.executor.contract import Poller
 from pinfut.executor.current import current_poller
+from pinfut.executor.layers import handlers
 from pinfut.executor.source import Busy
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
-
-_Handler: TypeAlias = Callable[[int, FrameType | None], Any] | int | None
 
 
 @final
@@ -22,15 +19,16 @@ class Signals:
     """The signals that came since the block began: a stream of their numbers.
 
     As in the kernel, a signal that comes again before it was taken counts once, so what is
-    kept is bounded. One task at a time takes them.
+    kept is bounded. One task at a time takes them. Blocks may overlap, and end in any order:
+    each gets what comes while it is there.
     """
 
-    __slots__ = ("_before", "_numbers", "_poller", "came", "waiter")
+    __slots__ = ("_numbers", "_open", "_poller", "came", "waiter")
 
     def __init__(self, numbers: tuple[int, ...]) -> None:
         self._numbers = numbers
-        # Invariant: the handlers to put back; empty outside of the block.
-        self._before: dict[int, _Handler] = {}
+        # Invariant: False outside of the block.
+        self._open = False
         self._poller: Poller | None = None
         # Invariant: what came and was not taken, oldest first, each once.
         self.came: dict[int, None] = {}
@@ -45,10 +43,11 @@ class Signals:
         self._poller = current_poller()
         try:
             for number in self._numbers:
-                self._before[number] = signal.signal(number, self._on_signal)
+                handlers(number).take(self.on_signal)
         except BaseException:
             self._restore()
             raise
+        self._open = True
         return self
 
     def __exit__(
@@ -72,7 +71,7 @@ class Signals:
 
     def wait(self, waiter: NextSignal) -> None:
         """Have `waiter` woken at the next signal. Raises Busy and RuntimeError."""
-        if not self._before:
+        if not self._open:
             raise RuntimeError("signals are taken inside of the block: with signals(...) as s:")
         if self.waiter is waiter:
             return
@@ -89,7 +88,16 @@ class Signals:
             if self._poller is not None:
                 self._poller.runner.external -= 1
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """It has come: for this block, and for those of other users that it stands over."""
+        self._note(number)
+        for handler in handlers(number).below(self.on_signal):
+            other = getattr(handler, "__self__", None)
+            if not isinstance(other, Signals):
+                return
+            other._note(number)
+
+    def _note(self, number: int) -> None:
         # Between two instructions of anything that the main thread does: so only this, and
         # the rest at the next look at the poller.
         self.came[number] = None
@@ -104,10 +112,9 @@ class Signals:
                 waiter.waker.wake()
 
     def _restore(self) -> None:
-        while self._before:
-            number, before = self._before.popitem()
-            # None is a handler that C code had set; it cannot be put back from here.
-            signal.signal(number, signal.SIG_DFL if before is None else before)
+        self._open = False
+        for number in self._numbers:
+            handlers(number).give_back(self.on_signal)
 
 
 @final
@@ -137,7 +144,8 @@ class NextSignal(FutureBase[int]):
 def signals(*numbers: int) -> Signals:
     """Take signals as a stream: ``with signals(SIGTERM) as s: async for number in s: ...``.
 
-    Inside of the block they have no other effect; afterwards the handlers of before are back.
+    Inside of the block they have no other effect; afterwards the handlers of before are back, but
+    for one that the program has set meanwhile.
     In the main thread. Raises ValueError without a number, and OSError (from the block) for
     a signal that cannot be caught.
     """

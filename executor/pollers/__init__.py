@@ -1,7 +1,7 @@
 """Pollers: where an executor's thread sleeps (`pinfut.executor.contract.Poller`).
 
 `epoll` is the everyday one and Linux's alone; `portable` stands on the standard library's
-`selectors` and is chosen where there is no epoll or no eventfd, or by ``PINFUT_POLLER=portable``.
+`selectors` and is chosen where there is no epoll, or by ``PINFUT_POLLER=portable``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ def poller_type() -> type[EpollPoller] | type[PortablePoller]:
     asked = os.environ.get(VARIABLE, "")
     if asked not in ("", "epoll", "portable"):
         raise ValueError(f"{VARIABLE} is 'epoll' or 'portable', not {asked!r}; or leave it unset")
-    there = hasattr(select, "epoll") and hasattr(os, "eventfd")
+    there = hasattr(select, "epoll")
     if asked == "epoll" and not there:
-        raise RuntimeError(
-            f"{VARIABLE}=epoll, but this system has no epoll with eventfd: leave it unset"
-        )
+        raise RuntimeError(f"{VARIABLE}=epoll, but this system has no epoll: leave it unset")
     return EpollPoller if there and asked != "portable" else PortablePoller
 
 

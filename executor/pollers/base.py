@@ -1,19 +1,28 @@
-"""What every poller does: calls from other threads, sources by descriptor, and the end."""
+"""What every poller does: calls from other threads, signals, sources by descriptor, and the end.
+
+A poller holds a socket pair, one end of which wakes its sleep. Other threads write a zero to the
+other, and the system writes the number of a signal there, in whatever thread that comes.
+"""
 
 from __future__ import annotations
 
-import logging
+import os
+import socket
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pinfut.executor.contract import Hooks, Runner, Source
+from pinfut.executor.current import report_call
+from pinfut.executor.layers import WAKEUP_FD
 from pinfut.executor.source import READ, WRITE, Readiness
 from pinfut.executor.trace.instrument import OUTSIDE
 
-_log = logging.getLogger("pinfut.executor")
+SOCKETS: Final = hasattr(socket, "socketpair") and sys.platform not in ("emscripten", "wasi")
+"""Whether a process can have sockets of its own. Emscripten knows the names only."""
 
 
 class BasePoller(ABC):
@@ -23,6 +32,8 @@ class BasePoller(ABC):
         "_handed",
         "_lock",
         "_notified",
+        "_receive",
+        "_send",
         "_sources",
         "home",
         "is_closed",
@@ -51,6 +62,18 @@ class BasePoller(ABC):
         # may come while its own thread holds it.
         self._lock = threading.RLock()
         self.is_closed = False
+        # The socket pair that ends the sleep: None where there are no sockets.
+        self._receive: socket.socket | None = None
+        self._send: socket.socket | None = None
+        try:
+            if SOCKETS:
+                self._receive, self._send = socket.socketpair()
+                self._receive.setblocking(False)
+                self._send.setblocking(False)
+            self._begin()
+        except BaseException:
+            self._give_back()
+            raise
         # Invariant: the tasks that a thread waits for in `from_thread`.
         self.owed: set[Any] = set()
         # The threads of `to_thread`, from the first use on.
@@ -74,20 +97,49 @@ class BasePoller(ABC):
         """A descriptor that is readable when `park` would find something, timers apart."""
 
     @abstractmethod
-    def _signal(self) -> None:
-        """End the present park, or the next one. With the lock held, not closed."""
-
-    @abstractmethod
-    def _drain(self) -> None:
-        """Take back what `_signal` has done."""
-
-    @abstractmethod
     def _unwatch(self, fd: int) -> None:
         """Report nothing more of a descriptor; it may be closed already."""
 
     @abstractmethod
+    def _begin(self) -> None:
+        """Have what can be read from the socket pair end the sleep. May fail midway."""
+
+    @abstractmethod
     def _release(self) -> None:
-        """Give the poller's own descriptors back."""
+        """Give the descriptors back that the system's way to sleep has taken. Idempotent."""
+
+    # ---- what ends a sleep ----
+
+    def _signal(self) -> None:
+        """End the present park, or the next one. With the lock held, not closed."""
+        assert self._send is not None, "another way to sleep has another way to end it"
+        try:
+            self._send.send(b"\0")
+        except BlockingIOError:
+            return  # there are enough of them already
+
+    def _drain(self) -> None:
+        """Take back what `_signal` has done, and tell others of the signals that came."""
+        assert self._receive is not None, "as above"
+        assert self._send is not None, "as above"
+        try:
+            signals = self._receive.recv(4096).replace(b"\0", b"")  # what is left ends the next
+        except BlockingIOError:
+            return
+        if signals:
+            # Python's handlers run in the main thread, which this wake has seen to. A loop
+            # below this one, as asyncio's, learns of its signals by their numbers.
+            for fd in WAKEUP_FD.below(self._send.fileno()):
+                try:
+                    os.write(fd, signals)
+                except OSError:
+                    pass  # it is full, so that its owner wakes, or closed
+
+    def hear_signals(self) -> None:
+        """Have each signal end the sleep, whatever thread it comes in. A no-op but in the
+        main thread, whose signals they are."""
+        if self._send is not None and threading.current_thread() is threading.main_thread():
+            WAKEUP_FD.take(self._send.fileno())
 
     # ---- from other threads ----
 
@@ -126,8 +178,8 @@ class BasePoller(ABC):
             call, args = handed.popleft()
             try:
                 call(*args)
-            except Exception as error:
-                _log.error("%r, handed over by a thread, failed", call, exc_info=error)
+            except BaseException as error:
+                report_call(call, error)
             del call, args  # an error that the thread got has this frame below its own
 
     # ---- descriptors ----
@@ -187,20 +239,45 @@ class BasePoller(ABC):
 
     # ---- the end ----
 
-    def close(self) -> None:
-        """Take nothing more from threads, wait for those at work, give the descriptors back."""
+    def finish(self) -> None:
+        """Take nothing more from threads, and wait for those at work. Idempotent; Ctrl-C ends
+        it, and then the threads end by themselves."""
         with self._lock:
-            if self.is_closed:
-                return
             self.is_closed = True
         self._run_handed()
         for relay in list(self.owed):
             relay.give_up()
         if self.threads is not None:
-            self.threads.shutdown()
+            self.threads.shutdown(wait=True)
+
+    def close(self) -> None:
+        """Wait for nothing, and give the descriptors back. Idempotent."""
+        with self._lock:
+            self.is_closed = True
+        self._run_handed()
+        for relay in list(self.owed):
+            relay.give_up()
+        if self.threads is not None:
+            self.threads.shutdown(wait=False)
             self.threads = None
-        for source in self._sources.values():
+        while self._sources:
+            source = self._sources.popitem()[1]
             source.tell_cancelled()
             source.detach()
-        self._sources.clear()
+        self._give_back()
+
+    def leave(self) -> None:
+        """This process was forked: close its copies of the descriptors, which watch nothing
+        here, and leave everything else to the parent."""
+        self._lock = threading.RLock()  # a thread that is not here may hold the other
+        self.is_closed = True
+        self.threads = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._send is not None and self._receive is not None:
+            if self._send.fileno() >= 0:
+                WAKEUP_FD.give_back(self._send.fileno())
+            self._send.close()
+            self._receive.close()
         self._release()

@@ -1,12 +1,12 @@
-"""EpollPoller: Linux's epoll, edge-triggered, and an eventfd that other threads write to."""
+"""EpollPoller: Linux's epoll, edge-triggered."""
 
 from __future__ import annotations
 
-import os
 import select
 from typing import Final, final
 
 from pinfut.executor.contract import Runner, Source
+from pinfut.executor.current import report_call
 from pinfut.executor.pollers.base import BasePoller
 from pinfut.executor.source import IN
 
@@ -25,18 +25,13 @@ class EpollPoller(BasePoller):
     __slots__ = ("_epoll", "_wake")
 
     def __init__(self, runner: Runner) -> None:
-        super().__init__(runner)
         self._epoll = select.epoll()
-        try:
-            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            try:
-                self._epoll.register(self._wake, IN)
-            except BaseException:
-                os.close(self._wake)
-                raise
-        except BaseException:
-            self._epoll.close()
-            raise
+        super().__init__(runner)
+
+    def _begin(self) -> None:
+        assert self._receive is not None, "where epoll is, sockets are"
+        self._wake = self._receive.fileno()
+        self._epoll.register(self._wake, IN)
 
     def park(self, timeout: float | None) -> bool:
         events = self._epoll.poll(None if timeout is None else min(timeout, _LONGEST), _EVENTS)
@@ -58,7 +53,10 @@ class EpollPoller(BasePoller):
                     source.readable = True
                     future, source.reader = source.reader, None
                     woken += 1
-                    future.waker.wake()  # type: ignore[union-attr]  # set while it waits
+                    try:
+                        future.waker.wake()  # type: ignore[union-attr]  # set while it waits
+                    except BaseException as error:
+                        report_call(future.waker.wake, error)  # type: ignore[union-attr]
                 else:
                     woken += source.fire(mask)
             elif fd == self._wake:
@@ -83,18 +81,6 @@ class EpollPoller(BasePoller):
             self._epoll.register(fd, mask)  # closed unseen; the number is another's now
         self._enter(source, mask)
 
-    def _signal(self) -> None:
-        try:
-            os.eventfd_write(self._wake, 1)
-        except BlockingIOError:
-            return  # it counts 2**64 - 2 unparks already
-
-    def _drain(self) -> None:
-        try:
-            os.eventfd_read(self._wake)
-        except BlockingIOError:
-            pass
-
     def _unwatch(self, fd: int) -> None:
         try:
             self._epoll.unregister(fd)
@@ -103,4 +89,3 @@ class EpollPoller(BasePoller):
 
     def _release(self) -> None:
         self._epoll.close()
-        os.close(self._wake)

@@ -1,5 +1,4 @@
-"""PortablePoller: the standard library's `selectors`, and a socket pair that other threads
-write to.
+"""PortablePoller: the standard library's `selectors`.
 
 A selector reports again and again what is ready, and the sources count on being told once. So a
 report disarms what it reported, and the next wait of that source arms it anew. A source whose
@@ -15,13 +14,8 @@ import errno
 import os
 import select
 import selectors
-import signal
-import socket
 import stat
-import sys
-import threading
 import time
-from contextlib import ExitStack
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Final, final
 
@@ -44,43 +38,24 @@ _SELECT_TAKES: Final = 512 if _WINDOWS else 1024
 
 _CLOSED: Final = (errno.EBADF, errno.ENOTSOCK)
 
-SOCKETS: Final = hasattr(socket, "socketpair") and sys.platform not in ("emscripten", "wasi")
-"""Whether a process can have sockets of its own. Emscripten knows the names only."""
-
 
 @final
 class PortablePoller(BasePoller):
     """Runs wherever `selectors` do."""
 
-    __slots__ = ("_receive", "_rung", "_selector", "_send", "_taken")
+    __slots__ = ("_rung", "_selector")
 
     def __init__(self, runner: Runner) -> None:
-        super().__init__(runner)
-        # What `_release` gives back.
-        self._taken = ExitStack()
         # None where there are no sockets.
         self._selector: selectors.BaseSelector | None = None
         # Invariant, without a selector: True from `_signal` to `_drain`.
         self._rung = False
-        if not SOCKETS:
-            return
-        with ExitStack() as taken:
-            self._receive, self._send = socket.socketpair()
-            taken.callback(self._receive.close)
-            taken.callback(self._send.close)
-            self._receive.setblocking(False)
-            self._send.setblocking(False)
+        super().__init__(runner)
+
+    def _begin(self) -> None:
+        if self._receive is not None:
             self._selector = selectors.DefaultSelector()
-            taken.callback(self._selector.close)
             self._selector.register(self._receive, EVENT_READ, None)
-            if _WINDOWS and threading.current_thread() is threading.main_thread():
-                # Any signal writes to the socket pair, unless a host has seen to it.
-                before = signal.set_wakeup_fd(self._send.fileno(), warn_on_full_buffer=False)
-                if before == -1:
-                    taken.callback(signal.set_wakeup_fd, -1)
-                else:
-                    signal.set_wakeup_fd(before)
-            self._taken = taken.pop_all()
 
     def park(self, timeout: float | None) -> bool:
         timeout = _LONGEST if timeout is None else min(timeout, _LONGEST)
@@ -186,21 +161,14 @@ class PortablePoller(BasePoller):
     def _signal(self) -> None:
         if self._selector is None:
             self._rung = True
-            return
-        try:
-            self._send.send(b"\0")
-        except BlockingIOError:
-            return  # there are enough of them already
+        else:
+            super()._signal()
 
     def _drain(self) -> None:
         if self._selector is None:
             self._rung = False
-            return
-        try:
-            while len(self._receive.recv(4096)) == 4096:
-                pass
-        except BlockingIOError:
-            pass
+        else:
+            super()._drain()
 
     def _unwatch(self, fd: int) -> None:
         assert self._selector is not None, "it watches nothing without one"
@@ -210,4 +178,5 @@ class PortablePoller(BasePoller):
             return  # not armed
 
     def _release(self) -> None:
-        self._taken.close()
+        if self._selector is not None:
+            self._selector.close()

@@ -16,14 +16,15 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, final
 
 from pinfut.coroutine import YIELD, CoroutineFuture
 from pinfut.executor.contract import Runner
 from pinfut.executor.deadlock import parts
 from pinfut.executor.lacking import lacking
+from pinfut.executor.layers import handlers
 from pinfut.executor.task import Task
 from pinfut.executor.trace.recorder import named
 from pinfut.executor.trace.watched import WatchedTask
@@ -198,33 +199,45 @@ def wants_dump() -> bool:
     return os.environ.get("PINFUT_DUMP", "0") not in ("", "0")
 
 
-def dump_on_signal(executor: Runner, asked: bool | None) -> Callable[[], None]:
-    """Have SIGUSR1 write the dump of `executor` to stderr; gives the undo.
+@final
+class DumpOnSignal:
+    """SIGUSR1 writes the dump of an executor to stderr, from `take_over` to `give_back`."""
 
-    `asked`: None for what the environment says, which does nothing where it cannot: outside
-    of the main thread, or when the program has a handler of its own. Asked for outright,
-    that raises RuntimeError, and OSError where there is no SIGUSR1.
-    """
-    if asked is False or (asked is None and not wants_dump()):
-        return _nothing
-    if not hasattr(signal, "SIGUSR1"):
-        if asked:
-            raise lacking("a dump on a signal", "SIGUSR1", "call executor.dump()")
-        return _nothing
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL
-    ):
-        if asked:
+    __slots__ = ("_executor",)
+
+    def __init__(self, executor: Runner) -> None:
+        self._executor = executor
+
+    def take_over(self, asked: bool | None) -> None:
+        """`asked`: None for what the environment says, which does nothing where it cannot:
+        outside of the main thread, or when the program has a handler of its own. Asked for
+        outright, that raises RuntimeError, and OSError where there is no SIGUSR1.
+        """
+        if asked is False or (asked is None and not wants_dump()):
+            return
+        if not hasattr(signal, "SIGUSR1"):
+            if asked:
+                raise lacking("a dump on a signal", "SIGUSR1", "call executor.dump()")
+            return
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+        ):
+            handlers(signal.SIGUSR1).take(self._write)
+        elif asked:
             raise RuntimeError(
                 "SIGUSR1 can dump only from the main thread of a program that does not handle "
                 "it itself; call executor.dump() from that handler instead"
             )
-        return _nothing
 
-    def write(number: int, frame: FrameType | None) -> None:
+    def give_back(self) -> None:
+        """The handler of before again, unless the program has set another. Idempotent."""
+        if hasattr(signal, "SIGUSR1"):
+            handlers(signal.SIGUSR1).give_back(self._write)
+
+    def _write(self, number: int, frame: FrameType | None) -> None:
         try:
-            shown = dump(executor, frame)
+            shown = dump(self._executor, frame)
         except Exception as error:
             # A future of somebody's own; raised here it would end whatever runs now.
             shown = f"the tasks cannot be shown: {error!r}"
@@ -232,14 +245,3 @@ def dump_on_signal(executor: Runner, asked: bool | None) -> Callable[[], None]:
         text = f"pinfut: {shown}\n".encode(errors="replace")
         while text:
             text = text[os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text) :]
-
-    signal.signal(signal.SIGUSR1, write)
-
-    def undo() -> None:
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-
-    return undo
-
-
-def _nothing() -> None:
-    pass

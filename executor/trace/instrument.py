@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, final
 
 from pinfut.executor.contract import Entry, Runner
 from pinfut.executor.task import Task
 
+_log = logging.getLogger("pinfut.executor")
+
 
 class Instrument:
-    """Told of each step as it happens. Override what you need; must not raise or await.
+    """Told of each step as it happens. Override what you need. What a hook raises is logged, but
+    for `attach`, which may refuse.
 
     A step of a task begins with `poll` (or with `resume`, at its start and after a yield)
     and ends with `park`, `yielded` or `finish`.
@@ -89,60 +93,56 @@ class Instruments(Instrument):
         for one in self._all:
             one.attach(executor)
 
-    def spawn(self, task: Task[Any]) -> None:
+    def _tell(self, hook: str, *what: Any) -> None:
+        # The error of an instrument is logged; the run and the others go on.
         for one in self._all:
-            one.spawn(task)
+            try:
+                getattr(one, hook)(*what)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                _log.error("%r failed in %r", one, hook, exc_info=error)
+
+    def spawn(self, task: Task[Any]) -> None:
+        self._tell("spawn", task)
 
     def wake(self, task: Task[Any], by: Task[Any] | str) -> None:
-        for one in self._all:
-            one.wake(task, by)
+        self._tell("wake", task, by)
 
     def poll(self, task: Task[Any], leaf: Any) -> None:
-        for one in self._all:
-            one.poll(task, leaf)
+        self._tell("poll", task, leaf)
 
     def park(self, task: Task[Any], leaf: Any) -> None:
-        for one in self._all:
-            one.park(task, leaf)
+        self._tell("park", task, leaf)
 
     def yielded(self, task: Task[Any]) -> None:
-        for one in self._all:
-            one.yielded(task)
+        self._tell("yielded", task)
 
     def resume(self, task: Task[Any]) -> None:
-        for one in self._all:
-            one.resume(task)
+        self._tell("resume", task)
 
     def finish(self, task: Task[Any]) -> None:
-        for one in self._all:
-            one.finish(task)
+        self._tell("finish", task)
 
     def ran(self, entry: Entry) -> None:
-        for one in self._all:
-            one.ran(entry)
+        self._tell("ran", entry)
 
     def timer(self, number: int, state: str, deadline: float) -> None:
-        for one in self._all:
-            one.timer(number, state, deadline)
+        self._tell("timer", number, state, deadline)
 
     def io(self, fd: int, event: str, state: str) -> None:
         if state == "fired":
             self.cause = f"fd {fd}"  # until the next event
-        for one in self._all:
-            one.io(fd, event, state)
+        self._tell("io", fd, event, state)
 
     def slot(self, session: str, x: int, state: str) -> None:
-        for one in self._all:
-            one.slot(session, x, state)
+        self._tell("slot", session, x, state)
 
     def charge(self, bank: str, pages: int, caps: int) -> None:
-        for one in self._all:
-            one.charge(bank, pages, caps)
+        self._tell("charge", bank, pages, caps)
 
     def flush(self, session: str, size: int) -> None:
-        for one in self._all:
-            one.flush(session, size)
+        self._tell("flush", session, size)
 
     def report(self, name: str, error: BaseException) -> None:
-        for one in self._all:
-            one.report(name, error)
+        self._tell("report", name, error)

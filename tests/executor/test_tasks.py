@@ -12,6 +12,7 @@ import pytest
 from pinfut import FutureBase, LostWakeup, PinError, join, pending, select, shared, try_join
 from pinfut.executor import (
     CancelledError,
+    Executor,
     Task,
     current_executor,
     current_task,
@@ -444,28 +445,110 @@ def test_a_task_that_was_never_started_is_not_started_by_the_end(run: Run) -> No
     assert log == []
 
 
-def test_what_clean_up_spawns_is_ended_too(run: Run) -> None:
+def test_what_clean_up_spawns_goes_on_while_that_lasts_and_is_cancelled_then(run: Run) -> None:
     log: list[object] = []
 
-    async def last() -> None:
+    async def last(seconds: float) -> None:
         try:
-            await sleep(3)
+            await sleep(seconds)
             log.append("last words")
         except CancelledError:
+            await sleep(1000)
             log.append("cancelled")
 
     async def server() -> None:
         try:
             await sleep(1000)
         finally:
-            spawn(last())
+            spawn(last(1))
+            spawn(last(3))
+            await sleep(2)
+            log.append("cleaned up")
+            spawn(last(4))  # never starts
 
     async def main() -> None:
         spawn(server())
         await sleep(1)
 
     run(main())
-    assert len(log) == 1
+    assert log == ["last words", "cleaned up", "cancelled"]
+
+
+def test_clean_ups_that_start_others_without_end_are_named_and_closed(
+    executor: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+
+    async def phoenix() -> None:
+        try:
+            await sleep(1000)
+        finally:
+            log.append("burnt")
+            await sleep(1)
+            spawn(phoenix())
+            await sleep(1)
+
+    async def main() -> None:
+        spawn(phoenix())
+        await sleep(1)
+
+    executor.run(main())
+    assert 2 < len(log) < 100
+    assert "start one another without end: " in caplog.text
+    assert "phoenix" in caplog.text
+    assert not executor.tasks
+    assert not executor.ready
+
+
+def test_calls_that_put_themselves_off_do_not_keep_a_run_from_ending(
+    executor: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = 0
+
+    def again() -> None:
+        nonlocal made
+        made += 1
+        executor.call_soon(again)
+
+    async def main() -> None:
+        again()
+
+    executor.run(main())
+    assert 2 < made < 1000
+    assert "calls that are put off" in caplog.text
+    assert not executor.deferred
+
+
+def test_a_system_exit_in_a_clean_up_closes_the_tasks_that_are_left(executor: Executor) -> None:
+    log: list[str] = []
+
+    async def leaves() -> None:
+        try:
+            await sleep(1000)
+        finally:
+            raise SystemExit(3)
+
+    async def slow() -> None:
+        try:
+            await sleep(1000)
+        finally:
+            log.append("closed")
+            await sleep(1000)
+
+    async def main() -> None:
+        spawn(leaves())
+        spawn(slow())
+        await sleep(1)
+
+    with pytest.raises(SystemExit):
+        executor.run(main())
+    assert log == ["closed"]
+    assert not executor.tasks
+    assert executor.run(leaves_nothing()) == "again"
+
+
+async def leaves_nothing() -> str:
+    return "again"
 
 
 def test_tasks_that_catch_their_cancel_and_wait_for_nothing_are_named_and_closed(
