@@ -12,7 +12,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TypeVar, final
 
-from pinfut.closing import close_each
+from pinfut.closing import close_each, raise_first
 from pinfut.combinators.group import Awaited, ChildContext, Woken
 from pinfut.coroutine import CoroutineFuture, into_future
 from pinfut.future import drop
@@ -96,8 +96,8 @@ class InFlight(StreamBase[T]):
         self._cx.wakers.pop(key, None)
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        """Cancel the coroutines in it, wait for their clean-ups, and drop the other futures. Of
-        several errors all are raised together."""
+        """Cancel the coroutines in it, wait for their clean-ups, and drop the other futures.
+        Raises as `raise_first`."""
         errors = self._closing
         if errors is None:
             self._closing = errors = []
@@ -119,10 +119,7 @@ class InFlight(StreamBase[T]):
                 errors.append(ended)
         self.drop()
         self._closing = None
-        if len(errors) > 1:
-            raise BaseExceptionGroup("errors in the clean-ups of a stream", errors)
-        for error in errors:
-            raise error
+        raise_first(errors)
         return None
 
     def drop(self) -> None:
