@@ -21,7 +21,7 @@ from pinfut.executor.deadlock import futurelock
 from pinfut.executor.loop import NOBODY, AllOf, Loop, keep_out_of_tracebacks
 from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
-from pinfut.executor.task import Task
+from pinfut.executor.task import OVER, Task
 from pinfut.executor.trace.instrument import OUTSIDE
 from pinfut.executor.trace.watched import watched
 from pinfut.future import drop
@@ -133,8 +133,8 @@ class ObservedLoop:
 
     def _step(self, task: Task[Any], polls: CheckedContext | None) -> None:
         """`polls`: what its leaves are polled through, in checked mode."""
-        if task.done:
-            return
+        if task.leaf is OVER:
+            return  # done, or closed for good
         loop = self._loop
         tell = loop.instruments
         leaf = task.leaf

@@ -25,15 +25,14 @@ class Scope(Block):
     scope reaches the children too, and is raised when they have ended.
     """
 
-    __slots__ = ("_cancelled", "_children", "_errors", "_left", "_open", "_starting", "_waiter")
+    __slots__ = ("_cancelled", "_children", "_errors", "_left", "_open", "_waiter")
 
     def __init__(self) -> None:
         super().__init__()
-        # Invariant: the children that have not ended, oldest first.
-        self._children: dict[JoinHandle[Any], None] = {}
+        # Invariant: the children that have not ended, oldest first; with each, who waits for it
+        # in `start`.
+        self._children: dict[JoinHandle[Any], _Started[Any] | None] = {}
         self._errors: list[BaseException] = []
-        # Invariant: who waits in `start` for which child.
-        self._starting: dict[JoinHandle[Any], _Started[Any]] = {}
         self._open = False
         # Whether its coroutine was closed inside of the block, so that nobody waits any more.
         self._left = False
@@ -77,14 +76,15 @@ class Scope(Block):
         """
         started: _Started[T] = _Started()
         child = started.child = self.spawn(fn(started), name=name, priority=priority)
-        self._starting[child] = started
+        self._children[child] = started
         try:
             return await started
         except CancelledError:
             child.cancel()
             raise
         finally:
-            self._starting.pop(child, None)
+            if child in self._children:
+                self._children[child] = None
 
     def cancel(self) -> None:
         """Cancel the body and every child, once; the block then ends without an error."""
@@ -101,13 +101,12 @@ class Scope(Block):
 
     def ended(self, child: JoinHandle[Any], /) -> None:
         """A child has ended. For its task."""
-        del self._children[child]
-        if self._left:
-            return  # nobody will raise its error here, so it is reported like any other
-        started = self._starting.pop(child, None)
+        started = self._children.pop(child)
         if started is not None and started.is_awaited():
             started.wake()  # `start` raises what there is to raise
             error = None
+        elif self._left:
+            return  # nobody will raise its error here, so it is reported like any other
         else:
             error = child.error()
         if error is not None and not isinstance(error, CancelledError):
@@ -235,7 +234,7 @@ class _AllEnded(FutureBase[None]):
     # Nobody waits where there are no children, or no time to wait.
     must_be_taken: ClassVar[bool] = False
 
-    def __init__(self, children: dict[JoinHandle[Any], None]) -> None:
+    def __init__(self, children: dict[JoinHandle[Any], Any]) -> None:
         self._children = children
         self._waker: Waker | None = None
 

@@ -170,7 +170,7 @@ class Task(FutureBase[T]):
         """Raise CancelledError in the task without counting it as somebody's cancel: for
         blocks, which turn it into their own error. Not while it is running."""
         leaf = self.leaf
-        if type(leaf) is not Interrupt and leaf is not _OVER:
+        if type(leaf) is not Interrupt and leaf is not OVER:
             self.leaf = Interrupt(leaf)
             if not self.queued:
                 self.wake()
@@ -265,7 +265,7 @@ class Task(FutureBase[T]):
         self._outcome = value
         self.queued = True
         # It may stand in the queue once more, woken by what it has left behind.
-        self.leaf = _OVER
+        self.leaf = OVER
         owner = self._queue.runner.tasks.pop(self)
         if owner is not None:
             try:
@@ -295,7 +295,7 @@ class Task(FutureBase[T]):
     def abandon(self) -> None:
         """The executor ends and the task will not: close the coroutine for good."""
         self.queued = True
-        leaf, self.leaf = self.leaf, _OVER
+        leaf, self.leaf = self.leaf, OVER
         executor = self.executor
         outer, executor.ending = executor.ending, True
         for last in (lambda: None if leaf is YIELD else drop(leaf), self._coro.close):
@@ -326,7 +326,7 @@ class _Over(FutureBase[NoReturn]):
         return PENDING
 
 
-_OVER: Final = _Over()
+OVER: Final = _Over()
 """The leaf of a task that is done."""
 
 

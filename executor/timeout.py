@@ -179,7 +179,9 @@ class TimeoutCoroutine(FutureBase[T]):
 
     def poll(self, cx: Context, /) -> Poll[T]:
         if self._future is None:
-            self._future = CoroutineFuture(_within(self._block, self._coro))
+            coro: Any = _within(self._block, self._coro)
+            coro.__qualname__ = getattr(self._coro, "__qualname__", coro.__qualname__)
+            self._future = CoroutineFuture(coro)
         return cx.poll(self._future)
 
     def drop(self) -> None:

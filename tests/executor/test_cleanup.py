@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from pinfut import (
     CoroutineFuture,
+    FuturesUnordered,
     buffer_unordered,
     buffered,
+    from_async_generator,
     from_iterable,
     pin,
     race,
@@ -26,6 +28,7 @@ from pinfut.executor import (
     VirtualClock,
     current_executor,
     scope,
+    shield,
     sleep,
     spawn,
     timeout,
@@ -408,7 +411,61 @@ def test_a_buffer_whose_closing_is_cancelled_leaves_its_clean_ups_undisturbed(ru
     assert log == [(2, "CancelledError"), (7, "clean")]
 
 
+def test_a_buffer_whose_clean_up_fails_closes_its_source_all_the_same(run: Run) -> None:
+    log: list[str] = []
+
+    async def makes() -> AsyncGenerator[int, None]:
+        try:
+            for n in range(9):
+                yield n
+        finally:
+            log.append("closed")
+
+    async def one(n: int) -> None:
+        await breaks()
+
+    async def takes() -> None:
+        async with buffered(from_async_generator(makes()).map(one), 1) as stream:
+            await select(stream.next(), sleep(2))
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="of the clean-up"):
+            await takes()
+        assert log == ["closed"]
+
+    run(main())
+
+
+def test_futures_in_flight_can_be_closed_once_more(run: Run) -> None:
+    log: Log = []
+
+    async def main() -> None:
+        flight: FuturesUnordered[None] = FuturesUnordered(2)
+        for _ in range(2):
+            flight.push(works(log))
+            await select(flight.next(), sleep(2))
+            await flight.aclose()
+
+    run(main())
+    assert log == [*CLEANED, (5, "CancelledError"), (6, "clean")]
+
+
 # ---- where nobody can wait ----
+
+
+def test_a_clean_up_that_is_closed_before_its_first_step_drops_what_it_waits_for(run: Run) -> None:
+    async def shielded() -> None:
+        with shield():
+            await sleep(100)
+
+    async def main() -> int:
+        await race(shielded(), sleep(2))
+        (task,) = (task for task in current_executor().tasks if "clean-up" in task.name)
+        task.abandon()
+        del current_executor().tasks[task]
+        return len(current_executor().timers)
+
+    assert run(main()) == 0
 
 
 def test_outside_of_a_run_what_is_dropped_is_closed(run: Run) -> None:
