@@ -18,6 +18,7 @@ from types import CoroutineType
 from typing import Any, Final, TypeVar, final
 
 from pinfut import laws
+from pinfut.combinators.selecting import restart_turns
 from pinfut.coroutine import native
 from pinfut.executor.asyncgens import AsyncGens
 from pinfut.executor.clock import MonotonicClock, VirtualClock
@@ -194,6 +195,7 @@ class Executor(FirstSteps):
         if self.poller is not None:
             raise RuntimeError("this executor is open already; close() it first")
         self.poller = open_poller(self)
+        restart_turns()
         self._thread = get_ident()
         laws.running += self.checked
         laws.recording = laws.recording or self.checked
