@@ -13,13 +13,14 @@ from threading import get_ident
 from typing import Any, TypeAlias, final
 from weakref import WeakValueDictionary
 
-from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.executor.contract import Runner
+from pinfut.executor.task import Internal
 
 Generator: TypeAlias = AsyncGenerator[Any, None]
 
 
 @final
-class AsyncGens:
+class AsyncGens(Internal):
     """The async generators that one runner's coroutines have begun, and the owner of the tasks
     that close them. Its hooks stand in the runner's thread while that runs, and no longer."""
 
@@ -52,9 +53,6 @@ class AsyncGens:
         for generator in begun:
             self._close(generator)
         return bool(begun)
-
-    def ended(self, task: JoinHandle[Any], /) -> None:
-        """One is closed. Nobody awaits its error, so it is reported as any other."""
 
     def _began(self, generator: Generator) -> None:
         self._count += 1

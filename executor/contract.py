@@ -86,7 +86,8 @@ class JoinHandle(Entry, Interruptible, Protocol[T_co]):
 
 
 class Owner(Protocol):
-    """Who has to know that a task has ended: a scope, or the call that it serves."""
+    """Who has to know that a task has ended: a scope, or the call that it serves. An `Internal` of
+    `pinfut.executor.task` says that the task is the runtime's own."""
 
     def ended(self, task: JoinHandle[Any], /) -> None:
         """`task` is done; called once, from the step in which it ended."""

@@ -19,6 +19,7 @@ from types import CoroutineType
 from typing import Any, Final, NoReturn, TypeVar, cast, final
 
 from pinfut import coroutine, laws
+from pinfut.combinators.selecting import restart_turns
 from pinfut.coroutine import native
 from pinfut.executor.asyncgens import AsyncGens
 from pinfut.executor.cleanup import find_cleaner
@@ -210,6 +211,7 @@ class Executor(FirstSteps):
     def _open(self) -> None:
         self.poller = open_poller(self)
         coroutine.find_cleaner = find_cleaner
+        restart_turns()
         self._thread = get_ident()
         _opened.add(self)
         self.poller.hear_signals()

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor.block import Block
-from pinfut.executor.contract import Runner
+from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.executor.current import current_executor, report_call
 from pinfut.executor.ready import ReadyQueue
 from pinfut.future import FutureBase, drop
@@ -328,6 +328,19 @@ class _Over(FutureBase[NoReturn]):
 
 OVER: Final = _Over()
 """The leaf of a task that is done."""
+
+
+class Internal:
+    """The owner of tasks that the runtime has made for itself: nobody hears of their ends, and the
+    tools for tests leave them alone."""
+
+    __slots__ = ()
+
+    def ended(self, task: JoinHandle[Any], /) -> None:
+        """An error is reported, as that of any task that nobody awaits."""
+
+
+INTERNAL: Final = Internal()
 
 
 def current_task() -> Task[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, final
 
+from pinfut.executor.task import INTERNAL
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.interface import Method
 from pinfut.rpc.kernel import prices
@@ -115,7 +116,7 @@ class Backlog:
         holder, _, method, args = unsent.call
         task = session.executor.spawn(later(holder, method, args))
         if unsent.settles is not None:
-            session.executor.spawn(settle(unsent.settles, task))
+            session.executor.spawn(settle(unsent.settles, task), owner=INTERNAL)
         unsent.here(task)
 
     def close(self, error: RpcError) -> None:

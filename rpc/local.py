@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from pinfut.executor.current import current_executor
+from pinfut.executor.task import INTERNAL
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
 from pinfut.rpc.interface import resolve
@@ -39,7 +40,8 @@ def _promise(executor: Runner, method: Method, coro: Coroutine[Any, Any, Any]) -
     if method.returns is None:
         return LocalPromise(task)
     target = Target(Here(executor), method.returns, PROMISED)
-    executor.spawn(settle(target, task), name=f"promise of {method.returns.__name__}")
+    name = f"promise of {method.returns.__name__}"
+    executor.spawn(settle(target, task), name=name, owner=INTERNAL)
     return proxy(target)
 
 

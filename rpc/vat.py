@@ -12,6 +12,7 @@ from pinfut.closing import close_each
 from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
+from pinfut.executor.task import INTERNAL
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.interface import Interface, interface_of, resolve
 from pinfut.rpc.kernel.bank import Balance, Bank
@@ -44,7 +45,9 @@ class Vat:
         self.budget = BUDGET
         # How often a session was looked at, for whoever wants to see what the idle ones cost.
         self.looks = 0
-        self._task: JoinHandle[None] = self._executor.spawn(self._run(), name=f"vat {name}")
+        self._task: JoinHandle[None] = self._executor.spawn(
+            self._run(), name=f"vat {name}", owner=INTERNAL
+        )
 
     @property
     def sessions(self) -> list[Session]:

@@ -17,7 +17,7 @@ from pinfut.executor.clock import VirtualClock
 from pinfut.executor.contract import Entry
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
-from pinfut.executor.task import Task
+from pinfut.executor.task import Internal, Task
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.executor.trace.recorder import Recorder
 from pinfut.executor.trace.timeline import timeline
@@ -159,12 +159,15 @@ class _Chooser:
         options = self._options
         if self._cancels >= options.cancels:
             return []
+        names = options.victims
         return [
             task
-            for task in self.executor.tasks
+            for task, owner in self.executor.tasks.items()
             if not task.cancels
             and (
-                task is not self._main if options.victims is None else task.name in options.victims
+                task is not self._main and not isinstance(owner, Internal)
+                if names is None
+                else task.name in names
             )
         ]
 
@@ -239,9 +242,10 @@ def explore(
     for ever; then `explore` raises InterleavingError, whose choices `replay` takes.
 
     `cancels`: how many tasks may be cancelled in one run, at any point; the `victims` by
-    name, by default all but main. A CancelledError that this brings out of the program is
-    no failure. `timers`: the next timer may fire at any point, not just when nothing else
-    can run. `steps`: a run that takes more is ended, counted as cut, and not judged.
+    name, by default all but main and what the runtime has made for itself (a vat, the clean-up
+    of an async generator). A CancelledError that this brings out of the program is no failure.
+    `timers`: the next timer may fire at any point, not just when nothing else can run. `steps`: a
+    run that takes more is ended, counted as cut, and not judged.
     """
     if running.executor is not None:
         raise ReenteredExecutor("explore runs executors of its own; call it outside of any")

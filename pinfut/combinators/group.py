@@ -120,11 +120,14 @@ class Group(FutureBase[T]):
 
     __slots__ = ("_children", "_cx", "_woken")
 
-    def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
+    def __init__(
+        self, awaitables: tuple[Awaitable[Any] | Future[Any], ...], first: int = 0
+    ) -> None:
         # Invariant: None where the child is done.
         self._children = children_of(awaitables)
-        # At first everybody has to be polled once.
-        self._woken = Woken(range(len(awaitables)))
+        # At first everybody has to be polled once, beginning with `first`.
+        order = range(len(awaitables))
+        self._woken = Woken([*order[first:], *order[:first]] if first else order)
         self._cx = ChildContext(self._woken)
 
     def poll_first(self, cx: Context) -> tuple[int, Any]:

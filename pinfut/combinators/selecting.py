@@ -1,9 +1,14 @@
-"""select and race: the first value."""
+"""select and race: the first value.
+
+At its first poll each polls its children in order until one is ready; later those that were woken,
+in the order in which they were.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable
-from typing import Any, Generic, NamedTuple, TypeVar, cast, final, overload
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, final, overload
 
 from pinfut.combinators.group import Awaited, Group
 from pinfut.future import FutureBase
@@ -43,8 +48,10 @@ class Select(Group[Selected[T]]):
 
     __slots__ = ("_given",)
 
-    def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
-        super().__init__(awaitables)
+    def __init__(
+        self, awaitables: tuple[Awaitable[Any] | Future[Any], ...], first: int = 0
+    ) -> None:
+        super().__init__(awaitables, first)
         self._given = awaitables
         for given in awaitables:
             if type(given) is Pinned:
@@ -81,6 +88,30 @@ class Select(Group[Selected[T]]):
         return losers
 
 
+_GOLDEN: Final = (5**0.5 - 1) / 2
+
+
+class _Turns(threading.local):
+    """The draw of the last unbiased one in this thread's run, from 0 up to 1."""
+
+    drawn = 0.0
+
+
+_turns: Final = _Turns()
+
+
+def _turn(count: int) -> int:
+    """Which of `count` is polled first, for the next unbiased one. The multiples of the golden
+    ratio spread evenly, also those that one of two loops draws in turns."""
+    _turns.drawn = drawn = (_turns.drawn + _GOLDEN) % 1.0
+    return int(drawn * count)
+
+
+def restart_turns() -> None:
+    """A run begins in this thread: the same program gets the same turns. For executors."""
+    _turns.drawn = 0.0
+
+
 @final
 class Race(Group[T]):
     """The value of the first future that is ready; the losers are dropped."""
@@ -99,22 +130,41 @@ class Race(Group[T]):
 
 
 @overload
-def select(a: Awaited[A], /) -> FutureBase[Selected[A]]: ...
-@overload
-def select(a: Awaited[A], b: Awaited[B], /) -> FutureBase[Selected[A | B]]: ...
-@overload
-def select(a: Awaited[A], b: Awaited[B], c: Awaited[C], /) -> FutureBase[Selected[A | B | C]]: ...
+def select(a: Awaited[A], /, *, biased: bool = ...) -> FutureBase[Selected[A]]: ...
 @overload
 def select(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /
+    a: Awaited[A], b: Awaited[B], /, *, biased: bool = ...
+) -> FutureBase[Selected[A | B]]: ...
+@overload
+def select(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], /, *, biased: bool = ...
+) -> FutureBase[Selected[A | B | C]]: ...
+@overload
+def select(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /, *, biased: bool = ...
 ) -> FutureBase[Selected[A | B | C | D]]: ...
 @overload
 def select(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[Selected[A | B | C | D | E]]: ...
 @overload
 def select(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[Selected[A | B | C | D | E | F]]: ...
 @overload
 def select(
@@ -126,6 +176,8 @@ def select(
     f: Awaited[F],
     g: Awaited[G],
     /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[Selected[A | B | C | D | E | F | G]]: ...
 @overload
 def select(
@@ -138,37 +190,57 @@ def select(
     g: Awaited[G],
     h: Awaited[H],
     /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[Selected[A | B | C | D | E | F | G | H]]: ...
 @overload
-def select(*awaitables: Awaited[T]) -> FutureBase[Selected[T]]: ...
-def select(*awaitables: Awaited[Any]) -> FutureBase[Any]:
+def select(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[Selected[T]]: ...
+def select(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
     """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay
     pinned and are the caller's. Those that nobody keeps are dropped.
 
-    When the first to end fails, its error is raised. Raises ValueError for no futures at
-    all: it would wait for ever.
+    Of several that are ready at the first poll the one that was given first wins; with
+    ``biased=False`` they take turns. When the first to end fails, its error is raised. Raises
+    ValueError for no futures at all: it would wait for ever.
     """
     _require_some(awaitables, "select")
-    return Select(awaitables)
+    return Select(awaitables, 0 if biased else _turn(len(awaitables)))
 
 
 @overload
-def race(a: Awaited[A], /) -> FutureBase[A]: ...
+def race(a: Awaited[A], /, *, biased: bool = ...) -> FutureBase[A]: ...
 @overload
-def race(a: Awaited[A], b: Awaited[B], /) -> FutureBase[A | B]: ...
-@overload
-def race(a: Awaited[A], b: Awaited[B], c: Awaited[C], /) -> FutureBase[A | B | C]: ...
+def race(a: Awaited[A], b: Awaited[B], /, *, biased: bool = ...) -> FutureBase[A | B]: ...
 @overload
 def race(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], /, *, biased: bool = ...
+) -> FutureBase[A | B | C]: ...
+@overload
+def race(
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /, *, biased: bool = ...
 ) -> FutureBase[A | B | C | D]: ...
 @overload
 def race(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[A | B | C | D | E]: ...
 @overload
 def race(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
+    a: Awaited[A],
+    b: Awaited[B],
+    c: Awaited[C],
+    d: Awaited[D],
+    e: Awaited[E],
+    f: Awaited[F],
+    /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[A | B | C | D | E | F]: ...
 @overload
 def race(
@@ -180,6 +252,8 @@ def race(
     f: Awaited[F],
     g: Awaited[G],
     /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[A | B | C | D | E | F | G]: ...
 @overload
 def race(
@@ -192,16 +266,18 @@ def race(
     g: Awaited[G],
     h: Awaited[H],
     /,
+    *,
+    biased: bool = ...,
 ) -> FutureBase[A | B | C | D | E | F | G | H]: ...
 @overload
-def race(*awaitables: Awaited[T]) -> FutureBase[T]: ...
-def race(*awaitables: Awaited[Any]) -> FutureBase[Any]:
+def race(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[T]: ...
+def race(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
     """The value (or error) of the first that is ready; the losers are dropped.
 
-    Raises ValueError for no futures at all: it would wait for ever.
+    `biased` as of `select`. Raises ValueError for no futures at all: it would wait for ever.
     """
     _require_some(awaitables, "race")
-    return Race(awaitables)
+    return Race(awaitables, 0 if biased else _turn(len(awaitables)))
 
 
 def _require_some(awaitables: tuple[object, ...], name: str) -> None:

@@ -178,6 +178,12 @@ class StreamBase(Generic[T_co]):
         return Zipped(self, other)
 
 
+def _not_an_end(stream: Stream[Any]) -> RuntimeError:
+    """The error for a StopAsyncIteration out of a function of a stream, which an ``async for``
+    would take for its end. As PEP 479 has it for generators."""
+    return RuntimeError(f"{type(stream).__name__} raised StopAsyncIteration; an end is END")
+
+
 @final
 class Next(FutureBase[T_co | End]):
     """Waits for the next item of a stream, and keeps nothing of it."""
@@ -188,7 +194,10 @@ class Next(FutureBase[T_co | End]):
         self._stream = stream
 
     def poll(self, cx: Context, /) -> Poll[T_co | End]:
-        return self._stream.poll_next(cx)
+        try:
+            return self._stream.poll_next(cx)
+        except StopAsyncIteration as error:
+            raise _not_an_end(self._stream) from error
 
 
 @final
@@ -201,7 +210,10 @@ class AsyncNext(FutureBase[T_co]):
         self._stream = stream
 
     def poll(self, cx: Context, /) -> Poll[T_co]:
-        item = self._stream.poll_next(cx)
+        try:
+            item = self._stream.poll_next(cx)
+        except StopAsyncIteration as error:
+            raise _not_an_end(self._stream) from error
         if item is END:
             raise StopAsyncIteration
         return item

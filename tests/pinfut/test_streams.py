@@ -30,6 +30,7 @@ from pinfut import (
     from_async_generator,
     from_iterable,
     from_receiver,
+    lazy,
     merge,
     pending,
     race,
@@ -868,3 +869,34 @@ def test_a_dropped_stream_of_a_receiver_gives_its_value_to_the_next(run: Run) ->
         return await rx.recv()
 
     assert run(main()) == 1
+
+
+ENDING: dict[str, Callable[[Callable[[int], Any]], StreamBase[Any]]] = {
+    "map": lambda fn: from_iterable([1, 2]).map(fn),
+    "filter": lambda fn: from_iterable([1, 2]).filter(fn),
+    "map beneath others": lambda fn: merge(from_iterable([1]).map(fn).chunks(2), pending_stream()),
+    "buffered": lambda fn: buffered(from_iterable([1, 2]).map(lambda n: lazy(lambda: fn(n))), 2),
+    "an iterable": lambda fn: from_iterable(fn(n) for n in [1, 2]),
+}
+
+
+def pending_stream() -> StreamBase[Any]:
+    return from_receiver(channel(1)[1])
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+@pytest.mark.parametrize("made", ENDING)
+def test_a_function_that_raises_what_ends_a_loop_ends_no_stream(
+    run: Run, made: str, kind: type[Exception]
+) -> None:
+    def ends(n: int) -> Any:
+        raise kind
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match=kind.__name__):
+            await anext(ENDING[made](ends))  # what an async for awaits
+        stream = ENDING[made](ends)
+        with pytest.raises(RuntimeError, match=kind.__name__):
+            await stream.next()
+
+    run(main())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from functools import cache
 from itertools import count
 from math import factorial, prod
+from typing import Protocol
 
 import pytest
 from hypothesis import given
@@ -33,9 +35,22 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
-from pinfut.executor.testing import InterleavingError, NotTheSame, explore, replay
+from pinfut.executor.testing import (
+    InterleavingError,
+    NotTheSame,
+    explore,
+    replay,
+    wait_all_parked,
+)
+from pinfut.rpc import Interface, SimKernel, connect, method, serve
 from pinfut.sync import Closed, Receiver, Sender, channel
 from tests.covered import covered, require
+
+
+class Answering(Interface, Protocol):
+    @method
+    async def answer(self, n: int) -> int: ...
+
 
 # ---- how many there are ----
 
@@ -524,3 +539,49 @@ def test_a_task_that_has_ended_and_stands_in_the_queue_is_no_choice() -> None:
 
     # Who of the two goes first, at the start and again when their timers have fired.
     assert explore(main) == (4, True, 0)
+
+
+def test_what_the_runtime_has_made_for_itself_is_no_victim() -> None:
+    cleaned = 0
+
+    class Answers(Answering):
+        @method
+        async def answer(self, n: int) -> int:
+            return n + 1
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        nonlocal cleaned
+        try:
+            yield 1
+        finally:
+            await yield_now()
+            cleaned += 1
+
+    async def asks(it: Answering) -> None:
+        async for _ in numbers():
+            break
+        assert await it.answer(1) == 2
+
+    cancelled = 0
+
+    async def program() -> None:
+        nonlocal cancelled
+        before = cleaned
+        kernel = SimKernel()
+        bank = kernel.bank("client", pages=100)
+        async with serve(kernel, "it", Answers()), connect(kernel, "it", Answering, bank) as it:
+            asking = spawn(asks(it), name="asks")
+            try:
+                await asking
+            except CancelledError:
+                cancelled += 1
+            else:
+                await wait_all_parked()
+                assert cleaned == before + 1
+        names = {task.name for task in current_executor().tasks}
+        assert names == {"main"}
+        assert bank.balance.pages == 100
+
+    found = explore(program, cancels=1, limit=400)
+    counts = covered("victims among tasks of the runtime", runs=found.runs, cancelled=cancelled)
+    require(counts, "runs", "cancelled")
