@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="print what is drawn, and run nothing")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument(
-        "--budget", type=float, default=15, help="CPU seconds of tests for each mutant, at most"
+        "--budget", type=float, default=30, help="CPU seconds of tests for each mutant, at most"
     )
     parser.add_argument(
         "--tests", action="append", metavar="PATH", help="judge by these only; repeatable"

@@ -34,6 +34,12 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "a second walk through what was visited finds nothing",
     ),
     Survivor(
+        "rpc/kernel/bank.py Bank.tell_waiting a57abde8",
+        "`self._waiting = None` -> `pass`",
+        "only speed",
+        "who was woken strikes itself when it looks, and is woken once more till then",
+    ),
+    Survivor(
         "rpc/kernel/owned.py Owned.leave_bank a96e7ca1",
         "`self.doomed = False` -> `pass`",
         "equivalent",
@@ -150,8 +156,8 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
     Survivor(
         "rpc/session.py Session.die 401e648b",
         "`self._outbox.clear()` -> `pass`",
-        "blind",
-        "a process that dies while messages wait for room in the ring",
+        "equivalent",
+        "a purse that went with its process takes nothing back",
     ),
     Survivor(
         "rpc/server.py Server.on_call 56047de9",
