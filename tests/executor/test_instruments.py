@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import FutureBase, yield_now
+from pinfut import FutureBase, laws, yield_now
 from pinfut.executor import (
     Executor,
     Instrument,
@@ -223,3 +223,34 @@ def test_of_a_task_that_has_finished_nothing_more_is_told(checked: bool) -> None
         # Woken by the timer, then by itself in the step in which it ends.
         expected = "spawn resume poll park wake poll resume wake finish"
         assert mine == expected.split()
+
+
+def test_an_instrument_is_told_of_its_executor_before_all_else() -> None:
+    told: list[object] = []
+
+    class Told(Instrument):
+        def attach(self, executor: Executor) -> None:
+            told.append(executor)
+
+        def spawn(self, task: Task[Any]) -> None:
+            told.append(task.executor)
+
+    async def main() -> None: ...
+
+    executor = Executor(clock=VirtualClock(), instruments=[Told()])
+    assert told == [executor]
+    executor.run(main())
+    assert told == [executor, executor]
+
+
+def test_a_checked_executor_has_futures_remember_where_they_were_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(laws, "recording", False)
+
+    async def main() -> bool:
+        return laws.recording
+
+    assert not Executor(clock=VirtualClock(), checked=False).run(main())
+    assert Executor(clock=VirtualClock(), checked=True).run(main())
+    assert Executor(clock=VirtualClock(), checked=False).run(main()), "for good"

@@ -9,7 +9,18 @@ from contextvars import ContextVar
 
 import pytest
 
-from pinfut import FutureBase, LostWakeup, PinError, join, pending, select, shared, try_join
+from pinfut import (
+    Context,
+    FutureBase,
+    LostWakeup,
+    PinError,
+    Poll,
+    join,
+    pending,
+    select,
+    shared,
+    try_join,
+)
 from pinfut.executor import (
     CancelledError,
     Task,
@@ -650,3 +661,15 @@ def test_an_exit_that_a_task_raises_is_no_failure_to_report(
         run(main())
     gc.collect()
     assert caplog.records == []
+
+
+def test_an_attribute_error_of_a_future_is_not_taken_for_a_future_that_is_none(run: Run) -> None:
+    class Broken(FutureBase[int]):
+        def poll(self, cx: Context, /) -> Poll[int]:
+            raise AttributeError("of the future's own")
+
+    async def main() -> None:
+        with pytest.raises(AttributeError, match="of the future's own"):
+            await Broken()
+
+    run(main())

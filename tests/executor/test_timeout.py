@@ -8,6 +8,7 @@ from pinfut import drop, join, pending, pin, race, select
 from pinfut.executor import (
     CancelledError,
     NoExecutor,
+    call_soon,
     current_executor,
     scope,
     sleep,
@@ -16,6 +17,7 @@ from pinfut.executor import (
     yield_now,
 )
 from tests.executor.world import Run
+from tests.pinfut.hand import Gate
 
 
 def now() -> float:
@@ -475,3 +477,18 @@ def test_a_dropped_timeout_takes_its_timer_with_it(run: Run) -> None:
         assert len(timers) == before
 
     run(main())
+
+
+def test_a_bounded_future_that_its_caller_holds_outlives_what_pinned_it(run: Run) -> None:
+    """Also before it is polled first, when no timer holds it."""
+
+    async def main() -> int:
+        gate: Gate[int] = Gate()
+        bounded = timeout(1, gate)
+        pinned = pin(bounded)
+        del pinned
+        assert gate.drops == 0
+        call_soon(gate.open, 5)
+        return await bounded
+
+    assert run(main()) == 5

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 import pytest
 
-from pinfut import join
+from pinfut import join, ready
 from pinfut.executor import (
     Executor,
     NoExecutor,
+    VirtualClock,
     call_soon,
     current_executor,
     current_task,
@@ -19,6 +21,7 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
+from pinfut.executor.ready import LOOK, TURN
 from tests.executor.world import Run
 from tests.pinfut.hand import Again, Gate
 
@@ -332,3 +335,22 @@ def test_run_takes_a_coroutine_and_nothing_else() -> None:
         run(test_run_takes_a_coroutine_and_nothing_else)  # type: ignore[arg-type]
     with pytest.raises(NoExecutor):
         current_executor()
+
+
+def test_futures_that_are_ready_at_once_delay_a_timer_by_a_turn_and_a_look(
+    executor: Executor,
+) -> None:
+    async def sleeper() -> None:
+        await sleep(0.5)
+
+    async def main() -> int:
+        waits = spawn(sleeper())
+        await yield_now()
+        cast(VirtualClock, executor.clock).advance(1)
+        for count in range(20 * TURN):
+            await ready(count)
+            if waits.done:
+                return count
+        raise AssertionError("it never had its turn")
+
+    assert 0 < executor.run(main()) <= 2 * TURN + LOOK

@@ -26,7 +26,7 @@ from tests.mutants.swap import Key, Swapper
 PATIENCE: Final = 10
 """How many times the CPU of the test without the fault, plus a second, is a hang."""
 
-CHEAP: Final = 0.1
+CHEAP: Final = 0.5
 """Seconds of CPU."""
 
 _NO_PROGRAM: Final = ("NameError", "UnboundLocalError")
@@ -119,14 +119,16 @@ class Judge:
     def _plan(self, mutant: Made, found: list[Reached]) -> tuple[list[Reached], int]:
         """The tests that reach a mutant, as many as the budget allows, and how many it leaves."""
         those = [one for one in found if one.sites.get(mutant.file, 0) >> (8 * mutant.site) & 1]
-        # Of what is cheap, one of each file before a second of any: they look elsewhere.
+        # What is cheap first, and of that what is of the same floor; one of each file before a
+        # second of any, for they look elsewhere.
+        floor = f"tests/{mutant.file.partition('/')[0]}/"
         of_file: Counter[str] = Counter()
-        order: list[tuple[bool, int, Reached]] = []
+        order: list[tuple[bool, bool, int, Reached]] = []
         for one in those:
             file = one.test.partition("::")[0]
-            order.append((one.cpu > CHEAP, of_file[file], one))
+            order.append((one.cpu > CHEAP, not file.startswith(floor), of_file[file], one))
             of_file[file] += 1
-        those = [one for *_, one in sorted(order, key=lambda entry: entry[:2])]
+        those = [one for *_, one in sorted(order, key=lambda entry: entry[:3])]
         plan: list[Reached] = []
         spent = 0.0
         for one in those:

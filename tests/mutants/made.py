@@ -97,7 +97,7 @@ def headline(node: ast.AST) -> str:
     return text.splitlines()[0] if hasattr(node, "body") or hasattr(node, "cases") else text
 
 
-def differing(before: str, after: str, around: int = 24) -> str:
+def differing(before: str, after: str, around: int = 14) -> str:
     """`before` and `after`, cut to where they differ and a little around it."""
     same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
     end = 0

@@ -153,9 +153,9 @@ class _Function:
             case ast.Return(value=None):
                 if parent is self._node and node is self._node.body[-1]:
                     return
-            case ast.Return(value=value):
-                if isinstance(value, ast.Constant) and value.value is None:
-                    return
+            case ast.Return(value=ast.Constant(value=value)) if not value:
+                return  # whoever asks whether it is true cannot tell them apart
+            case ast.Return():
                 operator, new = "return None", ast.Return(ast.Constant(None))
             case ast.Break():
                 operator, new = "break", ast.Continue()

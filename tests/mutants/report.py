@@ -24,17 +24,26 @@ def table(verdicts: list[Verdict]) -> list[str]:
     return lines
 
 
+def score(verdicts: list[Verdict], listed: tuple[Survivor, ...]) -> tuple[int, int, int]:
+    """How many are killed or hung, of how many that can be, and how many are not among those:
+    survivors that are listed as equivalent, which no test could kill."""
+    same = {one.name for one in listed if one.kind == "equivalent"}
+    counts = Counter(one.outcome for one in verdicts)
+    killed = counts[KILLED] + counts[HUNG]
+    alive = [one for one in verdicts if one.outcome == SURVIVED]
+    equivalent = sum(one.mutant.name in same for one in alive)
+    return killed, killed + len(alive) - equivalent, equivalent
+
+
 def complaints(
     verdicts: list[Verdict], sources: list[Source], listed: tuple[Survivor, ...], wanted: float
 ) -> list[str]:
     """What is not as it should be: too few killed, survivors that nobody has classified, and
     entries of the list that are about nothing any more."""
     said: list[str] = []
-    counts = Counter(one.outcome for one in verdicts)
-    killed = counts[KILLED] + counts[HUNG]
-    judged = killed + counts[SURVIVED]
+    killed, judged, _ = score(verdicts, listed)
     if killed < wanted * judged:
-        said.append(f"{killed} of {judged} are killed, and {wanted:.0%} should be")
+        said.append(f"{killed} of {judged} that can be are killed, and {wanted:.0%} should be")
     known = {one.name: one for one in listed}
     for one in verdicts:
         if one.outcome == SURVIVED and one.mutant.name not in known:
@@ -58,8 +67,15 @@ def tell(verdicts: list[Verdict], sources: list[Source], wanted: float) -> bool:
     """Print it; whether nothing is wrong."""
     print(*table(verdicts), sep="\n")
     said = complaints(verdicts, sources, SURVIVORS, wanted)
-    print(*said, sep="\n")
-    counts = Counter(one.outcome for one in verdicts)
-    killed = counts[KILLED] + counts[HUNG]
-    print(f"{killed} of {killed + counts[SURVIVED]} killed ({counts[HUNG]} of them hung)")
+    if said:
+        print(*said, sep="\n")
+    killed, judged, equivalent = score(verdicts, SURVIVORS)
+    alive = [one for one in verdicts if one.outcome == SURVIVED]
+    kinds = {one.name: one.kind for one in SURVIVORS}
+    classes = Counter(kinds.get(one.mutant.name, "not classified") for one in alive)
+    print("survived:", ", ".join(f"{kind} {count}" for kind, count in sorted(classes.items())))
+    print(
+        f"killed: {killed} of {judged + equivalent} ({killed / max(1, judged + equivalent):.1%}), "
+        f"and without the equivalent ones {killed} of {judged} ({killed / max(1, judged):.1%})"
+    )
     return not said

@@ -77,6 +77,7 @@ def afters(body: str) -> set[tuple[str, str]]:
             ("condition false", "return [x for x in a if False]"),
             ("return None", "return None"),
         }),
+        ("return False", {("constant", "return True")}),
         # A local name keeps a value: only the second of two is deleted, or both.
         ("x = a\nreturn x", {("return None", "return None")}),
         ("x = a\nx = b\nreturn x", {("delete", "pass"), ("return None", "return None")}),
@@ -174,9 +175,11 @@ def test_a_run_complains_of_all_that_is_not_as_it_should_be() -> None:
     alive = Verdict(second, SURVIVED)
     whole = [source]
     assert complaints([killed, hung], whole, (), 1.0) == []
-    assert complaints([killed, alive], whole, (listed(second),), 0.5) == []
-    [few] = complaints([killed, alive], whole, (listed(second),), 0.95)
-    assert few.startswith("1 of 2 are killed")
+    assert complaints([killed, alive], whole, (listed(second),), 0.95) == [], "nobody can kill it"
+    blind = (listed(second)._replace(kind="blind"),)
+    assert complaints([killed, alive], whole, blind, 0.5) == []
+    [few] = complaints([killed, alive], whole, blind, 0.95)
+    assert few.startswith("1 of 2 that can be are killed")
     [unknown] = complaints([killed, alive], whole, (), 0.5)
     assert unknown.startswith(f"not classified: {second.what}")
     [dead] = complaints([killed, hung], whole, (listed(first),), 0.95)

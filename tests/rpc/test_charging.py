@@ -17,6 +17,7 @@ from pinfut.rpc.charging import ClientRef, Turn, charge, keep, payer
 from pinfut.rpc.errors import (
     NestedShortage,
     OutOfPages,
+    PeerDied,
     Pinned,
     SafetyExceeded,
     SessionDead,
@@ -537,5 +538,30 @@ def test_a_session_is_released_with_the_last_thing_that_a_turn_holds() -> None:
                 assert one.get() == [1]
             await session.wait_released()
             assert session not in server.sessions
+
+    run(main)
+
+
+def test_what_a_nested_server_held_for_one_that_died_is_given_back_by_who_waits_for_the_end() -> (
+    None
+):
+    async def main(world: World) -> None:
+        bank = world.bank(pages=300)
+        async with world.served("back", DeskServer()):
+            middle = MiddleServer(world, 60)
+            async with serve(world.kernel, "middle", middle) as vat:
+                connection = connect(world.kernel, "middle", Desk, bank, slots=8)
+                desk = await connection.__aenter__()
+                call = spawn(_take(desk.data(5000, 10.0)))
+                await quiet()
+                below = middle.banks[0].bank()
+                assert below.alive
+                vat.kill()
+                with pytest.raises(PeerDied):
+                    await call
+                await connection.__aexit__(None, None, None)
+                assert not below.alive
+                assert bank.pages_used == 0
+            await quiet()
 
     run(main)

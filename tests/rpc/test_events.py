@@ -844,3 +844,25 @@ def test_what_is_written_over_while_it_is_copied_counts_as_lost(
 def test_subscribing_is_for_handlers() -> None:
     with pytest.raises(RuntimeError, match="no call is being served"):
         subscribe(1 << 16)
+
+
+def test_who_waits_for_events_is_told_of_the_end_as_its_own_side_sees_it() -> None:
+    """And not what the server ended the session for."""
+
+    async def main(world: World) -> None:
+        with EventBuffer(world.bank("buffer"), places=4, size=16, keep=2) as events:
+            async with (
+                serve(world.kernel, "watch", Server()) as vat,
+                connect(world.kernel, "watch", Watch, world.bank(), events=events),
+            ):
+
+                async def wait() -> None:
+                    await events.next()
+
+                waiting = spawn(wait())
+                await quiet()
+                only(vat).close(GarbageFrame("something that the server alone has seen"))
+                with pytest.raises(SessionClosed, match="the server closed"):
+                    await waiting
+
+    run(main)

@@ -260,6 +260,8 @@ class Asking(Interface, Protocol):
     async def ask(self, own: Own) -> list[str]: ...
     @method
     async def pass_on(self, own: Own) -> Own: ...
+    @method(answer=256)
+    async def both(self, own: Own) -> list[Own]: ...
 
 
 class AskingServer(Asking):
@@ -276,6 +278,10 @@ class AskingServer(Asking):
     @method
     async def pass_on(self, own: Own) -> Own:
         return own.later(1)  # not awaited: the call ends when it has come
+
+    @method(answer=256)
+    async def both(self, own: Own) -> list[Own]:
+        return [OwnServer(), own.later(0.5)]
 
 
 async def later_name(own: Own) -> str:
@@ -310,3 +316,24 @@ def test_a_call_that_gives_a_promise_can_be_cancelled_before_that_has_come() -> 
 
 async def take(name: Promise[str]) -> str:
     return await name
+
+
+def test_an_object_that_is_given_beside_a_promise_is_handed_out_once() -> None:
+    """Though the answer is made again when the promise has come."""
+
+    async def main(world: World) -> None:
+        async with (
+            world.served("asking", AskingServer()) as server,
+            connect(world.kernel, "asking", Asking, world.bank()) as asking,
+        ):
+            await asking.ask(OwnServer())
+            exports = only(server).peer.exports
+            before = len(exports)
+            things = await asking.both(OwnServer())
+            assert [await one.name() for one in things] == ["own", "own"]
+            assert len(exports) > before
+            del things
+            await quiet()
+            assert len(exports) == before
+
+    run(main)

@@ -245,7 +245,7 @@ def test_an_index_whose_generations_are_used_up_is_retired(beside: int) -> None:
     for _ in range(5):
         number = bushel.grant(Plain())
         assert number not in seen
-        assert number < 1 << 64
+        assert 0 <= number < 1 << 64
         assert number & 0xFFFF_FFFF != first, "every generation of this index was used before"
         seen.add(number)
         bushel.release(number, 1)
