@@ -241,17 +241,18 @@ class Loop:
         if self.ready or self.deferred or self.high or self.low:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
-            if self.external or timeout is not None:
+            if comes or timeout is not None:
                 poller.park(0)
             return
         if timeout is not None:
             latest = self.clock.now() + timeout
+        comes = self.external or poller.notified
             if deadline is None or deadline > latest:
                 deadline = latest
-        if deadline is not None or self.external:
+        if deadline is not None or comes:
             if deadline is None or deadline > self.clock.now():
                 self.clock.idle(poller, deadline)
-            elif self.external or timeout is not None:
+            elif comes or timeout is not None:
                 poller.park(0)
             timers.fire(self.clock.now())
         elif self.tasks:
