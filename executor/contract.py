@@ -304,6 +304,8 @@ class Runner(Protocol):
     external: int
     """How many wakes may still come from outside (threads, descriptors): while it is zero, a
     sleep without a timer would be for ever."""
+    thread: int
+    """The thread that opened it, 0 while it is not open."""
     first: FirstStep | None
     """The coroutine whose first step runs inside another's."""
     current: JoinHandle[Any] | None

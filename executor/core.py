@@ -71,7 +71,6 @@ class Executor(FirstSteps):
         "_dump_on_signal",
         "_failures",
         "_observed",
-        "_thread",
         "checked",
     )
 
@@ -98,8 +97,6 @@ class Executor(FirstSteps):
         # None: as the environment says.
         self._dump_on_signal = dump_on_signal
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
-        # The thread that opened it; 0 while it is not open.
-        self._thread = 0
         self.instruments.attach(self)
 
     def _make_queues(self, bell: Doorbell | None) -> None:
@@ -187,7 +184,7 @@ class Executor(FirstSteps):
         if self.poller is not None:
             raise RuntimeError("this executor is open already; close() it first")
         self.poller = open_poller(self)
-        self._thread = get_ident()
+        self.thread = get_ident()
         laws.running += self.checked
         laws.recording = laws.recording or self.checked
 
@@ -264,7 +261,7 @@ class Executor(FirstSteps):
                 self._bell.listening = True
 
     def _require_open(self) -> None:
-        if self._thread != get_ident():
+        if self.thread != get_ident():
             raise RuntimeError(
                 "this executor is not open: call open() first"
                 if self.poller is None
@@ -383,7 +380,7 @@ class Executor(FirstSteps):
     def _release(self) -> None:
         """Give back what `open` has taken, and report the errors that nobody has claimed."""
         poller, self.poller = self.poller, None
-        self._thread = 0
+        self.thread = 0
         laws.running -= self.checked
         if poller is not None:
             poller.close()

@@ -84,6 +84,7 @@ class Loop:
         "poller",
         "ready",
         "tasks",
+        "thread",
         "timers",
     )
 
@@ -112,6 +113,8 @@ class Loop:
         self.external = 0
         # Not None while the executor is open.
         self.poller: Poller | None = None
+        # The thread that opened it; 0 while it is not open.
+        self.thread = 0
         # One Context for every poll. Invariant: its waker is NOBODY between turns.
         self.cx = Context(NOBODY)
 

@@ -358,6 +358,36 @@ def test_a_thread_makes_the_descriptor_readable(in_real_time: Hosted) -> None:
 
     task = executor.spawn(works())
     executor.turn(0)
+def test_a_call_from_the_own_thread_is_refused_between_turns_too(hosted: Hosted) -> None:
+    with pytest.raises(RuntimeError, match="own thread"):
+        from_thread(len, "", executor=hosted.executor)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_is_spawned_before_the_opening_belongs_to_the_thread_that_opens(way: str) -> None:
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    async def sends() -> None:
+        tx.send("sent")
+
+    executor = Executor(clock=VirtualClock(), **WAYS[way])
+    task = executor.spawn(waits())
+    executor.spawn(sends())
+
+    def elsewhere() -> None:
+        executor.open()
+        executor.turn(0, steps=100)
+        executor.close()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert task.result() == "sent"
+
+
     # Bounded: two hand-overs, each of which makes the descriptor readable.
     for _ in range(4):
         if task.done:
