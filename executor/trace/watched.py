@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast, final
 from pinfut.executor.contract import Timer
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
-from pinfut.executor.trace.instrument import Instruments
+from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.laws import ForeignWake
 
 T = TypeVar("T")
@@ -122,5 +122,6 @@ class WatchedTimers(Timers):
         del self._watched[timer]
         timer.live = False
         tell.timer(watched.number, "fired", watched.deadline)
-        tell.cause = f"timer {watched.number}"  # until the executor goes on
+        tell.cause = f"timer {watched.number}"
         timer.expire()
+        tell.cause = OUTSIDE
