@@ -214,6 +214,9 @@ class Poller(Protocol):
     threads: Any
     """The threads of `to_thread`, with ``shutdown()``, from the first use on; else None."""
 
+    notified: bool
+    """Whether calls that were handed over wait for the next `park`."""
+
     @property
     def is_closed(self) -> bool:
         """Whether nothing is taken from other threads any more."""
@@ -301,6 +304,8 @@ class Runner(Protocol):
     external: int
     """How many wakes may still come from outside (threads, descriptors): while it is zero, a
     sleep without a timer would be for ever."""
+    thread: int
+    """The thread that opened it, 0 while it is not open."""
     first: FirstStep | None
     """The coroutine whose first step runs inside another's."""
     current: JoinHandle[Any] | None

@@ -13,9 +13,10 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
+from math import inf
 from threading import get_ident
 from types import CoroutineType
-from typing import Any, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from pinfut import laws
 from pinfut.coroutine import native
@@ -31,7 +32,7 @@ from pinfut.executor.doorbell import (
 )
 from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.interrupt import CtrlC
-from pinfut.executor.loop import ONE_TURN
+from pinfut.executor.loop import NOBODY, ONE_TURN
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue
@@ -39,11 +40,14 @@ from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import dump, dump_on_signal
-from pinfut.executor.trace.instrument import Instrument, Instruments
+from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
 
 T = TypeVar("T")
+
+_LAST_CALLS: Final = 64
+"""How often the end waits anew for what a call that was put off has begun."""
 
 _log = logging.getLogger("pinfut.executor")
 
@@ -71,7 +75,6 @@ class Executor(FirstSteps):
         "_dump_on_signal",
         "_failures",
         "_observed",
-        "_thread",
         "checked",
     )
 
@@ -98,8 +101,6 @@ class Executor(FirstSteps):
         # None: as the environment says.
         self._dump_on_signal = dump_on_signal
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
-        # The thread that opened it; 0 while it is not open.
-        self._thread = 0
         self.instruments.attach(self)
 
     def _make_queues(self, bell: Doorbell | None) -> None:
@@ -148,9 +149,9 @@ class Executor(FirstSteps):
             coro.__qualname__ = name
         task = self.task_type(queue, coro, copy_context())
         self.tasks[task] = owner
-        queue.append(task)
         if self.watching:
             self.instruments.spawn(task)
+        queue.append(task)
         return task
 
     def _queue(self, priority: Priority) -> ReadyQueue:
@@ -187,7 +188,7 @@ class Executor(FirstSteps):
         if self.poller is not None:
             raise RuntimeError("this executor is open already; close() it first")
         self.poller = open_poller(self)
-        self._thread = get_ident()
+        self.thread = get_ident()
         laws.running += self.checked
         laws.recording = laws.recording or self.checked
 
@@ -199,7 +200,8 @@ class Executor(FirstSteps):
         not sleep, and None sleeps until something comes, or returns at once when nothing can
         (without a doorbell that raises LostWakeup, if tasks are left). `steps`: go on turn after
         turn, without sleeping again, while something is ready, and stop after so many steps; a
-        step that goes on with hundreds of futures that are ready at once counts for 64.
+        turn without one counts for 1, and a step that goes on with hundreds of futures that are
+        ready at once for 64.
 
         Raises RuntimeError when the executor is not open, or open in another thread,
         ReenteredExecutor inside of a turn, and ValueError for what is not above 0.
@@ -211,33 +213,35 @@ class Executor(FirstSteps):
             )
         self._require_open()
         self._enter()
-        bell = self._bell
-        if bell is not None:
-            bell.listening = False
+        if timeout == inf:
+            timeout = None
+        if self._bell is not None:
+            self._bell.listening = False
             if timeout is None and not (self.external or self.timers):
                 timeout = 0.0  # the host may still wake: nobody is lost
         left = TURN if steps is None else steps
         try:
             while True:
                 self.look(timeout)
-                left -= self._run_turns(ONE_TURN, min(left, TURN))
+                # One that only made calls counts too, for they may put themselves off again.
+                left -= max(1, self._run_turns(ONE_TURN, min(left, TURN)))
                 self.run_deferred()
                 more = bool(self.ready or self.deferred or self.high or self.low)
                 if steps is None or left <= 0 or not more:
                     return more
                 timeout = 0.0
         finally:
-            running.executor = None
-            if bell is not None:
-                bell.listening = True
+            self._leave()
 
     def due(self) -> float | None:
-        """In how many seconds the next turn is due: 0 when something is ready, None when only
-        the doorbell or `fileno` can say."""
+        """In how many seconds the next turn is due: 0 when something is ready, None (and never
+        inf) when only the doorbell or `fileno` can say."""
         if self.ready or self.deferred or self.high or self.low:
             return 0.0
         deadline = self.timers.next_deadline()
-        return None if deadline is None else max(0.0, deadline - self.clock.now())
+        if deadline is None or deadline == inf:
+            return None
+        return max(0.0, deadline - self.clock.now())
 
     def fileno(self) -> int:
         """A descriptor that is readable when a turn would find something to do that came from
@@ -258,13 +262,11 @@ class Executor(FirstSteps):
         try:
             self._end_tasks(None)
         finally:
-            running.executor = None
+            self._leave()
             self._release()
-            if self._bell is not None:
-                self._bell.listening = True
 
     def _require_open(self) -> None:
-        if self._thread != get_ident():
+        if self.thread != get_ident():
             raise RuntimeError(
                 "this executor is not open: call open() first"
                 if self.poller is None
@@ -276,6 +278,14 @@ class Executor(FirstSteps):
         if running.executor is not None:
             raise ReenteredExecutor(f"a turn cannot be run here: {_busy()}. Await instead")
         running.executor = self
+
+    def _leave(self) -> None:
+        """No step is under way here any more, also when what ends a program was raised in it."""
+        self.current = self.first = running.executor = None
+        self.cx.waker = NOBODY
+        self.instruments.cause = OUTSIDE
+        if self._bell is not None:
+            self._bell.listening = True
 
     # ---- running ----
 
@@ -329,7 +339,7 @@ class Executor(FirstSteps):
         finally:
             quiet()
             ctrl_c.give_back()
-            running.executor = None
+            self._leave()
             self._release()
 
     def _run_turns(self, until: Task[Any] | None, most: int) -> int:
@@ -342,10 +352,10 @@ class Executor(FirstSteps):
         since = 0
         while True:
             took = self._run_turns(ONE_TURN, min(steps, TURN))
-            steps -= took
+            steps -= max(1, took)
             since += took
             if until is None:
-                if not (self.tasks or self.deferred):
+                if not self.tasks:
                     return
             elif until.done:
                 return
@@ -353,8 +363,9 @@ class Executor(FirstSteps):
                 ready = [*self.high, *self.ready, *self.low][:8]
                 raise TooManySteps(
                     "the run has taken all its steps and is not done; ready are "
-                    f"{', '.join(one.name for one in ready) or 'none'}. On virtual time a loop "
-                    "that never waits for anything else never ends; or give it more steps"
+                    f"{', '.join(one.name for one in ready) or 'none'}, and {len(self.deferred)} "
+                    "calls are put off. On virtual time a loop that never waits for anything else "
+                    "never ends; or give it more steps"
                 )
             self.run_deferred()
             if since >= LOOK or not self.ready:
@@ -367,28 +378,39 @@ class Executor(FirstSteps):
         for task in list(self.tasks):
             task.cancel()
         try:
-            if steps is None:
-                self._run_turns(None, TURN)
-            else:
-                self._run_steps(None, steps)
+            for _ in range(_LAST_CALLS):
+                if steps is None:
+                    self._run_turns(None, TURN)
+                else:
+                    self._run_steps(None, steps)
+                self.run_deferred()
+                if not (self.tasks or self.deferred):
+                    return
+            call = self.deferred[0][0] if self.deferred else None
+            _log.error("the end was put off again and again, the last time by %r", call)
         except (LostWakeup, TooManySteps) as error:
             kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
             _log.error("tasks caught their cancel and %s: %s", kind, error)
+        finally:
+            # Whom nobody waits for any more, also where a KeyboardInterrupt ends the wait.
             for task in list(self.tasks):
                 task.abandon()
                 if self.watching:
                     self.instruments.finish(task)
             self.tasks.clear()
+            self.deferred.clear()
 
     def _release(self) -> None:
         """Give back what `open` has taken, and report the errors that nobody has claimed."""
         poller, self.poller = self.poller, None
-        self._thread = 0
+        self.thread = 0
         laws.running -= self.checked
-        if poller is not None:
-            poller.close()
-        for failure in list(self._failures):
-            failure.report()
+        try:
+            if poller is not None:
+                poller.close()
+        finally:
+            for failure in list(self._failures):
+                failure.report()
 
 
 def _busy() -> str:

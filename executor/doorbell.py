@@ -37,7 +37,11 @@ class Doorbell:
         """Something became ready. What the host's callback raises, the caller gets."""
         if self.listening:
             self.listening = False
-            self._ring()
+            try:
+                self._ring()
+            except BaseException:
+                self.listening = True  # the host has not heard: the next one rings again
+                raise
 
 
 @final

@@ -33,7 +33,7 @@ from pinfut.executor.contract import (
 from pinfut.executor.deadlock import deadlock
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue, select_batch
 from pinfut.executor.task import NOT_DONE, Task
-from pinfut.executor.trace.instrument import Instruments
+from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.poll import PENDING, Context
 
 _ROUNDS: Final = 4
@@ -84,6 +84,7 @@ class Loop:
         "poller",
         "ready",
         "tasks",
+        "thread",
         "timers",
     )
 
@@ -112,6 +113,8 @@ class Loop:
         self.external = 0
         # Not None while the executor is open.
         self.poller: Poller | None = None
+        # The thread that opened it; 0 while it is not open.
+        self.thread = 0
         # One Context for every poll. Invariant: its waker is NOBODY between turns.
         self.cx = Context(NOBODY)
 
@@ -167,7 +170,7 @@ class Loop:
                         burst -= 1
                         if leaf is again or burst <= 0:
                             if burst <= 0:
-                                steps = LOOK
+                                steps = max(steps, LOOK)
                             task.leaf = leaf
                             task.wake()
                             break
@@ -181,7 +184,7 @@ class Loop:
             cx.waker = nobody
             # From here as in `ObservedLoop`, but without a call where nothing is to do.
             if until is None:
-                if not (tasks or deferred):
+                if not tasks:
                     return steps
             elif until._outcome is not NOT_DONE:
                 return steps
@@ -192,7 +195,7 @@ class Loop:
                     call, args = pop_deferred()
                     try:
                         call(*args)
-                    except Exception as error:
+                    except BaseException as error:
                         self.report_call(call, error)
                 del call, args  # the loop must not keep what they are of
                 if deferred:
@@ -210,18 +213,23 @@ class Loop:
         so that calls which put themselves off again cannot hold the turn.
         """
         deferred = self.deferred
+        self.instruments.cause = "call"
         for _ in range(_ROUNDS):
             for _ in range(len(deferred)):
                 call, args = deferred.popleft()
                 try:
                     call(*args)
-                except Exception as error:
+                except BaseException as error:
                     self.report_call(call, error)
             if not deferred:
-                return
+                break
+        self.instruments.cause = OUTSIDE
 
-    def report_call(self, call: Callable[..., object], error: Exception) -> None:
-        """A call that was put off has failed, and nobody waits for it."""
+    def report_call(self, call: Callable[..., object], error: BaseException) -> None:
+        """A call that was put off has failed, and nobody waits for it. Raises what ends the
+        run."""
+        if isinstance(error, _ENDS_THE_RUN):
+            raise error
         self.report(getattr(call, "__qualname__", repr(call)), error)
 
     def report(self, name: str, error: BaseException) -> None:
@@ -238,20 +246,21 @@ class Loop:
         timers = self.timers
         poller = cast(Poller, self.poller)
         deadline = timers.next_deadline()
+        comes = self.external or poller.notified
         if self.ready or self.deferred or self.high or self.low:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
-            if self.external or timeout is not None:
+            if comes or timeout is not None:
                 poller.park(0)
             return
         if timeout is not None:
             latest = self.clock.now() + timeout
             if deadline is None or deadline > latest:
                 deadline = latest
-        if deadline is not None or self.external:
+        if deadline is not None or comes:
             if deadline is None or deadline > self.clock.now():
                 self.clock.idle(poller, deadline)
-            elif self.external or timeout is not None:
+            elif comes or timeout is not None:
                 poller.park(0)
             timers.fire(self.clock.now())
         elif self.tasks:

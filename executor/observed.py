@@ -21,7 +21,7 @@ from pinfut.executor.deadlock import futurelock
 from pinfut.executor.loop import NOBODY, Loop, keep_out_of_tracebacks
 from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
-from pinfut.executor.task import Task
+from pinfut.executor.task import OVER, Task
 from pinfut.executor.trace.instrument import OUTSIDE
 from pinfut.executor.trace.watched import watched
 from pinfut.future import drop
@@ -88,21 +88,18 @@ class ObservedLoop:
                     loop.fail_step(task, error)
                     tell.finish(task)
             if self._burst <= 0:
-                steps = LOOK
+                steps = max(steps, LOOK)
             loop.current = task = None
             loop.cx.waker = NOBODY
             if until is None:
-                if not (loop.tasks or loop.deferred):
+                if not loop.tasks:
                     return steps
             elif until.done:
                 return steps
-            tell.cause = "call"
             loop.run_deferred()
-            tell.cause = OUTSIDE
             if steps >= LOOK or not loop.ready:
                 steps = 0
                 loop.look()
-            tell.cause = OUTSIDE
 
     def _run_entry(self, entry: Entry) -> None:
         """The step of an entry that is no task: no law is about it, but the time it takes."""
@@ -136,11 +133,11 @@ class ObservedLoop:
 
     def _step(self, task: Task[Any], polls: CheckedContext | None) -> None:
         """`polls`: what its leaves are polled through, in checked mode."""
-        if task.done:
-            return
+        leaf = task.leaf
+        if leaf is OVER:
+            return  # woken by what it has left behind
         loop = self._loop
         tell = loop.instruments
-        leaf = task.leaf
         if leaf is YIELD:
             tell.resume(task)
             leaf = task._context.run(_SEND, task._coro, None)

@@ -176,7 +176,7 @@ class Task(FutureBase[T]):
         """Raise CancelledError in the task without counting it as somebody's cancel: for
         blocks, which turn it into their own error. Not while it is running."""
         leaf = self.leaf
-        if type(leaf) is not Interrupt and leaf is not _OVER:
+        if type(leaf) is not Interrupt and leaf is not OVER:
             self.leaf = Interrupt(leaf, self)
             if not self.queued:
                 self.wake()
@@ -261,7 +261,7 @@ class Task(FutureBase[T]):
         self._outcome = value
         self.queued = True
         # It may stand in the queue once more, woken by what it has left behind.
-        self.leaf = _OVER
+        self.leaf = OVER
         owner = self._queue.runner.tasks.pop(self)
         if owner is not None:
             owner.ended(self)
@@ -285,7 +285,7 @@ class Task(FutureBase[T]):
     def abandon(self) -> None:
         """The executor ends and the task will not: close the coroutine for good."""
         self.queued = True
-        leaf, self.leaf = self.leaf, _OVER
+        leaf, self.leaf = self.leaf, OVER
         for last in (lambda: None if leaf is YIELD else drop(leaf), self._coro.close):
             try:
                 self._context.run(last)
@@ -313,8 +313,8 @@ class _Over(FutureBase[NoReturn]):
         return PENDING
 
 
-_OVER: Final = _Over()
-"""The leaf of a task that is done."""
+OVER: Final = _Over()
+"""The leaf of a task that is done or given up."""
 
 
 def current_task() -> Task[Any]:
