@@ -215,6 +215,9 @@ class Poller(Protocol):
     threads: Any
     """The threads of `to_thread`, with ``shutdown(wait)``, from the first use on; else None."""
 
+    notified: bool
+    """Whether calls that were handed over wait for the next `park`."""
+
     @property
     def is_closed(self) -> bool:
         """Whether nothing is taken from other threads any more."""

@@ -14,6 +14,7 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import copy_context
+from math import inf
 from threading import get_ident
 from types import CoroutineType
 from typing import Any, Final, NoReturn, TypeVar, cast, final
@@ -50,6 +51,9 @@ from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
 
 T = TypeVar("T")
 
+_LAST_CALLS: Final = 64
+"""How often the end waits anew for what a call that was put off has begun."""
+
 _log = logging.getLogger("pinfut.executor")
 
 
@@ -85,7 +89,6 @@ class Executor(FirstSteps):
         "_dump_on_signal",
         "_failures",
         "_observed",
-        "_thread",
         "checked",
     )
 
@@ -163,9 +166,9 @@ class Executor(FirstSteps):
             coro.__qualname__ = name
         task = self.task_type(queue, coro, copy_context())
         self.tasks[task] = owner
-        queue.append(task)
         if self.watching:
             self.instruments.spawn(task)
+        queue.append(task)
         return task
 
     def _queue(self, priority: Priority) -> ReadyQueue:
@@ -227,7 +230,8 @@ class Executor(FirstSteps):
         not sleep, and None sleeps until something comes, or returns at once when nothing can
         (without a doorbell that raises LostWakeup, if tasks are left). `steps`: go on turn after
         turn, without sleeping again, while something is ready, and stop after so many steps; a
-        step that goes on with hundreds of futures that are ready at once counts for 64.
+        turn without one counts for 1, and a step that goes on with hundreds of futures that are
+        ready at once for 64.
 
         Raises RuntimeError when the executor is not open, or open in another thread,
         ReenteredExecutor inside of a turn, and ValueError for what is not above 0.
@@ -266,12 +270,14 @@ class Executor(FirstSteps):
             self._leave()  # again, for Ctrl-C may have come in the middle of the first
 
     def due(self) -> float | None:
-        """In how many seconds the next turn is due: 0 when something is ready, None when only
-        the doorbell or `fileno` can say."""
+        """In how many seconds the next turn is due: 0 when something is ready, None (and never
+        inf) when only the doorbell or `fileno` can say."""
         if self.ready or self.deferred or self.high or self.low:
             return 0.0
         deadline = self.timers.next_deadline()
-        return None if deadline is None else max(0.0, deadline - self.clock.now())
+        if deadline is None or deadline == inf:
+            return None
+        return max(0.0, deadline - self.clock.now())
 
     def fileno(self) -> int:
         """A descriptor that is readable when a turn would find something to do that came from
@@ -297,7 +303,7 @@ class Executor(FirstSteps):
             self._release()  # what an error or Ctrl-C has left of the first
 
     def _require_open(self) -> None:
-        if self._thread != get_ident():
+        if self.thread != get_ident():
             raise RuntimeError(
                 "this executor is open in another thread; use it there, or from_thread"
                 if self._thread
@@ -319,6 +325,14 @@ class Executor(FirstSteps):
         """The undo of `_enter`. Idempotent."""
         self._asyncgens.restore()
         running.executor = None
+        if self._bell is not None:
+            self._bell.listening = True
+
+    def _leave(self) -> None:
+        """No step is under way here any more, also when what ends a program was raised in it."""
+        self.current = self.first = running.executor = None
+        self.cx.waker = NOBODY
+        self.instruments.cause = OUTSIDE
         if self._bell is not None:
             self._bell.listening = True
 
@@ -387,7 +401,7 @@ class Executor(FirstSteps):
         since = 0
         while True:
             took = self._run_turns(ONE_TURN, min(steps, TURN))
-            steps -= took
+            steps -= max(1, took)
             since += took
             if until.done:
                 return
@@ -395,8 +409,9 @@ class Executor(FirstSteps):
                 ready = [*self.high, *self.ready, *self.low][:8]
                 raise TooManySteps(
                     "the run has taken all its steps and is not done; ready are "
-                    f"{', '.join(one.name for one in ready) or 'none'}. On virtual time a loop "
-                    "that never waits for anything else never ends; or give it more steps"
+                    f"{', '.join(one.name for one in ready) or 'none'}, and {len(self.deferred)} "
+                    "calls are put off. On virtual time a loop that never waits for anything else "
+                    "never ends; or give it more steps"
                 )
             self.run_deferred()
             if since >= LOOK or not self.ready:

@@ -34,7 +34,7 @@ from pinfut.executor.current import report_call
 from pinfut.executor.deadlock import deadlock
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue, select_batch
 from pinfut.executor.task import NOT_DONE, Task
-from pinfut.executor.trace.instrument import Instruments
+from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.poll import PENDING, Context
 
 _ROUNDS: Final = 4
@@ -107,6 +107,7 @@ class Loop:
         "poller",
         "ready",
         "tasks",
+        "thread",
         "timers",
     )
 
@@ -137,6 +138,8 @@ class Loop:
         self.ending = False
         # Not None while the executor is open.
         self.poller: Poller | None = None
+        # The thread that opened it; 0 while it is not open.
+        self.thread = 0
         # One Context for every poll. Invariant: its waker is NOBODY between turns.
         self.cx = Context(NOBODY)
 
@@ -191,7 +194,7 @@ class Loop:
                         burst -= 1
                         if leaf is again or burst <= 0:
                             if burst <= 0:
-                                steps = LOOK
+                                steps = max(steps, LOOK)
                             task.leaf = leaf
                             task.wake()
                             break
@@ -231,6 +234,7 @@ class Loop:
         so that calls which put themselves off again cannot hold the turn.
         """
         deferred = self.deferred
+        self.instruments.cause = "call"
         for _ in range(_ROUNDS):
             for _ in range(len(deferred)):
                 call, args = deferred.popleft()
@@ -240,7 +244,8 @@ class Loop:
                     report_call(call, error)
                 del call, args
             if not deferred:
-                return
+                break
+        self.instruments.cause = OUTSIDE
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""
@@ -256,20 +261,21 @@ class Loop:
         timers = self.timers
         poller = cast(Poller, self.poller)
         deadline = timers.next_deadline()
+        comes = self.external or poller.notified
         if self.ready or self.deferred or self.high or self.low:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
-            if self.external or timeout is not None:
+            if comes or timeout is not None:
                 poller.park(0)
             return
         if timeout is not None:
             latest = self.clock.now() + timeout
             if deadline is None or deadline > latest:
                 deadline = latest
-        if deadline is not None or self.external:
+        if deadline is not None or comes:
             if deadline is None or deadline > self.clock.now():
                 self.clock.idle(poller, deadline)
-            elif self.external or timeout is not None:
+            elif comes or timeout is not None:
                 poller.park(0)
             timers.fire(self.clock.now())
         elif self.tasks:

@@ -88,18 +88,15 @@ class ObservedLoop:
                     loop.fail_step(task, error)
                     tell.finish(task)
             if self._burst <= 0:
-                steps = LOOK
+                steps = max(steps, LOOK)
             loop.current = task = None
             loop.cx.waker = NOBODY
             if until.done:
                 return steps
-            tell.cause = "call"
             loop.run_deferred()
-            tell.cause = OUTSIDE
             if steps >= LOOK or not loop.ready:
                 steps = 0
                 loop.look()
-            tell.cause = OUTSIDE
 
     def _run_entry(self, entry: Entry) -> None:
         """The step of an entry that is no task: no law is about it, but the time it takes."""
@@ -137,7 +134,6 @@ class ObservedLoop:
             return  # done, or closed for good
         loop = self._loop
         tell = loop.instruments
-        leaf = task.leaf
         if leaf is YIELD:
             tell.resume(task)
             leaf = task._context.run(_SEND, task._coro, None)

@@ -23,7 +23,7 @@ from types import CoroutineType
 from typing import Any, Final, ParamSpec, TypeVar, cast, final, overload
 
 from pinfut.executor.contract import JoinHandle, Poller, Runner
-from pinfut.executor.current import NoExecutor, current_poller, running
+from pinfut.executor.current import NoExecutor, current_poller
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -268,7 +268,7 @@ def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Runner | None =
             "no running executor is known in this thread; call from_thread inside of to_thread, "
             "or name one that runs: from_thread(fn, executor=...)"
         )
-    if running.executor is poller.runner:
+    if poller.runner.thread == threading.get_ident():
         raise RuntimeError(
             "from_thread was called in the executor's own thread, which would wait for itself; "
             "call the function, or await it"

@@ -37,6 +37,7 @@ class BasePoller(ABC):
         "_sources",
         "home",
         "is_closed",
+        "notified",
         "owed",
         "runner",
         "tell",
@@ -57,7 +58,7 @@ class BasePoller(ABC):
         # of a bounded pool, so that their number is bounded.
         self._handed: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         # Invariant: True only while a wake for what is in `_handed` is under way.
-        self._notified = False
+        self.notified = False
         # Guards the wake against one after the close. Reentrant, because a signal handler
         # may come while its own thread holds it.
         self._lock = threading.RLock()
@@ -159,15 +160,15 @@ class BasePoller(ABC):
                 return False
             self._handed.append((call, args))
             # One wake for as many as come until `_take_over`.
-            if not self._notified:
-                self._notified = True
+            if not self.notified:
+                self.notified = True
                 self._signal()
         return True
 
     def _take_over(self) -> None:
         # First the signal and the flag, then the calls: what comes in between wakes again.
         self._drain()
-        self._notified = False
+        self.notified = False
         self._run_handed()
 
     def _run_handed(self) -> None:

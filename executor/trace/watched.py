@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar, cast, final
 from pinfut.executor.contract import Timer
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
-from pinfut.executor.trace.instrument import Instruments
+from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.laws import ForeignWake
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class WatchedTask(Task[T]):
     """A task that knows its number and its parent, and tells when it is woken."""
 
-    __slots__ = ("number", "parent", "since", "spawned_at", "thread", "went_on")
+    __slots__ = ("number", "parent", "since", "spawned_at", "went_on")
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -38,12 +38,10 @@ class WatchedTask(Task[T]):
         self.since: float | None = None
         # Whether it has waited for something after a cancel had reached it.
         self.went_on = False
-        # The executor's.
-        self.thread = get_ident()
 
     def wake(self) -> None:
         executor = self.executor
-        if get_ident() != self.thread and executor.checked:
+        if executor.checked and executor.thread not in (0, get_ident()):
             raise ForeignWake(
                 f"{self!r} was woken by another thread than its executor's, which may sleep on "
                 "and not see it. Make a RemoteWaker(cx.waker) in the poll; it may be called "
@@ -124,5 +122,6 @@ class WatchedTimers(Timers):
         del self._watched[timer]
         timer.live = False
         tell.timer(watched.number, "fired", watched.deadline)
-        tell.cause = f"timer {watched.number}"  # until the executor goes on
+        tell.cause = f"timer {watched.number}"
         timer.expire()
+        tell.cause = OUTSIDE

@@ -189,6 +189,92 @@ def test_outside_of_a_turn_no_executor_runs_in_the_thread(hosted: Hosted) -> Non
     assert run(sleep_for(1), clock=VirtualClock()) is None
 
 
+@pytest.mark.parametrize("visit", [{}, {"steps": 10}])
+def test_calls_that_put_themselves_off_again_do_not_hold_a_visit(
+    hosted: Hosted, visit: dict[str, int]
+) -> None:
+    called: list[int] = []
+
+    def again() -> None:
+        called.append(1)
+        if len(called) < 10_000:
+            hosted.executor.call_soon(again)
+
+    again()
+    assert hosted.executor.turn(0, **visit) is True
+    assert 1 < len(called) <= 1 + 4 * 10
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_between_turns_no_task_is_current_also_after_what_ends_a_program(
+    hosted: Hosted, kind: type[BaseException]
+) -> None:
+    log: list[str] = []
+
+    async def ends() -> None:
+        raise kind
+
+    async def goes_on() -> None:
+        log.append("went on")
+
+    executor = hosted.executor
+    executor.spawn(ends())
+    others = [executor.spawn(goes_on()) for _ in range(2)]
+    with pytest.raises(kind):
+        executor.turn(0)
+    assert executor.current is None
+    with pytest.raises(AssertionError, match="outside of a poll"):
+        executor.cx.waker.wake()
+    executor.turn(0)
+    assert all(task.done for task in others)
+    assert log == ["went on", "went on"]
+
+
+def test_a_call_that_raises_a_cancel_is_reported_and_ends_no_turn(
+    hosted: Hosted, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[int] = []
+
+    def raises() -> None:
+        raise CancelledError
+
+    hosted.executor.call_soon(raises)
+    hosted.executor.call_soon(log.append, 1)
+    hosted.executor.turn(0)
+    assert log == [1]
+    assert "raises' failed and nobody awaited it" in caplog.text
+
+
+def test_without_end_is_no_time_that_could_come(hosted: Hosted) -> None:
+    executor = hosted.executor
+    assert executor.turn(float("inf")) is False
+    assert executor.now() == 0
+    executor.spawn(sleep_for(float("inf")))
+    executor.turn(0)
+    assert executor.due() is None
+
+
+def test_steps_that_went_on_with_much_count_beside_the_others_of_their_turn(
+    hosted: Hosted,
+) -> None:
+    log: list[int] = []
+
+    async def yields() -> None:
+        for _ in range(100):
+            log.append(1)
+            await yield_now()
+
+    async def goes_on() -> None:
+        for _ in range(10_000):
+            await Again(0)
+
+    for _ in range(300):
+        hosted.executor.spawn(yields())
+    hosted.executor.spawn(goes_on())
+    hosted.executor.turn(0, steps=600)
+    assert len(log) <= 600
+
+
 def test_two_hosted_executors_share_a_thread() -> None:
     one, other = Hosted("everyday", VirtualClock()), Hosted("checked", VirtualClock())
     tx, rx = pair()
@@ -272,6 +358,36 @@ def test_a_turn_of_less_than_nothing_is_refused(
         hosted.executor.turn(timeout, steps=steps)
 
 
+def test_a_call_from_the_own_thread_is_refused_between_turns_too(hosted: Hosted) -> None:
+    with pytest.raises(RuntimeError, match="own thread"):
+        from_thread(len, "", executor=hosted.executor)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_is_spawned_before_the_opening_belongs_to_the_thread_that_opens(way: str) -> None:
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    async def sends() -> None:
+        tx.send("sent")
+
+    executor = Executor(clock=VirtualClock(), **WAYS[way])
+    task = executor.spawn(waits())
+    executor.spawn(sends())
+
+    def elsewhere() -> None:
+        executor.open()
+        executor.turn(0, steps=100)
+        executor.close()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert task.result() == "sent"
+
+
 # ---- the doorbell ----
 
 
@@ -346,6 +462,37 @@ def test_it_rings_once_until_the_next_turn(hosted: Hosted) -> None:
     hosted.executor.spawn(sleep_for(1))
     hosted.executor.call_soon(len, "")
     assert hosted.rings == 2
+
+
+def test_a_doorbell_that_raises_rings_again() -> None:
+    rings: list[int] = []
+
+    def ring() -> None:
+        rings.append(1)
+        if len(rings) == 1:
+            raise ValueError("nobody heard")
+
+    executor = Executor(clock=VirtualClock(), doorbell=ring)
+    executor.open()
+    with pytest.raises(ValueError, match="nobody heard"):
+        executor.call_soon(len, "")
+    executor.call_soon(len, "")
+    executor.call_soon(len, "")
+    assert len(rings) == 2
+    executor.close()
+
+
+def test_a_host_that_makes_its_turn_in_the_doorbell_sees_the_spawn_before_the_step() -> None:
+    recorder = Recorder()
+    executor = Executor(
+        clock=VirtualClock(), instruments=[recorder], doorbell=lambda: executor.turn(0)
+    )
+    executor.open()
+    task = executor.spawn(sleep_for(0))
+    executor.turn(0)
+    assert task.done
+    assert [event.kind for event in recorder.events][:2] == ["spawn", "resume"]
+    executor.close()
 
 
 def test_a_thread_makes_the_descriptor_readable(in_real_time: Hosted) -> None:
@@ -446,7 +593,87 @@ def test_close_cancels_what_is_left_and_gives_the_descriptors_back() -> None:
     hosted.executor.close()
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_close_that_is_interrupted_leaves_nobody_to_run(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = descriptors()
+    log: list[str] = []
+
+    async def interrupts() -> None:
+        try:
+            await sleep(60)
+        finally:
+            raise KeyboardInterrupt
+
+    async def cleans_up() -> None:
+        try:
+            await sleep(60)
+        finally:
+            log.append("cleaned up")
+
+    async def awaits_in_the_end() -> None:
+        try:
+            await sleep(60)
+        finally:
+            await sleep(1)
+            log.append("not reached")
+
+    hosted = Hosted(way, VirtualClock())
+    executor = hosted.executor
+    for _ in range(2):
+        executor.spawn(awaits_in_the_end())
+        executor.spawn(cleans_up())
+    executor.spawn(interrupts())
+    executor.turn(0, steps=5)
+    with pytest.raises(KeyboardInterrupt):
+        executor.close()
+    assert log == ["cleaned up"] * 2
+    assert not executor.tasks
+    assert executor.current is None
+    assert descriptors() == before
+    # Whom it gave up may stand in the queue still, and is not run again.
+    executor.open()
+    executor.turn(0, steps=20)
+    executor.turn(5)
+    executor.close()
+    assert log == ["cleaned up"] * 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_end_that_calls_put_off_again_and_again_comes(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = Executor(clock=VirtualClock(), **WAYS[way])
+
+    def again() -> None:
+        executor.call_soon(again)
+
+    async def main() -> str:
+        again()
+        return "done"
+
+    assert executor.run(main()) == "done"
+    assert "put off again and again" in caplog.text
+    assert not executor.deferred
+
+
 # ---- a run of so many steps ----
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_in_which_only_calls_go_on_is_ended_after_its_steps(way: str) -> None:
+    executor = Executor(clock=VirtualClock(), **WAYS[way])
+
+    def again() -> None:
+        executor.call_soon(again)
+
+    async def main() -> None:
+        again()
+        await sleep(1)
+
+    with pytest.raises(TooManySteps, match="1 calls are put off"):
+        executor.run(main(), steps=100)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -504,8 +731,10 @@ def test_a_task_that_will_not_end_is_abandoned_after_as_many_steps(
 
 
 def test_enough_steps_change_nothing() -> None:
-    async def worker(recorder: Recorder, n: int) -> None:
+    async def worker(tx: OneshotSender[str], n: int) -> None:
         await sleep(n)
+        executor = current_executor()
+        executor.call_soon(tx.send, "from a call")
         await yield_now()
 
     def history(steps: int | None) -> list[str]:
@@ -514,11 +743,15 @@ def test_enough_steps_change_nothing() -> None:
 
         async def main() -> None:
             for n in range(20):
-                executor.spawn(worker(recorder, n % 7))
+                tx, rx = pair()
+                executor.spawn(worker(tx, n % 7))
+                await rx
             await sleep(10)
 
         executor.run(main(), steps=steps)
-        return [str(event) for event in recorder.events]
+        history = [str(event) for event in recorder.events]
+        assert any(event.by == "call" for event in recorder.events)
+        return history
 
     assert history(None) == history(10_000)
 

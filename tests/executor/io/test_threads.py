@@ -28,6 +28,7 @@ from pinfut.executor.current import current_poller
 from pinfut.executor.threads import THREADS
 from pinfut.future import pending
 from tests.executor.world import Run
+from tests.pinfut.hand import Gate
 
 NAME: ContextVar[str] = ContextVar("name", default="nobody")
 
@@ -298,6 +299,27 @@ def test_a_remote_waker_wakes_from_any_thread_and_the_executor_sleeps_for_it(run
         assert current_executor().external == 0
 
     run(main())
+
+
+def test_what_a_thread_hands_over_reaches_a_busy_executor_that_waits_for_nothing(run: Run) -> None:
+    async def main() -> list[str]:
+        log: list[str] = []
+        assert current_poller().hand_over(log.append, "handed over")
+        assert current_executor().external == 0
+        for _ in range(200):
+            await yield_now()
+        return list(log)  # as it is now: the end of the run takes over the rest
+
+    assert run(main()) == ["handed over"]
+
+
+def test_what_a_thread_has_handed_over_comes_before_a_lost_wakeup(run: Run) -> None:
+    async def main() -> str:
+        gate: Gate[str] = Gate()
+        assert current_poller().hand_over(gate.open, "opened")
+        return await gate
+
+    assert run(main()) == "opened"
 
 
 def test_where_no_thread_can_be_started_the_caller_is_told_and_time_goes_on(
