@@ -317,6 +317,8 @@ class Runner(Protocol):
     sleep without a timer would be for ever."""
     ending: bool
     """Whether a task is being closed for good, so that nobody cleans up after what it drops."""
+    thread: int
+    """The thread that opened it, 0 while it is not open."""
     first: FirstStep | None
     """The coroutine whose first step runs inside another's."""
     current: JoinHandle[Any] | None

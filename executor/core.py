@@ -45,14 +45,11 @@ from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import DumpOnSignal, dump
-from pinfut.executor.trace.instrument import Instrument, Instruments
+from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
 
 T = TypeVar("T")
-
-_LAST_CALLS: Final = 64
-"""How often the end waits anew for what a call that was put off has begun."""
 
 _log = logging.getLogger("pinfut.executor")
 
@@ -115,8 +112,6 @@ class Executor(FirstSteps):
         # None: as the environment says.
         self._dump_on_signal = dump_on_signal
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
-        # The thread that opened it; 0 while it is not open.
-        self._thread = 0
         self._asyncgens = AsyncGens(self)
         self.instruments.attach(self)
 
@@ -215,7 +210,7 @@ class Executor(FirstSteps):
         self.poller = open_poller(self)
         coroutine.find_cleaner = find_cleaner
         restart_turns()
-        self._thread = get_ident()
+        self.thread = get_ident()
         _opened.add(self)
         self.poller.hear_signals()
         if self.checked:
@@ -244,6 +239,8 @@ class Executor(FirstSteps):
         self._require_open()
         self._require_alone()
         left = TURN if steps is None else steps
+        if timeout == inf:
+            timeout = None
         try:
             try:
                 self._enter()
@@ -255,7 +252,8 @@ class Executor(FirstSteps):
                     timeout = 0.0  # the host may still wake: nobody is lost
                 while True:
                     self.look(timeout)
-                    left -= self._run_turns(ONE_TURN, min(left, TURN))
+                    # One that only made calls counts too: they may put themselves off again.
+                    left -= max(1, self._run_turns(ONE_TURN, min(left, TURN)))
                     self.run_deferred()
                     more = bool(self.ready or self.deferred or self.high or self.low)
                     if steps is None or left <= 0 or not more:
@@ -289,7 +287,7 @@ class Executor(FirstSteps):
     def close(self) -> None:
         """Cancel the tasks that are left, wait until they have ended, give everything back.
         A no-op when the executor is not open. Raises as `turn` does."""
-        if not self._thread:
+        if not self.thread:
             return
         self._require_open()
         self._require_alone()
@@ -306,7 +304,7 @@ class Executor(FirstSteps):
         if self.thread != get_ident():
             raise RuntimeError(
                 "this executor is open in another thread; use it there, or from_thread"
-                if self._thread
+                if self.thread
                 else "this executor is not open: call open() first"
             )
 
@@ -325,13 +323,6 @@ class Executor(FirstSteps):
         """The undo of `_enter`. Idempotent."""
         self._asyncgens.restore()
         running.executor = None
-        if self._bell is not None:
-            self._bell.listening = True
-
-    def _leave(self) -> None:
-        """No step is under way here any more, also when what ends a program was raised in it."""
-        self.current = self.first = running.executor = None
-        self.cx.waker = NOBODY
         self.instruments.cause = OUTSIDE
         if self._bell is not None:
             self._bell.listening = True
@@ -423,7 +414,7 @@ class Executor(FirstSteps):
     def _end(self, steps: int | None) -> None:
         """Have the tasks that are left end, and wait for the threads. In a process that was
         forked inside of a run both are the parent's."""
-        if not self._thread:
+        if not self.thread:
             return
         patient = True
         try:
@@ -477,7 +468,7 @@ class Executor(FirstSteps):
         """Close the tasks that are left, give back what `_open` has taken, and report the
         errors that nobody has claimed. Idempotent, and whole when it is called again after an
         error or Ctrl-C in the middle of it."""
-        if self._thread:
+        if self.thread:
             self._abandon_tasks()
         self._give_back()
         if running.executor is self:
@@ -501,14 +492,14 @@ class Executor(FirstSteps):
         if self.poller is not None:
             self.poller.close()
         self.poller = None
-        self._thread = 0
+        self.thread = 0
         _opened.discard(self)
         laws.running.discard(id(self))
 
     def forked(self) -> None:
         """This process was forked while the executor was open: it has no part in the run."""
         poller, self.poller = self.poller, cast(Poller, _Parents())
-        self._thread = 0
+        self.thread = 0
         if poller is not None:
             poller.leave()
 

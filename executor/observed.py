@@ -130,7 +130,8 @@ class ObservedLoop:
 
     def _step(self, task: Task[Any], polls: CheckedContext | None) -> None:
         """`polls`: what its leaves are polled through, in checked mode."""
-        if task.leaf is OVER:
+        leaf = task.leaf
+        if leaf is OVER:
             return  # done, or closed for good
         loop = self._loop
         tell = loop.instruments

@@ -31,7 +31,6 @@ class BasePoller(ABC):
     __slots__ = (
         "_handed",
         "_lock",
-        "_notified",
         "_receive",
         "_send",
         "_sources",
