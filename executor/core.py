@@ -320,9 +320,10 @@ class Executor(FirstSteps):
         self._asyncgens.install()
 
     def _leave(self) -> None:
-        """The undo of `_enter`. Idempotent."""
+        """The undo of `_enter`; no step is under way any more. Idempotent."""
         self._asyncgens.restore()
-        running.executor = None
+        self.current = self.first = running.executor = None
+        self.cx.waker = NOBODY
         self.instruments.cause = OUTSIDE
         if self._bell is not None:
             self._bell.listening = True
@@ -444,11 +445,15 @@ class Executor(FirstSteps):
                 else:
                     self._run_steps(left, steps)
                 self.run_deferred()
-            _log.error(
-                "clean-ups start one another without end: %s; a task that is cancelled may start "
-                "others, and they are cancelled, too",
-                ", ".join([task.name for task in self.tasks][:8]) or "calls that are put off",
-            )
+            if self.tasks:
+                _log.error(
+                    "clean-ups start one another without end: %s; a task that is cancelled may "
+                    "start others, and they are cancelled, too",
+                    ", ".join([task.name for task in self.tasks][:8]),
+                )
+            elif self.deferred:
+                call, _ = self.deferred[0]
+                _log.error("the end was put off again and again, the last time by %r", call)
             self.deferred.clear()
         except (LostWakeup, TooManySteps) as error:
             kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
