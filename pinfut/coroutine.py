@@ -318,7 +318,7 @@ class CoroutineFuture(FutureBase[T]):
             cleaner(self)
         else:
             self.cancels += 1
-            self.leave(self._coro.throw, CancelledError())
+            self.leave(self._coro.throw, CancelledError)  # no instance: it would keep this frame
 
     def leave(self, step: Callable[..., Any], *args: Any) -> bool:
         """Drop the leaf and end the coroutine by ``step(*args)``, which raises something in it.

@@ -116,7 +116,7 @@ class FromAsyncGenerator(StreamBase[T]):
             return
         self._closed = True
         if self._step is not None:
-            whole = self._driver.leave(self._step.throw, GeneratorExit())
+            whole = self._driver.leave(self._step.throw, GeneratorExit)
         else:
             closing = self._generator.aclose()
             self._driver.go_on_with(closing)
