@@ -156,14 +156,17 @@ class Scope(Block):
             group = BaseExceptionGroup("errors in a scope", errors)
             own = False
         if group is not None:
-            raise group from None
+            try:
+                raise group from None
+            finally:
+                group = None  # or its traceback would keep this frame, and the frame it
         if own:
             return True
         if cancelled is not None and error is None:
             try:
                 raise cancelled
             finally:
-                cancelled = None  # or its traceback would keep this frame, and the frame it
+                cancelled = None  # as above
         return False
 
     def _leave(self, closed: GeneratorExit) -> None:
