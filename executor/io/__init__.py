@@ -20,6 +20,7 @@ from pinfut.executor.io.sockets import (
     socketpair,
     udp,
 )
+from pinfut.executor.io.tls import TLSStream, connect_tls, tls
 from pinfut.executor.source import Busy
 from pinfut.sync.closed import Closed
 
@@ -39,7 +40,9 @@ __all__ = [
     "Process",
     "Signals",
     "Socket",
+    "TLSStream",
     "connect_tcp",
+    "connect_tls",
     "connect_unix",
     "getaddrinfo",
     "listen_tcp",
@@ -51,5 +54,6 @@ __all__ = [
     "serve",
     "signals",
     "socketpair",
+    "tls",
     "udp",
 ]

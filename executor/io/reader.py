@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final, Protocol, final
-
-from pinfut.future import FutureBase
 
 _CHUNK: Final = 65536
 
 
 class ByteStream(Protocol):
-    """What can be read: a `Socket` or a `PipeReader`."""
+    """What can be read: a `Socket`, a `PipeReader` or a `TLSStream`."""
 
-    def recv(self, size: int, /) -> FutureBase[bytes]:
+    def recv(self, size: int, /) -> Awaitable[bytes]:
         """At most `size` bytes, ``b""`` at the end."""
         ...
 
