@@ -30,6 +30,7 @@ from pinfut.executor.doorbell import (
     RingingWatchedTimers,
 )
 from pinfut.executor.first_step import FirstSteps
+from pinfut.executor.foreign import running_beside
 from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.loop import ONE_TURN
 from pinfut.executor.observed import ObservedLoop
@@ -41,7 +42,7 @@ from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import dump, dump_on_signal
 from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
-from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
+from pinfut.laws import ForeignWake, LostWakeup, ReenteredExecutor, checked_by_default
 
 T = TypeVar("T")
 
@@ -132,7 +133,8 @@ class Executor(FirstSteps):
 
         It gets a copy of the caller's context variables; `priority` is its own, and not its
         children's. `owner` is told when it ends. Raises TypeError for anything but a
-        coroutine, and ValueError (and closes `coro`) for a priority that is none.
+        coroutine, and (and closes `coro`) ValueError for a priority that is none and ForeignWake
+        in another thread.
         """
         if type(coro) is not CoroutineType:
             coro = native(coro)
@@ -146,6 +148,12 @@ class Executor(FirstSteps):
                 raise
         if name is not None:
             coro.__qualname__ = name
+        if queue.asleep:
+            try:
+                queue.require_own_thread(coro)
+            except ForeignWake:
+                coro.close()
+                raise
         task = self.task_type(queue, coro, copy_context())
         self.tasks[task] = owner
         queue.append(task)
@@ -188,8 +196,7 @@ class Executor(FirstSteps):
             raise RuntimeError("this executor is open already; close() it first")
         self.poller = open_poller(self)
         self._thread = get_ident()
-        laws.running += self.checked
-        laws.recording = laws.recording or self.checked
+        laws.opened(self.checked)
 
     def turn(self, timeout: float | None, steps: int | None = None) -> bool:
         """Run one turn: look at timers and descriptors, step what is ready, make the calls that
@@ -284,7 +291,8 @@ class Executor(FirstSteps):
 
         When `main` ends, tasks that are left are cancelled and waited for. Ctrl-C cancels
         `main` and raises KeyboardInterrupt once it has ended; pressed again it does so at
-        once. Raises ReenteredExecutor inside a running executor, LostWakeup when everybody is
+        once. Raises ReenteredExecutor inside a running executor, RuntimeError inside a loop of
+        asyncio or trio, LostWakeup when everybody is
         parked and nobody is left to wake them, and TooManySteps when `main` is not done after
         `steps` steps (as `turn` counts them).
         """
@@ -295,6 +303,15 @@ class Executor(FirstSteps):
             raise ReenteredExecutor(
                 f"{main!r} cannot be run here: {_busy()}. "
                 "Make its function async and await the coroutine, or spawn it"
+            )
+        beside = running_beside()
+        if beside is not None:
+            main.close()
+            raise RuntimeError(
+                f"{main!r} cannot be run here: a loop of {beside} runs in this thread, and would "
+                f"stand still. Give it a thread, await {beside}.to_thread"
+                f"{'.run_sync' * (beside == 'trio')}(lambda: run(main())), or host an executor in "
+                "that loop (docs/hosting.md)"
             )
         if steps is not None and steps < 1:
             main.close()
@@ -384,7 +401,7 @@ class Executor(FirstSteps):
         """Give back what `open` has taken, and report the errors that nobody has claimed."""
         poller, self.poller = self.poller, None
         self._thread = 0
-        laws.running -= self.checked
+        laws.closed(self.checked)
         if poller is not None:
             poller.close()
         for failure in list(self._failures):

@@ -7,6 +7,7 @@ in checked mode alone; `pinfut.checked` is what sees them.
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import ClassVar, Final, Protocol
 
 LAWS: Final[dict[int, str]] = {
@@ -25,12 +26,41 @@ LAWS: Final[dict[int, str]] = {
 """The laws by number."""
 
 
+_counting = Lock()
+
 recording = False
 """Whether there has been a checked executor, so that futures may have records."""
 
 running = 0
 """How many checked executors run now. While it is none, polls go unseen, and nobody can say what
 was never taken."""
+
+_open = 0
+"""How many executors are open."""
+
+through_executor = True
+"""Whether each await has to go through what runs it, though it need not wait: a checked executor
+wants to see its poll, and where none is open something else runs it, and has to say so."""
+
+
+def opened(checked: bool) -> None:
+    """An executor was opened."""
+    _count(1, checked)
+
+
+def closed(checked: bool) -> None:
+    """An executor was closed."""
+    _count(-1, checked)
+
+
+def _count(change: int, checked: bool) -> None:
+    global _open, recording, running, through_executor
+    with _counting:
+        _open += change
+        if checked:
+            running += change
+            recording = True
+        through_executor = running > 0 or not _open
 
 
 def checked_by_default() -> bool:

@@ -14,6 +14,7 @@ from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop
 from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
@@ -120,10 +121,10 @@ class Group(FutureBase[T]):
     __slots__ = ("_children", "_cx", "_woken")
 
     def __init__(self, awaitables: tuple[Awaitable[Any] | Future[Any], ...]) -> None:
-        # Invariant: None where the child is done.
-        self._children = children_of(awaitables)
         # At first everybody has to be polled once.
         self._woken = Woken(range(len(awaitables)))
+        # Invariant: None where the child is done.
+        self._children = children_of(awaitables)
         self._cx = ChildContext(self._woken)
 
     def poll_first(self, cx: Context) -> tuple[int, Any]:
@@ -149,6 +150,10 @@ class Group(FutureBase[T]):
                 return index, value
         woken.rest(cx)
         return 0, PENDING
+
+    def __del__(self) -> None:
+        if self._woken.parent is None:
+            tell_if_forgotten(self)
 
     def drop_rest(self) -> None:
         """Drop what is left once the outcome is known; an error of that does not replace it,

@@ -123,6 +123,7 @@ def test_no_module_imports_from_above_its_floor() -> None:
 PUBLIC = {
     "pinfut.checked",
     "pinfut.coroutine",
+    "pinfut.forgotten",
     "pinfut.future",
     "pinfut.laws",
     "pinfut.pin",
