@@ -118,7 +118,7 @@ class TimeoutFuture(FutureBase[T]):
 
     def __del__(self) -> None:
         if self._timers is None:
-            tell_if_forgotten(self)
+            tell_if_forgotten(self, "_future")
 
     def _cancel_timer(self) -> None:
         if self._timers is not None:

@@ -41,9 +41,10 @@ _TAKES_OUT: Final = frozenset({"pop", "popleft", "popitem", "__exit__", "__delit
 _innocent: set[tuple[int, int]] = set()
 
 
-def tell_if_forgotten(future: object, outcome: str = "it did nothing") -> None:
+def tell_if_forgotten(future: object, *inside: str, outcome: str = "it did nothing") -> None:
     """Warn if the statement that has just ended made `future` and threw it away. For ``__del__``,
-    which calls this itself, of a future that was not polled."""
+    which calls this itself, of a future that was not polled. `inside`: the attributes with the
+    futures that go with it, of which nothing more is said."""
     record = getattr(future, "_law", None)
     if (record is not None and record.must_be_taken) or sys.is_finalizing():
         return  # its record tells
@@ -69,6 +70,10 @@ def tell_if_forgotten(future: object, outcome: str = "it did nothing") -> None:
         RuntimeWarning,
         stacklevel=3,
     )
+    _innocent.add(place)
+    for attribute in inside:
+        delattr(future, attribute)
+    _innocent.discard(place)
 
 
 def _call_before(code: CodeType, lasti: int) -> str | None:

@@ -61,7 +61,7 @@ class LocalPromise(FutureBase[T]):
 
     def __del__(self) -> None:
         if self._task.cancel():
-            tell_if_forgotten(self, "the call was cancelled at once")
+            tell_if_forgotten(self, outcome="the call was cancelled at once")
 
 
 async def settle(target: Target, task: JoinHandle[Any]) -> None:

@@ -270,5 +270,5 @@ class Promise(FutureBase[T_co]):
 
     def __del__(self) -> None:
         if self._slot is not _TAKEN:
-            tell_if_forgotten(self, "the call was sent and cancelled at once")
+            tell_if_forgotten(self, outcome="the call was sent and cancelled at once")
             self._give_up()

@@ -164,7 +164,7 @@ class PortablePoller(BasePoller):
         except BaseException:
             known = self._sources.get(fd)
             if known is not None:
-                # It is not armed any more: whoever waits for it tries again.
+                # It is not armed any more: who waits for it tries again.
                 known.mask = 0
                 self.runner.external -= known.fire(READ | WRITE, self.tell)
             raise

@@ -153,7 +153,7 @@ class Group(FutureBase[T]):
 
     def __del__(self) -> None:
         if self._woken.parent is None:
-            tell_if_forgotten(self)
+            tell_if_forgotten(self, "_children")
 
     def drop_rest(self) -> None:
         """Drop what is left once the outcome is known; an error of that does not replace it,

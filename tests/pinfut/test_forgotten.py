@@ -45,7 +45,7 @@ async def of_a_sleep() -> None:
 
 
 async def of_a_timeout() -> None:
-    timeout(1, pending())
+    timeout(1, sleep(2))
 
 
 async def of_a_lock() -> None:
@@ -77,7 +77,7 @@ async def of_a_broadcast() -> None:
 
 
 async def of_a_join() -> None:
-    join(ready(1), ready(2))
+    join(sleep(1), race(sleep(2)))
 
 
 async def of_a_race() -> None:
