@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from pinfut import Event, ForeignWake, FutureBase, Lock, channel, oneshot
+from pinfut import (
+    PENDING,
+    Context,
+    Event,
+    ForeignWake,
+    FutureBase,
+    Lock,
+    Poll,
+    Waker,
+    channel,
+    oneshot,
+    poll_fn,
+)
 from pinfut.executor import (
     Executor,
     MonotonicClock,
@@ -18,8 +30,10 @@ from pinfut.executor import (
     sleep,
     spawn,
     to_thread,
+    yield_now,
 )
 from pinfut.executor import run as run_alone
+from pinfut.executor.contract import Poller
 from tests.executor.world import Run
 
 # ---- what is another's, in a task here ----
@@ -339,6 +353,53 @@ def test_a_wake_from_another_executor_is_refused_there_and_nobody_hangs(
         await sleep(1_000_000)
 
     executor.run(main())
+
+
+class WakesAtTheLastMoment:
+    """A clock that has another thread wake `task` once, just before the executor sleeps."""
+
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self.task: Any = None
+
+    def now(self) -> float:
+        task, self.task = self.task, None
+        if task is not None:
+            other = threading.Thread(target=task.wake)
+            other.start()
+            other.join()
+        return 0.0
+
+    def idle(self, poller: Poller, deadline: float | None) -> None:
+        raise AssertionError("it would sleep over a task that is ready")
+
+
+def test_a_wake_that_came_just_before_the_sleep_is_not_slept_over() -> None:
+    executor = Executor(checked=False)
+    clock = WakesAtTheLastMoment(executor)
+    executor.clock = clock
+    polled = 0
+
+    def polls(cx: Context) -> Poll[int]:
+        nonlocal polled
+        polled += 1
+        if polled == 1:
+            executor.call_soon(arm, cx.waker)
+            return PENDING
+        return polled
+
+    def arm(waker: Waker) -> None:
+        clock.task = waker
+
+    async def main() -> int:
+        spawn(sleep_long())
+        await yield_now()  # its timer is set
+        return await poll_fn(polls)
+
+    async def sleep_long() -> None:
+        await sleep(1_000_000)
+
+    assert executor.run(main()) == 2
 
 
 def test_a_spawn_from_another_thread_is_refused_and_the_coroutine_closed() -> None:

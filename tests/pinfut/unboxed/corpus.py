@@ -960,9 +960,10 @@ async def main():
 program(
     "bare annotations",
     """
-    seen = "the module's"
+    seen = never = "the module's"
     @unboxed
     async def inner(x):
+        never: int
         found: int
         if await leaf(x):
             found = x
@@ -970,7 +971,12 @@ program(
     @unboxed
     async def main():
         seen: str
+        never: str
         (log): str
+        try:
+            log(never)
+        except UnboundLocalError:
+            log("never")
         here = Manager("m")
         here.name: str
         try:
