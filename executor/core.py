@@ -35,6 +35,7 @@ from pinfut.executor.doorbell import (
     RingingWatchedTimers,
 )
 from pinfut.executor.first_step import FirstSteps
+from pinfut.executor.foreign import running_beside
 from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.layers import forget_all
 from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf
@@ -47,7 +48,7 @@ from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import DumpOnSignal, dump
 from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
-from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
+from pinfut.laws import ForeignWake, LostWakeup, ReenteredExecutor, checked_by_default
 
 T = TypeVar("T")
 
@@ -145,7 +146,8 @@ class Executor(FirstSteps):
 
         It gets a copy of the caller's context variables; `priority` is its own, and not its
         children's. `owner` is told when it ends. Raises TypeError for anything but a
-        coroutine, and ValueError (and closes `coro`) for a priority that is none.
+        coroutine, and (and closes `coro`) ValueError for a priority that is none and ForeignWake
+        in another thread.
         """
         if type(coro) is not CoroutineType:
             coro = native(coro)
@@ -159,6 +161,12 @@ class Executor(FirstSteps):
                 raise
         if name is not None:
             coro.__qualname__ = name
+        if queue.asleep:
+            try:
+                queue.require_own_thread(coro)
+            except ForeignWake:
+                coro.close()
+                raise
         task = self.task_type(queue, coro, copy_context())
         self.tasks[task] = owner
         if self.watching:
@@ -213,9 +221,7 @@ class Executor(FirstSteps):
         self.thread = get_ident()
         _opened.add(self)
         self.poller.hear_signals()
-        if self.checked:
-            laws.recording = True
-            laws.running.add(id(self))
+        laws.opened(id(self), self.checked)
 
     def turn(self, timeout: float | None, steps: int | None = None) -> bool:
         """Run one turn: look at timers and descriptors, step what is ready, make the calls that
@@ -335,7 +341,8 @@ class Executor(FirstSteps):
 
         When `main` ends, tasks that are left are cancelled and waited for. Ctrl-C cancels
         `main` and raises KeyboardInterrupt once it has ended; pressed again it does so at
-        once. Raises ReenteredExecutor inside a running executor, LostWakeup when everybody is
+        once. Raises ReenteredExecutor inside a running executor, RuntimeError inside a loop of
+        asyncio or trio, LostWakeup when everybody is
         parked and nobody is left to wake them, and TooManySteps when `main` is not done after
         `steps` steps (as `turn` counts them).
         """
@@ -350,6 +357,15 @@ class Executor(FirstSteps):
         if self.poller is not None:
             main.close()
             raise RuntimeError("this executor is open already; close() it first")
+        beside = running_beside()
+        if beside is not None:
+            main.close()
+            raise RuntimeError(
+                f"{main!r} cannot be run here: a loop of {beside} runs in this thread, and would "
+                f"stand still. Give it a thread, await {beside}.to_thread"
+                f"{'.run_sync' * (beside == 'trio')}(lambda: run(main())), or host an executor in "
+                "that loop (docs/hosting.md)"
+            )
         if steps is not None and steps < 1:
             main.close()
             raise ValueError(f"a run takes 1 step or more, not steps={steps!r}")
@@ -499,7 +515,7 @@ class Executor(FirstSteps):
         self.poller = None
         self.thread = 0
         _opened.discard(self)
-        laws.running.discard(id(self))
+        laws.closed(id(self))
 
     def forked(self) -> None:
         """This process was forked while the executor was open: it has no part in the run."""
@@ -534,7 +550,7 @@ class _Parents:
 def _start_clean() -> None:
     """In a forked child: no executor runs here, and nothing of the process is taken."""
     running.executor = None
-    laws.running.clear()
+    laws.none_open()
     for executor in list(_opened):
         executor.forked()
     _opened.clear()

@@ -15,6 +15,7 @@ import logging
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable
+from threading import get_ident
 from types import CoroutineType
 from typing import Any, Final, cast, final
 
@@ -274,12 +275,23 @@ class Loop:
                 deadline = latest
         if deadline is not None or comes:
             if deadline is None or deadline > self.clock.now():
-                self.clock.idle(poller, deadline)
+                self._sleep(poller, deadline)
             elif comes or timeout is not None:
                 poller.park(0)
             timers.fire(self.clock.now())
         elif self.tasks:
             raise deadlock(cast(Runner, self))
+
+    def _sleep(self, poller: Poller, deadline: float | None) -> None:
+        """Sleep until `deadline` or until something comes. A wake of another thread's, which
+        could not end the sleep, is seen from here on: it is refused, and ends it."""
+        ready, high, low = self.ready, self.high, self.low
+        ready.asleep = high.asleep = low.asleep = get_ident()
+        try:
+            if not (ready or high or low):
+                self.clock.idle(poller, deadline)
+        finally:
+            ready.asleep = high.asleep = low.asleep = 0
 
     # ---- what a step does when something is raised, in both loops ----
 

@@ -6,9 +6,11 @@ The bounds of a turn stand here, for both loops keep to them.
 from __future__ import annotations
 
 from collections import deque
+from threading import get_ident
 from typing import Any, Final
 
 from pinfut.executor.contract import Entry, Priority, Runner
+from pinfut.laws import ForeignWake, describe
 
 TURN: Final = 512
 """The most steps of a turn, and the most futures that are ready at once which its steps may
@@ -21,12 +23,30 @@ LOOK: Final = 64
 class ReadyQueue(deque[Any]):
     """A queue of ready entries. It holds each of them exactly once, and no other."""
 
-    __slots__ = ("priority", "runner")
+    __slots__ = ("asleep", "priority", "runner")
 
     def __init__(self, runner: Runner, priority: Priority) -> None:
         super().__init__()
         self.runner = runner
         self.priority = priority
+        # The thread that sleeps until something comes in here, by its number; 0 while it does
+        # not sleep.
+        self.asleep = 0
+
+    def require_own_thread(self, what: object) -> None:
+        """While the executor's thread sleeps: raise ForeignWake if another wakes or spawns
+        `what`. The sleep is over all the same, so that nobody hangs."""
+        if self.asleep == get_ident():
+            return  # what the sleep waits for has come
+        poller = self.runner.poller
+        if poller is not None:
+            poller.unpark()
+        raise ForeignWake(
+            f"{describe(what)} was woken or spawned by another thread than its executor's. A "
+            "task, channel, lock, event or future belongs to the executor whose tasks wait for "
+            "it: call into that one with from_thread(fn, executor=...), or wake it through a "
+            "RemoteWaker"
+        )
 
 
 def select_batch(

@@ -16,6 +16,7 @@ from typing import Final, cast, final
 
 from pinfut.executor.contract import Hooks, Poller, Waiting
 from pinfut.executor.current import current_poller, report_call, running
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -274,6 +275,10 @@ class Readiness(FutureBase[None]):
             return None
         self.waker = cx.waker
         return PENDING
+
+    def __del__(self) -> None:
+        if self._source is None:
+            tell_if_forgotten(self)
 
     def registrations(self) -> int:
         return 0 if self._source is None else self._source.registrations(self)

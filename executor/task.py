@@ -19,6 +19,7 @@ from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor.block import Block
 from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.executor.current import current_executor, report_call
+from pinfut.executor.foreign import explain
 from pinfut.executor.ready import ReadyQueue
 from pinfut.future import FutureBase, drop
 from pinfut.laws import PinError, TakenTwice, describe
@@ -148,7 +149,10 @@ class Task(FutureBase[T]):
         """Put the task into the ready queue, unless it is there. It is its own waker."""
         if not self.queued:
             self.queued = True
-            self._queue.append(self)
+            queue = self._queue
+            queue.append(self)
+            if queue.asleep:
+                queue.require_own_thread(self)
 
     def cancel(self) -> bool:
         """Have CancelledError raised in the task where it waits, or at its next wait.
@@ -288,6 +292,7 @@ class Task(FutureBase[T]):
             # when the task itself is.
             error.__traceback__ = error.__context__ = None
         elif not _asked_for(error):
+            explain(error)
             unclaimed = Unclaimed(self.executor, self.name, error)
             self.executor.failed(unclaimed)
         self.finish(Failure(error, unclaimed))  # type: ignore[arg-type]

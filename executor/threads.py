@@ -24,6 +24,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast, final, overload
 
 from pinfut.executor.contract import JoinHandle, Poller, Runner
 from pinfut.executor.current import NoExecutor, current_poller
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -209,6 +210,10 @@ class ToThread(FutureBase[T]):
                 "the result of a to_thread was taken a second time, or it was dropped", self
             )
         return cast(T, value)
+
+    def __del__(self) -> None:
+        if self._threads is None:
+            tell_if_forgotten(self)
 
     def done(self, value: T, error: BaseException | None) -> None:
         """The function has ended. In the executor's thread."""

@@ -13,6 +13,7 @@ from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_futur
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.contract import TimerQueue
 from pinfut.executor.current import NoExecutor, current_executor
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop, let_go, pending
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
@@ -131,6 +132,10 @@ class TimeoutFuture(FutureBase[T]):
     def expire(self) -> None:
         """The time is over. For the timers."""
         self._waker.wake()
+
+    def __del__(self) -> None:
+        if self._timers is None:
+            tell_if_forgotten(self, "_future")
 
     def _cancel_timer(self) -> None:
         timers, self._timers = self._timers, None

@@ -9,6 +9,7 @@ from typing import ClassVar, Final, final
 
 from pinfut.executor.contract import Timer, TimerQueue
 from pinfut.executor.current import current_executor, report_call
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -176,6 +177,10 @@ class Sleep(FutureBase[None]):
 
     def registrations(self) -> int:
         return self._timers.references if self._timers is not None and self.live else 0
+
+    def __del__(self) -> None:
+        if self._timers is None:
+            tell_if_forgotten(self)
 
     def drop(self) -> None:
         if self._timers is not None and self.live:

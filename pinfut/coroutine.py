@@ -56,7 +56,9 @@ def not_a_future(thing: object) -> TypeError:
     """The error for a coroutine that yields what nobody can poll."""
     return TypeError(
         f"a coroutine awaited {thing!r}, which is not a pinfut future (it has no poll(cx)). "
-        "Futures of asyncio or trio can be awaited only under their own loop"
+        "What asyncio or trio wait for can be awaited only under their own loop: use the "
+        "counterpart in pinfut (docs/coming-from-asyncio.md), or a thread: "
+        "await to_thread(asyncio.run, ...)"
     )
 
 

@@ -50,6 +50,11 @@ class FutureBase(Generic[T_co]):
         # polls the leaf, not the frames above it, and sends the value straight in.
         return (yield self)  # type: ignore[no-any-return]
 
+    def __repr__(self) -> str:
+        # What asyncio and trio say of a future that they cannot wait for.
+        kind = type(self).__qualname__
+        return f"<{kind} at {id(self):#x}, a future for tasks under pinfut.executor.run>"
+
     def __copy__(self) -> NoReturn:
         raise PinError(self, "copied")
 

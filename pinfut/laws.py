@@ -7,6 +7,7 @@ in checked mode alone; `pinfut.checked` is what sees them.
 from __future__ import annotations
 
 import os
+from threading import RLock
 from typing import ClassVar, Final, Protocol
 
 LAWS: Final[dict[int, str]] = {
@@ -25,12 +26,51 @@ LAWS: Final[dict[int, str]] = {
 """The laws by number."""
 
 
+# Reentrant: Ctrl-C may come in the middle, and the clean-up comes here again.
+_counting = RLock()
+
 recording = False
 """Whether there has been a checked executor, so that futures may have records."""
 
 running: Final[set[int]] = set()
 """The checked executors that run now, by id. While there is none, polls go unseen, and nobody can
 say what was never taken."""
+
+_open: Final[set[int]] = set()
+"""The executors that are open, by id."""
+
+through_executor = True
+"""Whether each await has to go through what runs it, though it need not wait: a checked executor
+wants to see its poll, and where none is open something else runs it, and has to say so."""
+
+
+def opened(executor: int, checked: bool) -> None:
+    """An executor, by its id, was opened."""
+    global recording, through_executor
+    with _counting:
+        _open.add(executor)
+        if checked:
+            running.add(executor)
+            recording = True
+        through_executor = bool(running)
+
+
+def closed(executor: int) -> None:
+    """An executor was closed, or has no part in this process. Idempotent."""
+    global through_executor
+    with _counting:
+        _open.discard(executor)
+        running.discard(executor)
+        through_executor = bool(running) or not _open
+
+
+def none_open() -> None:
+    """No executor is open: this process was forked, and they are the parent's."""
+    global _counting, through_executor
+    _counting = RLock()  # another thread of the parent's may have held it
+    _open.clear()
+    running.clear()
+    through_executor = True
 
 
 def checked_by_default() -> bool:

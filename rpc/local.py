@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from pinfut.executor.current import current_executor
 from pinfut.executor.task import INTERNAL
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.poll import Context, Poll
 from pinfut.rpc.interface import resolve
@@ -61,7 +62,8 @@ class LocalPromise(FutureBase[T]):
         self._task.cancel()
 
     def __del__(self) -> None:
-        self._task.cancel()
+        if self._task.cancel():
+            tell_if_forgotten(self, outcome="the call was cancelled at once")
 
 
 async def settle(target: Target, task: JoinHandle[Any]) -> None:

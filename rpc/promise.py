@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, final
 
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -270,4 +271,5 @@ class Promise(FutureBase[T_co]):
 
     def __del__(self) -> None:
         if self._slot is not _TAKEN:
+            tell_if_forgotten(self, outcome="the call was sent and cancelled at once")
             self._give_up()

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, final
 from pinfut import laws
 from pinfut.coroutine import YIELD
 from pinfut.executor.source import EdgeSource
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed
@@ -67,6 +68,10 @@ class ReadOperation(FutureBase[T]):
         source.wait_read(self)
         return PENDING
 
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
+
     def registrations(self) -> int:
         return self._source.registrations(self)
 
@@ -75,9 +80,9 @@ class ReadOperation(FutureBase[T]):
         self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
-        # Tried at once, without the executor, unless checked mode wants to see the poll.
+        # Tried at once, without the executor, unless that has to see the poll.
         source = self._source
-        if source.readable and not laws.running:
+        if source.readable and not laws.through_executor:
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -124,6 +129,10 @@ class Receive(FutureBase[bytes]):
         source.wait_read(self)
         return PENDING
 
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
+
     def registrations(self) -> int:
         return self._source.registrations(self)
 
@@ -133,7 +142,7 @@ class Receive(FutureBase[bytes]):
 
     def __await__(self) -> Generator[Any, Any, bytes]:
         source = self._source
-        if source.readable and not laws.running:
+        if source.readable and not laws.through_executor:
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -176,6 +185,10 @@ class WriteOperation(FutureBase[T]):
         source.wait_write(self)
         return PENDING
 
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
+
     def registrations(self) -> int:
         return self._source.registrations(self)
 
@@ -185,7 +198,7 @@ class WriteOperation(FutureBase[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         source = self._source
-        if source.writable and not laws.running:
+        if source.writable and not laws.through_executor:
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -269,6 +282,10 @@ class WriteAll(FutureBase[None]):
         source.writing = self
         return False
 
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
+
     def registrations(self) -> int:
         return self._source.registrations(self)
 
@@ -280,7 +297,7 @@ class WriteAll(FutureBase[None]):
 
     def __await__(self) -> Iterator[Any]:  # type: ignore[override]  # no frame when it need not wait
         source = self._source
-        if source.writable and not laws.running:
+        if source.writable and not laws.through_executor:
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -338,6 +355,10 @@ class Connect(FutureBase[None]):
             source.wait_write(self)
         self.waker = cx.waker
         return PENDING
+
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
 
     def registrations(self) -> int:
         return self._source.registrations(self)

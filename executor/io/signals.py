@@ -10,6 +10,7 @@ from pinfut.executor.contract import Poller
 from pinfut.executor.current import current_poller
 from pinfut.executor.layers import handlers
 from pinfut.executor.source import Busy
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 
@@ -136,6 +137,10 @@ class NextSignal(FutureBase[int]):
         self.waker = cx.waker
         signals.wait(self)
         return PENDING
+
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
 
     def drop(self) -> None:
         self._signals.leave(self)

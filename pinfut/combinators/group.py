@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar, final
 
 from pinfut.closing import raise_first
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop
 from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
@@ -153,6 +154,10 @@ class Group(FutureBase[T]):
                 return index, value
         woken.rest(cx)
         return 0, PENDING
+
+    def __del__(self) -> None:
+        if self._woken.parent is None:
+            tell_if_forgotten(self, "_children")
 
     def drop_rest(self) -> None:
         """Drop what is left once the outcome is known; an error of that does not replace it,

@@ -11,6 +11,7 @@ from operator import index
 from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut import laws
+from pinfut.forgotten import watch_at_first
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed, EndsAtClosed
@@ -133,7 +134,8 @@ class _Shared(Generic[T]):
 
 
 class _Sent:
-    """Stands for the waker of a sender whose value is the channel's."""
+    """Stands for the waker of a sender whose value is the channel's, and of a receiver that did
+    not have to wait."""
 
     __slots__ = ()
 
@@ -144,6 +146,7 @@ class _Sent:
 _SENT: Final = _Sent()
 
 
+@watch_at_first
 @final
 class _Send(FutureBase[None], Generic[T]):
     """Waits until the value is in the channel."""
@@ -158,8 +161,8 @@ class _Send(FutureBase[None], Generic[T]):
     waker: Waker | None
 
     def __await__(self) -> Generator[Any, Any, None]:
-        # Tried at once, without the executor, unless checked mode wants to see the poll.
-        if self.waker is None and not laws.running and self._state.offer(self.value):
+        # Tried at once, without the executor, unless that has to see the poll.
+        if self.waker is None and not laws.through_executor and self._state.offer(self.value):
             self.waker = _SENT
             return NOTHING
         return super().__await__()
@@ -189,6 +192,7 @@ class _Send(FutureBase[None], Generic[T]):
             del self.value  # a gap may stay in the line, the value does not
 
 
+@watch_at_first
 @final
 class _Recv(FutureBase[T]):
     """Waits for the next value."""
@@ -197,16 +201,18 @@ class _Recv(FutureBase[T]):
 
     # Set by `Receiver.recv`.
     _state: _Shared[T]
-    # Invariant: set while the future waits in `receivers`, or was woken.
+    # Invariant: set while the future waits in `receivers`, or was woken; _SENT once it has a
+    # value that it need not wait for.
     waker: Waker | None
     # Invariant: True from the time when a value was reserved for this receiver until it
     # takes one or is dropped.
     woken: bool
 
     def __await__(self) -> Generator[Any, Any, T]:
-        # Tried at once, without the executor, unless checked mode wants to see the poll.
+        # Tried at once, without the executor, unless that has to see the poll.
         state = self._state
-        if self.waker is None and len(state.buffer) > state.reserved and not laws.running:
+        if self.waker is None and len(state.buffer) > state.reserved and not laws.through_executor:
+            self.waker = _SENT
             value = state.buffer.popleft()
             if state.senders or state.closed:
                 state.taken()
@@ -232,7 +238,7 @@ class _Recv(FutureBase[T]):
         return value
 
     def registrations(self) -> int:
-        return int(self.waker is not None and not self.woken)
+        return int(self.waker is not None and self.waker is not _SENT and not self.woken)
 
     def drop(self) -> None:
         """Leave the queue; what was reserved for this receiver is the next one's."""

@@ -54,7 +54,7 @@ class _Wait(Waiter[None]):
         self._event = event
 
     def __await__(self) -> Generator[Any, Any, None]:
-        if self._event._set and not laws.running:
+        if self._event._set and not laws.through_executor:
             return NOTHING
         return super().__await__()
 

@@ -109,8 +109,8 @@ class _Acquire(Waiter[None]):
         self.holder = Holder() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
-        # Tried at once, without the executor, unless checked mode wants to see the poll.
-        if not laws.running and self.waker is None and self._lock.try_acquire():
+        # Tried at once, without the executor, unless that has to see the poll.
+        if not laws.through_executor and self.waker is None and self._lock.try_acquire():
             return NOTHING
         return super().__await__()
 

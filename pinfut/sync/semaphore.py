@@ -116,8 +116,12 @@ class _Acquire(Waiter[None]):
         self._holder = Holder() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
-        # Tried at once, without the executor, unless checked mode wants to see the poll.
-        if not laws.running and self.waker is None and self._semaphore.try_acquire(self.permits):
+        # Tried at once, without the executor, unless that has to see the poll.
+        if (
+            not laws.through_executor
+            and self.waker is None
+            and self._semaphore.try_acquire(self.permits)
+        ):
             return NOTHING
         return super().__await__()
 

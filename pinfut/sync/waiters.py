@@ -19,6 +19,7 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
 
 from pinfut.coroutine import driver
+from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.places import caller
 from pinfut.poll import PENDING, Context, Pending, Waker
@@ -54,6 +55,10 @@ class Waiter(FutureBase[T]):
         self.waker: Waker | None = None
         # Invariant: True from `WaitQueue.wake_first` until it is polled or dropped.
         self.woken = False
+
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
 
     def registrations(self) -> int:
         return _PLACE if self.waker is not None and not self.woken else 0

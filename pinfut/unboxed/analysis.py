@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import FunctionType
-from typing import Any, Final
+from typing import Final
 
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.nesting import LIMIT, OUTERMOST, nesting
 from pinfut.unboxed.plan import Plan
+from pinfut.unboxed.resolve import ClassBody
 from pinfut.unboxed.sizes import plain_size
 from pinfut.unboxed.unit import Embed, Unit
 
 _MANY: Final = 1_000_000
 
 
-def analysed(function: FunctionType, namespace: Mapping[str, Any] | None) -> Unit:
-    """The unit of `function`. `namespace`: that of the class whose body is being run, for its
-    method. Raises Refused."""
+def analysed(function: FunctionType, body: ClassBody | None) -> Unit:
+    """The unit of `function`. `body`: the class whose body is being run, for its method.
+    Raises Refused."""
     unit = Unit(function)
-    plan = Plan(unit, namespace)
+    plan = Plan(unit, body)
     unit.targets = tuple(plan.targets)
     unit.direct = plan.direct
     unit.nesting = nesting(plan)

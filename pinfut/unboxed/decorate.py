@@ -6,12 +6,13 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any, Final, TypeVar, cast
 
 from pinfut.unboxed.analysis import analysed
 from pinfut.unboxed.compiled import uncompiled
 from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.resolve import ClassBody
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
@@ -39,16 +40,23 @@ def unboxed(function: F) -> F:
         )
     if BOXED:
         return cast(F, function)
-    unit = analysed(function, _class_body(function))
+    unit = analysed(function, _class_body(function, sys._getframe(1)))
     unit.public = uncompiled(unit)
     return cast(F, unit.public)
 
 
-def _class_body(function: FunctionType) -> dict[str, Any] | None:
-    """The namespace of the class whose body is being run, if `function` is its method."""
-    frame = sys._getframe(2)
+def _class_body(function: FunctionType, frame: FrameType) -> ClassBody | None:
+    """The class whose body `frame` runs, if `function` is its method."""
     names = frame.f_locals
     around = names.get("__qualname__")
-    if "__module__" in names and f"{around}.{function.__name__}" == function.__qualname__:
-        return dict(names)
-    return None
+    if "__module__" not in names or f"{around}.{function.__name__}" != function.__qualname__:
+        return None
+    outside: dict[str, Any] = {}
+    outer = frame.f_back
+    # The scope of type parameters is a function between the class and what is around it.
+    while outer is not None and outer.f_code.co_name.startswith("<generic parameters"):
+        outside = {**outer.f_locals, **outside}
+        outer = outer.f_back
+    if outer is not None:
+        outside = {**outer.f_locals, **outside}
+    return ClassBody(dict(names), outside)

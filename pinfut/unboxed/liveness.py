@@ -73,11 +73,16 @@ class Liveness:
 
     __slots__ = ("_brk", "_cont", "_exc", "_ret", "after")
 
-    def __init__(self, body: list[ast.stmt]) -> None:
+    def __init__(self, body: list[ast.stmt], first: str | None = None) -> None:
+        """`first`: the first parameter, which ``super()`` reads without naming it."""
         self.after: dict[ast.AST, Live] = {}
         # Where control may go other than to the next statement, and what is live there.
         self._exc = self._ret = self._brk = self._cont = _NOTHING
         self._body(body, _NOTHING)
+        if first is not None:
+            for node, live in self.after.items():
+                if "super" in live:
+                    self.after[node] = live | {first}
 
     def _note(self, node: ast.AST, live: Live) -> None:
         self.after[node] = self.after.get(node, _NOTHING) | live | self._exc

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -45,9 +45,9 @@ class Plan:
         "unsure",
     )
 
-    def __init__(self, unit: Unit, namespace: Mapping[str, Any] | None = None) -> None:
-        """At decoration, `namespace` is that of the class around, if there is one. Later the
-        targets of the unit say what each await means."""
+    def __init__(self, unit: Unit, body: ClassBody | None = None) -> None:
+        """At decoration, `body` is the class around, if there is one. Later the targets of the
+        unit say what each await means."""
         self.unit = unit
         self.function: FunctionType = unit.function
         self.code: CodeType = unit.code
@@ -79,11 +79,10 @@ class Plan:
         }
         resolver: Resolver | None = None
         if unit.targets is None:
-            body = None if namespace is None else ClassBody(namespace)
             resolver = Resolver(unit, self.node, self.names, body)
         else:
             self._known = iter(unit.targets)
-        self.liveness = Liveness(self.node.body)
+        self.liveness = Liveness(self.node.body, *self.parameters[:1])
         params = set(self.parameters) - self.names.captured
         # Await → the parameters that nobody reads any more once it waits.
         self.dropped = {node: params - live for node, live in self.liveness.after.items()}

@@ -13,7 +13,7 @@ import ast
 import builtins
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, NoReturn, Self, get_origin
@@ -38,10 +38,15 @@ NOTHING: Final = _Nothing()
 
 
 class ClassBody:
-    """A class whose body is being run: what stands in it so far."""
+    """A class whose body is being run: what stands in it so far, and what is around it."""
 
-    def __init__(self, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, namespace: Mapping[str, Any], outside: Mapping[str, Any]) -> None:
         self.namespace = namespace
+        self.outside = outside
+
+
+class Bases:
+    """What ``super()`` gives in a method of a class whose body is being run."""
 
 
 class Resolver:
@@ -55,10 +60,23 @@ class Resolver:
         self.names = names
         self.function: FunctionType = unit.function
         self.body = body
+        self._around = unit.excerpt.owner
+        # The bases of the class whose body is being run, as far as they are known.
+        self._bases = [] if body is None else list(self._known_bases(body))
         self._free = dict(
             zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True)
         )
         self._types = self._local_types()
+
+    def _known_bases(self, body: ClassBody) -> Iterator[type]:
+        # What a class is made of has been looked up by the interpreter a moment ago.
+        for text in () if self._around is None else self._around.bases:
+            try:
+                base = eval(text, self.function.__globals__, dict(body.outside))
+            except Exception:
+                continue
+            if isinstance(base, type):
+                yield base
 
     # ---- names ----
 
@@ -147,6 +165,8 @@ class Resolver:
             made = self.value(node.func)
             if made is box and node.args:
                 return None
+            if made is super:
+                return Bases() if self.body is not None and not node.args else None
             if isinstance(made, type):
                 return made
             if isinstance(made, FunctionType) and not inspect.iscoroutinefunction(made):
@@ -155,10 +175,13 @@ class Resolver:
             return self._given_by(node.value.func)
         if isinstance(node, ast.Attribute):
             owner = self.kind(node.value)
+            owners = [owner]
             if isinstance(owner, ClassBody):
                 notes = owner.namespace.get("__annotations__", {})
-                return self._evaluated(notes.get(node.attr), self.function.__globals__)
-            for base in getattr(owner, "__mro__", ()):
+                if node.attr in notes:
+                    return self._evaluated(notes[node.attr], self.function.__globals__)
+                owners = self._bases
+            for base in (each for known in owners for each in getattr(known, "__mro__", ())):
                 notes = inspect.get_annotations(base)
                 if node.attr in notes:
                     module = sys.modules.get(base.__module__)
@@ -186,7 +209,14 @@ class Resolver:
     def member(self, owner: Any, name: str) -> Any:
         """The attribute `name` as it stands in the class `owner`, or NOTHING."""
         if isinstance(owner, ClassBody):
-            return owner.namespace.get(name, NOTHING)
+            if name in owner.namespace:
+                return owner.namespace[name]
+            if self._around is None or name in self._around.functions:
+                return NOTHING  # it is still to come
+        if isinstance(owner, ClassBody | Bases):
+            # Which base comes first may be otherwise in the end: such a call is guarded.
+            found = (inspect.getattr_static(base, name, NOTHING) for base in self._bases)
+            return next((each for each in found if each is not NOTHING), NOTHING)
         if isinstance(owner, type):
             return inspect.getattr_static(owner, name, NOTHING)
         return NOTHING
@@ -224,7 +254,9 @@ class Resolver:
         found = self.value(node)
         if isinstance(found, type):
             return found
-        own = isinstance(node, ast.Name) and node.id == self.unit.excerpt.owner
+        own = (
+            isinstance(node, ast.Name) and self._around is not None and node.id == self._around.name
+        )
         return self.body if own and found is NOTHING else None
 
     def _not_itself(self, node: ast.AST, func: ast.expr, name: str) -> None:
@@ -325,6 +357,6 @@ class Resolver:
             self.refuse(
                 node,
                 f"{attr} of {what} is a coroutine with a frame of its own",
-                f"decorate it with @unboxed, or write box({what})",
+                f"write box({what}), or decorate it with @unboxed if it is yours",
             )
         return LEAF

@@ -142,8 +142,10 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        # In a function the annotation is never evaluated.
-        self.visit(node.target)
+        # In a function the annotation is never evaluated. Without a value it makes a local too,
+        # but for a name in parentheses.
+        if node.simple or node.value is not None or not isinstance(node.target, ast.Name):
+            self.visit(node.target)
         if node.value is not None:
             self.visit(node.value)
         if isinstance(self.scope.node, ast.ClassDef):

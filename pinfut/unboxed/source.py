@@ -16,6 +16,24 @@ _FILES: Final = 4
 
 
 @final
+class Around:
+    """What is known of a class by its source."""
+
+    __slots__ = ("bases", "functions", "name")
+
+    def __init__(self, node: ast.ClassDef) -> None:
+        self.name = node.name
+        # The bases that are plain or dotted names.
+        self.bases = tuple(filter(None, map(_dotted, node.bases)))
+        # The functions in its body; when it is run, some of them are still to come.
+        self.functions = frozenset(
+            each.name
+            for each in node.body
+            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        )
+
+
+@final
 class Excerpt:
     """The lines of one function. A tree is parsed when it is asked for and kept by nobody
     here: the text is one object, its tree thousands."""
@@ -23,7 +41,11 @@ class Excerpt:
     __slots__ = ("first", "module_names", "owner", "text")
 
     def __init__(
-        self, text: str, first: int, owner: str | None, module_names: frozenset[str]
+        self,
+        text: str,
+        first: int,
+        owner: Around | None,
+        module_names: frozenset[str],
     ) -> None:
         self.text = text
         # The line of the file in which the text begins (a decorator, if there is one).
@@ -47,6 +69,14 @@ class Excerpt:
         return node
 
 
+def _dotted(node: ast.expr) -> str:
+    """A plain or dotted name, without what is in brackets behind it; empty for the rest."""
+    inner = node = node.value if isinstance(node, ast.Subscript) else node
+    while isinstance(inner, ast.Attribute):
+        inner = inner.value
+    return ast.unparse(node) if isinstance(inner, ast.Name) else ""
+
+
 @final
 class _Index:
     """Where the functions of one file stand, and the names that its module binds."""
@@ -56,13 +86,13 @@ class _Index:
     def __init__(self, text: str, filename: str) -> None:
         self.text = text
         # First line (of the first decorator) → name, last line, the class around.
-        self.functions: dict[int, tuple[str, int, str | None]] = {}
+        self.functions: dict[int, tuple[str, int, Around | None]] = {}
         names: set[str] = set()
         for statement in ast.parse(text, filename).body:
             self._visit(statement, None, names, True)
         self.module_names = frozenset(names)
 
-    def _visit(self, node: ast.AST, owner: str | None, names: set[str], module: bool) -> None:
+    def _visit(self, node: ast.AST, owner: Around | None, names: set[str], module: bool) -> None:
         kind = type(node)
         if kind in (ast.AsyncFunctionDef, ast.FunctionDef, ast.ClassDef):
             assert isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef | ast.ClassDef)
@@ -73,7 +103,7 @@ class _Index:
                 last = node.end_lineno or node.lineno
                 self.functions[min(first, node.lineno)] = (node.name, last, owner)
             # In a function of a class names are still mangled with the class's name.
-            inner = node.name if isinstance(node, ast.ClassDef) else owner
+            inner = Around(node) if isinstance(node, ast.ClassDef) else owner
             for statement in node.body:
                 self._visit(statement, inner, names, False)
             return

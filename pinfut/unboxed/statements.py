@@ -183,6 +183,11 @@ class Statements(Iteration):
 
     def _AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is None:
+            target = node.target
+            if not isinstance(target, ast.Name):
+                self.emit(ast.Expr(self.expr(target.value)), node)
+            elif node.simple and (var := self.plain_var(target.id)) is not None:
+                self.emit(ast.AnnAssign(var.store(), ast.Constant(None), None, 1), node)
             return
         plain = ast.copy_location(ast.Assign([node.target], node.value), node)
         if node in self.plan.hoisted:

@@ -100,7 +100,7 @@ class Unit:
         """Its syntax tree, made anew, with private names as its class has them."""
         node = self.excerpt.parse(self.file)
         if self.excerpt.owner is not None:
-            mangle(node, self.excerpt.owner)
+            mangle(node, self.excerpt.owner.name)
         return node
 
 

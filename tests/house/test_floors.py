@@ -124,6 +124,7 @@ PUBLIC = {
     "pinfut.checked",
     "pinfut.closing",
     "pinfut.coroutine",
+    "pinfut.forgotten",
     "pinfut.future",
     "pinfut.laws",
     "pinfut.pin",

@@ -280,12 +280,19 @@ def test_a_value_that_was_sent_and_never_taken_is_reported_but_a_signal_is_not(
     ]
 
 
-def test_nothing_is_reported_of_a_run_that_is_not_checked(told: Callable[[], list[str]]) -> None:
+def test_of_a_run_that_is_not_checked_only_a_forgotten_await_is_told(
+    told: Callable[[], list[str]],
+) -> None:
     async def main() -> None:
-        sleep(1)
+        future = sleep(1)
+        del future
+        sleep(2)
 
-    make("everyday").run(main())
-    sleep(1)
+    with pytest.warns(RuntimeWarning) as warned:
+        make("everyday").run(main())
+    assert ["sleep(2)" in str(each.message) for each in warned] == [True]
+    future = sleep(1)
+    del future
     assert told() == []
 
 

@@ -956,3 +956,84 @@ async def main():
     return out + [await guarded(0), await guarded(1)]
 """,
 )
+
+program(
+    "bare annotations",
+    """
+    seen = never = "the module's"
+    @unboxed
+    async def inner(x):
+        never: int
+        found: int
+        if await leaf(x):
+            found = x
+        return found
+    @unboxed
+    async def main():
+        seen: str
+        never: str
+        (log): str
+        try:
+            log(never)
+        except UnboundLocalError:
+            log("never")
+        here = Manager("m")
+        here.name: str
+        try:
+            log(seen)
+        except UnboundLocalError:
+            log("unbound")
+        seen = await leaf(2)
+        try:
+            log(await inner(0))
+        except UnboundLocalError:
+            log("unbound there")
+        return seen, await inner(1)
+    """,
+)
+
+program(
+    "inherited methods",
+    """
+    class Base:
+        kept: AsyncManager
+        def __init__(self):
+            self.kept = AsyncManager("kept")
+        @unboxed
+        async def step(self, x, *, y=1):
+            log(("base", await leaf(x), y))
+            return x
+        @unboxed
+        async def other(self):
+            return await leaf("other")
+        @classmethod
+        @unboxed
+        async def made(cls, x):
+            return cls.__name__, await leaf(x)
+    class Derived(Base):
+        @unboxed
+        async def step(self, x, *, y=2):
+            log(("derived", y))
+            try:
+                return await super().step(x, y=y), await self.other()
+            finally:
+                log(await super().other())
+        @classmethod
+        @unboxed
+        async def made(cls, x):
+            return "derived", await super().made(x)
+        @unboxed
+        async def last(self):
+            async with self.kept as name:
+                log(name)
+            return await self.step(5)
+    class Further(Derived):
+        pass
+    @unboxed
+    async def main():
+        thing = Derived()
+        first = await thing.step(1)
+        further = Further()
+        return first, await further.last(), await Derived.made(3)
+    """,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -266,3 +267,43 @@ async def main():
         module(text, unboxed)
     program = Program(text.replace("in items()]", "in box(items())]"))
     assert program.same().value == [0, 1, 2]
+
+
+# ---- type parameters ----
+
+GENERIC = """
+@unboxed
+async def first[T: int, *Ts](x: T, *, y: list[T] | None = None) -> tuple[T, str]:
+    found: T = await leaf(x)
+    return found, (lambda: T)().__name__
+
+class Base[T]:
+    @unboxed
+    async def step(self, x: T) -> T:
+        return await leaf(x)
+
+class Derived[T](Base[T]):
+    @unboxed
+    async def step[U](self, x: U) -> U:
+        log(await first(x))
+        return await super().step(x)
+
+@unboxed
+async def main():
+    type Here = int
+    log(Here.__value__)
+    thing = Derived()
+    return await thing.step(7)
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with CPython 3.12")
+def test_functions_and_classes_with_type_parameters_are_embedded() -> None:
+    outcome = Program(GENERIC).same()
+    assert outcome.error is None
+    assert outcome.value == 7
+    assert outcome.log[0] is int
+    assert (7, "T") in outcome.log
+    text = "@unboxed\nasync def f():\n    def inner[T](x: T) -> T: return x\n"
+    with pytest.raises(Refused, match="type parameters of an inner function; define it outside"):
+        module(text, unboxed)

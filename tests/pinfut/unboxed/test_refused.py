@@ -9,7 +9,7 @@ import pytest
 from pinfut.unboxed import Refused, layout, pool, unboxed
 from tests.pinfut.unboxed.programs import drive, module
 
-HEAD = "async def plain(x):\n    return x\n"
+HEAD = "async def plain(x):\n    return x\nfrom pinfut.executor import scope\n"
 
 REFUSED = {
     "recursion": ("async def f(x):\n    return await f(x - 1)", r"calls itself.*await box\(f"),
@@ -25,6 +25,7 @@ REFUSED = {
         "async def f(m):\n    return ((await x) for x in m)",
         "frame of its own.*loop",
     ),
+    "a scope": ("async def f():\n    async with scope() as s: pass", r"write box\(scope\(\)\)"),
     "no async def": ("def f():\n    pass", "no async def"),
 }
 
@@ -35,7 +36,7 @@ def test_it_is_refused_with_the_place_and_the_way_out(what: str) -> None:
     with pytest.raises(Refused, match=message) as caught:
         module(HEAD + "@unboxed\n" + text + "\n", unboxed)
     assert caught.value.file.startswith("<program")
-    assert caught.value.line in (3, 4, 5)
+    assert caught.value.line in (4, 5, 6)
     assert caught.value.way_out
 
 
@@ -75,3 +76,65 @@ def test_what_is_not_unboxed_has_no_layout() -> None:
     for ask in (layout, pool):
         with pytest.raises(TypeError, match="decorate it with @unboxed"):
             ask(plain)
+
+
+IN_A_CLASS = {
+    "a plain method of a base": (
+        "await self.plainly()",
+        r"plainly is a coroutine with a frame of its own.*box\(self\.plainly",
+    ),
+    "super of a plain one": ("await super().plainly()", r"box\(super\(\)\.plainly"),
+    "super of nothing": ("await super().nowhere()", "not known"),
+    "super of others": ("await super(Derived, self).step()", r"not known.*box\(super\(Derived"),
+    "what is still to come": ("await self.later()", "not known.*define it before"),
+}
+
+
+@pytest.mark.parametrize("what", IN_A_CLASS)
+def test_a_call_in_a_class_is_refused_with_the_way_out(what: str) -> None:
+    call, message = IN_A_CLASS[what]
+    text = f"""
+class Base:
+    @unboxed
+    async def step(self):
+        pass
+    @unboxed
+    async def later(self):
+        pass
+    async def plainly(self):
+        pass
+class Derived(Base):
+    @unboxed
+    async def f(self):
+        {call}
+    @unboxed
+    async def later(self):
+        pass
+"""
+    with pytest.raises(Refused, match=message) as caught:
+        module(text, unboxed)
+    assert caught.value.line == 14
+
+
+def test_a_super_that_means_another_class_in_the_end_is_refused_when_it_is_called() -> None:
+    text = """
+class Base:
+    @unboxed
+    async def step(self):
+        return await leaf("base")
+class One(Base):
+    @unboxed
+    async def step(self):
+        return await super().step()
+class Other(Base):
+    @unboxed
+    async def step(self):
+        return await leaf("other")
+class Both(One, Other):
+    pass
+"""
+    space = module(text, unboxed)
+    assert drive(space["One"]().step(), [], [], space["file"]).value == "base"
+    refused = drive(space["Both"]().step(), [], [], space["file"])
+    assert refused.error is not None
+    assert "was embedded" in refused.error[1]

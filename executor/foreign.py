@@ -1,0 +1,48 @@
+"""What other frameworks' parts do in a task here, and what is said of it.
+
+Most of it fails by itself, with an error that knows nothing of this executor; `explain` adds
+the way out. There is no stand-in for a running loop of asyncio: libraries that ask whether there
+is one, and have another way if not, get the true answer.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import _get_running_loop
+from typing import Final
+
+_OWN: Final = {
+    "asyncio": "asyncio.run",
+    "trio": "trio.run",
+    "anyio": "anyio.run",
+    "sniffio": "anyio.run",
+}
+
+_NO_LOOP: Final = "no running event loop"
+
+
+def explain(error: BaseException) -> None:
+    """Add the way out to an error of another framework's that a task here has ended with."""
+    if not isinstance(error, RuntimeError | AttributeError):
+        return
+    traceback = error.__traceback__
+    if traceback is None or hasattr(error, "__notes__"):
+        return
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    name = "asyncio" if str(error) == _NO_LOOP else module.partition(".")[0]
+    run = _OWN.get(name)
+    if run is not None:
+        error.add_note(
+            f"This is a task of pinfut, where {name} has no loop. Use the counterpart in pinfut "
+            f"(docs/coming-from-asyncio.md), or a thread: await to_thread({run}, ...)"
+        )
+
+
+def running_beside() -> str | None:
+    """The framework whose loop runs in this thread and would stand still; None without one."""
+    if _get_running_loop() is not None:
+        return "asyncio"
+    trio = sys.modules.get("trio")
+    return "trio" if trio is not None and trio.lowlevel.in_trio_run() else None
