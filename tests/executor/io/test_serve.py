@@ -17,6 +17,7 @@ import pytest
 
 from pinfut.executor import (
     CancelledError,
+    Priority,
     Task,
     current_executor,
     scope,
@@ -395,13 +396,18 @@ def leave_by_close(task: Task[None], listener: Socket) -> None:
 
 @pytest.mark.parametrize("leave", [leave_by_cancel, leave_by_close])
 @pytest.mark.parametrize("turns", range(6))
-def test_without_a_drain_whoever_was_taken_is_let_go_at_whatever_moment(
-    run: Run, visitors: Visitors, leave: Callable[[Task[None], Socket], None], turns: int
+@pytest.mark.parametrize("priority", ["normal", "high"])  # before his first step, and after
+def test_without_a_drain_who_was_taken_is_let_go_at_any_moment(
+    run: Run,
+    visitors: Visitors,
+    leave: Callable[[Task[None], Socket], None],
+    priority: Priority,
+    turns: int,
 ) -> None:
     async def main() -> None:
         with listen_tcp(0) as listener:  # serve never begins when it is cancelled at once
             came = [visitors.come(listener) for _ in range(3)]
-            server = spawn(serve(listener, echo))
+            server = spawn(serve(listener, echo), priority=priority)
             for _ in range(turns):
                 await yield_now()
             leave(server, listener)
@@ -411,6 +417,7 @@ def test_without_a_drain_whoever_was_taken_is_let_go_at_whatever_moment(
             else:
                 await server
         for visitor in came:
+            visitor.settimeout(60)
             try:
                 assert visitor.recv(1) == b""
             except ConnectionResetError:

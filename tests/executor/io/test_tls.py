@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pinfut import executor
 from pinfut.combinators import join
 from pinfut.executor import (
     CancelledError,
@@ -40,7 +41,8 @@ from pinfut.executor.io import (
     tls,
 )
 from pinfut.executor.io.tls import CHUNK
-from tests.bounded import until
+from pinfut.sync import Event
+from tests.bounded import repeat
 from tests.covered import covered, require
 from tests.executor.world import Run, make
 from tests.house.imports import ROOT
@@ -329,26 +331,54 @@ def test_a_block_that_fails_leaves_a_truncated_stream_and_one_that_ends_a_whole_
 
 
 def test_a_client_that_only_writes_loses_nothing(contexts: Contexts) -> None:
-    got: list[bytes] = []
-
-    async def handler(sock: Socket) -> None:
-        async with await tls(sock, contexts.server, server_side=True) as stream:
-            await sleep(0.01)
-            got.append(await receive_all(stream))
+    outcomes: list[int | BaseException] = []
 
     async def main() -> None:
+        shaken, sent, over = Event(), Event(), Event()
+
+        async def handler(sock: Socket) -> None:
+            try:
+                async with await tls(sock, contexts.server, server_side=True) as stream:
+                    shaken.set()  # and the session tickets lie unread at the client
+                    await sent.wait()
+                    outcomes.append(len(await receive_all(stream)))
+            except OSError as error:
+                outcomes.append(error)
+            finally:
+                over.set()
+
+        async def leave(stream: TLSStream) -> None:
+            async with stream:
+                await stream.sendall(b"x" * 300_000)
+                executor.call_soon(sent.set)
+
         with listen_tcp(0) as listener:
-            server = spawn(serve(listener, handler, drain=60))
+            server = spawn(serve(listener, handler))
             port = listener.raw.getsockname()[1]
-            async with await connect_tls("127.0.0.1", port, contexts.client) as stream:
-                await stream.sendall(b"x" * 10_000)
-            await until(lambda: got, "all has come")
-            server.cancel()
-            with pytest.raises(CancelledError):
-                await server
+            stream = await connect_tls("127.0.0.1", port, contexts.client)
+            await shaken.wait()
+            await leave(stream)
+            await over.wait()
+            await interrupted(server)
 
     run(main())
-    assert got == [b"x" * 10_000]
+    assert outcomes == [300_000]
+
+
+def test_what_has_come_before_send_eof_is_read_after_it(run: Run, contexts: Contexts) -> None:
+    async def main() -> None:
+        ada, bob = await tls_pair(contexts)
+        async with ada, bob:
+            await bob.sendall(b"one")
+            await bob.sendall(b"two")
+            assert await ada.recv(1) == b"o"  # and the rest was received with it
+            await ada.send_eof()
+            await ada.send_eof()
+            assert await bob.recv(1) == b""
+            await bob.send_eof()
+            assert await receive_all(ada) == b"netwo"
+
+    run(main())
 
 
 def test_a_writer_waits_for_a_reader_and_a_cancel_midway_breaks_the_stream(
@@ -393,8 +423,7 @@ def test_a_peer_that_has_much_to_be_answered_and_reads_no_answer_is_read_no_more
     async def main() -> None:
         ada, bob = await tls_pair(contexts)
         with pytest.raises(BlockingIOError):
-            while ada.socket.raw.send(b"x" * 65536):
-                pass
+            repeat(lambda: ada.socket.raw.send(b"x" * 65536), "the socket is full")
         ada._outgoing.write(bytes(CHUNK + 1))  # as many key updates would leave it
         await bob.sendall(b"one more")
         reading = spawn(ada.recv(100))
