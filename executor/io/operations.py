@@ -242,10 +242,8 @@ class WriteAll(FutureBase[None]):
     ) -> None:
         self._source = source
         self._call = call
-        if type(data) is not bytes and type(data) is not bytearray:
-            data = _flat(data)
         # Invariant: what is not written yet; its length is in bytes.
-        self._data: Any = data
+        self._data: Any = data if type(data) in (bytes, bytearray) else _flat(data)
         self.waker: Waker | None = None
 
     def poll(self, cx: Context, /) -> Poll[None]:

@@ -124,11 +124,11 @@ class Group(FutureBase[T]):
     def __init__(
         self, awaitables: tuple[Awaitable[Any] | Future[Any], ...], first: int = 0
     ) -> None:
-        # Invariant: None where the child is done.
-        self._children = children_of(awaitables)
         # At first everybody has to be polled once, beginning with `first`.
         order = range(len(awaitables))
         self._woken = Woken([*order[first:], *order[:first]] if first else order)
+        # Invariant: None where the child is done.
+        self._children = children_of(awaitables)
         self._cx = ChildContext(self._woken)
 
     def poll_first(self, cx: Context) -> tuple[int, Any]:
