@@ -281,7 +281,8 @@ class WriteAll(FutureBase[None]):
         return False
 
     def __del__(self) -> None:
-        if self.waker is None:
+        # Not there in one whose bytes were refused.
+        if getattr(self, "waker", self) is None:
             tell_if_forgotten(self)
 
     def registrations(self) -> int:
