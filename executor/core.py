@@ -386,18 +386,15 @@ class Executor(FirstSteps):
                         self._run_steps(task, steps)
                 finally:
                     self._end(steps)
+                ctrl_c.hold()
                 if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
                     raise KeyboardInterrupt
                 return task.result()
             finally:
-                ctrl_c.hold()
-                self._release()
+                self._end_run(main, dumps, ctrl_c)
         finally:
-            # Again, for an error or Ctrl-C may have come in the middle of it.
-            self._release()
-            dumps.give_back()
-            main.close()
-            ctrl_c.give_back()
+            # Again, for an error or an interrupt may have come in the middle of the first.
+            self._end_run(main, dumps, ctrl_c)
 
     def _run_turns(self, until: Task[Any] | AllOf, most: int) -> int:
         if self._observed is None:
@@ -427,6 +424,14 @@ class Executor(FirstSteps):
                 self.look()
 
     # ---- the end ----
+
+    def _end_run(self, main: Coroutine[Any, Any, Any], dumps: DumpOnSignal, ctrl_c: CtrlC) -> None:
+        """Give back all that a run has taken, Ctrl-C last. Idempotent, as `_release`."""
+        ctrl_c.hold()
+        self._release()
+        dumps.give_back()
+        main.close()  # if it was never spawned
+        ctrl_c.give_back()
 
     def _end(self, steps: int | None) -> None:
         """Have the tasks that are left end, and wait for the threads. In a process that was

@@ -51,11 +51,14 @@ class Layers(Generic[T]):
         layers = self._layers
         for index, (one, before) in enumerate(layers):
             if one == ours:
-                if self._get() == ours:
-                    self._put(before)
-                elif index + 1 < len(layers) and layers[index + 1][1] == ours:
-                    layers[index + 1] = layers[index + 1][0], before
-                del layers[index]
+                try:
+                    if self._get() == ours:
+                        self._put(before)
+                    elif index + 1 < len(layers) and layers[index + 1][1] == ours:
+                        layers[index + 1] = layers[index + 1][0], before
+                finally:
+                    if self._get() != ours:
+                        del layers[index]  # else it can be given back again
                 return
 
     def below(self, ours: T) -> Iterator[T]:

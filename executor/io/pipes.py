@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import final
@@ -20,7 +21,12 @@ class _Descriptor:
 
     def __init__(self, fd: int) -> None:
         _require_pipes()
-        os.set_blocking(fd, False)
+        try:
+            os.set_blocking(fd, False)
+        except BaseException:
+            with suppress(OSError):  # as when it is none
+                os.close(fd)
+            raise
         # Invariant: -1 once it is closed.
         self._fd = fd
         self._source = EdgeSource(fd)
@@ -87,7 +93,16 @@ class PipeWriter(_Descriptor):
 def pipe() -> tuple[PipeReader, PipeWriter]:
     """A pipe: ``reader, writer = pipe()``."""
     read, write = raw_pipe()
-    return PipeReader(read), PipeWriter(write)
+    try:
+        reader = PipeReader(read)
+    except BaseException:
+        os.close(write)
+        raise
+    try:
+        return reader, PipeWriter(write)
+    except BaseException:
+        reader.close()
+        raise
 
 
 def raw_pipe() -> tuple[int, int]:

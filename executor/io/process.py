@@ -11,8 +11,9 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Final, final
 
@@ -130,12 +131,14 @@ class Process:
         close_each([end.close for end in ends if end is not None] + [self._close_watch])
 
     def _close_watch(self) -> None:
+        calls: list[Callable[[], object]] = []
         if self._ended >= 0:
-            self._exit.close()
             ended, self._ended = self._ended, -1
-            socket.close(ended)  # as os.close, but of sockets everywhere
+            # As os.close, but of sockets everywhere.
+            calls += [self._exit.close, partial(socket.close, ended)]
         if self._watch is not None and self._popen.returncode is not None:
-            self._watch.join()  # at once: it waits for nothing any more
+            calls.append(self._watch.join)  # at once: it waits for nothing any more
+        close_each(calls)
 
 
 def _watch(popen: subprocess.Popen[bytes]) -> tuple[int, threading.Thread | None]:
@@ -180,40 +183,44 @@ def open_process(
             "SIGCHLD is ignored, so the system throws away how a child ends, and nobody can wait "
             "for one: call signal.signal(signal.SIGCHLD, signal.SIG_DFL) first"
         )
-    with ExitStack() as theirs, ExitStack() as ours:
+    with ExitStack() as ours:
         given: list[int | None] = []
         reading: list[PipeReader | None] = []
         writing: PipeWriter | None = None
-        for number, choice in enumerate((stdin, stdout, stderr)):
-            end: PipeReader | None = None
-            if choice == PIPE:
-                read, write = raw_pipe()
-                choice = read if number == 0 else write
-                theirs.callback(os.close, choice)
-                if number == 0:
-                    writing = ours.enter_context(PipeWriter(write))
-                else:
-                    end = ours.enter_context(PipeReader(read))
-            given.append(choice)
-            reading.append(end)
-        popen = subprocess.Popen(
-            command,
-            bufsize=0,
-            stdin=given[0],
-            stdout=given[1],
-            stderr=given[2],
-            cwd=cwd,
-            env=env,
-            pass_fds=pass_fds,
-        )
-        try:
+        with ExitStack() as theirs:
+            for number, choice in enumerate((stdin, stdout, stderr)):
+                end: PipeReader | None = None
+                if choice == PIPE:
+                    read, write = raw_pipe()
+                    choice = read if number == 0 else write
+                    theirs.callback(os.close, choice)
+                    if number == 0:
+                        writing = ours.enter_context(PipeWriter(write))
+                    else:
+                        end = ours.enter_context(PipeReader(read))
+                given.append(choice)
+                reading.append(end)
+            popen = subprocess.Popen(
+                command,
+                bufsize=0,
+                stdin=given[0],
+                stdout=given[1],
+                stderr=given[2],
+                cwd=cwd,
+                env=env,
+                pass_fds=pass_fds,
+            )
+            ours.callback(_end, popen)
             process = Process(popen, writing, reading[1], reading[2])
-        except BaseException:
-            popen.kill()
-            popen.wait()
-            raise
+            ours.callback(process._close)
+            ours.callback(_end, popen)
         ours.pop_all()
     return process
+
+
+def _end(popen: subprocess.Popen[bytes]) -> None:
+    popen.kill()
+    popen.wait()
 
 
 async def run_process(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from types import FrameType, TracebackType
 from typing import final
 
@@ -114,8 +115,9 @@ class Signals:
 
     def _restore(self) -> None:
         self._open = False
-        for number in self._numbers:
-            handlers(number).give_back(self.on_signal)
+        with ExitStack() as all_of_them:
+            for number in self._numbers:
+                all_of_them.callback(handlers(number).give_back, self.on_signal)
 
 
 @final

@@ -64,7 +64,11 @@ class Socket:
     __slots__ = ("_recv", "_send", "_source", "raw")
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
+        try:
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
         # The socket itself, for `getsockname`, `setsockopt` and the like.
         self.raw = sock
         self._source = EdgeSource(
@@ -305,4 +309,9 @@ def socketpair(kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
     Where there are no Unix sockets they are TCP's, and a stream is all they can be.
     """
     one, other = socket.socketpair(type=kind)
-    return Socket(one), Socket(other)
+    try:
+        return Socket(one), Socket(other)
+    except BaseException:
+        one.close()
+        other.close()
+        raise

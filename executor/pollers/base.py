@@ -30,6 +30,7 @@ class BasePoller(ABC):
 
     __slots__ = (
         "_handed",
+        "_hears",
         "_lock",
         "_receive",
         "_send",
@@ -65,6 +66,8 @@ class BasePoller(ABC):
         # The socket pair that ends the sleep: None where there are no sockets.
         self._receive: socket.socket | None = None
         self._send: socket.socket | None = None
+        # Whether signals write to it.
+        self._hears = False
         try:
             if SOCKETS:
                 self._receive, self._send = socket.socketpair()
@@ -139,6 +142,7 @@ class BasePoller(ABC):
         """Have each signal end the sleep, whatever thread it comes in. A no-op but in the
         main thread, whose signals they are."""
         if self._send is not None and threading.current_thread() is threading.main_thread():
+            self._hears = True
             WAKEUP_FD.take(self._send.fileno())
 
     # ---- from other threads ----
@@ -161,7 +165,11 @@ class BasePoller(ABC):
             # One wake for as many as come until `_take_over`.
             if not self.notified:
                 self.notified = True
-                self._signal()
+                try:
+                    self._signal()
+                except BaseException:
+                    self.notified = False
+                    raise
         return True
 
     def _take_over(self) -> None:
@@ -275,9 +283,10 @@ class BasePoller(ABC):
         self._give_back()
 
     def _give_back(self) -> None:
-        if self._send is not None and self._receive is not None:
-            if self._send.fileno() >= 0:
+        if self._send is not None and self._send.fileno() >= 0:
+            if self._hears:
                 WAKEUP_FD.give_back(self._send.fileno())
             self._send.close()
+        if self._receive is not None:
             self._receive.close()
         self._release()

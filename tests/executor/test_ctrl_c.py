@@ -319,3 +319,24 @@ def test_a_program_that_is_interrupted_ends_cleanly(times: int) -> None:
             process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "finally\ninterrupted\n"
     assert process.returncode == 0
+
+
+def test_a_task_that_an_interrupt_has_kept_from_its_step_has_its_clean_up(
+    executor: Executor,
+) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        try:
+            await sleep(0)
+            log.append("went on")
+        finally:
+            await sleep(1)
+            log.append("cleaned up")
+
+    executor.open()
+    executor.spawn(main())
+    executor.turn(0)
+    executor.ready.clear()  # as where one comes between the taking off the queue and the step
+    executor.close()
+    assert log == ["cleaned up"]
