@@ -32,7 +32,7 @@ from pinfut.executor.doorbell import (
 )
 from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.interrupt import CtrlC
-from pinfut.executor.loop import NOBODY, ONE_TURN
+from pinfut.executor.loop import ONE_TURN
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue
@@ -40,7 +40,7 @@ from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import dump, dump_on_signal
-from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
+from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import LostWakeup, ReenteredExecutor, checked_by_default
 
@@ -280,10 +280,9 @@ class Executor(FirstSteps):
         running.executor = self
 
     def _leave(self) -> None:
-        """No step is under way here any more, also when what ends a program was raised in it."""
-        self.current = self.first = running.executor = None
-        self.cx.waker = NOBODY
-        self.instruments.cause = OUTSIDE
+        """No executor is the thread's any more."""
+        running.executor = None
+        self.clear_step()
         if self._bell is not None:
             self._bell.listening = True
 
@@ -374,7 +373,7 @@ class Executor(FirstSteps):
 
     def _end_tasks(self, steps: int | None) -> None:
         """Cancel the tasks that are left and wait until they have ended."""
-        self.current = None
+        self.clear_step()
         for task in list(self.tasks):
             task.cancel()
         try:
