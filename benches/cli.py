@@ -11,6 +11,7 @@ from benches.against import compare, print_comparisons
 from benches.harness import Harness
 from benches.registry import BASE, BENCHES, SYSTEMS, Bench, System
 from benches.table import print_names, print_results, print_unmeasured
+from pinfut.command.options import add_json
 
 ROUNDS = 15
 QUICK_ROUNDS = 3
@@ -61,11 +62,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"{QUICK_ROUNDS} short rounds: shows that it works, not how fast it is",
     )
-    add(
-        "--json",
-        metavar="FILE",
-        help="write the rows to FILE as well; - is standard output, which then has nothing else",
-    )
+    add_json(cli)
     return cli
 
 
@@ -73,8 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli = parser()
     args = cli.parse_args(argv)
     file: str | None = args.json
-    if file not in (None, "-") and not Path(file).parent.is_dir():
-        cli.error(f"--json: there is no folder {Path(file).parent} to write to")
     other: Path | None = args.against
     if other is not None and not (other / "benches" / "worker.py").is_file():
         cli.error(f"--against: {other} is no checkout of pinfut: it has no benches/worker.py")

@@ -17,6 +17,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -143,6 +144,11 @@ def print_changes(rows: Sequence[Change], tolerance: float, out: Console) -> Non
 
 
 def parser() -> argparse.ArgumentParser:
+    def percent(text: str) -> float:
+        if not 0 <= (value := float(text)) < inf:
+            raise argparse.ArgumentTypeError("must be 0 or more")
+        return value
+
     cli = argparse.ArgumentParser(
         prog="python -m benches.count",
         description="Count instructions per operation under valgrind, and compare with a table.",
@@ -164,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--tolerance",
-        type=float,
+        type=percent,
         default=TOLERANCE,
         metavar="PERCENT",
         help=f"how much more than stored is no failure (default {TOLERANCE:g})",

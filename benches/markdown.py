@@ -109,8 +109,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     cli.add_argument("file", metavar="FILE", help="what `python -m benches --json FILE` wrote")
     args = cli.parse_args(argv)
-    text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text("utf-8")
-    print(tables(json.loads(text)), end="")
+    try:
+        text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text("utf-8")
+        print(tables(json.loads(text)), end="")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        cli.error(f"{args.file} has no figures of a run: {error!r}")
     return 0
 
 

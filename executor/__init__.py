@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pinfut.coroutine import yield_now
 from pinfut.executor.block import shield
 from pinfut.executor.clock import MonotonicClock, VirtualClock
-from pinfut.executor.contract import Clock, Entry, JoinHandle, Priority, Runner
+from pinfut.executor.contract import Clock, Entry, JoinHandle, Poller, Priority, Runner
 from pinfut.executor.core import Executor, TooManySteps, run
 from pinfut.executor.current import NoExecutor, current_executor, running
 from pinfut.executor.schedule import Schedule, Seeded
@@ -68,6 +68,7 @@ __all__ = [
     "JoinHandle",
     "MonotonicClock",
     "NoExecutor",
+    "Poller",
     "Priority",
     "Recorder",
     "RemoteWaker",

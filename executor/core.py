@@ -38,7 +38,7 @@ from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.foreign import running_beside
 from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.layers import forget_all
-from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf
+from pinfut.executor.loop import ONE_TURN, AllOf
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue
@@ -46,7 +46,7 @@ from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import DumpOnSignal, dump
-from pinfut.executor.trace.instrument import OUTSIDE, Instrument, Instruments
+from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
 from pinfut.laws import ForeignWake, LostWakeup, ReenteredExecutor, checked_by_default
 
@@ -328,9 +328,8 @@ class Executor(FirstSteps):
     def _leave(self) -> None:
         """The undo of `_enter`; no step is under way any more. Idempotent."""
         self._asyncgens.restore()
-        self.current = self.first = running.executor = None
-        self.cx.waker = NOBODY
-        self.instruments.cause = OUTSIDE
+        running.executor = None
+        self.clear_step()
         if self._bell is not None:
             self._bell.listening = True
 
@@ -483,8 +482,7 @@ class Executor(FirstSteps):
     def _mend(self) -> None:
         """Ctrl-C may have come in the middle of the loop's own work: no step is under way, and
         a task that was taken off its queue, and not run, stands there again."""
-        self.current = self.first = None
-        self.cx.waker = NOBODY
+        self.clear_step()
         ready = {id(entry) for queue in (self.high, self.ready, self.low) for entry in queue}
         for task in self.tasks:
             if task.queued and id(task) not in ready:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinfut.executor.contract import FirstStep, JoinHandle
 from pinfut.executor.current import NoExecutor
 from pinfut.executor.loop import Loop
 from pinfut.executor.task import Task
@@ -19,6 +20,9 @@ class FirstSteps(Loop):
 
     __slots__ = ("task_type", "watching")
 
+    # Said again where they are set again, for type checkers that infer the one from the other.
+    current: JoinHandle[Any] | None
+    first: FirstStep | None
     # What a coroutine becomes: Task, or what tells of itself where somebody watches.
     task_type: type[Task[Any]]
     # Whether instruments and checks hear of tasks, so that the everyday path has one test.

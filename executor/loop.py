@@ -144,6 +144,13 @@ class Loop:
         # One Context for every poll. Invariant: its waker is NOBODY between turns.
         self.cx = Context(NOBODY)
 
+    def clear_step(self) -> None:
+        """No step is under way here any more, also when what ends a program was raised in one."""
+        self.current = None
+        self.first = None
+        self.cx.waker = NOBODY
+        self.instruments.cause = OUTSIDE
+
     def run_turns(self, until: Task[Any] | AllOf, most: int = TURN) -> int:
         """Turn after turn of at most `most` steps, until the task is done, or all of them; with
         ONE_TURN for the steps of one turn, without what follows them.

@@ -6,7 +6,7 @@
     plain ◀──raw.read─── _incoming ◀──_fill─── socket     a receive, and a part of a record
 
 `ssl` never touches the socket, so it never blocks. What it wants to send stands in `_outgoing`,
-the one who made it (a read makes some, too: alerts, key updates), and one task at a time sends that.
+whether a read or a write has made it (alerts, key updates), and one task at a time sends that.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import select
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from typing import Final, NamedTuple
 import pinfut
 from pinfut.command.options import add_json
 from pinfut.command.output import Row, show
+from pinfut.executor.pollers import EpollPoller, poller_type
 from pinfut.laws import checked_by_default
 from pinfut.unboxed.decorate import BOXED
 
@@ -40,11 +40,18 @@ def facts() -> list[Fact]:
         Fact("pinfut", pinfut.__version__, "this package"),
         Fact(platform.python_implementation(), platform.python_version(), "the interpreter"),
         Fact("platform", f"{platform.system()} {platform.machine()}", "what it runs on"),
-        Fact("poller", "epoll" if hasattr(select, "epoll") else "absent", "waits for descriptors"),
+        Fact("poller", _poller(), "PINFUT_POLLER: what executors sleep in"),
         Fact("checked mode", _switch(checked), "PINFUT_CHECKED: broken laws are told"),
         Fact("unboxing", _switch(not BOXED), "PINFUT_BOXED=1 leaves functions as written"),
         *(Fact(name, _installed(name), meaning) for name, meaning in PARTS.items()),
     ]
+
+
+def _poller() -> str:
+    try:
+        return "epoll" if poller_type() is EpollPoller else "portable"
+    except (ValueError, RuntimeError):
+        return "refused"  # the setting names none, or one that is not here
 
 
 def _switch(on: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentError, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,7 +47,7 @@ def write_json(options: Namespace, value: object) -> None:
         return
     text = json.dumps(value, indent=2) + "\n"
     if options.json == "-":
-        sys.stdout.write(text)
+        print(text, end="")
     else:
         write(options.json, text)
 

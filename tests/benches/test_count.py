@@ -118,6 +118,12 @@ def test_a_row_beyond_the_tolerance_fails(table: Path, capsys: pytest.CaptureFix
     assert count.main(["--only", "spawn"]) == 0
 
 
+@pytest.mark.parametrize("tolerance", ["nan", "inf", "-1", "x"])
+def test_a_tolerance_that_nothing_exceeds_is_a_usage_error(tolerance: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        count.main(["--only", "spawn", "--tolerance", tolerance])
+
+
 def test_what_was_stored_is_what_the_next_run_is_compared_with(table: Path) -> None:
     assert count.main(["--only", "spawn", "--store"]) == 0
     assert Stored.read(table).counts == {"pinfut": {"spawn": 1040}}

@@ -92,3 +92,13 @@ def test_the_command_prints_what_a_run_wrote(
     file.write_text(json.dumps(rows(("yield", "pinfut", 253.0))), "utf-8")
     assert markdown.main([str(file)]) == 0
     assert "| `yield`, among 100 tasks | 253 |\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["hello", "{}1", '{"a": 1}', '[{"bench": "yield"}]'])
+def test_what_no_run_wrote_is_a_usage_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(text, "utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        markdown.main([str(file)])
+    with pytest.raises(SystemExit, match="2"):
+        markdown.main([str(tmp_path / "absent")])

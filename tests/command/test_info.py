@@ -32,6 +32,16 @@ def test_it_tells_versions_and_settings_each_with_what_it_means(
     assert all(row["value"] in line for row, line in zip(rows, lines, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [("portable", "portable"), ("epoll", "epoll"), ("nonsense", "refused")]
+)
+def test_it_tells_the_poller_that_an_executor_would_get(
+    monkeypatch: pytest.MonkeyPatch, value: str, told: str
+) -> None:
+    monkeypatch.setenv("PINFUT_POLLER", value)
+    assert ("poller", told) in [fact[:2] for fact in info.facts()]
+
+
 def test_what_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(info, "PARTS", {"pinfut-has-no-such-part": "optional: nothing"})
     assert info.facts()[-1] == ("pinfut-has-no-such-part", "absent", "optional: nothing")

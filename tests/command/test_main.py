@@ -103,6 +103,26 @@ def test_a_reader_that_goes_away_ends_it_quietly(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize("words", [["rules"], ["info", "--json", "-"]], ids=str)
+def test_an_output_that_takes_nothing_is_one_line_on_stderr(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pinfut", *words],
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["pinfut: error: [Errno 28] No space left on device"]
+
+
+def test_an_output_that_is_closed_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as Python has it then
+    assert main(["info", "--json", "-"]) == 0
+
+
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_it_quietly_while_a_bar_shows_how_far_it_is(jobs: str) -> None:
     words = ["simulate", "--seeds", "0:100000", "--ops", "20", "--jobs", jobs, "--json", "-"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator
 from typing import assert_type
 
@@ -28,7 +29,23 @@ from pinfut import (
     then,
     try_join,
 )
-from pinfut.executor import Task, scope, sleep, spawn, timeout
+from pinfut.executor import (
+    Clock,
+    Entry,
+    Executor,
+    JoinHandle,
+    Poller,
+    Priority,
+    Runner,
+    Schedule,
+    Task,
+    scope,
+    sleep,
+    spawn,
+    timeout,
+    yield_now,
+)
+from pinfut.executor.pollers import EpollPoller, PortablePoller
 from pinfut.future import FutureBase
 from pinfut.rpc import (
     Bank,
@@ -247,3 +264,51 @@ async def queues() -> None:
 
 def run() -> None:
     assert_type(executor.run(number()), int)
+
+
+# ---- parts of an executor that somebody else writes ----
+
+
+class LeapClock:
+    def now(self) -> float:
+        return 0.0
+
+    def idle(self, poller: Poller, deadline: float | None) -> None:
+        poller.park(0)
+
+
+class LastFirst:
+    def take(self, ready: deque[Entry], /) -> Entry:
+        return ready.pop()
+
+
+class Handle:
+    def __init__(self, runner: Runner) -> None:
+        self.leaf: object = yield_now()
+        self.queued = False
+        self.name = "handle"
+        self.queue = runner.ready
+
+    def wake(self) -> None:
+        self.queue.append(self)
+
+    def fail(self, error: BaseException, /) -> None:
+        raise AssertionError from error
+
+
+class Ends:
+    def ended(self, task: JoinHandle[int], /) -> None:
+        assert_type(task.result(), int)
+
+
+def parts() -> None:
+    clock: Clock = LeapClock()
+    schedule: Schedule = LastFirst()
+    runner: Runner = Executor(clock=clock, schedule=schedule)
+    entry: Entry = Handle(runner)
+    urgency: Priority = "high"
+    handle: JoinHandle[int] = runner.spawn(number(), priority=urgency, owner=Ends())
+    entry = handle
+    pollers: list[Poller] = [EpollPoller(runner), PortablePoller(runner)]
+    assert entry is handle
+    assert pollers
