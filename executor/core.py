@@ -205,6 +205,7 @@ class Executor(FirstSteps):
 
     def _open(self) -> None:
         self.poller = open_poller(self)
+        self.external = 0  # an interrupt may have come between a wait and its count
         self._thread = get_ident()
         _opened.add(self)
         self.poller.hear_signals()
