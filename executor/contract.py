@@ -211,7 +211,8 @@ class Poller(Protocol):
     working: int
     """How many threads of `to_thread` are at work: they will end, so virtual time waits."""
     owed: set[Any]
-    """The tasks that other threads wait for; each has ``give_up()``."""
+    """The tasks that other threads wait for, and the blocks that hold signals: each has
+    ``give_up()`` for the end of the run."""
     threads: Any
     """The threads of `to_thread`, with ``shutdown(wait)``, from the first use on; else None."""
 

@@ -216,6 +216,7 @@ class Executor(FirstSteps):
 
     def _open(self) -> None:
         self.poller = open_poller(self)
+        self.external = 0  # an interrupt may have come between a wait and its count
         coroutine.find_cleaner = find_cleaner
         restart_turns()
         self.thread = get_ident()

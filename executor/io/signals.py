@@ -43,6 +43,7 @@ class Signals:
                 "Python gives signals to the main thread only; run this executor there"
             )
         self._poller = current_poller()
+        self._poller.owed.add(self)
         try:
             for number in self._numbers:
                 handlers(number).take(self.on_signal)
@@ -118,6 +119,12 @@ class Signals:
         with ExitStack() as all_of_them:
             for number in self._numbers:
                 all_of_them.callback(handlers(number).give_back, self.on_signal)
+        if self._poller is not None:
+            self._poller.owed.discard(self)
+
+    def give_up(self) -> None:
+        """The run is over, and an interrupt has kept the block from its end."""
+        self._restore()
 
 
 @final

@@ -77,7 +77,8 @@ class BasePoller(ABC):
         except BaseException:
             self._give_back()
             raise
-        # Invariant: the tasks that a thread waits for in `from_thread`.
+        # Invariant: the tasks that a thread waits for in `from_thread`, and the blocks that hold
+        # signals.
         self.owed: set[Any] = set()
         # The threads of `to_thread`, from the first use on.
         self.threads: Any = None
