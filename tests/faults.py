@@ -381,8 +381,8 @@ def every(
 
 
 _OWN_THINGS: Final = ("wide", "process")
-"""Programs whose tasks hold descriptors: one that is interrupted in the middle of a `close` of its
-own is as any other program."""
+"""Programs with threads and descriptors of their own. Their calls are made to fail; Ctrl-C at
+every instruction of them is not held yet: repeated three times it can leave something behind."""
 
 KINDS: Final[dict[str, Callable[[int | None], Hit]]] = {
     "calls that fail": Failing,
