@@ -277,7 +277,11 @@ class CoroutineFuture(FutureBase[T]):
                     waker.wake()
                     return PENDING
         except StopIteration as stop:
-            self._over(None)
+            if self.block is not None:
+                self._over(None)
+            else:  # as `_over`, which costs a call
+                self._leaf = YIELD
+                self._waker = None
             return cast(T, stop.value)
         except BaseException as error:
             self._over(error)

@@ -156,7 +156,8 @@ class Group(FutureBase[T]):
         return 0, PENDING
 
     def __del__(self) -> None:
-        if self._woken.parent is None:
+        # Its first poll takes the keys of all children.
+        if self._woken.keys and self._woken.parent is None:
             tell_if_forgotten(self, "_children")
 
     def drop_rest(self) -> None:
