@@ -177,7 +177,13 @@ class BasePoller(ABC):
         # First the signal and the flag, then the calls: what comes in between wakes again.
         self._drain()
         self.notified = False
-        self._run_handed()
+        try:
+            self._run_handed()
+        finally:
+            if self._handed and not self.notified:
+                # A KeyboardInterrupt came in the middle: the others are for the next park.
+                self.notified = True
+                self.unpark()
 
     def _run_handed(self) -> None:
         # One by one, for a signal handler may hand over in the middle of it; and as many as

@@ -517,6 +517,27 @@ def test_a_thread_makes_the_descriptor_readable(in_real_time: Hosted) -> None:
     assert task.result() == "from a thread"
 
 
+def test_what_threads_hand_over_is_not_lost_when_one_call_ends_the_turn(
+    in_real_time: Hosted,
+) -> None:
+    import select
+
+    executor = in_real_time.executor
+    log: list[int] = []
+
+    def interrupts() -> None:
+        raise KeyboardInterrupt
+
+    assert executor.poller is not None
+    executor.poller.hand_over(interrupts)
+    executor.poller.hand_over(log.append, 1)
+    with pytest.raises(KeyboardInterrupt):
+        executor.turn(0)
+    assert select.select([executor.fileno()], [], [], 0)[0] == [executor.fileno()]
+    executor.turn(0)
+    assert log == [1]
+
+
 def test_a_descriptor_makes_the_descriptor_readable(in_real_time: Hosted) -> None:
     import select
 
