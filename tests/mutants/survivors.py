@@ -322,40 +322,16 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "when a table is made small",
     ),
     Survivor(
-        "executor/clock.py VirtualClock.idle e1b3c55e",
+        "executor/clock.py VirtualClock.idle da4a187f",
         "`if deadline > self._now and` -> `if deadline >= self._now and`",
         "equivalent",
         "to jump to the time that it is",
     ),
     Survivor(
-        "executor/core.py Executor.materialise a70ef8e3",
-        "`if self._observed is not None:` -> `if True:`",
-        "only speed",
-        "no instrument is told",
-    ),
-    Survivor(
-        "executor/core.py Executor._end_turn 16069fad",
-        "`if self.external:` -> `if True:`",
-        "only speed",
-        "the descriptors are looked at, and there are none",
-    ),
-    Survivor(
-        "executor/core.py Executor._fail 086f28ad",
-        "`if ends and task._coro.cr_frame is not None:` -> `if ends:`",
-        "equivalent",
-        "closing a coroutine that has ended does nothing",
-    ),
-    Survivor(
-        "executor/core.py _strip 8e0fce71",
+        "executor/loop.py _strip 80262aa2",
         "`if caught:` -> `if False:`",
         "only speed",
         "a frame that is running refuses to be cleared",
-    ),
-    Survivor(
-        "executor/interrupt.py CtrlC._press 99cad1ea",
-        "`if self._executor.reactor is not None:` -> `if True:`",
-        "equivalent",
-        "there is a reactor as long as there is a main task",
     ),
     Survivor(
         "executor/observed.py ObservedLoop.__init__ 7d7d3e22",
@@ -364,34 +340,16 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "set by `run` before anybody reads it",
     ),
     Survivor(
-        "executor/ready.py mix 09c7a18e",
+        "executor/ready.py select_batch 58f00a9f",
         "`if unhurried:` -> `if True:`",
         "only speed",
         "the queue is turned and turned back",
-    ),
-    Survivor(
-        "executor/task.py Task.interrupt 165d203f",
-        "`if type(leaf) is not Interrupt and leaf is not _OVER:` -> `if True:`",
-        "equivalent",
-        "an interrupt of an interrupt raises once",
-    ),
-    Survivor(
-        "executor/task.py Task.interrupt 346cd9f0",
-        "`if type(leaf) is not Interrupt and leaf is not _O` -> `if leaf is not _O`",
-        "equivalent",
-        "an interrupt of an interrupt raises once",
     ),
     Survivor(
         "executor/task.py Task.poll 761dbc04",
         "`if error is None or outcome.unclaimed is not None:` -> `if True:`",
         "only speed",
         "asked for once more, the error is the same",
-    ),
-    Survivor(
-        "executor/task.py Task.finish 1e83edaf",
-        "`elf._queued = True` -> `elf._queued = False`",
-        "only speed",
-        "a late wake costs a step in which nothing happens",
     ),
     Survivor(
         "executor/timeout.py TimeoutFuture.registrations 83fe11e8",
