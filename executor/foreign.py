@@ -41,7 +41,10 @@ def explain(error: BaseException) -> None:
 
 
 def running_beside() -> str | None:
-    """The framework whose loop runs in this thread and would stand still; None without one."""
+    """The framework whose loop runs in this thread and would stand still; None without one, and
+    in a browser, where all that runs is called by the page's loop."""
+    if sys.platform == "emscripten":
+        return None
     if _get_running_loop() is not None:
         return "asyncio"
     trio = sys.modules.get("trio")
