@@ -44,6 +44,19 @@ def _explained(source: EdgeSource, error: OSError) -> Exception:
     return error
 
 
+class _Tried:
+    """In place of the waker of an operation that was awaited and need not wait, so that its end
+    is not taken for that of one which was forgotten."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """A no-op: nobody waits."""
+
+
+TRIED: Final = _Tried()
+
+
 class ReadOperation(FutureBase[T]):
     """An operation that waits for its source to be readable."""
 
@@ -83,6 +96,7 @@ class ReadOperation(FutureBase[T]):
         # Tried at once, without the executor, unless that has to see the poll.
         source = self._source
         if source.readable and not laws.through_executor:
+            self.waker = TRIED
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -143,6 +157,7 @@ class Receive(FutureBase[bytes]):
     def __await__(self) -> Generator[Any, Any, bytes]:
         source = self._source
         if source.readable and not laws.through_executor:
+            self.waker = TRIED
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -199,6 +214,7 @@ class WriteOperation(FutureBase[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         source = self._source
         if source.writable and not laws.through_executor:
+            self.waker = TRIED
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
@@ -240,11 +256,14 @@ class WriteAll(FutureBase[None]):
         call: Callable[[Any], int],
         data: bytes | bytearray | memoryview,
     ) -> None:
+        self.waker: Waker | None = TRIED  # nothing is forgotten of bytes that are refused
         self._source = source
         self._call = call
+        if type(data) is not bytes and type(data) is not bytearray:
+            data = _flat(data)
         # Invariant: what is not written yet; its length is in bytes.
-        self._data: Any = data if type(data) in (bytes, bytearray) else _flat(data)
-        self.waker: Waker | None = None
+        self._data: Any = data
+        self.waker = None
 
     def poll(self, cx: Context, /) -> Poll[None]:
         source = self._source
@@ -281,8 +300,7 @@ class WriteAll(FutureBase[None]):
         return False
 
     def __del__(self) -> None:
-        # Not there in one whose bytes were refused.
-        if getattr(self, "waker", self) is None:
+        if self.waker is None:
             tell_if_forgotten(self)
 
     def registrations(self) -> int:
@@ -297,6 +315,7 @@ class WriteAll(FutureBase[None]):
     def __await__(self) -> Iterator[Any]:  # type: ignore[override]  # no frame when it need not wait
         source = self._source
         if source.writable and not laws.through_executor:
+            self.waker = TRIED
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
