@@ -256,10 +256,12 @@ def told_by(before: int, forgets: str, *options: str) -> tuple[str, str]:
 def test_a_send_or_a_recv_is_told_of_at_first_and_always_if_warnings_are_asked_for(
     forgets: str,
 ) -> None:
-    assert "RuntimeWarning: a _" in told_by(AT_FIRST // 2, forgets)[1]
+    # Which future, or since Python 3.13, which knows the source of -c, which call.
+    told = "was never awaited, so it did nothing"
+    assert told in told_by(AT_FIRST // 2, forgets)[1]
     assert told_by(AT_FIRST, forgets)[1] == ""
     for option in ("-Xdev", "-Wdefault"):
-        assert "RuntimeWarning: a _" in told_by(AT_FIRST, forgets, option)[1]
+        assert told in told_by(AT_FIRST, forgets, option)[1]
 
 
 def test_channels_pay_nothing_for_it_once_the_first_were_watched() -> None:
