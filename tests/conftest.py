@@ -115,3 +115,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("cases covered by property tests")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_to_tell(request: pytest.FixtureRequest) -> None:
+    """What earlier tests have left tells of itself before a test that looks at the log."""
+    if "caplog" in request.fixturenames:
+        gc.collect()
