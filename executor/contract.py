@@ -208,6 +208,9 @@ class Poller(Protocol):
     instruments, too."""
     tell: Hooks | None
     """Whom waits and what fires are told to; None where nobody watches."""
+    external: int
+    """How many wakes may still come from outside (threads, descriptors): while it is zero, a
+    sleep without a timer would be for ever."""
     working: int
     """How many threads of `to_thread` are at work: they will end, so virtual time waits."""
     owed: set[Any]
@@ -313,9 +316,6 @@ class Runner(Protocol):
 
     checked: bool
     """Whether the laws of polling are enforced."""
-    external: int
-    """How many wakes may still come from outside (threads, descriptors): while it is zero, a
-    sleep without a timer would be for ever."""
     ending: bool
     """Whether a task is being closed for good, so that nobody cleans up after what it drops."""
     thread: int

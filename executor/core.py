@@ -216,7 +216,6 @@ class Executor(FirstSteps):
 
     def _open(self) -> None:
         self.poller = open_poller(self)
-        self.external = 0  # an interrupt may have come between a wait and its count
         coroutine.find_cleaner = find_cleaner
         restart_turns()
         self.thread = get_ident()
@@ -254,7 +253,7 @@ class Executor(FirstSteps):
                 if (
                     self._bell is not None
                     and timeout is None
-                    and not (self.external or self.timers)
+                    and not (cast(Poller, self.poller).external or self.timers)
                 ):
                     timeout = 0.0  # the host may still wake: nobody is lost
                 while True:

@@ -100,7 +100,6 @@ class Loop:
         "cx",
         "deferred",
         "ending",
-        "external",
         "first",
         "high",
         "instruments",
@@ -132,9 +131,6 @@ class Loop:
         # The coroutine whose first step is running inside another's, and what it needs to
         # become a task.
         self.first: FirstStep | None = None
-        # How many wakes may still come from outside (threads, descriptors): while it is zero,
-        # a sleep without a timer would be for ever.
-        self.external = 0
         # Whether a task is being closed for good, so that nobody cleans up after what it drops.
         self.ending = False
         # Not None while the executor is open.
@@ -269,7 +265,7 @@ class Loop:
         timers = self.timers
         poller = cast(Poller, self.poller)
         deadline = timers.next_deadline()
-        comes = self.external or poller.notified
+        comes = poller.external or poller.notified
         if self.ready or self.deferred or self.high or self.low:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())

@@ -95,7 +95,7 @@ class EdgeSource:
         # Unix sockets, where a read stops at a message with descriptors.
         self.drains = drains
         # Invariant: not None while that future waits; each of them is counted in
-        # `executor.external`.
+        # `Poller.external`.
         self.reader: Waiting | None = None
         self.writer: Waiting | None = None
         # Invariant: the operation that has written a part of its bytes, until the rest is
@@ -119,7 +119,7 @@ class EdgeSource:
         if poller is None or poller.home is not running.executor or not self.mask & IN:
             poller = self._arm(READ, IN, "read")
         self.reader = future
-        poller.runner.external += 1
+        poller.external += 1
 
     def wait_write(self, future: Waiting) -> None:
         """As `wait_read`, for writing."""
@@ -132,7 +132,7 @@ class EdgeSource:
         if poller is None or poller.home is not running.executor or not self.mask & OUT:
             poller = self._arm(WRITE, OUT, "write")
         self.writer = future
-        poller.runner.external += 1
+        poller.external += 1
 
     def registrations(self, future: Waiting) -> int:
         """How many references to `future` stand here."""
@@ -183,7 +183,7 @@ class EdgeSource:
             poller.forget(self)
             self.tell_cancelled()
             self.poller = None
-            poller.runner.external -= self.fire(ERR)
+            poller.external -= self.fire(ERR)
 
     def attach(self, poller: Poller, mask: int) -> None:
         """`poller` watches it for `mask` from here on. For pollers."""
@@ -219,7 +219,7 @@ class EdgeSource:
     def _waits_less(self, event: str) -> None:
         poller = self.poller
         if poller is not None:
-            poller.runner.external -= 1
+            poller.external -= 1
             if poller.tell is not None:
                 poller.tell.io(self.fd, event, "cancelled")
 

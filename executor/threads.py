@@ -56,9 +56,9 @@ class RemoteWaker:
 
     def __init__(self, waker: Waker) -> None:
         self._poller = current_poller()
-        # Invariant: not None while this is counted in `executor.external`.
+        # Invariant: not None while this is counted in `Poller.external`.
         self._waker: Waker | None = waker
-        self._poller.runner.external += 1
+        self._poller.external += 1
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent; harmless when it comes too late."""
@@ -75,7 +75,7 @@ class RemoteWaker:
         """Nobody waits for it any more. In the executor's thread; idempotent."""
         if self._waker is not None:
             self._waker = None
-            self._poller.runner.external -= 1
+            self._poller.external -= 1
 
 
 @final
@@ -176,7 +176,7 @@ class ToThread(FutureBase[T]):
         self._context = copy_context()
         # Invariant: not None from the first poll on.
         self._threads: Threads | None = None
-        # Invariant: not None while a task waits; counted in `executor.external` then.
+        # Invariant: not None while a task waits; counted in `Poller.external` then.
         self._waker: Waker | None = None
         # Invariant: the outcome, from `done` to the poll that takes it.
         self._value: T | _Empty = _EMPTY
@@ -193,7 +193,7 @@ class ToThread(FutureBase[T]):
             threads.submit(self)
             self._threads = threads
             self._waker = cx.waker
-            threads.poller.runner.external += 1
+            threads.poller.external += 1
             return PENDING
         if self._waker is not None:
             self._waker = cx.waker
@@ -219,7 +219,7 @@ class ToThread(FutureBase[T]):
         """The function has ended. In the executor's thread."""
         waker, self._waker = self._waker, None
         if waker is not None:
-            cast(Threads, self._threads).poller.runner.external -= 1
+            cast(Threads, self._threads).poller.external -= 1
             self._value = value
             self._error = error
             waker.wake()
@@ -229,7 +229,7 @@ class ToThread(FutureBase[T]):
         if self._waker is not None:
             self._waker = None
             threads = cast(Threads, self._threads)
-            threads.poller.runner.external -= 1
+            threads.poller.external -= 1
             threads.withdraw(self)
         self._value, self._error = _EMPTY, None
 

@@ -34,7 +34,7 @@ class Signals:
         self._poller: Poller | None = None
         # Invariant: what came and was not taken, oldest first, each once.
         self.came: dict[int, None] = {}
-        # Invariant: not None while a task waits; counted in `executor.external` then.
+        # Invariant: not None while a task waits; counted in `Poller.external` then.
         self.waiter: NextSignal | None = None
 
     def __enter__(self) -> Signals:
@@ -82,14 +82,14 @@ class Signals:
             raise Busy("a task waits for these signals already; one at a time may")
         self.waiter = waiter
         if self._poller is not None:
-            self._poller.runner.external += 1
+            self._poller.external += 1
 
     def leave(self, waiter: NextSignal) -> None:
         """The undo of `wait`; idempotent."""
         if self.waiter is waiter:
             self.waiter = None
             if self._poller is not None:
-                self._poller.runner.external -= 1
+                self._poller.external -= 1
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         """It has come: for this block, and for those of other users that it stands over."""

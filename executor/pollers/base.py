@@ -35,6 +35,7 @@ class BasePoller(ABC):
         "_receive",
         "_send",
         "_sources",
+        "external",
         "home",
         "is_closed",
         "notified",
@@ -52,6 +53,9 @@ class BasePoller(ABC):
         # The runner where a wait of a known source need only be counted; None where it is
         # also told, so that the everyday wait has no test for that.
         self.home: Runner | None = runner if self.tell is None else None
+        # How many wakes may still come from outside. Of this opening: who gives up a wait late, of
+        # a run before, counts here no more.
+        self.external = 0
         # Invariant: what is watched, by descriptor; at most one each.
         self._sources: dict[int, Source] = {}
         # Calls from other threads, oldest first; each thread waits for its own, or is one
@@ -229,7 +233,7 @@ class BasePoller(ABC):
         if known is not None and known is not source:
             # Two wrap one descriptor, or it was closed unseen and is another's now.
             known.tell_cancelled()
-            self.runner.external -= known.fire(READ | WRITE)
+            self.external -= known.fire(READ | WRITE)
             known.detach()
 
     def forget(self, source: Source) -> None:
@@ -248,7 +252,7 @@ class BasePoller(ABC):
             if source is None:
                 self._take_over()
             else:
-                self.runner.external -= source.fire(mask, tell)
+                self.external -= source.fire(mask, tell)
         if tell is not None:
             tell.cause = OUTSIDE
 

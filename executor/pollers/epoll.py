@@ -62,7 +62,7 @@ class EpollPoller(BasePoller):
             elif fd == self._wake:
                 self._take_over()
         if woken:
-            self.runner.external -= woken
+            self.external -= woken
         return True
 
     def fileno(self) -> int:

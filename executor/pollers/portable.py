@@ -141,7 +141,7 @@ class PortablePoller(BasePoller):
             if known is not None:
                 # It is not armed any more: who waits for it tries again.
                 known.mask = 0
-                self.runner.external -= known.fire(READ | WRITE, self.tell)
+                self.external -= known.fire(READ | WRITE, self.tell)
             raise
         self._enter(source, mask)
 

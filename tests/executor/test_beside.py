@@ -34,6 +34,7 @@ from pinfut.executor import (
 )
 from pinfut.executor import run as run_alone
 from pinfut.executor.contract import Poller
+from pinfut.executor.current import current_poller
 from tests.executor.world import Run
 
 # ---- what is another's, in a task here ----
@@ -338,13 +339,13 @@ def test_a_wake_from_another_executor_is_refused_there_and_nobody_hangs(
         await wakes()
 
     async def main() -> None:
-        other = Elsewhere(wakes_once_it_sleeps)
+        other, poller = Elsewhere(wakes_once_it_sleeps), current_poller()
         if hung:
-            executor.external += 1  # as one that waits for a descriptor: it sleeps without end
+            poller.external += 1  # as one that waits for a descriptor: it sleeps without end
         else:
             spawn(sleep_long())
         await waits()
-        executor.external -= hung
+        poller.external -= hung
         error = await to_thread(other.ended_with)
         assert isinstance(error, ForeignWake)
         assert "from_thread(fn, executor=...)" in str(error)

@@ -17,7 +17,6 @@ import pytest
 from pinfut.executor import (
     Executor,
     VirtualClock,
-    current_executor,
     scope,
     sleep,
     spawn,
@@ -211,7 +210,7 @@ def test_a_reader_and_a_writer_may_wait_for_one_descriptor(
             s.spawn(wait("write"))
             await sleep(1)
             assert log == []
-            assert current_executor().external == 2
+            assert current_poller().external == 2
             other.send(b"x")
             await sleep(1)
             assert log == ["read"]
@@ -221,7 +220,7 @@ def test_a_reader_and_a_writer_may_wait_for_one_descriptor(
                 except BlockingIOError:
                     break
         assert log == ["read", "write"]
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -253,7 +252,7 @@ def test_a_cancelled_wait_leaves_nothing_behind(
         for _ in range(3):
             with pytest.raises(TimeoutError), timeout(1):
                 await wait()
-            assert current_executor().external == 0
+            assert current_poller().external == 0
         pair[1].send(b"x")
         await wait()
 
@@ -274,7 +273,7 @@ def test_who_waits_for_a_descriptor_that_is_closed_here_is_told(
         with pytest.raises(Closed, match="closed here"):
             await current_poller().readable(fd)
         await task
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -305,7 +304,7 @@ def test_a_regular_file_is_always_ready(run: Run) -> None:
         with tempfile.TemporaryFile() as file:
             await current_poller().readable(file.fileno())
             await current_poller().writable(file.fileno())
-            assert current_executor().external == 0
+            assert current_poller().external == 0
 
     run(main())
 
@@ -314,7 +313,7 @@ def test_a_descriptor_that_is_none_is_an_error_and_nothing_is_counted(run: Run) 
     async def main() -> None:
         with pytest.raises(OSError, match="Bad file"):
             await current_poller().readable(99_999)
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

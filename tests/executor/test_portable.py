@@ -66,7 +66,7 @@ class Waiter:
 def wait(source: EdgeSource, poller: PortablePoller) -> Waiter:
     """Somebody waits to read from a source that `poller` watches already."""
     source.reader = waiter = Waiter()
-    poller.runner.external += 1
+    poller.external += 1
     return waiter
 
 
@@ -103,7 +103,7 @@ def test_a_report_of_one_direction_leaves_the_other_armed(
     assert (reader.woken, armed(poller)) == (0, {source.fd: selectors.EVENT_READ})
     pair[1].send(b"x")
     assert poller.park(0)
-    assert (reader.woken, armed(poller), poller.runner.external) == (1, {}, 0)
+    assert (reader.woken, armed(poller), poller.external) == (1, {}, 0)
 
 
 def test_a_wait_after_a_cancelled_one_is_woken_and_what_came_in_between_is_not_lost(
@@ -127,7 +127,7 @@ def test_a_wait_after_a_cancelled_one_is_woken_and_what_came_in_between_is_not_l
                 await sleep(1)
                 pair[1].send(b"x")
                 assert await reading == b"x"
-            assert current_executor().external == 0
+            assert current_poller().external == 0
 
     run(main())
 
@@ -146,11 +146,11 @@ def test_hundreds_of_descriptors_that_are_ready_at_once_are_all_seen_in_one_look
         async with scope() as s:
             readers = [s.spawn(receive(one)) for one, _ in pairs]
             await sleep(1)
-            assert current_executor().external == count
+            assert current_poller().external == count
             for _, other in pairs:
                 other.raw.send(b"x")
             assert current_poller().park(0)
-            assert current_executor().external == 0
+            assert current_poller().external == 0
             assert [await reader for reader in readers] == [b"x"] * count
         for one, other in pairs:
             one.close()
@@ -209,7 +209,7 @@ def test_one_who_waits_for_a_descriptor_that_was_closed_unseen_does_not_stop_the
         with pytest.raises((OSError, Closed), match=r"Bad file|closed"):
             await lost
         sock.close()
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -246,7 +246,7 @@ def test_of_two_sources_of_one_descriptor_the_newer_is_told_and_the_older_tries_
     pair[1].send(b"x")
     assert poller.park(0)
     assert [waiter.woken for waiter in waiters] == [1, 1]
-    assert poller.runner.external == 0
+    assert poller.external == 0
     poller.forget(sources[0])
     assert poller.known(pair[0].fileno()) is sources[1]
 
@@ -269,7 +269,7 @@ def test_when_a_source_cannot_be_armed_who_waits_for_its_descriptor_tries_again(
         patch.setattr(type(poller._selector), "register", refuses)
         with pytest.raises(OSError, match="too many"):
             poller.watch(source if same else EdgeSource(source.fd), READ | WRITE)
-    assert (waiter.woken, poller.runner.external, source.mask) == (1, 0, 0)
+    assert (waiter.woken, poller.external, source.mask) == (1, 0, 0)
     assert armed(poller) == {}
     poller.watch(source, READ)
     assert armed(poller) == {source.fd: selectors.EVENT_READ}
@@ -289,7 +289,7 @@ def test_when_a_source_cannot_be_armed_again_after_a_report_both_directions_are_
 
     monkeypatch.setattr(type(poller._selector), "register", refuses)
     assert poller.park(0)
-    assert (waiter.woken, poller.runner.external, source.mask) == (1, 0, 0)
+    assert (waiter.woken, poller.external, source.mask) == (1, 0, 0)
 
 
 def test_a_descriptor_beyond_what_select_takes_is_refused_where_it_is_waited_for(
@@ -304,7 +304,7 @@ def test_a_descriptor_beyond_what_select_takes_is_refused_where_it_is_waited_for
         if selector == "SelectSelector":
             with pytest.raises(OSError, match="takes 1024"):
                 await current_poller().readable(far)
-            assert current_executor().external == 0
+            assert current_poller().external == 0
         else:
             pair[1].send(b"x")
             await current_poller().readable(far)
@@ -392,7 +392,7 @@ def test_without_sockets_time_passes_and_descriptors_are_refused_by_name(
             await current_poller().readable(pair[0].fileno())
         with pytest.raises(OSError, match="needs epoll, kqueue"):
             current_poller().fileno()
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

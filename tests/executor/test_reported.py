@@ -110,7 +110,7 @@ def test_a_waker_that_fails_is_reported_and_the_other_events_of_the_look_come(
             await fourth.sendall(b"for three")
             assert await receiving == b"for three"
             source.close()
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
     assert reports(caplog) == 1

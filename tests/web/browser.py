@@ -50,6 +50,6 @@ def test_threads_and_descriptors_are_refused_where_they_are_used() -> None:
             EventFd()
         with pytest.raises(OSError, match="Invalid argument"):
             socketpair()
-        assert current_executor().external == current_poller().working == 0
+        assert current_poller().external == current_poller().working == 0
 
     run(main())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pinfut.executor import CancelledError, current_executor, spawn, yield_now
+from pinfut.executor import CancelledError, spawn, yield_now
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import File, open_file
 from tests.executor.world import Run
 
@@ -29,7 +30,7 @@ def test_what_is_written_is_read_again(run: Run, tmp_path: Path) -> None:
         assert file.raw.closed
         with pytest.raises(FileNotFoundError):
             await open_file(tmp_path / "nothing")
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from pinfut.executor import current_executor, spawn, yield_now
+from pinfut.executor import spawn, yield_now
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import EventFd, PipeReader, PipeWriter, pipe
 from pinfut.sync import Closed
 from tests.executor.world import Run
@@ -32,7 +33,7 @@ def test_a_pipe_carries_more_than_it_holds_and_then_its_end(run: Run) -> None:
             task = spawn(fill(writer))
             assert await drain(reader) == data
             await task
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from pinfut.executor import CancelledError, current_executor, scope, spawn, yield_now
+from pinfut.executor import CancelledError, scope, spawn, yield_now
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import (
     DEVNULL,
     PIPE,
@@ -40,7 +41,7 @@ def test_a_program_gets_its_input_and_gives_its_outputs_and_status(run: Run) -> 
     async def main() -> None:
         done = await run_process([sys.executable, "-c", program], input=data)
         assert (done.returncode, done.stdout, done.stderr) == (3, data[::-1], b"oh")
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -101,7 +102,7 @@ def test_a_child_is_killed_and_reaped_when_its_block_is_cancelled_or_fails(run: 
         for child in children:
             assert child.returncode == -signal.SIGKILL
             assert is_gone(child.pid)
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

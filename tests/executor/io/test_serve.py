@@ -26,6 +26,7 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import BufferedReader, Closed, Socket, listen_tcp, serve, socketpair
 from tests.bounded import until
 from tests.executor.world import Run
@@ -109,7 +110,7 @@ def test_what_one_visitor_makes_a_handler_raise_is_told_and_the_others_are_serve
         assert await ask(good, b"second") == b"SECOND\n"
         assert await ask(visitors.come(listener), b".third") == b"THIRD\n"
         await cancelled(server)
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
     assert told[0] is error
@@ -422,7 +423,7 @@ def test_without_a_drain_who_was_taken_is_let_go_at_any_moment(
                 assert visitor.recv(1) == b""
             except ConnectionResetError:
                 pass  # he was still in the backlog
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

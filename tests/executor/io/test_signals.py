@@ -10,7 +10,8 @@ import threading
 
 import pytest
 
-from pinfut.executor import CancelledError, Executor, current_executor, sleep, spawn, yield_now
+from pinfut.executor import CancelledError, Executor, sleep, spawn, yield_now
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import Busy, signals
 from tests.executor.world import Run
 from tests.house.imports import ROOT
@@ -38,7 +39,7 @@ def test_signals_come_in_order_each_once_until_taken(run: Run) -> None:
                     break
             await task
             assert got == [signal.SIGUSR1, signal.SIGUSR2]
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     async def later() -> None:
         await sleep(1)
@@ -67,7 +68,7 @@ def test_a_cancelled_wait_takes_no_signal_and_a_second_waiter_is_told(run: Run) 
             assert await stream.next() == signal.SIGUSR1
         with pytest.raises(RuntimeError, match="inside of the block"):
             await stream.next()
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -82,7 +83,7 @@ def test_who_waits_when_the_block_ends_is_told(run: Run) -> None:
             await yield_now()
         with pytest.raises(RuntimeError, match="inside of the block"):
             await task
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -99,7 +100,7 @@ def test_a_signal_that_is_taken_before_its_wake_comes_leaves_nobody_waiting(run:
                 send(signal.SIGUSR1)
                 task.wake()
                 assert await task == signal.SIGUSR1
-                assert current_executor().external == 0
+                assert current_poller().external == 0
 
     run(main())
 

@@ -24,6 +24,7 @@ from pinfut.executor import (
     timeout,
     yield_now,
 )
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import (
     Busy,
     Socket,
@@ -66,7 +67,7 @@ def test_a_request_and_its_answer_over_tcp(run: Run) -> None:
             client.send_eof()
             assert await server.recv(100) == b""
             assert await client.recv(100) == b"answer"
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -200,7 +201,7 @@ def test_a_fast_writer_waits_for_a_slow_reader(run: Run) -> None:
             writing = spawn(write(one))
             await sleep(1)
             assert not writing.done
-            assert current_executor().external == 1
+            assert current_poller().external == 1
             reading = spawn(receive_all(other))
             await writing
             assert await reading == data
@@ -223,7 +224,7 @@ def test_nobody_writes_into_the_midst_of_what_another_is_writing(
         one, other = socketpair()
         with one, other:
             writing = spawn(send(one, bytes(4_000_000)))
-            await until(lambda: current_executor().external, "the writer waits")
+            await until(lambda: current_poller().external, "the writer waits")
             # There is room again, and the first writer is awake but has not had its turn.
             other.raw.recv(1_000_000)
             current_executor().poller.park(0)  # type: ignore[union-attr]
@@ -266,7 +267,7 @@ def test_a_socket_that_is_closed_here_tells_who_waits_and_who_comes(run: Run) ->
                 with pytest.raises(Closed, match="closed here"):
                     await operation
             one.close()
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -334,10 +335,10 @@ def test_a_cancelled_write_leaves_the_socket_free_for_the_next(run: Run) -> None
         with one, other:
             with pytest.raises(TimeoutError), timeout(1):
                 await one.sendall(bytes(4_000_000))
-            assert current_executor().external == 0
+            assert current_poller().external == 0
             with pytest.raises(TimeoutError), timeout(1):
                 await one.send(b"x")
-            assert current_executor().external == 0
+            assert current_poller().external == 0
             reading = spawn(receive_all(other))
             await one.sendall(b"the end")
             one.send_eof()
@@ -464,7 +465,7 @@ def test_many_connections_at_once_each_get_their_own_bytes(run: Run) -> None:
                     s.spawn(client(n, listener.raw.getsockname()[1]))
                 for _ in range(200):
                     s.spawn(echo(await listener.accept()))
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 

@@ -40,7 +40,7 @@ def test_a_function_runs_in_another_thread_with_the_callers_context_variables(ru
     async def main() -> None:
         NAME.set("ada")
         assert await to_thread(work, 1, b=2) == (3, "ada", False)
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -106,7 +106,7 @@ def test_a_call_that_is_cancelled_before_a_thread_was_free_never_runs(run: Run) 
             await yield_now()
             gate.set()
         assert ran == [4]
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -131,7 +131,7 @@ def test_the_outcome_of_a_call_that_is_cancelled_at_work_is_thrown_away() -> Non
         task.cancel()
         with pytest.raises(CancelledError):
             await task
-        assert current_executor().external == 0
+        assert current_poller().external == 0
         gate.set()
         ended.append("main")
 
@@ -296,7 +296,7 @@ def test_a_remote_waker_wakes_from_any_thread_and_the_executor_sleeps_for_it(run
             ring = Ring()
             assert await ring == "rung"
             ring.thread.join()
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
 
@@ -305,7 +305,7 @@ def test_what_a_thread_hands_over_reaches_a_busy_executor_that_waits_for_nothing
     async def main() -> list[str]:
         log: list[str] = []
         assert current_poller().hand_over(log.append, "handed over")
-        assert current_executor().external == 0
+        assert current_poller().external == 0
         for _ in range(200):
             await yield_now()
         return list(log)  # as it is now: the end of the run takes over the rest
@@ -332,7 +332,7 @@ def test_where_no_thread_can_be_started_the_caller_is_told_and_time_goes_on(
             with pytest.raises(RuntimeError, match="no more threads"):
                 await to_thread(print)
         await sleep(3600)
-        assert current_poller().working == current_executor().external == 0
+        assert current_poller().working == current_poller().external == 0
 
     run(main())
 

@@ -27,6 +27,7 @@ from pinfut.executor import (
     to_thread,
     yield_now,
 )
+from pinfut.executor.current import current_poller
 from pinfut.executor.io import (
     BufferedReader,
     Busy,
@@ -144,7 +145,7 @@ def test_both_sides_know_the_protocol_the_name_and_each_other(
             assert await ada.recv(1) == b""
             await ada.send_eof()
             assert await receive_all(bob, 3) == b"more"
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     run(main())
     assert names == ["localhost"]
@@ -278,7 +279,7 @@ def test_a_peer_that_ends_at_any_point_of_the_handshake_is_an_error_and_no_hang(
         for of_client in (True, False):
             for stop in (*range(12), *range(12, 3000, 97)):
                 await one_side(stop, of_client)
-        assert current_executor().external == 0
+        assert current_poller().external == 0
 
     make("everyday").run(main())
     require(covered(f"cut handshakes {version.name}", **counts), "failed", "whole")

@@ -30,6 +30,7 @@ from pinfut.executor import (
     timeout,
 )
 from pinfut.executor.contract import Poller
+from pinfut.executor.current import current_poller
 from pinfut.sync import OneshotSender, oneshot
 from tests.covered import covered, require
 
@@ -100,9 +101,9 @@ def test_a_wake_from_outside_is_put_down_to_io_if_a_descriptor_fired(io: bool) -
             ends: tuple[OneshotSender[int], FutureBase[int]] = oneshot()
             tx, rx = ends
             clock.senders.append(tx)
-            current_executor().external += 1
+            current_poller().external += 1
             await rx
-            current_executor().external -= 1
+            current_poller().external -= 1
         # What comes later is not put down to the descriptor.
         call_soon(int)
         await yield_now()
