@@ -20,14 +20,15 @@ from pinfut.executor.block import shield
 from pinfut.executor.contract import Runner
 from pinfut.executor.current import running
 from pinfut.executor.deadlock import inside
-from pinfut.executor.timeout import timeout
+from pinfut.executor.timeout import timeout_at
 from pinfut.future import FutureBase, drop
 from pinfut.laws import describe
 from pinfut.places import suspended_at
 from pinfut.poll import Context, Poll
 
 CLEAN_UP: Final = 10.0
-"""Seconds of the executor's clock that the clean-up of a dropped coroutine may take."""
+"""Seconds of the executor's clock that the clean-up of a dropped coroutine may take; from the
+beginning of the end of a run on, for all of them together."""
 
 
 @final
@@ -67,12 +68,13 @@ def _take(executor: Runner, left: CoroutineFuture[Any]) -> None:
             if record is not None:
                 record.owner = record.where = None
     name = getattr(left._coro, "__qualname__", type(left._coro).__name__)
-    coro = _run(executor, CleanUp(left), name)
+    until = min(executor.clock.now() + CLEAN_UP, executor.clean_ups_end)
+    coro = _run(executor, CleanUp(left), name, until)
     coro.send(None)
     executor.spawn(coro, name=f"clean-up of {name}")
 
 
-async def _run(executor: Runner, wait: CleanUp, name: str) -> None:
+async def _run(executor: Runner, wait: CleanUp, name: str, until: float) -> None:
     cancelled: CancelledError | None = None
     try:
         # `_take` sends it up to here, so that it hears of an end that comes before its first step.
@@ -84,14 +86,14 @@ async def _run(executor: Runner, wait: CleanUp, name: str) -> None:
         raise
     with shield():
         try:
-            await timeout(CLEAN_UP, wait)
+            await timeout_at(until, wait)
         except TimeoutError as error:
             if wait.where is None:
                 raise
             error.args = (
-                f"{name} was dropped, and after {CLEAN_UP} s its clean-up still waited for "
-                f"{wait.where}; it was closed there. Bound what a clean-up waits for, with a "
-                "timeout inside of it",
+                f"{name} was dropped, and its clean-up still waited for {wait.where} when its "
+                f"time was over ({CLEAN_UP} s, which all share that are left at the end of a run); "
+                "it was closed there. Bound what a clean-up waits for, with a timeout inside of it",
             )
             executor.report(f"clean-up of {name}", error)
     if cancelled is not None:

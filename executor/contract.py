@@ -133,6 +133,9 @@ class TimerQueue(Protocol):
     def cancel(self, timer: Timer, /) -> None:
         """Take a timer back; a no-op when it has expired."""
 
+    def clear(self) -> None:
+        """Take every timer back: the run is over."""
+
     def next_deadline(self) -> float | None:
         """The first deadline, or None. Never too late; possibly too early."""
 
@@ -214,8 +217,8 @@ class Poller(Protocol):
     working: int
     """How many threads of `to_thread` are at work: they will end, so virtual time waits."""
     owed: set[Any]
-    """The tasks that other threads wait for, and the blocks that hold signals: each has
-    ``give_up()`` for the end of the run."""
+    """The calls that other threads wait for, and the blocks that hold signals: each has
+    ``give_up()`` for the end of the run. Any thread may add one."""
     threads: Any
     """The threads of `to_thread`, with ``shutdown(wait)``, from the first use on; else None."""
 
@@ -318,6 +321,9 @@ class Runner(Protocol):
     """Whether the laws of polling are enforced."""
     ending: bool
     """Whether a task is being closed for good, so that nobody cleans up after what it drops."""
+    clean_ups_end: float
+    """When the time of what cleans up at the end of the run is over, for all of it together; inf
+    before the end has begun."""
     thread: int
     """The thread that opened it, 0 while it is not open."""
     first: FirstStep | None

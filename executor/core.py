@@ -23,7 +23,7 @@ from pinfut import coroutine, laws
 from pinfut.combinators.selecting import restart_turns
 from pinfut.coroutine import native
 from pinfut.executor.asyncgens import AsyncGens
-from pinfut.executor.cleanup import find_cleaner
+from pinfut.executor.cleanup import CLEAN_UP, find_cleaner
 from pinfut.executor.clock import MonotonicClock, VirtualClock
 from pinfut.executor.contract import Clock, Owner, Poller, Priority, Reportable
 from pinfut.executor.current import running
@@ -216,6 +216,7 @@ class Executor(FirstSteps):
 
     def _open(self) -> None:
         self.poller = open_poller(self)
+        self.clean_ups_end = inf
         coroutine.find_cleaner = find_cleaner
         restart_turns()
         self.thread = get_ident()
@@ -445,6 +446,7 @@ class Executor(FirstSteps):
             raise
         finally:
             if patient and self.poller is not None:
+                self._abandon_tasks()  # before: the threads may wait for one
                 self.poller.finish()
 
     def _end_tasks(self, steps: int | None) -> None:
@@ -452,6 +454,7 @@ class Executor(FirstSteps):
         have started meanwhile, and the async generators that are left midway, and so on. What
         does not end is closed by `_release`."""
         self._mend()
+        self.clean_ups_end = self.clock.now() + CLEAN_UP
         try:
             for _ in range(_GENERATIONS):
                 if not (self.tasks or self.deferred or self._asyncgens.close_all()):
@@ -480,37 +483,50 @@ class Executor(FirstSteps):
             _log.error("tasks caught their cancel and %s: %s", kind, error)
 
     def _mend(self) -> None:
-        """Ctrl-C may have come in the middle of the loop's own work: no step is under way, and
-        a task that was taken off its queue, and not run, stands there again."""
+        """Ctrl-C may have come in the middle of the loop's own work: no step is under way, a
+        task that was taken off its queue, and not run, stands there again, and those that were
+        lined up for the turn stand in their own."""
         self.clear_step()
+        batch = list(self.ready)
+        for queue in (self.high, self.low):
+            queue.extendleft([one for one in batch if _home(one, self.ready) is queue][::-1])
+        self.ready.clear()
+        self.ready.extend([one for one in batch if _home(one, self.ready) is self.ready])
         ready = {id(entry) for queue in (self.high, self.ready, self.low) for entry in queue}
         for task in self.tasks:
             if task.queued and id(task) not in ready:
                 task._queue.append(task)
 
     def _release(self) -> None:
-        """Close the tasks that are left, give back what `_open` has taken, and report the
-        errors that nobody has claimed. Idempotent, and whole when it is called again after an
-        error or Ctrl-C in the middle of it."""
+        """Close the tasks that are left, report the errors that nobody has claimed, and give
+        back what `_open` has taken. Idempotent, and whole when it is called again after an error
+        or Ctrl-C in the middle of it."""
         if self.thread:
             self._abandon_tasks()
+            for failure in list(self._failures):
+                failure.report()
+            if self.poller is not None:
+                self.poller.close()
+            self._abandon_tasks()  # what was started meanwhile
         self._give_back()
         if running.executor is self:
             self._leave()
-        for failure in list(self._failures):
-            failure.report()
 
     def _abandon_tasks(self) -> None:
+        """Nothing runs any more: close the tasks that are left, which fail with CancelledError,
+        and take back what was ready, put off or had a deadline."""
         while self.tasks:  # it ends: what one starts as it is closed never runs
             task = next(iter(self.tasks))
             task.abandon()
+            task.fail(CancelledError("the run has ended, and the task was closed where it waited"))
             if self.watching:
                 self.instruments.finish(task)
-            self.tasks.pop(task, None)
         for queue in (self.high, self.ready, self.low):
-            others = [entry for entry in queue if not isinstance(entry, Task)]
-            queue.clear()
-            queue.extend(others)
+            while queue:
+                entry = queue.popleft()
+                entry.queued = isinstance(entry, Task)  # one that is done stays so
+        self.deferred.clear()
+        self.timers.clear()
 
     def _give_back(self) -> None:
         if self.poller is not None:
@@ -548,6 +564,11 @@ class _Parents:
             "this process was forked inside of a run, which goes on in its parent only: call "
             "run(...) for a new one here, and end with os._exit"
         )
+
+
+def _home(entry: Any, ready: ReadyQueue) -> ReadyQueue:
+    """The queue of a ready entry: `ready`, unless it is a task that knows better."""
+    return entry._queue if isinstance(entry, Task) else ready
 
 
 def _start_clean() -> None:

@@ -15,6 +15,7 @@ import logging
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 from threading import get_ident
 from types import CoroutineType
 from typing import Any, Final, cast, final
@@ -95,6 +96,7 @@ class Loop:
     """What a turn needs. The executor adds how tasks come to be and how a run begins and ends."""
 
     __slots__ = (
+        "clean_ups_end",
         "clock",
         "current",
         "cx",
@@ -133,6 +135,8 @@ class Loop:
         self.first: FirstStep | None = None
         # Whether a task is being closed for good, so that nobody cleans up after what it drops.
         self.ending = False
+        # When the time of what cleans up at the end of the run is over; inf before that.
+        self.clean_ups_end = inf
         # Not None while the executor is open.
         self.poller: Poller | None = None
         # The thread that opened it; 0 while it is not open.

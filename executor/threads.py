@@ -14,11 +14,10 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context as ContextVars
 from contextvars import copy_context
 from functools import partial
+from queue import SimpleQueue
 from types import CoroutineType
 from typing import Any, Final, ParamSpec, TypeVar, cast, final, overload
 
@@ -278,72 +277,77 @@ def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Runner | None =
             "from_thread was called in the executor's own thread, which would wait for itself; "
             "call the function, or await it"
         )
-    outcome: ThreadFuture[Any] = ThreadFuture()
-    ours = _home.poller is poller
-    call = partial(_call_here, poller, ours, copy_context(), outcome, partial(fn, *args))
-    if not poller.hand_over(call):
+    relay = Relay(poller, _home.poller is poller, partial(fn, *args))
+    if not poller.hand_over(relay.begin):
+        relay.settle(None)
         raise NoExecutor("the executor's run is over; nothing can be called in its thread")
+    value, error = relay.outcome.get()
+    if error is None:
+        return value
     try:
-        return outcome.result()
+        raise error
     finally:
-        # The outcome's error has this frame in its traceback.
-        del outcome, call
-
-
-def _call_here(
-    poller: Poller,
-    ours: bool,
-    context: ContextVars,
-    outcome: ThreadFuture[Any],
-    fn: Callable[[], Any],
-) -> None:
-    """What `from_thread` has handed over. In the executor's thread."""
-    try:
-        value = context.run(fn)
-        if isinstance(value, CoroutineType):
-            if poller.is_closed:
-                value.close()
-                raise NoExecutor("the executor's run is over; no task can be started in it")
-            owner = Relay(poller, ours, outcome)
-            context.run(partial(poller.runner.spawn, value, owner=owner))
-            return
-    except BaseException as error:
-        outcome.set_exception(error)
-    else:
-        outcome.set_result(value)
-    finally:
-        del outcome  # its error has this frame in its traceback
+        # The error has this frame in its traceback.
+        del error, relay
 
 
 @final
 class Relay:
-    """The owner of a task that a thread waits for: gives its outcome to the thread."""
+    """A call of `from_thread`, and the owner of the task that it may start::
 
-    __slots__ = ("_ours", "_outcome", "_poller")
+        handed over ──begin──▶ called ──it returns or raises──▶ settled
+             │                   └──it gives a coroutine──▶ a task ──it ends──▶ settled
+             └──give_up: the run is over, and an interrupt has kept it from more──▶ settled
 
-    def __init__(self, poller: Poller, ours: bool, outcome: ThreadFuture[Any]) -> None:
+    It is owed to its thread from the beginning, so that whatever is interrupted, and wherever,
+    the thread has an outcome when the run is over.
+    """
+
+    __slots__ = ("_call", "_context", "_ours", "_poller", "_waits", "outcome")
+
+    def __init__(self, poller: Poller, ours: bool, call: Callable[[], Any]) -> None:
         self._poller = poller
         self._ours = ours
-        self._outcome = outcome
-        # The thread waits for the task and is not at work: time may pass.
-        poller.working -= ours
+        self._call = call
+        self._context = copy_context()
+        # Whether a thread of ours waits for the task and is not at work: time may pass.
+        self._waits = False
+        # The first that comes is the outcome; a queue of C takes it whole or not at all.
+        self.outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         poller.owed.add(self)
 
-    def ended(self, task: JoinHandle[Any], /) -> None:
-        self._settle()
-        error = task.error()
-        if error is not None:
-            self._outcome.set_exception(error)
+    def begin(self) -> None:
+        """Make the call. In the executor's thread, as all that follows."""
+        poller = self._poller
+        try:
+            value = self._context.run(self._call)
+            if isinstance(value, CoroutineType):
+                if poller.is_closed:
+                    value.close()
+                    raise NoExecutor("the executor's run is over; no task can be started in it")
+                self._context.run(partial(poller.runner.spawn, value, owner=self))
+                self._waits = self._ours
+                poller.working -= self._ours
+                return
+        except BaseException as error:
+            self.settle(None, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise  # that is for the run, too
         else:
-            self._outcome.set_result(task.result())
+            self.settle(value)
+
+    def ended(self, task: JoinHandle[Any], /) -> None:
+        error = task.error()
+        self.settle(None if error is not None else task.result(), error)
 
     def give_up(self) -> None:
-        """The run is over and the task would not end: let the thread go."""
-        self._settle()
-        self._outcome.set_exception(
-            NoExecutor("the executor's run is over, and the task would not end")
-        )
+        """The run is over: let the thread go."""
+        self.settle(None, NoExecutor("the executor's run was interrupted before the call's end"))
 
-    def _settle(self) -> None:
-        self._poller.working += self._ours
+    def settle(self, value: Any, error: BaseException | None = None) -> None:
+        """The thread goes on, with this outcome. Once more is harmless."""
+        if self._waits:
+            self._waits = False
+            self._poller.working += 1
+        self.outcome.put((value, error))
         self._poller.owed.discard(self)

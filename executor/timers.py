@@ -97,6 +97,15 @@ class Timers:
         if dead > MIN_DEAD and dead * 2 > len(heap):
             self._clean()
 
+    def clear(self) -> None:
+        """Take every timer back: the run is over."""
+        for _, _, timer in [*self.heap, *self._old]:
+            if timer.live:
+                self.cancel(getattr(timer, "timer", timer))  # a watched one stands for another
+        self.heap.clear()
+        self._old.clear()
+        self._dead = 0
+
     def _clean(self) -> None:
         """Move a few entries over, from the end: what is left stays a heap."""
         if not self._old:

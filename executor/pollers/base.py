@@ -81,7 +81,7 @@ class BasePoller(ABC):
         except BaseException:
             self._give_back()
             raise
-        # Invariant: the tasks that a thread waits for in `from_thread`, and the blocks that hold
+        # Invariant: the calls that a thread waits for in `from_thread`, and the blocks that hold
         # signals.
         self.owed: set[Any] = set()
         # The threads of `to_thread`, from the first use on.
@@ -264,8 +264,8 @@ class BasePoller(ABC):
         with self._lock:
             self.is_closed = True
         self._run_handed()
-        for relay in list(self.owed):
-            relay.give_up()
+        for owed in list(self.owed):
+            owed.give_up()
         if self.threads is not None:
             self.threads.shutdown(wait=True)
 
@@ -274,15 +274,15 @@ class BasePoller(ABC):
         with self._lock:
             self.is_closed = True
         self._run_handed()
-        for relay in list(self.owed):
-            relay.give_up()
+        for owed in list(self.owed):
+            owed.give_up()
         if self.threads is not None:
             self.threads.shutdown(wait=False)
             self.threads = None
-        while self._sources:
-            source = self._sources.popitem()[1]
+        for source in self._sources.values():
             source.tell_cancelled()
             source.detach()
+        self._sources.clear()
         self._give_back()
 
     def leave(self) -> None:

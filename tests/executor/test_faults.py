@@ -38,7 +38,7 @@ def test_after_each_call_that_fails_nothing_is_left_and_the_next_run_works(
 
 
 @pytest.mark.parametrize("way", faults.WAYS[::3])
-@pytest.mark.parametrize("program", ["small", "hosted"])
+@pytest.mark.parametrize("program", ["small", "hosted", "wide"])
 @pytest.mark.parametrize("kind", [kind for kind in faults.KINDS if kind != "calls that fail"])
 def test_wherever_an_interrupt_comes_nothing_is_left_and_the_next_run_works(
     kind: str, program: str, way: str

@@ -247,7 +247,7 @@ def test_a_thread_that_waits_for_a_task_that_will_not_end_is_let_go_too() -> Non
     def work() -> None:
         try:
             from_thread(stubborn)
-        except NoExecutor as error:
+        except CancelledError as error:
             got.append(str(error))
 
     async def call() -> None:
@@ -258,7 +258,7 @@ def test_a_thread_that_waits_for_a_task_that_will_not_end_is_let_go_too() -> Non
         await to_thread(began.wait, 30)
 
     Executor().run(main())
-    assert got == ["the executor's run is over, and the task would not end"]
+    assert got == ["the run has ended, and the task was closed where it waited"]
 
 
 class Ring(FutureBase[str]):
