@@ -47,6 +47,7 @@ LABELS: Final = {
     "tree-io": "`tree-io`, each leaf sleeps",
     "tree-tasks": "`tree-tasks`, each node a task",
     "memory": "`memory`, bytes for a parked task",
+    "socket-echo": "`socket-echo`, both ends in one loop",
     "socket-cpu": "`socket-cpu`, user CPU for a TCP echo",
     "socket-cpu-raw": "`socket-cpu-raw`, peers on bare sockets",
     "echo-64-deep": "`echo-64-deep`: its handler ten calls deep",

@@ -95,6 +95,7 @@ BENCHES = (
     Bench("echo-1000", "one RPC echo of 16 bytes, 1,000 calls in flight", 5_000, 1_000),
     Bench("hostile-bytes", "held for an unfinished call of 8 KiB", 1_000, 100, unit="bytes"),
     Bench("hostile-paid", "what its client's bank was charged", 1_000, 100, unit="bytes"),
+    Bench("socket-echo", "one echo over a socket pair, both ends here", 3_000, 300),
     Bench("socket-cpu", "server's user CPU for one TCP echo, 32 connections", 20_000, 2_000),
     Bench("socket-cpu-raw", "the same, asyncio and trio on bare sockets", 20_000, 2_000),
 )

@@ -41,7 +41,7 @@ from pinfut.executor.layers import forget_all
 from pinfut.executor.loop import ONE_TURN, AllOf
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
-from pinfut.executor.ready import LOOK, TURN, ReadyQueue
+from pinfut.executor.ready import LOOK, TURN, ReadyQueue, require_own_thread
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
@@ -104,7 +104,7 @@ class Executor(FirstSteps):
         self.clock = MonotonicClock() if clock is None else clock
         self.checked = checked_by_default() if checked is None else checked
         self.instruments = Instruments(instruments)
-        self._bell = None if doorbell is None else Doorbell(doorbell)
+        self._bell = None if doorbell is None else Doorbell(self, doorbell)
         self.watching = self.checked or bool(self.instruments) or schedule is not None
         self._make_queues(self._bell)
         self.task_type = WatchedTask if self.watching else Task
@@ -163,7 +163,7 @@ class Executor(FirstSteps):
             coro.__qualname__ = name
         if queue.asleep:
             try:
-                queue.require_own_thread(coro)
+                require_own_thread(self, coro)
             except ForeignWake:
                 coro.close()
                 raise
@@ -323,6 +323,7 @@ class Executor(FirstSteps):
         """This is the executor of the thread from here on."""
         if self._bell is not None:
             self._bell.listening = False
+            self.ready.asleep = self.high.asleep = self.low.asleep = False
         running.executor = self
         self._asyncgens.install()
 
@@ -333,6 +334,7 @@ class Executor(FirstSteps):
         self.clear_step()
         if self._bell is not None:
             self._bell.listening = True
+            self.ready.asleep = self.high.asleep = self.low.asleep = True
 
     # ---- running ----
 

@@ -18,26 +18,28 @@ from typing import Any, final
 
 from pinfut.executor.contract import Priority, Runner, Timer
 from pinfut.executor.current import report_call
-from pinfut.executor.ready import ReadyQueue
+from pinfut.executor.ready import ReadyQueue, require_own_thread
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.watched import WatchedTimers
 
 
 @final
 class Doorbell:
-    """Rings the host once for all that comes between two turns."""
+    """Rings the host once for all that comes between two turns, in the executor's own thread."""
 
-    __slots__ = ("_ring", "listening")
+    __slots__ = ("_ring", "_runner", "listening")
 
-    def __init__(self, ring: Callable[[], object]) -> None:
+    def __init__(self, runner: Runner, ring: Callable[[], object]) -> None:
+        self._runner = runner
         self._ring = ring
         # Invariant: True from the end of a turn to the first ring after it that was heard.
         self.listening = True
 
-    def ring(self) -> None:
-        """Something became ready. An error of the host's callback is reported, and what became
-        ready next rings again."""
+    def ring(self, what: object) -> None:
+        """`what` became ready. An error of the host's callback is reported, and what became
+        ready next rings again. Raises ForeignWake in another thread."""
         if self.listening:
+            require_own_thread(self._runner, what)
             self.listening = False
             try:
                 self._ring()
@@ -58,7 +60,7 @@ class RingingReadyQueue(ReadyQueue):
 
     def append(self, entry: Any, /) -> None:
         super().append(entry)
-        self._bell.ring()
+        self._bell.ring(entry)
 
 
 @final
@@ -73,7 +75,7 @@ class RingingCalls(deque[Any]):
 
     def append(self, call: Any, /) -> None:
         super().append(call)
-        self._bell.ring()
+        self._bell.ring(call[0])
 
 
 class _RingsOnPush:
@@ -85,7 +87,7 @@ class _RingsOnPush:
 
     def push(self, deadline: float, timer: Timer) -> None:
         super().push(deadline, timer)  # type: ignore[misc]  # of the Timers that it is mixed into
-        self.bell.ring()
+        self.bell.ring(timer)
 
 
 @final

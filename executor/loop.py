@@ -16,7 +16,6 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
-from threading import get_ident
 from types import CoroutineType
 from typing import Any, Final, cast, final
 
@@ -266,11 +265,12 @@ class Loop:
 
         Raises LostWakeup when nothing can come, unless `timeout` is given.
         """
-        timers = self.timers
-        poller = cast(Poller, self.poller)
+        timers: Any = self.timers
+        poller: Any = self.poller  # not a `cast`, which is a call
+        ready, high, low = self.ready, self.high, self.low
         deadline = timers.next_deadline()
         comes = poller.external or poller.notified
-        if self.ready or self.deferred or self.high or self.low:
+        if ready or self.deferred or high or low:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
             if comes or timeout is not None:
@@ -280,25 +280,23 @@ class Loop:
             latest = self.clock.now() + timeout
             if deadline is None or deadline > latest:
                 deadline = latest
-        if deadline is not None or comes:
-            if deadline is None or deadline > self.clock.now():
-                self._sleep(poller, deadline)
-            elif comes or timeout is not None:
-                poller.park(0)
+        if deadline is None and not comes:
+            if self.tasks:
+                raise deadlock(cast(Runner, self))
+            return
+        if deadline is None or deadline > self.clock.now():
+            # A wake of another thread's, which could not end the sleep, is seen from here on: it
+            # is refused, and ends it.
+            ready.asleep = high.asleep = low.asleep = True
+            try:
+                if not (ready or high or low):
+                    self.clock.idle(poller, deadline)
+            finally:
+                ready.asleep = high.asleep = low.asleep = False
+        elif comes or timeout is not None:
+            poller.park(0)
+        if deadline is not None:
             timers.fire(self.clock.now())
-        elif self.tasks:
-            raise deadlock(cast(Runner, self))
-
-    def _sleep(self, poller: Poller, deadline: float | None) -> None:
-        """Sleep until `deadline` or until something comes. A wake of another thread's, which
-        could not end the sleep, is seen from here on: it is refused, and ends it."""
-        ready, high, low = self.ready, self.high, self.low
-        ready.asleep = high.asleep = low.asleep = get_ident()
-        try:
-            if not (ready or high or low):
-                self.clock.idle(poller, deadline)
-        finally:
-            ready.asleep = high.asleep = low.asleep = 0
 
     # ---- what a step does when something is raised, in both loops ----
 

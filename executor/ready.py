@@ -29,24 +29,23 @@ class ReadyQueue(deque[Any]):
         super().__init__()
         self.runner = runner
         self.priority = priority
-        # The thread that sleeps until something comes in here, by its number; 0 while it does
-        # not sleep.
-        self.asleep = 0
+        # Whether the executor's thread sleeps until something comes in here, or its host is at
+        # work; so that what another thread puts here might not be seen.
+        self.asleep = False
 
-    def require_own_thread(self, what: object) -> None:
-        """While the executor's thread sleeps: raise ForeignWake if another wakes or spawns
-        `what`. The sleep is over all the same, so that nobody hangs."""
-        if self.asleep == get_ident():
-            return  # what the sleep waits for has come
-        poller = self.runner.poller
-        if poller is not None:
-            poller.unpark()
-        raise ForeignWake(
-            f"{describe(what)} was woken or spawned by another thread than its executor's. A "
-            "task, channel, lock, event or future belongs to the executor whose tasks wait for "
-            "it: call into that one with from_thread(fn, executor=...), or wake it through a "
-            "RemoteWaker"
-        )
+
+def require_own_thread(runner: Runner, what: object) -> None:
+    """Raise ForeignWake if another thread than the executor's wakes or spawns `what`, or calls
+    it. A sleep is over all the same, so that nobody hangs."""
+    if runner.thread in (0, get_ident()):
+        return
+    if runner.poller is not None:
+        runner.poller.unpark()
+    raise ForeignWake(
+        f"{describe(what)} was woken, spawned or put off by another thread than its executor's. A "
+        "task, channel, lock, event or future belongs to the executor whose tasks wait for it: "
+        "call into that one with from_thread(fn, executor=...), or wake it through a RemoteWaker"
+    )
 
 
 def select_batch(

@@ -20,7 +20,7 @@ from pinfut.executor.block import Block
 from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.executor.current import current_executor, report_call
 from pinfut.executor.foreign import explain
-from pinfut.executor.ready import ReadyQueue
+from pinfut.executor.ready import ReadyQueue, require_own_thread
 from pinfut.future import FutureBase, drop
 from pinfut.laws import PinError, TakenTwice, describe
 from pinfut.places import suspended_at
@@ -152,13 +152,14 @@ class Task(FutureBase[T]):
             queue = self._queue
             queue.append(self)
             if queue.asleep:
-                queue.require_own_thread(self)
+                require_own_thread(queue.runner, self)
 
     def cancel(self) -> bool:
         """Have CancelledError raised in the task where it waits, or at its next wait.
 
-        False when it is done already. It arrives once for each call, however the coroutine
-        is shielded at the moment; one that catches it may clean up with further awaits.
+        False when it is done already. It arrives once, however the coroutine is shielded at the
+        moment, and once for several calls before that; one that catches it may clean up with
+        further awaits.
         """
         if self._outcome is not NOT_DONE:
             return False
@@ -188,8 +189,8 @@ class Task(FutureBase[T]):
         """The result, or the error, of a task that is done.
 
         Raises TakenTwice before that, and when an await has raised the error already. The task
-        keeps the error, and its traceback the frames that ask here: one that holds the task and
-        lets the error pass waits for the collector, as one that awaits does not.
+        keeps the error, and its traceback the frames that the error goes through: one of these
+        that holds the task waits for the collector, as one that awaits does not.
         """
         error = self.error()
         outcome = self._outcome

@@ -126,6 +126,8 @@ class Timers:
     def next_deadline(self) -> float | None:
         """The first deadline, or None, also for one that is infinite. Earlier than that, and
         never later, when more than AT_ONCE dead entries stand before it."""
+        if not self.heap and not self._old:
+            return None
         for _ in range(AT_ONCE):
             heap = self._first()
             if not heap:

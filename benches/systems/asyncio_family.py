@@ -263,6 +263,27 @@ async def hostile_bytes(probe: Probe) -> None:
     # Its tasks end with the loop.
 
 
+async def socket_echo(probe: Probe) -> None:
+    """On `loop.sock_recv` and `loop.sock_sendall`."""
+    loop = asyncio.get_running_loop()
+
+    async def echo(end: socket.socket) -> None:
+        while data := await loop.sock_recv(end, 65536):
+            await loop.sock_sendall(end, data)
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(echo(theirs))
+            for ops in probe.timed():
+                for _ in range(ops):
+                    await loop.sock_sendall(ours, b"sixteen bytes, x")
+                    await loop.sock_recv(ours, 65536)
+            ours.shutdown(socket.SHUT_WR)
+
+
 async def socket_cpu(probe: Probe) -> None:
     """On streams, as the documentation teaches."""
 
@@ -342,6 +363,7 @@ BENCHES: dict[str, BenchFunction] = {
     "memory": memory,
     **echoes_over(partial(connected, make=StreamFrames)),
     "hostile-bytes": hostile_bytes,
+    "socket-echo": socket_echo,
     "socket-cpu": socket_cpu,
     "socket-cpu-raw": socket_cpu_raw,
 }

@@ -17,7 +17,7 @@ from benches.systems.pinfut_rpc import (
     crowded,
 )
 from pinfut import Lock, executor, join
-from pinfut.executor.io import Socket
+from pinfut.executor.io import Socket, socketpair
 from pinfut.future import FutureBase
 from pinfut.rpc import SimKernel, serve
 from pinfut.rpc.kernel.bank import PAGE
@@ -265,6 +265,22 @@ async def hostile(probe: Probe, *, paid: bool) -> None:
         probe.per_op = spent * PAGE / probe.ops
 
 
+async def socket_echo(probe: Probe) -> None:
+    async def echo(end: Socket) -> None:
+        while data := await end.recv(65536):
+            await end.sendall(data)
+
+    ours, theirs = socketpair()
+    with ours, theirs:
+        async with executor.scope() as scope:
+            scope.spawn(echo(theirs))
+            for ops in probe.timed():
+                for _ in range(ops):
+                    await ours.sendall(b"sixteen bytes, x")
+                    await ours.recv(65536)
+            ours.send_eof()
+
+
 async def socket_cpu(probe: Probe) -> None:
     async def echo(connection: Socket) -> None:
         with connection:
@@ -315,6 +331,7 @@ SUITE = Suite(
         "echo-64-deep": partial(echoes, in_flight=64, server=DeepEchoServer),
         "hostile-bytes": partial(hostile, paid=False),
         "hostile-paid": partial(hostile, paid=True),
+        "socket-echo": socket_echo,
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu,
     },

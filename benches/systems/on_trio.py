@@ -213,6 +213,22 @@ async def memory(probe: Probe) -> None:
             event.set()
 
 
+async def socket_echo(probe: Probe) -> None:
+    async def echo(end: trio.socket.SocketType) -> None:
+        while data := await end.recv(65536):
+            await end.send(data)
+
+    ours, theirs = trio.socket.socketpair()
+    with ours, theirs:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(echo, theirs)
+            for ops in probe.timed():
+                for _ in range(ops):
+                    await ours.send(b"sixteen bytes, x")
+                    await ours.recv(65536)
+            ours.shutdown(trio.socket.SHUT_WR)
+
+
 async def socket_cpu(probe: Probe) -> None:
     async def echo(stream: trio.SocketStream) -> None:
         async with stream:
@@ -276,6 +292,7 @@ SUITE = Suite(
         "tree-tasks": partial(trees, seconds=None),
         "tree-io-tasks": partial(trees, seconds=0.05),
         "memory": memory,
+        "socket-echo": socket_echo,
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu_raw,
     },

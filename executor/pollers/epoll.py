@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from typing import Final, final
+from typing import Any, Final, final
 
 from pinfut.executor.contract import Runner, Source
 from pinfut.executor.current import report_call
@@ -22,10 +22,11 @@ class EpollPoller(BasePoller):
     """A source is registered once, at its first wait, and stays so: between waits it costs no
     system call."""
 
-    __slots__ = ("_epoll", "_wake")
+    __slots__ = ("_epoll", "_ready", "_wake")
 
     def __init__(self, runner: Runner) -> None:
         self._epoll = select.epoll()
+        self._ready: Any = runner.ready
         super().__init__(runner)
 
     def _begin(self) -> None:
@@ -37,6 +38,7 @@ class EpollPoller(BasePoller):
         events = self._epoll.poll(None if timeout is None else min(timeout, _LONGEST), _EVENTS)
         if not events:
             return False
+        self._ready.asleep = False  # the sleep is over: what it wakes needs no look at threads
         sources = self._sources
         if self.tell is not None:
             wake = self._wake

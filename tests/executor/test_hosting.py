@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from select import select
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from pinfut.executor import (
     yield_now,
 )
 from pinfut.executor.schedule import Seeded
+from pinfut.laws import ForeignWake
 from tests.pinfut.hand import Again
 
 WAYS = ("everyday", "watched", "checked", "seeded")
@@ -460,6 +462,58 @@ def test_whatever_becomes_ready_between_turns_rings(
     assert hosted.rings == 2
     assert hosted.executor.due() == 0
     hosted.executor.turn(0, steps=10)
+    assert task.result() == "rung"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        by_waking,
+        by_spawning,
+        by_spawning_urgently,
+        by_spawning_unhurriedly,
+        by_putting_a_call_off,
+        by_setting_a_timer,
+    ],
+)
+def test_from_another_thread_nothing_rings_and_who_tries_is_told(
+    in_real_time: Hosted, how: Callable[[Hosted, Any], None]
+) -> None:
+    hosted = in_real_time
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    async def sends() -> None:
+        if not task.done:
+            tx.send("rung")
+
+    task = hosted.executor.spawn(waits())
+    hosted.executor.turn(0)
+    rings, errors = hosted.rings, list[BaseException]()
+
+    def elsewhere() -> None:
+        try:
+            how(hosted, tx)
+        except ForeignWake as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+    assert hosted.rings == rings
+    if how is by_waking and hosted.executor.checked:
+        return  # refused before it is done
+    assert "from_thread" in str(errors[0])
+    # What it has woken all the same is not lost: the host's own sleep ends.
+    assert select([hosted.executor.fileno()], [], [], 30)[0]
+    hosted.executor.turn(0, steps=10)
+    if how in (by_spawning, by_spawning_urgently, by_spawning_unhurriedly):
+        assert not task.done, "the spawn was refused"
+        tx.send("rung")
+        hosted.executor.turn(0, steps=10)
     assert task.result() == "rung"
 
 
