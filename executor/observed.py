@@ -127,6 +127,7 @@ class ObservedLoop:
             self._step(task, polls)
         finally:
             checked.spend(checked.clock() - start - polls.inner, "a step", task)
+            del task, polls  # as in `_step`
 
     def _step(self, task: Task[Any], polls: CheckedContext | None) -> None:
         """`polls`: what its leaves are polled through, in checked mode."""
@@ -164,6 +165,8 @@ class ObservedLoop:
                     watched(task).since = loop.clock.now()
                     watched(task).went_on = task.cancels > 0
                     tell.park(task, leaf)
+                    # An error that a poll has raised knows this frame, as long as it is kept.
+                    del task, polls, leaf, cx
                     return
                 tell.resume(task)
                 leaf = task._context.run(_SEND, task._coro, value)
@@ -173,6 +176,7 @@ class ObservedLoop:
         task.leaf = leaf
         tell.yielded(task)
         Task.wake(task)
+        del task, polls, leaf  # as above
 
 
 keep_out_of_tracebacks(ObservedLoop.run_turns)

@@ -131,43 +131,42 @@ class Scope(Block):
             self._leave(error)
             return False
         if error is not None:
-            if not isinstance(error, CancelledError) and error not in self._errors:
+            # The same one, if the body awaited a child; not an equal one.
+            known = any(one is error for one in self._errors)
+            if not isinstance(error, CancelledError) and not known:
                 self._errors.append(error)
             self.cancel()
         cancelled: CancelledError | None = None
-        while self._children:
-            try:
-                await waiter
-            except CancelledError as late:
-                # Our own wait was cancelled; the children have to end all the same.
-                cancelled = late
-                self._cancel_children()
-                self._waiter = waiter = _AllEnded(self._children)
-            except GeneratorExit as closed:
-                self._leave(closed)
-                raise
-        self._open = False
-        errors, self._errors = self._errors, []
-        group = BaseExceptionGroup("errors in a scope", errors) if errors else None
+        group: BaseExceptionGroup[BaseException] | None = None
         try:
-            own = self.close(group)
-        except RuntimeError as misplaced:
-            errors.append(misplaced)
-            group = BaseExceptionGroup("errors in a scope", errors)
-            own = False
-        if group is not None:
+            while self._children:
+                try:
+                    await waiter
+                except CancelledError as late:
+                    # Our own wait was cancelled; the children have to end all the same.
+                    cancelled = late
+                    self._cancel_children()
+                    self._waiter = waiter = _AllEnded(self._children)
+                except GeneratorExit as closed:
+                    self._leave(closed)
+                    raise
+            self._open = False
+            errors, self._errors = self._errors, []
+            group = BaseExceptionGroup("errors in a scope", errors) if errors else None
             try:
+                own = self.close(group)
+            except RuntimeError as misplaced:
+                errors.append(misplaced)
+                group = BaseExceptionGroup("errors in a scope", errors)
+                own = False
+            if group is not None:
                 raise group from None
-            finally:
-                group = None  # or its traceback would keep this frame, and the frame it
-        if own:
-            return True
-        if cancelled is not None and error is None:
-            try:
+            if cancelled is not None and error is None and not own:
                 raise cancelled
-            finally:
-                cancelled = None  # as above
-        return False
+            return own
+        finally:
+            # Or their tracebacks would keep this frame, and the frame them.
+            cancelled = group = None
 
     def _leave(self, closed: GeneratorExit) -> None:
         """The coroutine is being closed and cannot wait any more."""
@@ -217,13 +216,9 @@ class _Started(FutureBase[T]):
 
     def poll(self, cx: Context, /) -> Poll[T]:
         if self._value is PENDING and self.child.done:
-            error = self.child.error()
-            if error is None:
+            if self.child.error() is None:
                 raise RuntimeError(f"{self.child.name} returned and had not called started(value)")
-            try:
-                raise error
-            finally:
-                del error
+            self.child.poll(cx)  # as an await of it: that raises the error, and gives it up
         self._waker = cx.waker
         return self._value
 

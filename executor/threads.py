@@ -51,18 +51,21 @@ class RemoteWaker:
     lost wakeup, so the one who makes it drops it in `drop`.
     """
 
-    __slots__ = ("_poller", "_waker")
+    __slots__ = ("_called", "_poller", "_waker")
 
     def __init__(self, waker: Waker) -> None:
         self._poller = current_poller()
+        # Whether its wake is under way.
+        self._called = False
         # Invariant: not None while this is counted in `Poller.external`.
         self._waker: Waker | None = waker
         self._poller.external += 1
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent; harmless when it comes too late."""
-        if self._waker is not None:
+        if self._waker is not None and not self._called:
             self._poller.hand_over(self._wake_here)
+            self._called = True
 
     def _wake_here(self) -> None:
         waker = self._waker

@@ -297,8 +297,8 @@ class CoroutineFuture(FutureBase[T]):
             self.block.outlive(error)
 
     def interrupt(self) -> None:
-        """Raise CancelledError in the coroutine where it waits."""
-        if type(self._leaf) is not Interrupt:
+        """Raise CancelledError in the coroutine where it waits; a no-op when it is over."""
+        if type(self._leaf) is not Interrupt and getattr(self._coro, "cr_frame", True):
             self._leaf = Interrupt(self._leaf)
             if self._waker is not None:
                 self._waker.wake()

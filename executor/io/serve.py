@@ -37,7 +37,7 @@ NO_LISTENER: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUP
 
 OnError: TypeAlias = Callable[[BaseException], object]
 
-_ENDS_THE_RUN: Final = (CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
 
 _log = logging.getLogger("pinfut.executor")
 
@@ -161,7 +161,7 @@ class _Server:
                 await self._handler(socket)
         except BaseException as error:
             # Extensions raise what is no Exception when they panic, over what a peer sent, say.
-            if _ends_the_run(error):
+            if isinstance(error, CancelledError) or _ends_the_run(error):
                 raise
             self._tell(error)
         finally:
@@ -182,13 +182,17 @@ class _Server:
     def _tell(self, error: BaseException) -> None:
         try:
             self._on_error(error)
-        except Exception as late:
+        except BaseException as late:
+            if _ends_the_run(late):
+                raise
             _log.error("on_error of serve failed over %r", error, exc_info=late)
 
 
 def _ends_the_run(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(_ENDS_THE_RUN) is not None
+    if isinstance(error, GeneratorExit):
+        return current_executor().ending  # else a handler has raised it
     return isinstance(error, _ENDS_THE_RUN)
 
 

@@ -25,13 +25,15 @@ class Signals:
     each gets what comes while it is there.
     """
 
-    __slots__ = ("_numbers", "_open", "_poller", "came", "waiter")
+    __slots__ = ("_called", "_numbers", "_open", "_poller", "came", "waiter")
 
     def __init__(self, numbers: tuple[int, ...]) -> None:
         self._numbers = numbers
         # Invariant: False outside of the block.
         self._open = False
         self._poller: Poller | None = None
+        # Whether a wake for what came is under way.
+        self._called = False
         # Invariant: what came and was not taken, oldest first, each once.
         self.came: dict[int, None] = {}
         # Invariant: not None while a task waits; counted in `Poller.external` then.
@@ -81,6 +83,7 @@ class Signals:
         if self.waiter is not None:
             raise Busy("a task waits for these signals already; one at a time may")
         self.waiter = waiter
+        self._called = False  # an interrupt may have lost the last one
         if self._poller is not None:
             self._poller.external += 1
 
@@ -104,10 +107,11 @@ class Signals:
         # Between two instructions of anything that the main thread does: so only this, and
         # the rest at the next look at the poller.
         self.came[number] = None
-        if self._poller is not None:
-            self._poller.hand_over(self._wake)
+        if self._poller is not None and not self._called:
+            self._called = self._poller.hand_over(self._wake)
 
     def _wake(self) -> None:
+        self._called = False
         waiter = self.waiter
         if waiter is not None:
             self.leave(waiter)

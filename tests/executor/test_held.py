@@ -28,6 +28,7 @@ from pinfut import (
 )
 from pinfut.executor import (
     CancelledError,
+    Scope,
     Task,
     from_thread,
     scope,
@@ -35,6 +36,7 @@ from pinfut.executor import (
     spawn,
     timeout,
     to_thread,
+    yield_now,
 )
 from pinfut.executor.io import BufferedReader, connect_tcp, run_process, socketpair
 from pinfut.executor.io.connect import Found, first_to_answer
@@ -113,6 +115,32 @@ async def in_a_scope(thing: Thing) -> None:
         two = s.spawn(waits(thing))
         await sleep(1)
     del one, two
+
+
+async def before_it_has_started(thing: Thing) -> None:
+    async def child(started: Callable[[None], None]) -> None:
+        await fails(thing)
+
+    async with scope() as s:
+        await s.start(child)
+
+
+async def in_a_scope_whose_end_was_cancelled(thing: Thing) -> None:
+    async with scope() as s:
+        s.spawn(cleans_up_badly(thing))
+        spawn(cancels(s))
+
+
+async def cancels(s: Scope) -> None:
+    await yield_now()
+    s.cancel()
+
+
+async def cleans_up_badly(thing: Thing) -> None:
+    try:
+        await sleep(1000)
+    finally:
+        await fails(thing)
 
 
 async def late_in_a_block(thing: Thing) -> None:
@@ -246,6 +274,8 @@ FAILING = [
     shared_by_one,
     shared_by_two,
     in_a_scope,
+    before_it_has_started,
+    in_a_scope_whose_end_was_cancelled,
     late_in_a_block,
     late_as_a_future,
     late_with_a_variable,
@@ -318,6 +348,21 @@ async def caught_around_a_future(thing: Thing) -> None:
         await timeout(1000, waits(thing))
     except CancelledError:
         pass
+
+
+def test_a_scope_that_its_own_body_cancels_makes_no_cycle(run: Run) -> None:
+    async def cancels_itself() -> None:
+        async with scope() as s:
+            s.spawn(waits(Thing()))
+            await yield_now()
+            s.cancel()
+
+    async def main() -> int:
+        for _ in range(100):
+            await cancels_itself()
+        return gc.collect()
+
+    assert run(main()) < 100
 
 
 @pytest.mark.parametrize(

@@ -865,3 +865,41 @@ def test_a_scope_that_was_cancelled_before_it_began_interrupts_nobody(run: Run) 
         return current_executor().now()
 
     assert run(main()) == 1
+
+
+class Alike(Exception):
+    """Equal to every other of its kind."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Alike
+
+    __hash__ = Exception.__hash__
+
+
+class Odd(Exception):
+    """Cannot be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("no comparing")
+
+    __hash__ = Exception.__hash__
+
+
+@pytest.mark.parametrize("kind", [Alike, Odd])
+def test_errors_are_told_apart_by_what_they_are_and_not_by_what_they_equal(
+    run: Run, kind: type[Exception]
+) -> None:
+    async def raises() -> None:
+        raise kind("child")
+
+    async def main() -> None:
+        async with scope() as s:
+            s.spawn(raises())
+            try:
+                await sleep(5)
+            finally:
+                raise kind("body")
+
+    with pytest.raises(ExceptionGroup) as raised:
+        run(main())
+    assert [str(error) for error in raised.value.exceptions] == ["child", "body"]

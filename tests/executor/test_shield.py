@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -572,3 +573,23 @@ def test_a_first_step_that_asks_for_its_deadline_stays_without_a_task(run: Run) 
 class Nobody:
     def ended(self, task: JoinHandle[Any], /) -> None:
         raise AssertionError("there is no task")
+
+
+def test_a_cancel_that_a_shield_has_held_to_the_end_of_its_coroutine_makes_no_future(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[float] = []
+
+    async def loses() -> None:
+        with shield():
+            await sleep(5)
+        ended.append(current_executor().now())
+
+    async def main() -> None:
+        await race(loses(), sleep(1))
+        await sleep(50)
+
+    run(main())
+    gc.collect()
+    assert ended == [5]
+    assert "NeverTaken" not in caplog.text

@@ -85,7 +85,14 @@ class Panic(BaseException):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("his own"), Panic("his own"), BaseExceptionGroup("his", [Panic()])]
+    "error",
+    [
+        ValueError("his own"),
+        Panic("his own"),
+        BaseExceptionGroup("his", [Panic()]),
+        GeneratorExit("his own"),
+        BaseExceptionGroup("his", [CancelledError(), ValueError()]),
+    ],
 )
 def test_what_one_visitor_makes_a_handler_raise_is_told_and_the_others_are_served(
     run: Run, visitors: Visitors, error: BaseException
@@ -143,14 +150,15 @@ def test_without_on_error_failures_are_logged_and_a_reset_in_one_quiet_line(
     assert (gone.levelno, gone.exc_info) == (logging.INFO, None)
 
 
+@pytest.mark.parametrize("kind", [LookupError, Panic, GeneratorExit])
 def test_an_on_error_that_fails_is_logged_and_ends_nothing(
-    run: Run, visitors: Visitors, caplog: pytest.LogCaptureFixture
+    run: Run, visitors: Visitors, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
     async def handler(sock: Socket) -> None:
         raise ValueError("first")
 
     def on_error(error: BaseException) -> None:
-        raise LookupError("second") from error
+        raise kind("second") from error
 
     async def main() -> None:
         listener = listen_tcp(0)

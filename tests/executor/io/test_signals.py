@@ -10,9 +10,10 @@ import threading
 
 import pytest
 
-from pinfut.executor import CancelledError, Executor, sleep, spawn, yield_now
+from pinfut.executor import CancelledError, Executor, current_executor, sleep, spawn, yield_now
 from pinfut.executor.current import current_poller
 from pinfut.executor.io import Busy, signals
+from pinfut.executor.io.signals import Signals
 from tests.executor.world import Run
 from tests.house.imports import ROOT
 
@@ -157,3 +158,24 @@ executor.run(main())
         child.send_signal(signal.SIGTERM)
         assert child.stdout.read() == f"got {signal.SIGTERM.value}\n"
         assert child.wait(30) == 0
+
+
+def test_a_flood_of_signals_in_one_step_hands_over_one_wake_and_the_next_one_wakes_again() -> None:
+    async def main() -> list[int]:
+        with signals(signal.SIGUSR1, signal.SIGUSR2) as stream:
+            waits = spawn(_next(stream))
+            await yield_now()
+            for _ in range(500):
+                signal.raise_signal(signal.SIGUSR1)
+            handed = len(current_poller()._handed)  # type: ignore[attr-defined]
+            first = await waits
+            waits = spawn(_next(stream))
+            await yield_now()
+            current_executor().call_soon(signal.raise_signal, signal.SIGUSR2)
+            return [handed, first, await waits]
+
+    assert Executor().run(main()) == [1, signal.SIGUSR1, signal.SIGUSR2]
+
+
+async def _next(stream: Signals) -> int:
+    return await stream.next()

@@ -290,6 +290,33 @@ class Ring(FutureBase[str]):
             self.waker.drop()
 
 
+def test_many_wakes_of_a_remote_waker_are_one_that_is_under_way() -> None:
+    class Many(FutureBase[int]):
+        waker: RemoteWaker | None = None
+
+        def poll(self, cx: Context, /) -> Poll[int]:
+            if self.waker is not None:
+                return len(handed)
+            self.waker = RemoteWaker(cx.waker)
+            thread = threading.Thread(target=self.wake)
+            thread.start()
+            thread.join()
+            handed.extend(current_poller()._handed)  # type: ignore[attr-defined]
+            return PENDING
+
+        def wake(self) -> None:
+            assert self.waker is not None
+            for _ in range(1_000):
+                self.waker.wake()
+
+    handed: list[object] = []
+
+    async def main() -> int:
+        return await Many()
+
+    assert Executor().run(main()) == 1
+
+
 def test_a_remote_waker_wakes_from_any_thread_and_the_executor_sleeps_for_it(run: Run) -> None:
     async def main() -> None:
         for _ in range(50):
