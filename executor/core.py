@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast, final
 
 from pinfut import coroutine, laws
 from pinfut.combinators.selecting import restart_turns
-from pinfut.coroutine import native
+from pinfut.coroutine import Interrupt, native
 from pinfut.executor.asyncgens import AsyncGens
 from pinfut.executor.cleanup import CLEAN_UP, find_cleaner
 from pinfut.executor.clock import MonotonicClock, VirtualClock
@@ -342,11 +342,11 @@ class Executor(FirstSteps):
         """Run `main` and whatever it spawns; its result, or its error.
 
         When `main` ends, tasks that are left are cancelled and waited for. Ctrl-C cancels
-        `main` and raises KeyboardInterrupt once it has ended; pressed again it does so at
-        once. Raises ReenteredExecutor inside a running executor, RuntimeError inside a loop of
-        asyncio or trio, LostWakeup when everybody is
-        parked and nobody is left to wake them, and TooManySteps when `main` is not done after
-        `steps` steps (as `turn` counts them).
+        `main` and raises KeyboardInterrupt once it has ended; pressed again it is raised in
+        `main` at once, and a third time it closes what is left. Raises ReenteredExecutor inside a
+        running executor, RuntimeError inside a loop of asyncio or trio, LostWakeup when
+        everybody is parked and nobody is left to wake them, and TooManySteps when `main` is not
+        done after `steps` steps (as `turn` counts them).
         """
         if not hasattr(main, "close") or not hasattr(main, "send"):
             raise TypeError(f"run takes a coroutine, not {main!r}: run(main()), with main async")
@@ -381,13 +381,19 @@ class Executor(FirstSteps):
                 self._enter()
                 task = self.spawn(main, name="main")
                 ctrl_c.listen(task)
+                twice = False
                 try:
                     if steps is None:
                         self._run_turns(task, TURN)
                     else:
                         self._run_steps(task, steps)
+                except KeyboardInterrupt:
+                    twice = ctrl_c.pressed
+                    if twice and not task.done:
+                        self._throw_first(task, KeyboardInterrupt)
+                    raise
                 finally:
-                    self._end(steps)
+                    self._end(steps, twice)
                 ctrl_c.hold()
                 if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
                     raise KeyboardInterrupt
@@ -402,6 +408,19 @@ class Executor(FirstSteps):
         if self._observed is None:
             return self.run_turns(until, most)
         return self._observed.run_turns(until, most)
+
+    def _throw_first(self, task: Task[Any], kind: type[BaseException]) -> None:
+        """Raise `kind` in a task that waits, whatever shields it, before any other runs."""
+        self._mend()
+        if task.queued:
+            task._queue.remove(task)
+        task.leaf = Interrupt(task.leaf, kind)
+        task.queued = True
+        self.high.appendleft(task)
+        try:
+            self._run_turns(ONE_TURN, 1)
+        except kind:
+            return  # that it ended with it is what the caller knows
 
     def _run_steps(self, until: Task[Any] | AllOf, steps: int) -> None:
         """As `_run_turns`, for `steps` steps at most; then TooManySteps."""
@@ -435,14 +454,14 @@ class Executor(FirstSteps):
         main.close()  # if it was never spawned
         ctrl_c.give_back()
 
-    def _end(self, steps: int | None) -> None:
-        """Have the tasks that are left end, and wait for the threads. In a process that was
-        forked inside of a run both are the parent's."""
+    def _end(self, steps: int | None, hurried: bool = False) -> None:
+        """Have the tasks that are left end, `hurried` also those in a shield, and wait for the
+        threads. In a process that was forked inside of a run both are the parent's."""
         if not self.thread:
             return
         patient = True
         try:
-            self._end_tasks(steps)
+            self._end_tasks(steps, hurried)
         except KeyboardInterrupt:
             patient = False
             raise
@@ -451,7 +470,7 @@ class Executor(FirstSteps):
                 self._abandon_tasks()  # before: the threads may wait for one
                 self.poller.finish()
 
-    def _end_tasks(self, steps: int | None) -> None:
+    def _end_tasks(self, steps: int | None, hurried: bool) -> None:
         """Cancel the tasks that are left and wait until they have ended; then those that they
         have started meanwhile, and the async generators that are left midway, and so on. What
         does not end is closed by `_release`."""
@@ -463,7 +482,9 @@ class Executor(FirstSteps):
                     return
                 left = AllOf(self.tasks)
                 for task, owner in list(self.tasks.items()):
-                    if owner is not self._asyncgens:  # a clean-up goes on to its end
+                    if hurried:
+                        task.interrupt()
+                    elif owner is not self._asyncgens:  # a clean-up goes on to its end
                         task.cancel()
                 if steps is None:
                     self._run_turns(left, TURN)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from pinfut.closing import ENDS_THE_RUN
 from pinfut.executor.contract import Poller, Runner
 
 _log = logging.getLogger("pinfut.executor")
@@ -44,7 +45,7 @@ def report_call(call: Callable[..., object], error: BaseException) -> None:
 
     Raises KeyboardInterrupt and SystemExit again, for they end the run.
     """
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    if isinstance(error, ENDS_THE_RUN):
         raise error
     name = getattr(call, "__qualname__", repr(call))
     if running.executor is None:

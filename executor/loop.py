@@ -20,6 +20,7 @@ from types import CoroutineType
 from typing import Any, Final, cast, final
 
 from pinfut.checked import CheckedContext
+from pinfut.closing import ENDS_THE_RUN
 from pinfut.coroutine import YIELD, not_a_future
 from pinfut.executor.contract import (
     Clock,
@@ -39,8 +40,6 @@ from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.poll import PENDING, Context
 
 _ROUNDS: Final = 4
-
-_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
 
 _SEND: Final = CoroutineType.send
 _THROW: Final = CoroutineType.throw
@@ -319,7 +318,7 @@ class Loop:
     def fail_step(self, task: Entry, error: BaseException) -> None:
         """The step of `task` has raised: that is its end. Raises what ends the run."""
         _strip(error)
-        ends = type(error) is not CancelledError and isinstance(error, _ENDS_THE_RUN)
+        ends = type(error) is not CancelledError and isinstance(error, ENDS_THE_RUN)
         if ends and isinstance(task, Task) and task._coro.cr_frame is not None:
             # Ctrl-C came in the middle of the executor's own work: the coroutine waits yet.
             task.abandon()

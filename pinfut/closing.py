@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from traceback import format_exception_only
 from typing import Final
 
-_GO_FIRST: Final = (KeyboardInterrupt, SystemExit)
+ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
+"""What is let through wherever it comes; everything else is an error of somebody's."""
 
 
 def close_each(calls: Iterable[Callable[[], object]]) -> None:
@@ -30,7 +31,7 @@ def raise_first(errors: list[BaseException]) -> None:
     as its notes; nothing if there are none. The list is emptied."""
     if not errors:
         return
-    first = next((error for error in errors if isinstance(error, _GO_FIRST)), errors[0])
+    first = next((error for error in errors if isinstance(error, ENDS_THE_RUN)), errors[0])
     for note in ["".join(format_exception_only(error)) for error in errors if error is not first]:
         first.add_note(f"closing the others: {note.strip()}")
     errors.clear()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar, final
 
 from pinfut import laws
 from pinfut.checked import Record, keep_records
+from pinfut.closing import ENDS_THE_RUN
 from pinfut.laws import PinError, checked_by_default
 from pinfut.poll import PENDING, Context, Poll
 
@@ -82,10 +83,12 @@ def drop(future: object) -> None:
 
 def let_go(future: object) -> None:
     """Drop `future`, whose outcome nobody waits for any more. An error of that has nobody to go
-    to, and is logged."""
+    to, and is logged; raises what ends the program."""
     try:
         drop(future)
-    except Exception as error:
+    except ENDS_THE_RUN:
+        raise
+    except BaseException as error:  # extensions raise what is no Exception, too
         _log.error("%r could not be dropped", future, exc_info=error)
 
 

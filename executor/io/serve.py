@@ -18,6 +18,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, final
 
+from pinfut.closing import ENDS_THE_RUN
 from pinfut.executor.current import current_executor
 from pinfut.executor.io.sockets import Socket
 from pinfut.executor.scope import scope
@@ -36,8 +37,6 @@ NO_LISTENER: Final = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUP
 """What accept says of a descriptor that nobody will ever come through."""
 
 OnError: TypeAlias = Callable[[BaseException], object]
-
-_ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
 
 _log = logging.getLogger("pinfut.executor")
 
@@ -190,10 +189,10 @@ class _Server:
 
 def _ends_the_run(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(_ENDS_THE_RUN) is not None
+        return error.subgroup(ENDS_THE_RUN) is not None
     if isinstance(error, GeneratorExit):
         return current_executor().ending  # else a handler has raised it
-    return isinstance(error, _ENDS_THE_RUN)
+    return isinstance(error, ENDS_THE_RUN)
 
 
 def _log_error(error: BaseException) -> Any:

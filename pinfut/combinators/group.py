@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
-from pinfut.closing import raise_first
+from pinfut.closing import ENDS_THE_RUN, raise_first
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop
@@ -199,7 +199,9 @@ def drop_all(children: list[Future[Any] | None]) -> None:
     """Drop every child that is there; an error of that is logged."""
     try:
         _drop_each(children)
-    except Exception as error:
+    except ENDS_THE_RUN:
+        raise
+    except BaseException as error:
         _log.error("a future could not be dropped", exc_info=error)
 
 

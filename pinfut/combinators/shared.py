@@ -146,7 +146,7 @@ class Shared(FutureBase[T]):
     def __del__(self) -> None:
         try:
             self.drop()
-        except Exception as error:
+        except BaseException as error:  # the interpreter lets nothing out of here
             _log.error("a future could not be dropped", exc_info=error)
 
 

@@ -22,7 +22,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
-from pinfut.closing import close_each, raise_first
+from pinfut.closing import ENDS_THE_RUN, close_each, raise_first
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll
 
@@ -128,7 +128,9 @@ class StreamBase(Generic[T_co]):
         except CancelledError:
             self.drop()
             raise
-        except Exception as late:
+        except (*ENDS_THE_RUN, GeneratorExit):
+            raise
+        except BaseException as late:
             if error is None:
                 raise
             # What happened first is what is raised; this is an error of undoing it.

@@ -109,7 +109,7 @@ class InFlight(StreamBase[T]):
                     else:
                         del self._children[key]
                         drop(child)
-                except Exception as late:
+                except BaseException as late:
                     errors.append(late)
         while self._children:
             _, value, ended = self._poll_some(cx)

@@ -15,6 +15,7 @@ from pinfut import (
     buffered,
     from_async_generator,
     from_iterable,
+    pending,
     pin,
     race,
     ready,
@@ -512,3 +513,30 @@ def test_a_task_that_is_closed_for_good_closes_what_it_drops(
         Executor(clock=VirtualClock()).run(main())
     assert log == ["GeneratorExit"]
     assert not caplog.records
+
+
+class Panic(BaseException):
+    """What an extension raises when it panics."""
+
+
+@pytest.mark.parametrize("kind", [KeyError, Panic])
+def test_the_error_of_a_clean_up_replaces_nothing_whatever_its_kind(
+    run: Run, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
+    async def loses() -> None:
+        try:
+            await pending()
+        finally:
+            raise kind("of the clean-up")
+
+    async def fails() -> None:
+        await sleep(1)
+        raise ValueError("real")
+
+    async def main() -> object:
+        with pytest.raises(ValueError, match="real"):
+            await try_join(loses(), fails())
+        return await race(loses(), sleep(1))
+
+    assert run(main()) is None
+    assert caplog.text.count("of the clean-up") >= 2

@@ -20,6 +20,7 @@ from pinfut.executor import (
     VirtualClock,
     current_executor,
     run,
+    shield,
     sleep,
     spawn,
     yield_now,
@@ -340,3 +341,44 @@ def test_a_task_that_an_interrupt_has_kept_from_its_step_has_its_clean_up(
     executor.ready.clear()  # as where one comes between the taking off the queue and the step
     executor.close()
     assert log == ["cleaned up"]
+
+
+@pytest.mark.parametrize("others", ["none", "shielded"])
+@pytest.mark.parametrize("stands", ["in a shield", "in shields, again and again", "swallowing"])
+def test_a_second_ctrl_c_that_comes_in_a_sleep_gets_through_shields_and_swallowing(
+    executor: Executor, stands: str, others: str
+) -> None:
+    log: list[str] = []
+
+    async def child() -> None:
+        with shield():
+            try:
+                await sleep(1000)
+            except CancelledError:
+                await sleep(1)
+                log.append("child cleaned up")
+                raise
+
+    async def main() -> None:
+        if others == "shielded":
+            spawn(child())
+        for after in (2, 4):
+            executor.timers.add(after, press)
+        try:
+            while True:
+                if stands == "swallowing":
+                    try:
+                        await sleep(1)
+                    except CancelledError:
+                        log.append("swallowed")
+                else:
+                    with shield():
+                        await sleep(1 if "again" in stands else 1000)
+        except KeyboardInterrupt:
+            log.append(f"at {executor.now():g}")
+            raise
+
+    assert outcome(executor, main()) is KeyboardInterrupt
+    log = [one for one in log if one != "swallowed"]
+    assert log == ["at 4"] + ["child cleaned up"] * (others == "shielded")
+    assert executor.now() == 4 + (others == "shielded")
