@@ -184,8 +184,9 @@ class Source(Protocol):
     def attach(self, poller: Poller, mask: int, /) -> None:
         """`poller` watches it for `mask` from here on."""
 
-    def detach(self) -> None:
-        """Nobody watches it any more; who waited is not woken."""
+    def detach(self, displaced: bool = False) -> None:
+        """Nobody watches it any more; who waited is not woken. `displaced`: another source of
+        the same descriptor is watched in its place."""
 
     def fire(self, mask: int, tell: Hooks | None = None, /) -> int:
         """The poller reports `mask`: wake who waits for it. How many were woken."""

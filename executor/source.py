@@ -67,6 +67,7 @@ class EdgeSource:
 
     __slots__ = (
         "closed",
+        "displaced",
         "drains",
         "fd",
         "mask",
@@ -104,6 +105,8 @@ class EdgeSource:
         # Operations that did not have to wait, since the others were let run.
         self.spree = 0
         self.closed = False
+        # Whether another source of the descriptor has taken its place in the poller.
+        self.displaced = False
 
     def wait_read(self, future: Waiting) -> None:
         """Have `future` woken at the next edge; `leave` is the undo, and idempotent.
@@ -190,9 +193,10 @@ class EdgeSource:
         self.poller = poller
         self.mask = mask
 
-    def detach(self) -> None:
+    def detach(self, displaced: bool = False) -> None:
         """Nobody watches it any more, and who waited is not woken. For pollers."""
         self.poller = None
+        self.displaced = displaced
         self.mask = 0
         self.readable = self.writable = True
         self.reader = self.writer = None
@@ -208,6 +212,14 @@ class EdgeSource:
                     f"descriptor {self.fd} is in use in another thread's executor; a socket or "
                     "pipe belongs to the executor that used it first: hand the work over with "
                     "from_thread, or detach the descriptor and wrap it anew"
+                )
+            other = poller.known(self.fd) if self.displaced else None
+            if other is not None and (other.reader or other.writer):
+                # Its number is not another's now: it has tried, and would wait. Each would
+                # take the place of the other for ever.
+                raise Busy(
+                    f"descriptor {self.fd} is waited for through two wrappers of it (sockets, "
+                    "pipes): wrap it once, or give each an os.dup()"
                 )
             self.mask = 0
         if not self.mask & edge:

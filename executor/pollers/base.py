@@ -234,7 +234,7 @@ class BasePoller(ABC):
             # Two wrap one descriptor, or it was closed unseen and is another's now.
             known.tell_cancelled()
             self.external -= known.fire(READ | WRITE)
-            known.detach()
+            known.detach(displaced=True)
 
     def forget(self, source: Source) -> None:
         """Report nothing more of a source. For `EdgeSource.close`."""

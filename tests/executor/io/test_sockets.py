@@ -535,3 +535,31 @@ def test_a_full_backlog_of_a_path_is_waited_for(run: Run, tmp_path: Path) -> Non
             (await connecting).close()
 
     run(main())
+
+
+def test_of_two_wrappers_of_one_descriptor_that_both_wait_one_is_told_and_one_is_served(
+    run: Run,
+) -> None:
+    async def receive(sock: Socket) -> bytes:
+        return await sock.recv(1)
+
+    async def main() -> bytes:
+        one, other = socket.socketpair()
+        first, second = Socket(one), Socket(socket.socket(fileno=one.fileno()))
+        with Socket(other) as theirs:
+            tasks = [spawn(receive(sock)) for sock in (first, second)]
+            await sleep(1)
+            [told] = [task for task in tasks if task.done]
+            [served] = [task for task in tasks if task is not told]
+            with pytest.raises(Busy, match="two wrappers of it"):
+                told.result()
+            await theirs.sendall(b"xyz")
+            got = await served
+            # One after the other they may.
+            got += await first.recv(1) + await second.recv(1)
+            second.detach()
+            first.close()
+            assert current_poller().external == 0
+            return got
+
+    assert run(main()) == b"xyz"
