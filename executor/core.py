@@ -41,7 +41,7 @@ from pinfut.executor.layers import forget_all
 from pinfut.executor.loop import ONE_TURN, AllOf
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
-from pinfut.executor.ready import LOOK, TURN, ReadyQueue, require_own_thread
+from pinfut.executor.ready import TURN, ReadyQueue, require_own_thread
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
@@ -428,7 +428,6 @@ class Executor(FirstSteps):
         while True:
             took = self._run_turns(ONE_TURN, min(steps, TURN))
             steps -= max(1, took)
-            since += took
             if until.done:
                 return
             if steps <= 0:
@@ -439,10 +438,7 @@ class Executor(FirstSteps):
                     "calls are put off. On virtual time a loop that never waits for anything else "
                     "never ends; or give it more steps"
                 )
-            self.run_deferred()
-            if since >= LOOK or not self.ready:
-                since = 0
-                self.look()
+            since = self.after_turn(since + took)
 
     # ---- the end ----
 
@@ -510,11 +506,11 @@ class Executor(FirstSteps):
         task that was taken off its queue, and not run, stands there again, and those that were
         lined up for the turn stand in their own."""
         self.clear_step()
-        batch = list(self.ready)
         for queue in (self.high, self.low):
-            queue.extendleft([one for one in batch if _home(one, self.ready) is queue][::-1])
-        self.ready.clear()
-        self.ready.extend([one for one in batch if _home(one, self.ready) is self.ready])
+            lined_up = [e for e in self.ready if isinstance(e, Task) and e._queue is queue]
+            queue.extendleft(reversed(lined_up))
+            for task in lined_up:
+                self.ready.remove(task)
         ready = {id(entry) for queue in (self.high, self.ready, self.low) for entry in queue}
         for task in self.tasks:
             if task.queued and id(task) not in ready:
@@ -587,11 +583,6 @@ class _Parents:
             "this process was forked inside of a run, which goes on in its parent only: call "
             "run(...) for a new one here, and end with os._exit"
         )
-
-
-def _home(entry: Any, ready: ReadyQueue) -> ReadyQueue:
-    """The queue of a ready entry: `ready`, unless it is a task that knows better."""
-    return entry._queue if isinstance(entry, Task) else ready
 
 
 def _start_clean() -> None:

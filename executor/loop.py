@@ -212,7 +212,7 @@ class Loop:
             # Nor who has run, and what it waited for.
             self.current = task = leaf = None
             cx.waker = nobody
-            # From here as in `ObservedLoop`, but without a call where nothing is to do.
+            # From here as `after_turn`, but without a call where nothing is to do.
             if until._outcome is not NOT_DONE:
                 return steps
             if deferred:
@@ -252,6 +252,15 @@ class Loop:
             if not deferred:
                 break
         self.instruments.cause = OUTSIDE
+
+    def after_turn(self, steps: int) -> int:
+        """What follows the steps of a turn: the calls, and a look if it is time. How many
+        `steps` there are since the last look."""
+        self.run_deferred()
+        if steps < LOOK and self.ready:
+            return steps
+        self.look()
+        return 0
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""

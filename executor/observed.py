@@ -93,10 +93,7 @@ class ObservedLoop:
             loop.cx.waker = NOBODY
             if until.done:
                 return steps
-            loop.run_deferred()
-            if steps >= LOOK or not loop.ready:
-                steps = 0
-                loop.look()
+            steps = loop.after_turn(steps)
 
     def _run_entry(self, entry: Entry) -> None:
         """The step of an entry that is no task: no law is about it, but the time it takes."""

@@ -57,16 +57,36 @@ class _Tried:
 TRIED: Final = _Tried()
 
 
-class ReadOperation(FutureBase[T]):
+class Operation(FutureBase[T]):
+    """What waits for a descriptor. Dropped, it waits no more; what has arrived stays where it is,
+    and nothing was written, unless a subclass says more."""
+
+    __slots__ = ("_source", "waker")
+
+    _source: EdgeSource
+    waker: Waker | None
+
+    def __del__(self) -> None:
+        if self.waker is None:
+            tell_if_forgotten(self)
+
+    def registrations(self) -> int:
+        return self._source.registrations(self)
+
+    def drop(self) -> None:
+        self._source.leave(self)
+
+
+class ReadOperation(Operation[T]):
     """An operation that waits for its source to be readable."""
 
-    __slots__ = ("_args", "_call", "_source", "waker")
+    __slots__ = ("_args", "_call")
 
     def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
         self._source = source
         self._call = call
         self._args = args
-        self.waker: Waker | None = None
+        self.waker = None
 
     def poll(self, cx: Context, /) -> Poll[T]:
         source = self._source
@@ -80,17 +100,6 @@ class ReadOperation(FutureBase[T]):
         self.waker = cx.waker
         source.wait_read(self)
         return PENDING
-
-    def __del__(self) -> None:
-        if self.waker is None:
-            tell_if_forgotten(self)
-
-    def registrations(self) -> int:
-        return self._source.registrations(self)
-
-    def drop(self) -> None:
-        """Wait no more. What has arrived stays where it is, for the next operation."""
-        self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
         # Tried at once, without the executor, unless that has to see the poll.
@@ -112,19 +121,19 @@ class ReadOperation(FutureBase[T]):
 
 
 @final
-class Receive(FutureBase[bytes]):
+class Receive(Operation[bytes]):
     """`ReadOperation` for the bytes of a stream, the operation that is used most.
 
     A stream that `drains` needs no second try to know that it is empty.
     """
 
-    __slots__ = ("_call", "_size", "_source", "waker")
+    __slots__ = ("_call", "_size")
 
     def __init__(self, source: EdgeSource, call: Callable[[int], bytes], size: int) -> None:
         self._source = source
         self._call = call
         self._size = size
-        self.waker: Waker | None = None
+        self.waker = None
 
     def poll(self, cx: Context, /) -> Poll[bytes]:
         source = self._source
@@ -142,17 +151,6 @@ class Receive(FutureBase[bytes]):
         self.waker = cx.waker
         source.wait_read(self)
         return PENDING
-
-    def __del__(self) -> None:
-        if self.waker is None:
-            tell_if_forgotten(self)
-
-    def registrations(self) -> int:
-        return self._source.registrations(self)
-
-    def drop(self) -> None:
-        """Wait no more. What has arrived stays in the stream."""
-        self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, bytes]:
         source = self._source
@@ -176,16 +174,16 @@ class Receive(FutureBase[bytes]):
         return received
 
 
-class WriteOperation(FutureBase[T]):
+class WriteOperation(Operation[T]):
     """An operation that waits for its source to be writable."""
 
-    __slots__ = ("_args", "_call", "_source", "waker")
+    __slots__ = ("_args", "_call")
 
     def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
         self._source = source
         self._call = call
         self._args = args
-        self.waker: Waker | None = None
+        self.waker = None
 
     def poll(self, cx: Context, /) -> Poll[T]:
         source = self._source
@@ -199,17 +197,6 @@ class WriteOperation(FutureBase[T]):
         self.waker = cx.waker
         source.wait_write(self)
         return PENDING
-
-    def __del__(self) -> None:
-        if self.waker is None:
-            tell_if_forgotten(self)
-
-    def registrations(self) -> int:
-        return self._source.registrations(self)
-
-    def drop(self) -> None:
-        """Wait no more. Nothing has been written."""
-        self._source.leave(self)
 
     def __await__(self) -> Generator[Any, Any, T]:
         source = self._source
@@ -241,14 +228,14 @@ def _flat(data: object) -> memoryview:
 
 
 @final
-class WriteAll(FutureBase[None]):
+class WriteAll(Operation[None]):
     """Writes all of some bytes, as the other side takes them. Raises TypeError for anything else.
 
     Dropped in between, a part may have been written: the other side cannot tell where the
     next message begins, so close the stream.
     """
 
-    __slots__ = ("_call", "_data", "_source", "waker")
+    __slots__ = ("_call", "_data")
 
     def __init__(
         self,
@@ -256,7 +243,7 @@ class WriteAll(FutureBase[None]):
         call: Callable[[Any], int],
         data: bytes | bytearray | memoryview,
     ) -> None:
-        self.waker: Waker | None = TRIED  # nothing is forgotten of bytes that are refused
+        self.waker = TRIED  # nothing is forgotten of bytes that are refused
         self._source = source
         self._call = call
         if type(data) is not bytes and type(data) is not bytearray:
@@ -299,13 +286,6 @@ class WriteAll(FutureBase[None]):
         source.writing = self
         return False
 
-    def __del__(self) -> None:
-        if self.waker is None:
-            tell_if_forgotten(self)
-
-    def registrations(self) -> int:
-        return self._source.registrations(self)
-
     def drop(self) -> None:
         """Wait no more. A part may have been written."""
         if self._source.writing is self:
@@ -346,17 +326,17 @@ class WriteAll(FutureBase[None]):
 
 
 @final
-class Connect(FutureBase[None]):
+class Connect(Operation[None]):
     """Connects a socket. Dropped in between, the attempt goes on: close the socket."""
 
-    __slots__ = ("_address", "_socket", "_source", "_started", "waker")
+    __slots__ = ("_address", "_socket", "_started")
 
     def __init__(self, source: EdgeSource, sock: socket.socket, address: Any) -> None:
         self._source = source
         self._socket = sock
         self._address = address
         self._started = False
-        self.waker: Waker | None = None
+        self.waker = None
 
     def poll(self, cx: Context, /) -> Poll[None]:
         source = self._source
@@ -373,14 +353,3 @@ class Connect(FutureBase[None]):
             source.wait_write(self)
         self.waker = cx.waker
         return PENDING
-
-    def __del__(self) -> None:
-        if self.waker is None:
-            tell_if_forgotten(self)
-
-    def registrations(self) -> int:
-        return self._source.registrations(self)
-
-    def drop(self) -> None:
-        """Wait no more."""
-        self._source.leave(self)

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Final
 
 import pinfut
@@ -45,6 +46,8 @@ def make_parser(words: Sequence[str]) -> ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv`; its exit status. Raises SystemExit as argparse does."""
     words = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
     try:
         try:
             return _run(make_parser(words).parse_args(words))

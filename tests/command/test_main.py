@@ -56,6 +56,26 @@ def test_without_a_subcommand_it_lists_what_there_is(capsys: pytest.CaptureFixtu
     assert all(f" {name} {text}" in out for name, text in SUBCOMMANDS.items())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["layout", "tests.command.test_unboxed:shown"],
+        ["source", "tests.command.test_unboxed:shown"],
+        ["laws"],
+        ["info"],
+        ["rules"],
+    ],
+)
+def test_it_prints_where_only_ascii_can_be(words: list[str]) -> None:
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pinfut", *words], capture_output=True, env=environ, timeout=120
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.isascii()
+    assert (b"\\xb7" in done.stdout) == (words[0] in ("layout", "source"))
+
+
 def test_it_runs_as_a_module() -> None:
     assert python("-m", "pinfut", "--version").stdout == f"pinfut {pinfut.__version__}\n"
 
