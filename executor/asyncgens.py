@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from pinfut.executor.contract import Runner
 from pinfut.executor.task import Internal
+from pinfut.executor.timeout import timeout_at
 
 Generator: TypeAlias = AsyncGenerator[Any, None]
 
@@ -72,7 +73,8 @@ class AsyncGens(Internal):
             self._close_now(generator)
             return
         name = f"aclose {getattr(generator, '__qualname__', generator)}"
-        self._runner.spawn(_closed(generator), name=name, owner=self)
+        until = self._runner.clean_ups_end
+        self._runner.spawn(_closed(generator, until), name=name, owner=self)
 
     def _close_now(self, generator: Generator) -> None:
         """The run is over: as Python does where there are no hooks."""
@@ -91,5 +93,6 @@ class AsyncGens(Internal):
         self._runner.report(repr(generator), late)
 
 
-async def _closed(generator: Generator) -> None:
-    await generator.aclose()
+async def _closed(generator: Generator, until: float) -> None:
+    with timeout_at(until):
+        await generator.aclose()

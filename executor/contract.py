@@ -277,8 +277,8 @@ class Poller(Protocol):
         """Have each signal end the sleep, whatever thread it comes in. A no-op but in the
         main thread."""
 
-    def finish(self) -> None:
-        """Take nothing more from threads, and wait for those at work. Idempotent."""
+    def finish(self, wait: bool = True) -> None:
+        """Take nothing more from threads, and `wait` for those at work. Idempotent."""
 
     def close(self) -> None:
         """Wait for nothing, and give the descriptors back. Idempotent."""

@@ -258,8 +258,8 @@ class BasePoller(ABC):
 
     # ---- the end ----
 
-    def finish(self) -> None:
-        """Take nothing more from threads, and wait for those at work. Idempotent; Ctrl-C ends
+    def finish(self, wait: bool = True) -> None:
+        """Take nothing more from threads, and `wait` for those at work. Idempotent; Ctrl-C ends
         it, and then the threads end by themselves."""
         with self._lock:
             self.is_closed = True
@@ -267,18 +267,12 @@ class BasePoller(ABC):
         for owed in list(self.owed):
             owed.give_up()
         if self.threads is not None:
-            self.threads.shutdown(wait=True)
+            self.threads.shutdown(wait)
 
     def close(self) -> None:
         """Wait for nothing, and give the descriptors back. Idempotent."""
-        with self._lock:
-            self.is_closed = True
-        self._run_handed()
-        for owed in list(self.owed):
-            owed.give_up()
-        if self.threads is not None:
-            self.threads.shutdown(wait=False)
-            self.threads = None
+        self.finish(wait=False)
+        self.threads = None
         for source in self._sources.values():
             source.tell_cancelled()
             source.detach()

@@ -14,6 +14,7 @@ import pytest
 from pinfut import Event, from_async_generator
 from pinfut.executor import Executor, VirtualClock, sleep, spawn, to_thread
 from pinfut.executor import run as run_anew
+from pinfut.executor.cleanup import CLEAN_UP
 from tests.executor.world import Run
 
 
@@ -284,3 +285,25 @@ def test_a_stream_that_is_let_go_without_a_word_has_its_generator_closed(run: Ru
 
     run(main())
     assert story == ["it is left", "it is clean"]
+
+
+def test_a_clean_up_at_the_end_of_a_run_has_the_time_that_all_share(
+    executor: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    held: list[AsyncGenerator[int, None]] = []
+
+    async def numbers() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            while True:
+                await sleep(1)
+
+    async def main() -> float:
+        held.append(numbers())
+        assert await anext(held[0]) == 1
+        return executor.now()
+
+    ended = executor.run(main())
+    assert executor.now() == ended + CLEAN_UP
+    assert "TimeoutError" in caplog.text
