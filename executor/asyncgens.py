@@ -73,8 +73,7 @@ class AsyncGens(Internal):
             self._close_now(generator)
             return
         name = f"aclose {getattr(generator, '__qualname__', generator)}"
-        until = self._runner.clean_ups_end
-        self._runner.spawn(_closed(generator, until), name=name, owner=self)
+        self._runner.spawn(_closed(generator, self._runner.clean_ups_end), name=name, owner=self)
 
     def _close_now(self, generator: Generator) -> None:
         """The run is over: as Python does where there are no hooks."""

@@ -185,8 +185,7 @@ class Source(Protocol):
         """`poller` watches it for `mask` from here on."""
 
     def detach(self, displaced: bool = False) -> None:
-        """Nobody watches it any more; who waited is not woken. `displaced`: another source of
-        the same descriptor is watched in its place."""
+        """Nobody watches it any more, or another in its place (`displaced`); wakes nobody."""
 
     def fire(self, mask: int, tell: Hooks | None = None, /) -> int:
         """The poller reports `mask`: wake who waits for it. How many were woken."""

@@ -502,9 +502,8 @@ class Executor(FirstSteps):
             _log.error("tasks caught their cancel and %s: %s", kind, error)
 
     def _mend(self) -> None:
-        """Ctrl-C may have come in the middle of the loop's own work: no step is under way, a
-        task that was taken off its queue, and not run, stands there again, and those that were
-        lined up for the turn stand in their own."""
+        """Ctrl-C may have come in the middle of the loop's own work: no step is under way, and
+        each task that is ready, taken off its queue or lined up for a turn, stands there again."""
         self.clear_step()
         for queue in (self.high, self.low):
             lined_up = [e for e in self.ready if isinstance(e, Task) and e._queue is queue]
@@ -524,8 +523,7 @@ class Executor(FirstSteps):
             self._abandon_tasks()
             for failure in list(self._failures):
                 failure.report()
-            if self.poller is not None:
-                self.poller.close()
+            cast(Poller, self.poller).close()
             self._abandon_tasks()  # what was started meanwhile
         self._give_back()
         if running.executor is self:
@@ -550,8 +548,8 @@ class Executor(FirstSteps):
     def _give_back(self) -> None:
         if self.poller is not None:
             self.poller.close()
+        self.thread = 0  # first: while it is set, there is a poller
         self.poller = None
-        self.thread = 0
         _opened.discard(self)
         laws.closed(id(self))
 

@@ -15,7 +15,6 @@ import logging
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable
-from math import inf
 from types import CoroutineType
 from typing import Any, Final, cast, final
 
@@ -112,6 +111,7 @@ class Loop:
     )
 
     clock: Clock
+    clean_ups_end: float
     timers: TimerQueue
     instruments: Instruments
     # Invariant: the three hold each entry that is ready exactly once, and no other. In `ready`
@@ -133,8 +133,6 @@ class Loop:
         self.first: FirstStep | None = None
         # Whether a task is being closed for good, so that nobody cleans up after what it drops.
         self.ending = False
-        # When the time of what cleans up at the end of the run is over; inf before that.
-        self.clean_ups_end = inf
         # Not None while the executor is open.
         self.poller: Poller | None = None
         # The thread that opened it; 0 while it is not open.

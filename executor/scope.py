@@ -131,8 +131,7 @@ class Scope(Block):
             self._leave(error)
             return False
         if error is not None:
-            # The same one, if the body awaited a child; not an equal one.
-            known = any(one is error for one in self._errors)
+            known = any(one is error for one in self._errors)  # from a child that it awaited
             if not isinstance(error, CancelledError) and not known:
                 self._errors.append(error)
             self.cancel()

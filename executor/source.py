@@ -215,8 +215,7 @@ class EdgeSource:
                 )
             other = poller.known(self.fd) if self.displaced else None
             if other is not None and (other.reader or other.writer):
-                # Its number is not another's now: it has tried, and would wait. Each would
-                # take the place of the other for ever.
+                # It has tried, and would wait as the other does: they would displace each other.
                 raise Busy(
                     f"descriptor {self.fd} is waited for through two wrappers of it (sockets, "
                     "pipes): wrap it once, or give each an os.dup()"

@@ -299,8 +299,7 @@ class Task(FutureBase[T]):
         self.finish(Failure(error, unclaimed))  # type: ignore[arg-type]
 
     def abandon(self) -> None:
-        """The executor ends and the task will not: close the coroutine for good. `fail` says with
-        what error."""
+        """The executor ends and the task will not: close the coroutine for good. `fail` follows."""
         self.queued = True
         leaf, self.leaf = self.leaf, OVER
         executor = self.executor

@@ -53,8 +53,7 @@ class BasePoller(ABC):
         # The runner where a wait of a known source need only be counted; None where it is
         # also told, so that the everyday wait has no test for that.
         self.home: Runner | None = runner if self.tell is None else None
-        # How many wakes may still come from outside. Of this opening: who gives up a wait late, of
-        # a run before, counts here no more.
+        # Of this opening alone: who gives up late, of a run before, counts here no more.
         self.external = 0
         # Invariant: what is watched, by descriptor; at most one each.
         self._sources: dict[int, Source] = {}
