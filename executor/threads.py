@@ -267,7 +267,8 @@ def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Runner | None =
     The result of an async function is awaited, in a task of its own. In a thread of
     `to_thread` the executor is known; other threads name it. Raises what `fn` raises,
     CancelledError when the run ends before the task, NoExecutor when the executor does not
-    run, and RuntimeError in the executor's own thread, where it would wait for itself.
+    run (or was interrupted before the call), and RuntimeError in the executor's own thread, where
+    it would wait for itself.
     """
     poller = _home.poller if executor is None else executor.poller
     if poller is None:
