@@ -14,8 +14,8 @@ from typing import Final, Protocol
 from pinfut import executor
 from pinfut.executor import VirtualClock
 from pinfut.rpc import EventBuffer, Interface, SimKernel, Subscription, connect, method, serve
-from pinfut.rpc.events import subscribe
-from pinfut.rpc.kernel.receive import ReceivePool
+from pinfut.rpc.memory.receive import ReceivePool
+from pinfut.rpc.session.subscriptions import subscribe
 
 ARRIVED: Final = 1
 REFUSED: Final = 2

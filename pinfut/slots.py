@@ -20,6 +20,7 @@ reply or with the acknowledgement: until then the other side may still write the
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast, final
 
 from pinfut.future import FutureBase
@@ -54,7 +55,6 @@ class DuplicateReply(SlotError):
     """An operation was completed a second time."""
 
 
-@final
 class Slot(Generic[T]):
     """One place. `x` is the id of its operation, -1 before the first."""
 
@@ -75,20 +75,21 @@ class Slot(Generic[T]):
         return f"<Slot {self.index}, x={self.x}, {state}>"
 
 
-@final
 class SlotTable(Generic[T]):
     """N slots; `acquire` to `take` are O(1) whatever the order of the replies.
 
-    All memory is taken when the table is made; nothing here grows.
+    All memory is taken when the table is made; nothing here grows. `make`: makes the slot of an
+    index, for a table whose slots have more to say.
     """
 
-    __slots__ = ("_last", "_slots", "capacity", "free")
+    __slots__ = ("_last", "_make", "_slots", "capacity", "free")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, make: Callable[[int], Slot[T]] = Slot) -> None:
         if capacity < 1:
             raise ValueError(f"a SlotTable needs at least one slot, not {capacity}")
         self.capacity = capacity
-        self._slots: list[Slot[T]] = [Slot(i) for i in range(capacity)]
+        self._make = make
+        self._slots: list[Slot[T]] = [make(i) for i in range(capacity)]
         # The free slots, the longest free first, so that a slot rests as long as possible
         # before it is used again, and replies in order give x, x + 1, x + 2, ...
         self.free: deque[Slot[T]] = deque(self._slots)
@@ -203,7 +204,7 @@ class SlotTable(Generic[T]):
     def detach(self, slot: Slot[T]) -> None:
         """Leave a READY slot to its holder, with the result still to be taken, and use
         its place for the next operation."""
-        fresh: Slot[T] = Slot(slot.index)
+        fresh = self._make(slot.index)
         fresh.x = slot.x
         self._slots[slot.index] = fresh
         self.free.append(fresh)

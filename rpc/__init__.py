@@ -1,6 +1,11 @@
 """Services over a kernel that charges: interfaces, sessions, banks (`pinfut.rpc`)."""
 
-from pinfut.rpc.charging import ClientRef, Turn, charge, keep
+from pinfut.rpc.bank.bank import PAGE, Balance, Bank
+from pinfut.rpc.bank.freed import freed
+from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.reservation import Reservation
+from pinfut.rpc.bank.teardown import destroy
+from pinfut.rpc.bank.transfers import Transfers, transfer
 from pinfut.rpc.errors import (
     AlreadyArmed,
     AnswerTooLarge,
@@ -39,23 +44,19 @@ from pinfut.rpc.errors import (
     UnknownReply,
     UnknownService,
 )
-from pinfut.rpc.events import Source, Subscription, subscribe
-from pinfut.rpc.interface import Interface, method
-from pinfut.rpc.introduce import introduce
-from pinfut.rpc.kernel.bank import PAGE, Balance, Bank
-from pinfut.rpc.kernel.cost import CostModel
-from pinfut.rpc.kernel.destroy import destroy
-from pinfut.rpc.kernel.events import Event, EventBuffer
-from pinfut.rpc.kernel.freed import freed
-from pinfut.rpc.kernel.handle import Handle, Rank
-from pinfut.rpc.kernel.reservation import Reservation
-from pinfut.rpc.kernel.sim import SimKernel
-from pinfut.rpc.kernel.transfers import Transfers, transfer
-from pinfut.rpc.promise import Promise
+from pinfut.rpc.kernel.sim.cost import CostModel
+from pinfut.rpc.kernel.sim.kernel import SimKernel
+from pinfut.rpc.memory.event_buffer import Event, EventBuffer
+from pinfut.rpc.objects.interface import Interface, method
+from pinfut.rpc.objects.promise import Promise
 from pinfut.rpc.refill import retry_with_refill
-from pinfut.rpc.serving import current_session, nested
-from pinfut.rpc.session import Session
-from pinfut.rpc.shared import Shared
+from pinfut.rpc.session.charging import PinScope, charge, keep
+from pinfut.rpc.session.introduce import introduce
+from pinfut.rpc.session.kept import ClientRef
+from pinfut.rpc.session.serving import current_session, nested
+from pinfut.rpc.session.session import Session
+from pinfut.rpc.session.shared import Shared
+from pinfut.rpc.session.subscriptions import Source, Subscription, subscribe
 from pinfut.rpc.vat import Vat, connect, serve, session_of, session_pages
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "OutOfPages",
     "PayerExhausted",
     "PeerDied",
+    "PinScope",
     "Pinned",
     "Promise",
     "PromiseLoop",
@@ -109,7 +111,6 @@ __all__ = [
     "Source",
     "Subscription",
     "Transfers",
-    "Turn",
     "UnknownMethod",
     "UnknownObject",
     "UnknownReply",

@@ -43,7 +43,7 @@ class OutOfCaps(BankError):
 
 
 class OutOfBytes(BankError):
-    """A purse has reached its ceiling, whatever its bank still has. `short` is in bytes."""
+    """An account has reached its ceiling, whatever its bank still has. `short` is in bytes."""
 
 
 class BankDead(BankError):

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.bank.reservation import Reservation
+from pinfut.rpc.contract import Endpoint
 from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages
-from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.channel import Channel
-from pinfut.rpc.kernel.reservation import Reservation
-from pinfut.rpc.promise import Promise
-from pinfut.rpc.session import Session
-from pinfut.slots import Slot
+from pinfut.rpc.objects.promise import Promise
+from pinfut.rpc.session.session import Session
 
 T = TypeVar("T")
 
@@ -78,7 +77,7 @@ async def _refill(
     if isinstance(error, OutOfCaps):
         caps = max(error.short, quantum)
     else:
-        # Bytes of a purse are no pages; for these, and for what is not known, the quantum.
+        # Bytes of an account are no pages; for these, and for what is not known, the quantum.
         pages = max(error.short if isinstance(error, OutOfPages) else 0, quantum)
     added = (bank.refill if refill is None else refill)(pages + TICKET, caps)
     if inspect.isawaitable(added):
@@ -99,22 +98,21 @@ async def _attempt(request: Callable[[], Awaitable[T]], ticket: Reservation | No
         return await request()
     with ticket.spend():
         called = request()
-    channel, x = _question(called)
-    if channel is None:
+    end, x = _question(called)
+    if end is None:
         ticket.drop()  # no call that is under way: it has what it needs, or waits like others
         return await called
-    channel.redeemable[x] = ticket
+    end.keep_ticket(x, ticket)
     try:
         return await called
     finally:
-        channel.redeemable.pop(x, None)
+        end.drop_ticket(x)
 
 
-def _question(called: object) -> tuple[Channel | None, int]:
-    """The session and the id of a call that was sent and has no answer yet."""
-    if type(called) is Promise:
-        slot = cast(Any, called)._slot
-        session = cast(Any, called)._session
-        if type(slot) is Slot and type(session) is Session:
-            return session.end.channel, slot.x
+def _question(called: object) -> tuple[Endpoint | None, int]:
+    """The endpoint and the id of a call that was sent and has no answer yet."""
+    if isinstance(called, Promise) and called.question is not None:
+        session = called.caller.owner
+        if isinstance(session, Session):
+            return session.end, called.question.x
     return None, -1

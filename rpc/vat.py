@@ -13,16 +13,23 @@ from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
 from pinfut.executor.task import INTERNAL
+from pinfut.rpc.contract import (
+    Balance,
+    Endpoint,
+    Kernel,
+    Payer,
+    Port,
+    Process,
+    ServiceSpec,
+    SessionSpec,
+)
 from pinfut.rpc.errors import SessionClosed
-from pinfut.rpc.interface import Interface, interface_of, resolve
-from pinfut.rpc.kernel.bank import Balance, Bank
-from pinfut.rpc.kernel.channel import End, least_quota, pages_of
-from pinfut.rpc.kernel.events import EventBuffer
-from pinfut.rpc.kernel.handle import Handle, bank_of
-from pinfut.rpc.kernel.sim import Port, Process, SimKernel
-from pinfut.rpc.proxy import target_of
-from pinfut.rpc.session import Session
-from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
+from pinfut.rpc.kernel.sizes import least_quota, pages_of
+from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.objects.interface import Interface, interface_of, resolve
+from pinfut.rpc.objects.proxy import target_of
+from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
+from pinfut.rpc.session.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
@@ -34,17 +41,17 @@ QUOTA_CAPS: Final = 64
 class Vat:
     """A process of a kernel with its sessions; needs a running executor."""
 
-    def __init__(self, kernel: SimKernel, name: str) -> None:
+    def __init__(self, kernel: Kernel, name: str) -> None:
         self.kernel = kernel
         self.process: Process = kernel.process(name)
         self._executor = current_executor()
-        self._sessions: dict[End, Session] = {}
+        self._sessions: dict[Endpoint, Session] = {}
         self._roots: dict[Port, Interface] = {}
-        self._turns: Turns[End] = Turns()
-        # Calls that are handled in one look at a session.
+        self._queue: FairQueue[Endpoint] = FairQueue()
+        # Messages of one session that are handled at one service.
         self.budget = BUDGET
-        # How often a session was looked at, for whoever wants to see what the idle ones cost.
-        self.looks = 0
+        # How often a session was serviced, to see what the idle ones cost.
+        self.serviced = 0
         self._task: JoinHandle[None] = self._executor.spawn(
             self._run(), name=f"vat {name}", owner=INTERNAL
         )
@@ -54,41 +61,25 @@ class Vat:
         """The sessions that are open, oldest first."""
         return list(self._sessions.values())
 
-    def listen(
-        self,
-        name: str,
-        root: Interface,
-        safety: int | None = None,
-        priority: Priority = "high",
-    ) -> None:
-        """Offer `root` under a name; `safety` and `priority` as of `serve`. Raises ValueError when
-        the name is taken."""
-        port = self.kernel.listen(self.process, name, safety, level_of(priority))
+    def session_at(self, end: Endpoint) -> Session | None:
+        """The session over this endpoint, until it has let go."""
+        return self._sessions.get(end)
+
+    def listen(self, name: str, root: Interface, spec: ServiceSpec | None = None) -> None:
+        """Offer `root` under a name. Raises ValueError when the name is taken."""
+        port = self.kernel.listen(self.process, name, spec or ServiceSpec())
         self._roots[port] = root
 
     def connect(
         self,
         name: str,
-        bank: Bank | Handle,
-        slots: int,
-        ring: int,
-        cell: int,
-        quota: Balance | None = None,
-        priority: Priority = "normal",
-        refund: int = 0,
-        events: EventBuffer | None = None,
+        bank: Payer,
+        spec: SessionSpec | None = None,
     ) -> Session:
-        """Open a session to a service. Raises as `SimKernel.connect` does."""
-        level = level_of(priority)
-        if events is not None:
-            events.require_unused()
-        end = self.kernel.connect(
-            self.process, name, bank, slots=slots, ring=ring, cell=cell, quota=quota, level=level
-        )
-        end.channel.refundable = refund
-        if events is not None:
-            self.kernel.attach(end, events)
-        session = Session(self._executor, end, None, self._forget, self._enter)
+        """Open a session to a service. Raises as `contract.Kernel.connect` does."""
+        spec = spec or SessionSpec()
+        end = self.kernel.connect(self.process, name, bank, spec)
+        session = Session(self._executor, end, None, self._forget, self._enter, events=spec.events)
         self._sessions[end] = session
         return session
 
@@ -104,79 +95,78 @@ class Vat:
             raise
 
     async def _dispatch(self) -> None:
-        """Wait for notifications; look at each ready session for a bounded time, and at no
-        more than `TURN` before other tasks run. What is signalled meanwhile is sorted in before
-        the next look."""
-        notification = self.process.notification
-        turns = self._turns
-        thing: object = None
-        end: End | None = None
+        """Wait for signals; service each ready session for a bounded time, and no more than
+        `TURN` before other tasks run. What is signalled meanwhile is sorted in before the next
+        service."""
+        process, queue = self.process, self._queue
+        end: Endpoint | None = None
         while True:
-            # Who was looked at last may have gone: its memory is not kept here.
-            thing = end = None
-            badges = await notification.wait()
+            # Who was serviced last may have gone: its memory is not kept here.
+            end = None
+            badges = await process.wait()
             if len(badges) == 1:
-                # One session alone, which is what most wakes are: no turns to take.
-                thing = self.process.at(badges[0])
-                if type(thing) is End and not self._look(thing):
-                    continue
+                # One session alone, which is what most wakes are: no queue to stand in.
+                session = self._sessions.get(process.at(badges[0]))  # type: ignore[arg-type]
+                if session is not None:
+                    self.serviced += 1
+                    more = session.service(self.budget, QUANTUM)
+                    session = None
+                    if not more:
+                        continue
             self._sort(badges)
             while True:
-                # As many looks as there are ready sessions: none has two while others wait.
+                # As many services as there are ready sessions: none has two while others wait.
                 end = None
-                for _ in range(min(len(turns), TURN)):
+                for _ in range(min(len(queue), TURN)):
                     if end is not None:
-                        turns.put(end, end.level)
-                    end = turns.pick()
-                    if not self._look(end):
+                        queue.put(end, end.level)
+                    end = queue.pick()
+                    if not self._service(end):
                         end = None
-                    if notification.ready:
-                        self._sort(notification.take())
-                if end is None and not turns:
+                    if process.ready:
+                        self._sort(process.take())
+                if end is None and not queue:
                     break
                 await yield_now()
-                # Who comes now goes before who has just had a look and wants another.
-                if notification.ready:
-                    self._sort(notification.take())
+                # Who comes now goes before who has just been serviced and wants more.
+                if process.ready:
+                    self._sort(process.take())
                 if end is not None:
-                    turns.put(end, end.level)
+                    queue.put(end, end.level)
 
     def _sort(self, badges: list[int]) -> None:
         """Put what is ready where its turn will come. New sessions are let in at once."""
-        process = self.process
         for badge in badges:
-            thing = process.at(badge)
-            if isinstance(thing, End):
-                self._turns.put(thing, thing.level)
-            elif isinstance(thing, Port):
+            thing: Any = self.process.at(badge)
+            if thing in self._roots:
                 self._accept(thing)
+            elif thing is not None:
+                self._queue.put(thing, thing.level)
 
-    def _look(self, end: End) -> bool:
+    def _service(self, end: Endpoint) -> bool:
         """Have one session's messages handled; whether it has more."""
-        self.looks += 1
+        self.serviced += 1
         session = self._sessions.get(end)
         if session is None:
-            if end.via is not None and end.closed:
+            if end.via is not None and end.ending is not None:
                 end.close()  # taken back before it was used
             return False
-        return session.drain(self.budget, QUANTUM)
+        return session.service(self.budget, QUANTUM)
 
     def _enter(self, guest: Session) -> None:
         """A session that a client introduced: look what is there already."""
         self._sessions[guest.end] = guest
-        self.process.notification.signal(guest.end.handle & 0xFFFF_FFFF)
-        self.process.notification.wake()
+        self.process.nudge(guest.end.handle & 0xFFFF_FFFF)
 
-    def _forget(self, end: End) -> None:
+    def _forget(self, end: Endpoint) -> None:
         self._sessions.pop(end, None)
 
     def _accept(self, port: Port) -> None:
-        waiting, port.waiting = port.waiting, []
-        for end in waiting:
-            root = self._roots[port]
+        root = self._roots[port]
+        for end in port.accept():
             session = Session(self._executor, end, root, self._forget, self._enter)
             self._sessions[end] = session
-            self._turns.put(end, end.level)
+            self._queue.put(end, end.level)
 
     async def close(self, why: str = "closed") -> None:
         """End every session, wait until their handlers have ended, and stop."""
@@ -213,15 +203,7 @@ def _close(session: Session, why: str = "closed") -> None:
 class Serving:
     """``async with serve(...) as server:`` offers a service until the block ends."""
 
-    def __init__(
-        self,
-        kernel: SimKernel,
-        name: str,
-        root: Interface,
-        safety: int | None,
-        priority: Priority,
-    ) -> None:
-        level_of(priority)
+    def __init__(self, kernel: Kernel, name: str, root: Interface, spec: ServiceSpec) -> None:
         interface_of(root)
         if target_of(root) is not None:
             raise TypeError(f"{root!r} is served elsewhere already; serve an object of your own")
@@ -229,12 +211,11 @@ class Serving:
         self._kernel = kernel
         self._name = name
         self._root = root
-        self._safety = safety
-        self._priority: Priority = priority
+        self._spec = spec
 
     async def __aenter__(self) -> Vat:
         self._vat = Vat(self._kernel, self._name)
-        self._vat.listen(self._name, self._root, self._safety, self._priority)
+        self._vat.listen(self._name, self._root, self._spec)
         return self._vat
 
     async def __aexit__(
@@ -252,33 +233,27 @@ class Connecting(Generic[I]):
 
     def __init__(
         self,
-        kernel: SimKernel,
+        kernel: Kernel,
         name: str,
         interface: Callable[..., I],
-        bank: Bank | Handle,
-        slots: int,
-        ring: int,
-        cell: int,
+        bank: Payer,
+        spec: SessionSpec,
         vat: Vat | None,
-        quota: Balance | None,
-        priority: Priority,
-        refund: int,
-        events: EventBuffer | None,
     ) -> None:
         self._kernel = kernel
         self._name = name
         self._interface: Any = interface
         self._bank = bank
-        self._sizes = slots, ring, cell, quota, priority, refund, events
+        self._spec = spec
         self._vat = vat
         self._own: Vat | None = None
 
     async def __aenter__(self) -> I:
         vat = self._vat
         if vat is None:
-            vat = self._own = Vat(self._kernel, bank_of(self._kernel.root, self._bank).name)
+            vat = self._own = Vat(self._kernel, self._kernel.name_of(self._bank))
         try:
-            self._session = vat.connect(self._name, self._bank, *self._sizes)
+            self._session = vat.connect(self._name, self._bank, self._spec)
             root: I = await self._session.bootstrap(self._interface)
         except BaseException:
             await self._leave()
@@ -309,7 +284,7 @@ class Connecting(Generic[I]):
 
 
 def serve(
-    kernel: SimKernel,
+    kernel: Kernel,
     name: str,
     root: Interface,
     *,
@@ -328,14 +303,14 @@ def serve(
     cancelled. Raises TypeError for what is no implementation of an interface, and
     ValueError for a name that is taken or a priority that is none.
     """
-    return Serving(kernel, name, root, safety, priority)
+    return Serving(kernel, name, root, ServiceSpec(safety, level_of(priority)))
 
 
 def connect(
-    kernel: SimKernel,
+    kernel: Kernel,
     name: str,
     interface: Callable[..., I],
-    bank: Bank | Handle,
+    bank: Payer,
     *,
     slots: int = 64,
     ring: int | None = None,
@@ -357,7 +332,7 @@ def connect(
     one it draws on `bank` as it goes. `priority`: before which other sessions of both processes
     this one is looked at; the service may give less on its side. `refund`: pages that the
     server may have bought on the client's behalf and have `bank` pay for, at most
-    (`Session.advance`). `events`: memory for what happens there, handed over to the service;
+    (`Session.prepay`). `events`: memory for what happens there, handed over to the service;
     without it there are no events.
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
@@ -366,13 +341,12 @@ def connect(
     if type(quota) is int:
         quota = Balance(quota, QUOTA_CAPS)
     assert not isinstance(quota, int)
-    level_of(priority)
     if type(refund) is not int or refund < 0:
         raise ValueError(f"refund is 0 pages or more, not {refund!r}")
-    ring = ring or _ring_for(slots)
-    return Connecting(
-        kernel, name, interface, bank, slots, ring, cell, vat, quota, priority, refund, events
+    spec = SessionSpec(
+        slots, ring or _ring_for(slots), cell, quota, level_of(priority), refund, events
     )
+    return Connecting(kernel, name, interface, bank, spec, vat)
 
 
 def session_pages(*, slots: int = 64, ring: int | None = None, donated: bool = False) -> int:
@@ -394,6 +368,7 @@ def _ring_for(slots: int) -> int:
 def session_of(capability: Interface) -> Session:
     """The session that a capability came over. Raises TypeError for an own object."""
     target = target_of(capability)
-    if target is None or not isinstance(target.session, Session):
+    session = None if target is None else target.caller.owner
+    if not isinstance(session, Session):
         raise TypeError(f"{capability!r} did not come over a session")
-    return target.session
+    return session

@@ -20,7 +20,7 @@ from pinfut import Lock, executor, join
 from pinfut.executor.io import Socket, socketpair
 from pinfut.future import FutureBase
 from pinfut.rpc import SimKernel, serve
-from pinfut.rpc.kernel.bank import PAGE
+from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.lab.hostile.raw import RING, Raw, call
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
 

@@ -1,1 +1,1 @@
-"""The kernel contract and its simulated back end: banks, pages, rings, notifications."""
+"""Kernels: what stands behind `pinfut.rpc.contract`."""

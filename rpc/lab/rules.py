@@ -26,101 +26,96 @@ RULES: Final = (
     Rule(
         1,
         "An allocation debits the bank and every ancestor; the tightest limit wins",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_tree.py::"
-        "test_whatever_happens_usage_is_the_sum_of_what_is_owned",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned",
     ),
     Rule(
         2,
         "An ancestor's refusal undoes all debits",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_tree.py::"
-        "test_whatever_happens_usage_is_the_sum_of_what_is_owned",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned",
     ),
     Rule(
         3,
         "Allocating or freeing several objects is all-or-nothing",
-        "rpc/kernel/pages.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_several_regions_are_handed_over_all_or_none",
+        "rpc/memory/pages.py",
+        "tests/rpc/bank/test_bank_rules.py::test_several_regions_are_handed_over_all_or_none",
     ),
     Rule(
         4,
         "Destroy reclaims every object and sub-bank",
-        "rpc/kernel/destroy.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/bank/teardown.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_ten_thousand_objects_are_destroyed_in_bounded_steps_with_right_answers_between",
     ),
     Rule(
         5,
         "Remove passes ownership to the parent with no re-accounting",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_tree.py::"
-        "test_whatever_happens_usage_is_the_sum_of_what_is_owned",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned",
     ),
     Rule(
         6,
         "`no_remove` forbids gifting storage to a parent",
-        "rpc/kernel/handle.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/bank/handle.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent",
     ),
     Rule(
         7,
         "Only the owning bank frees; freeing kills every capability",
-        "rpc/kernel/pages.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/memory/pages.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_only_the_bank_that_bought_pages_can_sell_them_and_every_capability_dies",
     ),
     Rule(
         8,
         "A new object's capability is the only one to it",
-        "rpc/kernel/pages.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/memory/pages.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_a_new_region_has_one_capability_and_so_has_one_that_was_handed_over",
     ),
     Rule(
         9,
         "`verify` tells a real bank from a fake",
-        "rpc/kernel/handle.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_a_kernel_tells_its_banks_from_every_fake",
+        "rpc/bank/handle.py",
+        "tests/rpc/bank/test_bank_rules.py::test_a_kernel_tells_its_banks_from_every_fake",
     ),
     Rule(
         10,
         "Restrictions only accumulate",
-        "rpc/kernel/handle.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_a_handle_can_only_be_made_weaker",
+        "rpc/bank/handle.py",
+        "tests/rpc/bank/test_bank_rules.py::test_a_handle_can_only_be_made_weaker",
     ),
     Rule(
         11,
         "A limit below usage is allowed; available is then 0, never negative",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_tree.py::"
-        "test_whatever_happens_usage_is_the_sum_of_what_is_owned",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned",
     ),
     Rule(
         12,
         "The effective limit includes the bank's own limit",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_tree.py::"
-        "test_whatever_happens_usage_is_the_sum_of_what_is_owned",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned",
     ),
     Rule(
         13,
         "A bank's own metadata is charged to it",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_what_a_bank_keeps_about_itself_comes_out_of_its_limit",
     ),
     Rule(
         14,
         "A session that cannot be paid for fails before it exists",
-        "rpc/kernel/channel.py",
+        "rpc/kernel/sim/channel.py",
         "tests/rpc/test_quota.py::test_a_session_that_cannot_be_paid_for_does_not_exist",
     ),
     Rule(
         15,
         '"Payer exhausted" and "donation too small" are two errors',
-        "rpc/kernel/channel.py",
+        "rpc/kernel/sim/channel.py",
         "tests/rpc/test_quota.py::test_a_session_that_cannot_be_paid_for_does_not_exist",
     ),
     Rule(
@@ -133,67 +128,67 @@ RULES: Final = (
     Rule(
         17,
         "A quota transfer is transactional",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_a_transfer_that_fails_at_any_step_leaves_every_sum_as_it_was",
     ),
     Rule(
         18,
         "Only unused quota leaves an account",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_only_what_is_unused_leaves_an_account",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_rules.py::test_only_what_is_unused_leaves_an_account",
     ),
     Rule(
         19,
         "A session's donation can never be spent elsewhere, so it can return at close",
-        "rpc/kernel/channel.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/kernel/sim/channel.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_what_was_donated_cannot_be_spent_elsewhere_and_returns",
     ),
     Rule(
         20,
         "Transfers go only to and from the reference account",
-        "rpc/kernel/transfers.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_transfers_between_siblings_are_refused",
+        "rpc/bank/transfers.py",
+        "tests/rpc/bank/test_bank_rules.py::test_transfers_between_siblings_are_refused",
     ),
     Rule(
         21,
         "Close returns the donation and the metadata cost",
-        "rpc/kernel/channel.py",
+        "rpc/kernel/sim/channel.py",
         "tests/rpc/test_quota.py::"
         "test_closing_a_session_returns_its_donation_and_what_its_books_cost",
     ),
     Rule(
         22,
         "Capabilities are a second quota",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_capabilities_are_a_second_quota",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_rules.py::test_capabilities_are_a_second_quota",
     ),
     Rule(
         23,
         "A yield request is a friendly request, not revocation",
-        "rpc/kernel/bank.py",
-        "tests/rpc/kernel/test_bank_rules.py::test_who_is_asked_to_give_memory_back_may_refuse",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_rules.py::test_who_is_asked_to_give_memory_back_may_refuse",
     ),
     Rule(
         24,
         "Memory is reused only when no capability remains, and zeroed",
-        "rpc/kernel/pages.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/memory/pages.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_memory_that_is_bought_again_shows_nothing_and_old_capabilities_stay_dead",
     ),
     Rule(
         25,
         "Revoking is preemptible",
-        "rpc/kernel/destroy.py",
-        "tests/rpc/kernel/test_bank_rules.py::"
+        "rpc/bank/teardown.py",
+        "tests/rpc/bank/test_bank_rules.py::"
         "test_ten_thousand_objects_are_destroyed_in_bounded_steps_with_right_answers_between",
     ),
     Rule(
         26,
         "A signal ORs its badge in; a wait reads and zeroes",
-        "rpc/kernel/notification.py",
-        "tests/rpc/kernel/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
+        "rpc/memory/notification.py",
+        "tests/rpc/memory/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
     ),
     Rule(
         27,
@@ -204,27 +199,27 @@ RULES: Final = (
     Rule(
         28,
         "Replying never blocks; the caller's death kills its reply capability",
-        "rpc/server.py",
+        "rpc/session/server.py",
         "tests/rpc/test_death.py::"
         "test_when_the_client_dies_its_handlers_are_cancelled_and_its_bank_is_whole",
     ),
     Rule(
         29,
         "A capability to an own object unwraps to that object",
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "tests/rpc/test_calls.py::test_an_own_object_keeps_its_identity_on_a_round_trip",
     ),
     Rule(
         30,
         "What a sender buffers is bounded by what it pays",
-        "rpc/backlog.py",
+        "rpc/session/backlog.py",
         "tests/rpc/test_memory.py::test_more_calls_than_slots_wait_paid_and_all_complete",
     ),
     Rule(
         31,
         "A capability has its place before it is sent",
-        "rpc/bushel.py",
-        "tests/rpc/protocol/test_bushel.py::test_an_object_that_cannot_be_paid_is_not_handed_out",
+        "rpc/wire/exports.py",
+        "tests/rpc/wire/test_bushel.py::test_an_object_that_cannot_be_paid_is_not_handed_out",
     ),
     Rule(
         32,
@@ -235,63 +230,63 @@ RULES: Final = (
     Rule(
         33,
         "A reply after its deadline is handled, and its capabilities released",
-        "rpc/returns.py",
+        "rpc/session/returns.py",
         "tests/rpc/test_cancel.py::test_the_capabilities_of_a_late_reply_are_released",
     ),
     Rule(
         34,
         "Capabilities move all or nothing, on any error",
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "tests/rpc/test_memory.py::test_a_refused_call_with_capabilities_hands_nothing_out",
     ),
     Rule(
         35,
         "One record for each wait; observations are ORed; cancel removes what is queued",
-        "rpc/kernel/events.py",
+        "rpc/memory/event_buffer.py",
         "tests/rpc/test_events.py::test_events_equal_their_model_in_any_history",
     ),
     Rule(
         36,
         "No global cap stands in for payment",
-        "rpc/kernel/purse.py",
+        "rpc/bank/account.py",
         "tests/hostile/test_slope.py::test_what_a_client_holds_is_charged_however_much_it_is",
     ),
     Rule(
         37,
         "Completion overflow cannot happen",
-        "rpc/kernel/lane.py",
+        "rpc/memory/lane.py",
         "tests/hostile/test_scenarios.py::"
         "test_more_answers_than_slots_end_the_session_and_overwrite_nothing",
     ),
     Rule(
         38,
         "What gives several events ends with exactly one last",
-        "rpc/events.py",
+        "rpc/session/subscriptions.py",
         "tests/rpc/test_events.py::test_events_equal_their_model_in_any_history",
     ),
     Rule(
         39,
         "Cancel has its own completion; the slot is free only after the target's",
-        "rpc/server.py",
+        "rpc/session/server.py",
         "tests/rpc/test_cancel.py::"
         "test_the_slot_of_a_cancelled_call_is_taken_until_the_handler_acknowledges",
     ),
     Rule(
         40,
         "An id is free after the Return came and the Finish went",
-        "rpc/protocol/peer.py",
-        "tests/rpc/protocol/test_peer.py::test_a_slot_that_waits_for_its_finish_is_in_use",
+        "rpc/wire/peer.py",
+        "tests/rpc/wire/test_peer.py::test_a_slot_that_waits_for_its_finish_is_in_use",
     ),
     Rule(
         41,
         "A disconnect drops all four tables",
-        "rpc/protocol/peer.py",
-        "tests/rpc/protocol/test_peer.py::test_close_refunds_everything_in_the_midst_of_everything",
+        "rpc/wire/peer.py",
+        "tests/rpc/wire/test_peer.py::test_close_refunds_everything_in_the_midst_of_everything",
     ),
     Rule(
         42,
         "What a nested server holds counts against the first payer; returns never wait for credit",
-        "rpc/serving.py",
+        "rpc/session/serving.py",
         "tests/rpc/test_charging.py::"
         "test_what_a_nested_server_holds_counts_against_the_first_payer",
     ),

@@ -90,7 +90,7 @@ def test_laws_prints_every_law(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_subcommand_is_loaded_when_it_is_chosen_and_the_house_loads_none() -> None:
     tell = "; import sys; print(*sorted(n for n in sys.modules if n.startswith('pinfut.')))"
     house = python("-c", "import pinfut.executor, pinfut.rpc, pinfut.unboxed" + tell).stdout
-    assert "pinfut.rpc.session" in house
+    assert "pinfut.rpc.session.session" in house
     assert "pinfut.command" not in house
     chosen = "from pinfut.command.main import main; main(['laws'])"
     laws = python("-c", chosen + tell).stdout.splitlines()[-1].split()

@@ -9,7 +9,7 @@ import pytest
 
 from pinfut.command import hostile, slopes
 from pinfut.command.main import main
-from pinfut.rpc.kernel import prices
+from pinfut.rpc import prices
 from pinfut.rpc.lab.hostile import SCENARIOS, Scenario
 from pinfut.rpc.lab.hostile.slope import KINDS, Slope
 from pinfut.rpc.lab.hostile.stage import Stage

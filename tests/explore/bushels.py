@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-from pinfut.rpc.bushel import Bushel
+from pinfut.rpc.bank.bank import Bank, SessionAccount
+from pinfut.rpc.bank.share import Share
 from pinfut.rpc.errors import GarbageFrame, UnknownObject
-from pinfut.rpc.kernel.bank import Bank, Purse
+from pinfut.rpc.wire.exports import Bushel
 from tests.explore.states import REST, Operation
-from tests.rpc.protocol.fakes import Plain
+from tests.rpc.wire.fakes import Plain
 
 
 class Bushels:
@@ -18,8 +19,8 @@ class Bushels:
     more at most while they are there. `held`: also held by answers, and handed out twice."""
 
     def __init__(self, count: int, grants: int, held: bool = True) -> None:
-        self.purse = Purse(Bank("client", 1000, 1000))
-        self.bushel = Bushel(self.purse)
+        self.account = SessionAccount(Share(Bank("client", 1000, 1000)))
+        self.bushel = Bushel(self.account)
         self.things = [Plain(str(n)) for n in range(count)]
         self.left = grants
         self.held = held
@@ -107,8 +108,8 @@ class Bushels:
             else:
                 _refused(bushel, number, 1)
                 assert number not in bushel.things, "a released id is called"
-        assert self.purse.used == bushel.charged, "charged is not what is held"
-        assert self.purse.caps - self.purse.free_caps == len(self.numbers)
+        assert self.account.used == bushel.charged, "charged is not what is held"
+        assert self.account.caps - self.account.free_caps == len(self.numbers)
 
     def form(self) -> Hashable:
         bushel = self.bushel

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Hashable, Iterator
 
 from pinfut.rpc import Session
-from pinfut.rpc.kernel.ring import RingReader, RingWriter
-from pinfut.rpc.protocol.frames import CALL_HEAD
+from pinfut.rpc.memory.ring import RingReader, RingWriter
+from pinfut.rpc.wire.frames import CALL_HEAD
 
 Frame = tuple[str, int]
 """What a frame is, and which call it is about."""

@@ -6,7 +6,7 @@ what was written at each read::
 
     writer   idle ──▶ write ──▶ publish ──▶ tell ──▶ idle
                         └▶ publish ──▶ tell ──▶ park ──▶ asleep ──▶ write
-    reader   park ──▶ asleep ──▶ park ──▶ look ──▶ read ──▶ release ──▶ look or park
+    reader   park ──▶ asleep ──▶ park ──▶ read ──▶ release ──▶ read or park
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import struct
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, cast
 
-from pinfut.rpc.kernel.notification import Notification
-from pinfut.rpc.kernel.ring import HEAD_BYTES, RingReader, RingWriter, ring_bytes
+from pinfut.rpc.memory.notification import Notification
+from pinfut.rpc.memory.ring import HEAD_BYTES, RingReader, RingWriter, ring_bytes
 from tests.explore.states import REST, Operation
 from tests.explore.steps import Accesses, Stopped, Watched
 
@@ -105,12 +105,13 @@ class Ringing:
             else:
                 self.writes.end()
         else:
-            private = self.reader.head, self.reader._seen, 0
+            reader = self.reader
+            begun = reader.consumed, reader._seen, reader.more
             self.reads.begin()
             try:
                 self.reading = self._read(self.reading, choice)
             except Stopped:
-                self.reader.head, self.reader._seen, _ = private
+                reader.consumed, reader._seen, reader.more = begun
             else:
                 self.reads.end()
 
@@ -123,7 +124,7 @@ class Ringing:
             self.pending = struct.pack("<I", choice[0]) + body * (choice[0] // 4 - 1)
             return "write"
         if at == "write":
-            if self.writer.write(self.pending):
+            if self.writer.submit(self.pending):
                 self.under_way += (self.pending,)
                 self.pending = b""
                 return "idle" if self.batch else "publish"
@@ -142,25 +143,24 @@ class Ringing:
     def _read(self, at: str, choice: list[Any]) -> str:
         """One step of the reader; where it stands then."""
         if at == "park":
-            return "asleep" if self.frames.park() else "look"
+            return "asleep" if self.frames.park() else "read"
         if at == "asleep":
             self.frames.woken = False
             return "park"
-        if at == "look":
-            return "read" if self.reader.look() else "park"
         if at == "read":
-            for frame in self.reader.read(choice[0]):
+            frames = self.reader.receive(choice[0])
+            for frame in frames:
                 assert self.under_way, "a frame that nobody wrote"
                 first, *rest = self.under_way
                 self.under_way = tuple(rest)
                 assert frame == first, "not the frame that was written"
-            return "release"
+            return "release" if frames else "park"
         if at == "release":
             if self.reader.release():
                 return "tell"
         else:
             self.room.tell()
-        return "look" if self.reader.more else "park"
+        return "read" if self.reader.more else "park"
 
     def check(self) -> None:
         words, writer = self.words, self.writer
@@ -170,18 +170,18 @@ class Ringing:
         reader_asleep = self.reading == "asleep" and not self.frames.woken
         writer_asleep = self.writing == "asleep" and not self.room.woken
         if reader_asleep and (self.writing == "idle" or writer_asleep):
-            assert words[_TAIL] == self.reader.head, "it sleeps, and there are frames to read"
+            assert words[_TAIL] == self.reader.consumed, "it sleeps, and there are frames to read"
             assert not writer_asleep, "both sleep, and the writer waits for room"
 
     def form(self) -> Hashable:
         writer, reader, words = self.writer, self.reader, self.words
-        base = reader.head - reader.head % CAPACITY
+        base = reader.consumed - reader.consumed % CAPACITY
 
         return (
             writer.tail - base,
             writer._published - base,
             writer._limit - base,
-            reader.head - base,
+            reader.consumed - base,
             reader._seen - base,
             words[_TAIL] - base,
             words[_HEAD] - base,
@@ -202,15 +202,17 @@ class Ringing:
         writer, reader = self.writer, self.reader
         return (
             bytes(self.memory),
-            (writer.tail, writer._published, writer._limit, reader.head, reader._seen),
+            (writer.tail, writer._published, writer._limit),
+            (reader.consumed, reader._seen, reader.more),
             (self.under_way, self.pending, self.count, self.batch, self.writing, self.reading),
             (list(self.writes.log), list(self.reads.log), self.room.save(), self.frames.save()),
         )
 
     def load(self, saved: Any) -> None:
         writer, reader = self.writer, self.reader
-        self.memory[:], private, own, rest = saved
-        writer.tail, writer._published, writer._limit, reader.head, reader._seen = private
+        self.memory[:], written, read, own, rest = saved
+        writer.tail, writer._published, writer._limit = written
+        reader.consumed, reader._seen, reader.more = read
         (self.under_way, self.pending, self.count, self.batch, self.writing, self.reading) = own
         self.writes.log, self.reads.log = list(rest[0]), list(rest[1])
         self.room.load(rest[2])
@@ -218,7 +220,7 @@ class Ringing:
 
     def kinds(self) -> Iterable[str]:
         asleep = self.reading == "asleep" and not self.frames.woken
-        unread = self.words[_TAIL] != self.reader.head
+        unread = self.words[_TAIL] != self.reader.consumed
         if self.writing == "idle" and asleep and not self.writer.unpublished:
             yield REST
         if self.writing == "asleep":
@@ -233,5 +235,5 @@ class Ringing:
             yield "told while awake"
         if len(self.under_way) == 4:
             yield "four frames"
-        if self.writer.tail - self.reader.head > sum(map(len, self.under_way)):
+        if self.writer.tail - self.reader.consumed > sum(map(len, self.under_way)):
             yield "skips the end"

@@ -15,12 +15,12 @@ from typing import Any, cast
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context
 from pinfut.rpc import RpcError, Session, SimKernel
+from pinfut.rpc import prices
 from pinfut.rpc.errors import CallCancelled, PeerDied, ProtocolError, SessionClosed
-from pinfut.rpc.kernel import prices
-from pinfut.rpc.promise import IMPORTED, Unsent
-from pinfut.rpc.protocol.answers import FREE, QUEUED, RUNNING, Answer
-from pinfut.rpc.proxy import target_of
-from pinfut.rpc.turns import QUANTUM
+from pinfut.rpc.objects.promise import IMPORTED, Unsent
+from pinfut.rpc.objects.proxy import target_of
+from pinfut.rpc.session.fairness import QUANTUM
+from pinfut.rpc.wire.answers import FREE, QUEUED, RUNNING, Answer
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING, Slot
 from pinfut.testing import CountingWaker
 from tests.explore.lanes import head, in_ring, replies, unpublished, unread
@@ -83,7 +83,7 @@ class Sessions:
         target = target_of(self.root)
         assert target is not None
         assert target.state == IMPORTED
-        self.begin = self.channel.purse.used
+        self.begin = self.channel.account.used
         for kind in script if turns else ():
             self._call("call", kind)
 
@@ -92,7 +92,7 @@ class Sessions:
         if self.processes[side].notification.ready:
             self._look(side)
         if session.touched:
-            session.flush()
+            session.out.flush()
 
     def _release(self, end: object) -> None:
         self.released[str(end)] += 1
@@ -164,9 +164,9 @@ class Sessions:
                 while self.processes[side].notification.ready or self.more[side]:
                     self._look(side)
                 while session.touched and not session.closed:
-                    session.flush()
+                    session.out.flush()
             elif what == "flush":
-                session.flush()
+                session.out.flush()
             elif what == "look":
                 self._look(side)
             elif what == "close":
@@ -256,10 +256,10 @@ class Sessions:
         process.notification.take()
         self.kernel._signalled.pop(process, None)
         session = self.sessions[side]
-        before = [slot.x for slot in session.questions.taken() if slot.state == CANCELLING]
-        self.more[side] = session.drain(1, QUANTUM)
+        before = [slot.x for slot in session.peer.questions.taken() if slot.state == CANCELLING]
+        self.more[side] = session.service(1, QUANTUM)
         for x in before:
-            if session.questions.peek(x) is None and not session.closed:
+            if session.peer.questions.peek(x) is None and not session.closed:
                 self.happened.add("a late reply")
 
     # ---- what has to hold ----
@@ -270,7 +270,7 @@ class Sessions:
             assert not isinstance(session.error, ProtocolError), repr(session.error)
             told = process in self.kernel._signalled
             assert told or not process.notification.ready, "signalled, and nobody is woken"
-            table = session.questions
+            table = session.peer.questions
             free = [slot.index for slot in table.free]
             taken = [slot.index for slot in table.taken()]
             assert sorted(free + taken) == list(range(table.capacity)), "slots are lost or double"
@@ -285,8 +285,8 @@ class Sessions:
     def _check_places(self) -> None:
         client = self.sessions[CLIENT]
         cells = client.cells
-        used = [client.places[slot.index] for slot in client.questions.taken()]
-        used += [one.place for one in client.backlog.calls if one.place >= 0]
+        used = [client.places[slot.index] for slot in client.peer.questions.taken()]
+        used += [one.place for one in client.out.backlog.calls if one.place >= 0]
         # Answers whose slot has gone to another, with their holders or on their way out.
         held = [_slot_of(call.future) for call in self.calls if call is not None]
         for slot in (*held, *map(_sent, client._left)):
@@ -302,10 +302,10 @@ class Sessions:
         held += sum(one.charged for one in peer.answers if one.state == RUNNING)
         held += sum(one.queued_charge for one in peer.answers if one.state == QUEUED)
         for session in self.sessions:
-            held += sum(charge for _, charge in session._outbox)
-            held += sum(one.charge for one in session.backlog.calls)
-        assert held == self.channel.purse.used, (
-            f"{held} bytes are held, and {self.channel.purse.used} are charged"
+            held += sum(charge for _, charge in session.out._frames)
+            held += sum(one.charge for one in session.out.backlog.calls)
+        assert held == self.channel.account.used, (
+            f"{held} bytes are held, and {self.channel.account.used} are charged"
         )
         live = [one.x for one in peer.answers if one.state != FREE]
         assert len(set(live)) == len(live)
@@ -319,7 +319,7 @@ class Sessions:
             come = any(True for _ in unread(session)) or replies(session)
             ready = self.processes[side].notification.ready or self.more[side]
             assert ready or not come, f"the {NAMES[side]} sleeps, and there is something to read"
-            untold = bool(session._left) or bool(session._outbox and not in_ring(session))
+            untold = bool(session.out._left) or bool(session.out._frames and not in_ring(session))
             assert session.touched or not untold, "something to send, and no flush"
         for n, call in enumerate(self.calls):
             if call is None or call.future is None or self.over[CLIENT]:
@@ -357,13 +357,13 @@ class Sessions:
                     session.touched,
                     self.more[side],
                     session.end.closed,
-                    tuple((slot.index, slot.x, slot.state) for slot in session.questions.taken()),
-                    tuple(slot.index for slot in session.questions.free),
+                    tuple((slot.index, slot.x, slot.state) for slot in session.peer.questions.taken()),
+                    tuple(slot.index for slot in session.peer.questions.free),
                     tuple(unread(session)),
                     tuple(replies(session)),
-                    tuple(self._left_of(one) for one in session._left),
-                    tuple(head(frame) for frame, _ in session._outbox),
-                    tuple(one.place >= 0 for one in session.backlog.calls),
+                    tuple(self._left_of(one) for one in session.out._left),
+                    tuple(head(frame) for frame, _ in session.out._frames),
+                    tuple(one.place >= 0 for one in session.out.backlog.calls),
                     tuple(sorted(session.returns.settles)),
                     tuple(sorted(session.returns.rides)),
                     unpublished(session),
@@ -380,7 +380,7 @@ class Sessions:
             len(server.peer.exports),
             0 if client.closed else len(client.peer.imports),
             self.channel.freed,
-            0 if self.channel.freed else self.channel.purse.used,
+            0 if self.channel.freed else self.channel.account.used,
         )
 
     def _form_of(self, call: Call | None) -> Hashable:
@@ -416,12 +416,12 @@ class Sessions:
             if self.channel.freed:
                 yield REST
             elif not self.ends and made and not open_calls:
-                assert self.channel.purse.used == self.begin, "something is held at rest"
-                assert not client.questions.taken()
+                assert self.channel.account.used == self.begin, "something is held at rest"
+                assert not client.peer.questions.taken()
                 yield REST
-        if client.backlog.calls:
+        if client.out.backlog.calls:
             yield "a call waits for a slot"
-        if any(slot.state == CANCELLING for slot in client.questions.taken()):
+        if any(slot.state == CANCELLING for slot in client.peer.questions.taken()):
             yield "cancelling"
         if any(one.waiting for one in server.peer.answers):
             yield "a call waits for another"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pinfut.rpc import bushel as module
-from pinfut.rpc.bushel import Bushel
 from pinfut.rpc.errors import UnknownObject
+from pinfut.rpc.wire import exports as module
+from pinfut.rpc.wire.exports import Bushel
 from tests.explore.bushels import Bushels
 from tests.explore.states import Fault, explore, report
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pinfut.rpc.kernel.notification import Notification
-from pinfut.rpc.kernel.ring import RingReader, RingWriter
+from pinfut.rpc.memory.notification import Notification
+from pinfut.rpc.memory.ring import RingReader, RingWriter
 from tests.explore.ringing import Ringing
 from tests.explore.states import Fault, explore, report
 
@@ -51,12 +51,12 @@ def release_behind(self: Any) -> bool:
     wanted = bool(self._words[2])
     if wanted:
         self._words[2] = 0
-    self._words[1] = self.head  # after the check
+    self._words[1] = self.consumed  # after the check
     return wanted
 
 
 def release_once(self: Any) -> bool:
-    self._words[1] = self.head
+    self._words[1] = self.consumed
     return False
 
 
@@ -85,7 +85,7 @@ FAULTS = [
     (RingWriter, "_has_room", late_writer, "both sleep"),
     (RingReader, "release", release_behind, "both sleep"),
     (RingReader, "release", release_once, "both sleep"),
-    (RingReader, "release", release_too_much, "claims to be at"),
+    (RingReader, "release", release_too_much, "not the frame that was written"),
     (Notification, "park", park_blindly, "sleep"),
     (Notification, "wake", wake_nobody_twice, "sleep"),
 ]

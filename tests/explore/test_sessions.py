@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from pinfut.rpc import Session, SimKernel
-from pinfut.rpc.protocol.answers import Answer
-from pinfut.rpc.protocol.peer import Peer
-from pinfut.rpc.server import Server
+from pinfut.rpc.session.server import Server
+from pinfut.rpc.wire.answers import Answer
+from pinfut.rpc.wire.peer import Peer
 from pinfut.slots import CANCELLING, READY, WAITING, Slot, SlotTable
 from tests.explore.sessions import Sessions
 from tests.explore.states import Fault, explore, report
@@ -104,7 +104,7 @@ real_handled = Server.on_handled
 
 
 def refund_twice(self: Server, answer: Answer, task: Any) -> None:
-    self._purse.give(answer.charged)
+    self._account.give(answer.charged)
     real_handled(self, answer, task)
 
 
@@ -118,7 +118,7 @@ def forget_the_place(self: Session, unsent: Any) -> None:
         self._give_up(unsent.slot)
     elif unsent.place >= 0:
         unsent.give_up()
-        self.end.purse.give(unsent.charge)
+        self.end.account.give(unsent.charge)
         unsent.charge = 0
 
 

@@ -16,14 +16,14 @@ import msgspec
 from pinfut.executor import sleep
 from pinfut.rpc import RpcError, Session, session_of
 from pinfut.rpc.errors import UnknownObject, to_wire
-from pinfut.rpc.kernel.ring import RingWriter
-from pinfut.rpc.protocol import frames
-from pinfut.rpc.protocol.frames import CAP, RETURN_HEAD, Cap
+from pinfut.rpc.memory.ring import RingWriter
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.frames import CAP, RETURN_HEAD, Cap
 from tests.fuzz import on_answers, on_frames, on_payloads, on_rings, on_session
 from tests.fuzz.harness import AS_IT_IS, CORPUS, NAMED, piece
-from tests.rpc.protocol.fakes import Thing as FakeThing
-from tests.rpc.protocol.fakes import bootstrap, call, cancel, finish, release
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
+from tests.rpc.wire.fakes import Thing as FakeThing
+from tests.rpc.wire.fakes import bootstrap, call, cancel, finish, release
 from tests.rpc.world import World, quiet, run
 
 Frames = list[bytes]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from pinfut.rpc.contract import SessionSpec
 from pinfut.poll import PENDING, Context
 from pinfut.rpc import RpcError, Session, SimKernel
 from pinfut.rpc.errors import GarbageFrame, ProtocolError, SessionClosed
-from pinfut.rpc.protocol import frames
-from pinfut.rpc.protocol.frames import CAP, RETURN_HEAD
-from pinfut.rpc.proxy import target_of
-from pinfut.rpc.turns import QUANTUM
+from pinfut.rpc.objects.proxy import target_of
+from pinfut.rpc.session.fairness import QUANTUM
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.frames import CAP, RETURN_HEAD
 from pinfut.testing import CountingWaker
 from tests.explore.still import Still
 from tests.fuzz.harness import NAMED, fitting, pieces
@@ -28,7 +29,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     whole = bank.balance
     server, client = kernel.process("server"), kernel.process("client")
     port = kernel.listen(server, "desk")
-    near = kernel.connect(client, "desk", bank, slots=8, ring=4096, cell=CELL)
+    near = kernel.connect(client, "desk", bank, SessionSpec(slots=8, ring=4096, cell=CELL))
     (far,) = port.waiting
     port.waiting.clear()
     still: Any = Still()
@@ -54,8 +55,8 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     lane.cells.write(places[0], head + cap)
     say(0)
     completions.publish()
-    session.flush()
-    session.drain(16, QUANTUM)
+    session.out.flush()
+    session.service(16, QUANTUM)
     assert session.error is None
     mine = ThingServer("mine")
     opened: list[Any] = [
@@ -69,7 +70,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     ]
     # Promises are polled; of proxies, whether they have come.
     waits = [one.__await__().send(None) if target_of(one) else one for one in opened]
-    session.flush()
+    session.out.flush()
     kept: list[Any] = []
     for operation, argument, given in pieces(data):
         n = argument % 64 % len(waits)
@@ -88,7 +89,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
                 say(int.from_bytes(given[:8], "little"))
                 completions.publish()
             case 3:  # LOOK
-                session.drain(16, QUANTUM)
+                session.service(16, QUANTUM)
             case 4:  # POLL
                 if waits[n] is not None:
                     _poll(waits, n, kept, counts)
@@ -102,12 +103,12 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
                 at = argument % 9 * 8
                 words[at : at + len(given[:8])] = given[:8]
             case _:  # FLUSH
-                session.flush()
+                session.out.flush()
         if session.error is not None:
             assert isinstance(session.error, ProtocolError), repr(session.error)
             counts["refused"] += 1
             break
-        table = session.questions
+        table = session.peer.questions
         assert len(table.taken()) + len(table.free) == table.capacity
         assert len(session.peer.imports) <= 1 + len(data) // CAP.size
     kept.clear()

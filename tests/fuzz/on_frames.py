@@ -7,10 +7,10 @@ from collections import Counter
 
 from pinfut.rpc import RpcError
 from pinfut.rpc.errors import ProtocolError
-from pinfut.rpc.protocol import frames
-from pinfut.rpc.protocol.answers import FREE
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.answers import FREE
 from tests.fuzz.harness import NAMED, fitting, pieces
-from tests.rpc.protocol.fakes import Host, Plain, host_in_the_midst
+from tests.rpc.wire.fakes import Host, Plain, host_in_the_midst
 
 RECEIVE, GIVE, HAND_OUT, REFUSE, FRESH = range(5)
 
@@ -39,7 +39,7 @@ def fuzz_frames(data: bytes, counts: Counter[str]) -> None:
         assert len({one.x for one in peer.open_answers()}) == len(peer.open_answers())
     host.peer.close()
     assert host.held == (0, 0), "a charge stayed"
-    host.purse.close()
+    host.account.close()
     assert (host.bank.pages_used, host.bank.caps_used) == (0, 0)
 
 

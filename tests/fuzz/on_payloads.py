@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from pinfut.rpc import Interface, RpcError
-from pinfut.rpc.codec import Codec, CodecError
 from pinfut.rpc.errors import from_wire
-from tests.rpc.protocol.fakes import Plain, Thing
+from pinfut.rpc.objects.codec import Codec, CodecError
+from tests.rpc.wire.fakes import Plain, Thing
 
 
 class Point(msgspec.Struct):

@@ -6,8 +6,8 @@ import struct
 from collections import Counter
 
 from pinfut.rpc.errors import GarbageFrame
-from pinfut.rpc.kernel.lane import Completions
-from pinfut.rpc.kernel.ring import HEAD_BYTES, RingReader, RingWriter, ring_bytes
+from pinfut.rpc.memory.lane import Completions
+from pinfut.rpc.memory.ring import HEAD_BYTES, RingReader, RingWriter, ring_bytes
 from tests.fuzz.harness import pieces
 
 BODY, WORD, READ, WRITE, RELEASE, IDS, TAKE, POST = range(8)
@@ -33,16 +33,16 @@ def fuzz_ring(data: bytes, counts: Counter[str]) -> None:
                     part = given[:8].ljust(8, b"\0")
                     view[argument % 4 * 8 : argument % 4 * 8 + 8] = part
                 case 2:  # READ
-                    counts["seen"] += reader.look()
-                    assert reader._seen <= reader.head + capacity, "a lap too much is believed"
-                    got = reader.read(argument)
+                    got = reader.receive(argument)
+                    assert reader._seen <= reader.consumed + capacity, "a lap too much is believed"
+                    counts["seen"] += bool(got) or reader.more
                     assert len(got) <= argument
                     assert sum(map(len, got)) <= capacity, "more than there is room for"
                     assert all(len(one) >= 8 for one in got)
                     counts["read"] += len(got)
                 case 3:  # WRITE
                     frame = struct.pack("<I", 8 + len(given[:120])) + bytes(4) + given[:120]
-                    counts["written"] += writer.write(frame)
+                    counts["written"] += writer.submit(frame)
                     assert writer.unpublished <= capacity
                     if argument % 2:
                         writer.publish()

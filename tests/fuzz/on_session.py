@@ -7,7 +7,7 @@ from itertools import count
 
 from pinfut.rpc import connect, method
 from pinfut.rpc.errors import GarbageFrame, ProtocolError
-from pinfut.rpc.protocol import frames
+from pinfut.rpc.wire import frames
 from tests.fuzz.harness import NAMED, fitting, pieces
 from tests.rpc.hostile import CELL, Raw
 from tests.rpc.services import Desk, DeskServer, ThingServer

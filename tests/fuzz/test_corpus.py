@@ -11,14 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from pinfut.rpc import Session, errors
-from pinfut.rpc.bushel import Bushel
-from pinfut.rpc.kernel.cells import Cells
-from pinfut.rpc.kernel.lane import Completions
-from pinfut.rpc.kernel.ring import RingReader
-from pinfut.rpc.protocol import peer
-from pinfut.rpc.protocol.frames import CAP, Cap
-from pinfut.rpc.protocol.peer import Peer
+from pinfut.rpc import errors
+from pinfut.rpc.memory.lane import Completions, RingRequests, RingSubmissions
+from pinfut.rpc.memory.ring import ALL, RingReader
+from pinfut.rpc.wire import peer
+from pinfut.rpc.wire.exports import Bushel
+from pinfut.rpc.wire.frames import CAP, Cap
+from pinfut.rpc.wire.peer import Peer
 from pinfut.slots import SlotTable
 from tests.covered import covered, require
 from tests.fuzz.__main__ import NAMES
@@ -117,19 +116,27 @@ def release_unchecked(self: Bushel, number: int, count: int) -> None:
         self._drop(entry)
 
 
-def read_unchecked(self: RingReader, limit: int, credit: int = 0) -> list[bytes]:
+RECEIVE = RingReader.receive
+
+
+def receive_unchecked(self: RingReader, limit: int, credit: int = 0, /) -> list[bytes]:
+    self._seen = self._words[0]
     found: list[bytes] = []
-    while self.head < self._seen and len(found) < limit:
-        at = self.head & self._mask
+    while self.consumed < self._seen and len(found) < limit:
+        at = self.consumed & self._mask
         length = int(self._buffer[at : at + 4].cast("I")[0])
         found.append(bytes(min(length, 1 << 24)))  # as much as the writer says
-        self.head += length + 7 & -8
+        self.consumed += length + 7 & -8
     return found
 
 
-def look_unchecked(self: RingReader) -> bool:
-    self._seen = self._words[0]
-    return self._seen != self.head
+def tail_unchecked(self: RingReader, limit: int, credit: int = ALL, /) -> list[bytes]:
+    self._seen = min(self._seen, self._words[0])
+    self.capacity, capacity = 1 << 62, self.capacity
+    try:
+        return RECEIVE(self, limit, credit)
+    finally:
+        self.capacity = capacity
 
 
 def take_unchecked(self: Completions) -> list[int]:
@@ -141,10 +148,9 @@ def from_wire_unchecked(code: int, kind: str, message: str) -> errors.RpcError:
     return errors._BY_CODE[code](message)
 
 
-def read_cell_unchecked(self: Cells, place: int) -> bytes:
-    buffer, start, _ = self.small[place]
-    length = int.from_bytes(buffer[start : start + 4], "little")
-    return bytes(length)
+def take_unchecked_length(self: RingSubmissions, place: int, /) -> bytes:
+    _, lengths, start = self._cells[place]
+    return bytes(lengths[start >> 2])
 
 
 def mark_all(self: SlotTable[Any], xs: list[int]) -> list[int]:
@@ -153,12 +159,10 @@ def mark_all(self: SlotTable[Any], xs: list[int]) -> list[int]:
     return []
 
 
-def answer_unchecked(self: Session, place: int, x: int, frame: bytes, /) -> None:
-    into = self._into or self._open_into()
-    buffer, start, _ = into.cells.small[place]
-    buffer[start : start + len(frame)] = frame
-    into.completions.post(x)
-    self.touch()
+def complete_unchecked(self: RingRequests, place: int, x: int, frame: bytes, /) -> None:
+    page, start = self._cells[place]
+    page[start : start + len(frame)] = frame
+    self.completions.post(x)
 
 
 def decode_anything(payload: bytes) -> Any:
@@ -169,14 +173,14 @@ FAULTS: list[tuple[str, Any, str, Any, int]] = [
     ("frames", peer, "_split", split_unchecked, 2000),
     ("frames", Peer, "_receive_finish", finish_unchecked, 2000),
     ("frames", Bushel, "release", release_unchecked, 2000),
-    ("ring", RingReader, "read", read_unchecked, 2000),
-    ("ring", RingReader, "look", look_unchecked, 2000),
+    ("ring", RingReader, "receive", receive_unchecked, 2000),
+    ("ring", RingReader, "receive", tail_unchecked, 2000),
     ("ring", Completions, "take", take_unchecked, 2000),
     ("payloads", errors._BY_CODE, "", None, 2000),
     ("answers", peer, "_decode_error", decode_anything, 2000),
-    ("answers", Cells, "read", read_cell_unchecked, 2000),
+    ("answers", RingSubmissions, "take", take_unchecked_length, 2000),
     ("answers", SlotTable, "mark_ready", mark_all, 2000),
-    ("session", Session, "answer", answer_unchecked, 400),
+    ("session", RingRequests, "complete", complete_unchecked, 400),
 ]
 
 

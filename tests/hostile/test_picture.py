@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.lab.hostile.picture import WIDTH, draw, picture
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "paying.md"

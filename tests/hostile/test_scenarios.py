@@ -13,10 +13,10 @@ import pytest
 
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import GarbageFrame
-from pinfut.rpc.kernel.lane import Completions
 from pinfut.rpc.lab.hostile import SCENARIOS, Outcome, Scenario, alone, play
 from pinfut.rpc.lab.hostile.stage import CALLS, ROUNDS, Stage, perform
-from pinfut.rpc.weight import weight
+from pinfut.rpc.memory.lane import Completions
+from pinfut.rpc.objects.weight import weight
 from tests.covered import covered, require
 
 WANTED = (

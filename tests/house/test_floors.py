@@ -209,8 +209,8 @@ def test_no_circle_goes_through_an_import_in_a_function_or_for_a_type(folder: st
         ("tests.rpc.test_vat", "from rpc.vat import Vat"),
         ("pinfut.rpc.vat", "from tests.covered import covered"),
         ("pinfut.executor.core", "import benches"),
-        ("pinfut.rpc.kernel.sim", "from . import bank"),
-        ("pinfut.rpc.kernel.sim", "from ..vat import Vat"),
+        ("pinfut.rpc.kernel.sim.kernel", "from . import bank"),
+        ("pinfut.rpc.kernel.sim.kernel", "from ..vat import Vat"),
     ],
 )
 def test_a_planted_offence_is_caught(module: str, source: str) -> None:

@@ -27,11 +27,11 @@ TESTS: Final = ("tests/rpc", "tests/executor", "tests/pinfut")
 LEFT_OUT: Final = (
     # Other files are what these are about.
     *("tests/rpc/simulate", "tests/pinfut/unboxed", "tests/executor/io"),
-    "tests/rpc/protocol/test_codec.py",
+    "tests/rpc/wire/test_codec.py",
     # Long, and cheaper tests see the same.
-    "tests/rpc/kernel/test_cells.py",
-    *("tests/rpc/kernel/test_prices.py", "tests/rpc/kernel/test_bank_prices.py"),
-    *("tests/rpc/kernel/test_ring.py", "tests/executor/test_unclaimed.py"),
+    "tests/rpc/memory/test_lane.py",
+    *("tests/rpc/bank/test_prices.py", "tests/rpc/bank/test_bank_prices.py"),
+    *("tests/rpc/memory/test_ring.py", "tests/executor/test_unclaimed.py"),
 )
 
 

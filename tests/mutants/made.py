@@ -18,14 +18,19 @@ _NOT_OF_THE_LOOP: Final = ("__init__", "contract", "deadlock", "source", "thread
 
 FILES: Final = (
     *(
-        f"rpc/kernel/{name}.py"
+        f"rpc/bank/{name}.py"
         for name in (
-            *("bank", "destroy", "owned", "pages", "purse", "freed"),
-            *("transfers", "reservation", "capset", "advance"),
+            *("account", "bank", "freed", "owned", "prepayment"),
+            *("reservation", "teardown", "transfers"),
         )
     ),
-    *(f"rpc/{name}.py" for name in ("session", "server", "charging", "turns", "returns", "bushel")),
-    *(f"rpc/protocol/{name}.py" for name in ("peer", "answers", "imports")),
+    "rpc/memory/pages.py",
+    "rpc/kernel/sim/capset.py",
+    *(
+        f"rpc/session/{name}.py"
+        for name in ("session", "server", "charging", "fairness", "returns")
+    ),
+    *(f"rpc/wire/{name}.py" for name in ("peer", "answers", "exports", "imports")),
     *(
         f"executor/{path.name}"
         for path in sorted((ROOT / "executor").glob("*.py"))

@@ -39,28 +39,28 @@ ROWS = (8, 9, 16, 41, 45, 51, 57, 60, 65, 70, 76, 90, 119)
 """What was asked for beside rules and traps and was once held by no test, or not by the one whose
 name promises it."""
 
-_TREE = (
-    "tests/rpc/kernel/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned"
-)
-_RULES = "tests/rpc/kernel/test_bank_rules.py::test_"
+_TREE = "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned"
+_RULES = "tests/rpc/bank/test_bank_rules.py::test_"
 _QUOTA = "tests/rpc/test_quota.py::test_"
 _MEMORY = "tests/rpc/test_memory.py::test_"
 _CHARGING = "tests/rpc/test_charging.py::test_"
-_PEER = "tests/rpc/protocol/test_peer.py::test_"
+_PEER = "tests/rpc/wire/test_peer.py::test_"
 _CANCEL = "tests/rpc/test_cancel.py::test_"
-_BUSHEL = "tests/rpc/protocol/test_bushel.py::test_"
+_BUSHEL = "tests/rpc/wire/test_bushel.py::test_"
 _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
 
-BANK = "rpc/kernel/bank.py"
-PAGES = "rpc/kernel/pages.py"
-CHANNEL = "rpc/kernel/channel.py"
-PEER = "rpc/protocol/peer.py"
-SESSION = "rpc/session.py"
-EVENTS = "rpc/kernel/events.py"
-SERVER = "rpc/server.py"
+BANK = "rpc/bank/bank.py"
+PAGES = "rpc/memory/pages.py"
+CHANNEL = "rpc/kernel/sim/channel.py"
+ENDPOINT = "rpc/kernel/sim/endpoint.py"
+FUNDS = "rpc/bank/funds.py"
+PEER = "rpc/wire/peer.py"
+SESSION = "rpc/session/session.py"
+EVENTS = "rpc/memory/event_buffer.py"
+SERVER = "rpc/session/server.py"
 
 MUTANTS = (
     # ---- banks ----
@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 6", "T22"),
-        "rpc/kernel/handle.py",
+        "rpc/bank/handle.py",
         "name, pages=pages, caps=caps, funded=funded, no_remove=self.no_remove\n",
         "name, pages=pages, caps=caps, funded=funded\n",
         _RULES + "no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent",
@@ -142,14 +142,14 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 9",),
-        "rpc/kernel/handle.py",
+        "rpc/bank/handle.py",
         "    return type(thing) is Bank and thing.alive and thing.is_below(root)\n",
         "    return isinstance(thing, Bank) and thing.alive\n",
         _RULES + "a_kernel_tells_its_banks_from_every_fake",
     ),
     Mutant(
         ("rule 10",),
-        "rpc/kernel/handle.py",
+        "rpc/bank/handle.py",
         "        bank = self.bank(wanted)\n",
         "        bank = self.bank()\n",
         _RULES + "a_handle_can_only_be_made_weaker",
@@ -177,14 +177,14 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 14",),
-        CHANNEL,
+        FUNDS,
         "    if max(short) > 0:\n",
         "    if max(short) > 1:\n",
         _QUOTA + "a_session_that_cannot_be_paid_for_does_not_exist",
     ),
     Mutant(
         ("rule 15",),
-        CHANNEL,
+        FUNDS,
         '        raise PayerExhausted(\n            f"a donation of',
         '        raise DonationTooSmall(\n            f"a donation of',
         _QUOTA + "a_session_that_cannot_be_paid_for_does_not_exist",
@@ -217,23 +217,23 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 19",),
-        CHANNEL,
+        FUNDS,
         "caps=quota.caps, funded=True, no_remove=True)",
         "caps=quota.caps, no_remove=True)",
         _QUOTA + "closing_a_session_returns_its_donation_and_what_its_books_cost",
     ),
     Mutant(
         ("rule 20",),
-        "rpc/kernel/transfers.py",
+        "rpc/bank/transfers.py",
         "    elif start.funded and start.parent is end:\n",
         "    elif start.funded:\n",
         _RULES + "transfers_between_siblings_are_refused",
     ),
     Mutant(
         ("rule 21",),
-        CHANNEL,
-        "        self.bank.sell(caps=CAPS)\n        if self.events",
-        "        if self.events",
+        FUNDS,
+        "        self.bank.sell(caps=CAPS)\n\n",
+        "\n",
         _QUOTA + "closing_a_session_returns_its_donation_and_what_its_books_cost",
     ),
     Mutant(
@@ -245,11 +245,11 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 22",),
-        "rpc/kernel/purse.py",
+        "rpc/bank/account.py",
         "            self.free_caps -= CAP_LOT\n",
         "            self.free_caps -= CAP_LOT - 1\n",
-        "tests/rpc/kernel/test_purse.py::"
-        "test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays",
+        "tests/rpc/bank/test_account.py::"
+        "test_a_account_holds_what_was_taken_in_the_pages_that_it_pays",
     ),
     Mutant(
         ("rule 23",),
@@ -271,32 +271,32 @@ MUTANTS = (
         PAGES,
         "            memory = bytearray(pages * PAGE)\n",
         "            memory = bytearray(b'x') * (pages * PAGE)\n",
-        "tests/rpc/kernel/test_region.py::test_a_region_shows_nothing_of_a_former_owner",
+        "tests/rpc/memory/test_region.py::test_a_region_shows_nothing_of_a_former_owner",
     ),
     Mutant(
         ("rule 25", "T21"),
-        "rpc/kernel/destroy.py",
+        "rpc/bank/teardown.py",
         "        for _ in range(self._step if pieces is None else pieces):\n",
         "        while True:\n",
         _RULES + "ten_thousand_objects_are_destroyed_in_bounded_steps_with_right_answers_between",
     ),
     Mutant(
         ("T21",),
-        "rpc/kernel/owned.py",
+        "rpc/bank/owned.py",
         "        if not self._pins:\n            self._reclaim()\n            return\n",
         "        if True:\n            self._reclaim()\n            return\n",
         _RULES + "a_destroy_waits_for_what_is_in_use_and_for_nothing_else",
     ),
     Mutant(
         ("rule 42",),
-        "rpc/serving.py",
+        "rpc/session/serving.py",
         "    payer = channel.bank\n",
         "    payer = channel.bank.parent\n",
         _CHARGING + "what_a_nested_server_holds_counts_against_the_first_payer",
     ),
     Mutant(
         ("T37",),
-        "rpc/serving.py",
+        "rpc/session/serving.py",
         "pages=pages, caps=caps, no_remove=True)\n    channel.lend",
         "pages=1 << 20, caps=caps, no_remove=True)\n    channel.lend",
         _CHARGING + "a_nested_call_spends_no_more_than_its_ceiling",
@@ -312,10 +312,10 @@ MUTANTS = (
     # ---- signals and capabilities ----
     Mutant(
         ("rule 26",),
-        "rpc/kernel/notification.py",
+        "rpc/memory/notification.py",
         "        self._words[index] |= 1 << (badge % _BITS)\n",
         "        self._words[index] = 1 << (badge % _BITS)\n",
-        "tests/rpc/kernel/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
+        "tests/rpc/memory/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
     ),
     Mutant(
         ("rule 27", "T9"),
@@ -334,22 +334,22 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 29",),
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "        return _of(self._peer.exports.get(cap.id), interface)\n",
         "        return __import__('copy').copy(_of(self._peer.exports.get(cap.id), interface))\n",
         "tests/rpc/test_calls.py::test_an_object_of_the_server_keeps_its_identity_on_a_round_trip",
     ),
     Mutant(
         ("rule 30",),
-        "rpc/backlog.py",
+        "rpc/session/backlog.py",
         "        charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)\n",
         "        charge = 0\n",
         _MEMORY + "a_call_that_is_refused_again_and_again_uses_nothing_up",
     ),
     Mutant(
         ("rule 31",),
-        "rpc/bushel.py",
-        "                self._purse.give_cap()\n                raise\n",
+        "rpc/wire/exports.py",
+        "                self._account.give_cap()\n                raise\n",
         "                pass\n",
         _BUSHEL + "an_object_that_cannot_be_paid_is_not_handed_out",
     ),
@@ -371,7 +371,7 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 33", "T34"),
-        "rpc/returns.py",
+        "rpc/session/returns.py",
         "            # Late, but not ignored: its capabilities are released.\n"
         "            self.open(slot, release=True)\n",
         "            self.open(slot, release=False)\n",
@@ -379,7 +379,7 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 34",),
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "            self.take_back(tuple(caps))\n            raise\n",
         "            raise\n",
         _MEMORY + "objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none",
@@ -387,7 +387,7 @@ MUTANTS = (
     # ---- events and completions ----
     Mutant(
         ("rule 35",),
-        "rpc/events.py",
+        "rpc/session/subscriptions.py",
         "        self._bits |= bits & _MASK\n",
         "        self._bits = bits & _MASK\n",
         _EVENTS + "events_equal_their_model_in_any_history",
@@ -401,7 +401,7 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 36",),
-        "rpc/bushel.py",
+        "rpc/wire/exports.py",
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n",
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
         "        price *= len(self._entries) < 256\n",
@@ -410,7 +410,7 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 37",),
-        "rpc/kernel/lane.py",
+        "rpc/memory/lane.py",
         "        if len(posted) > self.capacity:\n",
         "        if len(posted) > 2 * self.capacity:\n",
         "tests/hostile/test_scenarios.py::"
@@ -418,7 +418,7 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 38",),
-        "rpc/events.py",
+        "rpc/session/subscriptions.py",
         "                self._words[self._at + END] = self._generation\n",
         "",
         _EVENTS + "events_equal_their_model_in_any_history",
@@ -432,7 +432,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T11",),
-        "rpc/events.py",
+        "rpc/session/subscriptions.py",
         "        if words[at + GENERATION] != self._generation:\n",
         "        if words[at + GENERATION] < self._generation:\n",
         _EVENTS + "a_cancelled_place_is_let_go_of_by_the_server",
@@ -475,21 +475,21 @@ MUTANTS = (
     ),
     Mutant(
         ("T3",),
-        "rpc/bushel.py",
+        "rpc/wire/exports.py",
         "        if number >> _INDEX_BITS < _LAST_GENERATION:\n",
         "        if True:\n",
         _BUSHEL + "an_index_whose_generations_are_used_up_is_retired",
     ),
     Mutant(
         ("T3",),
-        "rpc/bushel.py",
+        "rpc/wire/exports.py",
         "            while self._next & _INDEX in self._kept:\n                self._next += 1\n",
         "",
         _BUSHEL + "no_index_stands_for_two_objects_at_once",
     ),
     Mutant(
         ("T3",),
-        "rpc/bushel.py",
+        "rpc/wire/exports.py",
         "        self._next = self._generation + 1 << _INDEX_BITS | self._base\n",
         "        self._next = self._generation + 1 << _INDEX_BITS | self._width\n",
         _BUSHEL + "an_object_that_stays_does_not_make_the_indices_of_the_others_run_out",
@@ -498,24 +498,24 @@ MUTANTS = (
         ("T4",),
         SERVER,
         "        self._cancel(answer.task)\n",
-        "        self._purse.give(answer.charged)\n        answer.charged = 0\n"
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n"
         "        self._cancel(answer.task)\n",
         _CANCEL + "the_charge_of_a_cancelled_call_stays_until_its_handler_has_ended",
     ),
     Mutant(
         ("T5",),
-        "rpc/kernel/advance.py",
+        "rpc/session/prepayment.py",
         "        if self.state != OWN:\n",
         "        if self.state == CLOSED:\n",
-        "tests/rpc/kernel/test_advance.py::test_a_charge_stands_on_one_bank_and_moves_at_most_once",
+        "tests/rpc/test_prepayment.py::test_a_charge_stands_on_one_bank_and_moves_at_most_once",
     ),
     Mutant(
         ("T5",),
-        "rpc/kernel/purse.py",
+        "rpc/bank/account.py",
         "            if free > self.pages * PAGE:\n",
         "            if False:\n",
-        "tests/rpc/kernel/test_purse.py::"
-        "test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays",
+        "tests/rpc/bank/test_account.py::"
+        "test_a_account_holds_what_was_taken_in_the_pages_that_it_pays",
     ),
     Mutant(
         ("T6",),
@@ -528,24 +528,24 @@ MUTANTS = (
     ),
     Mutant(
         ("T6",),
-        "rpc/kernel/lane.py",
+        "rpc/memory/lane.py",
         "        if not head <= posted <= head + self.capacity:\n",
         "        if False:\n",
-        "tests/rpc/kernel/test_cells.py::test_a_hostile_count_of_completions_is_refused_or_bounded",
+        "tests/rpc/memory/test_lane.py::test_a_hostile_count_of_completions_is_refused_or_bounded",
     ),
     Mutant(
         ("T7",),
-        "rpc/kernel/ring.py",
+        "rpc/memory/ring.py",
         "        self._words[_WANT] = 1\n        return end <= self._read_limit()\n",
         "        self._words[_WANT] = 1\n        return False\n",
-        "tests/rpc/kernel/test_ring.py::test_no_order_of_steps_loses_the_wake_up_of_a_writer",
+        "tests/rpc/memory/test_ring.py::test_no_order_of_steps_loses_the_wake_up_of_a_writer",
     ),
     Mutant(
         ("T7",),
-        "rpc/kernel/notification.py",
+        "rpc/memory/notification.py",
         "        if self._summary:\n            return False\n",
         "",
-        "tests/rpc/kernel/test_notification.py::"
+        "tests/rpc/memory/test_notification.py::"
         "test_a_task_that_waits_gets_what_was_signalled_before_during_and_after",
     ),
     Mutant(
@@ -558,53 +558,53 @@ MUTANTS = (
     ),
     Mutant(
         ("T9",),
-        "rpc/kernel/notification.py",
+        "rpc/memory/notification.py",
         "        self._summary |= 1 << index\n",
         "        self._summary = 1 << index\n",
-        "tests/rpc/kernel/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
+        "tests/rpc/memory/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
     ),
     Mutant(
         ("T10",),
-        "rpc/kernel/freed.py",
+        "rpc/bank/freed.py",
         "            lacking = bank.lacking_alive(self._pages, self._caps)\n",
         "            lacking = bank.lacking_alive(self._pages, self._caps) or bank\n",
         _RULES + "who_waits_for_pages_is_told_once_and_not_too_early",
     ),
     Mutant(
         ("T12",),
-        "rpc/charging.py",
+        "rpc/session/charging.py",
         "            self._kept.discarded += 1\n            return False\n",
         "            raise SessionDead('gone')\n",
         _CHARGING + "a_session_that_ends_in_the_midst_of_a_turn_takes_nothing_from_under_it",
     ),
     Mutant(
         ("T13",),
-        "rpc/kernel/credit.py",
+        "rpc/memory/credit_page.py",
         "        if seq % 2 == 0 and view[0] == seq:\n",
         "        if True:\n",
-        "tests/rpc/kernel/test_receive.py::"
+        "tests/rpc/memory/test_receive.py::"
         "test_a_reader_never_takes_half_a_publication_and_never_hangs",
     ),
     Mutant(
         ("T14",),
-        "rpc/kernel/transfers.py",
+        "rpc/bank/transfers.py",
         "        while done < limit and len(self):\n",
         "        while len(self):\n",
         _RULES + "transfers_in_a_queue_are_reserved_and_flushed_by_anyone_in_order",
     ),
     Mutant(
         ("T15",),
-        "rpc/kernel/ring.py",
-        "        if not self._seen <= tail <= self.head + self.capacity or tail & 7:\n",
+        "rpc/memory/ring.py",
+        "        if not self._seen <= seen <= head + self.capacity or seen & 7:\n",
         "        if False:\n",
-        "tests/rpc/kernel/test_ring.py::test_a_tail_that_makes_no_sense_is_refused",
+        "tests/rpc/memory/test_ring.py::test_a_tail_that_makes_no_sense_is_refused",
     ),
     Mutant(
         ("T15",),
-        "rpc/kernel/ring.py",
+        "rpc/memory/ring.py",
         "                if length < _MIN_FRAME or end > size:\n",
         "                if False:\n",
-        "tests/rpc/kernel/test_ring.py::test_a_length_that_runs_out_of_what_was_written_is_refused",
+        "tests/rpc/memory/test_ring.py::test_a_length_that_runs_out_of_what_was_written_is_refused",
     ),
     Mutant(
         ("T17",),
@@ -622,30 +622,29 @@ MUTANTS = (
     ),
     Mutant(
         ("T20",),
-        CHANNEL,
-        "                    self.purse.close()\n                    self.forward.free()\n"
-        "                    raise\n",
-        "                    raise\n",
+        FUNDS,
+        "                self.far.seize()\n                bank.sell(caps=CAPS)\n",
+        "                self.far.seize()\n",
         "tests/rpc/kernel/test_channel.py::test_a_channel_is_bought_whole_or_not_at_all",
     ),
     Mutant(
         ("T23",),
-        "rpc/shared.py",
+        "rpc/session/shared.py",
         "keep(self, self.size)\n",
         "keep(self, self.size // (1 + len(self._refs)))\n",
         _CHARGING + "shared_state_is_stored_once_and_each_subscriber_pays_for_all_of_it",
     ),
     Mutant(
         ("T24",),
-        "rpc/protocol/imports.py",
+        "rpc/wire/imports.py",
         "        received: int = counts[0]\n",
         "        received: int = 1\n",
-        "tests/rpc/protocol/test_bushel.py::"
+        "tests/rpc/wire/test_bushel.py::"
         "test_imports_count_how_often_an_object_came_and_how_many_stand_for_it",
     ),
     Mutant(
         ("T25",),
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "            if target.under_way:\n",
         "            if False:\n",
         "tests/rpc/test_order.py::"
@@ -683,10 +682,10 @@ MUTANTS = (
     ),
     Mutant(
         ("T30",),
-        "rpc/kernel/lane.py",
+        "rpc/memory/lane.py",
         "        self._posted += len(posted)\n",
         "        self._posted += min(1, len(posted))\n",
-        "tests/rpc/kernel/test_cells.py::test_completions_come_once_in_order_and_only_when_published",
+        "tests/rpc/memory/test_lane.py::test_completions_come_once_in_order_and_only_when_published",
     ),
     Mutant(
         ("rule 39", "T31"),
@@ -697,7 +696,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T32",),
-        "rpc/handlers.py",
+        "rpc/objects/handlers.py",
         "            coro = coro.cr_await\n",
         "            coro = None\n",
         "tests/rpc/test_handlers.py::"
@@ -712,16 +711,16 @@ MUTANTS = (
     ),
     Mutant(
         ("T35",),
-        "rpc/turns.py",
+        "rpc/session/fairness.py",
         "            queue = low or normal or high\n",
         "            queue = high or normal or low\n",
         _TURNS + "with_all_levels_ready_each_has_its_part_of_the_looks",
     ),
     Mutant(
         ("T35",),
-        "rpc/kernel/sim.py",
-        "        near.level, far.level = level, max(level, port.level)\n",
-        "        near.level, far.level = level, level\n",
+        "rpc/kernel/sim/kernel.py",
+        "        levels = spec.level, max(spec.level, service.spec.level)\n",
+        "        levels = spec.level, spec.level\n",
         _TURNS + "a_service_gives_no_higher_priority_than_it_wants_to",
     ),
     Mutant(
@@ -733,11 +732,11 @@ MUTANTS = (
     ),
     Mutant(
         ("T38",),
-        "rpc/kernel/purse.py",
+        "rpc/bank/account.py",
         "            self._resize(1 - free // PAGE)\n",
         "            pass\n",
-        "tests/rpc/kernel/test_purse.py::"
-        "test_a_purse_holds_what_was_taken_in_the_pages_that_it_pays",
+        "tests/rpc/bank/test_account.py::"
+        "test_a_account_holds_what_was_taken_in_the_pages_that_it_pays",
     ),
     Mutant(
         ("rule 28", "T39"),
@@ -814,7 +813,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T33",),
-        "rpc/charging.py",
+        "rpc/session/charging.py",
         "            self._kept.forget(self, charged)\n",
         "            self._kept.forget(self, 0)\n"
         "            __import__('weakref').finalize(self, self._kept.give, charged)\n",
@@ -845,14 +844,14 @@ MUTANTS = (
     ),
     Mutant(
         ("row 9",),
-        "rpc/shared.py",
+        "rpc/session/shared.py",
         "        if self._value is None:\n            try:",
         "        if True:\n            try:",
         _CHARGING + "shared_state_is_stored_once_and_each_subscriber_pays_for_all_of_it",
     ),
     Mutant(
         ("row 9", "T23"),
-        "rpc/shared.py",
+        "rpc/session/shared.py",
         "        ref.drop()\n        self._sweep()\n",
         "        ref.drop()\n        self._sweep()\n        for one in self._refs:\n"
         "            one.resize(self.size + self.size // len(self._refs))\n",
@@ -860,23 +859,23 @@ MUTANTS = (
     ),
     Mutant(
         ("row 16", "T15"),
-        "rpc/kernel/ring.py",
+        "rpc/memory/ring.py",
         "                frames.append(data[start : start + length])\n",
         "                begin = position + start\n"
         "                frames.append(self._buffer[begin : begin + length].tobytes())\n",
-        "tests/rpc/kernel/test_ring.py::"
+        "tests/rpc/memory/test_ring.py::"
         "test_a_body_is_copied_once_and_what_was_copied_is_what_is_used",
     ),
     Mutant(
         ("row 41", "T24"),
-        "rpc/bushel.py",
+        "rpc/wire/exports.py",
         "        entry.uses -= count\n",
         "        entry.uses = 0\n",
         "tests/rpc/test_calls.py::test_an_object_is_released_at_the_server_when_its_proxy_is_gone",
     ),
     Mutant(
         ("row 45",),
-        "rpc/bushel.py",
+        "rpc/wire/exports.py",
         "            self._free.append(number + (1 << _INDEX_BITS))\n",
         "            self._free.append(number)\n",
         _BUSHEL + "a_bushel_names_each_object_by_one_id_and_no_id_twice",
@@ -891,7 +890,7 @@ MUTANTS = (
     ),
     Mutant(
         ("row 57",),
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "    if not isinstance(thing, interface):\n"
         "        raise _mismatch(thing, interface)\n    return thing\n",
         "    return thing\n",
@@ -900,7 +899,7 @@ MUTANTS = (
     ),
     Mutant(
         ("row 57",),
-        "rpc/capabilities.py",
+        "rpc/objects/capabilities.py",
         "    if not isinstance(thing, interface):\n"
         "        raise _mismatch(thing, interface)\n    return thing\n",
         "    return thing\n",
@@ -909,29 +908,32 @@ MUTANTS = (
     ),
     Mutant(
         ("row 60",),
-        SESSION,
-        "            lane.writer.publish()\n            news = True\n",
-        "            self.end.signal()\n            lane.writer.publish()\n",
+        ENDPOINT,
+        "        news = out is not None and out.publish()\n",
+        "        if out is not None and out.unpublished:\n"
+        "            self._kernel.signal(self)\n"
+        "        news = out is not None and out.publish()\n",
         _ARRIVAL + "what_a_session_signals_is_published_whenever_the_signal_arrives[at once]",
     ),
     Mutant(
         ("row 60",),
-        SESSION,
-        "            news |= into.completions.publish()\n",
-        "            if into.completions.posted:\n                self.end.signal()\n"
-        "            into.completions.publish()\n",
+        ENDPOINT,
+        "        if into is not None and into.publish():\n            news = True\n",
+        "        if into is not None and into.completions.posted:\n"
+        "            self._kernel.signal(self)\n"
+        "        if into is not None:\n            into.publish()\n",
         _ARRIVAL + "what_a_session_signals_is_published_whenever_the_signal_arrives[drawn]",
     ),
     Mutant(
         ("row 60",),
-        "rpc/kernel/arrival.py",
+        "rpc/kernel/sim/arrival.py",
         "            if there < said and self.error is None:\n",
         "            if there < said < 0 and self.error is None:\n",
         _ARRIVAL + "a_signal_before_its_message_is_an_error_that_names_session_and_ring[at once]",
     ),
     Mutant(
         ("row 65",),
-        "rpc/turns.py",
+        "rpc/session/fairness.py",
         "            queue = high or normal or low\n",
         "            queue = low or normal or high\n",
         _TURNS + "a_flood_of_low_priority_delays_a_high_one_by_at_most_one_turn",
@@ -953,7 +955,7 @@ MUTANTS = (
     ),
     Mutant(
         ("row 90",),
-        "rpc/events.py",
+        "rpc/session/subscriptions.py",
         "        words[at + VERSION] = version\n        self._signal()\n",
         "        self._signal()\n        words[at + VERSION] = version\n",
         _EVENTS + "a_state_is_there_before_its_signal",
@@ -969,7 +971,7 @@ MUTANTS = (
     # ---- found to survive once ----
     Mutant(
         ("T31",),
-        "rpc/returns.py",
+        "rpc/session/returns.py",
         "                del early  # or its traceback would keep it\n",
         "                pass\n",
         "tests/rpc/test_pipelining.py::"

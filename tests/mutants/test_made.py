@@ -110,7 +110,7 @@ def test_of_an_error_that_is_raised_only_the_raising_is_deleted() -> None:
 
 
 def test_an_edit_is_undone() -> None:
-    source = Source("rpc/kernel/purse.py")
+    source = Source("rpc/bank/account.py")
     before, text = ast.dump(source.tree, include_attributes=True), ast.unparse(source.tree)
     for mutant in source.mutants:
         with mutant.edit.applied():
@@ -147,7 +147,7 @@ def test_each_key_is_of_one_mutant_and_enough_are_drawn(everything: list[Source]
     assert len({mutant.name for mutant in made}) == len(made)
     drawn = [mutant for mutant in made if mutant.drawn(SAMPLE, SEED)]
     assert len(drawn) >= 500
-    assert {mutant.file for mutant in drawn} >= {"rpc/kernel/bank.py", "executor/loop.py"}
+    assert {mutant.file for mutant in drawn} >= {"rpc/bank/bank.py", "executor/loop.py"}
     assert any(mutant.drawn(SAMPLE, "another") for mutant in made if mutant not in drawn)
     covered("made mutants", made=len(made), drawn=len(drawn))
 
@@ -205,17 +205,17 @@ def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_few_are_killed_and_who_is_not_tested_survives() -> None:
     """The same mutants twice: before the tests of their file, and before tests of another."""
-    few = ["--only", "rpc/kernel/capset.py", "--sample", "0.2", "--jobs", "1"]
+    few = ["--only", "rpc/kernel/sim/capset.py", "--sample", "0.2", "--jobs", "1"]
     done = run("tests.mutants", *few, "--tests", "tests/rpc/kernel/test_capset.py")
     total = next(line for line in done.stdout.splitlines() if line.startswith("total")).split()
     made, killed, hung, survived = map(int, total[1:5])
     assert killed + hung >= 5, done.stdout + done.stderr
     assert survived < killed
-    blind = run("tests.mutants", *few, "--tests", "tests/rpc/kernel/test_notification.py")
+    blind = run("tests.mutants", *few, "--tests", "tests/rpc/memory/test_notification.py")
     total = next(line for line in blind.stdout.splitlines() if line.startswith("total")).split()
     assert total[1:4] == [str(made), "0", "0"], blind.stdout + blind.stderr
     assert blind.returncode == 1
-    assert blind.stdout.count("not classified: rpc/kernel/capset.py") >= killed
+    assert blind.stdout.count("not classified: rpc/kernel/sim/capset.py") >= killed
     covered("made mutants", killed=killed, missed=int(total[4]))
 
 

@@ -18,7 +18,7 @@ from pinfut.rpc.lab.hostile.raw import (
     tail_of,
     word,
 )
-from pinfut.rpc.protocol.frames import (
+from pinfut.rpc.wire.frames import (
     BOOTSTRAP,
     CALL,
     CANCEL,

@@ -11,10 +11,10 @@ import pytest
 from pinfut import join
 from pinfut.executor import sleep
 from pinfut.rpc import EventBuffer, SimKernel, connect, session_of
-from pinfut.rpc.kernel.arrival import WHENS, Arrival, EarlySignal, When
-from pinfut.rpc.kernel.channel import End
-from pinfut.rpc.kernel.ring import RingWriter
-from pinfut.rpc.kernel.sim import Process
+from pinfut.rpc.kernel.sim.arrival import WHENS, Arrival, EarlySignal, When
+from pinfut.rpc.kernel.sim.channel import End
+from pinfut.rpc.kernel.sim.kernel import Process
+from pinfut.rpc.memory.ring import RingWriter
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, ThingServer
 from tests.rpc.test_determinism import program

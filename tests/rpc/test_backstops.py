@@ -13,7 +13,8 @@ import pytest
 
 from pinfut.executor import current_task, sleep, timeout
 from pinfut.rpc import PAGE, RemoteError, SessionClosed, connect, destroy, method
-from pinfut.rpc.charging import charge, keep
+from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.session.charging import charge, keep
 from pinfut.rpc.vat import Vat
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, ThingServer
@@ -60,14 +61,14 @@ def test_a_cycle_across_processes_ends_with_what_pays_for_it(end: str) -> None:
         vat = Vat(world.kernel, "service")
         vat.listen("service", server)
         client = Vat(world.kernel, "client")
-        session = client.connect("service", bank, 8, 16_384, 1024)
+        session = client.connect("service", bank, SessionSpec(8, 16_384, 1024))
         desk = await session.bootstrap(Desk)
         await quiet()
-        before = only(vat).end.purse.used
+        before = only(vat).end.account.used
         owns = [await in_a_circle(desk) for _ in range(3)]
         await quiet()
         gc.collect()
-        held = only(vat).end.purse.used - before
+        held = only(vat).end.account.used - before
         assert all(own() is not None for own in owns)
         assert all(made() is not None for made in server.made_desks)
         assert held > 0, "a circle that nobody pays for"
@@ -145,25 +146,25 @@ def test_a_refund_waits_for_no_collector_and_for_nobody_to_let_go() -> None:
                 await desk.nap(0.0)
                 await quiet()
                 session = only(vat)
-                purse = session.end.purse
-                used = purse.used
+                account = session.end.account
+                used = account.used
                 with no_collector():
                     # Handlers, of which somebody keeps the tasks and the frames.
                     calls = [desk.nap(1.0) for _ in range(20)]
                     await sleep(0.5)
-                    assert purse.used > used
+                    assert account.used > used
                     for call in calls:
                         await call
                     assert await fails(desk)
                     await quiet()
-                    assert purse.used == used, "a handler that has ended is still charged"
+                    assert account.used == used, "a handler that has ended is still charged"
                     # What is kept for the client, dropped and held all the same.
                     with charge(session):
                         refs = [keep(Circle(None), 2 * PAGE) for _ in range(5)]
                     for ref in refs:
                         leaked.append(Circle((ref, ref.get())))
                         ref.drop()
-                    assert purse.used == used, "what is kept no longer is still charged"
+                    assert account.used == used, "what is kept no longer is still charged"
                     with charge(session):
                         refs = [keep(Circle(None), 2 * PAGE) for _ in range(5)]
                     leaked.extend(Circle((ref, ref.get())) for ref in refs)

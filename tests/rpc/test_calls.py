@@ -16,7 +16,7 @@ import pytest
 from pinfut import join
 from pinfut.executor import current_executor, scope
 from pinfut.rpc import Interface, Promise, connect, method, session_of
-from pinfut.rpc.protocol.imports import Imports
+from pinfut.rpc.wire.imports import Imports
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -495,7 +495,7 @@ def test_objects_that_are_made_and_dropped_cost_nothing_in_the_end() -> None:
 
             start = bank.balance
             await some()
-            # The spare page of the purse, the spare lot, and a page that a wave leaves behind.
+            # The spare page of the account, the spare lot, and a page that a wave leaves behind.
             assert bank.balance.pages >= start.pages - 2
             assert bank.balance.caps >= start.caps - 16
             before = bank.balance
@@ -605,7 +605,7 @@ def test_a_session_that_is_used_for_long_gives_all_ids_out_and_holds_nothing() -
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer(), slots=3) as desk:
             (bank,) = world.banks
-            await join(desk.nap(0), desk.nap(0.001))  # a purse keeps a spare page from then on
+            await join(desk.nap(0), desk.nap(0.001))  # an account keeps a spare page from then on
             await quiet()
             before = bank.balance
             for i in range(300):

@@ -109,7 +109,7 @@ def test_what_is_one_way_takes_no_slot_and_no_id(
     async def main(world: World) -> None:
         log = Log()
         async with world.session(Desk, DeskServer(do=log), slots=4) as desk:
-            questions = session_of(desk).questions
+            questions = session_of(desk).peer.questions
             told = 0
 
             async def calls(count: int) -> None:

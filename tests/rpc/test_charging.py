@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from pinfut.executor import sleep, spawn
 from pinfut.rpc import connect, method, serve, session_of, session_pages
-from pinfut.rpc.charging import ClientRef, Turn, charge, keep, payer
+from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.teardown import destroy
+from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import (
     NestedShortage,
     OutOfPages,
@@ -22,16 +24,15 @@ from pinfut.rpc.errors import (
     SafetyExceeded,
     SessionDead,
 )
-from pinfut.rpc.kernel.bank import PAGE, Bank
-from pinfut.rpc.kernel.destroy import destroy
-from pinfut.rpc.kernel.pages import Region
-from pinfut.rpc.serving import current_session, nested
-from pinfut.rpc.shared import Shared
+from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.session.charging import ClientRef, PinScope, charge, keep, payer
+from pinfut.rpc.session.serving import current_session, nested
+from pinfut.rpc.session.shared import Shared
 from pinfut.rpc.vat import Vat
 from tests.bounded import exhaust
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
-from tests.rpc.world import World, only, quiet, run
+from tests.rpc.world import World, only, path_of, quiet, run
 
 
 class Big:
@@ -49,7 +50,7 @@ def test_what_is_kept_is_charged_and_nothing_of_it_is_reachable_after_the_end() 
         async with world.served("desk", DeskServer()) as server:
             async with connect(world.kernel, "desk", Desk, bank) as desk:
                 session = only(server)
-                used = session.end.purse.used
+                used = session.end.account.used
                 with pytest.raises(RuntimeError, match="with charge"):
                     keep(Big(), 1)
                 with charge(session) as kept:
@@ -60,12 +61,12 @@ def test_what_is_kept_is_charged_and_nothing_of_it_is_reachable_after_the_end() 
                         refs.append(keep(thing, 3000))
                         del thing
                 assert payer() is None
-                assert session.end.purse.used >= used + 50 * 3000
+                assert session.end.account.used >= used + 50 * 3000
                 assert bank.pages_used * PAGE >= 50 * 3000
-                before = session.end.purse.used
+                before = session.end.account.used
                 refs[0].drop()
                 refs[0].drop()
-                assert session.end.purse.used < before - 2999
+                assert session.end.account.used < before - 2999
                 with pytest.raises(SessionDead):
                     refs[0].get()
                 assert refs[1].get() is weak[1]()
@@ -103,7 +104,7 @@ def test_what_cannot_be_paid_is_not_kept() -> None:
                 ref.resize(60 * PAGE)
             ref.resize(2 * PAGE)
             ref.resize(1)
-            with Turn([ref]), pytest.raises(Pinned):
+            with PinScope([ref]), pytest.raises(Pinned):
                 ref.resize(5)
             assert await desk.do(1) == 1
 
@@ -116,7 +117,7 @@ def test_a_process_that_dies_leaves_the_bank_whole_whatever_was_kept(who: str) -
         bank = world.bank()
         async with serve(world.kernel, "desk", DeskServer()) as server:
             client = Vat(world.kernel, "c")
-            session = client.connect("desk", bank, 8, 16_384, 1024)
+            session = client.connect("desk", bank, SessionSpec(8, 16_384, 1024))
             await session.bootstrap(Desk)
             with charge(only(server)):
                 refs = [keep(Big(), 5000) for _ in range(9)]
@@ -134,7 +135,7 @@ def test_a_process_that_dies_leaves_the_bank_whole_whatever_was_kept(who: str) -
 
 
 def test_a_server_that_dies_while_it_winds_up_refunds_nothing_twice() -> None:
-    """The client has let go already, so the kernel takes the purse at the server's death."""
+    """The client has let go already, so the kernel takes the account at the server's death."""
 
     async def main(world: World) -> None:
         async def work(n: int) -> int:
@@ -147,7 +148,7 @@ def test_a_server_that_dies_while_it_winds_up_refunds_nothing_twice() -> None:
         bank = world.bank()
         async with serve(world.kernel, "desk", DeskServer(do=work)) as server:
             vat = Vat(world.kernel, "c")
-            session = vat.connect("desk", bank, 8, 16_384, 1024)
+            session = vat.connect("desk", bank, SessionSpec(8, 16_384, 1024))
             desk = await session.bootstrap(Desk)
             call = desk.do(1)
             await quiet()
@@ -176,7 +177,7 @@ def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
     root = Bank("root", 100, 100)
     bank = root.child("client", pages=50)
     regions = [Region(bank, 2) for _ in range(3)]
-    with Turn(regions):
+    with PinScope(regions):
         for region in regions:
             for act in (
                 region.free,
@@ -192,7 +193,7 @@ def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
         assert bank.pages_used == 6
         # A second turn does not begin on what is going, and lets go of what it had.
         other = Region(root, 1)
-        with pytest.raises(SessionDead), Turn([other, regions[1]]):
+        with pytest.raises(SessionDead), PinScope([other, regions[1]]):
             pass
         assert (regions[1].pins, other.pins) == (1, 0)
         other.free()
@@ -203,10 +204,10 @@ def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
 def test_a_turn_is_bounded_by_the_servers_own_safety_memory() -> None:
     bank = Bank("root", 100, 100)
     regions = [Region(bank, 1) for _ in range(5)]
-    with pytest.raises(SafetyExceeded, match=r"5 things.*aside for 4"), Turn(regions, safety=4):
+    with pytest.raises(SafetyExceeded, match=r"5 things.*aside for 4"), PinScope(regions, safety=4):
         pass
     assert [r.pins for r in regions] == [0] * 5
-    with Turn(regions[:4] + regions[:1], safety=5):
+    with PinScope(regions[:4] + regions[:1], safety=5):
         assert regions[0].pins == 2
     assert [r.pins for r in regions] == [0] * 5
 
@@ -224,7 +225,7 @@ def test_a_session_that_ends_in_the_midst_of_a_turn_takes_nothing_from_under_it(
             with charge(session):
                 one, other = keep([1], 100), keep([2], 100)
             kept = session.kept()
-            with Turn([one, other]):
+            with PinScope([one, other]):
                 assert one.get() == [1]
                 session.close(SessionDead("a test"))
                 assert session.closed
@@ -237,7 +238,7 @@ def test_a_session_that_ends_in_the_midst_of_a_turn_takes_nothing_from_under_it(
             assert kept.bytes == 0
             with pytest.raises(SessionDead):
                 one.get()
-            with pytest.raises(SessionDead), Turn([one]):
+            with pytest.raises(SessionDead), PinScope([one]):
                 pass
         assert bank.pages_used == 0
 
@@ -297,14 +298,14 @@ def share(steps: list[tuple[str, int]]) -> None:
                     there = [m for m in refs if refs[m]] or [n]
                     n = there[n % len(there)]
                 others = sum(len(refs[m]) for m in refs if m != n)
-                charged = [s.end.purse.used for s in sessions]
+                charged = [s.end.account.used for s in sessions]
                 if step == "join" and n not in over and len(refs[n]) < 5:
                     begun += not any(refs.values())
                     counts["joined_beside_others"] += others > 0
                     ref = shared.subscribe(sessions[n])
                     refs[n].append(ref)
                     assert shared.value(ref) is made[-1]
-                    assert sessions[n].end.purse.used >= charged[n] + 10_000
+                    assert sessions[n].end.account.used >= charged[n] + 10_000
                 elif step == "leave" and refs[n]:
                     shared.leave(refs[n].pop())
                     counts["left_beside_others"] += others > 0
@@ -316,7 +317,7 @@ def share(steps: list[tuple[str, int]]) -> None:
                     counts["ended_beside_others"] += others > 0
                 for m, session in enumerate(sessions):
                     if m != n and m not in over:
-                        assert session.end.purse.used == charged[m], "somebody else's charge"
+                        assert session.end.account.used == charged[m], "somebody else's charge"
                 live = sum(map(len, refs.values()))
                 assert shared.subscribers == live
                 assert shared.stored == (live > 0)
@@ -378,7 +379,7 @@ def test_what_a_nested_server_holds_counts_against_the_first_payer() -> None:
             assert bank.pages_used > before + 15, "the nested session is not the caller's to pay"
             assert world.kernel.root.pages_used - bank.pages_used == others
             assert middle.paths[0].startswith("machine/client/client>middle#1"), "the root payer"
-            assert only(last).end.channel.bank.path == middle.paths[0]
+            assert path_of(only(last), world.kernel) == middle.paths[0]
             # The return finds its memory reserved, also when nothing is left anywhere.
             rest = bank.available.pages
             bank.buy(rest)
@@ -530,8 +531,8 @@ def test_a_session_is_released_with_the_last_thing_that_a_turn_holds() -> None:
             session = only(server)
             with charge(session):
                 one, other = keep([1], 100), keep([2], 100)
-            with Turn([one]):
-                with Turn([other]):
+            with PinScope([one]):
+                with PinScope([other]):
                     session.close(SessionDead("a test"))
                 assert other not in session.kept().refs
                 assert session in server.sessions, "let go while a turn holds what it pays for"

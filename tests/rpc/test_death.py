@@ -9,6 +9,7 @@ import pytest
 
 from pinfut.executor import CancelledError, sleep, spawn, timeout
 from pinfut.rpc import PeerDied, SessionClosed, UnknownService, Vat, connect, serve
+from pinfut.rpc.contract import SessionSpec
 from tests.rpc.services import Desk, DeskServer, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -101,7 +102,7 @@ def test_a_client_that_dies_before_it_was_accepted_leaves_nothing() -> None:
         async with world.served("service", DeskServer()) as vat:
             for n in range(5):
                 dying = Vat(world.kernel, f"dying {n}")
-                dying.connect("service", bank, 8, 16_384, 1024)
+                dying.connect("service", bank, SessionSpec(8, 16_384, 1024))
                 dying.kill()
             await quiet()
             assert vat.sessions == []

@@ -28,12 +28,12 @@ from pinfut.rpc import (
     connect,
     destroy,
     method,
+    prices,
     serve,
     session_of,
     subscribe,
 )
-from pinfut.rpc.kernel import prices
-from pinfut.rpc.kernel.events import ARM, BITS, GENERATION, OWNER, SEEN, VERSION, WORDS
+from pinfut.rpc.memory.event_buffer import ARM, BITS, GENERATION, OWNER, SEEN, VERSION, WORDS
 from tests.covered import covered, require
 from tests.rpc.world import World, only, quiet, run
 
@@ -361,14 +361,14 @@ def test_a_state_is_there_before_its_signal(monkeypatch: pytest.MonkeyPatch) -> 
     async def body(s: Scene) -> None:
         _, source = await s.opened()
         kernel = s.world.kernel
-        post = kernel.post
+        post = kernel.post_event
 
-        def look_first(buffer: EventBuffer, place: int) -> None:
-            seen.append(buffer._look(place))
-            post(buffer, place)
+        def look_first(number: int, place: int) -> None:
+            seen.append(s.events._look(place))
+            post(number, place)
 
         monkeypatch.setattr(
-            type(kernel), "post", lambda self, buffer, place: look_first(buffer, place)
+            type(kernel), "post_event", lambda self, number, place: look_first(number, place)
         )
         source.post(b"there", 5)
 
@@ -458,18 +458,18 @@ def test_a_subscription_is_paid_by_who_subscribes_and_refunded_once() -> None:
                 connect(world.kernel, "watch", Watch, world.bank(), events=events) as root,
             ):
                 await root.ping()
-                purse = only(vat).end.purse
-                before = purse.used
+                account = only(vat).end.account
+                before = account.used
                 each = prices.SUBSCRIPTION + prices.KEPT
                 key = events.open()
                 for _ in range(3):
                     await root.watch(key)  # the same place anew: taken over, not added
-                    assert purse.used == before + each
+                    assert account.used == before + each
                 await root.watch(events.open())
-                assert purse.used == before + 2 * each
+                assert account.used == before + 2 * each
                 server.made[-1].close()
                 server.made[-1].close()
-                assert purse.used == before + each
+                assert account.used == before + each
                 assert [one.alive for one in server.made] == [False, False, True, False]
                 assert len(server.source) == 4, "the test holds them"
                 server.made.clear()
@@ -484,11 +484,11 @@ def test_a_cancelled_place_is_let_go_of_by_the_server() -> None:
     async def body(s: Scene) -> None:
         key, first = await s.opened()
         session = first.session
-        before = session.end.purse.used
+        before = session.end.account.used
         first.post(b"signalled, and never seen")
         s.events.cancel(key)
         assert first.post(b"lost") is False
-        assert session.end.purse.used == before - prices.SUBSCRIPTION - prices.KEPT
+        assert session.end.account.used == before - prices.SUBSCRIPTION - prices.KEPT
         again = s.events.open()
         assert again != key
         assert s.events.take() is None, "the place is there again, and nobody has subscribed"
@@ -726,13 +726,14 @@ def test_a_post_writes_nothing_into_the_rings() -> None:
         _, source = await s.opened()
         await quiet()
         session = session_of(s.root)
-        channel = session.end.channel
-        before = bytes(channel.forward.memory)
+        channel = s.world.kernel.channel_of(session.end)
+        assert channel is not None
+        before = bytes(channel.lanes[0].memories[0])
         trips = session.round_trips
         for n in range(100):
             source.post(b"%d" % n)
             await yield_now()
-        assert bytes(channel.forward.memory) == before
+        assert bytes(channel.lanes[0].memories[0]) == before
         assert channel.reversed is None
         assert session.round_trips == trips
 

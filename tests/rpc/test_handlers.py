@@ -11,8 +11,7 @@ import pytest
 
 from pinfut import catch, join, ready
 from pinfut.executor import current_executor, current_task, sleep
-from pinfut.rpc import Interface, OutOfPages, RemoteError, connect, method, serve
-from pinfut.rpc.kernel import prices
+from pinfut.rpc import Interface, OutOfPages, RemoteError, connect, method, prices, serve
 from pinfut.unboxed import box, layout, unboxed
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_memory import spend
@@ -114,14 +113,14 @@ async def charged_while_they_wait(world: World, server: Store, calls: int) -> in
         connect(world.kernel, "store", Store, world.bank()) as store,
     ):
         await join(*[store.read(n) for n in range(calls)])
-        purse = only(vat).end.purse
-        before = purse.used
+        account = only(vat).end.account
+        before = account.used
         promises = [store.read(n) for n in range(calls)]
         await sleep(0.5)
-        charged = purse.used - before
+        charged = account.used - before
         await join(*promises)
         await quiet()
-        assert purse.used == before, "everything is refunded"
+        assert account.used == before, "everything is refunded"
     assert charged % calls == 0
     return charged // calls
 
@@ -246,14 +245,14 @@ def test_every_end_of_an_unboxed_handler_refunds_it() -> None:
             async with connect(world.kernel, "store", Store, bank) as store:
                 with pytest.raises(Exception, match="LookupError"):
                     await store.read(1)
-                purse = only(vat).end.purse
-                before = purse.used
+                account = only(vat).end.account
+                before = account.used
                 given_up = store.read(2)
                 await sleep(0.5)
-                assert purse.used == before + Fails.read.frame  # type: ignore[attr-defined]
+                assert account.used == before + Fails.read.frame  # type: ignore[attr-defined]
                 given_up.drop()
                 await quiet()
-                assert purse.used == before
+                assert account.used == before
                 held = store.read(3)
                 await sleep(0.5)
             del held

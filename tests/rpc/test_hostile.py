@@ -29,7 +29,7 @@ from pinfut.rpc import (
     method,
     session_of,
 )
-from pinfut.rpc.protocol import frames
+from pinfut.rpc.wire import frames
 from tests.covered import covered, require
 from tests.rpc import hostile
 from tests.rpc.hostile import CALL, CANCEL, FINISH, Raw, call, cut, release, returned, short

@@ -23,7 +23,7 @@ class Tree(Interface, Protocol):
     @method
     async def tree(self, other: "Tree") -> "Tree": ...
     @method
-    async def later(self, data: "Late") -> "list[Sooner]": ...
+    async def later(self, data: "PromisedCapability") -> "list[Sooner]": ...
 
 
 class LeafServer(Leaf):
@@ -42,12 +42,12 @@ class TreeServer(Tree):
         return other
 
     @method
-    async def later(self, data: "Late") -> "list[Sooner]":
+    async def later(self, data: "PromisedCapability") -> "list[Sooner]":
         return [SoonerServer(data.n)]
 
 
 @dataclasses.dataclass
-class Late:
+class PromisedCapability:
     n: int
 
 
@@ -73,7 +73,7 @@ def test_eager_annotations_and_quoted_ones_work_alike() -> None:
                 Mark(2),
                 Mark(3),
             ]
-            (later,) = await tree.later(Late(5))
+            (later,) = await tree.later(PromisedCapability(5))
             assert await later.number() == 5
 
     run(main)

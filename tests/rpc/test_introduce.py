@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -20,20 +20,21 @@ from pinfut.rpc import (
     OutOfPages,
     RpcError,
     Session,
+    SimKernel,
     UnknownObject,
     Vat,
     connect,
     introduce,
     method,
+    prices,
     serve,
     session_of,
 )
-from pinfut.rpc.introduce import Introducing, ask, giving
-from pinfut.rpc.kernel import prices
-from pinfut.rpc.protocol import frames
+from pinfut.rpc.session.introduce import Introducing, ask, giving
+from pinfut.rpc.wire import frames
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, Thing
-from tests.rpc.world import World, only, quiet, run
+from tests.rpc.world import World, far_of, only, quiet, run
 
 
 class Scene(NamedTuple):
@@ -47,12 +48,22 @@ class Scene(NamedTuple):
     server_a: Vat
     server_b: Vat
 
+    def accounts(self, desk: Desk) -> tuple[Any, Any]:
+        """What each side of the session with one of the servers has charged."""
+        session = session_of(desk)
+        kernel = cast(SimKernel, self.client.kernel)
+        return session.end.account, far_of(session, kernel).account
+
     def held(self) -> list[int]:
-        """What both banks pay for, without what their purses have in stock."""
+        """What both banks pay for, without what their accounts have in stock."""
         held: list[int] = []
         for desk, bank in ((self.a, self.bank_a), (self.b, self.bank_b)):
-            purse = session_of(desk).end.purse
-            held += [bank.pages_used - purse.pages, purse.used, bank.caps_used - purse.free_caps]
+            near, far = self.accounts(desk)
+            held += [
+                bank.pages_used - near.pages - far.pages,
+                near.used + far.used,
+                bank.caps_used - near.free_caps - far.free_caps,
+            ]
         return held
 
 
@@ -105,13 +116,13 @@ def test_each_leg_is_paid_by_the_bank_of_its_session_and_all_comes_back() -> Non
         async with scene(world) as s:
             thing = await s.a.make("t")
             await quiet()
-            guest_purse = session_of(s.b).end.purse
+            _, guest_account = s.accounts(s.b)
             before = s.held()
-            used = guest_purse.used
+            used = guest_account.used
             at_b = await introduce(thing, s.b)
             # The route's pages are the first bank's, what B holds of the object the second's.
             assert s.held()[0] > before[0]
-            assert guest_purse.used > used + prices.SESSION
+            assert guest_account.used > used + prices.SESSION
             assert len(guest_of(s.server_a).peer.exports) == 1
             assert len(guest_of(s.server_b).peer.imports) == 1
             assert guest_of(s.server_b).peer.imports.charged
@@ -209,7 +220,7 @@ def only_client(vat: Vat) -> Session:
 
 def session_at(thing: Any) -> Any:
     target = getattr(thing, "_pinfut_target", None)
-    return None if target is None else target.session
+    return None if target is None else target.caller.owner
 
 
 def test_no_direct_call_overtakes_what_the_client_sent_before_it_introduced() -> None:
@@ -247,12 +258,12 @@ def test_whatever_a_leg_lacks_nothing_of_the_introduction_stays(leg: str, kind: 
             await join(s.a.do(1), s.b.do(1))
             await quiet()
             bank = s.bank_a if leg == "a" else s.bank_b
-            purse = session_of(s.a if leg == "a" else s.b).end.purse
+            _, account = s.accounts(s.a if leg == "a" else s.b)
             # What the session has bought already is used up.
-            free, free_caps = purse.free, purse.free_caps
-            purse.take(free)
+            free, free_caps = account.free, account.free_caps
+            account.take(free)
             for _ in range(free_caps):
-                purse.take_cap()
+                account.take_cap()
             before = s.held()
             try:
                 for left in range(24):
@@ -276,9 +287,9 @@ def test_whatever_a_leg_lacks_nothing_of_the_introduction_stays(leg: str, kind: 
                         break
                     bank.refill(**{kind: rest - left})
             finally:
-                purse.give(free)
+                account.give(free)
                 for _ in range(free_caps):
-                    purse.give_cap()
+                    account.give_cap()
 
     run(main)
     counts = covered(f"introductions with an empty {leg} leg, {kind}", done=done, refused=refused)
@@ -311,8 +322,8 @@ def test_whoever_ends_in_the_midst_of_an_introduction_both_banks_are_whole(who: 
                 return await desk_b.name_of(at_b)
 
             await quiet()
-            purses = [session_of(desk).end.purse for desk in (desk_a, desk_b)]
-            before = [purse.used for purse in purses]
+            accounts = [session_of(desk).end.account for desk in (desk_a, desk_b)]
+            before = [account.used for account in accounts]
             task = spawn(attempt())
             for _ in range(steps):
                 await yield_now()
@@ -328,7 +339,7 @@ def test_whoever_ends_in_the_midst_of_an_introduction_both_banks_are_whole(who: 
             await quiet()
             if who == "cancel" and not any(v.via for v in (*a.sessions, *b.sessions)):
                 given_up += 1
-                assert [purse.used for purse in purses] == before
+                assert [account.used for account in accounts] == before
             # Each of the three ends as it can.
             for leaving in (session_b, session_a):
                 await leaving.__aexit__(None, None, None)
@@ -404,32 +415,32 @@ def test_a_route_of_another_client_is_of_no_use() -> None:
         async with scene(world) as s:
             thing = await s.a.make("t")
             at_b = await introduce(thing, s.b)
-            (route,) = session_of(s.a).routes.values()
+            (route,) = [way.route for way in session_of(s.a).ways.values()]
             async with connect(world.kernel, "a", Desk, world.bank("thief")) as stolen:
                 thief = session_of(stolen)
                 other = await stolen.make("x")
                 target: Any = other._pinfut_target  # type: ignore[attr-defined]
                 provide: Any = Introducing.provide
-                for handle in (route.far.handle, route.near.handle, 0, 99, -1, 1 << 40):
+                for handle in (route.far, route.near, 0, 99, -1, 1 << 40):
                     with pytest.raises(RpcError):
-                        await thief.call(other, target, provide, (handle,), frames.PROVIDE)
+                        await thief.out.call(other, target, provide, (handle,), frames.PROVIDE)
                     with pytest.raises(RpcError):
-                        await ask(thief, frames.TAKE, _take(), handle, 1, Thing._pinfut_id)
+                        await ask(thief.out, frames.TAKE, _take(), handle, 1, Thing._pinfut_id)
                 with pytest.raises(UnknownObject, match="nothing is provided"):
-                    await ask(thief, frames.ACCEPT, _accept(), 1)
+                    await ask(thief.out, frames.ACCEPT, _accept(), 1)
             # What is accepted once is not given again, and who is introduced says as what.
             for number in (1, 2):
                 with pytest.raises(UnknownObject, match="nothing is provided"):
                     await ask(
-                        session_of(s.b),
+                        session_of(s.b).out,
                         frames.TAKE,
                         _take(),
-                        route.near.handle,
+                        route.near,
                         number,
                         Thing._pinfut_id,
                     )
             with pytest.raises(InterfaceMismatch, match="no interface"):
-                await ask(session_of(s.b), frames.TAKE, _take(), route.near.handle, 1, 12345)
+                await ask(session_of(s.b).out, frames.TAKE, _take(), route.near, 1, 12345)
             assert await s.b.name_of(at_b) == "a/t"
 
     run(main)
@@ -538,17 +549,17 @@ def test_what_is_provided_is_accepted_once_however_long_the_provision_is_kept() 
     async def main(world: World) -> None:
         async with scene(world) as s:
             at_b = await introduce(await s.a.make("first"), s.b)
-            (route,) = session_of(s.a).routes.values()
+            (route,) = [way.route for way in session_of(s.a).ways.values()]
             thing: Any = await s.a.make("t")
             provide: Any = Introducing.provide
-            number, provision = await session_of(s.a).call(
-                thing, thing._pinfut_target, provide, (route.far.handle,), frames.PROVIDE
+            number, provision = await session_of(s.a).out.call(
+                thing, thing._pinfut_target, provide, (route.far,), frames.PROVIDE
             )
-            take = (route.near.handle, number, Thing._pinfut_id)
-            taken = await ask(session_of(s.b), frames.TAKE, _take(), *take)
+            take = (route.near, number, Thing._pinfut_id)
+            taken = await ask(session_of(s.b).out, frames.TAKE, _take(), *take)
             assert await s.b.name_of(taken) == "a/t"
             with pytest.raises(UnknownObject, match="nothing is provided"):
-                await ask(session_of(s.b), frames.TAKE, _take(), *take)
+                await ask(session_of(s.b).out, frames.TAKE, _take(), *take)
             del provision, at_b
 
     run(main)

@@ -658,7 +658,7 @@ def test_a_call_that_cannot_wait_for_room_in_the_ring_is_as_if_it_was_never_made
         bank = world.bank(pages=600)
         async with world.session(Desk, DeskServer(), bank=bank, slots=64) as desk:
             await join(*[desk.length(b"") for _ in range(40)])
-            questions = session_of(desk).questions
+            questions = session_of(desk).peer.questions
             rest = spend(bank)
             calls = []
 

@@ -22,8 +22,8 @@ from pinfut.rpc import (
     serve,
     session_of,
 )
-from pinfut.rpc.returns import Returns
-from pinfut.slots import Slot
+from pinfut.rpc.session.returns import Returns
+from pinfut.rpc.wire.questions import Question
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -334,9 +334,10 @@ def test_an_error_that_was_read_before_it_was_taken_keeps_nothing_alive() -> Non
 
     class Open:
         error = None
+        questions = None
 
-    returns = Returns(cast(Any, Open()))
-    slot: Slot[Any] = Slot(0)
+    returns = Returns(*cast(Any, (Open(), Open(), Open())))
+    slot = Question(0)
     slot.value = None, InterfaceMismatch("another interface")
     gc.collect()
     gc.disable()

@@ -6,7 +6,9 @@ import pytest
 
 from pinfut.executor import sleep, spawn, yield_now
 from pinfut.rpc import Balance, connect, method, serve, session_of, session_pages
-from pinfut.rpc.charging import charge, keep
+from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.reservation import Reservation
+from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.errors import (
     BankDead,
     BankError,
@@ -18,12 +20,10 @@ from pinfut.rpc.errors import (
     SessionClosed,
     SessionDead,
 )
-from pinfut.rpc.kernel.channel import CAPS
-from pinfut.rpc.kernel.destroy import destroy
-from pinfut.rpc.kernel.handle import Handle, Rank
-from pinfut.rpc.kernel.reservation import Reservation
+from pinfut.rpc.kernel.sim.channel import CAPS
 from pinfut.rpc.refill import retry_with_refill
-from pinfut.rpc.serving import current_session
+from pinfut.rpc.session.charging import charge, keep
+from pinfut.rpc.session.serving import current_session
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
 
@@ -251,7 +251,7 @@ def test_a_request_whose_handler_began_is_not_made_again(late: str) -> None:
         began: list[int] = []
         spent: list[int] = []
 
-        class Late(DeskServer):
+        class PromisedCapability(DeskServer):
             @method(frame=64)
             async def do(self, n: int) -> int:
                 began.append(n)
@@ -261,30 +261,30 @@ def test_a_request_whose_handler_began_is_not_made_again(late: str) -> None:
                     with charge(current_session()):
                         keep(b"", n * 4096)
                 elif late == "frame":
-                    pages, purse = bank.available.pages, current_session().end.purse
+                    pages, account = bank.available.pages, current_session().end.account
                     bank.buy(pages)
-                    taken = purse.free
-                    purse.take(taken)
+                    taken = account.free
+                    account.take(taken)
                     try:
                         await sleep(1)  # when it first waits, what it holds is looked at
                     finally:
-                        purse.give(taken)
+                        account.give(taken)
                         bank.sell(pages)
                 return n
 
             @method
             async def make(self, name: str, seconds: float = 0.0) -> Thing:
                 began.append(1)
-                purse = current_session().end.purse
-                for _ in range(purse.free_caps):
-                    purse.take_cap()
+                account = current_session().end.account
+                for _ in range(account.free_caps):
+                    account.take_cap()
                     spent.append(1)
-                assert not purse.free_caps
+                assert not account.free_caps
                 bank.refill(caps=-bank.balance.caps)
                 return ThingServer(name)
 
         async with (
-            world.served("desk", Late()),
+            world.served("desk", PromisedCapability()),
             connect(world.kernel, "desk", Desk, bank, slots=8) as desk,
         ):
             asked: list[int] = []
@@ -306,7 +306,7 @@ def test_a_request_whose_handler_began_is_not_made_again(late: str) -> None:
             assert bank.page_limit == limits[0]
             bank.refill(caps=limits[1] - bank.cap_limit)
             for _ in spent:
-                session_of(desk).end.purse.give_cap()
+                session_of(desk).end.account.give_cap()
 
     run(main)
 
@@ -335,10 +335,10 @@ def test_no_other_request_eats_what_was_refilled_for_one() -> None:
             connect(world.kernel, "desk", Desk, bank, slots=64) as desk,
         ):
             assert await desk.do(0) == 0
-            # The purse of the session has nothing to spare for a handler.
-            purse = session_of(desk).end.purse
-            taken = purse.free
-            purse.take(taken)
+            # The account of the session has nothing to spare for a handler.
+            account = session_of(desk).end.account
+            taken = account.free
+            account.take(taken)
             hungry = spawn(eat())
             await yield_now()
             try:
@@ -350,14 +350,14 @@ def test_no_other_request_eats_what_was_refilled_for_one() -> None:
             finally:
                 hungry.cancel()
                 await quiet()
-                purse.give(taken)
+                account.give(taken)
                 bank.sell(sum(eaten))
 
     run(main)
 
 
 def test_a_reservation_is_nobody_elses() -> None:
-    from pinfut.rpc.kernel.bank import Bank
+    from pinfut.rpc.bank.bank import Bank
 
     bank = Bank("root", 100, 10).child("bank", pages=10)
     ticket = Reservation(bank, 6)

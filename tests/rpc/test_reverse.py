@@ -13,13 +13,13 @@ from pinfut.rpc import (
     OutOfPages,
     Promise,
     RemoteError,
-    Session,
     SessionClosed,
     connect,
     method,
+    prices,
     session_of,
 )
-from pinfut.rpc.kernel import prices
+from pinfut.rpc.session.calls_out import CallsOut
 from tests.bounded import rounds
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
@@ -133,18 +133,18 @@ def test_two_that_call_each_other_with_full_rings_both_go_on(
                 near.others.append(ball)
                 sides = session_of(ball), only(vat)
                 full = {"here": 0, "there": 0, "both": 0}
-                flush = Session.flush
+                flush = CallsOut.flush
                 flushes = iter(rounds("both go on", 5000))
 
-                def looked_at(session: Session) -> None:
+                def looked_at(out: CallsOut) -> None:
                     next(flushes)  # where they do not, they tell each other so for ever
-                    here, there = (bool(side._outbox) for side in sides)
+                    here, there = (bool(side.out.waiting) for side in sides)
                     full["here"] += here
                     full["there"] += there
                     full["both"] += here and there
-                    flush(session)
+                    flush(out)
 
-                monkeypatch.setattr(Session, "flush", looked_at)
+                monkeypatch.setattr(CallsOut, "flush", looked_at)
                 with timeout(10):
                     calls = [ball.bounce(3, bytes(150)) for _ in range(40)]
                     back = [far.others[0].bounce(2, bytes(150)) for _ in range(20)]

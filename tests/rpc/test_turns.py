@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from pinfut import join
 from pinfut.executor import scope, sleep, spawn, timeout, yield_now
 from pinfut.rpc import SimKernel, Vat, connect, introduce, method, serve, session_of
-from pinfut.rpc.kernel.notification import Notification
-from pinfut.rpc.kernel.ring import RingReader, RingWriter, ring_bytes
-from pinfut.rpc.turns import BUDGET, QUANTUM, TURN, Turns, level_of
+from pinfut.rpc.contract import ServiceSpec
+from pinfut.rpc.memory.notification import Notification
+from pinfut.rpc.memory.ring import RingReader, RingWriter, ring_bytes
+from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
 from tests.bounded import until
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
@@ -31,7 +32,7 @@ PRIORITIES: tuple[Any, ...] = ("high", "normal", "low")
 def pick_turns(
     steps: list[Any],
 ) -> None:
-    turns: Turns[int] = Turns()
+    turns: FairQueue[int] = FairQueue()
     queues: tuple[deque[int], ...] = (deque(), deque(), deque())
     level: dict[int, int] = {}
     waited = [0, 0, 0]
@@ -73,7 +74,7 @@ def test_turns_pick_by_level_each_thing_once_and_no_level_waits_for_ever() -> No
 
 
 def test_with_all_levels_ready_each_has_its_part_of_the_looks() -> None:
-    turns: Turns[tuple[int, int]] = Turns()
+    turns: FairQueue[tuple[int, int]] = FairQueue()
     for n in range(100):
         for level in range(3):
             turns.put((level, n), level)
@@ -89,10 +90,10 @@ def test_a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it(
                 await desk.length(bytes(100_000))
                 debt = only(vat).credit
                 assert -100_100 <= debt <= QUANTUM - 100_000
-                looks = vat.looks
+                looks = vat.serviced
                 await desk.do(1)
                 # One look for each quantum of the debt before the next message is read.
-                assert vat.looks - looks >= -debt // QUANTUM
+                assert vat.serviced - looks >= -debt // QUANTUM
                 assert only(vat).credit == 0
 
     run(main)
@@ -113,23 +114,22 @@ def follow_looks(sizes: list[int], quantum: int, budget: int) -> None:
     memory = memoryview(bytearray(ring_bytes(1 << 16)))
     writer, reader = RingWriter(memory), RingReader(memory)
     for size in sizes:
-        assert writer.write(size.to_bytes(4, "little") + bytes(size - 4))
+        assert writer.submit(size.to_bytes(4, "little") + bytes(size - 4))
     writer.publish()
-    assert reader.look()
     left = deque(sizes)
     credit = looks = over = bounded = 0
     while left:
         looks += 1
         credit += quantum
-        begin = reader.head
-        frames = reader.read(budget, credit)
+        begin = reader.consumed
+        frames = reader.receive(budget, credit)
         expected: list[int] = []
         rest = credit
         while left and rest > 0 and len(expected) < budget:
             expected.append(left.popleft())
             rest -= expected[-1] + 7 & -8
         assert [len(frame) for frame in frames] == expected
-        credit -= reader.head - begin
+        credit -= reader.consumed - begin
         assert credit == rest
         over += credit < 0
         bounded += len(expected) == budget and credit > 0 and len(left) > 0
@@ -274,10 +274,10 @@ def test_idle_sessions_are_never_looked_at() -> None:
             async with connect(world.kernel, "service", Desk, world.bank("busy")) as desk:
                 await desk.do(0)
                 await quiet()
-                before = vat.looks
+                before = vat.serviced
                 for n in range(20):
                     await desk.do(n)
-                assert vat.looks - before <= 20 + 2
+                assert vat.serviced - before <= 20 + 2
                 assert len(vat.sessions) == 301
                 assert session_of(desk).round_trips >= 20
                 await sleep(0.1)
@@ -307,7 +307,7 @@ def test_ten_thousand_idle_badges_cost_nothing_per_turn() -> None:
             notification.signal(badge)
         notification.take()
         notification._words = Words(notification._words)
-        turns: Turns[int] = Turns()
+        turns: FairQueue[int] = FairQueue()
         Words.touched = 0
         for n in range(50):
             notification.signal(n % max(idle, 1))
@@ -411,7 +411,7 @@ class Owned:
 
     async def __aenter__(self) -> Vat:
         self._vat = Vat(self._kernel, "server")
-        self._vat.listen("public", self._root, priority="low")
+        self._vat.listen("public", self._root, ServiceSpec(level=level_of("low")))
         self._vat.listen("own", self._root)
         return self._vat
 
@@ -449,7 +449,7 @@ def test_one_wait_sees_a_new_session_a_message_and_an_answer() -> None:
 
             def counted(notification: Notification) -> list[int]:
                 badges = take(notification)
-                if notification is vat.process.notification:
+                if notification is vat.process:
                     seen.append(len(badges))
                 return badges
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from pinfut import executor
 from pinfut.executor import Instrument, VirtualClock, sleep, timeout
 from pinfut.rpc import Balance, Bank, Interface, Session, SimKernel, Vat, connect, serve
-from pinfut.rpc.kernel.arrival import Arrival
+from pinfut.rpc.kernel.sim.arrival import Arrival
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 T = TypeVar("T")
@@ -107,6 +108,20 @@ def run(
         logger.removeHandler(handler)
     world.check()
     return value
+
+
+def far_of(client: Session, kernel: SimKernel) -> Endpoint:
+    """The serving side's endpoint of a client's session."""
+    end = kernel.peer_of(client.end)
+    assert end is not None, "the session is over"
+    return end
+
+
+def path_of(session: Session, kernel: SimKernel) -> str:
+    """Who pays for a session, from the machine down."""
+    channel = kernel.channel_of(session.end)
+    assert channel is not None, "the session is over"
+    return channel.funds.bank.path
 
 
 async def quiet() -> None:

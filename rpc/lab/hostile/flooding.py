@@ -6,7 +6,7 @@ from typing import Final
 
 from pinfut.rpc.lab.hostile.raw import call, overwrite, short, tail_of, word
 from pinfut.rpc.lab.hostile.stage import COUNT, HOLD, Scenario, Stage
-from pinfut.rpc.protocol.frames import CANCEL
+from pinfut.rpc.wire.frames import CANCEL
 
 SLOTS: Final = 64
 
@@ -30,7 +30,7 @@ async def answers_at_once(stage: Stage) -> None:
     raw = await stage.session(8)
     raw.offer(*(call(8 + i, 0, COUNT, i) for i in range(16)))
     await stage.sample()
-    if not raw.end.closed:
+    if not raw.closed:
         raise AssertionError("answers went over those that were not read")
 
 
@@ -39,13 +39,13 @@ async def empty_frames(stage: Stage) -> None:
     for _ in range(8):
         raw = await stage.session(8)
         lane = raw.lane
-        at = tail_of(lane) + 32 + lane.writer.tail % lane.writer.capacity
-        raw.lane.writer.write(short(CANCEL, 1))
+        at = tail_of(lane) + 32 + lane.submissions.tail % lane.submissions.capacity
+        raw.lane.submissions.submit(short(CANCEL, 1))
         overwrite(lane, at, bytes(16))
-        lane.writer.publish()
-        raw.end.signal()
+        lane.submissions.publish()
+        raw.lane.signal()
         await stage.sample()
-        if not raw.end.closed:
+        if not raw.closed:
             raise AssertionError("a frame of no length was taken")
 
 
@@ -65,14 +65,14 @@ async def slow_drip(stage: Stage) -> None:
     it. It lies in memory that the client bought, and the session ends at the first look."""
     raw = await stage.session(8, ring=1 << 16)
     lane = raw.lane
-    begin = lane.writer.tail
-    lane.writer.write(call(8, 0, HOLD, bytes(30_000)))
+    begin = lane.submissions.tail
+    lane.submissions.submit(call(8, 0, HOLD, bytes(30_000)))
     for n in range(1, 40):
         overwrite(lane, tail_of(lane), word(begin + 64 * n))
-        if not raw.end.closed:
-            raw.end.signal()
+        if not raw.closed:
+            raw.lane.signal()
         await stage.sample()
-    if not raw.end.closed:
+    if not raw.closed:
         raise AssertionError("a message that was cut was taken")
 
 
@@ -82,7 +82,7 @@ async def unpublished_drip(stage: Stage) -> None:
     raws = [await stage.session(8) for _ in range(4)]
     for _ in range(40):
         for raw in raws:
-            raw.end.signal()
+            raw.lane.signal()
         await stage.sample()
 
 

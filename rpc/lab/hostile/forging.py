@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pinfut.rpc.kernel.lane import Lane
 from pinfut.rpc.lab.hostile.raw import (
+    Lane,
     call,
     overwrite,
     release,
@@ -14,7 +14,7 @@ from pinfut.rpc.lab.hostile.raw import (
     word,
 )
 from pinfut.rpc.lab.hostile.stage import COUNT, MAKE, Scenario, Stage
-from pinfut.rpc.protocol.frames import FINISH
+from pinfut.rpc.wire.frames import FINISH
 
 
 async def forged_ids(stage: Stage) -> None:
@@ -35,7 +35,7 @@ async def forged_ids(stage: Stage) -> None:
         x = 64 * (n + 2)
         raw.send(*(call(x + i, number, 0, i, place=i % 4) for i, number in enumerate(wrong)))
         await stage.sample()
-        if len(raw.replies()) != len(wrong) or raw.end.closed:
+        if len(raw.replies()) != len(wrong) or raw.closed:
             raise AssertionError("a forged id was not answered")
 
 
@@ -45,7 +45,7 @@ async def stale_frames(stage: Stage) -> None:
         raw = await stage.session(8)
         raw.send(frame)
         await stage.sample()
-        if not raw.end.closed:
+        if not raw.closed:
             raise AssertionError("a stale id was taken")
 
 
@@ -67,9 +67,9 @@ async def moved_indices(stage: Stage) -> None:
         await stage.sample()
         if raw.replies() != list(range(8, 16)):
             raise AssertionError("what was copied was changed")
-        raw.end.signal()
+        raw.lane.signal()
         await stage.sample()
-        if not raw.end.closed:
+        if not raw.closed:
             raise AssertionError("a tail that makes no sense was taken")
 
 

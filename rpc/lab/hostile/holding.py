@@ -16,7 +16,7 @@ from pinfut.rpc.lab.hostile.stage import (
     Scenario,
     Stage,
 )
-from pinfut.rpc.protocol.frames import CANCEL, FINISH, ON_ANSWER, PIPELINE
+from pinfut.rpc.wire.frames import CANCEL, FINISH, ON_ANSWER, PIPELINE
 
 SLOTS: Final = 64
 
@@ -25,7 +25,7 @@ async def never_reads(stage: Stage) -> None:
     """Calls, and never looks at an answer: what is written to it lies in memory that it bought,
     and the server holds nothing."""
     raw = await stage.session(SLOTS)
-    raw.lane.cells.reserve(256)
+    raw.lane.submissions.reserve(256)
     for n in range(40):
         raw.send(*(call(SLOTS * (n + 1) + i, 0, COUNT, i, place=i % 4) for i in range(SLOTS)))
         await stage.sample()
@@ -53,7 +53,7 @@ async def cancel_storm(stage: Stage) -> None:
         await stage.sample()
         if stage.shop.cleaning != SLOTS:
             raise AssertionError("the work does not go on: this scenario shows nothing")
-        if raw.end.channel.purse.used < SLOTS * 1024:
+        if raw.charged.used < SLOTS * 1024:
             raise AssertionError("the charge went before the work did")
         await sleep(CLEAN_UP)
         await stage.sample()

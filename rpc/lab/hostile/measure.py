@@ -13,16 +13,18 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pinfut import checked
-from pinfut.rpc.bushel import Bushel
-from pinfut.rpc.charging import ClientRef, Kept
-from pinfut.rpc.kernel import prices
-from pinfut.rpc.kernel.bank import Bank, Purse
-from pinfut.rpc.kernel.freed import Freed
-from pinfut.rpc.kernel.handle import Handle, Rank
-from pinfut.rpc.kernel.pages import Region
-from pinfut.rpc.kernel.reservation import Reservation
-from pinfut.rpc.kernel.transfers import Transfers
+from pinfut.rpc import prices
+from pinfut.rpc.bank.account import SessionAccount
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.bank.freed import Freed
+from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.reservation import Reservation
+from pinfut.rpc.bank.share import Share
+from pinfut.rpc.bank.transfers import Transfers
 from pinfut.rpc.lab.hostile.stage import ItemServer
+from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.session.kept import ClientRef, Kept
+from pinfut.rpc.wire.exports import Bushel
 
 GROWN: Final = (1366, 2731, 5462)
 """Numbers of entries at which a dict has just made its table larger: the worst."""
@@ -75,7 +77,7 @@ def exports(count: int) -> Callable[[], Any]:
     things = [ItemServer() for _ in range(count)]
 
     def make() -> Any:
-        bushel = Bushel(Purse(_client()))
+        bushel = Bushel(SessionAccount(Share(_client())))
         for number in [bushel.grant(thing) for thing in things]:
             bushel.release(number, 1)
         numbers = [bushel.grant(thing) for thing in things]
@@ -140,7 +142,7 @@ def _maps(count: int) -> Callable[[], Any]:
 
 
 def _refs(count: int) -> Callable[[], Any]:
-    kept = Kept(Purse(_client()))
+    kept = Kept(SessionAccount(Share(_client())))
     return lambda: [ClientRef(kept, None, 5000) for _ in range(count)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pinfut.executor import sleep
-from pinfut.rpc.kernel.destroy import Destroying, destroy
+from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.lab.hostile.raw import call
 from pinfut.rpc.lab.hostile.stage import REFUND, TURN, Scenario, Stage
 
@@ -63,7 +63,7 @@ async def refunds(stage: Stage) -> None:
         x = 64 * (n + 1)
         raw.send(*(call(x + i, 0, REFUND, place=i % 4) for i in range(16)))
         await stage.sample()
-        if stage.shop.refunds != 1 or raw.end.channel.refunded != 2:
+        if stage.shop.refunds != 1 or raw.refunded != 2:
             raise AssertionError("a refund was paid more than once")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from pinfut.executor import VirtualClock, run
-from pinfut.rpc.charging import charge, keep
-from pinfut.rpc.interface import Interface, method
-from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.lab.hostile.stage import ItemServer
-from pinfut.rpc.serving import current_session, nested
+from pinfut.rpc.objects.interface import Interface, method
+from pinfut.rpc.session.charging import charge, keep
+from pinfut.rpc.session.serving import current_session, nested
 from pinfut.rpc.vat import connect, serve
 
 WIDTH: Final = 30

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, final
 
 import msgspec
 
 from pinfut.executor import sleep
+from pinfut.rpc.bank.account import SessionAccount
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import RpcError, from_wire
-from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.lane import Lane
-from pinfut.rpc.kernel.sim import Process, SimKernel
-from pinfut.rpc.protocol.frames import (
+from pinfut.rpc.kernel.sim.channel import Channel
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.kernel import SimKernel
+from pinfut.rpc.kernel.sim.process import Process
+from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.session.session import Session
+from pinfut.rpc.wire.frames import (
     BOOTSTRAP,
     CALL,
     CALL_HEAD,
@@ -23,7 +29,6 @@ from pinfut.rpc.protocol.frames import (
     RETURN_HEAD,
     SHORT,
 )
-from pinfut.rpc.session import Session
 
 RING, CELL = 16_384, 1024
 
@@ -34,10 +39,56 @@ async def quiet() -> None:
         await sleep(1e-6)
 
 
-class Raw:
-    """A client that is nothing but its end of the channel; it has the root as export 0."""
+@final
+class Lane:
+    """One direction of a session: the end of it that one side has, and all the bytes that both
+    see, to write there what one likes."""
 
-    __slots__ = ("end", "lane", "slots")
+    __slots__ = ("end", "requests", "submissions", "_back", "_kernel")
+
+    def __init__(self, end: Endpoint, *, calls: bool) -> None:
+        self.end = end
+        self._kernel: SimKernel = end._kernel  # type: ignore[assignment]
+        # Which of its lanes the kernel has it as.
+        self._back = end.serving == calls
+        self.submissions: Any = end.submissions() if calls else None
+        self.requests: Any = None if calls else end.requests()
+
+    @property
+    def slots(self) -> int:
+        """How many calls may be open."""
+        return self.end.slots
+
+    @property
+    def memories(self) -> list[memoryview]:
+        """The completions and the ring, and then the memory for answers."""
+        channel = self._kernel.channel_of(self.end)
+        assert channel is not None, "the session is over"
+        return channel.lanes[self._back].memories
+
+    @property
+    def memory(self) -> memoryview:
+        """The completions, and the ring behind them."""
+        return self.memories[0]
+
+    def signal(self) -> None:
+        """Have the other side look, whatever there is. Nothing once the session is over."""
+        if not self.end.released and self._kernel.channel_of(self.end) is not None:
+            self._kernel.signal(self.end, announced=False)
+
+    def send(self, *frames: bytes) -> None:
+        """Put bytes into the ring as they are, and signal."""
+        for frame in frames:
+            assert self.submissions.submit(frame)
+        self.submissions.publish()
+        self.signal()
+
+
+@final
+class Raw:
+    """A client that is nothing but its end of the session; it has the root as export 0."""
+
+    __slots__ = ("end", "kernel", "lane", "slots")
 
     def __init__(
         self,
@@ -48,12 +99,16 @@ class Raw:
         ring: int = RING,
         process: Process | None = None,
         cell: int = CELL,
+        refund: int = 0,
+        events: EventBuffer | None = None,
     ) -> None:
         process = kernel.process("raw") if process is None else process
+        self.kernel = kernel
         self.slots = slots
-        self.end = kernel.connect(process, service, bank, slots=slots, ring=ring, cell=cell)
-        self.lane = self.end.out()
-        self.lane.cells.reserve(256)  # the page with the places 0 to 3
+        spec = SessionSpec(slots=slots, ring=ring, cell=cell, refund=refund, events=events)
+        self.end = kernel.connect(process, service, bank, spec)
+        self.lane = Lane(self.end, calls=True)
+        self.lane.submissions.reserve(256)  # the page with the places 0 to 3
 
     async def bootstrap(self, interface: Any) -> None:
         """Ask for the root, and finish the question."""
@@ -63,57 +118,76 @@ class Raw:
         self.send(short(FINISH, 0))
         await quiet()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the other side has ended the session."""
+        return self.end.ending is not None
+
+    @property
+    def channel(self) -> Channel | None:
+        """What the kernel has of the session; None when it is over."""
+        return self.kernel.channel_of(self.end)
+
+    @property
+    def charged(self) -> SessionAccount:
+        """What the serving side has charged."""
+        other = self.kernel.peer_of(self.end)
+        assert other is not None, "the session is over"
+        account = other.account
+        assert isinstance(account, SessionAccount)
+        return account
+
+    @property
+    def refunded(self) -> int:
+        """Pages that the client has taken over from the server."""
+        return 0 if self.channel is None else sum(self.channel.funds.refunds.values())
+
     def send(self, *frames: bytes) -> None:
         """Put bytes into the ring as they are, and signal."""
-        for frame in frames:
-            assert self.lane.writer.write(frame)
-        self.lane.writer.publish()
-        self.end.signal()
+        self.lane.send(*frames)
 
     def offer(self, *frames: bytes) -> int:
         """Put down as many as there is room for, and signal; how many that were."""
         written = 0
         for frame in frames:
-            if not self.lane.writer.write(frame):
+            if not self.lane.submissions.submit(frame):
                 break
             written += 1
-        self.lane.writer.publish()
-        self.end.signal()
+        self.lane.send()
         return written
 
     def replies(self) -> list[int]:
         """The ids that were answered since the last time."""
-        return self.lane.completions.take()
+        ids: list[int] = self.lane.submissions.completed()
+        return ids
 
     def error(self, place: int = 0) -> RpcError:
         """The error in an answer."""
-        frame = self.lane.cells.read(place)
+        frame = self.lane.submissions.read(place)
         return from_wire(*msgspec.msgpack.decode(frame[RETURN_HEAD.size :]))
 
     def leave(self) -> None:
-        """Let go of the channel. Idempotent."""
+        """Let go of the session. Idempotent."""
         self.end.close()
 
 
 def own_lane(session: Session) -> Lane:
     """The lane on which this side calls."""
-    return session.end.out()
+    assert isinstance(session.end, Endpoint)
+    return Lane(session.end, calls=True)
 
 
 def other_lane(session: Session) -> Lane:
     """The lane on which the other side calls, and this one answers."""
-    lane = session.end.into()
-    assert lane is not None
+    assert isinstance(session.end, Endpoint)
+    lane = Lane(session.end, calls=False)
+    assert lane.requests is not None
     return lane
 
 
 def send(session: Session, *frames: bytes) -> None:
     """Put bytes into the ring of an honest session as they are, and signal."""
-    lane = own_lane(session)
-    for frame in frames:
-        assert lane.writer.write(frame)
-    lane.writer.publish()
-    session.end.signal()
+    own_lane(session).send(*frames)
 
 
 def cut(frame: bytes, length: int) -> bytes:
@@ -124,17 +198,18 @@ def cut(frame: bytes, length: int) -> bytes:
 def answer(session: Session, place: int, x: int, frame: bytes) -> None:
     """Write bytes where an answer belongs, post its id, and signal."""
     lane = other_lane(session)
-    lane.cells.write(place, frame)
-    post(session, x)
+    lane.requests.complete(place, x, frame)
+    lane.requests.publish()
+    lane.signal()
 
 
 def post(session: Session, *xs: int) -> None:
     """Say that these calls are answered."""
-    completions = other_lane(session).completions
+    lane = other_lane(session)
     for x in xs:
-        completions.post(x)
-    completions.publish()
-    session.end.signal()
+        lane.requests.completions.post(x)
+    lane.requests.publish()
+    lane.signal()
 
 
 def overwrite(lane: Lane, at: int, words: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 
 from pinfut.rpc.lab.hostile.raw import Raw, call, quiet, short
 from pinfut.rpc.lab.hostile.stage import HOLD, MAKE, NEVER, WATCH, Stage, perform
-from pinfut.rpc.protocol.frames import FINISH, ON_ANSWER, PIPELINE
+from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE
 
 BATCH: Final = 64
 
@@ -56,13 +56,15 @@ async def _sessions(stage: Stage, raw: Raw, begin: int, end: int) -> None:
 async def _half_sent(stage: Stage, raw: Raw, begin: int, end: int) -> None:
     for _ in range(begin, end):
         half = await stage.session(slots=1, ring=4096, cell=4096)
-        half.lane.writer.write(call(1, 0, HOLD, bytes(1900)))
-        half.end.signal()  # with the tail where it was
+        half.lane.submissions.submit(call(1, 0, HOLD, bytes(1900)))
+        half.lane.signal()  # with the tail where it was
     await quiet()
 
 
 async def _subscriptions(stage: Stage, raw: Raw, begin: int, end: int) -> None:
-    buffer = raw.end.channel.events or stage.events(raw, raw.slots)
+    channel = raw.channel
+    assert channel is not None
+    buffer = channel.events or stage.events(raw, raw.slots)
     for at in range(begin, end, BATCH):
         ids = range(raw.slots + at, raw.slots + min(at + BATCH, end))
         raw.send(*(call(x, 0, WATCH, buffer.open()) for x in ids))

@@ -17,18 +17,18 @@ from typing import Any, Final, Protocol, final
 
 from pinfut import checked, join, pending
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
-from pinfut.rpc.charging import Turn, charge, keep
+from pinfut.rpc.bank.bank import PAGE, Bank
 from pinfut.rpc.errors import RpcError
-from pinfut.rpc.events import subscribe
-from pinfut.rpc.interface import Interface, method
-from pinfut.rpc.kernel.advance import Advance
-from pinfut.rpc.kernel.bank import PAGE, Bank
-from pinfut.rpc.kernel.channel import Channel
-from pinfut.rpc.kernel.events import EventBuffer
-from pinfut.rpc.kernel.sim import SimKernel
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.lab.hostile.raw import Raw, quiet
-from pinfut.rpc.serving import current_session
-from pinfut.rpc.session import Session
+from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.objects.interface import Interface, method
+from pinfut.rpc.session.charging import PinScope, charge, keep
+from pinfut.rpc.session.prepayment import Prepayment
+from pinfut.rpc.session.serving import current_session
+from pinfut.rpc.session.session import Session
+from pinfut.rpc.session.subscriptions import subscribe
 from pinfut.rpc.vat import Vat, connect, serve, session_of
 
 MESSAGE: Final = 2_000
@@ -107,7 +107,7 @@ class ShopServer(Shop):
         # What turns read after `meanwhile`; a scenario says what it should be.
         self.read: list[bytes] = []
         # What was bought for clients, and how often a refund was given.
-        self.advances: list[Advance] = []
+        self.prepayments: list[Prepayment] = []
         self.refunds = 0
         # What the server had done, and had done when the victim was last served.
         self.work: Callable[[], int] = int
@@ -117,9 +117,9 @@ class ShopServer(Shop):
         """Keep nothing of what was done here."""
         self.meanwhile = _nothing
         self.read.clear()
-        for advance in self.advances:
-            advance.close()
-        self.advances.clear()
+        for prepayment in self.prepayments:
+            prepayment.close()
+        self.prepayments.clear()
 
     @method
     async def count(self, n: int) -> int:
@@ -159,7 +159,7 @@ class ShopServer(Shop):
     async def turn(self) -> int:
         with charge(current_session()):
             ref = keep(b"kept", 1000)
-            with Turn([ref]):
+            with PinScope([ref]):
                 ref.get()
                 self.meanwhile()
                 self.read.append(ref.get())
@@ -170,9 +170,9 @@ class ShopServer(Shop):
 
     @method
     async def refund(self) -> int:
-        if not self.advances:
-            self.advances.append(current_session().advance(self._bank, 2))
-        self.refunds += self.advances[0].refund()
+        if not self.prepayments:
+            self.prepayments.append(current_session().prepay(self._bank, 2))
+        self.refunds += self.prepayments[0].refund()
         return self.refunds
 
     @method
@@ -205,7 +205,10 @@ class Stage:
         self._process = kernel.process("hostile")
         self._clock = clock
         self._traced = traced
-        self._channels: list[Channel] = []
+        # By the attacker's end: what the server reads its messages from; and how many it read
+        # of sessions that are over.
+        self._read: dict[Any, Any] = {}
+        self._over = 0
         self._raws: list[Raw] = []
         self._buffers: list[EventBuffer] = []
         # Bytes that were traced before the attacker came.
@@ -233,11 +236,10 @@ class Stage:
         self, slots: int = 64, ring: int = 16_384, refund: int = 0, cell: int = 1024
     ) -> Raw:
         """A session of the attacker, which has the root as object 0 and ids from `slots` on."""
-        raw = Raw(self.kernel, "shop", self.bank, slots, ring, self._process, cell)
-        raw.end.channel.refundable = refund
+        raw = Raw(self.kernel, "shop", self.bank, slots, ring, self._process, cell, refund)
         self.sessions += 1
         self._raws.append(raw)
-        self._channels.append(raw.end.channel)
+        self._count(raw.end)
         await raw.bootstrap(Shop)
         self.ready = True
         return raw
@@ -251,9 +253,9 @@ class Stage:
 
     def forget(self, raw: Raw) -> None:
         """The attacker lets go of a session, and of the memory that it mapped."""
+        self._over += self._read.pop(raw.end).frames
         raw.leave()
         self._raws.remove(raw)
-        self._channels.remove(raw.end.channel)
 
     async def turn(self) -> None:
         """Let the others have a turn, and a little time pass: whoever floods does not sleep."""
@@ -286,11 +288,17 @@ class Stage:
 
     def watch(self, session: Session) -> None:
         """Count the server's work for this session too."""
-        self._channels.append(session.end.channel)
+        self._count(session.end)
+
+    def _count(self, end: Any) -> None:
+        other = self.kernel.peer_of(end)
+        assert isinstance(other, Endpoint), "the session is over"
+        self._read[end] = other.requests()
 
     def work(self) -> int:
         """Simulated nanoseconds that the server has spent on messages of all sessions."""
-        return MESSAGE * sum(channel.forward.reader.frames for channel in self._channels)
+        read = sum(int(requests.frames) for requests in self._read.values())
+        return MESSAGE * (self._over + read)
 
     def time(self) -> int:
         """Simulated nanoseconds of the kernel and of timers."""
@@ -324,8 +332,8 @@ class Stage:
             self._base = tracemalloc.get_traced_memory()[0]
 
     def _all_charged(self) -> int:
-        """Bytes charged to the attacker now; of purses what is in use, not their spare page."""
-        spare = sum(raw.end.channel.purse.free for raw in self._raws if not raw.end.channel.freed)
+        """Bytes charged to the attacker now; of accounts what is in use, not their spare page."""
+        spare = sum(raw.charged.free for raw in self._raws if raw.channel is not None)
         return self.bank.pages_used * PAGE - spare
 
     async def leave(self) -> None:
@@ -336,7 +344,7 @@ class Stage:
         while self._buffers:
             self._buffers.pop().free()
         self.banks_back = self.bank.pages_used == self.bank.caps_used == 0
-        self._channels.clear()
+        self._read.clear()
         self.shop.forget()
         if self._traced:
             self.left = self.weigh()[0]

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pinfut.rpc import prices
+from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.funds import CAPS
+from pinfut.rpc.bank.reservation import Reservation
+from pinfut.rpc.bank.share import Share
 from pinfut.rpc.errors import ProtocolError
-from pinfut.rpc.kernel import prices
-from pinfut.rpc.kernel.bank import PAGE, Bank
-from pinfut.rpc.kernel.channel import CAPS, Channel
-from pinfut.rpc.kernel.pages import Region
-from pinfut.rpc.kernel.purse import Purse
-from pinfut.rpc.kernel.reservation import Reservation
+from pinfut.rpc.kernel.sim.channel import Channel
 from pinfut.rpc.lab.simulate.broken import Broken
 from pinfut.rpc.lab.simulate.world import SERVICES, World
-from pinfut.rpc.session import Session
+from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.session.session import Session
 from pinfut.slots import FREE
 
 WHOLE: Final = 16
@@ -39,14 +40,14 @@ def audit(world: World, whole: bool = False) -> None:
         world.stamps.clear()
         _audit_all_banks(world.kernel.root)
     else:
-        for bank in _with_those_above(world.changed):
+        for bank in _with_those_above(world.moved):
             _audit_bank(bank, set())
-    world.changed.clear()
+    world.moved.clear()
     for name in SERVICES:
         vat = world.servers[name]
         if vat._task.done:
             raise Broken("servers run on", f"{vat.process}: {vat._task.error()!r}")
-        for session in vat._sessions.values():
+        for session in vat.sessions:
             if _moved(world, session):
                 audit_session(world, session)
     for client in world.clients:
@@ -55,7 +56,7 @@ def audit(world: World, whole: bool = False) -> None:
             if not _moved(world, session):
                 continue
             audit_session(world, session)
-            last = session.questions._last
+            last = session.peer.questions._last
             if last < root.last:
                 raise Broken("no live id reused", f"{last} comes after {root.last}")
             root.last = last
@@ -67,14 +68,14 @@ def audit(world: World, whole: bool = False) -> None:
 
 def _moved(world: World, session: Session) -> bool:
     """Whether a count of the session is another than when it was looked at last."""
-    questions, purse, lane = session.questions, session.end.channel.purse, session.lane
+    questions, account = session.peer.questions, session.end.account
     stamp = (
         questions._last,
         len(questions.free),
-        purse.free,
-        purse.pages,
+        account.free,
+        account.used,
         session.error is None,
-        -1 if lane is None else len(lane.cells.free_small),
+        len(_free_places(session)),
     )
     if world.stamps.get(session) == stamp:
         return False
@@ -114,14 +115,13 @@ def _audit_bank(bank: Bank, seen: set[int]) -> None:
                 raise Broken("one owner", f"{thing!r} of {bank!r} is owned twice")
             seen.add(id(thing))
             kind = type(thing)
-            if kind is Purse:
-                _audit_purse(thing)
+            if kind is Share:
                 pages += thing.pages
                 caps += thing.caps
             elif kind is Region:
                 pages += thing.pages
             elif kind is Channel:
-                if not thing.freed:
+                if not thing.funds.released:
                     caps += CAPS
             elif kind is Reservation:
                 pages += thing.pages
@@ -143,11 +143,6 @@ def _audit_bank(bank: Bank, seen: set[int]) -> None:
         raise Broken("used is the sum", f"{bank!r}, and the sum is {pages} and {caps}")
 
 
-def _audit_purse(purse: Purse) -> None:
-    if not (0 <= purse.free <= purse.pages * PAGE and 0 <= purse.free_caps <= purse.caps):
-        raise Broken("one owner", f"{purse!r} has {purse.free} bytes and {purse.free_caps} caps")
-
-
 def audit_session(world: World, session: Session) -> None:
     """Raises Broken unless what the session holds is charged, and its slots make sense."""
     questions = session.peer.questions
@@ -160,44 +155,58 @@ def audit_session(world: World, session: Session) -> None:
             raise Broken("no live id reused", f"{slot!r} stands at {index}")
     if taken + len(free) != capacity:
         raise Broken("outbound below outstanding", f"{taken} taken and {len(free)} free slots")
-    if session._outbox:
+    if session.out.waiting:
         world.met("a ring was full")
-    if session.backlog.calls:
+    if session.out.backlog.calls:
         world.met("slots were full")
-    lane = session.lane
-    if lane is not None:
-        places = lane.cells.free_small
-        if len(set(places)) != len(places):
-            raise Broken("one owner", f"a place for answers of {session.name} is free twice")
+    places = _free_places(session)
+    if len(set(places)) != len(places):
+        raise Broken("one owner", f"a place for answers of {session.name} is free twice")
     error = session.error
     if error is not None:
-        if isinstance(error, ProtocolError) and session.end not in world.spoiled:
+        if isinstance(error, ProtocolError) and session.name not in world.spoiled:
             raise Broken("honest sides keep to the protocol", f"{session.name}: {error}")
         return
-    end = session.end
-    if end.serving and end.purse.alive and not end.channel.freed:
+    _audit_account(session)
+    channel = world.kernel.channel_of(session.end)
+    if session.end.serving and channel is not None and not channel.doomed:
         _audit_charged(session)
+
+
+def _free_places(session: Session) -> list[int]:
+    submissions: Any = session.out.submissions if session.out.opened else None
+    return [] if submissions is None else submissions.free_places
+
+
+def _audit_account(session: Session) -> None:
+    account: Any = session.end.account
+    if not (0 <= account.free <= account.pages * PAGE and 0 <= account.free_caps <= account.caps):
+        raise Broken(
+            "one owner",
+            f"the account of {session.name} has {account.free} bytes and {account.free_caps} caps "
+            f"of {account.pages} pages and {account.caps} caps",
+        )
 
 
 def _audit_charged(session: Session) -> None:
     end, peer = session.end, session.peer
-    held = prices.SESSION + end.channel.slots * prices.SLOT
+    held = prices.SESSION + end.slots * prices.SLOT
     held += peer.exports.charged + peer.imports.charged
-    for answer in session._server._running.values():
+    for answer in session._calls_in.running.values():
         # What a handler costs at least, whatever its answer says was charged.
         held += max(answer.charged, answer.served.frame)
     if session._kept is not None:
         held += session._kept.bytes
-    if end.purse.used < held:
+    if end.account.used < held:
         raise Broken(
-            "charged covers held", f"{session.name} holds {held} bytes, charged {end.purse.used}"
+            "charged covers held", f"{session.name} holds {held} bytes, charged {end.account.used}"
         )
 
 
 def _audit_running(client: Session, server: Session) -> None:
     """What runs at the server is outstanding at the client: its slot is not another's."""
-    for answer in server._server._running.values():
-        slot = client.questions._slots[answer.x % client.questions.capacity]
+    for answer in server._calls_in.running.values():
+        slot = client.peer.questions._slots[answer.x % client.peer.questions.capacity]
         if slot.x != answer.x or slot.state == FREE:
             raise Broken(
                 "outbound below outstanding",

@@ -8,7 +8,7 @@ INVARIANTS: Final = {
     "owned is bought": "in every bank, what it owns is what was bought from it",
     "used is the sum": "in every bank, used is what it bought and what those below use",
     "limits hold": "no bank buys what it, or one above it, may not",
-    "one owner": "an object, a page of a purse, a place for an answer has one owner",
+    "one owner": "an object, a page of an account, a place for an answer has one owner",
     "charged covers held": "what a session holds for its client is charged to that client",
     "no live id reused": "ids of calls only go up, and each stands in its slot",
     "outbound below outstanding": "taken and free slots are all there are; what runs at the server "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from pinfut.rpc.kernel.arrival import Arrival
+from pinfut.rpc.kernel.sim.arrival import Arrival
 from pinfut.rpc.lab.simulate.faults import FAULTS
 from pinfut.rpc.lab.simulate.plan import Op, Plan
 from pinfut.rpc.lab.simulate.work import WORK, Kind

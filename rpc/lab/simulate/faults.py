@@ -9,16 +9,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from pinfut.executor import sleep
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import SessionClosed
-from pinfut.rpc.kernel.channel import End
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
 from pinfut.rpc.lab.simulate.plan import Op
 from pinfut.rpc.lab.simulate.service import UNIT
 from pinfut.rpc.lab.simulate.work import Doing, Kind, ends, name_of, steps_later
 from pinfut.rpc.lab.simulate.world import SERVICES, Client, World
-from pinfut.rpc.protocol.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
+from pinfut.rpc.wire.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
 
 FAULTS: Final[dict[str, Kind]] = {}
 """All kinds of faults, by name."""
@@ -132,9 +134,8 @@ def _raise(world: World, op: Op, client: Client) -> None:
 @fault("spurious", 3)
 def _spurious(world: World, op: Op, client: Client) -> None:
     """Both sides are woken, and there is nothing."""
-    for end in _ends_of(client, op):
-        end.process.notification.signal(end.handle & 0xFFFF_FFFF)
-        end.process.notification.wake()
+    for end in _ends_of(world, client, op):
+        end.process.nudge(end.handle & 0xFFFF_FFFF)
     root = client.roots.get(name_of(op))
     if root is not None and root.events is not None:
         root.events.notification.signal(op.b % root.events.shape.places)
@@ -144,7 +145,7 @@ def _spurious(world: World, op: Op, client: Client) -> None:
 @fault("again", 3)
 def _again(world: World, op: Op, client: Client) -> None:
     """Signals come more than once."""
-    for end in _ends_of(client, op):
+    for end in _ends_of(world, client, op):
         for _ in range(1 + op.b % 3):
             world.signal_idly(end)
 
@@ -160,7 +161,7 @@ def _delay(world: World, op: Op, client: Client) -> None:
 def _partial(world: World, op: Op, client: Client) -> None:
     """What is written so far is made visible before the turn has ended."""
     for name in client.roots:
-        client.roots[name].session.flush()
+        client.roots[name].session.out.flush()
 
 
 @fault("jump", 2)
@@ -175,13 +176,15 @@ def _jump(world: World, op: Op, client: Client) -> None:
 @fault("corrupt", 1)
 def _corrupt(world: World, op: Op, client: Client) -> None:
     """A count in shared memory is written over: of a ring or of its completions."""
-    ends_ = _ends_of(client, op)
+    ends_ = _ends_of(world, client, op)
     if not ends_:
         return
-    world.spoiled.update(ends_)
-    lane = ends_[0].channel.forward
-    at = 0 if op.c == 3 else 8 * (1 + lane.slots) + 8 * (op.b & 1)
-    lane.memory[at : at + 8] = (op.a << 20 | 5).to_bytes(8, "little")
+    end = ends_[0]
+    channel = world.kernel.channel_of(end)
+    assert channel is not None
+    world.spoiled.add(end.name)
+    at = 0 if op.c == 3 else 8 * (1 + end.slots) + 8 * (op.b & 1)
+    channel.lanes[0].memories[0][at : at + 8] = (op.a << 20 | 5).to_bytes(8, "little")
     world.signal_idly(ends_[0])
 
 
@@ -192,18 +195,17 @@ def _garbage(world: World, op: Op, client: Client) -> None:
     bank = client.bank.child(f"session {client.sessions}", pages=1000)
     process = world.kernel.process("garbage")
     try:
-        end = world.kernel.connect(process, name_of(op), bank, slots=2, ring=1024, cell=1024)
+        end = world.kernel.connect(process, name_of(op), bank, SessionSpec(slots=2, ring=1024))
     except BaseException:
         bank.close()
         raise
-    world.spoiled.add(end.peer)
+    world.spoiled.add(end.name)
     rng = random.Random(op.a << 16 | op.b)
-    writer = end.out().writer
+    submissions = end.submissions()
     for _ in range(1 + op.c):
-        writer.write(_frame(rng))
-    writer.publish()
-    world.kernel.signal(end)
-    world.run_aside(_close_later(world, end))
+        submissions.submit(_frame(rng))
+    end.publish()
+    world.run_aside(_close_later(end, bank))
 
 
 _FRAMES: Final[tuple[tuple[tuple[int, ...], Struct], ...]] = (
@@ -225,17 +227,18 @@ def _frame(rng: random.Random) -> bytes:
     return head.pack(*numbers) + body
 
 
-async def _close_later(world: World, end: End) -> None:
+async def _close_later(end: Endpoint, bank: Bank) -> None:
     await sleep(3 * UNIT)
-    world.kernel.close(end)
-    await end.channel.wait_freed()
-    end.channel.bank.close()
+    end.close()
+    await end.wait_freed()
+    bank.close()
 
 
-def _ends_of(client: Client, op: Op) -> list[End]:
+def _ends_of(world: World, client: Client, op: Op) -> list[Endpoint]:
     """Both ends of the client's session, the ones that nobody has let go of."""
     root = client.roots.get(name_of(op))
     if root is None:
         return []
-    end = root.session.end
-    return [one for one in (end, end.peer) if not one.released]
+    here: Any = root.session.end
+    there = world.kernel.peer_of(here)
+    return [one for one in (here, there) if one is not None and not one.released]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
-from pinfut.rpc.kernel.arrival import Arrival
+from pinfut.rpc.kernel.sim.arrival import Arrival
 
 
 class Op(NamedTuple):

@@ -16,8 +16,7 @@ from pinfut.coroutine import yield_now
 from pinfut.executor import Executor, Instrument, VirtualClock, sleep
 from pinfut.executor.schedule import Seeded
 from pinfut.laws import LostWakeup
-from pinfut.rpc.errors import BankError, OutOfPages, RpcError
-from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.errors import BankError, RpcError
 from pinfut.rpc.lab.simulate.audit import audit
 from pinfut.rpc.lab.simulate.broken import Broken
 from pinfut.rpc.lab.simulate.faults import FAULTS
@@ -66,8 +65,7 @@ def simulate(plan: Plan, *, instruments: Iterable[Instrument] = ()) -> Outcome:
     async def main() -> None:
         world = World(plan, clock)
         outcome.counts, outcome.history = world.counts, world.history
-        with _refusing(world):
-            await _carry_out(world, outcome)
+        await _carry_out(world, outcome)
 
     gc.disable()
     try:
@@ -128,23 +126,3 @@ def _in_silence() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def _refusing(world: World) -> Iterator[None]:
-    """Where the world reaches into the runtime: it refuses allocations."""
-    payable = Bank._require_payable
-
-    def require(bank: Bank, pages: int, caps: int, why: str) -> None:
-        payable(bank, pages, caps, why)
-        if world.refusing >= 0 and (pages or caps):
-            world.refusing -= 1
-            if world.refusing < 0:
-                world.met("refused")
-                raise OutOfPages(f"bank {bank.name!r} refuses this one", bank.name, 1)
-
-    setattr(Bank, "_require_payable", require)  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(Bank, "_require_payable", payable)  # noqa: B010

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, final
 
 from pinfut.executor.current import current_executor
 from pinfut.executor.timers import sleep
-from pinfut.rpc.charging import ClientRef, Turn, charge, keep
 from pinfut.rpc.errors import RpcError
-from pinfut.rpc.events import Subscription, subscribe
-from pinfut.rpc.interface import Interface, method
 from pinfut.rpc.lab.simulate.broken import Broken
-from pinfut.rpc.serving import current_session, nested
-from pinfut.rpc.shared import Shared
+from pinfut.rpc.objects.interface import Interface, method
+from pinfut.rpc.session.charging import PinScope, charge, keep
+from pinfut.rpc.session.kept import ClientRef
+from pinfut.rpc.session.serving import current_session, nested
+from pinfut.rpc.session.shared import Shared
+from pinfut.rpc.session.subscriptions import Subscription, subscribe
 from pinfut.rpc.vat import connect
 from pinfut.unboxed import unboxed
 
 if TYPE_CHECKING:
-    from pinfut.rpc.kernel.sim import Process, SimKernel
-    from pinfut.rpc.session import Session
+    from pinfut.rpc.contract import Process
+    from pinfut.rpc.kernel.sim.kernel import SimKernel
+    from pinfut.rpc.session.session import Session
 
 CLIENT: Final = 1_000_000
 """Tags of one client lie between two multiples of this, so that a tag says whose it is."""
@@ -109,13 +111,18 @@ class Book:
 
     def arrived(self, node: int, tag: int) -> None:
         """A handler has started for a call."""
-        payer = current_session().end.channel.bank.path
+        payer = self.payer_of(current_session())
         self.started[tag] += 1
         self.order.setdefault(node, []).append(tag)
         if self.started[tag] > 1:
             self.breaks("each call once", f"call {tag} was started twice")
         if f"/client {tag // CLIENT}/" not in payer:
             self.breaks("the payer is who caused it", f"{payer} pays for call {tag}")
+
+    def payer_of(self, session: Session) -> str:
+        """The path of the bank that pays for a session; "nobody" for one that is over."""
+        channel = self.kernel.channel_of(session.end)
+        return "nobody" if channel is None else channel.funds.bank.path
 
     def common(self) -> Commons:
         """What the server stores once whose handler this is."""
@@ -256,8 +263,8 @@ class NodeServer(Node):
         with charge(current_session()):
             ref = keep(tag, size)
         try:
-            with Turn([ref]):
-                with Turn([ref]):  # turns nest
+            with PinScope([ref]):
+                with PinScope([ref]):  # turns nest
                     book.spring(tag // CLIENT)
                 try:
                     if ref.get() != tag:

@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 from pinfut.coroutine import yield_now
 from pinfut.executor import sleep, timeout
 from pinfut.rpc.errors import RpcError
-from pinfut.rpc.introduce import introduce
 from pinfut.rpc.lab.simulate.plan import Op
 from pinfut.rpc.lab.simulate.service import NESTED, UNIT, NodeServer, value_of
 from pinfut.rpc.lab.simulate.world import PATIENCE, SERVICES, Client, Held, World
-from pinfut.rpc.session import Session
+from pinfut.rpc.session.introduce import introduce
+from pinfut.rpc.session.session import Session
 
 SIZES: Final = (0, 1, 20, 100, 100, 900, 1500, 3000, 9000)
 """Bytes that a read asks for."""

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, final
 
 from pinfut.executor import Task, VirtualClock, sleep, spawn
-from pinfut.rpc.errors import BankError, PeerDied, RemoteError, RpcError, SessionClosed
-from pinfut.rpc.kernel.arrival import EarlySignal
-from pinfut.rpc.kernel.bank import Bank
-from pinfut.rpc.kernel.channel import End
-from pinfut.rpc.kernel.destroy import destroy
-from pinfut.rpc.kernel.events import Event, EventBuffer
-from pinfut.rpc.kernel.sim import Process, SimKernel
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.bank.teardown import destroy
+from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.errors import BankError, OutOfPages, PeerDied, RemoteError, RpcError, SessionClosed
+from pinfut.rpc.kernel.sim.arrival import EarlySignal
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.lab.simulate.plan import Plan
 from pinfut.rpc.lab.simulate.service import (
     CLIENT,
@@ -29,7 +29,8 @@ from pinfut.rpc.lab.simulate.service import (
     Watched,
     state_of,
 )
-from pinfut.rpc.session import Session
+from pinfut.rpc.memory.event_buffer import Event, EventBuffer
+from pinfut.rpc.session.session import Session
 from pinfut.rpc.vat import Vat
 
 SERVICES: Final = ("a", "b")
@@ -106,7 +107,7 @@ class World:
     def __init__(self, plan: Plan, clock: VirtualClock) -> None:
         self.plan = plan
         self.clock = clock
-        self.kernel = SimKernel(plan.seed, arrival=plan.arrival)
+        self.kernel = SimKernel(plan.seed, arrival=plan.arrival, faults=self)
         self.book = Book(self.kernel)
         self.counts = self.book.counts
         # Simulated ns of the kernel, simulated seconds of the executor, and what there was.
@@ -126,12 +127,11 @@ class World:
         self.delay = 0
         # For the audit: banks in which something was bought or sold, what was counted in each
         # session, and how often there was one.
-        self.changed: dict[Bank, None] = {}
+        self.moved: dict[Bank, None] = {}
         self.stamps: dict[Session, object] = {}
         self.audits = 0
-        # Ends of channels in which a fault broke the protocol on purpose.
-        self.spoiled: set[End] = set()
-        self.listen()
+        # Names of sessions in which a fault broke the protocol on purpose.
+        self.spoiled: set[str] = set()
         for name in SERVICES:
             self.start(name)
         for number in range(plan.clients):
@@ -208,7 +208,8 @@ class World:
         try:
             if client.watching:
                 events = EventBuffer(bank, places=4, size=32, keep=1 + client.sessions % 3)
-            session = client.vat.connect(name, bank, client.slots, client.ring, 1024, events=events)
+            spec = SessionSpec(client.slots, client.ring, events=events)
+            session = client.vat.connect(name, bank, spec)
             held = Held(session, session.bootstrap(Node))
         except BaseException:
             self.run_aside(_abandon(session, events, bank))
@@ -248,7 +249,8 @@ class World:
 
     def server_of(self, root: Root, name: str) -> Session | None:
         """The other side of a session, if it is there and open."""
-        session = self.servers[name]._sessions.get(root.session.end.peer)
+        other = self.kernel.peer_of(root.session.end)
+        session = None if other is None else self.servers[name].session_at(other)
         return None if session is None or session.error is not None else session
 
     async def _wind_up(self, root: Root) -> None:
@@ -305,7 +307,7 @@ class World:
         root.armed[key] += 1
 
     def _suspect(self, root: Root, error: RpcError) -> None:
-        if root.session.end not in self.spoiled:
+        if root.session.name not in self.spoiled:
             self.book.breaks("honest sides keep to the protocol", f"{root.session.name}: {error}")
 
     def _check(self, root: Root, event: Event) -> None:
@@ -355,49 +357,44 @@ class World:
 
     # ---- the kernel ----
 
-    def signal_idly(self, end: End) -> None:
+    def signal_idly(self, end: Endpoint) -> None:
         """The other side is told to look, and nothing is announced."""
-        self.kernel._enter("signal")
-        if not end.peer.released:
-            self.kernel._notify(end.peer.process, end.peer.handle)
+        self.kernel.signal(end, announced=False)
 
     def early_signal(self) -> EarlySignal | None:
         """The signal of an honest session that came before what it announced."""
         arrivals = self.kernel.arrivals
         assert arrivals is not None
         error, arrivals.error = arrivals.error, None
-        if error is not None and self.spoiled.isdisjoint((error.end, error.end.peer)):
-            return error
-        return None
+        return error if error is not None and error.name not in self.spoiled else None
 
-    def listen(self) -> None:
-        """Be told of what is bought and sold, and of signals, of which some are delivered later
-        than their turn, each on its own."""
-        on_change, notify = self.kernel.root._on_change, self.kernel._notify
-        assert on_change is not None
+    def buying(self, bank: Bank, pages: int, caps: int) -> None:
+        """A bank is about to buy: one of them is refused (`kernel.sim.faults.Faults`)."""
+        if self.refusing >= 0 and (pages or caps):
+            self.refusing -= 1
+            if self.refusing < 0:
+                self.met("refused")
+                raise OutOfPages(f"bank {bank.name!r} refuses this one", bank.name, 1)
 
-        def changed(bank: Bank, pages: int, caps: int) -> None:
-            self.changed[bank] = None
-            if pages > 0 or caps > 0:
-                self._bought(bank, pages, caps)
-            on_change(bank, pages, caps)
+    def changed(self, bank: Bank, pages: int, caps: int) -> None:
+        """A bank has bought or sold."""
+        self.moved[bank] = None
+        if pages > 0 or caps > 0:
+            self._bought(bank, pages, caps)
 
-        def later(process: Process, handle: int) -> None:
-            if self.delaying:
-                self.delaying -= 1
-                self.counts["delayed"] += 1
-                self.run_aside(_later(self.delay, notify, process, handle))
-            else:
-                notify(process, handle)
-
-        # Banks below hand it on.
-        self.kernel.root._on_change = changed
-        self.kernel._notify = later  # type: ignore[method-assign]
+    def delays(self, deliver: Callable[[], None]) -> bool:
+        """Some signals are delivered later than their turn, each on its own."""
+        if not self.delaying:
+            return False
+        self.delaying -= 1
+        self.counts["delayed"] += 1
+        self.run_aside(_later(self.delay, deliver))
+        return True
 
 
-async def _later(units: int, notify: Any, process: Process, handle: int) -> None:
+async def _later(units: int, deliver: Callable[[], None]) -> None:
     await sleep(units * UNIT)
-    notify(process, handle)
+    deliver()
 
 
 async def _finish(destroying: Any) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut.rpc.errors import UnknownObject
-from pinfut.rpc.kernel.capset import CapSet
+from pinfut.rpc.kernel.sim.capset import CapSet
 from tests.covered import covered, require
 
 NAME = "capability set equals its oracle"

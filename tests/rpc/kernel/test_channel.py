@@ -6,12 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinfut.executor import VirtualClock, run, spawn, yield_now
-from pinfut.rpc.errors import OutOfCaps, OutOfPages
-from pinfut.rpc.kernel.bank import PAGE, Bank
-from pinfut.rpc.kernel.channel import CAPS, Channel, End
-from pinfut.rpc.kernel.sim import Process, SimKernel
+from pinfut.executor import VirtualClock, run
+from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.funds import CAPS, SessionFunds
+from pinfut.rpc.bank.teardown import destroy
+from pinfut.rpc.contract import Balance, ServiceSpec, SessionSpec
+from pinfut.rpc.errors import OutOfCaps, OutOfPages, PeerDied, SessionClosed, SessionDead
+from pinfut.rpc.kernel.sim.channel import Channel
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.kernel import SimKernel
+from pinfut.rpc.kernel.sizes import least_quota, pages_of
+from pinfut.rpc.memory.pages import Region
 from tests.covered import covered, require
+
+SPEC = SessionSpec(slots=4, ring=4096)
 
 TERMS = [(1, 64, 64), (8, 4096, 1024), (64, 16384, 256), (300, 1 << 16, 4096)]
 
@@ -20,10 +28,21 @@ def used(bank: Bank) -> tuple[int, int]:
     return bank.pages_used, bank.caps_used
 
 
+def channel_of(bank: Bank, terms: tuple[int, int, int]) -> Channel:
+    slots, ring, cell = terms
+    spec = SessionSpec(slots=slots, ring=ring, cell=cell)
+    return Channel(SessionFunds(bank, "a session", spec, least_quota(slots, ring)), spec)
+
+
+def free(channel: Channel) -> None:
+    channel.free(lambda bank: None)
+
+
 def cost_of(terms: tuple[int, int, int]) -> int:
     bank = Bank("measure", 1000, 1000)
-    Channel(bank, *terms)
+    channel_of(bank, terms)
     assert bank.caps_used == CAPS
+    assert bank.pages_used == pages_of(*terms[:2])
     return bank.pages_used
 
 
@@ -37,13 +56,13 @@ def test_a_channel_is_bought_whole_or_not_at_all(terms: tuple[int, int, int], ab
         root = Bank("root", pages if above else 1000, caps if above else 1000)
         bank = root.child("bank", pages=1000 if above else pages, caps=1000 if above else caps)
         with pytest.raises(OutOfPages if pages < needed else OutOfCaps):
-            Channel(bank, *terms)
+            channel_of(bank, terms)
         assert used(bank) == used(root) == (0, 0), (pages, caps)
         failed += 1
     exact = Bank("exact", needed, CAPS)
-    channel = Channel(exact, *terms)
+    channel = channel_of(exact, terms)
     assert exact.balance == (0, 0)
-    channel.free(seize=False)
+    free(channel)
     assert used(exact) == (0, 0)
     require(covered("channel, failing points", failed=failed), "failed")
 
@@ -52,27 +71,28 @@ def test_a_channel_is_bought_whole_or_not_at_all(terms: tuple[int, int, int], ab
 def test_the_lane_for_calls_back_is_bought_whole_or_not_at_all(
     terms: tuple[int, int, int],
 ) -> None:
-    first = cost_of(terms)
-    measure = Bank("measure", 1000, 1000)
-    Channel(measure, *terms).reverse()
-    both = measure.pages_used
+    slots, ring, cell = terms
+    spec = SessionSpec(slots=slots, ring=ring, cell=cell)
+    measure = Pair(1000, spec)
+    first = measure.bank.pages_used
+    measure.far.submissions()
+    both = measure.bank.pages_used
     assert both > first
     for pages in range(first, both):
-        bank = Bank("bank", pages, CAPS)
-        channel = Channel(bank, *terms)
+        pair = Pair(pages, spec)
         for _ in range(2):
             with pytest.raises(OutOfPages):
-                channel.reverse()
-            assert used(bank) == (first, CAPS)
-            assert channel.reversed is None
-        channel.free(seize=False)
-        assert used(bank) == (0, 0)
-    bank = Bank("bank", both, CAPS)
-    channel = Channel(bank, *terms)
-    lane = channel.reverse()
-    assert channel.reverse() is lane is channel.reversed
-    channel.free(seize=False)
-    assert used(bank) == (0, 0)
+                pair.far.submissions()
+            assert used(pair.bank) == (first, CAPS)
+            assert len(pair.channel.lanes) == 1
+        pair.near.close()
+        pair.far.close()
+        assert used(pair.bank) == (0, 0)
+    pair = Pair(both, spec)
+    assert pair.far.submissions() is pair.far.submissions()
+    pair.near.close()
+    pair.far.close()
+    assert used(pair.bank) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +101,7 @@ def test_the_lane_for_calls_back_is_bought_whole_or_not_at_all(
 def test_sizes_that_make_no_sense_buy_nothing(slots: int, ring: int, cell: int) -> None:
     bank = Bank("bank", 1000, 1000)
     with pytest.raises(ValueError, match=r"is a power of two|cell's size"):
-        Channel(bank, slots, ring, cell)
+        channel_of(bank, (slots, ring, cell))
     assert used(bank) == (0, 0)
 
 
@@ -89,37 +109,19 @@ def test_sizes_that_make_no_sense_buy_nothing(slots: int, ring: int, cell: int) 
 
 
 class Pair:
-    """Two processes with a channel between them, without an executor."""
+    """Two processes with a session between them, without an executor."""
 
-    def __init__(self, seed: int = 0, pages: int = 100) -> None:
-        self.kernel = SimKernel(seed)
+    def __init__(self, pages: int = 100, spec: SessionSpec = SPEC) -> None:
+        self.kernel = SimKernel()
         self.bank = self.kernel.bank("bank", pages=pages, caps=100)
-        self.server: Process = self.kernel.process("server")
-        self.client: Process = self.kernel.process("client")
-        self.port = self.kernel.listen(self.server, "it")
-        self.near: End = self.kernel.connect(
-            self.client, "it", self.bank, slots=4, ring=4096, cell=1024
-        )
-        self.far = self.port.waiting.pop()
-
-
-@pytest.mark.parametrize("client_first", [True, False])
-def test_a_channel_is_freed_when_the_second_side_lets_go_and_not_before(
-    client_first: bool,
-) -> None:
-    pair = Pair()
-    held = used(pair.bank)
-    first, second = (pair.near, pair.far) if client_first else (pair.far, pair.near)
-    first.close()
-    first.close()
-    assert used(pair.bank) == held, "memory was taken from under the other side"
-    assert second.closed
-    assert not second.peer_died
-    second.close()
-    assert used(pair.bank) == (0, 0)
-    assert pair.near.channel.freed
-    second.close()
-    assert used(pair.bank) == (0, 0)
+        self.server = self.kernel.process("server")
+        self.client = self.kernel.process("client")
+        self.port = self.kernel.listen(self.server, "it", ServiceSpec())
+        self.near = self.kernel.connect(self.client, "it", self.bank, spec)
+        (far,) = self.port.accept()
+        assert isinstance(far, Endpoint)
+        self.far = far
+        self.channel = self.kernel.channels[1]
 
 
 @pytest.mark.parametrize("pages", [0, 1, 2])
@@ -127,10 +129,11 @@ def test_a_connection_that_cannot_be_paid_leaves_nobody_waiting(pages: int) -> N
     kernel = SimKernel()
     bank = kernel.bank("poor", pages=pages, caps=100)
     server, client = kernel.process("server"), kernel.process("client")
-    port = kernel.listen(server, "it")
+    port = kernel.listen(server, "it", ServiceSpec())
     with pytest.raises(OutOfPages):
-        kernel.connect(client, "it", bank, slots=4, ring=16384, cell=1024)
-    assert (port.waiting, client.caps.all(), server.notification.take()) == ([], [], [])
+        kernel.connect(client, "it", bank, SessionSpec(slots=4))
+    assert (port.accept(), client.caps.all(), server.take()) == ([], [], [])
+    assert not kernel.channels
     assert used(bank) == (0, 0)
 
 
@@ -153,23 +156,23 @@ def end_a_session(steps: list[str], end: str, client_first: bool) -> None:
     caps = 0
     for step in steps:
         if step == "charge":
-            pair.far.purse.take(3000)
+            pair.far.account.take(3000)
             charged.append(3000)
         elif step == "cap":
-            pair.far.purse.take_cap()
+            pair.far.account.take_cap()
             caps += 1
         elif step == "refund" and charged:
-            pair.far.purse.give(charged.pop())
+            pair.far.account.give(charged.pop())
         elif step == "answers":
-            pair.near.out().cells.reserve(3 * PAGE)
+            pair.near.submissions().reserve(3 * PAGE)
         elif step == "back":
-            pair.far.out().cells.reserve(100)
+            pair.far.submissions().reserve(100)
 
     def server_lets_go() -> None:
         for one in charged:
-            pair.far.purse.give(one)
+            pair.far.account.give(one)
         for _ in range(caps):
-            pair.far.purse.give_cap()
+            pair.far.account.give_cap()
         pair.far.close()
 
     held = used(pair.bank)
@@ -183,13 +186,12 @@ def end_a_session(steps: list[str], end: str, client_first: bool) -> None:
     elif end == "server dies":
         pair.kernel.kill(pair.server)
         assert used(pair.bank) == held
-        assert pair.near.closed
-        assert pair.near.peer_died
+        assert type(pair.near.ending) is PeerDied
         pair.near.close()
     elif end == "client dies":
         pair.kernel.kill(pair.client)
         assert used(pair.bank) == held, "memory was taken from under the server"
-        assert pair.far.peer_died
+        assert type(pair.far.ending) is PeerDied
         server_lets_go()
     else:
         for process in (pair.client, pair.server)[:: 1 if client_first else -1]:
@@ -201,64 +203,72 @@ def end_a_session(steps: list[str], end: str, client_first: bool) -> None:
 
 
 def test_what_a_dead_client_had_charged_to_itself_returns_with_the_rest() -> None:
-    """A client's calls that wait for a slot are charged to the same purse; it is not the
+    """A client's calls that wait for a slot are charged to the same account; it is not the
     server who could refund them."""
     pair = Pair()
-    pair.near.purse.take(5000)
-    pair.far.purse.take(100)
+    pair.near.account.take(5000)
+    pair.far.account.take(100)
     pair.kernel.kill(pair.client)
-    pair.far.purse.give(100)
+    pair.far.account.give(100)
     pair.far.close()
     assert used(pair.bank) == (0, 0)
 
 
-def test_a_server_that_dies_before_it_accepted_is_reported_dead() -> None:
-    kernel = SimKernel()
-    server, client = kernel.process("server"), kernel.process("client")
-    kernel.listen(server, "it")
-    bank = kernel.bank("bank", pages=100)
-    end = kernel.connect(client, "it", bank, slots=4, ring=4096, cell=1024)
-    kernel.kill(server)
-    assert end.closed
-    assert end.peer_died
-    end.close()
-    assert used(bank) == (0, 0)
-
-
-def test_a_service_taken_back_closes_whoever_waits_to_be_accepted() -> None:
-    kernel = SimKernel()
-    server, client = kernel.process("server"), kernel.process("client")
-    port = kernel.listen(server, "it")
-    bank = kernel.bank("bank", pages=100)
-    end = kernel.connect(client, "it", bank, slots=4, ring=4096, cell=1024)
-    kernel.unlisten(port)
-    assert end.closed
-    assert not end.peer_died
-    end.close()
-    assert used(bank) == (0, 0)
-    kernel.listen(kernel.process("another"), "it")
-
-
-def test_waiting_for_a_channel_to_be_freed_ends_when_it_is_and_not_before() -> None:
+def test_a_session_that_is_let_go_of_with_something_charged_says_so() -> None:
+    """Nobody refunds it any more; the bank has everything back all the same."""
     pair = Pair()
-    seen: list[str] = []
+    pair.near.account.take(100)
+    pair.far.account.take_cap()
+    with pytest.raises(ValueError, match="100 bytes and 0 capabilities"):
+        pair.near.close()
+    with pytest.raises(ValueError, match="0 bytes and 1 capabilities"):
+        pair.far.close()
+    assert used(pair.bank) == (0, 0)
 
-    async def waits(name: str) -> None:
-        await pair.near.channel.wait_freed()
-        seen.append(name)
+
+def test_the_graver_of_two_endings_stays() -> None:
+    pair = Pair()
+    pair.near.close()
+    assert type(pair.far.ending) is SessionClosed
+    end = destroy(pair.bank)
+    end.step()
+    assert type(pair.far.ending) is SessionDead
+    pair = Pair()
+    end = destroy(pair.bank)
+    end.step()
+    pair.kernel.kill(pair.client)
+    pair.far.close()
+    assert end.done
+
+
+def test_a_session_s_number_names_nothing_once_it_is_over() -> None:
+    pair = Pair()
+    number = pair.near.number
+    assert (pair.kernel.peer_of(pair.near), pair.kernel.peer_of(pair.far)) == (pair.far, pair.near)
+    pair.near.close()
+    with pytest.raises(SessionClosed):
+        pair.near.nested(1, 1)
+    assert pair.kernel.find(number) is pair.channel
+    pair.far.close()
+    assert (pair.kernel.find(number), pair.kernel.peer_of(pair.near)) == (None, None)
+    assert not pair.kernel.channels
+    with pytest.raises(SessionClosed):
+        pair.far.account.take(1 << 20)
+
+
+def test_a_donation_that_takes_long_to_destroy_is_waited_for() -> None:
+    """A bounded part of it goes in each turn, and the session is over when all has."""
+    pair = Pair(2000, SessionSpec(slots=4, quota=Balance(1500, 90)))
+    bank = pair.channel.funds.own
+    assert bank is not None
+    regions = [Region(bank, 1) for _ in range(1000)]
 
     async def main() -> None:
-        first, second, dropped = spawn(waits("a")), spawn(waits("b")), spawn(waits("c"))
-        await yield_now()
-        dropped.cancel()
         pair.near.close()
-        for _ in range(3):
-            await yield_now()
-        assert seen == []
         pair.far.close()
-        await first
-        await second
-        await pair.near.channel.wait_freed()
+        assert regions[-1].pages == 1, "all of it at once"
+        await pair.far.wait_freed()
+        assert used(pair.bank) == (0, 0)
+        assert regions[-1].pages == 0
 
     run(main(), clock=VirtualClock())
-    assert sorted(seen) == ["a", "b"]

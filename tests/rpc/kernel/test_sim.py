@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 import pytest
@@ -21,8 +22,13 @@ from pinfut.rpc import (
     method,
     serve,
 )
-from pinfut.rpc.kernel.sim import MAX_SLOTS
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.contract import ServiceSpec, SessionSpec
+from pinfut.rpc.errors import OutOfPages
+from pinfut.rpc.kernel.sizes import MAX_SLOTS
 from tests.covered import covered, require
+
+SPEC = SessionSpec(slots=1, ring=4096)
 
 
 class Counting(Interface, Protocol):
@@ -148,7 +154,7 @@ def test_a_batch_of_calls_is_one_signal_and_its_answers_another() -> None:
 def test_every_transition_takes_simulated_time() -> None:
     kernel = SimKernel()
     before = kernel.clock_ns
-    kernel.listen(kernel.process("server"), "a")
+    kernel.listen(kernel.process("server"), "a", ServiceSpec())
     assert kernel.clock_ns - before == kernel.cost.transition
     before = kernel.clock_ns
     kernel.bank("bank", pages=10).buy(3)
@@ -160,22 +166,22 @@ def test_an_unknown_service_is_an_error_that_lists_what_is_served() -> None:
     bank = kernel.bank("bank", pages=100)
     client = kernel.process("client")
     with pytest.raises(UnknownService, match=r"'fils'.*nothing"):
-        kernel.connect(client, "fils", bank, slots=1, ring=4096, cell=1024)
-    kernel.listen(kernel.process("server"), "files")
+        kernel.connect(client, "fils", bank, SPEC)
+    kernel.listen(kernel.process("server"), "files", ServiceSpec())
     with pytest.raises(UnknownService, match=r"'fils'.*files"):
-        kernel.connect(client, "fils", bank, slots=1, ring=4096, cell=1024)
+        kernel.connect(client, "fils", bank, SPEC)
     assert bank.pages_used == bank.caps_used == 0
 
 
 def test_a_name_is_served_once_at_a_time() -> None:
     kernel = SimKernel()
     first, second = kernel.process("first"), kernel.process("second")
-    port = kernel.listen(first, "it")
+    port = kernel.listen(first, "it", ServiceSpec())
     with pytest.raises(ValueError, match="'it' is served already"):
-        kernel.listen(second, "it")
+        kernel.listen(second, "it", ServiceSpec())
     assert second.caps.all() == []
     kernel.unlisten(port)
-    kernel.listen(second, "it")
+    kernel.listen(second, "it", ServiceSpec())
     kernel.bank("it", pages=1)
     with pytest.raises(ValueError, match="has a child"):
         kernel.bank("it", pages=1)
@@ -184,10 +190,10 @@ def test_a_name_is_served_once_at_a_time() -> None:
 @pytest.mark.parametrize("slots", [0, -1, MAX_SLOTS + 1])
 def test_a_session_has_a_bounded_number_of_slots(slots: int) -> None:
     kernel = SimKernel()
-    kernel.listen(kernel.process("server"), "it")
+    kernel.listen(kernel.process("server"), "it", ServiceSpec())
     bank = kernel.bank("bank", pages=100)
     with pytest.raises(ValueError, match="slots"):
-        kernel.connect(kernel.process("c"), "it", bank, slots=slots, ring=4096, cell=1024)
+        kernel.connect(kernel.process("c"), "it", bank, SessionSpec(slots=slots))
     assert bank.pages_used == bank.caps_used == 0
 
 
@@ -199,13 +205,13 @@ def test_signals_of_one_turn_wake_a_process_once() -> None:
 
     async def serving() -> None:
         while True:
-            looks.append(await server.notification.wait())
+            looks.append(await server.wait())
 
     async def main() -> None:
         task = spawn(serving())
         await yield_now()
-        kernel.listen(server, "it")
-        ends = [kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024) for _ in range(3)]
+        kernel.listen(server, "it", ServiceSpec())
+        ends = [kernel.connect(client, "it", bank, SPEC) for _ in range(3)]
         for _ in range(3):
             await yield_now()
         looks.clear()
@@ -225,11 +231,11 @@ def test_a_signal_from_before_the_executor_ran_does_not_silence_later_ones() -> 
     kernel = SimKernel()
     server, client = kernel.process("server"), kernel.process("client")
     bank = kernel.bank("bank", pages=100)
-    kernel.listen(server, "it")
-    end = kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024)
+    kernel.listen(server, "it", ServiceSpec())
+    end = kernel.connect(client, "it", bank, SPEC)
 
     async def wait() -> list[int]:
-        return await server.notification.wait()
+        return await server.wait()
 
     async def main() -> list[int]:
         assert await wait()
@@ -259,15 +265,62 @@ def test_a_kernel_can_be_used_by_one_run_after_the_other() -> None:
 def test_an_end_that_was_let_go_of_cannot_signal() -> None:
     kernel = SimKernel()
     server, client = kernel.process("server"), kernel.process("client")
-    port = kernel.listen(server, "it")
+    port = kernel.listen(server, "it", ServiceSpec())
     bank = kernel.bank("bank", pages=100)
-    end = kernel.connect(client, "it", bank, slots=1, ring=4096, cell=1024)
+    end = kernel.connect(client, "it", bank, SPEC)
     end.close()
     with pytest.raises(SessionClosed, match="by this side"):
-        end.signal()
-    far = port.waiting[0]
-    far.signal()  # nobody is there to hear it, and that is no error
-    assert client.notification.take() == []
+        kernel.signal(end)
+    far = kernel.peer_of(end)
+    assert port.accept() == [far]
+    assert far is not None
+    kernel.signal(far)  # nobody is there to hear it, and that is no error
+    assert client.take() == []
+
+
+class Meddler:
+    """Refuses the third purchase, keeps signals back, and keeps a list."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.changes: list[tuple[str, int, int]] = []
+        self.kept: list[Callable[[], None]] = []
+
+    def buying(self, bank: Bank, pages: int, caps: int, /) -> None:
+        self.asked += 1
+        if self.asked == 3:
+            raise OutOfPages("not this one", bank.name, 1)
+
+    def changed(self, bank: Bank, pages: int, caps: int, /) -> None:
+        self.changes.append((bank.name, pages, caps))
+
+    def delays(self, deliver: Callable[[], None], /) -> bool:
+        self.kept.append(deliver)
+        return True
+
+
+def test_whoever_tests_may_refuse_purchases_and_keep_signals_back() -> None:
+    faults = Meddler()
+    kernel = SimKernel(faults=faults)
+    bank = kernel.bank("bank", pages=100)
+    assert faults.asked == 0
+    bank.buy(2, 1)
+    bank.buy(3)
+    with pytest.raises(OutOfPages, match="not this one"):
+        bank.buy(1)
+    assert bank.pages_used == 5
+    bank.sell(5, 1)
+    assert faults.changes == [("bank", 2, 1), ("bank", 3, 0), ("bank", -5, -1)]
+    with pytest.raises(OutOfPages):
+        bank.buy(1000)
+    assert faults.asked == 3, "who cannot pay is not asked for"
+    server = kernel.process("server")
+    kernel.listen(server, "it", ServiceSpec())
+    kernel.connect(kernel.process("client"), "it", bank, SPEC)
+    assert not server.ready
+    (deliver,) = faults.kept
+    deliver()
+    assert server.take() == [0]
 
 
 def test_killing_a_process_tells_its_peers_and_frees_its_names() -> None:
@@ -278,7 +331,7 @@ def test_killing_a_process_tells_its_peers_and_frees_its_names() -> None:
         server = Vat(kernel, "server")
         server.listen("count", Counter_())
         client = Vat(kernel, "client")
-        session = client.connect("count", bank, 4, 4096, 1024)
+        session = client.connect("count", bank, SessionSpec(4, 4096, 1024))
         counter = await session.bootstrap(Counting)
         assert await counter.add(5) == 5
         waits = counter.add_later(2)
@@ -290,7 +343,7 @@ def test_killing_a_process_tells_its_peers_and_frees_its_names() -> None:
         await session.wait_closed()
         assert bank.balance.pages == 200
         with pytest.raises(UnknownService):
-            client.connect("count", bank, 4, 4096, 1024)
+            client.connect("count", bank, SessionSpec(4, 4096, 1024))
         async with serve(kernel, "count", Counter_()):
             pass
         await client.close()
@@ -307,7 +360,7 @@ def test_a_client_that_dies_leaves_the_server_serving_and_the_bank_whole(calls: 
     async def main() -> None:
         async with serve(kernel, "count", Counter_()):
             client = Vat(kernel, "client")
-            session = client.connect("count", bank, 2, 4096, 1024)
+            session = client.connect("count", bank, SessionSpec(2, 4096, 1024))
             counter = await session.bootstrap(Counting)
             promises = [counter.add_later(2) for _ in range(calls)]
             await yield_now()

@@ -25,25 +25,26 @@ class Planted(NamedTuple):
 
 
 SLOTS: Final = "pinfut/slots.py"
-BANK: Final = "rpc/kernel/bank.py"
-PURSE: Final = "rpc/kernel/purse.py"
-CELLS: Final = "rpc/kernel/cells.py"
-CHANNEL: Final = "rpc/kernel/channel.py"
-RING: Final = "rpc/kernel/ring.py"
-SIM: Final = "rpc/kernel/sim.py"
-OWNED: Final = "rpc/kernel/owned.py"
-NOTIFICATION: Final = "rpc/kernel/notification.py"
-EVENTS: Final = "rpc/kernel/events.py"
-PEER: Final = "rpc/protocol/peer.py"
-IMPORTS: Final = "rpc/protocol/imports.py"
-BUSHEL: Final = "rpc/bushel.py"
-SESSION: Final = "rpc/session.py"
-SERVER: Final = "rpc/server.py"
-RETURNS: Final = "rpc/returns.py"
-BACKLOG: Final = "rpc/backlog.py"
-CHARGING: Final = "rpc/charging.py"
-INTRODUCE: Final = "rpc/introduce.py"
-SHARED: Final = "rpc/shared.py"
+BANK: Final = "rpc/bank/bank.py"
+ACCOUNT: Final = "rpc/bank/account.py"
+LANE: Final = "rpc/memory/lane.py"
+FUNDS: Final = "rpc/bank/funds.py"
+ENDPOINT: Final = "rpc/kernel/sim/endpoint.py"
+RING: Final = "rpc/memory/ring.py"
+SIM: Final = "rpc/kernel/sim/kernel.py"
+OWNED: Final = "rpc/bank/owned.py"
+NOTIFICATION: Final = "rpc/memory/notification.py"
+EVENTS: Final = "rpc/memory/event_buffer.py"
+PEER: Final = "rpc/wire/peer.py"
+IMPORTS: Final = "rpc/wire/imports.py"
+BUSHEL: Final = "rpc/wire/exports.py"
+SESSION: Final = "rpc/session/session.py"
+SERVER: Final = "rpc/session/server.py"
+RETURNS: Final = "rpc/session/returns.py"
+BACKLOG: Final = "rpc/session/backlog.py"
+CHARGING: Final = "rpc/session/charging.py"
+INTRODUCE: Final = "rpc/session/introduce.py"
+SHARED: Final = "rpc/session/shared.py"
 
 PLANTED: Final = (
     # ---- slots ----
@@ -79,10 +80,9 @@ PLANTED: Final = (
     Planted(
         "T31",
         "a place for an answer is given to two calls",
-        CELLS,
-        "            self.free_small.append(place)\n            return\n",
-        "            self.free_small += (place, place)[: len(self.free_small)] or (place,)\n"
-        "            return\n",
+        LANE,
+        "        self._free.append(place)\n        return page",
+        "        self._free += (place, place)[: len(self._free)] or (place,)\n        return page",
     ),
     # ---- wakes ----
     Planted(
@@ -133,17 +133,20 @@ PLANTED: Final = (
     Planted(
         "row 60",
         "a session signals before it publishes",
-        SESSION,
-        "            lane.writer.publish()\n            news = True\n",
-        "            self.end.signal()\n            lane.writer.publish()\n",
+        ENDPOINT,
+        "        news = out is not None and out.publish()\n",
+        "        if out is not None and out.unpublished:\n"
+        "            self._kernel.signal(self)\n"
+        "        news = out is not None and out.publish()\n",
     ),
     Planted(
         "row 60",
         "a server signals before its answers are there",
-        SESSION,
-        "            news |= into.completions.publish()\n",
-        "            if into.completions.posted:\n                self.end.signal()\n"
-        "            into.completions.publish()\n",
+        ENDPOINT,
+        "        if into is not None and into.publish():\n            news = True\n",
+        "        if into is not None and into.completions.posted:\n"
+        "            self._kernel.signal(self)\n"
+        "        if into is not None:\n            into.publish()\n",
     ),
     # ---- charges and refunds ----
     Planted(
@@ -151,28 +154,28 @@ PLANTED: Final = (
         "the charge of a handler ends with its cancel",
         SERVER,
         '        """The caller gave up a call that runs: its handler is asked to stop."""\n',
-        "        self._purse.give(answer.charged)\n        answer.charged = 0\n",
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n",
     ),
     Planted(
         "T5",
         "a handler is refunded twice",
         SERVER,
-        "        self._purse.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
-        "        self._purse.give(min(2 * answer.charged, self._purse.used))\n"
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
+        "        self._account.give(min(2 * answer.charged, self._account.used))\n"
         "        answer.charged = 0\n        answer.kept",
     ),
     Planted(
         "T5",
         "a handler is never refunded",
         SERVER,
-        "        self._purse.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
         "        answer.charged = 0\n        answer.kept",
     ),
     Planted(
         "T5",
         "a session that ends refunds nothing that waits for a slot",
         BACKLOG,
-        "            self._session.end.purse.give(unsent.charge)\n"
+        "            self._session.end.account.give(unsent.charge)\n"
         "            if unsent.place >= 0:\n"
         "                unsent.fail(error)\n",
         "            if unsent.place >= 0:\n                unsent.fail(error)\n",
@@ -188,8 +191,8 @@ PLANTED: Final = (
         "T5",
         "what waits for the ring is refunded twice",
         SESSION,
-        "                self.end.purse.give(self._outbox.popleft()[1])\n",
-        "                self.end.purse.give(2 * self._outbox.popleft()[1])\n",
+        "                self.end.account.give(self._outbox.popleft()[1])\n",
+        "                self.end.account.give(2 * self._outbox.popleft()[1])\n",
     ),
     Planted(
         "T20",
@@ -218,31 +221,30 @@ PLANTED: Final = (
     Planted(
         "T38",
         "a page is not sold back",
-        PURSE,
-        "            self._bank.sell(-pages)\n",
-        "            self._bank.sell(-pages - (pages < -1))\n",
+        ACCOUNT,
+        "            self._source.sell(-pages, 0)\n",
+        "            self._source.sell(-pages - (pages < -1), 0)\n",
     ),
     Planted(
         "T38",
-        "a purse sells a page that is in use",
-        PURSE,
+        "an account sells a page that is in use",
+        ACCOUNT,
         "            self._resize(1 - free // PAGE)\n",
         "            self._resize(-(free // PAGE) - 1)\n",
     ),
     Planted(
         "refund",
         "a capability is never given back",
-        PURSE,
+        ACCOUNT,
         "        self.free_caps += 1\n        if self.free_caps >= 2 * CAP_LOT:\n",
         "        if self.free_caps >= 2 * CAP_LOT:\n",
     ),
     Planted(
         "refund",
-        "a session gives its purse back with what is charged in it",
-        CHANNEL,
-        "            self.purse.give(tables)\n            self.purse.close()\n",
-        "            self.purse.give(tables)\n            self.purse.seize()\n"
-        "            self.purse.leave_bank()\n            self.purse.take(1)\n",
+        "a session gives its account back with what is charged in it",
+        FUNDS,
+        "        self.far.seize()\n        for ticket",
+        "        for ticket",
     ),
     # ---- capabilities ----
     Planted(
@@ -285,24 +287,24 @@ PLANTED: Final = (
         "T28",
         "an object that is handed out costs nothing",
         BUSHEL,
-        "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self._purse",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self._account",
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
-        "        self._purse = self._purse if self._next & 3 else None\n        if self._purse",
+        "        self._account = self._account if self._next & 3 else None\n        if self._account",
     ),
     Planted(
         "T28",
         "a call that waits for another's answer is refunded twice",
         PEER,
-        "            self._purse.give(answer.queued_charge)\n        answer.queued_charge = 0\n",
-        "            self._purse.give(answer.queued_charge)\n"
+        "            self._account.give(answer.queued_charge)\n        answer.queued_charge = 0\n",
+        "            self._account.give(answer.queued_charge)\n"
         "        answer.queued_charge //= 2 if answer.x % 2 else 1 << 60\n",
     ),
     Planted(
         "T25",
         "frames overtake each other",
         RING,
-        "        self.frames += len(frames)\n        return frames\n",
-        "        self.frames += len(frames)\n        return frames[::-1]\n",
+        "        self.more = head < seen\n        return frames\n",
+        "        self.more = head < seen\n        return frames[::-1]\n",
     ),
     Planted(
         "T25",
@@ -344,7 +346,7 @@ PLANTED: Final = (
     Planted(
         "T21",
         "the inner one of two turns lets go of what the outer one has pinned",
-        "rpc/charging.py",
+        "rpc/session/charging.py",
         "        self._pins += 1\n",
         "        self._pins += self._pins == 0\n",
     ),
@@ -366,15 +368,15 @@ PLANTED: Final = (
         "death",
         "nobody is told of a death",
         SIM,
-        "                thing.peer.peer_died = True\n                self.close(thing)\n",
+        "                self.close(thing, died=True)\n",
         "                thing.released = True\n",
     ),
     Planted(
         "death",
         "what a dead server had below a bank stays",
-        SESSION,
-        "        while channel.below:\n",
-        "        while False and channel.below:\n",
+        FUNDS,
+        "            if isinstance(thing, Bank):\n                destroy(thing)\n",
+        "            if thing is self.own:\n                destroy(thing)\n",
     ),
     Planted(
         "death",
@@ -416,7 +418,7 @@ PLANTED: Final = (
     Planted(
         "events",
         "an older state stands where the newest should",
-        "rpc/events.py",
+        "rpc/session/subscriptions.py",
         "version % shape.keep * shape.length\n        words[start",
         "(version + 1) % shape.keep * shape.length\n        words[start",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.lab.simulate.draws import draw
 from pinfut.rpc.lab.simulate.run import Outcome, simulate
 

@@ -17,6 +17,7 @@ from pinfut.rpc import (
     introduce,
     session_of,
 )
+from pinfut.rpc.contract import SessionSpec
 from tests.rpc import hostile
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_charging import MiddleServer
@@ -34,7 +35,7 @@ async def client_of(world: World, *names: str) -> AsyncIterator[list[Desk]]:
     """One client with a session to each service, over a bank of its own."""
     vat = Vat(world.kernel, "client")
     sessions = [
-        vat.connect(name, world.bank(f"for {name}"), slots=8, ring=16_384, cell=1024)
+        vat.connect(name, world.bank(f"for {name}"), SessionSpec(slots=8, ring=16_384, cell=1024))
         for name in names
     ]
     yield [await session.bootstrap(Desk) for session in sessions]
@@ -85,7 +86,7 @@ def test_what_was_introduced_over_a_session_ends_in_the_order_in_which_it_came(
     ends = []
     for name in ("a", "b"):
         kernel.listen(kernel.process(name), name)
-        ends.append(kernel.connect(client, name, bank, slots=4, ring=4096, cell=1024))
+        ends.append(kernel.connect(client, name, bank, SessionSpec(slots=4, ring=4096, cell=1024)))
     to, at = ends
     came = [kernel.introduce(to, at, pages=20, slots=4, ring=4096) for _ in range(9)]
     told: list[int] = []

@@ -1,0 +1,1 @@
+"""Who pays: banks, and what they own."""

@@ -1,0 +1,366 @@
+"""What a conversation may assume of the kernel under it, and a kernel has to give.
+
+Sessions, vats and what stands on them know these protocols; none of them knows a kernel. The
+docstrings are the specification, and `tests/rpc/contract/` holds every kernel to them. Nothing
+here runs: kernels do not inherit from a protocol.
+
+Two sides of a session are two processes. What crosses between them is bytes, and numbers that
+the kernel hands out; no object of one side is ever an object of the other. What a process holds
+of a kernel (a `Process`, a `Port`, an `Endpoint` with its two directions and its account) is its
+own: no other process has it, and only the kernel writes what is marked here as the kernel's.
+
+Sizes are in bytes unless they are called pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from pinfut.future import FutureBase
+from pinfut.rpc.errors import RpcError
+
+
+class Balance(NamedTuple):
+    """Pages and capabilities: what a bank can still pay, or what a session is given."""
+
+    pages: int
+    caps: int
+
+
+# ---- who pays ----
+
+
+class Payer(Protocol):
+    """What a client pays with: a bank, or a handle of one. Only a kernel tells it from a fake."""
+
+    @property
+    def balance(self) -> Balance:
+        """What it can still pay."""
+
+    def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
+        """Debit it. Raises OutOfPages, OutOfCaps, BankDead."""
+
+    def sell(self, pages: int = 0, caps: int = 0) -> None:
+        """Refund it."""
+
+
+class Ticket(Protocol):
+    """Pages that are kept for one request."""
+
+    def drop(self) -> None:
+        """Give back what is still kept. Idempotent."""
+
+
+class Account(Protocol):
+    """What one side of a session has charged to the bank that pays for the session.
+
+    One writer: the side that holds the account. It counts bytes inside pages that the kernel has
+    bought for it, so most charges need no kernel; it is no right to anything else of the bank.
+    """
+
+    free: int
+    """Bytes that are bought and not charged. The holder may take from it without `take` what is
+    there, and may put that back without `give` as long as nothing else was charged meanwhile."""
+
+    @property
+    def used(self) -> int:
+        """Bytes that are charged now."""
+
+    def take(self, count: int, why: str = "memory", /) -> None:
+        """Charge `count` bytes. Raises OutOfPages and BankDead; nothing has changed then."""
+
+    def give(self, count: int, /) -> None:
+        """Refund `count` bytes that were taken."""
+
+    def take_cap(self, why: str = "a capability", /) -> None:
+        """Charge one capability. Raises OutOfCaps; nothing has changed then."""
+
+    def give_cap(self) -> None:
+        """Refund one capability."""
+
+
+# ---- one direction of a session: calls one way, their answers back ----
+
+
+class Submissions(Protocol):
+    """The caller's end of one direction.
+
+    A *place* is where an answer will be: an integer that the caller reserves, sends with its
+    call, and releases when it has taken the answer. What is submitted is seen by the other side
+    after `Endpoint.publish`, in the order of submission, and not before.
+    """
+
+    largest: int
+    """Bytes of the longest frame that can always be sent."""
+
+    @property
+    def unpublished(self) -> int:
+        """Bytes submitted since the last `Endpoint.publish`."""
+
+    def reserve(self, room: int, /) -> int:
+        """A place for an answer of up to `room` bytes. Raises OutOfPages, and nothing is bought."""
+
+    def submit(self, frame: bytes, /) -> bool:
+        """Put a frame down behind the others. False when there is no room at present; then the
+        kernel wakes this side when there is more. Raises ProtocolError when what the other side
+        says of its reading makes no sense."""
+
+    def completed(self) -> list[int]:
+        """The ids of calls whose answers have come since the last time, oldest first, at most as
+        many as there are slots. Raises ProtocolError."""
+
+    def read(self, place: int, /) -> bytes:
+        """A copy of the answer at `place`, made once. Raises ProtocolError for what is none."""
+
+    def take(self, place: int, /) -> bytes:
+        """As `read`, and the place may be used again."""
+
+    def release(self, place: int, /) -> None:
+        """The place is not needed any more."""
+
+    def trim(self) -> None:
+        """Give memory for answers that is between two uses back to the bank."""
+
+
+class Requests(Protocol):
+    """The callee's end of one direction."""
+
+    more: bool
+    """Whether `receive` has left something that was there when it looked."""
+    consumed: int
+    """Bytes of messages that were received in all."""
+
+    def receive(self, limit: int, credit: int, /) -> list[bytes]:
+        """Copies of the next frames, at most `limit`, and none that begins after the first
+        `credit` bytes. Raises ProtocolError for what no honest writer does."""
+
+    def complete(self, place: int, x: int, frame: bytes, /) -> None:
+        """Write the answer to call `x` where its caller wants it; seen after `Endpoint.publish`.
+        Needs no memory. Raises ProtocolError for a place that is none or too small."""
+
+
+# ---- events ----
+
+
+class EventMemory(Protocol):
+    """The records of a client's event buffer, as its server reaches them (`pinfut.rpc.records`)."""
+
+    shape: Any
+    memory: memoryview
+
+
+class EventSink(Protocol):
+    """A client's event buffer, as its own session knows it."""
+
+    def end(self, error: BaseException, /) -> None:
+        """Nothing comes any more."""
+
+
+# ---- a session ----
+
+
+class Route(NamedTuple):
+    """A way between two servers, as the client that pays for it knows it: its number, and the
+    handles of its ends in the processes of the one that calls and the one that serves."""
+
+    number: int
+    near: int
+    far: int
+
+
+class Endpoint(Protocol):
+    """One side of a session, as its process holds it. Hashed by identity."""
+
+    name: str
+    """The same on both sides."""
+    serving: bool
+    """Whether this is the side that was connected to."""
+    slots: int
+    """How many calls each side may have open."""
+    handle: int
+    """What this process calls it; the lowest 32 bits are its badge."""
+    level: int
+    """How urgent it is, 0 before 2."""
+    via: Endpoint | None
+    """The endpoint of the same process over which a client introduced it to this one."""
+    account: Account
+    """What this side charges; on both sides the bank of the client pays."""
+    released: bool
+    """Whether this side has let go."""
+
+    @property
+    def process(self) -> Process:
+        """Whose endpoint it is."""
+
+    @property
+    def ending(self) -> RpcError | None:
+        """Why this side has to close and let go; None while nobody asks it to. The kernel's."""
+
+    def submissions(self) -> Submissions:
+        """For this side's calls; bought by the first call of this. Raises OutOfPages."""
+
+    def requests(self) -> Requests | None:
+        """The other side's calls; None until it has made room for any."""
+
+    def publish(self) -> bool:
+        """Make everything visible that was submitted and completed, and then, if that was
+        anything, signal the other side once: a signal never comes before what it announces.
+        Whether it did. Raises ProtocolError, and SessionClosed once released."""
+
+    def close(self) -> None:
+        """Let go of the session, and tell the other side so. What both have let go of is given
+        back to the bank. Idempotent."""
+
+    def wait_freed(self) -> Awaitable[None]:
+        """Wait until everything has been given back to the bank that paid, and what others have
+        below it on behalf of this session too."""
+
+    # -- memory on the client's behalf --
+
+    def nested(self, pages: int, caps: int, /) -> Payer:
+        """A bank below the one that pays, with these limits, for calls of the serving side on
+        behalf of its client. Raises OutOfPages."""
+
+    def end_nested(self, payer: Payer, /) -> Awaitable[None]:
+        """Destroy such a bank; ready when nothing of it is left."""
+
+    def keep_ticket(self, x: int, ticket: Ticket, /) -> None:
+        """What this side has kept for its question `x`; goes with the session."""
+
+    def drop_ticket(self, x: int, /) -> None:
+        """Question `x` is over. Idempotent."""
+
+    def redeem(self, x: int, /) -> bool:
+        """The other side's question `x` is short of memory: what was kept for it is there now.
+        Who calls this charges at once. Whether there was anything."""
+
+    def allow_refund(self, pages: int, /) -> None:
+        """Pages that the client takes over from its server at most."""
+
+    def refund(self, pages: int, why: str, /) -> int:
+        """Have the client's bank pay for pages from now on; the number of the refund. Raises
+        OutOfPages when the client allows or has less, and SessionClosed."""
+
+    def end_refund(self, number: int, /) -> None:
+        """These pages are not needed any more. Idempotent; the end of the session does it."""
+
+    def refunds(self, number: int, /) -> bool:
+        """Whether the client pays for this one still."""
+
+    # -- events --
+
+    def events(self) -> EventMemory | None:
+        """On the serving side: where its client wants events; None when it brought nothing."""
+
+    def post_event(self, place: int, /) -> None:
+        """Tell the client that a record has changed. Idempotent until it looks."""
+
+    # -- introductions --
+
+    def introduce(self, to: Endpoint, pages: int, slots: int, ring: int, /) -> Route:
+        """On the client's side: a session between the servers that `to` and this lead to, the
+        first of which calls. The bank of this session pays at most so many pages. Raises
+        SessionClosed, OutOfPages, OutOfCaps, ValueError; then nothing was bought."""
+
+    def withdraw(self, route: Route, /) -> None:
+        """Have both sides of a route let go of it. Idempotent."""
+
+    def route_open(self, route: Route, /) -> bool:
+        """Whether neither side has ended it."""
+
+    def guest(self, handle: int, /) -> Endpoint:
+        """The endpoint of this process that came over this one under `handle`. Raises
+        UnknownObject for any other handle, and for one that is over."""
+
+
+# ---- processes and the kernel ----
+
+
+class Port(Protocol):
+    """A name that others connect to, as the process that serves it holds it."""
+
+    name: str
+
+    def accept(self) -> list[Endpoint]:
+        """The endpoints of who has connected since the last time."""
+
+
+class Process(Protocol):
+    """A protection domain: what it may name, and what tells it which of that is ready."""
+
+    name: str
+    alive: bool
+    """The kernel's."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `take` would give anything."""
+
+    def take(self) -> list[int]:
+        """The badges that were signalled since the last time, lowest first, each once however
+        often it was signalled. They are cleared before anybody acts on them."""
+
+    def wait(self) -> FutureBase[list[int]]:
+        """As `take`, as soon as there is something. One waits at a time."""
+
+    def nudge(self, badge: int, /) -> None:
+        """Signal a badge of its own."""
+
+    def at(self, badge: int, /) -> Endpoint | Port | None:
+        """What a badge stands for; None when it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """How a service is offered. `safety`: pages of one session that the server has memory to keep
+    locked, None for any number; `level`: the most urgent that a session is, 0 before 2."""
+
+    safety: int | None = None
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """The sizes of a session. `slots`: calls that may be open at once on each side. `ring`: bytes
+    for messages on their way, a power of two. `cell`: bytes of a small answer's memory, a divisor
+    of 4,096. `quota`: what the session is given at once, in a bank of its own; None to draw on
+    the payer as it goes. `level`: how urgent it is, 0 before 2. `refund`: pages that the client
+    takes over from the server at most. `events`: its event buffer."""
+
+    slots: int = 64
+    ring: int = 16_384
+    cell: int = 1024
+    quota: Balance | None = None
+    level: int = 1
+    refund: int = 0
+    events: Any = None
+
+
+class Kernel(Protocol):
+    """What makes processes and sessions, and charges for them."""
+
+    def process(self, name: str, /) -> Process:
+        """A new process."""
+
+    def name_of(self, payer: object, /) -> str:
+        """What the bank is called that `payer` is or stands for. Raises NotABank."""
+
+    def listen(self, process: Process, name: str, spec: ServiceSpec, /) -> Port:
+        """Offer a service. Raises ValueError when the name is taken."""
+
+    def unlisten(self, port: Port, /) -> None:
+        """Take a service back; who waits to be accepted is told."""
+
+    def connect(self, process: Process, name: str, payer: object, spec: SessionSpec, /) -> Endpoint:
+        """A session with a service, paid by `payer`; this side's endpoint, at once: calls may be
+        submitted before the other side has accepted.
+
+        Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
+        OutOfPages, OutOfCaps, and ValueError for sizes that make no sense. On any error nothing
+        was bought.
+        """
+
+    def kill(self, process: Process, /) -> None:
+        """The process dies where it stands: its endpoints are let go of, its peers are told."""

@@ -1,0 +1,27 @@
+"""Sizes of a session: what makes sense, and what it takes before its first call."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pinfut.rpc import prices
+from pinfut.rpc.bank.funds import CAPS, tables_of
+from pinfut.rpc.contract import Balance
+from pinfut.rpc.memory.lane_pages import lane_bytes
+from pinfut.rpc.memory.pages import pages_for
+
+MAX_SLOTS: Final = 1 << 16
+
+
+def pages_of(slots: int, ring: int) -> int:
+    """How many pages a session buys when it is opened. Raises ValueError for a number of slots
+    out of range, and for a ring whose capacity is no power of two."""
+    if not 1 <= slots <= MAX_SLOTS:
+        raise ValueError(f"a session has 1 to {MAX_SLOTS} slots, not {slots}")
+    return pages_for(lane_bytes(slots, ring)) + pages_for(tables_of(slots))
+
+
+def least_quota(slots: int, ring: int) -> Balance:
+    """What a session of these sizes takes of its donation before its first call: its pages
+    and the books of its bank. Raises as `pages_of`."""
+    return Balance(pages_of(slots, ring) + pages_for(prices.BANK), CAPS)

@@ -1,0 +1,253 @@
+"""Lane: one direction of a session in shared memory: calls one way, their answers back.
+
+The caller (`RingSubmissions`) writes calls into the ring and reserves places for the answers.
+The callee (`RingRequests`) reads the calls, writes each answer into its place and posts the
+call's id to the completions, a ring of as many ids as there are slots, which therefore cannot
+overflow. Each has views of its own of what both see, and nothing else of the other.
+
+Small answers lie in cells of one size, a page of them at a time; a larger one gets a region of
+its own. A place is an integer that travels with the call.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final, Protocol, final
+
+from pinfut.rpc.bank.account import PAGE
+from pinfut.rpc.errors import GarbageFrame
+from pinfut.rpc.memory.ring import RingReader, RingWriter
+
+LARGE: Final = 1 << 31
+"""Places from here on are regions of their own."""
+
+
+class LaneMemory(Protocol):
+    """What a kernel gives the two sides of a lane. The caller buys; the callee looks up what the
+    caller has named, and believes nothing of it."""
+
+    def lane(self) -> memoryview:
+        """The completions, and the ring behind them."""
+        ...
+
+    def grow(self) -> memoryview:
+        """The caller: one more page for small answers. Raises OutOfPages."""
+        ...
+
+    def reserve(self, pages: int, /) -> tuple[int, memoryview]:
+        """The caller: a region of so many pages or more, and its number. Raises OutOfPages."""
+        ...
+
+    def release(self, number: int, /) -> None:
+        """The caller: a region is not needed for the moment."""
+
+    def trim(self) -> object:
+        """The caller: give back what is between two uses."""
+
+    def page(self, number: int, /) -> memoryview | None:
+        """The callee: the page for small answers of that number; None when there is none."""
+
+    def region(self, number: int, /) -> memoryview | None:
+        """The callee: the region of that number; None when there is none in use."""
+
+
+@final
+class Completions:
+    """Ids of the calls that are answered, oldest first."""
+
+    __slots__ = ("_head", "_posted", "_words", "capacity", "post", "posted")
+
+    def __init__(self, memory: memoryview, capacity: int) -> None:
+        # Word 0 counts what was posted; the ids follow.
+        self._words = memory.cast("Q")
+        self.capacity = capacity
+        self._posted = 0
+        self._head = 0
+        # Ids to publish. The callee posts each call once, so there is room for what an honest
+        # caller asks.
+        self.posted: list[int] = []
+        self.post = self.posted.append
+
+    @property
+    def total(self) -> int:
+        """How many were posted in all."""
+        return self._posted + len(self.posted)
+
+    def publish(self) -> bool:
+        """Make what was posted visible. False when nothing is new. Raises GarbageFrame for more
+        answers than there can be calls: the caller used ids again before it had their answers."""
+        if not self.posted:
+            return False
+        words, posted = self._words, self.posted
+        if len(posted) > self.capacity:
+            raise GarbageFrame(
+                f"{len(posted)} calls were made and answered at once with {self.capacity} slots"
+            )
+        # Room for all of them behind the last, or the rest goes on at the beginning.
+        begin = 1 + self._posted % self.capacity
+        room = 1 + self.capacity - begin
+        words[begin : begin + len(posted[:room])] = array("Q", posted[:room])
+        if len(posted) > room:
+            words[1 : 1 + len(posted) - room] = array("Q", posted[room:])
+        self._posted += len(posted)
+        words[0] = self._posted
+        posted.clear()
+        return True
+
+    def take(self) -> list[int]:
+        """The ids published since the last time. Raises GarbageFrame for a count that
+        makes no sense."""
+        head = self._head
+        posted = self._words[0]
+        if not head <= posted <= head + self.capacity:
+            raise GarbageFrame(f"completions go from {head} to {posted}")
+        self._head = posted
+        begin = 1 + head % self.capacity
+        end = begin + posted - head
+        over = end - 1 - self.capacity
+        if over <= 0:
+            return self._words[begin:end].tolist()
+        return self._words[begin:].tolist() + self._words[1 : 1 + over].tolist()
+
+
+@final
+class RingSubmissions(RingWriter):
+    """The caller's end (`pinfut.rpc.contract.Submissions`): `slots` calls open at once, and
+    small answers of `cell` bytes."""
+
+    __slots__ = ("_cell", "_cells", "_free", "_large", "_memory", "completed")
+
+    def __init__(self, memory: LaneMemory, slots: int, cell: int) -> None:
+        lane = memory.lane()
+        super().__init__(lane[8 * (1 + slots) :])
+        self.completed = Completions(lane[: 8 * (1 + slots)], slots).take
+        self._memory = memory
+        self._cell = cell
+        # By place: the page, the lengths in it, and where the cell begins.
+        self._cells: list[tuple[memoryview, memoryview, int]] = []
+        # Free small places, the last used first, so that only as much memory is bought as there
+        # were answers at one time.
+        self._free: list[int] = []
+        # By number: the regions in use.
+        self._large: dict[int, memoryview] = {}
+
+    def reserve(self, room: int, /) -> int:
+        """A place for an answer of up to `room` bytes. Raises OutOfPages."""
+        if room <= self._cell and self._free:
+            return self._free.pop()
+        return self._buy(room)
+
+    def _buy(self, room: int) -> int:
+        if room > self._cell:
+            number, memory = self._memory.reserve(-(-room // PAGE))
+            self._large[number] = memory
+            return LARGE + number
+        page = self._memory.grow()
+        lengths, first = page.cast("I"), len(self._cells)
+        self._cells += [(page, lengths, start) for start in range(0, PAGE, self._cell)]
+        self._free.extend(range(len(self._cells) - 1, first, -1))
+        return first
+
+    def read(self, place: int, /) -> bytes:
+        """A copy of the answer at `place`, which begins with its length in 32 bits. Raises
+        GarbageFrame for a length beyond the place."""
+        if place < LARGE:
+            page, lengths, start = self._cells[place]
+            room = self._cell
+        else:
+            region = self._large.get(place - LARGE)
+            if region is None:
+                raise _no_place(place)
+            page, lengths, start, room = region, region.cast("I"), 0, len(region)
+        length = lengths[start >> 2]
+        if not 4 <= length <= room:
+            raise GarbageFrame(f"an answer of {length} bytes in a place of {room}")
+        return page[start : start + length].tobytes()
+
+    def take(self, place: int, /) -> bytes:
+        """As `read`, and the place may be used again. It is kept when that raises."""
+        if place >= LARGE:
+            frame = self.read(place)
+            self.release(place)
+            return frame
+        page, lengths, start = self._cells[place]
+        length = lengths[start >> 2]
+        if not 4 <= length <= self._cell:
+            raise GarbageFrame(f"an answer of {length} bytes in a place of {self._cell}")
+        self._free.append(place)
+        return page[start : start + length].tobytes()
+
+    def release(self, place: int, /) -> None:
+        """The place is not needed any more."""
+        if place < LARGE:
+            self._free.append(place)
+        else:
+            del self._large[place - LARGE]
+            self._memory.release(place - LARGE)
+
+    @property
+    def free_places(self) -> list[int]:
+        """The small places that may be reserved without buying, for audits."""
+        return self._free.copy()
+
+    def trim(self) -> None:
+        """Give memory for answers that is between two uses back to the bank."""
+        self._memory.trim()
+
+
+@final
+class RingRequests(RingReader):
+    """The callee's end (`pinfut.rpc.contract.Requests`)."""
+
+    __slots__ = ("_cell", "_cells", "_memory", "_post", "completions")
+
+    def __init__(self, memory: LaneMemory, slots: int, cell: int) -> None:
+        lane = memory.lane()
+        super().__init__(lane[8 * (1 + slots) :])
+        self.completions = Completions(lane[: 8 * (1 + slots)], slots)
+        self._post = self.completions.post
+        self._memory = memory
+        self._cell = cell
+        # By place, as far as places were looked up: the page, and where the cell begins.
+        self._cells: list[tuple[memoryview, int]] = []
+
+    def complete(self, place: int, x: int, frame: bytes, /) -> None:
+        """Write the answer to call `x` in place. Raises GarbageFrame for a place that does not
+        exist or is too small, which only a hostile caller names."""
+        length = len(frame)
+        try:
+            page, start = self._cells[place]
+            room = self._cell
+        except IndexError:
+            page, start, room = self._look_up(place)
+        if length > room:
+            raise GarbageFrame(f"place {place:#x} has {room} bytes, the answer {length}")
+        page[start : start + length] = frame
+        self._post(x)
+
+    def _look_up(self, place: int) -> tuple[memoryview, int, int]:
+        """Where a place lies that is not known here."""
+        if place >= LARGE:
+            # Asked each time: a number may stand for another region by now.
+            region = self._memory.region(place - LARGE)
+            if region is not None:
+                return region, 0, len(region)
+        else:
+            while place >= len(self._cells):
+                page = self._memory.page(len(self._cells) * self._cell // PAGE)
+                if page is None:
+                    break
+                self._cells += [(page, start) for start in range(0, PAGE, self._cell)]
+            else:
+                return *self._cells[place], self._cell
+        raise _no_place(place)
+
+    def publish(self) -> bool:
+        """Make the answers visible, and say what was read; whether the caller wants to hear of
+        it. Raises GarbageFrame for more answers than there can be calls."""
+        news = self.completions.publish()
+        return self.release() or news
+
+
+def _no_place(place: int) -> GarbageFrame:
+    return GarbageFrame(f"there is no place {place:#x} for an answer")

@@ -1,0 +1,182 @@
+"""Ring: frames from one process to another through shared pages, one writer, one reader.
+
+The layout: four 64-bit words (tail, head, want, unused), then `capacity` bytes, a power
+of two. Tail and head count bytes for ever; a position is a count mod capacity. A frame
+begins with its length in 32 bits, is contiguous, and starts on a multiple of eight; where
+it would cross the end, a word with the top bit set says "go on at the start".
+
+Both sides keep their own count in private memory and treat the other's word as hostile:
+read once, checked, then used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pinfut.rpc.errors import GarbageFrame
+
+WORDS: Final = 4
+HEAD_BYTES: Final = WORDS * 8
+
+_TAIL: Final = 0
+_HEAD: Final = 1
+_WANT: Final = 2
+_SKIP: Final = 1 << 31
+_MIN_FRAME: Final = 8
+ALL: Final = 1 << 62
+"""A credit that is no limit."""
+
+
+def ring_bytes(capacity: int) -> int:
+    """How much memory a ring of `capacity` bytes takes. Raises ValueError unless the
+    capacity is a power of two of at least 64."""
+    if capacity < 64 or capacity & (capacity - 1):
+        raise ValueError(f"a ring's capacity is a power of two, at least 64, not {capacity}")
+    return HEAD_BYTES + capacity
+
+
+class RingWriter:
+    """The writing end. `submit` puts frames down; `publish` makes them visible at once."""
+
+    __slots__ = (
+        "_buffer",
+        "_lengths",
+        "_limit",
+        "_mask",
+        "_published",
+        "_words",
+        "capacity",
+        "largest",
+        "tail",
+    )
+
+    def __init__(self, memory: memoryview) -> None:
+        self._words = memory[:HEAD_BYTES].cast("Q")
+        self.capacity = len(memory) - HEAD_BYTES
+        self._mask = self.capacity - 1
+        self._buffer = memory[HEAD_BYTES:]
+        self._lengths = self._buffer.cast("I")
+        self.tail = 0
+        self._published = 0
+        # Invariant: tail <= _limit, and everything below _limit has been read.
+        self._limit = self.capacity
+        # The longest frame that can always be sent, whatever the position, in bytes.
+        self.largest = self.capacity // 2
+
+    def submit(self, frame: bytes, /) -> bool:
+        """Put a frame down behind the others. False when there is no room at present.
+
+        Raises GarbageFrame when the reader's count makes no sense.
+        """
+        length = len(frame)
+        tail = self.tail
+        position = tail & self._mask
+        end = tail + (length + 7 & -8)
+        if end > self._limit or position + length > self.capacity:
+            skip = 0 if position + length <= self.capacity else self.capacity - position
+            end += skip
+            if end > self._limit and not self._has_room(end):
+                return False
+            if skip:
+                # The frame starts at the beginning; what is left at the end is skipped.
+                self._lengths[position >> 2] = _SKIP
+                position = 0
+        self._buffer[position : position + length] = frame
+        self.tail = end
+        return True
+
+    def _has_room(self, end: int) -> bool:
+        if end <= self._read_limit():
+            return True
+        # Say that we wait before looking again: the reader may have moved in between.
+        self._words[_WANT] = 1
+        return end <= self._read_limit()
+
+    def _read_limit(self) -> int:
+        head = self._words[_HEAD]
+        if not self._limit - self.capacity <= head <= self.tail:
+            raise GarbageFrame(f"the reader of a ring claims to be at {head} of {self.tail}")
+        self._limit = head + self.capacity
+        return self._limit
+
+    @property
+    def unpublished(self) -> int:
+        """Bytes that were written since the last `publish`."""
+        return self.tail - self._published
+
+    def publish(self) -> bool:
+        """Make everything written so far visible to the reader; whether that was anything."""
+        tail = self.tail
+        if tail == self._published:
+            return False
+        self._words[_TAIL] = self._published = tail
+        return True
+
+
+class RingReader:
+    """The reading end: copies each frame once, and only then looks at it."""
+
+    __slots__ = ("_buffer", "_mask", "_seen", "_words", "capacity", "consumed", "frames", "more")
+
+    def __init__(self, memory: memoryview) -> None:
+        self._words = memory[:HEAD_BYTES].cast("Q")
+        self.capacity = len(memory) - HEAD_BYTES
+        self._mask = self.capacity - 1
+        self._buffer = memory[HEAD_BYTES:]
+        # Bytes that were read in all, and frames.
+        self.consumed = 0
+        self.frames = 0
+        # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
+        self._seen = 0
+        # Whether `receive` has left something that it had seen.
+        self.more = False
+
+    def receive(self, limit: int, credit: int = ALL, /) -> list[bytes]:
+        """Copies of the next frames that were published, at most `limit`, and none that begins
+        after the first `credit` bytes.
+
+        Raises GarbageFrame when the writer's count makes no sense, and for a length that runs
+        out of what was written.
+        """
+        head = self.consumed
+        seen = self._words[_TAIL]
+        if not self._seen <= seen <= head + self.capacity or seen & 7:
+            raise GarbageFrame(f"the writer of a ring claims to be at {seen} of {head}")
+        self._seen = seen
+        frames: list[bytes] = []
+        last = head + credit
+        while head < seen and head < last and len(frames) < limit:
+            position = head & self._mask
+            size = min(seen - head, self.capacity - position)
+            # One copy of all that lies in a row; from here on nobody else can change it.
+            data = self._buffer[position : position + size].tobytes()
+            lengths = memoryview(data).cast("I")
+            start = 0
+            stop = min(size, last - head)
+            for _ in range(limit - len(frames)):
+                if start >= stop:
+                    break
+                length = lengths[start >> 2]
+                end = start + (length + 7 & -8)
+                if length < _MIN_FRAME or end > size:
+                    if length != _SKIP or head + size >= seen:
+                        raise GarbageFrame(
+                            f"a frame of {length} bytes does not fit what was written"
+                        )
+                    start = size
+                    break
+                frames.append(data[start : start + length])
+                start = end
+            head += start
+        self.consumed = head
+        self.frames += len(frames)
+        self.more = head < seen
+        return frames
+
+    def release(self) -> bool:
+        """Tell the writer what has been read. True when it is waiting to hear."""
+        self._words[_HEAD] = self.consumed
+        if self._words[_WANT]:
+            self._words[_WANT] = 0
+            return True
+        return False

@@ -1,0 +1,1 @@
+"""What is called: interfaces, promises, proxies, and how they travel."""

@@ -1,0 +1,150 @@
+"""Payloads: values of annotated types as msgpack, with capabilities set aside.
+
+msgspec does the work. A capability in a value is written as its index in the list that
+travels beside the payload, and never as data, whatever class implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import msgspec
+import msgspec.inspect
+
+from pinfut.rpc.wire.frames import MAX_CAPS
+
+Resolve = Callable[[int, Any], object]
+"""The object behind an index, checked to be of the interface wanted."""
+
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+
+CodecError = (
+    msgspec.MsgspecError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    OverflowError,
+    BufferError,
+)
+"""What encoding and decoding may raise."""
+
+# Scalars, and what else of Python is written in the same way.
+_SCALARS: Final[dict[Any, tuple[type, ...]]] = {
+    bytes: (bytes, bytearray, memoryview),
+    str: (str,),
+    int: (int,),
+    float: (float, int),
+    bool: (bool,),
+    type(None): (type(None),),
+}
+
+
+@final
+class Codec:
+    """Encodes and decodes values of one type; `interface` is the base of capabilities.
+
+    Raises TypeError for a type that is neither plain data nor a capability.
+    """
+
+    __slots__ = ("_interface", "decode", "encode", "exact", "has_caps", "type")
+
+    def __init__(self, kind: Any, interface: type) -> None:
+        self.type = kind
+        self._interface = interface
+        custom = _custom_types(kind)
+        for one in custom:
+            if interface not in one.__mro__:
+                raise TypeError(f"{one.__qualname__} is neither plain data nor an interface")
+        self.has_caps = bool(custom)
+        # The class of a scalar, for which a look at the class of a value is all the check.
+        self.exact = kind if kind in _SCALARS else None
+        # For values without capabilities these two are msgspec's own functions.
+        self.encode: Callable[[Any], bytes] = _ENCODE
+        self.decode: Callable[[bytes], Any] = _no_decoder
+        if not self.has_caps:
+            self.decode = msgspec.msgpack.Decoder(kind).decode
+
+    def encode_checked(self, value: Any) -> bytes:
+        """Encode a value without capabilities, once it is certain that the other side can
+        decode it as this type. Raises `CodecError`."""
+        exact = self.exact
+        if exact is not None:
+            if not isinstance(value, _SCALARS[exact]) or (type(value) is bool) > (exact is bool):
+                raise TypeError(f"expected {exact.__name__}, got {type(value).__name__}")
+            return _ENCODE(value)
+        payload = _ENCODE(value)
+        # Decoding is the only check that sees just what the other side will see.
+        self.decode(payload)
+        return payload
+
+    def encode_caps(self, value: Any) -> tuple[bytes, list[Any]]:
+        """A value with capabilities: the payload, and the objects by index. Raises
+        `CodecError`, also when an object would be written as data (a dataclass that
+        implements an interface) or is of another interface than the type says."""
+        things: list[Any] = []
+
+        def set_aside(thing: Any) -> int:
+            if self._interface not in type(thing).__mro__:
+                raise TypeError(
+                    f"{type(thing).__qualname__} is neither plain data nor a capability"
+                )
+            if len(things) == MAX_CAPS:
+                raise ValueError(f"a message carries at most {MAX_CAPS} capabilities")
+            things.append(thing)
+            return len(things) - 1
+
+        payload = msgspec.msgpack.Encoder(enc_hook=set_aside).encode(value)
+        seen = 0
+
+        def see(index: int, kind: Any) -> object:
+            # In the order in which they were set aside, or it is a number in their place.
+            nonlocal seen
+            if index != seen or seen == len(things):
+                raise TypeError(f"expected an object of {kind.__name__}, got a number")
+            seen += 1
+            return things[index]
+
+        self.decode_caps(payload, see)
+        return payload, things
+
+    def decode_caps(self, payload: bytes, resolve: Resolve) -> Any:
+        """Decode a value with capabilities in it. Raises `CodecError`, and what `resolve`
+        raises."""
+
+        def hook(kind: Any, index: Any) -> object:
+            if type(index) is not int:
+                raise TypeError(
+                    f"a capability of {kind.__name__} was written as data; a class that "
+                    "implements an interface is no dataclass and no Struct"
+                )
+            return resolve(index, kind)
+
+        return msgspec.msgpack.Decoder(self.type, dec_hook=hook).decode(payload)
+
+
+class WithCapabilities(Exception):
+    """A value of this type has capabilities in it: `decode_caps` decodes it."""
+
+
+def _no_decoder(payload: bytes) -> Any:
+    raise WithCapabilities
+
+
+def _custom_types(kind: Any) -> set[type]:
+    """The classes in a type that are no plain data to msgspec, wherever they stand."""
+    found: set[type] = set()
+    seen: set[int] = set()
+    left: list[Any] = [msgspec.inspect.type_info(kind)]
+    kept = []  # or an id could be used again
+    while left:
+        info = left.pop()
+        if isinstance(info, tuple):
+            left.extend(info)
+        elif isinstance(info, msgspec.Struct) and id(info) not in seen:
+            seen.add(id(info))
+            kept.append(info)
+            if isinstance(info, msgspec.inspect.CustomType):
+                found.add(info.cls)
+            left.extend(getattr(info, name) for name in info.__struct_fields__)
+    return found

@@ -1,0 +1,135 @@
+"""Calls on objects of this process: the same promises, with no session between.
+
+An object can be called through its interface wherever it is, so a function that takes a
+`Directory` need not know whether it got a proxy or the object itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar, final
+
+from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.executor.current import current_executor
+from pinfut.executor.task import INTERNAL
+from pinfut.forgotten import tell_if_forgotten
+from pinfut.future import FutureBase
+from pinfut.poll import Context, Poll
+from pinfut.rpc.contract import Submissions
+from pinfut.rpc.objects.interface import resolve
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.objects.promise import OWN, PROMISED, Target
+from pinfut.rpc.objects.proxy import proxy, target_of
+from pinfut.rpc.wire.questions import Question, Questions
+
+T = TypeVar("T")
+
+
+def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a method of an object of this process, as a task; its promise.
+
+    Raises TypeError as a call does, and NoExecutor.
+    """
+    resolve(type(thing))
+    executor = current_executor()
+    return _promise(executor, method, method.function(thing, *method.bind(args, kwargs)))
+
+
+Method.call_here = staticmethod(call_here)
+
+
+def _promise(executor: Runner, method: Method, coro: Coroutine[Any, Any, Any]) -> Any:
+    """What a call gives whose work `coro` is: a promise, or a proxy of the object."""
+    task = executor.spawn(coro)
+    if method.returns is None:
+        return LocalPromise(task)
+    target = Target(LocalCaller(executor), method.returns, PROMISED)
+    name = f"promise of {method.returns.__name__}"
+    executor.spawn(settle(target, task), name=name, owner=INTERNAL)
+    return proxy(target)
+
+
+@final
+class LocalPromise(FutureBase[T]):
+    """The value of a call in this process. Dropping it cancels the call, as over a session."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: JoinHandle[T]) -> None:
+        self._task = task
+
+    def poll(self, cx: Context, /) -> Poll[T]:
+        return cx.poll(self._task)
+
+    def drop(self) -> None:
+        self._task.cancel()
+
+    def __del__(self) -> None:
+        if self._task.cancel():
+            tell_if_forgotten(self, outcome="the call was cancelled at once")
+
+
+async def settle(target: Target, task: JoinHandle[Any]) -> None:
+    """Settle the target when the task has ended."""
+    try:
+        target.own = await task
+    except Exception as error:
+        target.fail(error)
+    else:
+        target.settle(OWN)
+
+
+def call_later(executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+    """Call a method of what `holder` stands for, once that is known; its promise. Calls on
+    one holder keep their order."""
+    promise = _promise(executor, method, later(holder, method, args))
+    target = target_of(promise)
+    if target is not None:
+        target.parent = holder  # what it waits for, to find a loop
+    return promise
+
+
+@final
+class LocalCaller:
+    """Carries the calls on an object of this process that is still to come."""
+
+    __slots__ = ("_executor",)
+
+    name = "this process"
+    owner = None
+    via = None
+    flowing = touched = False
+    questions: Questions
+    submissions: Submissions
+
+    def __init__(self, executor: Runner) -> None:
+        self._executor = executor
+
+    def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
+        """Make a call on `target` as soon as it is there; calls keep their order."""
+        if target.state == OWN:
+            return getattr(target.own, method.name)(*args)
+        target.require_usable()
+        return call_later(self._executor, holder, method, args)
+
+    def touch(self) -> None:
+        """Nothing to make visible."""
+
+    def take(self, question: Question, method: Method, /) -> Any:
+        """Nothing is asked of another side here."""
+        raise AssertionError("a call of this process has no question")
+
+    take_detached = take
+
+    def leave(self, dropped: Any, /) -> None:
+        """Nothing to release: the collector of this process does it."""
+
+
+async def later(holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
+    """Call a method of what `holder` stands for, once that is known."""
+    thing = await holder
+    if target_of(thing) is not None:
+        return await getattr(thing, method.name)(*args)
+    # Not through another task, which a call that is made now would overtake.
+    implemented: Method = type(thing)._pinfut_methods[method.number]
+    return await implemented.function(thing, *args)

@@ -1,0 +1,303 @@
+"""Promises: the value of a call that was sent, and the target of a proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar, final
+
+from pinfut.executor.contract import JoinHandle
+from pinfut.forgotten import tell_if_forgotten
+from pinfut.future import FutureBase
+from pinfut.laws import TakenTwice
+from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.rpc.contract import Submissions
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.wire.frames import Cap
+from pinfut.rpc.wire.questions import Question, Questions
+from pinfut.slots import DETACHED, READY, WAITING
+
+T_co = TypeVar("T_co", covariant=True)
+
+# States of a target::
+#
+#     UNSENT ──a slot is free──▶ PROMISED ──Return──┬──▶ IMPORTED
+#                                                   ├──▶ OWN    this side's own object
+#                                                   ├──▶ EMBARGOED ──▶ OWN
+#                                                   └──▶ BROKEN
+#     and DROPPED from each of them
+#
+# EMBARGOED is an own object with calls on their way to it through the other side. Calls
+# made meanwhile wait, so that they do not overtake these.
+UNSENT: Final = 0
+PROMISED: Final = 1
+EMBARGOED: Final = 2
+IMPORTED: Final = 3
+OWN: Final = 4
+BROKEN: Final = 5
+DROPPED: Final = 6
+
+STATES: Final = ("unsent", "promised", "embargoed", "imported", "own", "broken", "dropped")
+
+
+@final
+class Target:
+    """What a proxy stands for, and where calls on it go."""
+
+    __slots__ = (
+        "caller",
+        "error",
+        "id",
+        "interface",
+        "own",
+        "parent",
+        "state",
+        "unsent",
+        "under_way",
+        "waiting",
+    )
+
+    def __init__(self, caller: Caller, interface: Any, state: int, number: int = -1) -> None:
+        # Carries the calls.
+        self.caller = caller
+        self.interface = interface
+        self.state = state
+        # The question while PROMISED, the other side's export while IMPORTED.
+        self.id = number
+        # What the call that should have given the object ended with, when BROKEN.
+        self.error: BaseException | None = None
+        # This side's own object, when OWN.
+        self.own: Any = None
+        # The call itself, while UNSENT.
+        self.unsent: Unsent | None = None
+        # What this was called on, kept until the answer is there: to drop a promise is to
+        # cancel its call, and this one depends on it.
+        self.parent: Any = None
+        # Calls sent on the promise that have no Return yet.
+        self.under_way = 0
+        # Who waits for it: any number of tasks may hold the proxy.
+        self.waiting: dict[object, Waker] = {}
+
+    def settle(self, state: int) -> None:
+        """It is known what the promise stands for."""
+        self.state = state
+        self.parent = self.unsent = None
+        waiting = list(self.waiting.values())
+        self.waiting.clear()
+        for waker in waiting:
+            waker.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """The call that should have given the object failed."""
+        self.error = error
+        self.settle(BROKEN)
+
+    def require_usable(self) -> None:
+        """Raise what the call ended with when BROKEN, and TakenTwice when DROPPED."""
+        if self.state == BROKEN:
+            raise again(self.error)
+        if self.state == DROPPED:
+            raise TakenTwice(f"this {self.interface.__name__} was released; call for it again")
+
+
+class Caller(Protocol):
+    """What carries the calls of a proxy: this side of a session, or this process itself."""
+
+    name: str
+    owner: Any
+    """The session whose side this is; None for this process."""
+    flowing: bool
+    """Whether a plain call may be submitted at once; the next four are there while it is so."""
+    questions: Questions
+    submissions: Submissions
+    touched: bool
+    """Whether what was submitted will be made visible when this turn ends."""
+
+    def touch(self) -> None:
+        """Make it so."""
+
+    @property
+    def via(self) -> Caller | None:
+        """The side of the session over which this one was introduced."""
+
+    def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
+        """Make a call on `target`, whose proxy is `holder`."""
+
+    def take(self, question: Question, method: Method, /) -> Any:
+        """The value of a call that has its answer. Raises what it ended with."""
+
+    def take_detached(self, question: Question, method: Method, /) -> Any:
+        """As `take`, of a call whose slot has gone to another."""
+
+    def leave(self, dropped: Any, /) -> None:
+        """A promise or target is held by nobody any more."""
+
+
+def again(error: BaseException | None) -> BaseException:
+    """An error to raise once more: a fresh one, so that tracebacks do not pile up."""
+    assert error is not None
+    try:
+        # Not by a call, which would run an __init__ that has its own idea of arguments.
+        fresh = type(error).__new__(type(error), *error.args)
+    except TypeError:
+        return error
+    fresh.args = error.args
+    fresh.__dict__.update(error.__dict__)
+    return fresh
+
+
+def _given_up(question: Question) -> bytes:
+    raise AssertionError("a call that was given up is not sent")
+
+
+@final
+class Unsent:
+    """A call that waits for a slot, with all that is needed to send it."""
+
+    # Where a promise looks for the state of its slot.
+    state = -1
+
+    __slots__ = (
+        "build",
+        "call",
+        "caps",
+        "charge",
+        "error",
+        "place",
+        "settles",
+        "slot",
+        "task",
+        "waker",
+    )
+
+    def __init__(
+        self,
+        build: Callable[[Question], bytes],
+        call: tuple[Any, Target, Method, tuple[Any, ...]],
+        caps: tuple[Cap, ...],
+        place: int,
+        charge: int,
+        settles: Target | None,
+    ) -> None:
+        # Makes the frame, once the id is known.
+        self.build = build
+        # The proxy that was called, its target, the method and the arguments.
+        self.call = call
+        self.caps = caps
+        # Where the answer will be; -1 once the call was given up.
+        self.place = place
+        self.charge = charge
+        # The target that the answer will settle, for a call that gives a capability.
+        self.settles = settles
+        # One of these is set when it is known what becomes of the call: its slot when it was
+        # sent, a task when its object turned out to be here, or why it cannot be made.
+        self.slot: Question | None = None
+        self.task: JoinHandle[Any] | None = None
+        self.error: BaseException | None = None
+        self.waker: Waker | None = None
+
+    def here(self, task: JoinHandle[Any]) -> None:
+        """The call is made in this process, by `task`."""
+        self.task = task
+        if self.waker is not None:
+            self.waker.wake()
+
+    def give_up(self) -> None:
+        """Nobody wants the call any more: what it names is let go."""
+        self.place = -1
+        self.waker = None
+        self.build = _given_up
+        self.call = (None, self.call[1], self.call[2], ())
+        self.caps = ()
+        self.settles = None
+
+    def fail(self, error: BaseException) -> None:
+        """The call will never be sent."""
+        self.error = error
+        if self.settles is not None:
+            self.settles.fail(error)
+        if self.waker is not None:
+            self.waker.wake()
+
+
+@final
+class _Taken:
+    """Stands in the place of a promise's slot once its answer has been taken."""
+
+    state = -2
+
+
+_TAKEN: Final = _Taken()
+
+
+@final
+class Promise(FutureBase[T_co]):
+    """The value of a call that was sent. Await it once; dropping it cancels the call."""
+
+    # Invariant: `_slot` is the slot of the call, which stays taken as long as it stands
+    # here; before the call is sent an Unsent; _TAKEN when the answer was taken or given up.
+    __slots__ = ("_caller", "_kept", "_method", "_slot")
+
+    def __init__(self, caller: Caller, slot: Question | Unsent, method: Method, kept: Any) -> None:
+        self._caller = caller
+        self._slot: Question | Unsent | _Taken = slot
+        self._method = method
+        # What has to stay until the answer is there.
+        self._kept = kept
+
+    def poll(self, cx: Context, /) -> Poll[T_co]:
+        slot: Any = self._slot
+        state = slot.state
+        if state == WAITING:
+            slot.waker = cx.waker
+            return PENDING
+        if state == READY:
+            self._slot = _TAKEN
+            self._kept = None
+            return self._caller.take(slot, self._method)  # type: ignore[no-any-return]
+        return self._poll_unusual(cx)
+
+    def _poll_unusual(self, cx: Context) -> Poll[T_co]:
+        unsent = self._slot
+        if type(unsent) is Question and unsent.state == DETACHED:
+            self._slot = _TAKEN
+            self._kept = None
+            return self._caller.take_detached(unsent, self._method)  # type: ignore[no-any-return]
+        if type(unsent) is not Unsent:
+            raise TakenTwice(f"the answer of {self._method!r} was taken already", self)
+        if unsent.error is not None:
+            self._slot = _TAKEN
+            raise again(unsent.error)
+        if unsent.task is not None:
+            return cx.poll(unsent.task)
+        if unsent.slot is None:
+            unsent.waker = cx.waker
+            return PENDING
+        self._slot = unsent.slot
+        return self.poll(cx)
+
+    @property
+    def question(self) -> Question | None:
+        """The question that was sent and has no answer that was taken."""
+        slot = self._slot
+        return slot if type(slot) is Question else None
+
+    @property
+    def caller(self) -> Caller:
+        """Who carries the call."""
+        return self._caller
+
+    def drop(self) -> None:
+        """Give the call up: the other side is asked to stop, and the slot stays taken
+        until it has acknowledged."""
+        if self._slot is not _TAKEN:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        slot, self._slot = self._slot, _TAKEN
+        self._kept = None
+        self._caller.leave(slot)
+
+    def __del__(self) -> None:
+        if self._slot is not _TAKEN:
+            tell_if_forgotten(self, outcome="the call was sent and cancelled at once")
+            self._give_up()

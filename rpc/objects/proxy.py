@@ -1,0 +1,168 @@
+"""Proxies: what stands for an object that somebody else serves, and the stubs to call it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, cast, final
+
+from pinfut.future import FutureBase
+from pinfut.poll import PENDING, Context, Poll
+from pinfut.rpc.errors import ProtocolError
+from pinfut.rpc.objects.codec import CodecError
+from pinfut.rpc.objects.interface import resolve
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.objects.promise import EMBARGOED, IMPORTED, OWN, STATES, Promise, Target
+from pinfut.rpc.wire.frames import CALL_HEAD, PLAIN_CALL
+
+_CALL = CALL_HEAD.size
+
+pack_plain_call = PLAIN_CALL.pack
+
+
+def cannot_send(method: Method, error: BaseException) -> TypeError:
+    """The error for arguments that cannot be encoded."""
+    return TypeError(f"{method!r} cannot send these arguments: {error}")
+
+
+@final
+class _Settled(FutureBase[None]):
+    """Ready when it is known what a target is; raises when its call failed."""
+
+    __slots__ = ("_target",)
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def poll(self, cx: Context, /) -> Poll[None]:
+        target = self._target
+        if target.state <= EMBARGOED:
+            target.waiting[self] = cx.waker
+            return PENDING
+        target.require_usable()
+        return None
+
+    def drop(self) -> None:
+        # The proxy stays, so the call that gives it goes on.
+        self._target.waiting.pop(self, None)
+
+
+def _await(self: Any) -> Generator[Any, Any, Any]:
+    """``__await__`` of every proxy: waits until it is known what it stands for, and gives
+    the proxy itself, or this side's own object when it is one."""
+    target: Target = self._pinfut_target
+    if target.state != IMPORTED:
+        yield _Settled(target)
+        if target.state == OWN:
+            return target.own
+    return self
+
+
+def _del(self: Any) -> None:
+    """``__del__`` of every proxy. It only leaves word: the collector may call it in the
+    midst of anything, so the session acts on it later."""
+    target = target_of(self)
+    if target is not None:
+        target.caller.leave(target)
+
+
+_classes: dict[type, type] = {}
+
+
+def proxy(target: Target) -> Any:
+    """A proxy for `target`: an instance of its interface whose methods call."""
+    interface = target.interface
+    cls = _classes.get(interface)
+    if cls is None:
+        cls = _classes[interface] = _make_class(interface)
+    instance: Any = object.__new__(cls)
+    instance._pinfut_target = target
+    return instance
+
+
+def target_of(thing: Any) -> Target | None:
+    """The target of a proxy; None for anything else."""
+    return getattr(thing, "_pinfut_target", None)
+
+
+def _make_class(interface: Any) -> type:
+    resolve(interface)
+    body: dict[str, Any] = {
+        "__await__": _await,
+        "__del__": _del,
+        "__repr__": _describe,
+        "__reduce_ex__": FutureBase.__reduce_ex__,
+        "__copy__": FutureBase.__copy__,
+        "__deepcopy__": FutureBase.__deepcopy__,
+        "_pinfut_proxy": True,
+    }
+    for one in interface._pinfut_methods:
+        body[one.name] = _stub(one)
+    # A proxy that was handed out again is served by passing the calls on.
+    body["_pinfut_methods"] = tuple(
+        one.served_by(_forwarder(one.name)) for one in interface._pinfut_methods
+    )
+    return cast(type, type(interface)(f"{interface.__name__}Proxy", (interface,), body))
+
+
+def _forwarder(name: str) -> Any:
+    async def forward(self: Any, *args: Any) -> Any:
+        return await getattr(self, name)(*args)
+
+    return forward
+
+
+def _stub(one: Method) -> Any:
+    """The function that a user calls for a method of a proxy."""
+    count = len(one.parameters)
+    bind = one.bind
+    if one.calling is None:
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs or len(args) != count:
+                args = bind(args, kwargs)
+            target = self._pinfut_target
+            return target.caller.call(self, target, one, args)
+
+    else:
+        encode, _, word, room = one.calling
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs or len(args) != count:
+                args = bind(args, kwargs)
+            target = self._pinfut_target
+            caller = target.caller
+            # The plain case in one piece: data to an object that is there, with a slot at hand
+            # and nothing that waits. All else is `call`'s.
+            if caller.flowing and target.state == IMPORTED and caller.questions.free:
+                try:
+                    payload = encode(args)
+                except CodecError as error:
+                    raise cannot_send(one, error) from error
+                size = _CALL + len(payload)
+                submissions = caller.submissions
+                if size <= submissions.largest:
+                    place = submissions.reserve(room)
+                    question = caller.questions.acquire()
+                    head = pack_plain_call(size, word, question.x, target.id, room, place, 0)
+                    try:
+                        written = submissions.submit(head + payload)
+                    except ProtocolError:
+                        written = False  # the general way ends the session
+                    if written:
+                        question.place = place
+                        if not caller.touched:
+                            caller.touch()
+                        return Promise(caller, question, one, None)
+                    submissions.release(place)
+                    caller.questions.release(question)
+            return caller.call(self, target, one, args)
+
+    call.__name__ = one.name
+    call.__qualname__ = one.function.__qualname__
+    call.__doc__ = one.function.__doc__
+    return call
+
+
+def _describe(self: Any) -> str:
+    target: Target = self._pinfut_target
+    return f"<{target.interface.__name__} of {target.caller.name}, {STATES[target.state]}>"

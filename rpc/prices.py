@@ -1,0 +1,74 @@
+"""What the serving side's objects cost: bytes for each kind, charged to the client.
+
+Each price is at or above what the kind really takes on the running interpreter, rounded
+up, with the place in its table; tests/rpc/bank/test_prices.py measures them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SESSION: Final = 11584
+"""A session: its two ends, their tables' heads, its view of the ring."""
+
+SLOT: Final = 848
+"""A slot: the question on one side, the answer on the other, their places in the arrays."""
+
+EXPORT: Final = 416
+"""An object's entry in a bushel, without the object."""
+
+IMPORT: Final = 528
+"""An entry for an object that the other side serves, with the proxy that stands for it."""
+
+GUEST: Final = 1024
+"""A session that a client introduced its server to: what that side keeps to find it again."""
+
+QUEUED: Final = 160
+"""A call that waits at the server for the answer that it is pipelined on. The bytes of its
+arguments come on top."""
+
+UNWRITTEN: Final = 272
+"""A message of the client that waits for room in the ring. Its bytes come on top."""
+
+UNSENT: Final = 1184
+"""A call of the client that waits for a slot, on top of its message."""
+
+QUEUED_CAP: Final = 192
+"""Each capability among the arguments of such a call."""
+
+HANDLER: Final = 2048
+"""The default bound for a handler's coroutine and task; `method(frame=...)` sets another."""
+
+TASK: Final = 528
+"""The task of a handler that waits, and its context, without the coroutine."""
+
+OBJECT: Final = 512
+"""The default bound for an object that a handler makes and hands out."""
+
+BANK: Final = 896
+"""A bank below another one's client: its counts, its ledger, its name and its place there."""
+
+HANDLE: Final = 176
+"""A handle of a bank, and its place in the table of its kernel."""
+
+NESTED: Final = 272
+"""A bank for a nested call: what the session keeps to see its end, beside `BANK` and `HANDLE`."""
+
+RESERVATION: Final = 192
+"""Pages that are kept for one request."""
+
+ARMED: Final = 288
+"""A wait for pages, and its place where they will come back."""
+
+TRANSFER: Final = 80
+"""A transfer of quota that waits in a queue."""
+
+SUBSCRIPTION: Final = 848
+"""A subscription to a source of events: what the serving side keeps beside the record in the
+client's buffer, its places in tables included, without what `KEPT` pays for."""
+
+KEPT: Final = 208
+"""What a service keeps for a client, without the thing itself: its ref and its place."""
+
+MAPPING: Final = 144
+"""A region in an address space: one entry, however many pages."""

@@ -1,0 +1,1 @@
+"""One conversation: calls out, calls in, and who pays for them."""

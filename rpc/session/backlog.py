@@ -1,0 +1,153 @@
+"""Backlog: the calls of one side that found no slot, each paid for while it waits."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, final
+
+from pinfut.executor.task import INTERNAL
+from pinfut.rpc import prices
+from pinfut.rpc.errors import RpcError
+from pinfut.rpc.objects.capabilities import Capabilities, Side
+from pinfut.rpc.objects.local import later, settle
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.objects.promise import EMBARGOED, OWN, PROMISED, UNSENT, Promise, Target, Unsent
+from pinfut.rpc.objects.proxy import proxy
+from pinfut.rpc.session.returns import Returns
+from pinfut.rpc.session.sending import Sending
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.frames import Cap
+from pinfut.rpc.wire.peer import Peer
+from pinfut.rpc.wire.questions import Question
+
+
+@final
+class Backlog:
+    """Sends what waits in the order in which it was called, as slots become free."""
+
+    __slots__ = ("_capabilities", "_peer", "_returns", "_sending", "_side", "calls")
+
+    def __init__(
+        self, side: Side, sending: Sending, returns: Returns, peer: Peer, capabilities: Capabilities
+    ) -> None:
+        self._side = side
+        self._sending = sending
+        self._returns = returns
+        self._peer = peer
+        self._capabilities = capabilities
+        returns.on_free = self.send
+        # Invariant: calls that found no slot, oldest first, each charged; while there are
+        # any, the sending is held.
+        self.calls: deque[Unsent] = deque()
+
+    def wait(
+        self,
+        holder: Any,
+        target: Target,
+        method: Method,
+        args: tuple[Any, ...],
+        room: int,
+        place: int,
+        things: list[Any],
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        kind: int,
+    ) -> Any:
+        """Keep a call until a slot is free. It is paid for like everything that waits."""
+        returns, capabilities, peer = self._returns, self._capabilities, self._peer
+
+        def build(question: Question) -> bytes:
+            # By then the target may have been sent, or have come.
+            target.require_usable()
+            flags = frames.PIPELINE if method.returns is not None else 0
+            if target.state == PROMISED:
+                flags |= frames.ON_ANSWER
+                returns.pipeline(question, target)
+            now = capabilities.describe_again(things, caps) if caps else caps
+            returns.remember(question, method, now)
+            return peer.call(
+                question.x, flags, method.number, target.id, room, place, now, payload, kind
+            )
+
+        charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)
+        self._sending.account.take(charge, "a call that waits for a slot")
+        settles: Target | None = None
+        if method.returns is not None:
+            settles = Target(self._side, method.returns, UNSENT)
+            settles.parent = holder, args
+        unsent = Unsent(build, (holder, target, method, args), caps, place, charge, settles)
+        self.calls.append(unsent)
+        self._sending.held = True
+        self._sending.flowing = False
+        if settles is None:
+            return Promise(self._side, unsent, method, (holder, args))
+        settles.unsent = unsent
+        return proxy(settles)
+
+    def send(self) -> None:
+        """Send calls that waited for a slot, in the order in which they were made."""
+        sending, questions = self._sending, self._peer.questions
+        while self.calls and not questions.full:
+            unsent = self.calls.popleft()
+            sending.account.give(unsent.charge)
+            if unsent.place < 0:
+                continue  # given up meanwhile
+            if unsent.call[1].state in (OWN, EMBARGOED):
+                self._call_own(unsent)
+                continue
+            question = questions.acquire()
+            try:
+                frame = unsent.build(question)
+                sending.write(frame, prices.UNWRITTEN + len(frame))
+            except RpcError as error:
+                questions.release(question)
+                self._returns.forget(question)
+                sending.open().release(unsent.place)
+                self._capabilities.take_back(unsent.caps)
+                unsent.fail(error)
+                continue
+            question.place = unsent.place
+            sending.watch(question.x, "sent")
+            question.waker = unsent.waker
+            unsent.slot = question
+            settles = unsent.settles
+            if settles is not None:
+                self._returns.promise(question, settles)
+                settles.state = PROMISED
+                settles.id = question.x
+                settles.unsent = None
+        sending.held = bool(self.calls)
+        sending.flow()
+
+    def _call_own(self, unsent: Unsent) -> None:
+        """A call that waited is for what has turned out to be an object of this side."""
+        executor = self._sending.executor
+        self._drop(unsent)
+        holder, _, method, args = unsent.call
+        task = executor.spawn(later(holder, method, args))
+        if unsent.settles is not None:
+            executor.spawn(settle(unsent.settles, task), owner=INTERNAL)
+        unsent.here(task)
+
+    def _drop(self, unsent: Unsent) -> None:
+        """Let go of what a call holds that is not sent."""
+        self._sending.open().release(unsent.place)
+        self._capabilities.take_back(unsent.caps)
+
+    def give_up(self, unsent: Unsent) -> None:
+        """Nobody wants a call any more that waits; it is passed over when its turn comes."""
+        if unsent.place >= 0 and unsent.error is None:
+            self._drop(unsent)
+            unsent.give_up()
+            self._sending.account.give(unsent.charge)
+            unsent.charge = 0
+
+    def close(self, error: RpcError, *, refund: bool) -> None:
+        """The session has ended: fail what waits. `refund`: and give back what it was charged;
+        else the kernel has taken that."""
+        for unsent in self.calls:
+            if refund:
+                self._sending.account.give(unsent.charge)
+            if unsent.place >= 0:
+                unsent.fail(error)
+        self.calls.clear()

@@ -1,0 +1,377 @@
+"""Calls in: the callee's half of a session: handlers as tasks, paid by the client.
+
+A handler's frame is charged to the client's account before it starts and refunded when its
+task has ended, not when its call was cancelled: until then the work goes on and the
+memory is held. A refusal needs no memory that is not reserved already.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from types import CoroutineType
+from typing import Any, Protocol, final
+
+from pinfut.coroutine import native, task_context
+from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.rpc.errors import (
+    BadAnswer,
+    BadArguments,
+    CallCancelled,
+    InterfaceMismatch,
+    PromiseLoop,
+    ProtocolError,
+    RpcError,
+    UnknownMethod,
+    UnknownService,
+    after_begin,
+    of_handler,
+)
+from pinfut.rpc.objects.capabilities import Capabilities
+from pinfut.rpc.objects.codec import CodecError
+from pinfut.rpc.objects.handlers import held_by, tell_of
+from pinfut.rpc.objects.interface import Interface, interface_of, provides
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.objects.promise import EMBARGOED
+from pinfut.rpc.objects.proxy import target_of
+from pinfut.rpc.objects.weight import weight
+from pinfut.rpc.session.conversation import Conversation, Introduced, serving
+from pinfut.rpc.session.introduce import Introducer
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.answers import Answer, waits_for_itself
+from pinfut.rpc.wire.frames import Cap
+from pinfut.rpc.wire.peer import Peer
+
+_log = logging.getLogger("pinfut.rpc")
+
+
+class Whole(Conversation, Introduced, Protocol):
+    """The session, as the calls that come in know it."""
+
+
+@final
+class CallsIn:
+    """Runs the calls that the other side makes. `root`: what this side serves, if anything."""
+
+    __slots__ = (
+        "_account",
+        "_capabilities",
+        "_context",
+        "_executor",
+        "_peer",
+        "_ended",
+        "_root",
+        "_session",
+        "_starting",
+        "_unpaid",
+        "running",
+    )
+
+    def __init__(
+        self,
+        session: Whole,
+        peer: Peer,
+        capabilities: Capabilities,
+        executor: Runner,
+        root: Interface | None,
+    ) -> None:
+        self._session = session
+        self._peer = peer
+        self._capabilities = capabilities
+        self._executor = executor
+        self._root = root
+        self._account = session.end.account
+        # Every handler starts from the context in which the session was opened.
+        self._context = task_context()
+        self._context.run(serving.set, session)
+        # Invariant: handlers that have started and not ended; each holds its charge.
+        self.running: dict[JoinHandle[Any], Answer] = {}
+        # Of these, the ones that hold more than could be charged, and are cancelled for it.
+        self._unpaid: dict[JoinHandle[Any], RpcError] = {}
+        # Whether a handler is in its first step, which holds its charge, too.
+        self._starting = False
+        self._ended = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler has started and not ended."""
+        return self._starting or bool(self.running)
+
+    def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
+        """Start the handler of a call, or refuse it."""
+        executor = self._executor
+        if executor.current is not None:
+            outside = executor.begin_inline()
+            try:
+                self.on_call(answer, called, payload)
+            finally:
+                executor.end_inline(outside)
+            return
+        thing, methods = called
+        account = self._account
+        try:
+            method: Method = methods[answer.method]
+            function, decode, frame, plain, encode, short = method.serving
+            if decode is None or answer.caps:
+                args = self._open_arguments(answer, method, payload)
+            else:
+                args = decode(payload)
+            if len(payload) > short:
+                frame += weight(args)
+            free = account.free
+            if free >= frame:
+                held = account.free = free - frame
+            else:
+                free = -1
+                # What the client keeps for a call that was refused before.
+                self._session.end.redeem(answer.x)
+                account.take(frame, "the handler of a call")
+                held = account.free
+        except Exception as error:
+            self._refuse(answer, thing, error)
+            return
+        coro = function(thing, *args)
+        context = self._context.copy()
+        try:
+            if type(coro) is not CoroutineType:
+                coro = native(coro)
+            executor.first = (coro, context, answer)
+            self._starting = True
+            leaf = context.run(coro.send, None)
+        except StopIteration as stop:
+            value = stop.value
+            self._starting = False
+            if executor.current is not None:
+                executor.end_first(value, None)
+            if account.free == held and free >= 0:
+                account.free = free  # as it was: nothing else was charged meanwhile
+            else:
+                account.give(frame)
+            if self._ended:
+                self._end()
+            elif type(value) is plain:
+                try:
+                    payload = encode(value)
+                except CodecError:
+                    self._give(answer, method, value)
+                else:
+                    self._peer.give(answer, payload)
+            else:
+                self._give(answer, method, value)
+        except BaseException as error:
+            self._starting = False
+            if executor.current is not None:
+                executor.end_first(None, error)
+            account.give(frame)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            if self._ended:
+                self._end()
+            else:
+                self._fail(answer, method, error)
+        else:
+            self._starting = False
+            answer.charged = frame
+            answer.served = method
+            answer.task = task = executor.adopt(leaf)
+            self.running[task] = answer
+            held = held_by(coro)
+            if self._ended:
+                self._cancel(task)  # in its first step it could not be
+            elif held > frame:
+                self._charge_rest(answer, task, held)
+
+    def _end(self) -> None:
+        """A first step is over in which the session ended."""
+        if not self.running:
+            self._session.released()
+
+    def _charge_rest(self, answer: Answer, task: JoinHandle[Any], held: int) -> None:
+        """A handler holds more than was charged for it in advance: its caller pays the rest, or
+        the call fails."""
+        method = answer.served
+        if not method.told:
+            method.told = True
+            tell_of(method, held, answer.charged)
+        try:
+            self._account.take(held - answer.charged, "the handler of a call")
+        except RpcError as error:
+            self._unpaid[task] = error
+            self._cancel(task)
+        else:
+            answer.charged = held
+
+    def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
+        # To release them this side needs a lane of its own. If that cannot be paid, the call is
+        # refused while they are still the caller's to take back.
+        if any(type(cap) is Cap and cap.kind == frames.SENDER for cap in answer.caps):
+            self._capabilities.open()
+        caps, answer.caps = answer.caps, ()
+        if method.arguments.has_caps:
+            return self._capabilities.decode(method.arguments, payload, caps)
+        self._capabilities.discard(caps)
+        return method.arguments.decode(payload)
+
+    def _refuse(self, answer: Answer, thing: Any, error: Exception) -> None:
+        """A call cannot be started: say why, or end the session if no honest side does so."""
+        methods: tuple[Method, ...] = thing._pinfut_methods
+        if isinstance(error, ProtocolError):
+            self._session.close(error)
+        elif isinstance(error, RpcError):
+            self._peer.refuse(answer, error)
+        elif answer.method >= len(methods):
+            name = interface_of(thing).__name__
+            self._peer.refuse(
+                answer,
+                UnknownMethod(
+                    f"{name} has {len(methods)} methods, and the call is for number "
+                    f"{answer.method}; both sides need the same interface"
+                ),
+            )
+        else:
+            # Whatever decoding raised, code of the argument's own class included.
+            self._peer.refuse(answer, BadArguments(f"{methods[answer.method]!r}: {error}"))
+
+    def on_handled(self, answer: Answer, task: JoinHandle[Any]) -> None:
+        """A handler has ended: refund its frame, and send its value or its error."""
+        session = self._session
+        self._account.give(answer.charged)
+        answer.charged = 0
+        answer.kept = None
+        del self.running[task]
+        unpaid = self._unpaid.pop(task, None)
+        error = unpaid or task.error()
+        if session.error is not None:
+            if not self.running:
+                session.released()
+        elif error is None:
+            self._give(answer, answer.served, task.result())
+        elif unpaid is not None:
+            self._peer.refuse(answer, after_begin(unpaid))
+        else:
+            self._fail(answer, answer.served, error)
+
+    def _fail(self, answer: Answer, method: Method, error: BaseException) -> None:
+        if isinstance(error, CancelledError):
+            error = CallCancelled(f"{method!r} was cancelled")
+        elif not isinstance(error, RpcError):
+            _log.debug("%r raised", method, exc_info=error)
+        elif method not in Introducer._pinfut_methods:  # these are nobody's but the session's
+            error = of_handler(error)
+        else:
+            after_begin(error)
+        self._peer.refuse(answer, error)
+
+    def on_cancel(self, answer: Answer, /) -> None:
+        """The caller gave up a call that runs: its handler is asked to stop."""
+        self._cancel(answer.task)
+
+    def _cancel(self, task: JoinHandle[Any] | None) -> None:
+        # Once: a handler that cleans up is not disturbed by what comes after.
+        if task is not None and not task.cancels:
+            task.cancel()
+
+    def close(self) -> None:
+        """Cancel every handler; when the last has ended, the session is released."""
+        self._ended = True
+        for task in list(self.running):
+            self._cancel(task)
+        if not self.busy:
+            self._session.released()
+
+    def die(self) -> None:
+        """What the handlers held is gone with the process; nothing is left to refund."""
+        for answer in self.running.values():
+            answer.charged = 0
+
+    def _give(self, answer: Answer, method: Method, value: Any) -> None:
+        """Send what a handler returned, if it is of the type that it declares."""
+        caps: tuple[Cap, ...] = ()
+        things: list[Any] = []
+        try:
+            if method.returns is not None:
+                if not isinstance(value, method.returns):
+                    raise TypeError(f"it returned {value!r}, not a {method.returns.__name__}")
+                if _is_promise(value):
+                    self._give_later(answer, method, value, [])
+                    return
+                cap = self._capabilities.describe(value)
+                self._peer.give_caps(answer, b"", (cap,), value)
+                return
+            result = method.result
+            if result.has_caps:
+                payload, things, caps = self._capabilities.encode(result, value)
+                promises = [thing for thing in things if _is_promise(thing)]
+                if promises:
+                    self._capabilities.take_back(caps)
+                    self._give_later(answer, method, value, promises)
+                    return
+            else:
+                payload = result.encode_checked(value)
+        except RpcError as error:
+            self._peer.refuse(answer, after_begin(error))
+        except CodecError as error:
+            self._peer.refuse(answer, BadAnswer(f"{method!r}: {error}"))
+        else:
+            if caps:
+                self._peer.give_caps(answer, payload, caps, None, things)
+            else:
+                self._peer.give(answer, payload)
+
+    def _give_later(self, answer: Answer, method: Method, value: Any, promises: list[Any]) -> None:
+        """A handler returned a promise, or data with promises in it: the call ends when they
+        have come."""
+        waits_for = promises or [value]
+        if waits_for_itself(answer, waits_for):
+            self._peer.refuse(
+                answer,
+                PromiseLoop(f"{method!r} gives a promise that waits for this very call: end it"),
+            )
+            return
+        try:
+            self._account.take(method.frame, "the handler of a call")
+        except RpcError as error:
+            self._peer.refuse(answer, after_begin(error))
+            return
+        answer.kept = waits_for
+        answer.charged = method.frame
+        answer.served = method
+        answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
+        self.running[task] = answer
+
+    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
+        """Do this side's part of an introduction: a handler as any other."""
+        introducer = Introducer(self._session, thing)
+        self.on_call(answer, (introducer, Introducer._pinfut_methods), payload)
+
+    def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
+        """Give the root object, if it is of the interface of that id."""
+        root = self._root
+        try:
+            if root is None:
+                raise UnknownService("the other side serves nothing on this session")
+            interface = interface_of(root)
+            if not provides(interface, wanted):
+                raise InterfaceMismatch(
+                    f"this service speaks {interface.__name__} (id {interface._pinfut_id:016x}) "
+                    f"and the client expects id {wanted:016x}: both need the same methods"
+                )
+            cap = self._capabilities.describe(root)
+        except RpcError as error:
+            self._peer.refuse(answer, error)
+        else:
+            self._peer.give_caps(answer, b"", (cap,), root)
+
+
+def _is_promise(thing: Any) -> bool:
+    target = target_of(thing)
+    return target is not None and target.state <= EMBARGOED
+
+
+async def _settled(value: Any, promises: list[Any]) -> Any:
+    """What a handler returned, when the promises in it have come."""
+    if not promises:
+        return await value
+    for promise in promises:
+        await promise
+    return value

@@ -1,0 +1,318 @@
+"""Calls out: the caller's half of a session: calls are sent, and answers taken in place."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from struct import error as struct_error
+from typing import Any, final
+
+from pinfut.executor.contract import Runner
+from pinfut.rpc import prices
+from pinfut.rpc.contract import Endpoint
+from pinfut.rpc.errors import MessageTooLarge, ProtocolError, RpcError
+from pinfut.rpc.objects.capabilities import Capabilities
+from pinfut.rpc.objects.codec import CodecError
+from pinfut.rpc.objects.local import call_later
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.objects.promise import (
+    DROPPED,
+    EMBARGOED,
+    IMPORTED,
+    OWN,
+    PROMISED,
+    UNSENT,
+    Promise,
+    Target,
+    Unsent,
+    again,
+)
+from pinfut.rpc.objects.proxy import cannot_send, proxy
+from pinfut.rpc.session.backlog import Backlog
+from pinfut.rpc.session.returns import Returns, unreadable
+from pinfut.rpc.session.sending import Sending
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.frames import CALL_HEAD, CAP, RETURN_HEAD, Cap
+from pinfut.rpc.wire.peer import Peer
+from pinfut.rpc.wire.questions import Question
+from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
+
+_CALL = CALL_HEAD.size
+_RETURN = RETURN_HEAD.size
+_PLAIN = frames.PLAIN
+
+unpack_plain_return = frames.PLAIN_RETURN.unpack_from
+
+
+@final
+class CallsOut(Sending):
+    """The calls of one side. `owner`: the session; `via`: this half of the session over which it
+    was introduced."""
+
+    __slots__ = ("_left", "backlog", "capabilities", "owner", "peer", "questions", "returns", "via")
+
+    def __init__(
+        self,
+        end: Endpoint,
+        executor: Runner,
+        peer: Peer,
+        on_fail: Callable[[RpcError], None],
+        owner: object,
+        via: CallsOut | None,
+    ) -> None:
+        super().__init__(end, executor, on_fail)
+        self.owner = owner
+        self.via = via
+        self.peer = peer
+        self.questions = peer.questions
+        self.capabilities = Capabilities(self, peer, executor)
+        self.returns = Returns(self, peer, self.capabilities)
+        self.backlog = Backlog(self, self, self.returns, peer, self.capabilities)
+        # What was dropped since the last flush; see `leave`.
+        self._left: deque[Any] = deque()
+
+    # ---- calling ----
+
+    def bootstrap(self, interface: Any) -> Any:
+        """A proxy of the other side's root object, which has to be of `interface`."""
+        submissions = self.open()
+        target = Target(self, interface, PROMISED)
+        place = submissions.reserve(256)
+        question = self.questions.acquire()
+        target.id = question.x
+        question.place = place
+        self.returns.promise(question, target)
+        self.send(
+            self.peer.call(
+                question.x,
+                frames.PIPELINE,
+                0,
+                interface._pinfut_id,
+                256,
+                place,
+                (),
+                b"",
+                frames.BOOTSTRAP,
+            )
+        )
+        return proxy(target)
+
+    def call(
+        self,
+        holder: Any,
+        target: Target,
+        method: Method,
+        args: tuple[Any, ...],
+        kind: int = frames.CALL,
+        /,
+    ) -> Any:
+        """Send a call on `target`, whose proxy is `holder`; what it gives, at once. `kind`: of
+        its frame.
+
+        Raises TypeError for arguments that cannot be sent, MessageTooLarge,
+        ForeignCapability, OutOfPages when what the call holds cannot be paid, and
+        SessionClosed. On any error nothing was sent.
+        """
+        if self.error is not None:
+            raise again(self.error)
+        flags = 0
+        # What has to stay until the answer is there: a promise that is dropped is cancelled.
+        parent: Any = None
+        if target.state != IMPORTED:
+            if target.state == OWN:
+                return getattr(target.own, method.name)(*args)
+            if target.state == EMBARGOED:
+                return call_later(self.executor, holder, method, args)
+            target.require_usable()
+            flags = frames.ON_ANSWER
+            parent = holder
+        submissions = self.open()
+        caps: tuple[Cap, ...] = ()
+        things: list[Any] = []
+        arguments = method.arguments
+        try:
+            if arguments.has_caps:
+                payload, things, caps = self.capabilities.encode(arguments, args)
+                parent = holder, args
+            else:
+                payload = arguments.encode(args)
+        except CodecError as error:
+            raise cannot_send(method, error) from error
+        room = method.fixed_room
+        try:
+            if room is None:
+                room = method.room(args)
+            if _CALL + CAP.size * len(caps) + len(payload) > submissions.largest:
+                raise MessageTooLarge(
+                    f"{method!r} with {len(payload)} bytes of arguments is above what this "
+                    f"session's ring carries, {submissions.largest} bytes a message; send it "
+                    "in parts, or connect with a larger ring="
+                )
+            place = submissions.reserve(room)
+            try:
+                if self.questions.full and not self.held:
+                    self.returns.detach(self.questions.taken())
+                if self.held or self.questions.full:
+                    return self.backlog.wait(
+                        holder, target, method, args, room, place, things, caps, payload, kind
+                    )
+                return self._send_call(
+                    target, method, flags, room, place, caps, payload, parent, kind
+                )
+            except BaseException:
+                submissions.release(place)
+                raise
+        except BaseException:
+            self.capabilities.take_back(caps)
+            raise
+
+    def _send_call(
+        self,
+        target: Target,
+        method: Method,
+        flags: int,
+        room: int,
+        place: int,
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        parent: Any,
+        kind: int,
+    ) -> Any:
+        returns = method.returns
+        if returns is not None:
+            flags |= frames.PIPELINE
+        question = self.questions.acquire()
+        x = question.x
+        try:
+            frame = self.peer.call(
+                x, flags, method.number, target.id, room, place, caps, payload, kind
+            )
+            self.write(frame, prices.UNWRITTEN + len(frame))
+        except BaseException:
+            self.questions.release(question)
+            raise
+        question.place = place
+        if flags & frames.ON_ANSWER:
+            self.returns.pipeline(question, target)
+        self.returns.remember(question, method, caps)
+        self.watch(x, "sent")
+        if returns is None:
+            return Promise(self, question, method, parent)
+        settles = Target(self, returns, PROMISED, x)
+        self.returns.promise(question, settles)
+        settles.parent = parent
+        return proxy(settles)
+
+    # ---- answers ----
+
+    def take(self, question: Question, method: Method, /) -> Any:
+        """The value of a returned call; its slot is free afterwards. Raises what the call
+        ended with."""
+        plan = method.calling
+        if plan is None or not self.flowing:
+            return self.returns.take(question, method)
+        try:
+            frame = self.submissions.take(question.place)
+            # The copy is checked, and then used.
+            length, word, x = unpack_plain_return(frame)
+        except struct_error:
+            return self.returns.take_frame(question, method, frame)
+        except ProtocolError as error:
+            self.fail(error)
+            raise
+        if word != _PLAIN or x != question.x or length != len(frame):
+            return self.returns.take_frame(question, method, frame)
+        self.questions.release(question)
+        try:
+            return plan[1](frame[_RETURN:])
+        except CodecError as error:
+            raise unreadable(method, error) from error
+
+    def take_detached(self, question: Question, method: Method, /) -> Any:
+        """As `take`, of a call whose slot has gone to another."""
+        return self.returns.take_detached(question, method)
+
+    def completed(self) -> bool:
+        """Have the answers that have come taken note of; whether there were any. Raises
+        ProtocolError."""
+        if not self.opened:
+            return False
+        xs = self.submissions.completed()
+        if xs:
+            self.returns.complete(xs)
+        if self._frames:
+            self.touch()  # there may be room now
+        return bool(xs)
+
+    def trim(self) -> None:
+        """Give memory for large answers that is between two uses back to the bank."""
+        if self.opened and self.error is None:
+            self.submissions.trim()
+
+    # ---- giving up ----
+
+    def leave(self, dropped: Any, /) -> None:
+        """A promise or target is held by nobody. Only noted here: the collector may be the one
+        who calls, between any two steps of anything."""
+        if self.error is None:
+            self._left.append(dropped)
+            if not self.touched:
+                self.touch()
+
+    def _settle_drops(self) -> None:
+        while self._left:
+            dropped = self._left.popleft()
+            if type(dropped) is Question:
+                self._give_up(dropped)
+            elif type(dropped) is Unsent:
+                self._give_up_unsent(dropped)
+            else:
+                self._give_up_target(dropped)
+
+    def _give_up(self, question: Question) -> None:
+        self.returns.disown(question)
+        state = question.state
+        if state == READY or (state == DETACHED and question.value is None):
+            self.returns.open(question, release=True)
+        elif state == WAITING:
+            self.questions.cancel(question.x)
+            self.peer.cancel(question.x)
+            self.watch(question.x, "cancelled")
+
+    def _give_up_unsent(self, unsent: Unsent) -> None:
+        if unsent.task is not None:
+            unsent.task.cancel()
+        elif unsent.slot is not None:
+            self._give_up(unsent.slot)
+        else:
+            self.backlog.give_up(unsent)
+
+    def _give_up_target(self, target: Target) -> None:
+        state, target.state = target.state, DROPPED
+        target.parent = None
+        if state == IMPORTED:
+            self.peer.drop_import(target.id)
+        elif state == PROMISED:
+            question = self.questions.peek(target.id)
+            if question is not None:
+                self._give_up(question)
+        elif state == UNSENT and target.unsent is not None:
+            target.unsent.settles = None
+            self._give_up_unsent(target.unsent)
+
+    # ---- the end ----
+
+    def close(self, error: RpcError, *, refund: bool) -> None:
+        """The session has ended: every call gets `error`. `refund`: give back what waits; else
+        the kernel has taken it."""
+        self.error = error
+        self.flowing = False
+        self.returns.close(error)
+        for question in self.questions.taken():
+            if question.state == WAITING:
+                self.questions.complete(question.x, None)
+            elif question.state == CANCELLING:
+                self.questions.release(question)
+        self.backlog.close(error, refund=refund)
+        self.end_sending(error, refund=refund)
+        self._left.clear()

@@ -1,0 +1,149 @@
+"""Kept: what a service keeps for a client, paid by it, and gone with its session.
+
+A `ClientRef` is the only way to what is kept: after the end of the session nothing is reachable
+through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, final
+
+from pinfut.rpc import prices
+from pinfut.rpc.contract import Account
+from pinfut.rpc.errors import Pinned, SessionDead
+
+T = TypeVar("T")
+
+
+@final
+class Kept:
+    """What one session has had kept for it; it goes when the session has let go."""
+
+    __slots__ = ("_paid", "_account", "_then", "alive", "bytes", "discarded", "refs")
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._paid = True
+        self._then: Callable[[], None] | None = None
+        self.alive = True
+        # Invariant: the sum of the charges of the refs, each by its owner here.
+        self.bytes = 0
+        self.refs: dict[ClientRef[Any], None] = {}
+        # Writes that came after the end: they change nothing, and are counted.
+        self.discarded = 0
+
+    def take(self, count: int) -> None:
+        """Charge so much to the session. Raises OutOfPages and SessionDead."""
+        if not self.alive:
+            raise SessionDead("the session that should pay has ended")
+        self._account.take(count, "what a service keeps for its client")
+        self.bytes += count
+
+    def give(self, count: int) -> None:
+        """Refund it."""
+        self.bytes -= count
+        if self._paid:
+            self._account.give(count)
+
+    def close(self, then: Callable[[], None] | None) -> bool:
+        """The session has ended: everything goes that no pin scope holds, and the rest with its
+        scope; then `then` is called. True when all has gone at once. `then` is None when this
+        process is dead and the kernel has taken the account."""
+        self.alive = False
+        self._paid = then is not None
+        for ref in list(self.refs):
+            ref.revoke()
+        if self.refs:
+            self._then = then
+        return not self.refs
+
+    def forget(self, ref: ClientRef[Any], charged: int) -> None:
+        """One thing is kept no longer."""
+        del self.refs[ref]
+        self.give(charged)
+        then = self._then
+        if then is not None and not self.refs:
+            self._then = None
+            then()
+
+
+@final
+class ClientRef(Generic[T]):
+    """Something that is kept for a client and paid by it: there, or SessionDead, never garbage.
+
+    States: kept ─drop, or the session ends─▶ gone; while a pin scope holds it, after that.
+    """
+
+    __slots__ = ("__weakref__", "_charged", "_kept", "_pins", "_thing", "alive")
+
+    def __init__(self, kept: Kept, thing: T, size: int) -> None:
+        if size < 0:
+            raise ValueError(f"a size is 0 bytes or more, not {size}")
+        kept.take(size + prices.KEPT)
+        self._kept = kept
+        self._charged = size + prices.KEPT
+        # Invariant: None once it is neither alive nor held by a pin scope.
+        self._thing: T | None = thing
+        self._pins = 0
+        # Whether it can still be read; a pin scope that holds it may, until it ends.
+        self.alive = True
+        kept.refs[self] = None
+
+    def get(self) -> T:
+        """What is kept. Raises SessionDead once the session has ended or it was dropped."""
+        if self._thing is None:
+            raise SessionDead("what was kept for this client is gone with its session")
+        return self._thing
+
+    def set(self, thing: T) -> bool:
+        """Keep something else of at most the same size in its place. Never fails: after the end
+        of the session it is discarded and counted, and this gives False."""
+        if not self.alive:
+            self._kept.discarded += 1
+            return False
+        self._thing = thing
+        return True
+
+    def resize(self, size: int) -> None:
+        """Pay for so many bytes from now on. Raises OutOfPages, and nothing has changed; and
+        Pinned while a pin scope holds it, since it counts on what was paid."""
+        if self._pins:
+            raise Pinned("a pin scope holds this; resize it before or after")
+        if not self.alive:
+            raise SessionDead("what was kept for this client is gone with its session")
+        change = size + prices.KEPT - self._charged
+        if change > 0:
+            self._kept.take(change)
+        else:
+            self._kept.give(-change)
+        self._charged += change
+
+    def drop(self) -> None:
+        """Keep it no longer; its charge is refunded, once, when no pin scope holds it."""
+        if self.alive:
+            self.revoke()
+
+    def revoke(self) -> None:
+        """It ends, now or with the pin scope that holds it."""
+        self.alive = False
+        if not self._pins:
+            self._go()
+
+    def pin(self) -> None:
+        """A pin scope holds it. Raises SessionDead."""
+        if not self.alive:
+            raise SessionDead("what was kept for this client is gone with its session")
+        self._pins += 1
+
+    def unpin(self) -> None:
+        """The scope is over."""
+        self._pins -= 1
+        if not self._pins and not self.alive:
+            self._go()
+
+    def _go(self) -> None:
+        if self in self._kept.refs:
+            self._thing = None
+            charged, self._charged = self._charged, 0
+            self._kept.forget(self, charged)

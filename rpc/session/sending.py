@@ -1,0 +1,150 @@
+"""Sending: what one side of a session sends, and when it becomes visible.
+
+Frames are submitted as they come, or wait for room in the ring, paid for. Nothing is visible
+before the turn ends; then all of it is, by one signal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from pinfut.executor.contract import Runner
+from pinfut.rpc.contract import Endpoint, Submissions
+from pinfut.rpc.errors import ProtocolError, RpcError
+from pinfut.rpc.objects.promise import again
+
+
+class Sending:
+    """The frames of one side over `end`. `on_fail` ends the session."""
+
+    __slots__ = (
+        "_frames",
+        "_on_fail",
+        "account",
+        "end",
+        "error",
+        "executor",
+        "flowing",
+        "held",
+        "name",
+        "submissions",
+        "touched",
+        "watched",
+    )
+
+    submissions: Submissions
+    """There once `open` was called."""
+
+    def __init__(
+        self, end: Endpoint, executor: Runner, on_fail: Callable[[RpcError], None]
+    ) -> None:
+        self.name = end.name
+        self.end = end
+        self.account = end.account
+        self.executor = executor
+        self._on_fail = on_fail
+        # Why the session has ended; None while it has not.
+        self.error: RpcError | None = None
+        # Invariant: frames that found no room in the ring, oldest first, each with its
+        # charge; while there are any, every other frame goes behind them.
+        self._frames: deque[tuple[bytes, int]] = deque()
+        # Whether calls wait for a slot; every other call goes behind them.
+        self.held = False
+        # Whether a flush is coming.
+        self.touched = False
+        self.watched = bool(executor.instruments)
+        # Invariant: submissions are there, the session is open, nothing waits to be sent, and
+        # nobody watches.
+        self.flowing = False
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is anything to submit to yet."""
+        return hasattr(self, "submissions")
+
+    def open(self) -> Submissions:
+        """Have what this side submits to, bought if it has to be. Raises OutOfPages."""
+        if not hasattr(self, "submissions"):
+            self.submissions = self.end.submissions()
+            self.flow()
+        return self.submissions
+
+    def flow(self) -> None:
+        """Whether plain calls may take the short way: not behind others, nor unwatched."""
+        self.flowing = not (self._frames or self.held or self.watched or self.error)
+
+    def watch(self, x: int, state: str) -> None:
+        """Tell who watches what has become of question `x`."""
+        if self.watched:
+            self.executor.instruments.slot(self.name, x, state)
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait for room."""
+        return len(self._frames)
+
+    def send(self, frame: bytes, /) -> None:
+        """Send a frame behind all others. For the few that the protocol itself sends: they
+        are as many as slots and imports, and paid for with these."""
+        self.write(frame, 0)
+
+    def write(self, frame: bytes, charge: int) -> None:
+        """Send a frame; `charge` is what it costs while it waits for room. Raises OutOfPages."""
+        submissions = self.open()
+        try:
+            written = not self._frames and submissions.submit(frame)
+        except ProtocolError as error:
+            # A call that is being made is told first. What it is told holds its frames, so the
+            # session ends with another.
+            self.executor.call_soon(self._on_fail, again(error))
+            raise
+        if not written:
+            if charge:
+                self.account.take(charge, "a message that waits for room in the ring")
+            self._frames.append((frame, charge))
+            self.flowing = False
+        if not self.touched:
+            self.touch()
+
+    def touch(self) -> None:
+        """Have `flush` run when this turn ends."""
+        if not self.touched:
+            self.touched = True
+            self.executor.call_soon(self.flush)
+
+    def fail(self, error: RpcError, /) -> None:
+        """The session cannot go on."""
+        self._on_fail(error)
+
+    def flush(self) -> None:
+        """Make visible at once what was written: one transition into the kernel, however many
+        calls and answers there are."""
+        self.touched = False
+        if self.error is not None:
+            return
+        try:
+            self._settle_drops()
+            frames = self._frames
+            if frames:
+                submit = self.submissions.submit
+                while frames and submit(frames[0][0]):
+                    self.account.give(frames.popleft()[1])
+                self.flow()
+            if self.watched and self.opened and self.submissions.unpublished:
+                self.executor.instruments.flush(self.name, self.submissions.unpublished)
+            self.end.publish()
+        except ProtocolError as error:
+            self._on_fail(error)
+
+    def _settle_drops(self) -> None:
+        """Act on what was dropped since the last flush."""
+
+    def end_sending(self, error: RpcError, *, refund: bool) -> None:
+        """The session has ended. `refund`: give back what waits; else the kernel has taken it."""
+        self.error = error
+        self.flowing = False
+        if refund:
+            for _, charge in self._frames:
+                self.account.give(charge)
+        self._frames.clear()

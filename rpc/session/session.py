@@ -1,0 +1,297 @@
+"""Session: one side of a conversation, from its opening until everything is given back.
+
+Its two halves are `CallsOut`, which sends calls and takes answers in place, and `CallsIn`, which
+runs handlers and pays for them from what the client brought. Both exist on both sides, since a
+client may hand out objects of its own. The session begins and ends them, and looks for both at
+what the other side has written::
+
+    open ──close, the other side closes or dies──▶ closing ──handlers have ended──▶ released
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+from weakref import WeakValueDictionary
+
+from pinfut.executor.contract import Runner
+from pinfut.future import FutureBase
+from pinfut.rpc import prices
+from pinfut.rpc.contract import Endpoint, EventSink, Payer, Requests
+from pinfut.rpc.errors import PeerDied, ProtocolError, RpcError, SessionClosed
+from pinfut.rpc.objects.interface import Interface
+from pinfut.rpc.objects.promise import again
+from pinfut.rpc.session.calls_in import CallsIn
+from pinfut.rpc.session.calls_out import CallsOut
+from pinfut.rpc.session.introduce import Provided, Way
+from pinfut.rpc.session.kept import Kept
+from pinfut.rpc.session.prepayment import Prepayment
+from pinfut.rpc.wire.peer import Peer
+from pinfut.sync import OneshotSender, oneshot
+
+
+@final
+class Session:
+    """One side of a session over `end`. `root`: what this side serves, if anything; `events`:
+    the event buffer that this side has brought."""
+
+    __slots__ = (
+        "_calls_in",
+        "_dead",
+        "_events",
+        "_idle",
+        "_kept",
+        "_on_guest",
+        "_on_released",
+        "_provided",
+        "_provided_count",
+        "_released",
+        "_requests",
+        "credit",
+        "end",
+        "executor",
+        "guests",
+        "name",
+        "out",
+        "peer",
+        "round_trips",
+        "subscriptions",
+        "via",
+        "ways",
+    )
+
+    def __init__(
+        self,
+        executor: Runner,
+        end: Endpoint,
+        root: Interface | None,
+        on_released: Callable[[Endpoint], None],
+        on_guest: Callable[[Session], None],
+        via: Session | None = None,
+        events: EventSink | None = None,
+    ) -> None:
+        self.name = end.name
+        self.end = end
+        # On the serving side, by place: what the client subscribes to; each is kept for it.
+        self.subscriptions: dict[int, Any] = {}
+        # Bytes of the other side's messages that may be looked at besides the quantum of the
+        # next service; below 0 while a message longer than that is paid off (`fairness`).
+        self.credit = 0
+        # How often this side was woken by answers.
+        self.round_trips = 0
+        self.executor = executor
+        self._on_released = on_released
+        self._on_guest = on_guest
+        self._events = events
+        # The session that this one was introduced over, and which pays for what this side
+        # of it holds; it ends with that one.
+        self.via = via
+        # By handle: the sessions that were introduced over this one, and have not ended.
+        self.guests: dict[int, Session] = {}
+        # By the end of the other session: the ways that this client has paid for.
+        self.ways: dict[Endpoint, Way] = {}
+        # What is kept for the other side, each paid as an object of the session that it was
+        # provided over, and there as long as it is held there.
+        self._provided: WeakValueDictionary[int, Provided] | None = None
+        self._provided_count = 0
+        # The serving side charges what it holds to the client; a client pays for itself.
+        payer = end.account if end.serving else via.end.account if via is not None else None
+        self.peer = Peer(end.slots, payer)
+        self.out: CallsOut = CallsOut(
+            end, executor, self.peer, self.close, self, None if via is None else via.out
+        )
+        self._calls_in = CallsIn(self, self.peer, self.out.capabilities, executor, root)
+        self.peer.attach(self.out, self._calls_in)
+        # The other side's calls; on the client's side None until that makes room for any.
+        self._requests: Requests | None = None
+        if not end.serving:
+            self.out.open()
+        self._dead = False
+        # What a service keeps for the client; made when it first does.
+        self._kept: Kept | None = None
+        # Whether all handlers have ended after the session has.
+        self._idle = False
+        self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
+
+    @property
+    def error(self) -> RpcError | None:
+        """Why the session has ended, which is what its calls raise from then on; None before."""
+        return self.out.error
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self.out.error is not None
+
+    def closed_error(self) -> BaseException:
+        """What a call on a session that has ended raises."""
+        return again(self.out.error)
+
+    def bootstrap(self, interface: Any) -> Any:
+        """A proxy of the other side's root object, which has to be of `interface`."""
+        return self.out.bootstrap(interface)
+
+    def trim(self) -> None:
+        """Give memory for large answers that is between two uses back to the bank."""
+        self.out.trim()
+
+    def prepay(self, bank: Payer, pages: int, why: str = "what a server made for it") -> Prepayment:
+        """Buy pages from a bank of this side for the client of the session, to be refunded by
+        it when asked (`Prepayment.refund`).
+
+        Raises OutOfPages, and ValueError on the client's side.
+        """
+        if not self.end.serving:
+            raise ValueError(f"session {self.name} is paid by this side; buy from its bank")
+        return Prepayment(self.end, bank, pages, why)
+
+    def kept(self) -> Kept:
+        """What is kept for the client of this session (`pinfut.rpc.session.charging`)."""
+        if self._kept is None:
+            self._kept = Kept(self.end.account)
+            self._kept.alive = self.error is None
+        return self._kept
+
+    # ---- introductions ----
+
+    def guest(self, handle: int, /) -> Session:
+        """The session that the client introduced this side to, under `handle` in this process.
+
+        Raises UnknownObject for any other handle, and OutOfPages.
+        """
+        guest = self.guests.get(handle)
+        if guest is None:
+            end = self.end.guest(handle)
+            self.end.account.take(_price_of_guest(end), "a session that was introduced")
+            guest = Session(self.executor, end, None, self._on_released, self._on_guest, via=self)
+            self.guests[handle] = guest
+            self._on_guest(guest)
+        return guest
+
+    def keep(self, provided: Provided, /) -> int:
+        """Keep something for the other side to accept; the number of it."""
+        if self._provided is None:
+            self._provided = WeakValueDictionary()
+        self._provided_count += 1
+        self._provided[self._provided_count] = provided
+        return self._provided_count
+
+    def accept(self, number: int, /) -> Provided | None:
+        """What was kept under that number, once."""
+        return None if self._provided is None else self._provided.pop(number, None)
+
+    # ---- being told ----
+
+    def service(self, budget: int, quantum: int) -> bool:
+        """Look at what the other side has written, at most `budget` calls of it and as many
+        bytes as its credit allows, which is `quantum` more each time. True when more is left."""
+        out = self.out
+        if out.error is not None:
+            return False
+        end = self.end
+        ending = end.ending
+        if ending is not None:
+            self.close(ending)
+            return False
+        try:
+            if out.completed():
+                self.round_trips += 1
+            requests = self._requests or self._find_requests()
+            if requests is None:
+                return False
+            credit = self.credit + quantum
+            begin = requests.consumed
+            frames = requests.receive(budget, credit)
+            if frames:
+                out.touch()  # what was read is told the writer
+                receive = self.peer.receive
+                outside = self.executor.begin_inline()
+                try:
+                    for frame in frames:
+                        receive(frame)
+                        if out.error is not None:
+                            return False
+                finally:
+                    self.executor.end_inline(outside)
+            credit -= requests.consumed - begin
+            if requests.more:
+                self.credit = credit
+                return True
+            self.credit = credit if credit < 0 else 0
+            return False
+        except ProtocolError as error:
+            self.close(error)
+            return False
+
+    def _find_requests(self) -> Requests | None:
+        requests = self._requests = self.end.requests()
+        if requests is not None:
+            self.peer.complete = requests.complete
+        return requests
+
+    # ---- the end ----
+
+    def close(self, error: RpcError, /) -> None:
+        """End the session: every call of this side gets `error`, every handler of it is
+        cancelled, and when they have ended everything is refunded. Idempotent."""
+        if self.out.error is None:
+            self._close(error, refund=True)
+
+    def _close(self, error: RpcError, *, refund: bool) -> None:
+        self.out.close(error, refund=refund)
+        if self._events is not None:
+            self._events.end(error)
+        for guest in list(self.guests.values()):
+            guest.close(SessionClosed(f"session {self.name}, which introduced this one, has ended"))
+        self._calls_in.close()
+
+    def released(self) -> None:
+        """The last handler has ended. When what is kept and the guests have too: refund what is
+        left, and let go of the endpoint."""
+        if self._calls_in.busy:
+            return  # with the end of the last handler this is called again
+        kept = self._kept
+        if kept is not None and not kept.close(None if self._dead else self.released):
+            return  # a pin scope holds something; with its end this is called again
+        self.subscriptions.clear()
+        self._idle = True
+        if self.guests and not self._dead:
+            return
+        if not self._dead:
+            self.peer.close()
+            self.end.close()
+        self._on_released(self.end)
+        self._released[0].send(None)
+        via = self.via
+        if via is not None and via.guests.pop(self.end.handle, None) is not None and not via._dead:
+            via.end.account.give(_price_of_guest(self.end))
+            if via._idle:
+                via.released()
+
+    async def wait_released(self) -> None:
+        """Wait until this side, once closed, has let go of everything."""
+        await self._released[1]
+
+    async def wait_closed(self) -> None:
+        """Wait until everything has been given back to the bank that paid."""
+        await self.end.wait_freed()
+
+    def die(self) -> None:
+        """The process of this side has died: the kernel has taken everything already."""
+        self._dead = True
+        if self._kept is not None:
+            self._kept.close(None)
+        self._calls_in.die()
+        # They are of this process too: closed, they would refund what was taken already.
+        for guest in list(self.guests.values()):
+            guest.die()
+        if self.out.error is None:
+            self._close(PeerDied(f"this side of session {self.name} died"), refund=False)
+
+
+def _price_of_guest(end: Endpoint) -> int:
+    """What this side of a route costs the session that it was introduced over. The serving
+    side's tables are paid with the route; the calling side is a server too, and not the payer."""
+    if end.serving:
+        return prices.GUEST
+    return prices.GUEST + prices.SESSION + end.slots * prices.SLOT

@@ -1,0 +1,78 @@
+"""Shared state: stored once, and paid in full by everybody who subscribes to it.
+
+Whoever shared the price would pay more when somebody else leaves. Here nobody's charge depends
+on who else is there; the server, which stores it once, is paid as often as it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar, final
+
+from pinfut.rpc.errors import SessionDead
+from pinfut.rpc.session.charging import charge, keep
+from pinfut.rpc.session.conversation import Conversation
+from pinfut.rpc.session.kept import ClientRef
+
+T = TypeVar("T")
+
+
+@final
+class Shared(Generic[T]):
+    """A value of `size` bytes that is made when the first subscribes, and dropped when the last
+    has gone; between these it is there once."""
+
+    __slots__ = ("_make", "_refs", "_value", "size")
+
+    def __init__(self, make: Callable[[], T], size: int) -> None:
+        self._make = make
+        self.size = size
+        # Invariant: None exactly while nobody subscribes.
+        self._value: T | None = None
+        # One for each subscriber, which pays for it; bounded by what they pay.
+        self._refs: dict[ClientRef[Shared[T]], None] = {}
+
+    @property
+    def subscribers(self) -> int:
+        """How many pay for it now."""
+        self._sweep()
+        return len(self._refs)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the value is kept at all."""
+        self._sweep()
+        return self._value is not None
+
+    def subscribe(self, session: Conversation) -> ClientRef[Shared[T]]:
+        """The client of `session` pays for all of it from now on, until the ref is dropped or
+        the session ends. Raises OutOfPages and SessionDead; then nothing was made."""
+        self._sweep()
+        with charge(session):
+            ref: ClientRef[Shared[T]] = keep(self, self.size)
+        self._refs[ref] = None
+        if self._value is None:
+            try:
+                self._value = self._make()
+            except BaseException:
+                self.leave(ref)
+                raise
+        return ref
+
+    def leave(self, ref: ClientRef[Shared[T]]) -> None:
+        """One subscriber goes; the others pay what they paid."""
+        ref.drop()
+        self._sweep()
+
+    def value(self, ref: ClientRef[Shared[T]]) -> T:
+        """The value, for a subscriber. Raises SessionDead for one that is gone."""
+        ref.get()
+        if self._value is None or ref not in self._refs:
+            raise SessionDead("this subscription is over")
+        return self._value
+
+    def _sweep(self) -> None:
+        for ref in [one for one in self._refs if not one.alive]:
+            del self._refs[ref]
+        if not self._refs:
+            self._value = None

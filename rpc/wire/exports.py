@@ -1,0 +1,193 @@
+"""Bushel: the objects that one client may name at one server, as integers.
+
+One bushel per bank and client. An id is an index and a generation, so that one which was
+released names nothing, also after its place has been used again. Each entry is paid by
+the client, and everything in the bushel goes when its session does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+from pinfut.rpc import prices
+from pinfut.rpc.contract import Account
+from pinfut.rpc.errors import GarbageFrame, UnknownObject
+
+_INDEX_BITS: Final = 32
+_INDEX: Final = (1 << _INDEX_BITS) - 1
+_SMALL: Final = 16
+_LAST_GENERATION: Final = (1 << 32) - 1
+"""An index whose generations are used up is retired."""
+
+
+@final
+class _Entry:
+    __slots__ = ("charged", "holds", "number", "thing", "uses")
+
+    def __init__(self, number: int, thing: Any, charged: int) -> None:
+        self.number = number
+        self.thing = thing
+        # Invariant: how often the id was handed out and not yet released, and by how many
+        # answers the object is held besides; one of them is above 0.
+        self.uses = 0
+        self.holds = 0
+        self.charged = charged
+
+
+@final
+class Bushel:
+    """The exports of one side of a session. `account` pays for each entry; None on the side
+    of the client itself, which holds its own objects anyhow."""
+
+    __slots__ = (
+        "_base",
+        "_entries",
+        "_free",
+        "_generation",
+        "_high",
+        "_kept",
+        "_next",
+        "_number_of",
+        "_account",
+        "_width",
+        "things",
+    )
+
+    def __init__(self, account: Account | None = None) -> None:
+        self._account = account
+        # By id, generation included: whatever is found there was handed out as that id.
+        # With each object the methods that it is called by.
+        self.things: dict[int, tuple[Any, Any]] = {}
+        self._entries: dict[int, _Entry] = {}
+        # Invariant: id(thing) of each entry, so that an object has one id here.
+        self._number_of: dict[int, int] = {}
+        # Ids of released entries, to be used again with the next generation.
+        self._free: list[int] = []
+        self._next = 0
+        # The highest generation, and the number of indices, that were ever handed out.
+        self._generation = 0
+        self._width = 0
+        # Indices below this have used all their generations up.
+        self._base = 0
+        # The indices that were taken when the tables were last made small.
+        self._kept: frozenset[int] = frozenset()
+        # The most entries since then.
+        self._high = _SMALL
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def grant(self, thing: Any) -> int:
+        """The id of `thing`, whose class was looked up before, handed out once more. Raises
+        OutOfPages, OutOfCaps."""
+        number = self._number_of.get(id(thing))
+        if number is None:
+            number = self._admit(thing)
+        entry = self._entries[number]
+        entry.uses += 1
+        if entry.uses == 1:
+            self.things[number] = thing, type(thing)._pinfut_methods
+        return number
+
+    def hold(self, number: int) -> None:
+        """An answer holds the object: it stays, and stays paid for, until `unhold`."""
+        self._entries[number].holds += 1
+
+    def unhold(self, number: int) -> None:
+        """The answer is over."""
+        entry = self._entries[number]
+        entry.holds -= 1
+        if not (entry.holds or entry.uses):
+            self._drop(entry)
+
+    def get(self, number: int) -> Any:
+        """The object of an id. Raises UnknownObject for a released or invented one."""
+        entry = self._entries.get(number)
+        if entry is None or not entry.uses:
+            raise UnknownObject(
+                f"this session holds no object {number:#x}: it was released, or never handed out"
+            )
+        return entry.thing
+
+    def release(self, number: int, count: int) -> None:
+        """`count` of the times that an id was handed out are over; with the last the object
+        is dropped and its charge refunded. Raises UnknownObject, and GarbageFrame for more
+        than were handed out."""
+        self.get(number)
+        entry = self._entries[number]
+        if not 1 <= count <= entry.uses:
+            raise GarbageFrame(
+                f"object {number:#x} was handed out {entry.uses} times, and {count} are released"
+            )
+        entry.uses -= count
+        if not entry.uses:
+            del self.things[number]
+            if not entry.holds:
+                self._drop(entry)
+
+    def close(self) -> None:
+        """Drop every object."""
+        for entry in list(self._entries.values()):
+            self._drop(entry)
+
+    @property
+    def charged(self) -> int:
+        """Bytes charged for what is in the bushel."""
+        return sum(entry.charged for entry in self._entries.values())
+
+    def _admit(self, thing: Any) -> int:
+        price = prices.EXPORT + type(thing)._pinfut_charge
+        if self._account is not None:
+            self._account.take_cap("an object handed out")
+            try:
+                self._account.take(price, "an object handed out")
+            except BaseException:
+                self._account.give_cap()
+                raise
+        if self._free:
+            number = self._free.pop()
+        else:
+            while self._next & _INDEX in self._kept:
+                self._next += 1
+            number = self._next
+            self._next += 1
+        self._entries[number] = _Entry(number, thing, price)
+        self._number_of[id(thing)] = number
+        self._high = max(self._high, len(self._entries))
+        return number
+
+    def _drop(self, entry: _Entry) -> None:
+        number = entry.number
+        self._note(number)
+        self.things.pop(number, None)
+        del self._entries[number]
+        del self._number_of[id(entry.thing)]
+        if number >> _INDEX_BITS < _LAST_GENERATION:
+            self._free.append(number + (1 << _INDEX_BITS))
+        if len(self._entries) * 4 <= self._high:
+            self._shrink()
+        if self._account is not None:
+            self._account.give(entry.charged)
+            self._account.give_cap()
+
+    def _shrink(self) -> None:
+        """Make the tables as small as what is in them: nobody pays for the rest."""
+        for table in (self.things, self._entries, self._number_of):
+            rest = dict(table)
+            table.clear()
+            table.update(rest)  # type: ignore[arg-type]  # what it held before
+        self._free.clear()
+        self._high = max(len(self._entries), _SMALL)
+        # Begin again at the lowest index, with a generation that was never used; around
+        # those that stay, since two of one index would be two generations of it at once.
+        for number in self._entries:
+            self._note(number)
+        if self._generation == _LAST_GENERATION:
+            self._base, self._generation = self._width, -1
+        self._next = self._generation + 1 << _INDEX_BITS | self._base
+        self._kept = frozenset(number & _INDEX for number in self._entries)
+
+    def _note(self, number: int) -> None:
+        """Count a number among those that were ever handed out."""
+        self._generation = max(self._generation, number >> _INDEX_BITS)
+        self._width = max(self._width, (number & _INDEX) + 1)

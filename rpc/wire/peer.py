@@ -1,0 +1,572 @@
+"""Peer: the state machine of one side of a session, without any I/O.
+
+Bytes go in through `receive`, bytes come out through its host; in between stand four
+tables: questions and imports for what this side asks and holds, answers and exports for
+what it is asked and hands out. Every number from the other side is checked before it is
+used; what no honest peer sends raises ProtocolError, and the session ends with it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from struct import error as struct_error
+from typing import Any, Protocol, final
+
+import msgspec
+
+from pinfut.rpc import prices
+from pinfut.rpc.contract import Account
+from pinfut.rpc.errors import (
+    AnswerTooLarge,
+    CallCancelled,
+    GarbageFrame,
+    ProtocolError,
+    RpcError,
+    SessionClosed,
+    SlotInUse,
+    UnknownObject,
+    UnknownReply,
+    from_wire,
+    to_wire,
+)
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.answers import FREE, QUEUED, RETURNED, RUNNING, Answer, PromisedCapability
+from pinfut.rpc.wire.exports import Bushel
+from pinfut.rpc.wire.frames import CALL_HEAD, CAP, MAX_CAPS, RETURN_HEAD, SHORT, Cap
+from pinfut.rpc.wire.imports import Imports
+from pinfut.rpc.wire.questions import Questions
+
+_KEPT = 96
+"""Bytes of an error's message that later calls on the failed one get to see."""
+
+MIN_ROOM = 256
+"""No call may reserve less for its answer, so that an error always fits."""
+
+_QUESTIONS = frozenset((frames.CALL, frames.BOOTSTRAP, frames.PROVIDE, frames.ACCEPT, frames.TAKE))
+
+_CALL = CALL_HEAD.size
+_RETURN = RETURN_HEAD.size
+
+pack_call = CALL_HEAD.pack
+unpack_plain_call = frames.PLAIN_CALL.unpack_from
+pack_plain_return = frames.PLAIN_RETURN.pack
+_PLAIN = frames.PLAIN
+pack_return = RETURN_HEAD.pack
+unpack_return = RETURN_HEAD.unpack_from
+
+_CLOSED = to_wire(SessionClosed("the session was closed"))
+_DATA = to_wire(UnknownObject("the call that should have given an object gave data"))
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_error = msgspec.msgpack.Decoder(tuple[int, str, str]).decode
+
+
+class Line(Protocol):
+    """What a peer asks of that which moves its bytes."""
+
+    touched: bool
+    """Whether what was written will be made visible when this turn ends."""
+
+    def send(self, frame: bytes, /) -> None:
+        """Send a frame behind all others."""
+
+    def touch(self) -> None:
+        """Make it so."""
+
+    def fail(self, error: RpcError, /) -> None:
+        """The other side broke the protocol: the session ends."""
+
+
+class Callee(Protocol):
+    """What a peer asks of that which runs its calls."""
+
+    def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
+        """Run a call on an object, given with its methods; `payload` holds its arguments.
+        Ends in `Peer.give`, `give_caps` or `refuse`, now or later."""
+
+    def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
+        """Give the root object, if it is of the interface of that id."""
+
+    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
+        """Handle Provide (of `thing`), Accept or Take. Ends as `on_call` does."""
+
+    def on_cancel(self, answer: Answer, /) -> None:
+        """The caller wants no answer any more to a call that is running."""
+
+    def on_handled(self, answer: Answer, task: Any, /) -> None:
+        """The handler's task has ended."""
+
+
+@final
+class Peer:
+    """One side of a session with `slots` calls in each direction.
+
+    `account` pays on the serving side for what that side holds.
+    """
+
+    __slots__ = (
+        "_account",
+        "_callee",
+        "_calling",
+        "_line",
+        "_resumed",
+        "_resuming",
+        "answers",
+        "complete",
+        "exports",
+        "imports",
+        "questions",
+        "slots",
+    )
+
+    def __init__(self, slots: int, account: Account | None = None) -> None:
+        self._account = account
+        self.slots = slots
+        self.questions = Questions(slots)
+        # Made when the other side calls for the first time; all at once, never grown.
+        self.answers: list[Answer] = []
+        self.exports = Bushel(account)
+        self.imports = Imports(account)
+        # Calls whose target has just come; each was charged when it began to wait.
+        self._resumed: deque[Answer] = deque()
+        self._resuming = False
+        # Writes a Return where the caller wants it (`contract.Requests`); has to be set before
+        # the first frame is received.
+        self.complete: Callable[[int, int, bytes], None]
+
+    def attach(self, line: Line, callee: Callee) -> None:
+        """Who moves the bytes and who runs the calls; before anything else."""
+        self._line = line
+        self._callee = callee
+        # For the path of every call, at one look.
+        self._calling = callee.on_call, self.exports.things
+
+    # ---- the caller's side ----
+
+    def call(
+        self,
+        x: int,
+        flags: int,
+        method: int,
+        target: int,
+        room: int,
+        place: int,
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        kind: int = frames.CALL,
+    ) -> bytes:
+        """The frame of a question whose slot has been taken."""
+        if caps:
+            payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
+        return (
+            pack_call(
+                CALL_HEAD.size + len(payload),
+                kind,
+                flags,
+                method,
+                x,
+                target,
+                room,
+                place,
+                len(caps),
+            )
+            + payload
+        )
+
+    def open_return(self, x: int, frame: bytes) -> tuple[int, tuple[Cap, ...], bytes]:
+        """A Return for question `x` as (flags, capabilities, payload).
+
+        Raises GarbageFrame for anything else.
+        """
+        try:
+            length, kind, flags, count, number = unpack_return(frame)
+        except struct_error:
+            raise GarbageFrame(f"a Return of {len(frame)} bytes is cut short") from None
+        if length != len(frame) or kind != frames.RETURN or number != x:
+            raise GarbageFrame(f"in place of the Return of {x} stands kind {kind} for {number}")
+        if not count:
+            return flags, (), frame[RETURN_HEAD.size :]
+        caps, payload = _split(frame, RETURN_HEAD.size, count)
+        return flags, caps, payload
+
+    def open_error(self, payload: bytes) -> RpcError:
+        """The error in a Return. Raises GarbageFrame."""
+        try:
+            return from_wire(*_decode_error(payload))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise GarbageFrame(f"an error that cannot be read: {error}") from None
+
+    def finish(self, x: int, *, release: bool) -> None:
+        """The Return of `x` has been taken (`release`: without its capabilities)."""
+        flags = frames.RELEASE_CAPS if release else 0
+        self._line.send(SHORT.pack(SHORT.size, frames.FINISH, flags, 0, x))
+
+    def cancel(self, x: int) -> None:
+        """No answer to `x` is wanted any more. The Return still comes."""
+        self._line.send(SHORT.pack(SHORT.size, frames.CANCEL, 0, 0, x))
+
+    def drop_import(self, number: int) -> None:
+        """A proxy for an import is gone."""
+        count = self.imports.drop(number)
+        if count:
+            frame = frames.RELEASE_FRAME
+            self._line.send(frame.pack(frame.size, frames.RELEASE, 0, 0, number, count))
+
+    # ---- the callee's side ----
+
+    def receive(self, frame: bytes) -> None:
+        """Take one frame of the other side. Raises ProtocolError."""
+        try:
+            length, word, x, target, room, place, count = unpack_plain_call(frame)
+        except struct_error:
+            self._receive_short(frame)
+            return
+        if word & 0xFFFF != frames.CALL or count:
+            self._receive_question(frame)
+            return
+        # What most calls are: for an object that is here, without capabilities.
+        answers = self.answers or self._make_answers()
+        answer = answers[x % self.slots]
+        if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
+            raise self._improper(answer, x, room)
+        answer.x = x
+        answer.flags = 0
+        answer.room = room
+        answer.place = place
+        answer.method = word >> 16
+        answer.state = RUNNING
+        on_call, things = self._calling
+        called = things.get(target)
+        if called is None:
+            self.refuse(answer, UnknownObject(f"no object {target:#x} is held here"))
+        else:
+            on_call(answer, called, frame[_CALL:])
+
+    def _receive_question(self, frame: bytes) -> None:
+        """A call that is for another's answer or has capabilities, or Bootstrap."""
+        length, kind, flags, method, x, target, room, place, count = CALL_HEAD.unpack_from(frame)
+        if kind not in _QUESTIONS:
+            raise GarbageFrame(f"a frame of the unknown kind {kind}")
+        answers = self.answers or self._make_answers()
+        answer = answers[x % self.slots]
+        if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
+            raise self._improper(answer, x, room)
+        caps, payload = _split(frame, _CALL, count)
+        answer.x = x
+        answer.flags = flags
+        answer.room = room
+        answer.place = place
+        answer.method = method
+        if kind == frames.BOOTSTRAP:
+            answer.flags |= frames.PIPELINE
+            answer.state = RUNNING
+            self._callee.on_bootstrap(answer, target)
+            return
+        answer.payload = payload
+        answer.target = target
+        if kind != frames.CALL:
+            answer.flags |= kind << 8
+            answer.method = kind - frames.PROVIDE
+        answer.state = QUEUED
+        answer.caps = caps
+        try:
+            if caps:
+                answer.caps = tuple(
+                    self._late(cap.id, answer) if cap.kind == frames.RECEIVER_ANSWER else cap
+                    for cap in caps
+                )
+        except RpcError as error:
+            self.refuse(answer, error)
+        else:
+            self._deliver(answer)
+
+    def _improper(self, answer: Answer, x: int, room: int) -> ProtocolError:
+        """What is wrong with call `x`, which wants the place of `answer`."""
+        if answer.state != FREE:
+            return SlotInUse(f"call {x} takes the slot of {answer.x}, which is not over")
+        if x <= answer.x:
+            return SlotInUse(f"call {x} comes after {answer.x}; ids only go up")
+        return GarbageFrame(f"call {x} has a wrong length, or reserves {room} bytes, too few")
+
+    def _make_answers(self) -> list[Answer]:
+        self.answers = [Answer(self._callee) for _ in range(self.slots)]
+        return self.answers
+
+    def _receive_short(self, frame: bytes) -> None:
+        """A frame that is no question."""
+        try:
+            kind = frame[4]
+            if kind == frames.RELEASE:
+                length, _, _, _, number, count = frames.RELEASE_FRAME.unpack(frame)
+            else:
+                length, _, flags, _, x = SHORT.unpack(frame)
+        except (struct_error, IndexError):
+            raise GarbageFrame(f"a frame of {len(frame)} bytes is of no known form") from None
+        if length != len(frame):
+            raise GarbageFrame(f"a frame of {len(frame)} bytes claims to have {length}")
+        if kind == frames.RELEASE:
+            self._release(number, count)
+        elif kind == frames.FINISH:
+            self._receive_finish(x, flags)
+        elif kind == frames.CANCEL:
+            self._receive_cancel(x)
+        else:
+            raise GarbageFrame(f"a frame of the unknown kind {kind}")
+
+    def give(self, answer: Answer, payload: bytes) -> None:
+        """The call has its value, data without capabilities: send the Return, and let those
+        go on that wait for it. What is too large for its room becomes AnswerTooLarge."""
+        size = _RETURN + len(payload)
+        if size <= answer.room and not answer.flags & frames.PIPELINE and answer.waiting is None:
+            x = answer.x
+            answer.state = FREE
+            answer.task = None
+            try:
+                self.complete(answer.place, x, pack_plain_return(size, _PLAIN, x) + payload)
+            except ProtocolError as error:
+                self._line.fail(error)
+                return
+            line = self._line
+            if not line.touched:
+                line.touch()
+        else:
+            self.give_caps(answer, payload, (), None)
+
+    def give_caps(
+        self,
+        answer: Answer,
+        payload: bytes,
+        caps: tuple[Cap, ...],
+        result: Any,
+        kept: list[Any] | None = None,
+    ) -> None:
+        """As `give`, with capabilities. `result` is the one that later calls may be made on,
+        if there is one; `kept` are objects to hold until the caller has read the Return."""
+        size = _RETURN + CAP.size * len(caps) + len(payload)
+        if size > answer.room:
+            for cap in caps:
+                if cap.kind == frames.SENDER:
+                    self.exports.release(cap.id, 1)
+            self.refuse(
+                answer,
+                AnswerTooLarge(
+                    f"the answer takes {size} bytes and {answer.room} were reserved; declare "
+                    f"@method(answer={size}) or more, or ask for less at a time"
+                ),
+            )
+            return
+        answer.granted = [cap.id for cap in caps if cap.kind == frames.SENDER]
+        answer.result = result
+        answer.kept = kept
+        payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
+        for number in answer.granted:
+            # The answer holds it until Finish, whatever the caller releases meanwhile.
+            self.exports.hold(number)
+        flags = 0 if caps or self._is_awaited(answer) else frames.NO_FINISH
+        self._return(answer, flags, len(caps), payload)
+
+    def refuse(self, answer: Answer, error: BaseException) -> None:
+        """The call has failed. The error fits into what is reserved already."""
+        self._refuse(answer, to_wire(error), isinstance(error, CallCancelled))
+
+    def _refuse(self, answer: Answer, wire: tuple[int, str, str], cancelled: bool) -> None:
+        code, kind, message = wire
+        payload = _encode((code, kind, message))
+        room = answer.room - RETURN_HEAD.size
+        if len(payload) > room:
+            kind = _cut(kind, 64)
+            message = _cut(message, room - len(_encode((code, kind, ""))) - 8)
+            payload = _encode((code, kind, message))
+        # Kept for calls on this one, in the memory that its slot has paid for.
+        answer.error = code, _cut(kind, _KEPT // 2), _cut(message, _KEPT)
+        flags = frames.ERROR | (frames.CANCELLED if cancelled else 0)
+        if answer.caps:
+            flags |= frames.RETURN_ARGS
+        if not self._is_awaited(answer):
+            flags |= frames.NO_FINISH
+        self._return(answer, flags, 0, payload)
+
+    def _is_awaited(self, answer: Answer) -> bool:
+        """Whether other calls are, or may be, for the result of this one."""
+        return bool(answer.flags & frames.PIPELINE) or answer.waiting is not None
+
+    def _return(self, answer: Answer, flags: int, caps: int, payload: bytes) -> None:
+        size = _RETURN + len(payload)
+        frame = pack_return(size, frames.RETURN, flags, caps, answer.x) + payload
+        try:
+            self.complete(answer.place, answer.x, frame)
+        except ProtocolError as error:
+            self._line.fail(error)
+            return
+        self._line.touch()
+        if answer.late is not None:
+            self._settle_late(answer, _outcome_error(answer))
+        waiting = answer.waiting
+        if waiting is None:
+            if flags & frames.NO_FINISH:
+                answer.clear()
+            else:
+                answer.settle()
+            return
+        answer.settle()
+        # A chain of calls that end at once must not become a chain of Python frames, so
+        # only the outermost of these hands the waiting calls on.
+        self._resumed.extend(answer.line())
+        if not self._resuming:
+            self._resuming = True
+            try:
+                while self._resumed:
+                    call = self._resumed.popleft()
+                    self._unqueue(call)
+                    self._deliver(call)
+            finally:
+                self._resuming = False
+
+    def _deliver(self, answer: Answer) -> None:
+        """Start a call, or let it wait for the answer that it depends on."""
+        try:
+            kind = answer.flags >> 8
+            thing: Any = self._target(answer) if kind <= frames.PROVIDE else None
+            if type(thing) is Answer:
+                self._queue(answer, thing)
+                return
+        except _Failed as failed:
+            self._refuse(answer, failed.wire, False)
+            return
+        except RpcError as error:
+            self.refuse(answer, error)
+            return
+        payload, answer.payload = answer.payload, b""
+        answer.state = RUNNING
+        if kind:
+            self._callee.on_introduce(answer, thing, payload)
+            return
+        self._callee.on_call(answer, (thing, type(thing)._pinfut_methods), payload)
+
+    def _target(self, answer: Answer) -> Any:
+        """The object that is called, or the answer that will give it."""
+        if not answer.flags & frames.ON_ANSWER:
+            return self.exports.get(answer.target)
+        other = self._answer_of(answer.target, answer)
+        return self._result_of(other) if other.state == RETURNED else other
+
+    def _answer_of(self, x: int, asking: Answer) -> Answer:
+        other = self.answers[x % self.slots]
+        if other.x != x or other.state == FREE or other is asking:
+            raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
+        return other
+
+    def _result_of(self, answer: Answer) -> Any:
+        """The capability that a returned answer gave. Raises the error that it ended with."""
+        if answer.error is not None:
+            raise _Failed(answer.error)
+        if answer.result is None:
+            raise _Failed(_DATA)
+        return answer.result
+
+    def _late(self, x: int, asking: Answer) -> PromisedCapability:
+        """What answer `x` gives or will give, for an argument that names it."""
+        other = self._answer_of(x, asking)
+        if other.state == RETURNED:
+            late = PromisedCapability()
+            late.settle(other.result, _outcome_error(other))
+            return late
+        if other.late is None:
+            if self._account is not None:
+                self._account.take(prices.IMPORT, "a capability that is still to come")
+            other.late = PromisedCapability(other)
+        return other.late
+
+    def _settle_late(self, answer: Answer, error: tuple[int, str, str] | None) -> None:
+        """Tell those who wait for the result, and refund what their waiting holds."""
+        late, answer.late = answer.late, None
+        if late is not None:
+            if self._account is not None:
+                self._account.give(prices.IMPORT)
+            late.settle(None if error else answer.result, error)
+
+    def _queue(self, answer: Answer, on: Answer) -> None:
+        charge = prices.QUEUED + len(answer.payload) + prices.QUEUED_CAP * len(answer.caps)
+        if self._account is not None:
+            self._account.take(charge, "a call that waits for another's answer")
+            answer.queued_charge = charge
+        answer.join(on)
+
+    def _unqueue(self, answer: Answer) -> None:
+        if answer.queued_charge and self._account is not None:
+            self._account.give(answer.queued_charge)
+        answer.queued_charge = 0
+
+    def _receive_finish(self, x: int, flags: int) -> None:
+        answer = self.answers[x % self.slots] if self.answers else None
+        if answer is None or answer.x != x or answer.state != RETURNED:
+            raise UnknownReply(f"Finish for {x}, which has no Return to finish")
+        granted = answer.granted
+        answer.clear()
+        for number in granted or ():
+            if flags & frames.RELEASE_CAPS:
+                self._release(number, 1)
+            self.exports.unhold(number)
+
+    def _release(self, number: int, count: int) -> None:
+        try:
+            self.exports.release(number, count)
+        except UnknownObject as error:
+            raise GarbageFrame(str(error)) from None
+
+    def _receive_cancel(self, x: int) -> None:
+        answer = self.answers[x % self.slots] if self.answers else None
+        if answer is None or answer.x != x:
+            return  # it crossed the Return, and the slot has been used again since
+        if answer.state == RUNNING:
+            self._callee.on_cancel(answer)
+        elif answer.state == QUEUED:
+            answer.leave()
+            self._unqueue(answer)
+            self.refuse(answer, CallCancelled("cancelled by the caller before it began"))
+
+    def open_answers(self) -> list[Answer]:
+        """The calls that have no Return yet."""
+        return [a for a in self.answers if a.state in (QUEUED, RUNNING)]
+
+    def close(self) -> None:
+        """Forget everything; refunds what is held for calls that wait and for objects."""
+        self._resumed.clear()
+        for answer in self.answers:
+            self._unqueue(answer)
+            self._settle_late(answer, _CLOSED)
+            answer.clear()
+        self.exports.close()
+        self.imports.close()
+
+
+def _outcome_error(answer: Answer) -> tuple[int, str, str] | None:
+    """Why an answer gives no capability; None when it gives one."""
+    if answer.error is None and answer.result is None:
+        return _DATA
+    return answer.error
+
+
+class _Failed(Exception):
+    """A pipelined call whose target failed: it gets the same error."""
+
+    def __init__(self, wire: tuple[int, str, str]) -> None:
+        super().__init__()
+        self.wire = wire
+
+
+def _split(frame: bytes, start: int, count: int) -> tuple[tuple[Cap, ...], bytes]:
+    """The capabilities and the payload of a frame. Raises GarbageFrame."""
+    end = start + CAP.size * count
+    if count > MAX_CAPS or end > len(frame):
+        raise GarbageFrame(f"{count} capabilities do not fit into a frame of {len(frame)} bytes")
+    return tuple(Cap(*cap) for cap in CAP.iter_unpack(frame[start:end])), frame[end:]
+
+
+def _cut(text: str, size: int) -> str:
+    """`text` cut to at most `size` bytes of UTF-8."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= size:
+        return text
+    return raw[: max(0, size - 3)].decode("utf-8", "ignore") + "..."

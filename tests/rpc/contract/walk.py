@@ -1,0 +1,79 @@
+"""Walk: which objects two processes have in common, found by following every reference.
+
+What is not followed is either nobody's to change (modules, classes, functions, code, atoms), or
+serves all processes by its nature: the executor that happens to run them, and the kernel.
+"""
+
+from __future__ import annotations
+
+import gc
+import types
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pinfut.rpc.bank.handle_table import HandleTable
+
+STOPS: Final[tuple[type, ...]] = (
+    type,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.CodeType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    type(None),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    bytearray,  # the shared memory itself
+    range,
+    type(...),
+    type(NotImplemented),
+)
+"""Of these, nothing is followed and nothing is a finding."""
+
+MOST: Final = 2_000_000
+"""Objects that one walk may meet: one that goes round outside of what it is for is stopped."""
+
+
+def reached(roots: Iterable[object], stops: Iterable[object] = ()) -> dict[int, Any]:
+    """Every object that the roots lead to, by its id. `stops`: objects (kernels, executors) that
+    are not entered, besides what is of the `STOPS` types."""
+    closed = {id(one) for one in stops}
+    found: dict[int, Any] = {}
+    left: deque[object] = deque(roots)
+    while left:
+        one = left.popleft()
+        if id(one) in found or id(one) in closed or isinstance(one, (*STOPS, HandleTable)):
+            continue
+        found[id(one)] = one
+        assert len(found) < MOST, "this walk has left the process"
+        left.extend(gc.get_referents(one))
+    return found
+
+
+def _changes(one: object) -> bool:
+    """Whether an object can be changed, as far as its type tells."""
+    return not isinstance(one, (tuple, frozenset, types.MappingProxyType)) and (
+        # An enumeration's member, an empty or frozen thing of a module: shared and constant.
+        not getattr(type(one), "__dataclass_params__", None)
+        or not type(one).__dataclass_params__.frozen  # type: ignore[attr-defined]
+    )
+
+
+def common(
+    some: Iterable[object], others: Iterable[object], stops: Iterable[object] = ()
+) -> list[Any]:
+    """The mutable objects that both sides lead to. Raises AssertionError for a walk that met
+    nothing at all, which would show nothing."""
+    stops = list(stops)
+    first, second = reached(some, stops), reached(others, stops)
+    assert len(first) > 3, "the first walk met nothing"
+    assert len(second) > 3, "the second walk met nothing"
+    return [one for key, one in first.items() if key in second and _changes(one)]
