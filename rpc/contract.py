@@ -94,6 +94,10 @@ class Submissions(Protocol):
 
     largest: int
     """Bytes of the longest frame that can always be sent."""
+    small: int
+    places: list[int]
+    """Places for answers of up to `small` bytes that are at hand. The holder may pop one in the
+    place of `reserve`."""
 
     @property
     def unpublished(self) -> int:
@@ -189,6 +193,8 @@ class Endpoint(Protocol):
     """What this side charges; on both sides the bank of the client pays."""
     released: bool
     """Whether this side has let go."""
+    called: bool
+    """Whether the other side has room for calls, so that there are `requests`. The kernel's."""
 
     @property
     def process(self) -> Process:

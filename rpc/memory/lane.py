@@ -115,37 +115,37 @@ class RingSubmissions(RingWriter):
     """The caller's end (`pinfut.rpc.contract.Submissions`): `slots` calls open at once, and
     small answers of `cell` bytes."""
 
-    __slots__ = ("_cell", "_cells", "_free", "_large", "_memory", "completed")
+    __slots__ = ("_cells", "_large", "_memory", "completed", "places", "small")
 
     def __init__(self, memory: LaneMemory, slots: int, cell: int) -> None:
         lane = memory.lane()
         super().__init__(lane[8 * (1 + slots) :])
         self.completed = Completions(lane[: 8 * (1 + slots)], slots).take
         self._memory = memory
-        self._cell = cell
+        self.small = cell
         # By place: the page, the lengths in it, and where the cell begins.
         self._cells: list[tuple[memoryview, memoryview, int]] = []
         # Free small places, the last used first, so that only as much memory is bought as there
         # were answers at one time.
-        self._free: list[int] = []
+        self.places: list[int] = []
         # By number: the regions in use.
         self._large: dict[int, memoryview] = {}
 
     def reserve(self, room: int, /) -> int:
         """A place for an answer of up to `room` bytes. Raises OutOfPages."""
-        if room <= self._cell and self._free:
-            return self._free.pop()
+        if room <= self.small and self.places:
+            return self.places.pop()
         return self._buy(room)
 
     def _buy(self, room: int) -> int:
-        if room > self._cell:
+        if room > self.small:
             number, memory = self._memory.reserve(-(-room // PAGE))
             self._large[number] = memory
             return LARGE + number
         page = self._memory.grow()
         lengths, first = page.cast("I"), len(self._cells)
-        self._cells += [(page, lengths, start) for start in range(0, PAGE, self._cell)]
-        self._free.extend(range(len(self._cells) - 1, first, -1))
+        self._cells += [(page, lengths, start) for start in range(0, PAGE, self.small)]
+        self.places.extend(range(len(self._cells) - 1, first, -1))
         return first
 
     def read(self, place: int, /) -> bytes:
@@ -153,7 +153,7 @@ class RingSubmissions(RingWriter):
         GarbageFrame for a length beyond the place."""
         if place < LARGE:
             page, lengths, start = self._cells[place]
-            room = self._cell
+            room = self.small
         else:
             region = self._large.get(place - LARGE)
             if region is None:
@@ -172,15 +172,15 @@ class RingSubmissions(RingWriter):
             return frame
         page, lengths, start = self._cells[place]
         length = lengths[start >> 2]
-        if not 4 <= length <= self._cell:
-            raise GarbageFrame(f"an answer of {length} bytes in a place of {self._cell}")
-        self._free.append(place)
+        if not 4 <= length <= self.small:
+            raise GarbageFrame(f"an answer of {length} bytes in a place of {self.small}")
+        self.places.append(place)
         return page[start : start + length].tobytes()
 
     def release(self, place: int, /) -> None:
         """The place is not needed any more."""
         if place < LARGE:
-            self._free.append(place)
+            self.places.append(place)
         else:
             del self._large[place - LARGE]
             self._memory.release(place - LARGE)
@@ -188,7 +188,7 @@ class RingSubmissions(RingWriter):
     @property
     def free_places(self) -> list[int]:
         """The small places that may be reserved without buying, for audits."""
-        return self._free.copy()
+        return self.places.copy()
 
     def trim(self) -> None:
         """Give memory for answers that is between two uses back to the bank."""

@@ -141,7 +141,11 @@ def _stub(one: Method) -> Any:
                 size = _CALL + len(payload)
                 submissions = caller.submissions
                 if size <= submissions.largest:
-                    place = submissions.reserve(room)
+                    places = submissions.places
+                    if places and room <= submissions.small:
+                        place = places.pop()
+                    else:
+                        place = submissions.reserve(room)
                     question = caller.questions.acquire()
                     head = pack_plain_call(size, word, question.x, target.id, room, place, 0)
                     try:

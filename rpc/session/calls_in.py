@@ -237,7 +237,7 @@ class CallsIn:
         session = self._session
         self._account.give(answer.charged)
         answer.charged = 0
-        answer.kept = None
+        answer.kept = answer.task = None
         del self.running[task]
         unpaid = self._unpaid.pop(task, None)
         error = unpaid or task.error()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from struct import error as struct_error
 from typing import Any, final
@@ -49,7 +48,7 @@ class CallsOut(Sending):
     """The calls of one side. `owner`: the session; `via`: this half of the session over which it
     was introduced."""
 
-    __slots__ = ("_left", "backlog", "capabilities", "owner", "peer", "questions", "returns", "via")
+    __slots__ = ("backlog", "capabilities", "owner", "peer", "questions", "returns", "via")
 
     def __init__(
         self,
@@ -68,8 +67,6 @@ class CallsOut(Sending):
         self.capabilities = Capabilities(self, peer, executor)
         self.returns = Returns(self, peer, self.capabilities)
         self.backlog = Backlog(self, self, self.returns, peer, self.capabilities)
-        # What was dropped since the last flush; see `leave`.
-        self._left: deque[Any] = deque()
 
     # ---- calling ----
 
@@ -255,13 +252,13 @@ class CallsOut(Sending):
         """A promise or target is held by nobody. Only noted here: the collector may be the one
         who calls, between any two steps of anything."""
         if self.error is None:
-            self._left.append(dropped)
+            self.dropped.append(dropped)
             if not self.touched:
                 self.touch()
 
     def _settle_drops(self) -> None:
-        while self._left:
-            dropped = self._left.popleft()
+        while self.dropped:
+            dropped = self.dropped.popleft()
             if type(dropped) is Question:
                 self._give_up(dropped)
             elif type(dropped) is Unsent:
@@ -315,4 +312,4 @@ class CallsOut(Sending):
                 self.questions.release(question)
         self.backlog.close(error, refund=refund)
         self.end_sending(error, refund=refund)
-        self._left.clear()
+        self.dropped.clear()

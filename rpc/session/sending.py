@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from pinfut.executor.contract import Runner
 from pinfut.rpc.contract import Endpoint, Submissions
@@ -22,12 +23,14 @@ class Sending:
         "_frames",
         "_on_fail",
         "account",
+        "dropped",
         "end",
         "error",
         "executor",
         "flowing",
         "held",
         "name",
+        "opened",
         "submissions",
         "touched",
         "watched",
@@ -49,6 +52,10 @@ class Sending:
         # Invariant: frames that found no room in the ring, oldest first, each with its
         # charge; while there are any, every other frame goes behind them.
         self._frames: deque[tuple[bytes, int]] = deque()
+        # Whether there is anything to submit to yet.
+        self.opened = False
+        # What was dropped since the last flush, of which nobody was told.
+        self.dropped: deque[Any] = deque()
         # Whether calls wait for a slot; every other call goes behind them.
         self.held = False
         # Whether a flush is coming.
@@ -58,15 +65,11 @@ class Sending:
         # nobody watches.
         self.flowing = False
 
-    @property
-    def opened(self) -> bool:
-        """Whether there is anything to submit to yet."""
-        return hasattr(self, "submissions")
-
     def open(self) -> Submissions:
         """Have what this side submits to, bought if it has to be. Raises OutOfPages."""
-        if not hasattr(self, "submissions"):
+        if not self.opened:
             self.submissions = self.end.submissions()
+            self.opened = True
             self.flow()
         return self.submissions
 
@@ -124,7 +127,8 @@ class Sending:
         if self.error is not None:
             return
         try:
-            self._settle_drops()
+            if self.dropped:
+                self._settle_drops()
             frames = self._frames
             if frames:
                 submit = self.submissions.submit

@@ -196,9 +196,11 @@ class Session:
         try:
             if out.completed():
                 self.round_trips += 1
-            requests = self._requests or self._find_requests()
+            requests = self._requests
             if requests is None:
-                return False
+                requests = self._find_requests() if end.called else None
+                if requests is None:
+                    return False
             credit = self.credit + quantum
             begin = requests.consumed
             frames = requests.receive(budget, credit)

@@ -79,8 +79,10 @@ class Subscription:
         self._kept: ClientRef[Subscription] | None = None
         self._words[at + VERSION] = self.posted
         self._words[at + BITS] = self._bits
-        self._words[at + END] = 0
+        ended, self._words[at + END] = self._words[at + END], 0
         self._words[at + OWNER] = generation
+        if ended == generation:
+            session.end.post_event(place)  # a last event that the client has not seen is none
 
     @property
     def alive(self) -> bool:

@@ -321,7 +321,6 @@ class Peer:
         if size <= answer.room and not answer.flags & frames.PIPELINE and answer.waiting is None:
             x = answer.x
             answer.state = FREE
-            answer.task = None
             try:
                 self.complete(answer.place, x, pack_plain_return(size, _PLAIN, x) + payload)
             except ProtocolError as error:

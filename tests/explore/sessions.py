@@ -319,7 +319,7 @@ class Sessions:
             come = any(True for _ in unread(session)) or replies(session)
             ready = self.processes[side].notification.ready or self.more[side]
             assert ready or not come, f"the {NAMES[side]} sleeps, and there is something to read"
-            untold = bool(session.out._left) or bool(session.out._frames and not in_ring(session))
+            untold = bool(session.out.dropped) or bool(session.out._frames and not in_ring(session))
             assert session.touched or not untold, "something to send, and no flush"
         for n, call in enumerate(self.calls):
             if call is None or call.future is None or self.over[CLIENT]:
@@ -361,7 +361,7 @@ class Sessions:
                     tuple(slot.index for slot in session.peer.questions.free),
                     tuple(unread(session)),
                     tuple(replies(session)),
-                    tuple(self._left_of(one) for one in session.out._left),
+                    tuple(self._left_of(one) for one in session.out.dropped),
                     tuple(head(frame) for frame, _ in session.out._frames),
                     tuple(one.place >= 0 for one in session.out.backlog.calls),
                     tuple(sorted(session.returns.settles)),

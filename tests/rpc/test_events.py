@@ -173,6 +173,7 @@ def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None
                         assert key not in live, "a key comes once"
                         models[key] = Model(key)
                         if which % 2:
+                            await quiet()
                             check_looks(events, models, keep)  # nobody has subscribed yet
                         await root.watch(key)
                         live[key] = server.made.pop()
@@ -198,6 +199,7 @@ def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None
                         models[key].armed = True
                         covered(NAME, armed=1)
                     elif what == "look":
+                        await quiet()
                         check_looks(events, models, keep)
                     elif what == "again":
                         # The same key once more: whoever has it goes on where the other stopped.
@@ -215,6 +217,7 @@ def follow_events(ops: list[tuple[str, int, int]], keep: int, size: int) -> None
                         live[key].close()
                         models[key].closed = True
                         covered(NAME, closed_by_the_server=1)
+                await quiet()
                 check_looks(events, models, keep)
 
     run(main)

@@ -480,7 +480,7 @@ def test_what_is_signalled_while_others_are_looked_at_is_not_lost() -> None:
         class Connects(DeskServer):
             @method
             async def do(self, n: int) -> int:
-                signalled.append(len(vat._turns) > 0)
+                signalled.append(len(vat._queue) > 0)
                 return await do(n)
 
         async with world.served("outer", Connects()) as vat:

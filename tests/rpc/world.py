@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, TypeVar, cast
 
 from pinfut import executor
 from pinfut.executor import Instrument, VirtualClock, sleep, timeout
@@ -19,12 +20,28 @@ T = TypeVar("T")
 LONG = 10_000.0
 """Simulated seconds after which a test counts as hung."""
 
+KERNEL: ContextVar[Callable[[int], Any] | None] = ContextVar("kernel", default=None)
+"""What makes the kernel of a world from its seed, where a test does not say; None for SimKernel.
+Set by the fixture `each_kernel`."""
+
 
 class World:
     """A kernel and the banks that the test made."""
 
-    def __init__(self, seed: int, record: bool, arrival: Arrival | None) -> None:
-        self.kernel = SimKernel(seed, record=record, arrival=arrival)
+    def __init__(
+        self,
+        seed: int,
+        record: bool = False,
+        arrival: Arrival | None = None,
+        kernel: Callable[[int], Any] | None = None,
+    ) -> None:
+        kernel = kernel or KERNEL.get()
+        # Of another kernel only what the contract says may be used, and `bank` and `root`.
+        self.kernel = (
+            SimKernel(seed, record=record, arrival=arrival)
+            if kernel is None
+            else cast("SimKernel", kernel(seed))
+        )
         self.whole = self.kernel.root.balance
         self.banks: list[Bank] = []
         # What was logged as an error: failures that nobody saw.
@@ -63,7 +80,7 @@ class World:
 
     def check(self) -> None:
         """Every bank is back at its start, no failure went unseen, no signal came too early."""
-        arrivals = self.kernel.arrivals
+        arrivals = getattr(self.kernel, "arrivals", None)
         if arrivals is not None and arrivals.error is not None:
             raise arrivals.error
         for bank in self.banks:
@@ -89,9 +106,11 @@ def run(
     checked: bool | None = None,
     instruments: Iterable[Instrument] = (),
     arrival: Arrival | None = None,
+    kernel: Callable[[int], Any] | None = None,
 ) -> T:
-    """Run a test in simulated time, then check every bank."""
-    world = World(seed, record, arrival)
+    """Run a test in simulated time, then check every bank. `kernel` makes another one than
+    SimKernel, from the seed."""
+    world = World(seed, record, arrival, kernel)
 
     async def bounded() -> T:
         with timeout(LONG):

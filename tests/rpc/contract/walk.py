@@ -6,13 +6,16 @@ serves all processes by its nature: the executor that happens to run them, and t
 
 from __future__ import annotations
 
+import enum
 import gc
 import types
 from collections import deque
 from collections.abc import Iterable
+from contextvars import ContextVar
 from typing import Any, Final
 
 from pinfut.rpc.bank.handle_table import HandleTable
+from pinfut.rpc.objects.method import Method
 
 STOPS: Final[tuple[type, ...]] = (
     type,
@@ -33,6 +36,9 @@ STOPS: Final[tuple[type, ...]] = (
     bytes,
     bytearray,  # the shared memory itself
     range,
+    enum.Enum,
+    ContextVar,
+    Method,  # a part of the class of its interface
     type(...),
     type(NotImplemented),
 )
@@ -58,13 +64,19 @@ def reached(roots: Iterable[object], stops: Iterable[object] = ()) -> dict[int, 
     return found
 
 
-def _changes(one: object) -> bool:
+_TREES: Final = {"hamt", "hamt_bitmap_node", "hamt_array_node", "hamt_collision_node"}
+"""What contexts are made of, which is never written to; the types have no other name."""
+
+
+def changes(one: object) -> bool:
     """Whether an object can be changed, as far as its type tells."""
-    return not isinstance(one, (tuple, frozenset, types.MappingProxyType)) and (
-        # An enumeration's member, an empty or frozen thing of a module: shared and constant.
-        not getattr(type(one), "__dataclass_params__", None)
-        or not type(one).__dataclass_params__.frozen  # type: ignore[attr-defined]
-    )
+    kind = type(one)
+    if isinstance(one, (tuple, frozenset, types.MappingProxyType)) or kind.__name__ in _TREES:
+        return False
+    if kind.__basicsize__ == object.__basicsize__:
+        return False  # it has no room for anything: a marker
+    params = getattr(kind, "__dataclass_params__", None)
+    return params is None or not params.frozen
 
 
 def common(
@@ -76,4 +88,4 @@ def common(
     first, second = reached(some, stops), reached(others, stops)
     assert len(first) > 3, "the first walk met nothing"
     assert len(second) > 3, "the second walk met nothing"
-    return [one for key, one in first.items() if key in second and _changes(one)]
+    return [one for key, one in first.items() if key in second and changes(one)]

@@ -1,0 +1,464 @@
+"""CopyKernel: a second kernel under sessions, which has nothing of the first but the contract.
+
+It copies every byte. Each session has a mailbox for each of its sides; a message is bytes, is
+delivered at once or later as a seed says, and brings with it whatever it announces.
+Nothing is shared. What a process has is in `tests.kernels.process`, and names what is here by
+numbers; what goes between two of them is in `tests.kernels.mail`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, final
+
+from pinfut.executor.current import running
+from pinfut.rpc import contract
+from pinfut.rpc.bank.account import PAGE
+from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.bank.funds import SessionFunds
+from pinfut.rpc.bank.handle import bank_of, verify
+from pinfut.rpc.bank.owned import Owned
+from pinfut.rpc.bank.teardown import Destroying, destroy
+from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
+from pinfut.rpc.errors import SafetyExceeded, SessionClosed, UnknownService
+from pinfut.rpc.kernel.sizes import least_quota, pages_of
+from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.memory.lane_pages import lane_bytes
+from pinfut.rpc.memory.pages import pages_for
+from pinfut.rpc.records import Shape
+from tests.kernels.mail import CLOSED, DESTROYED, DIED, END, EVENT, LARGE, combine, pack
+from tests.kernels.process import Endpoint, Port, Process
+
+AT_ONCE: Final = -1
+TURN: Final = 0
+DELAYS: Final = (AT_ONCE, AT_ONCE, TURN, 1, 2, 4)
+"""When a message may arrive: before the call that sends it is over, when the turn ends, or so many
+nanoseconds later. In simulated time that is after all that was ready has run."""
+
+ROUTE_CAPS: Final = 256
+"""Capabilities that a session of an introduction may take of the bank that pays for it."""
+
+
+@final
+class Side:
+    """One side of a session, as the kernel has it: whose it is, and what is under way to it."""
+
+    # Set once, when it has one.
+    endpoint: Endpoint
+
+    def __init__(self, channel: Channel, owner: Process, via: int | None) -> None:
+        self.channel = channel
+        self.process = owner
+        # Messages that were sent to it and not delivered, oldest first, and how many were; a
+        # number stands for what was posted in that place of the event buffer. Bounded: by the
+        # credit for calls, by slots for answers, by places for events.
+        self.queue: deque[bytes | int] = deque()
+        self.delivered = 0
+        # By place: what was posted last and is not delivered.
+        self.events: dict[int, bytes] = {}
+        # How many small places its answers have, and the bytes of each larger one.
+        self.places = 0
+        self.rooms: dict[int, int] = {}
+        # The side of the same process that it came over, and those that came over it.
+        self.via = via
+        self.guests: dict[int, None] = {}
+
+
+@final
+class Channel(Owned):
+    """A session, as the kernel has it: what it holds of the bank that pays. The sides have its
+    number, doubled, and 1 more for the one that serves. Raises OutOfPages, and ValueError for
+    a cell that makes no sense; then the funds are given back."""
+
+    __slots__ = ("back", "buffer", "funds", "number", "on_revoke", "pages", "spec", "whys")
+
+    def __init__(self, number: int, funds: SessionFunds, spec: SessionSpec) -> None:
+        self.number = number
+        self.funds = funds
+        self.spec = spec
+        # Pages that buffers of both sides were bought for.
+        self.pages = 0
+        # Whether the serving side calls.
+        self.back = False
+        # Where events go, once it is this session's.
+        self.buffer: EventBuffer | None = None
+        # Why both sides were asked to let go.
+        self.whys: set[int] = set()
+        self.on_revoke: Callable[[], None] | None = None
+        super().__init__(funds.bank)
+        self.pin()
+        try:
+            if spec.cell < 64 or PAGE % spec.cell:
+                raise ValueError(f"a cell's size divides {PAGE} and is 64 or more")
+            self.buy_lane()
+        except BaseException:
+            self.free(lambda bank: bank.close())
+            raise
+        if spec.events is not None:
+            spec.events.attach()
+            self.buffer = spec.events
+
+    def buy_lane(self) -> None:
+        """Buy the buffers of one direction. Raises OutOfPages."""
+        self.buy(pages_for(lane_bytes(self.spec.slots, self.spec.ring)), "the ring of a session")
+
+    def buy(self, pages: int, why: str) -> None:
+        """Buy buffers. Raises OutOfPages."""
+        self.bank.buy(pages, why=why)
+        self.pages += pages
+
+    def sell(self, pages: int) -> None:
+        """Sell buffers."""
+        self.bank.sell(pages)
+        self.pages -= pages
+
+    def revoke(self) -> None:
+        """The bank is being destroyed: both sides are asked to let go."""
+        super().revoke()
+        if self.on_revoke is not None:
+            self.on_revoke()
+
+    def _reclaim(self) -> None:
+        self.leave_bank()
+
+    def free(self, destroy: Callable[[Bank], None]) -> None:
+        """Both sides have let go, or there never were any: give everything back to the bank."""
+        self.sell(self.pages)
+        self.funds.release()
+        if self.buffer is not None:
+            self.buffer.detach()
+        self.buffer = self.on_revoke = None
+        if not self.doomed:
+            self.leave_bank()
+        self.unpin()
+        self.funds.end(destroy)
+
+
+@final
+class Service:
+    """A name that is served. Who waits to be accepted is there because its client has paid."""
+
+    def __init__(self, port: Port, owner: Process, spec: ServiceSpec) -> None:
+        self.port = port
+        self.process = owner
+        self.spec = spec
+        self.waiting: list[int] = []
+
+
+@final
+class CopyKernel:
+    """A kernel (`pinfut.rpc.contract.Kernel`) that copies. `seed`: draws when messages arrive;
+    `pages`: the memory of the machine; `delays`: of what is drawn."""
+
+    def __init__(
+        self, seed: int = 0, *, pages: int = 1 << 20, delays: tuple[int, ...] = DELAYS
+    ) -> None:
+        self.root = Bank("machine", pages, 1 << 20)
+        self._random = random.Random(f"copying {seed}")
+        self._delays = delays
+        self._services: dict[str, Service] = {}
+        # By number: the sides of sessions that are not over.
+        self._sides: dict[int, Side] = {}
+        self._sessions = 0
+        # How many messages were sent with which delay.
+        self.drawn: Counter[int] = Counter()
+
+    # ---- banks, processes and services ----
+
+    def bank(self, name: str, *, pages: int, caps: int = 1024) -> Bank:
+        """A bank directly below the machine's. Raises ValueError for a name in use."""
+        return self.root.child(name, pages=pages, caps=caps)
+
+    def verify(self, thing: object) -> bool:
+        """Whether `thing` is a bank of this kernel, or a handle of one, and no fake."""
+        return verify(self.root, thing)
+
+    def name_of(self, payer: object, /) -> str:
+        """What the bank is called that `payer` is or stands for. Raises NotABank."""
+        return bank_of(self.root, payer).name
+
+    def process(self, name: str, /) -> Process:
+        """A new process."""
+        return Process(name)
+
+    def listen(self, owner: contract.Process, name: str, spec: ServiceSpec, /) -> Port:
+        """Offer a service. Raises ValueError when the name is taken."""
+        if name in self._services:
+            raise ValueError(f"a service {name!r} is served already")
+        assert isinstance(owner, Process), "a process of this kernel"
+        port = Port(self, owner, name)
+        self._services[name] = Service(port, owner, spec)
+        return port
+
+    def accept(self, port: Port, /) -> list[contract.Endpoint]:
+        """What `Port.accept` gives."""
+        service = self._services.get(port.name)
+        if service is None or service.port is not port:
+            return []
+        waiting, service.waiting = service.waiting, []
+        return [self._sides[number].endpoint for number in waiting]
+
+    def unlisten(self, port: contract.Port, /) -> None:
+        """Take a service back; who waits to be accepted is told."""
+        service = self._services.pop(port.name)
+        service.process.remove(service.port.handle)
+        for number in service.waiting:
+            self.close(number)
+
+    # ---- sessions ----
+
+    def connect(
+        self, owner: contract.Process, name: str, payer: object, spec: SessionSpec, /
+    ) -> Endpoint:
+        """A session with a service; this side's endpoint. Raises as the contract says."""
+        working_set = pages_of(spec.slots, spec.ring)
+        service = self._services.get(name)
+        if service is None:
+            raise UnknownService(f"nothing is served as {name!r}; served: {list(self._services)}")
+        bank = bank_of(self.root, payer)
+        safety = service.spec.safety
+        if safety is not None and working_set > safety:
+            raise SafetyExceeded(
+                f"a session of {spec.slots} slots takes {working_set} pages, and {name!r} has "
+                f"memory to lock {safety}: ask for fewer slots"
+            )
+        if spec.events is not None:
+            spec.events.require_unused()
+        label = f"{bank.name}>{name}#{self._sessions + 1}"
+        funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
+        assert isinstance(owner, Process), "a process of this kernel"
+        levels = spec.level, max(spec.level, service.spec.level)
+        near, far = self._open(label, funds, spec, (owner, service.process), levels, (None, None))
+        service.waiting.append(far.number)
+        self._later(service.process.nudge, service.port.handle)
+        return near
+
+    def introduce(self, at: int, to: int, pages: int, slots: int, ring: int, /) -> Route:
+        """What `Endpoint.introduce` gives, by the numbers of two sides of one process."""
+        for number in (at, to):
+            if self._is_released(number) or self._is_released(number ^ 1):
+                raise SessionClosed("a session is closed: nobody is there to introduce")
+        pages_of(slots, ring)
+        giver, taker = self._sides[at ^ 1], self._sides[to ^ 1]
+        label = f"{taker.endpoint.name}>{giver.endpoint.name}#{self._sessions + 1}"
+        spec = SessionSpec(slots=slots, ring=ring)
+        above = giver.channel.funds
+        ceiling = Balance(pages, ROUTE_CAPS)
+        funds = SessionFunds(above.bank, label, spec, least_quota(slots, ring), ceiling)
+        levels = taker.endpoint.level, giver.endpoint.level
+        owners = taker.process, giver.process
+        near, far = self._open(label, funds, spec, owners, levels, (to ^ 1, at ^ 1))
+        above.lend(funds)
+        return Route(near.number >> 1, near.handle, far.handle)
+
+    def _open(
+        self,
+        name: str,
+        funds: SessionFunds,
+        spec: SessionSpec,
+        owners: tuple[Process, Process],
+        levels: tuple[int, int],
+        vias: tuple[int | None, int | None],
+    ) -> tuple[Endpoint, Endpoint]:
+        channel = Channel(self._sessions + 1, funds, spec)
+        self._sessions += 1
+        channel.on_revoke = partial(self._end, channel, DESTROYED)
+        funds.on_over = partial(self._over, channel)
+        shape = None
+        if spec.events is not None:
+            theirs = spec.events.shape
+            shape = Shape(theirs.places, theirs.size, theirs.keep)
+        for serving in (False, True):
+            number, via = channel.number << 1 | serving, vias[serving]
+            side = self._sides[number] = Side(channel, owners[serving], via)
+            side.endpoint = Endpoint(
+                self,
+                side.process,
+                number,
+                name,
+                spec,
+                levels[serving],
+                serving=serving,
+                via=None if via is None else self._sides[via].endpoint,
+                buffer=None if serving else spec.events,
+                shape=shape if serving else None,
+            )
+            if via is not None:
+                self._sides[via].guests[number] = None
+        number = channel.number << 1
+        return self._sides[number].endpoint, self._sides[number | 1].endpoint
+
+    def withdraw(self, channel: int, /) -> None:
+        """Tell both sides of a session that it was taken back. Idempotent."""
+        side = self._sides.get(channel << 1)
+        if side is not None:
+            self._end(side.channel, CLOSED)
+
+    def route_open(self, channel: int, /) -> bool:
+        """Whether nobody has ended a session. What is under way to its sides counts."""
+        return channel << 1 in self._sides and not self._sides[channel << 1].channel.whys
+
+    # ---- memory ----
+
+    def funds(self, number: int, /) -> SessionFunds | None:
+        """What pays for a session; None when that is over."""
+        side = self._sides.get(number)
+        return None if side is None else side.channel.funds
+
+    def grow(self, number: int, small: int, /) -> int:
+        """Buy so many small places, a page of them; the first."""
+        side = self._sides[number]
+        side.channel.buy(1, "the memory for answers")
+        first = side.places
+        side.places += small
+        return first
+
+    def reserve(self, number: int, room: int, /) -> int:
+        """Buy a place of its own for one answer."""
+        side = self._sides[number]
+        pages = -(-room // PAGE)
+        side.channel.buy(pages, "the memory for answers")
+        place = next(place for place in range(LARGE, 2 * LARGE) if place not in side.rooms)
+        side.rooms[place] = pages * PAGE
+        return place
+
+    def release(self, number: int, place: int, /) -> None:
+        """Sell such a place."""
+        side = self._sides.get(number)
+        if side is not None:
+            side.channel.sell(side.rooms.pop(place) // PAGE)
+
+    def room(self, number: int, place: int, /) -> int:
+        """Bytes of a place that the other side of `number` has reserved; 0 for none."""
+        caller = self._sides[number ^ 1]
+        return caller.channel.spec.cell if place < caller.places else caller.rooms.get(place, 0)
+
+    def open_back(self, number: int, /) -> None:
+        """The serving side wants to call. Raises OutOfPages."""
+        self._sides[number].channel.buy_lane()
+        self._sides[number].channel.back = True
+
+    def has_back(self, number: int, /) -> bool:
+        """Whether the serving side may call."""
+        return number in self._sides and self._sides[number].channel.back
+
+    # ---- messages ----
+
+    def send(self, number: int, message: bytes, /) -> None:
+        """Carry a message to the other side. Raises SessionClosed."""
+        if self._is_released(number):
+            raise SessionClosed("this side has let go of its session")
+        self._send(number ^ 1, message)
+
+    def generation(self, number: int, place: int, /) -> int:
+        """What the client's word says now in a place of its event buffer."""
+        client = self._sides[number ^ 1].endpoint
+        return 0 if client.released else client.generation(place)
+
+    def post(self, number: int, place: int, data: bytes, /) -> None:
+        """Carry a record to the client. What is under way from the same place is the same
+        message: there are never more of them than places."""
+        client = self._sides[number ^ 1]
+        under_way = client.events.get(place)
+        client.events[place] = data if under_way is None else combine(under_way, data)
+        if under_way is None:
+            self._send(number ^ 1, place)
+
+    def _send(self, number: int, message: bytes | int) -> None:
+        side = self._sides.get(number)
+        if side is not None and not side.endpoint.released:
+            side.queue.append(message)
+            self._later(self._deliver, side, side.delivered + len(side.queue))
+
+    def _later(self, call: Callable[..., None], *args: Any) -> None:
+        """Deliver something when it is drawn; at once, when nobody runs who could wait."""
+        executor = running.executor
+        delay = AT_ONCE if executor is None else self._random.choice(self._delays)
+        self.drawn[delay] += 1
+        if executor is None or delay == AT_ONCE:
+            call(*args)
+        elif delay == TURN:
+            executor.call_soon(call, *args)
+        else:
+            executor.timers.add(executor.now() + delay * 1e-9, partial(call, *args))
+
+    def _deliver(self, side: Side, last: int) -> None:
+        """Deliver what was sent to a side up to this message, in the order of sending."""
+        look = False
+        while side.delivered < last and side.queue:
+            side.delivered += 1
+            message = side.queue.popleft()
+            if isinstance(message, int):
+                message = pack(EVENT, message, data=side.events.pop(message))
+            look |= side.endpoint.deliver(message)
+        if look and not side.endpoint.released:
+            side.process.nudge(side.endpoint.handle)
+
+    # ---- the end ----
+
+    def close(self, number: int, /, why: int = CLOSED) -> None:
+        """A side lets go. Idempotent."""
+        side = self._sides.get(number)
+        if side is None or side.endpoint.released:
+            return
+        side.endpoint.released = True
+        side.queue.clear()
+        side.events.clear()
+        side.process.remove(side.endpoint.handle)
+        for guest in list(side.guests):
+            self.close(guest, why)
+        if side.via is not None and side.via in self._sides:
+            self._sides[side.via].guests.pop(number, None)
+        channel = side.channel
+        if self._is_released(number ^ 1):
+            channel.free(self.destroy)
+        else:
+            self._end(channel, why)
+
+    def _end(self, channel: Channel, why: int) -> None:
+        """Ask the sides of a session that have not let go to do so, once for each reason."""
+        if why in channel.whys:
+            return
+        channel.whys.add(why)
+        for number in (channel.number << 1, channel.number << 1 | 1):
+            self._send(number, pack(END, why))
+
+    def _is_released(self, number: int) -> bool:
+        side = self._sides.get(number)
+        return side is None or side.endpoint.released
+
+    def _over(self, channel: Channel) -> None:
+        """Nothing of a session is left."""
+        for number in (channel.number << 1, channel.number << 1 | 1):
+            via = self._sides.pop(number).via
+            above = None if via is None else self._sides.get(via)
+            if above is not None:
+                above.channel.funds.ended(channel.funds)
+
+    def destroy(self, bank: Bank, /) -> None:
+        """Destroy a bank of a session, a bounded part of it in each turn."""
+        self._finish(destroy(bank))
+
+    def _finish(self, destroying: Destroying) -> None:
+        executor = running.executor
+        while destroying.step():
+            if executor is not None:
+                executor.call_soon(self._finish, destroying)
+                return
+
+    def kill(self, owner: contract.Process, /) -> None:
+        """A process dies where it stands: its endpoints are let go of, its peers are told."""
+        assert isinstance(owner, Process), "a process of this kernel"
+        owner.alive = False
+        for thing in owner.all():
+            if isinstance(thing, Port):
+                waiting = self._services[thing.name].waiting
+                while waiting:
+                    self.close(waiting.pop(), DIED)
+                self.unlisten(thing)
+        for thing in owner.all():
+            if isinstance(thing, Endpoint):
+                self.close(thing.number, DIED)
