@@ -118,8 +118,11 @@ class Submissions(Protocol):
     def read(self, place: int, /) -> bytes:
         """A copy of the answer at `place`, made once. Raises ProtocolError for what is none."""
 
-    def take(self, place: int, /) -> bytes:
-        """As `read`, and the place may be used again."""
+    def take_plain(self, place: int, x: int, word: int, /) -> bytes | None:
+        """What follows the head of the answer at `place`, copied once, if that head is of call
+        `x` and says `word`; then the place may be used again. None for any other answer, which
+        is there for `read`. A head is 16 bytes: the length of the answer in 32 bits, a word of
+        the protocol's in 32, and the id of the call in 64, little-endian."""
 
     def release(self, place: int, /) -> None:
         """The place is not needed any more."""
@@ -193,8 +196,10 @@ class Endpoint(Protocol):
     """What this side charges; on both sides the bank of the client pays."""
     released: bool
     """Whether this side has let go."""
-    called: bool
-    """Whether the other side has room for calls, so that there are `requests`. The kernel's."""
+
+    @property
+    def called(self) -> bool:
+        """Whether the other side has room for calls, so that there are `requests`."""
 
     @property
     def process(self) -> Process:

@@ -12,11 +12,17 @@ its own. A place is an integer that travels with the call.
 from __future__ import annotations
 
 from array import array
+from struct import Struct
 from typing import Final, Protocol, final
 
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.errors import GarbageFrame
 from pinfut.rpc.memory.ring import RingReader, RingWriter
+
+_HEAD: Final = Struct("<IIQ")
+"""How an answer begins; `pinfut.rpc.contract.Submissions.take_plain`."""
+
+_unpack_head = _HEAD.unpack_from
 
 LARGE: Final = 1 << 31
 """Places from here on are regions of their own."""
@@ -123,8 +129,8 @@ class RingSubmissions(RingWriter):
         self.completed = Completions(lane[: 8 * (1 + slots)], slots).take
         self._memory = memory
         self.small = cell
-        # By place: the page, the lengths in it, and where the cell begins.
-        self._cells: list[tuple[memoryview, memoryview, int]] = []
+        # By place: the page, and where the cell begins.
+        self._cells: list[tuple[memoryview, int]] = []
         # Free small places, the last used first, so that only as much memory is bought as there
         # were answers at one time.
         self.places: list[int] = []
@@ -142,40 +148,37 @@ class RingSubmissions(RingWriter):
             number, memory = self._memory.reserve(-(-room // PAGE))
             self._large[number] = memory
             return LARGE + number
-        page = self._memory.grow()
-        lengths, first = page.cast("I"), len(self._cells)
-        self._cells += [(page, lengths, start) for start in range(0, PAGE, self.small)]
+        page, first = self._memory.grow(), len(self._cells)
+        self._cells += [(page, start) for start in range(0, PAGE, self.small)]
         self.places.extend(range(len(self._cells) - 1, first, -1))
         return first
 
     def read(self, place: int, /) -> bytes:
         """A copy of the answer at `place`, which begins with its length in 32 bits. Raises
         GarbageFrame for a length beyond the place."""
-        if place < LARGE:
-            page, lengths, start = self._cells[place]
+        try:
+            page, start = self._cells[place]
             room = self.small
-        else:
-            region = self._large.get(place - LARGE)
-            if region is None:
-                raise _no_place(place)
-            page, lengths, start, room = region, region.cast("I"), 0, len(region)
-        length = lengths[start >> 2]
+        except IndexError:
+            page = self._large[place - LARGE]
+            start, room = 0, len(page)
+        length = int.from_bytes(page[start : start + 4], "little")
         if not 4 <= length <= room:
             raise GarbageFrame(f"an answer of {length} bytes in a place of {room}")
         return page[start : start + length].tobytes()
 
-    def take(self, place: int, /) -> bytes:
-        """As `read`, and the place may be used again. It is kept when that raises."""
-        if place >= LARGE:
-            frame = self.read(place)
-            self.release(place)
-            return frame
-        page, lengths, start = self._cells[place]
-        length = lengths[start >> 2]
-        if not 4 <= length <= self.small:
-            raise GarbageFrame(f"an answer of {length} bytes in a place of {self.small}")
+    def take_plain(self, place: int, x: int, word: int, /) -> bytes | None:
+        """The rest of a small answer whose head is as expected; its place is free then."""
+        try:
+            page, start = self._cells[place]
+        except IndexError:
+            return None
+        # The numbers are copied once and then checked; so is the rest.
+        length, said, number = _unpack_head(page, start)
+        if said != word or number != x or not _HEAD.size <= length <= self.small:
+            return None
         self.places.append(place)
-        return page[start : start + length].tobytes()
+        return page[start + _HEAD.size : start + length].tobytes()
 
     def release(self, place: int, /) -> None:
         """The place is not needed any more."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from struct import error as struct_error
 from typing import Any, final
 
 from pinfut.executor.contract import Runner
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint
-from pinfut.rpc.errors import MessageTooLarge, ProtocolError, RpcError
+from pinfut.rpc.errors import MessageTooLarge, RpcError
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import CodecError
 from pinfut.rpc.objects.local import call_later
@@ -31,16 +30,13 @@ from pinfut.rpc.session.backlog import Backlog
 from pinfut.rpc.session.returns import Returns, unreadable
 from pinfut.rpc.session.sending import Sending
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import CALL_HEAD, CAP, RETURN_HEAD, Cap
+from pinfut.rpc.wire.frames import CALL_HEAD, CAP, Cap
 from pinfut.rpc.wire.peer import Peer
 from pinfut.rpc.wire.questions import Question
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
 
 _CALL = CALL_HEAD.size
-_RETURN = RETURN_HEAD.size
 _PLAIN = frames.PLAIN
-
-unpack_plain_return = frames.PLAIN_RETURN.unpack_from
 
 
 @final
@@ -208,20 +204,12 @@ class CallsOut(Sending):
         plan = method.calling
         if plan is None or not self.flowing:
             return self.returns.take(question, method)
-        try:
-            frame = self.submissions.take(question.place)
-            # The copy is checked, and then used.
-            length, word, x = unpack_plain_return(frame)
-        except struct_error:
-            return self.returns.take_frame(question, method, frame)
-        except ProtocolError as error:
-            self.fail(error)
-            raise
-        if word != _PLAIN or x != question.x or length != len(frame):
-            return self.returns.take_frame(question, method, frame)
+        payload = self.submissions.take_plain(question.place, question.x, _PLAIN)
+        if payload is None:
+            return self.returns.take(question, method)
         self.questions.release(question)
         try:
-            return plan[1](frame[_RETURN:])
+            return plan[1](payload)
         except CodecError as error:
             raise unreadable(method, error) from error
 

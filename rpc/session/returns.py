@@ -162,7 +162,8 @@ class Returns:
         finish the question if need be. Raises ProtocolError, and the session has ended."""
         sending = self._sending
         try:
-            frame = sending.submissions.take(question.place)
+            frame = sending.submissions.read(question.place)
+            sending.submissions.release(question.place)
             return self._opened(question, frame, release, leave)
         except ProtocolError as error:
             sending.fail(error)
@@ -191,15 +192,6 @@ class Returns:
         if sending.held and not leave:
             self.on_free()
         return opened
-
-    def take_frame(self, question: Question, method: Method, frame: bytes) -> Any:
-        """As `take`, of an answer that was copied out of its place already."""
-        try:
-            opened = self._opened(question, frame, False, False)
-        except ProtocolError as error:
-            self._sending.fail(error)
-            raise
-        return self._decode(method, *opened)
 
     def detach(self, questions: list[Question]) -> None:
         """Calls wait for a slot, and these have answers that nobody has taken yet: leave

@@ -36,6 +36,9 @@ DESTROYED: Final = 2
 LARGE: Final = 1 << 31
 """Places from here on hold one answer that is too long for a small place."""
 
+_HEAD: Final = Struct("<IIQ")
+"""How an answer begins."""
+
 _PART: Final = Struct("<BQQI")
 _SERVERS: Final = 8 * OWNER
 """Where the words of the server begin in a record of an event buffer; the states follow."""
@@ -79,7 +82,7 @@ class Submissions:
         self._kernel = kernel
         self._number = number
         self._slots = spec.slots
-        self._cell = spec.cell
+        self.small = spec.cell
         # Credit: bytes that were sent and not read by the other side are at most this.
         self._ring = spec.ring
         self._sent = 0
@@ -90,18 +93,18 @@ class Submissions:
         self.calls: list[bytes] = []
         self.unpublished = 0
         # Small places that are bought and free; what was delivered, by place, and for which calls.
-        self._free: list[int] = []
+        self.places: list[int] = []
         self._places: dict[int, bytes] = {}
         self._come: list[int] = []
 
     def reserve(self, room: int, /) -> int:
-        if room > self._cell:
+        if room > self.small:
             return self._kernel.reserve(self._number, room)
-        if not self._free:
-            small = PAGE // self._cell
+        if not self.places:
+            small = PAGE // self.small
             first = self._kernel.grow(self._number, small)
-            self._free.extend(range(first + small - 1, first - 1, -1))
-        return self._free.pop()
+            self.places.extend(range(first + small - 1, first - 1, -1))
+        return self.places.pop()
 
     def submit(self, frame: bytes, /) -> bool:
         sent = self._sent + size_of(frame)
@@ -130,15 +133,17 @@ class Submissions:
             raise GarbageFrame(f"there is no answer at {place:#x}")
         return frame
 
-    def take(self, place: int, /) -> bytes:
-        frame = self.read(place)
+    def take_plain(self, place: int, x: int, word: int, /) -> bytes | None:
+        frame = self._places.get(place, b"")
+        if frame[:_HEAD.size] != _HEAD.pack(len(frame), word, x):
+            return None
         self.release(place)
-        return frame
+        return frame[_HEAD.size :]
 
     def release(self, place: int, /) -> None:
         self._places.pop(place, None)
         if place < LARGE:
-            self._free.append(place)
+            self.places.append(place)
         else:
             self._kernel.release(self._number, place)
 

@@ -208,8 +208,12 @@ class Endpoint:
             self._calls = True
         return self._out
 
+    @property
+    def called(self) -> bool:
+        return self.serving or self._kernel.has_back(self.number)
+
     def requests(self) -> Requests | None:
-        return self._into if self.serving or self._kernel.has_back(self.number) else None
+        return self._into if self.called else None
 
     def publish(self) -> bool:
         """Send everything that is new as one message. What was read goes with it, or alone, and

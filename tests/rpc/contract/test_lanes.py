@@ -104,7 +104,7 @@ def test_an_answer_is_written_where_its_caller_wants_it(kernel: Kernel) -> None:
             assert out.completed() == [0, 1, 2, 3]
             assert out.completed() == []
             assert [out.read(place) for place in places] == answers
-            assert [out.take(place) for place in places] == answers
+            assert [out.read(place) for place in places] == answers
             covered("answers in place", taken=4, again=rounds)
         assert not pair.far.publish()
         pair.close()
@@ -147,7 +147,7 @@ def test_a_place_that_is_none_or_too_small_ends_in_a_protocol_error(kernel: Kern
             with pytest.raises(ProtocolError):
                 out.read(small)
             with pytest.raises(ProtocolError):
-                out.take(small)
+                out.read(small)
         pair.close()
 
     run(main)
@@ -168,7 +168,8 @@ def test_a_reserve_that_cannot_be_paid_buys_nothing_and_the_rest_goes_on(kernel:
         pair.far.publish()
         await arrived()
         assert out.completed() == [1]
-        assert out.take(place) == frame(9)
+        assert out.read(place) == frame(9)
+        out.release(place)
         pair.close()
 
     run(main)
@@ -229,7 +230,8 @@ def test_the_serving_side_calls_back_once_it_has_bought_a_lane(kernel: Kernel) -
         assert pair.near.publish()
         await arrived()
         assert back.completed() == [5]
-        assert back.take(place) == frame(12)
+        assert back.read(place) == frame(12)
+        back.release(place)
         pair.close()
         assert pair.used == (0, 0)
 

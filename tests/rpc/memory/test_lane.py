@@ -155,7 +155,8 @@ class PlacesMachine(RuleBasedStateMachine):
         if self.held:
             place = list(self.held)[pick % len(self.held)]
             if pick & 1:
-                assert self.cells.take(place) == self.held[place][1]
+                assert self.cells.read(place) == self.held[place][1]
+                self.cells.release(place)
                 self.counts["taken"] += 1
             else:
                 self.cells.release(place)
