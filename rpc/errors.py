@@ -247,6 +247,16 @@ def after_begin(error: RpcError) -> RpcError:
     return error
 
 
+def words_of(error: BaseException) -> str:
+    """What an error says, whatever its class does when it is asked."""
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
+        return f"(its message raises {type(problem).__qualname__})"
+
+
 def to_wire(error: BaseException) -> tuple[int, str, str]:
     """An error as (code, type name, message). What is no RpcError becomes RemoteError.
 
@@ -255,10 +265,7 @@ def to_wire(error: BaseException) -> tuple[int, str, str]:
     kind = type(error).__qualname__
     if isinstance(error, RemoteError):
         return 1, _text(error.kind), _text(error.detail)  # passed on as it came
-    try:
-        message = str(error)
-    except Exception as problem:
-        message = f"(its message raises {type(problem).__qualname__})"
+    message = words_of(error)
     if isinstance(error, BankError):
         nested = isinstance(error, NestedShortage)
         code = _CODES.get(error.kind if isinstance(error, NestedShortage) else type(error), 1)

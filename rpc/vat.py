@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
@@ -32,6 +33,8 @@ from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_
 from pinfut.rpc.session.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
+
+_log = logging.getLogger("pinfut.rpc")
 
 QUOTA_CAPS: Final = 64
 """Capabilities in a session's quota unless it says otherwise."""
@@ -88,10 +91,12 @@ class Vat:
         other sides are told, and the error is raised for whoever closes the vat."""
         try:
             await self._dispatch()
-        except CancelledError:
+        except GeneratorExit:
             raise
-        except BaseException:
-            self.kill()
+        except BaseException as error:
+            if not (self._task.cancels and isinstance(error, CancelledError)):
+                _log.error("the dispatcher of %r failed, and ends it", self.process, exc_info=error)
+                self.kill()
             raise
 
     async def _dispatch(self) -> None:
@@ -215,7 +220,11 @@ class Serving:
 
     async def __aenter__(self) -> Vat:
         self._vat = Vat(self._kernel, self._name)
-        self._vat.listen(self._name, self._root, self._spec)
+        try:
+            self._vat.listen(self._name, self._root, self._spec)
+        except BaseException:
+            self._vat.kill()
+            raise
         return self._vat
 
     async def __aexit__(

@@ -26,9 +26,9 @@ from pinfut.rpc.errors import (
     UnknownService,
     after_begin,
     of_handler,
+    words_of,
 )
 from pinfut.rpc.objects.capabilities import Capabilities
-from pinfut.rpc.objects.codec import CodecError
 from pinfut.rpc.objects.handlers import held_by, tell_of
 from pinfut.rpc.objects.interface import Interface, interface_of, provides
 from pinfut.rpc.objects.method import Method
@@ -127,7 +127,9 @@ class CallsIn:
                 self._session.end.redeem(answer.x)
                 account.take(frame, "the handler of a call")
                 held = account.free
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._refuse(answer, thing, error)
             return
         coro = function(thing, *args)
@@ -152,8 +154,10 @@ class CallsIn:
             elif type(value) is plain:
                 try:
                     payload = encode(value)
-                except CodecError:
-                    self._give(answer, method, value)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException:
+                    self._give(answer, method, value)  # which says why it cannot be sent
                 else:
                     self._peer.give(answer, payload)
             else:
@@ -212,7 +216,7 @@ class CallsIn:
         self._capabilities.discard(caps)
         return method.arguments.decode(payload)
 
-    def _refuse(self, answer: Answer, thing: Any, error: Exception) -> None:
+    def _refuse(self, answer: Answer, thing: Any, error: BaseException) -> None:
         """A call cannot be started: say why, or end the session if no honest side does so."""
         methods: tuple[Method, ...] = thing._pinfut_methods
         if isinstance(error, ProtocolError):
@@ -230,7 +234,8 @@ class CallsIn:
             )
         else:
             # Whatever decoding raised, code of the argument's own class included.
-            self._peer.refuse(answer, BadArguments(f"{methods[answer.method]!r}: {error}"))
+            told = BadArguments(f"{methods[answer.method]!r}: {words_of(error)}")
+            self._peer.refuse(answer, told)
 
     def on_handled(self, answer: Answer, task: JoinHandle[Any]) -> None:
         """A handler has ended: refund its frame, and send its value or its error."""
@@ -310,8 +315,11 @@ class CallsIn:
                 payload = result.encode_checked(value)
         except RpcError as error:
             self._peer.refuse(answer, after_begin(error))
-        except CodecError as error:
-            self._peer.refuse(answer, BadAnswer(f"{method!r}: {error}"))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # Encoding asks the value, which may be of a class of the handler's own.
+            self._peer.refuse(answer, BadAnswer(f"{method!r}: {words_of(error)}"))
         else:
             if caps:
                 self._peer.give_caps(answer, payload, caps, None, things)

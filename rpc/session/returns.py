@@ -226,6 +226,10 @@ class Returns:
             return self._decode(method, flags, caps, payload), None
         except RpcError as error:
             return None, again(error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of a class in the answer; it is its caller's
+            return None, error.with_traceback(None)
 
     # ---- answers that come ----
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from array import array
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -758,3 +760,95 @@ def test_an_error_in_the_clients_block_closes_the_session_and_passes_on() -> Non
                 await slow[0]
 
     run(main)
+
+
+class Unexpected(BaseException):
+    """What no handler of errors expects."""
+
+
+@dataclass
+class Lease:
+    """An argument that looks at itself when it is decoded, and at who encodes it."""
+
+    left: int
+
+    def __post_init__(self) -> None:
+        if self.left in ODD:
+            raise ODD[self.left]
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise Unexpected("nobody may ask")
+
+    __repr__ = __str__
+
+
+ODD: dict[int, BaseException] = {
+    1: Unexpected("odd"),
+    2: CancelledError("cancelled by an argument"),
+    3: SystemExit(3),
+    4: GeneratorExit(),
+    5: Unsayable(),
+}
+
+
+class Leases(Interface, Protocol):
+    @method
+    async def use(self, lease: Lease) -> int: ...
+    @method
+    async def make(self, left: int) -> Lease: ...
+    @method
+    async def fail(self, left: int) -> int: ...
+
+
+class LeasesServer(Leases):
+    @method
+    async def use(self, lease: Lease) -> int:
+        return lease.left
+
+    @method
+    async def make(self, left: int) -> Lease:
+        lease = Lease(0)
+        lease.left = left
+        return lease
+
+    @method
+    async def fail(self, left: int) -> int:
+        error = ODD[left]
+        if isinstance(error, SystemExit):
+            raise ValueError("what ends a program is for who runs it")
+        raise error
+
+
+def test_whatever_code_of_a_message_raises_ends_its_call_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Decoding, encoding and describing an error run code of the application's classes. What
+    that raises is the call's, and the server, its dispatcher and the others go on."""
+    ended = Counter[str]()
+
+    async def main(world: World) -> None:
+        async with (
+            world.served("leases", LeasesServer()) as vat,
+            connect(world.kernel, "leases", Leases, world.bank("odd")) as leases,
+            connect(world.kernel, "leases", Leases, world.bank("victim")) as victim,
+        ):
+            for left in ODD:
+                lease = Lease(0)
+                lease.left = left
+                for what, call in (
+                    ("decoded", leases.use(lease)),
+                    ("encoded", leases.make(left)),
+                    ("raised", leases.fail(left)),
+                ):
+                    with pytest.raises(RpcError):
+                        await call
+                    ended[what] += 1
+                    assert await victim.use(Lease(7)) == 7
+            assert vat.process.alive
+            assert len(vat.sessions) == 2
+
+    run(main)
+    assert ended == {"decoded": 5, "encoded": 5, "raised": 5}
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []
