@@ -10,25 +10,27 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context
-from pinfut.rpc import RpcError, Session, SimKernel
-from pinfut.rpc import prices
+from pinfut.rpc import PAGE, RpcError, Session, SimKernel, prices
+from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.errors import CallCancelled, PeerDied, ProtocolError, SessionClosed
 from pinfut.rpc.objects.promise import IMPORTED, Unsent
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import QUANTUM
 from pinfut.rpc.wire.answers import FREE, QUEUED, RUNNING, Answer
-from pinfut.slots import CANCELLING, DETACHED, READY, WAITING, Slot
+from pinfut.rpc.wire.questions import Question
+from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
 from pinfut.testing import CountingWaker
-from tests.explore.lanes import head, in_ring, replies, unpublished, unread
+from tests.explore.lanes import Lane, head, in_ring, lane_of, replies, unpublished, unread
 from tests.explore.states import REST, Operation
 from tests.explore.still import Still, Work, Worker
 
 CLIENT, SERVER = 0, 1
 NAMES = "client", "server"
+CELL = 1024
 
 
 class Call:
@@ -57,13 +59,13 @@ class Sessions:
         self.still = (Still(), Still())
         processes = kernel.process("client"), kernel.process("server")
         self.processes = processes
-        port = kernel.listen(processes[SERVER], "work")
+        port = kernel.listen(processes[SERVER], "work", ServiceSpec())
         near = kernel.connect(
-            processes[CLIENT], "work", self.bank, slots=slots, ring=1024, cell=1024
+            processes[CLIENT], "work", self.bank, SessionSpec(slots=slots, ring=1024, cell=CELL)
         )
-        (far,) = port.waiting
-        port.waiting.clear()
-        self.channel = near.channel
+        (far,) = port.accept()
+        # Each process waits, as its vat does, from the first look on.
+        self.wakers = CountingWaker(), CountingWaker()
         self.released: Counter[str] = Counter()
         roots = None, Worker()
         self.sessions = [
@@ -83,16 +85,31 @@ class Sessions:
         target = target_of(self.root)
         assert target is not None
         assert target.state == IMPORTED
-        self.begin = self.channel.account.used
+        self.begin = self.charged
         for kind in script if turns else ():
             self._call("call", kind)
 
     def _turn(self, side: int) -> None:
         session = self.sessions[side]
-        if self.processes[side].notification.ready:
+        self.kernel.deliver()
+        if self.processes[side].ready:
             self._look(side)
-        if session.touched:
+        if session.out.touched:
             session.out.flush()
+
+    @property
+    def freed(self) -> bool:
+        """Whether the session has given everything back."""
+        return self.kernel.channel_of(self.sessions[CLIENT].end) is None
+
+    @property
+    def charged(self) -> tuple[int, ...]:
+        """What each side has charged to the bank."""
+        return tuple(session.end.account.used for session in self.sessions)
+
+    def _lane(self, side: int) -> Lane | None:
+        """The lane of the calls that a side makes."""
+        return lane_of(self.kernel, self.sessions[side], self.sessions[not side])
 
     def _release(self, end: object) -> None:
         self.released[str(end)] += 1
@@ -121,8 +138,8 @@ class Sessions:
         for side in (CLIENT, SERVER):
             if self.over[side] or self.sessions[side].end.released:
                 continue
-            flush = self.sessions[side].touched and not self.sessions[side].closed
-            look = self.processes[side].notification.ready or self.more[side]
+            flush = self.sessions[side].out.touched and not self.sessions[side].closed
+            look = self.processes[side].ready or self.more[side]
             if self.turns and (flush or look):
                 found.append(("turn", NAMES[side]))
             elif flush:
@@ -161,9 +178,9 @@ class Sessions:
             side = NAMES.index(which)
             session = self.sessions[side]
             if what == "turn":
-                while self.processes[side].notification.ready or self.more[side]:
+                while self.processes[side].ready or self.more[side]:
                     self._look(side)
-                while session.touched and not session.closed:
+                while session.out.touched and not session.closed:
                     session.out.flush()
             elif what == "flush":
                 session.out.flush()
@@ -181,6 +198,8 @@ class Sessions:
                     for handler in self.still[SERVER].handlers:
                         handler.coro.close()
                     self.still[SERVER].handlers.clear()
+        # What was signalled meanwhile wakes who waits.
+        self.kernel.deliver()
 
     def _call(self, what: str, kind: str) -> None:
         if what == "pass over":
@@ -242,19 +261,20 @@ class Sessions:
         client = self.sessions[CLIENT]
         if call.future is not None:
             slot = _slot_of(call.future)
-            if type(slot) is Slot and slot.state == READY:
+            if type(slot) is Question and slot.state == READY:
                 self.happened.add("dropped when it was there")
             elif isinstance(slot, Unsent) and slot.slot is None:
                 self.happened.add("dropped before it was sent")
             call.future.drop()
         call.future = call.proxy = None
-        assert client.closed or client.touched or not client._left
+        assert client.closed or client.out.touched or not _dropped(client)
 
     def _look(self, side: int) -> None:
         """As a vat does, with one call at a time."""
         process = self.processes[side]
-        process.notification.take()
-        self.kernel._signalled.pop(process, None)
+        process.take()
+        self.wakers[side].wakes = 0
+        assert process.park(self.wakers[side])
         session = self.sessions[side]
         before = [slot.x for slot in session.peer.questions.taken() if slot.state == CANCELLING]
         self.more[side] = session.service(1, QUANTUM)
@@ -266,46 +286,48 @@ class Sessions:
 
     def check(self) -> None:
         client = self.sessions[CLIENT]
-        for session, process in zip(self.sessions, self.processes, strict=True):
+        for session, process, waker in zip(self.sessions, self.processes, self.wakers, strict=True):
             assert not isinstance(session.error, ProtocolError), repr(session.error)
-            told = process in self.kernel._signalled
-            assert told or not process.notification.ready, "signalled, and nobody is woken"
+            assert waker.wakes == process.ready, "signalled, and nobody is woken"
             table = session.peer.questions
             free = [slot.index for slot in table.free]
             taken = [slot.index for slot in table.taken()]
             assert sorted(free + taken) == list(range(table.capacity)), "slots are lost or double"
-        if self.channel.freed:
+        if self.freed:
             assert self.bank.balance == self.whole, "the bank has not got everything back"
-        if not self.channel.freed and not client.closed:
+        if not self.freed and not client.closed:
             self._check_places()
         if not any(session.closed for session in self.sessions):
             self._check_money()
         self._check_wakes()
 
     def _check_places(self) -> None:
-        client = self.sessions[CLIENT]
-        cells = client.cells
-        used = [client.places[slot.index] for slot in client.peer.questions.taken()]
+        client, lane = self.sessions[CLIENT], self._lane(CLIENT)
+        assert lane is not None
+        used = [one.place for one in client.peer.questions.taken()]
         used += [one.place for one in client.out.backlog.calls if one.place >= 0]
         # Answers whose slot has gone to another, with their holders or on their way out.
         held = [_slot_of(call.future) for call in self.calls if call is not None]
-        for slot in (*held, *map(_sent, client._left)):
-            if isinstance(slot, Slot) and slot.state == DETACHED:
-                used.append(cast(int, slot.value))
-        both = sorted(used + cells.free_small)
-        assert both == list(range(len(cells.small))), "a place is lost, or of two calls"
+        for slot in (*held, *map(_sent, _dropped(client))):
+            if type(slot) is Question and slot.state == DETACHED and slot.value is None:
+                used.append(slot.place)
+        both = sorted(used + lane.submissions.free_places)
+        # Behind the ring there are pages of small places, and nothing else.
+        pages = lane.pages.memories[1:]
+        assert all(len(page) == PAGE for page in pages), "no answer here is large"
+        assert both == list(range(len(pages) * PAGE // CELL)), "a place is lost, or of two calls"
 
     def _check_money(self) -> None:
         peer = self.sessions[SERVER].peer
-        held = prices.SESSION + self.channel.slots * prices.SLOT
-        held += peer.exports.charged + peer.imports.charged
-        held += sum(one.charged for one in peer.answers if one.state == RUNNING)
-        held += sum(one.queued_charge for one in peer.answers if one.state == QUEUED)
-        for session in self.sessions:
-            held += sum(charge for _, charge in session.out._frames)
-            held += sum(one.charge for one in session.out.backlog.calls)
-        assert held == self.channel.account.used, (
-            f"{held} bytes are held, and {self.channel.account.used} are charged"
+        held = [sum(charge for _, charge in session.out._frames) for session in self.sessions]
+        for side, session in enumerate(self.sessions):
+            held[side] += sum(one.charge for one in session.out.backlog.calls)
+        held[SERVER] += prices.SESSION + peer.slots * prices.SLOT
+        held[SERVER] += peer.exports.charged + peer.imports.charged
+        held[SERVER] += sum(one.charged for one in peer.answers if one.state == RUNNING)
+        held[SERVER] += sum(one.queued_charge for one in peer.answers if one.state == QUEUED)
+        assert tuple(held) == self.charged, (
+            f"{held} bytes are held, and {self.charged} are charged (client, server)"
         )
         live = [one.x for one in peer.answers if one.state != FREE]
         assert len(set(live)) == len(live)
@@ -316,11 +338,12 @@ class Sessions:
         for side, session in enumerate(self.sessions):
             if self.over[side] or session.closed:
                 continue
-            come = any(True for _ in unread(session)) or replies(session)
-            ready = self.processes[side].notification.ready or self.more[side]
+            out, into = self._lane(side), self._lane(not side)
+            come = unread(into) or replies(out)
+            ready = self.processes[side].ready or self.more[side]
             assert ready or not come, f"the {NAMES[side]} sleeps, and there is something to read"
-            untold = bool(session.out.dropped) or bool(session.out._frames and not in_ring(session))
-            assert session.touched or not untold, "something to send, and no flush"
+            untold = bool(_dropped(session)) or bool(session.out.waiting and not in_ring(out))
+            assert session.out.touched or not untold, "something to send, and no flush"
         for n, call in enumerate(self.calls):
             if call is None or call.future is None or self.over[CLIENT]:
                 continue
@@ -339,6 +362,7 @@ class Sessions:
 
     def form(self) -> Hashable:
         client, server = self.sessions
+        freed = self.freed
         return (
             tuple(self._form_of(call) for call in self.calls),
             tuple(
@@ -346,30 +370,10 @@ class Sessions:
                 for one in self.still[SERVER].handlers
             ),
             tuple(
-                process.notification.ready and not session.end.released
+                process.ready and not session.end.released
                 for session, process in zip(self.sessions, self.processes, strict=True)
             ),
-            tuple(
-                # Of one that has ended nothing else matters.
-                (type(session.error).__name__, session.end.released, self.over[side])
-                if session.closed
-                else (
-                    session.touched,
-                    self.more[side],
-                    session.end.closed,
-                    tuple((slot.index, slot.x, slot.state) for slot in session.peer.questions.taken()),
-                    tuple(slot.index for slot in session.peer.questions.free),
-                    tuple(unread(session)),
-                    tuple(replies(session)),
-                    tuple(self._left_of(one) for one in session.out.dropped),
-                    tuple(head(frame) for frame, _ in session.out._frames),
-                    tuple(one.place >= 0 for one in session.out.backlog.calls),
-                    tuple(sorted(session.returns.settles)),
-                    tuple(sorted(session.returns.rides)),
-                    unpublished(session),
-                )
-                for side, session in enumerate(self.sessions)
-            ),
+            tuple(self._form_of_side(side) for side in (CLIENT, SERVER)),
             ()
             if server.closed
             else tuple(
@@ -379,8 +383,28 @@ class Sessions:
             ),
             len(server.peer.exports),
             0 if client.closed else len(client.peer.imports),
-            self.channel.freed,
-            0 if self.channel.freed else self.channel.account.used,
+            freed,
+            () if freed else self.charged,
+        )
+
+    def _form_of_side(self, side: int) -> Hashable:
+        session = self.sessions[side]
+        if session.closed:
+            # Of one that has ended nothing else matters.
+            return type(session.error).__name__, session.end.released, self.over[side]
+        out, into = self._lane(side), self._lane(not side)
+        return (
+            session.out.touched,
+            self.more[side],
+            type(session.end.ending).__name__,
+            tuple(_form_of_question(one) for one in session.peer.questions.taken()),
+            tuple(one.index for one in session.peer.questions.free),
+            tuple(unread(into)),
+            tuple(replies(out)),
+            tuple(self._left_of(one) for one in _dropped(session)),
+            tuple(head(frame) for frame, _ in session.out._frames),
+            tuple(one.place >= 0 for one in session.out.backlog.calls),
+            unpublished(out, into),
         )
 
     def _form_of(self, call: Call | None) -> Hashable:
@@ -397,7 +421,7 @@ class Sessions:
         )
 
     def _left_of(self, dropped: Any) -> Hashable:
-        if type(dropped) is Slot:
+        if type(dropped) is Question:
             return dropped.x, dropped.state
         if type(dropped) is Unsent:
             slot = dropped.slot
@@ -407,16 +431,16 @@ class Sessions:
     def kinds(self) -> Iterable[str]:
         client, server = self.sessions
         yield from self.happened
-        if self.channel.freed:
+        if self.freed:
             yield "freed"
         open_calls = any(call is not None for call in self.calls)
         made = len(self.calls) == len(self.script)
         moves = {what for what, _ in self.operations()}
         if not moves & {"take", "flush", "look", "turn", "end", "drop", "call"}:
-            if self.channel.freed:
+            if self.freed:
                 yield REST
             elif not self.ends and made and not open_calls:
-                assert self.channel.account.used == self.begin, "something is held at rest"
+                assert self.charged == self.begin, "something is held at rest"
                 assert not client.peer.questions.taken()
                 yield REST
         if client.out.backlog.calls:
@@ -425,8 +449,9 @@ class Sessions:
             yield "cancelling"
         if any(one.waiting for one in server.peer.answers):
             yield "a call waits for another"
-        crossing = set(replies(client))
-        if any(what == "CANCEL" and x in crossing for what, x in unread(server)):
+        lane = self._lane(CLIENT)
+        crossing = set(replies(lane))
+        if any(what == "CANCEL" and x in crossing for what, x in unread(lane)):
             yield "a cancel crosses its reply"
 
 
@@ -436,6 +461,22 @@ def line(answer: Answer) -> Iterator[int]:
     while waiting is not None:
         yield waiting.x
         waiting = waiting.next
+
+
+def _dropped(session: Session) -> Iterable[Any]:
+    """What was dropped since the last flush."""
+    return session.out._left
+
+
+def _form_of_question(one: Question) -> Hashable:
+    """A question in its slot, and what its answer will do."""
+    return (
+        (one.index, one.x, one.state),
+        one.settles is not None,
+        one.pipelined_on is not None,
+        one.decode_eagerly is not None,
+        len(one.sent_caps),
+    )
 
 
 def _slot_of(future: object) -> Any:

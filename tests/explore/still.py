@@ -81,7 +81,7 @@ class Still:
         self.handlers: list[Handler] = []
 
     def call_soon(self, call: Any, *args: Any) -> None:
-        """FairQueue end by an operation."""
+        """Turns end by an operation."""
 
     def begin_inline(self) -> tuple[None, None]:
         return None, None

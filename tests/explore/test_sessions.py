@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from pinfut.rpc import Session, SimKernel
-from pinfut.rpc.session.server import Server
+from pinfut.rpc import SimKernel
+from pinfut.rpc.memory.lane import RingRequests
+from pinfut.rpc.objects.promise import Unsent
+from pinfut.rpc.session.backlog import Backlog
+from pinfut.rpc.session.calls_in import CallsIn
 from pinfut.rpc.wire.answers import Answer
 from pinfut.rpc.wire.peer import Peer
 from pinfut.slots import CANCELLING, READY, WAITING, Slot, SlotTable
@@ -92,46 +95,43 @@ def ignore_what_is_late(self: SlotTable[Any], xs: list[int]) -> list[int]:
     return []
 
 
-real_cancel = Server.on_cancel
+real_cancel = CallsIn.on_cancel
 
 
-def refuse_and_cancel(self: Server, answer: Answer, /) -> None:
+def refuse_and_cancel(self: CallsIn, answer: Answer, /) -> None:
     real_cancel(self, answer)
     self._peer.refuse(answer, KeyError("cancelled"))  # and once more when it has ended
 
 
-real_handled = Server.on_handled
+real_handled = CallsIn.on_handled
 
 
-def refund_twice(self: Server, answer: Answer, task: Any) -> None:
+def refund_twice(self: CallsIn, answer: Answer, task: Any) -> None:
     self._account.give(answer.charged)
     real_handled(self, answer, task)
 
 
-def refund_nothing(self: Server, answer: Answer, task: Any) -> None:
+def refund_nothing(self: CallsIn, answer: Answer, task: Any) -> None:
     answer.charged = 0
     real_handled(self, answer, task)
 
 
-def forget_the_place(self: Session, unsent: Any) -> None:
-    if unsent.slot is not None:
-        self._give_up(unsent.slot)
-    elif unsent.place >= 0:
+def forget_the_place(self: Backlog, unsent: Unsent) -> None:
+    if unsent.place >= 0:
         unsent.give_up()
-        self.end.account.give(unsent.charge)
+        self._sending.account.give(unsent.charge)
         unsent.charge = 0
 
 
-real_publish = Session._publish
+real_publish = RingRequests.publish
 
 
-def publish_in_silence(self: Session) -> bool:
-    into = self.end.into()
-    answers = into is not None and any(into.completions.posted)  # call 0 is Bootstrap
+def publish_in_silence(self: RingRequests) -> bool:
+    answers = any(self.completions.posted)  # call 0 is Bootstrap
     return real_publish(self) and not answers
 
 
-def close_in_silence(self: SimKernel, end: Any) -> None:
+def close_in_silence(self: SimKernel, end: Any, *, died: bool = False) -> None:
     end.released = True
     end.process.caps.remove(end.handle)
 
@@ -152,11 +152,11 @@ FAULTS: list[tuple[type, str, Any, Any, str]] = [
     (SlotTable, "acquire", acquire_without_counting, ONE, "SlotInUse"),
     (SlotTable, "mark_ready", ready_asleep, ONE, "has an answer and sleeps"),
     (SlotTable, "mark_ready", ignore_what_is_late, TWO, "nothing will happen|to rest"),
-    (Server, "on_cancel", refuse_and_cancel, ONE, "charged|UnknownReply|handlers|working"),
-    (Server, "on_handled", refund_twice, ONE, "charged"),
-    (Server, "on_handled", refund_nothing, ONE, "charged"),
-    (Session, "_give_up_unsent", forget_the_place, TWO, "a place is lost"),
-    (Session, "_publish", publish_in_silence, ONE, "something to read"),
+    (CallsIn, "on_cancel", refuse_and_cancel, ONE, "charged|UnknownReply|handlers|working"),
+    (CallsIn, "on_handled", refund_twice, ONE, "charged"),
+    (CallsIn, "on_handled", refund_nothing, ONE, "charged"),
+    (Backlog, "give_up", forget_the_place, TWO, "a place is lost"),
+    (RingRequests, "publish", publish_in_silence, ONE, "something to read"),
     (SimKernel, "close", close_in_silence, ONE, "nothing will happen"),
     (Peer, "_unqueue", unqueue_nothing, CHAIN, "charged"),
     (Peer, "finish", finish_nothing, CHAIN, "SlotInUse"),

@@ -14,9 +14,9 @@ from unittest import mock
 import msgspec
 
 from pinfut.executor import sleep
-from pinfut.rpc import RpcError, Session, session_of
+from pinfut.rpc import RpcError, session_of
 from pinfut.rpc.errors import UnknownObject, to_wire
-from pinfut.rpc.memory.ring import RingWriter
+from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import CAP, RETURN_HEAD, Cap
 from tests.fuzz import on_answers, on_frames, on_payloads, on_rings, on_session
@@ -38,30 +38,30 @@ class Traffic:
         self.answers_back: Frames = []
 
     async def listen(self, world: World, use: Any) -> None:
-        written: list[tuple[RingWriter, bytes]] = []
-        given: list[tuple[Session, int, bytes]] = []
-        write, answer = RingWriter.write, Session.answer
+        written: list[tuple[RingSubmissions, bytes]] = []
+        given: list[tuple[RingRequests, int, bytes]] = []
+        submit, complete = RingSubmissions.submit, RingRequests.complete
 
-        def on_write(writer: RingWriter, frame: bytes) -> bool:
-            written.append((writer, bytes(frame)))
-            return write(writer, frame)
+        def on_submit(ring: RingSubmissions, frame: bytes, /) -> bool:
+            written.append((ring, bytes(frame)))
+            return submit(ring, frame)
 
-        def on_answer(session: Session, place: int, x: int, frame: bytes, /) -> None:
-            given.append((session, x, bytes(frame)))
-            answer(session, place, x, frame)
+        def on_complete(ring: RingRequests, place: int, x: int, frame: bytes, /) -> None:
+            given.append((ring, x, bytes(frame)))
+            complete(ring, place, x, frame)
 
         with (
-            mock.patch.object(RingWriter, "write", on_write),
-            mock.patch.object(Session, "answer", on_answer),
+            mock.patch.object(RingSubmissions, "submit", on_submit),
+            mock.patch.object(RingRequests, "complete", on_complete),
         ):
             async with world.session(Desk, DeskServer(), slots=8) as desk:
-                client = session_of(desk)
+                end = session_of(desk).end
                 await use(desk)
                 await quiet()
-                writer = client.writer
-        self.sent = [frame for one, frame in written if one is writer]
-        self.answers = {x: frame for one, x, frame in given if one is not client}
-        self.answers_back = [frame for one, _, frame in given if one is client]
+                own, others = end.submissions(), end.requests()
+        self.sent = [frame for one, frame in written if one is own]
+        self.answers = {x: frame for one, x, frame in given if one is not others}
+        self.answers_back = [frame for one, _, frame in given if one is others]
 
 
 async def talk(desk: Any) -> None:

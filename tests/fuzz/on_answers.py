@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pinfut.rpc.contract import SessionSpec
 from pinfut.poll import PENDING, Context
-from pinfut.rpc import RpcError, Session, SimKernel
-from pinfut.rpc.errors import GarbageFrame, ProtocolError, SessionClosed
+from pinfut.rpc import PAGE, RpcError, Session, SimKernel
+from pinfut.rpc.contract import ServiceSpec, SessionSpec
+from pinfut.rpc.errors import ProtocolError, SessionClosed
+from pinfut.rpc.memory.lane import LARGE
+from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import QUANTUM
 from pinfut.rpc.wire import frames
@@ -28,16 +30,17 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     bank = kernel.bank("client", pages=400)
     whole = bank.balance
     server, client = kernel.process("server"), kernel.process("client")
-    port = kernel.listen(server, "desk")
+    port = kernel.listen(server, "desk", ServiceSpec())
     near = kernel.connect(client, "desk", bank, SessionSpec(slots=8, ring=4096, cell=CELL))
-    (far,) = port.waiting
-    port.waiting.clear()
+    (far,) = port.accept()
     still: Any = Still()
     session = Session(still, near, None, lambda end: None, lambda guest: None)
-    lane = near.out()
-    completions = lane.completions
     root = session.bootstrap(Desk)
-    places = session.places
+    channel = kernel.channel_of(near)
+    assert channel is not None
+    (pages,) = channel.lanes
+    requests: Any = far.requests()
+    completions = requests.completions
 
     def say(x: int) -> None:
         if len(completions.posted) < completions.capacity:
@@ -52,8 +55,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
 
     cap = CAP.pack(frames.SENDER, 0, Desk._pinfut_id)
     head = RETURN_HEAD.pack(RETURN_HEAD.size + len(cap), frames.RETURN, 0, 1, 0)
-    lane.cells.write(places[0], head + cap)
-    say(0)
+    requests.complete(session.peer.questions.find(0).place, 0, head + cap)
     completions.publish()
     session.out.flush()
     session.service(16, QUANTUM)
@@ -71,17 +73,20 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     # Promises are polled; of proxies, whether they have come.
     waits = [one.__await__().send(None) if target_of(one) else one for one in opened]
     session.out.flush()
+    # By slot: where the answer will be.
+    places = [one.place for one in session.peer.questions.taken()]
+    assert len(places) == len(waits)
     kept: list[Any] = []
     for operation, argument, given in pieces(data):
         n = argument % 64 % len(waits)
         match operation % 8:
             case 0:  # CELL_OF: the answer of a call, as far as its place goes
-                memory, start, room = _place(lane, places[(n + 1) % len(places)])
-                part = fitting(argument, given[:room])
+                memory = _place(pages, places[n])
+                part = fitting(argument, given[: len(memory)])
                 if argument & NAMED and len(part) >= RETURN_HEAD.size:
                     part[4] = frames.RETURN
                     part[8:16] = (n + 1).to_bytes(8, "little")
-                memory[start : start + len(part)] = part
+                memory[: len(part)] = part
             case 1:  # SAY
                 say(n + 1)
                 completions.publish()
@@ -99,7 +104,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
                     waits[n] = opened[n] = None
                     counts["dropped"] += 1
             case 6:  # PLACE: the completions themselves
-                words = lane.memory
+                words = pages.lane()
                 at = argument % 9 * 8
                 words[at : at + len(given[:8])] = given[:8]
             case _:  # FLUSH
@@ -117,20 +122,19 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
         if wait is not None:
             _poll(waits, n, kept, counts)
             assert waits[n] is None, "a call of a session that has ended still waits"
-    kernel.close(far)
-    assert near.channel.freed
+    far.close()
+    assert kernel.channel_of(near) is None
     assert bank.balance == whole, "the bank has not got everything back"
 
 
-def _place(lane: Any, place: int) -> tuple[memoryview, int, int]:
-    if place < len(lane.cells.small):
-        found: tuple[memoryview, int, int] = lane.cells.small[place]
-        return found
-    try:
-        large: tuple[memoryview, int, int] = lane.cells.large(place)
-    except GarbageFrame:
-        return memoryview(bytearray(8)), 0, 8  # that answer has been taken
-    return large
+def _place(pages: LanePages, place: int) -> memoryview:
+    """The memory of a place."""
+    if place >= LARGE:
+        region = pages.region(place - LARGE)
+        return memoryview(bytearray(8)) if region is None else region  # that one has been taken
+    page, start = pages.page(place * CELL // PAGE), place * CELL % PAGE
+    assert page is not None
+    return page[start : start + CELL]
 
 
 def _poll(waits: list[Any], n: int, kept: list[Any], counts: Counter[str]) -> None:

@@ -7,6 +7,7 @@ from itertools import count
 
 from pinfut.rpc import connect, method
 from pinfut.rpc.errors import GarbageFrame, ProtocolError
+from pinfut.rpc.lab.hostile.raw import Lane
 from pinfut.rpc.wire import frames
 from tests.fuzz.harness import NAMED, fitting, pieces
 from tests.rpc.hostile import CELL, Raw
@@ -51,40 +52,31 @@ def fuzz_session(data: bytes, counts: Counter[str]) -> None:
                 raw = Raw(world.kernel, "service", bank, 8)
                 await raw.bootstrap(Desk)
                 far = next(one for one in vat.sessions if one.name == raw.end.name)
-                lane = raw.lane
+                lane, words = raw.lane, raw.lane.memory
                 ids = count(32)
                 for room in (256,) * 7 + (8192,) * 3:
-                    lane.cells.reserve(room)  # places for the answers, as a client has them
+                    lane.submissions.reserve(room)  # places for the answers, as a client has them
                 for operation, argument, given in list(pieces(data))[:64]:
                     match operation % 5:
                         case 0:  # SEND: the length is the frame's own unless it says otherwise
                             _send(raw, _named(argument, given, ids), counts)
                         case 1:  # TURN
-                            raw.end.signal()
+                            lane.signal()
                             await quiet()
                         case 2:  # OVERWRITE
                             at = argument * 8
-                            part = given[: max(0, len(lane.memory) - at)]
-                            lane.memory[at : at + len(part)] = part
+                            part = given[: max(0, len(words) - at)]
+                            words[at : at + len(part)] = part
                         case 3:  # ANSWER a call of the server
-                            back = raw.end.into()
-                            if back is not None:
-                                part = given[:CELL]
-                                for place in range(min(2, len(back.cells.small))):
-                                    memory, start, _ = back.cells.small[place]
-                                    memory[start : start + len(part)] = part
-                                if len(back.completions.posted) < back.completions.capacity:
-                                    back.completions.post(argument)
-                                back.completions.publish()
-                                counts["answered"] += 1
+                            counts["answered"] += _answer(raw, argument, given)
                         case _:
                             assert await desk.do(argument) == argument
-                    if raw.end.closed:
+                    if raw.closed:
                         assert isinstance(far.error, ProtocolError), repr(far.error)
                         counts["refused"] += 1
                         break
-                if not raw.end.closed:
-                    raw.end.signal()
+                if not raw.closed:
+                    lane.signal()
                     await quiet()
                 counts["handled"] += far.error is None
                 assert await desk.do(7) == 7, "an honest client notices"
@@ -98,6 +90,22 @@ def fuzz_session(data: bytes, counts: Counter[str]) -> None:
     run(main)
 
 
+def _answer(raw: Raw, x: int, given: bytes) -> bool:
+    """Write bytes where the server has its first answers, and say that `x` is one; whether it
+    has made room for any."""
+    if raw.end.requests() is None:
+        return False
+    back, part = Lane(raw.end, calls=False), given[:CELL]
+    for page in back.memories[1:2]:
+        for start in (0, CELL):
+            page[start : start + len(part)] = part
+    completions = back.requests.completions
+    if len(completions.posted) < completions.capacity:
+        completions.post(x)
+    completions.publish()
+    return True
+
+
 def _named(argument: int, frame: bytes, ids: count[int]) -> bytes:
     """The frame; if so wanted, and if it is a question, with an id that can be used."""
     changed = fitting(argument, frame)
@@ -109,10 +117,10 @@ def _named(argument: int, frame: bytes, ids: count[int]) -> bytes:
 def _send(raw: Raw, given: bytes, counts: Counter[str]) -> None:
     if len(given) < 8:
         given = given.ljust(8, b"\0")
-    writer = raw.lane.writer
+    ring = raw.lane.submissions
     try:
-        if writer.write(given[: writer.largest]):
+        if ring.submit(given[: ring.largest]):
             counts["sent"] += 1
-        writer.publish()
+        ring.publish()
     except GarbageFrame:
         pass  # what it has overwritten itself

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, final
 
+from pinfut.executor.contract import Runner
 from pinfut.executor.current import running
 from pinfut.rpc import contract
 from pinfut.rpc.bank.account import PAGE
@@ -35,8 +36,8 @@ from tests.kernels.process import Endpoint, Port, Process
 AT_ONCE: Final = -1
 TURN: Final = 0
 DELAYS: Final = (AT_ONCE, AT_ONCE, TURN, 1, 2, 4)
-"""When a message may arrive: before the call that sends it is over, when the turn ends, or so many
-nanoseconds later. In simulated time that is after all that was ready has run."""
+"""When a message may arrive: before the call that sends it is over, when the turn ends, or after
+the executor has looked at its timers so many times more; others have run meanwhile."""
 
 ROUTE_CAPS: Final = 256
 """Capabilities that a session of an introduction may take of the bank that pays for it."""
@@ -73,7 +74,7 @@ class Channel(Owned):
     number, doubled, and 1 more for the one that serves. Raises OutOfPages, and ValueError for
     a cell that makes no sense; then the funds are given back."""
 
-    __slots__ = ("back", "buffer", "funds", "number", "on_revoke", "pages", "spec", "whys")
+    __slots__ = ("buffer", "funds", "number", "on_revoke", "pages", "spec", "whys")
 
     def __init__(self, number: int, funds: SessionFunds, spec: SessionSpec) -> None:
         self.number = number
@@ -81,8 +82,6 @@ class Channel(Owned):
         self.spec = spec
         # Pages that buffers of both sides were bought for.
         self.pages = 0
-        # Whether the serving side calls.
-        self.back = False
         # Where events go, once it is this session's.
         self.buffer: EventBuffer | None = None
         # Why both sides were asked to let go.
@@ -301,6 +300,11 @@ class CopyKernel:
         """Whether nobody has ended a session. What is under way to its sides counts."""
         return channel << 1 in self._sides and not self._sides[channel << 1].channel.whys
 
+    def peer_of(self, endpoint: Endpoint) -> Endpoint | None:
+        """The other side of a session, for audits; None when that is over."""
+        side = self._sides.get(endpoint.number ^ 1)
+        return None if side is None else side.endpoint
+
     # ---- memory ----
 
     def funds(self, number: int, /) -> SessionFunds | None:
@@ -339,11 +343,7 @@ class CopyKernel:
     def open_back(self, number: int, /) -> None:
         """The serving side wants to call. Raises OutOfPages."""
         self._sides[number].channel.buy_lane()
-        self._sides[number].channel.back = True
-
-    def has_back(self, number: int, /) -> bool:
-        """Whether the serving side may call."""
-        return number in self._sides and self._sides[number].channel.back
+        self._sides[number ^ 1].endpoint.called = True
 
     # ---- messages ----
 
@@ -380,10 +380,8 @@ class CopyKernel:
         self.drawn[delay] += 1
         if executor is None or delay == AT_ONCE:
             call(*args)
-        elif delay == TURN:
-            executor.call_soon(call, *args)
         else:
-            executor.timers.add(executor.now() + delay * 1e-9, partial(call, *args))
+            executor.call_soon(_after, executor, delay, call, *args)
 
     def _deliver(self, side: Side, last: int) -> None:
         """Deliver what was sent to a side up to this message, in the order of sending."""
@@ -462,3 +460,12 @@ class CopyKernel:
         for thing in owner.all():
             if isinstance(thing, Endpoint):
                 self.close(thing.number, DIED)
+
+
+def _after(executor: Runner, looks: int, call: Callable[..., None], *args: Any) -> None:
+    """Make a call after so many looks at the timers."""
+    if looks:
+        again = partial(executor.call_soon, _after, executor, looks - 1, call, *args)
+        executor.timers.add(executor.now(), again)
+    else:
+        call(*args)

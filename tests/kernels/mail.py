@@ -94,7 +94,7 @@ class Submissions:
         self.unpublished = 0
         # Small places that are bought and free; what was delivered, by place, and for which calls.
         self.places: list[int] = []
-        self._places: dict[int, bytes] = {}
+        self._answers: dict[int, bytes] = {}
         self._come: list[int] = []
 
     def reserve(self, room: int, /) -> int:
@@ -128,20 +128,20 @@ class Submissions:
         return come
 
     def read(self, place: int, /) -> bytes:
-        frame = self._places.get(place)
+        frame = self._answers.get(place)
         if frame is None:
             raise GarbageFrame(f"there is no answer at {place:#x}")
         return frame
 
     def take_plain(self, place: int, x: int, word: int, /) -> bytes | None:
-        frame = self._places.get(place, b"")
-        if frame[:_HEAD.size] != _HEAD.pack(len(frame), word, x):
+        frame = self._answers.get(place, b"")
+        if frame[: _HEAD.size] != _HEAD.pack(len(frame), word, x):
             return None
         self.release(place)
         return frame[_HEAD.size :]
 
     def release(self, place: int, /) -> None:
-        self._places.pop(place, None)
+        self._answers.pop(place, None)
         if place < LARGE:
             self.places.append(place)
         else:
@@ -152,7 +152,7 @@ class Submissions:
 
     def answered(self, place: int, x: int, frame: bytes) -> None:
         """An answer is delivered. One more than there are slots is remembered, and no more."""
-        self._places[place] = frame
+        self._answers[place] = frame
         if len(self._come) <= self._slots:
             self._come.append(x)
 

@@ -55,7 +55,6 @@ class Calls(Places, Protocol):
     def close(self, number: int, /) -> None: ...
 
     def open_back(self, number: int, /) -> None: ...
-    def has_back(self, number: int, /) -> bool: ...
 
     def funds(self, number: int, /) -> SessionFunds | None:
         """What pays for the session, until that is over. Used within one call, and never kept."""
@@ -183,8 +182,9 @@ class Endpoint:
         self.account: contract.Account = self._account
         self.ending: RpcError | None = None
         self.released = False
-        # Whether this side may call.
+        # Whether this side may call, and the other one.
         self._calls = not serving
+        self.called = serving
         self._out = Submissions(kernel, number, spec)
         self._into = Requests(kernel, number)
         self._posted = None if buffer is None else Posted(buffer)
@@ -207,10 +207,6 @@ class Endpoint:
             self._tables += charge
             self._calls = True
         return self._out
-
-    @property
-    def called(self) -> bool:
-        return self.serving or self._kernel.has_back(self.number)
 
     def requests(self) -> Requests | None:
         return self._into if self.called else None

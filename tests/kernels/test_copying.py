@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinfut.executor import sleep
+from pinfut.executor import yield_now
 from pinfut.rpc.contract import Endpoint, SessionSpec
 from pinfut.rpc.errors import PeerDied, ProtocolError, SessionClosed
 from pinfut.rpc.memory.event_buffer import EventBuffer
@@ -16,31 +18,31 @@ from tests.kernels.copying import AT_ONCE, TURN, CopyKernel
 from tests.rpc.contract.pair import ALL, SPEC, Pair, arrived, frame, run
 
 
-@pytest.mark.parametrize("delay", [AT_ONCE, TURN, 1, 3])
-def test_a_message_is_delivered_when_it_is_drawn_and_not_seen_before(delay: int) -> None:
-    async def main() -> None:
+def test_a_message_is_delivered_when_it_is_drawn_and_not_seen_before() -> None:
+    waits: list[int] = []
+
+    async def main(delay: int) -> None:
         pair = Pair(CopyKernel(delays=(delay,)))
         await arrived()
         pair.server.take()
         pair.near.submissions().submit(frame(24))
         pair.near.publish()
-        came: list[bytes] = []
-        for wait in (lambda: sleep(0.5e-9), lambda: sleep(max(0, delay) * 1e-9), None):
-            got = pair.incoming().receive(9, ALL)
-            assert pair.server.ready is (got != []), "the signal brings it"
-            came += got
-            if came:
-                break
+        waited = 0
+        while not (got := pair.incoming().receive(9, ALL)):
+            assert not pair.server.ready, "the signal brings what it announces"
             assert not pair.incoming().more
-            covered("mail", not_yet=1)
-            if wait is not None:
-                await wait()
-        assert came == [frame(24)]
+            await yield_now()
+            waited += 1
+            assert waited < 1_000
+        assert pair.server.ready
+        assert got == [frame(24)]
+        waits.append(waited)
         pair.close()
 
-    run(main)
-    if delay > 0:
-        assert covered("mail")["not_yet"] == 2
+    for delay in (AT_ONCE, TURN, 1, 3):
+        run(partial(main, delay))
+    assert waits[:2] == [0, 1]
+    assert waits == sorted(set(waits)), "the later, the more others run"
 
 
 SENDS = st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=10, max_size=40)
@@ -67,11 +69,10 @@ async def overtake(seed: int, sends: list[tuple[int, bool]]) -> list[tuple[int, 
         nears[which].publish()
         look()
         if wait:
-            await sleep(1e-9)
+            await yield_now()
             look()
-    for _ in range(9):
-        await sleep(1e-9)
-        look()
+    await arrived()
+    look()
     for n in range(3):
         assert [one for which, one in came if which == n] == sent[n], "in order, and each once"
     order = [frame(16, number) for number in range(len(sends))]
@@ -108,17 +109,16 @@ def test_what_was_published_comes_before_the_end_of_its_sender() -> None:
     """Also when the sender dies; and nothing comes to who has let go."""
 
     async def main() -> None:
-        kinds: list[type[SessionClosed]] = [SessionClosed, PeerDied]
-        for kind in kinds:
+        for kind in (SessionClosed, PeerDied):
             pair = Pair(CopyKernel(delays=(2, 5)))
             pair.near.submissions().submit(frame(24))
             pair.near.publish()
-            assert pair.far.ending is None
             if issubclass(kind, PeerDied):
                 pair.kernel.kill(pair.client)
             else:
                 pair.near.close()
-            assert pair.far.ending is None, "that it was closed is a message as any other"
+            before = pair.far.ending
+            assert before is None, "that it was closed is a message as any other"
             await arrived()
             assert type(pair.far.ending) is kind
             assert pair.incoming().receive(9, ALL) == [frame(24)]
@@ -189,7 +189,7 @@ def test_events_under_way_are_one_for_each_place_whatever_is_posted() -> None:
                 words[at + BITS] = 1 << version
                 pair.far.post_event(key & 0xFFFF)
                 if version % 10 == 0:
-                    await sleep(1e-10)
+                    await yield_now()
                 under_way = kernel._sides[pair.near.number]  # type: ignore[attr-defined]
                 assert len(under_way.queue) <= 1
             assert buffer.take() is None, "nothing has come"

@@ -12,8 +12,8 @@ from pinfut import join
 from pinfut.executor import sleep
 from pinfut.rpc import EventBuffer, SimKernel, connect, session_of
 from pinfut.rpc.kernel.sim.arrival import WHENS, Arrival, EarlySignal, When
-from pinfut.rpc.kernel.sim.channel import End
-from pinfut.rpc.kernel.sim.kernel import Process
+from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.process import Process
 from pinfut.rpc.memory.ring import RingWriter
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, ThingServer
@@ -91,18 +91,25 @@ def count(world: World) -> None:
 
 
 @contextmanager
-def signals_first(end: End) -> Iterator[None]:
+def signals_first(kernel: SimKernel, end: Endpoint) -> Iterator[None]:
     """This side tells the other of its next message before that is published."""
-    writer, publish = end.channel.forward.writer, RingWriter.publish
+    writer, publish = end.submissions(), RingWriter.publish
 
-    def early(self: RingWriter) -> None:
-        if self is writer:
-            end.signal()
-        publish(self)
+    def early(self: RingWriter) -> bool:
+        if self is writer and self.unpublished:
+            kernel.signal(end)
+        return publish(self)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RingWriter, "publish", early)
         yield
+
+
+def near_of(desk: Any) -> Endpoint:
+    """The client's endpoint."""
+    end = session_of(desk).end
+    assert isinstance(end, Endpoint)
+    return end
 
 
 @pytest.mark.parametrize("arrival", ["at once", "turn"])
@@ -111,11 +118,11 @@ def test_a_signal_before_its_message_is_an_error_that_names_session_and_ring(
 ) -> None:
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
-            end = session_of(desk).end
-            before = end.channel.forward.writer.tail
-            with signals_first(end):
+            end = near_of(desk)
+            before = end.submissions().tail
+            with signals_first(world.kernel, end):
                 call = desk.do(1)
-                after = end.channel.forward.writer.tail
+                after = end.submissions().tail
                 assert await call == 1, "in this world nobody else sees it"
             arrivals = world.kernel.arrivals
             assert arrivals is not None
@@ -135,7 +142,7 @@ def test_a_signal_that_is_late_finds_what_was_published_after_it() -> None:
 
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
-            with signals_first(session_of(desk).end):
+            with signals_first(world.kernel, near_of(desk)):
                 assert await desk.do(1) == 1
 
     run(main, arrival="later")
@@ -144,19 +151,20 @@ def test_a_signal_that_is_late_finds_what_was_published_after_it() -> None:
 @pytest.mark.parametrize("when", WHENS)
 def test_a_badge_is_there_when_it_arrives_and_not_before(when: When) -> None:
     async def main(world: World) -> None:
-        kernel = world.kernel
+        arrivals = world.kernel.arrivals
+        assert arrivals is not None
         process, woken = Process("p"), []
         waker: Any = type("Waker", (), {"wake": lambda self: woken.append(True)})()
         for _ in range(20):
-            process.notification.take()
-            assert process.notification.park(waker)
+            process.take()
+            assert process.park(waker)
             woken.clear()
-            kernel._notify(process, 7)
-            assert process.notification.ready is (when != "later")
+            arrivals.send(process, 7)
+            assert process.ready is (when != "later")
             assert bool(woken) is (when == "at once")
             await quiet()
             assert woken
-            assert process.notification.take() == [7]
+            assert process.take() == [7]
 
     run(main, arrival=when)
 

@@ -61,7 +61,7 @@ class Attack:
     async def ended(self, raw: Raw, far: Session, error: type[ProtocolError]) -> None:
         """The server has ended the session for that reason, and everything is returned."""
         assert type(far.error) is error
-        assert raw.end.closed, "the attacker is told"
+        assert raw.closed, "the attacker is told"
         raw.leave()
         await quiet()
         assert self.bank.pages_used == self.bank.caps_used == 0
@@ -160,10 +160,9 @@ def test_a_capability_that_no_parameter_takes_is_released_and_the_call_is_made()
         await quiet()
         assert raw.replies() == [1]
         assert far.error is None
-        lane = raw.end.into()
-        assert lane is not None
-        assert lane.reader.look()
-        assert [bytes(frame) for frame in lane.reader.read(8, 1 << 16)] == [release(7, 1)]
+        back = raw.end.requests()
+        assert back is not None
+        assert back.receive(8, 1 << 16) == [release(7, 1)]
         raw.leave()
         await quiet()
         assert on.bank.pages_used == 0
@@ -247,7 +246,7 @@ def test_a_tail_that_makes_no_sense_ends_the_session(tail: int) -> None:
         raw = await on.session()
         far = on.served(raw)
         hostile.overwrite(raw.lane, hostile.tail_of(raw.lane), hostile.word(tail))
-        raw.end.signal()
+        raw.lane.signal()
         await quiet()
         await on.ended(raw, far, GarbageFrame)
 
@@ -260,11 +259,11 @@ def test_a_length_that_makes_no_sense_ends_the_session(length: int) -> None:
         raw = await on.session()
         far = on.served(raw)
         lane = raw.lane
-        at = hostile.tail_of(lane) + 32 + lane.writer.tail % lane.writer.capacity
-        assert lane.writer.write(short(CANCEL, 1))
+        ring = lane.submissions
+        at = hostile.tail_of(lane) + 32 + ring.tail % ring.capacity
+        assert ring.submit(short(CANCEL, 1))
         hostile.overwrite(lane, at, length.to_bytes(4, "little"))
-        lane.writer.publish()
-        raw.end.signal()
+        lane.send()
         await quiet()
         await on.ended(raw, far, GarbageFrame)
 
@@ -315,8 +314,9 @@ def place_of(far: Session, x: int) -> int:
 
 def claim(far: Session, completed: int) -> None:
     """Say how many calls are answered in all."""
-    hostile.overwrite(hostile.other_lane(far), 0, hostile.word(completed))
-    far.end.signal()
+    lane = hostile.other_lane(far)
+    hostile.overwrite(lane, 0, hostile.word(completed))
+    lane.signal()
 
 
 LIES: list[tuple[str, type[ProtocolError], Callable[[Session, int, int], None]]] = [
@@ -396,8 +396,8 @@ def test_an_answer_that_no_honest_server_gives_ends_the_session_with_a_name(
 def test_a_reply_that_comes_twice_is_an_unknown_reply() -> None:
     def lie(far: Session, x: int, y: int) -> None:
         place = place_of(far, x)
-        hostile.other_lane(far).cells.write(place, returned(x, b"\x01"))
-        hostile.post(far, x, x)
+        hostile.other_lane(far).requests.complete(place, x, returned(x, b"\x01"))
+        hostile.post(far, x)  # behind that one
 
     deceived(lie, UnknownReply)
 
@@ -632,7 +632,7 @@ def noise_from_a_client(seed: int) -> Counter[str]:
             raw = await on.session()
             far = on.served(raw)
             for _ in range(draw.randrange(1, 12)):
-                if raw.end.closed:
+                if raw.closed:
                     break
                 raw.send(noise())
                 ended["frames"] += 1
@@ -702,11 +702,8 @@ def noise_from_a_server(seed: int) -> Counter[str]:
                         caps=draw.choice([0, 0, 1, 2]),
                     )
                     if far.error is None and only(vat).error is None:
-                        hostile.other_lane(far).cells.write(answer.place, frame)
-                        if draw.random() < 0.9:
-                            hostile.post(far, answer.x)
-                        else:
-                            hostile.post(far, draw.getrandbits(8))
+                        x = answer.x if draw.random() < 0.9 else draw.getrandbits(8)
+                        hostile.answer(far, answer.place, x, frame)
                     await quiet()
                     if not vat.sessions:
                         break

@@ -6,9 +6,12 @@ import pytest
 
 from pinfut.executor import sleep, spawn, yield_now
 from pinfut.rpc import Balance, connect, method, serve, session_of, session_pages
+from pinfut.rpc.bank.account import SessionAccount
+from pinfut.rpc.bank.funds import CAPS
 from pinfut.rpc.bank.handle import Handle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.teardown import destroy
+from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import (
     BankDead,
     BankError,
@@ -20,12 +23,11 @@ from pinfut.rpc.errors import (
     SessionClosed,
     SessionDead,
 )
-from pinfut.rpc.kernel.sim.channel import CAPS
 from pinfut.rpc.refill import retry_with_refill
 from pinfut.rpc.session.charging import charge, keep
 from pinfut.rpc.session.serving import current_session
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
-from tests.rpc.world import World, quiet, run
+from tests.rpc.world import World, far_of, quiet, run
 
 LEAST = session_pages(slots=8, donated=True)
 
@@ -59,15 +61,8 @@ def test_a_session_that_cannot_be_paid_for_does_not_exist() -> None:
             await quiet()
             assert server.sessions == []
             # The session exists with exactly its quota; a first call then lacks memory.
-            end = world.kernel.connect(
-                world.kernel.process("p"),
-                "desk",
-                bank,
-                slots=8,
-                ring=16_384,
-                cell=1024,
-                quota=Balance(LEAST, CAPS),
-            )
+            spec = SessionSpec(slots=8, ring=16_384, cell=1024, quota=Balance(LEAST, CAPS))
+            end = world.kernel.connect(world.kernel.process("p"), "desk", bank, spec)
             assert bank.pages_used == LEAST
             await quiet()
             end.close()
@@ -94,7 +89,9 @@ def test_closing_a_session_returns_its_donation_and_what_its_books_cost() -> Non
                 assert len(await desk.data(4 * 4096)) == 4 * 4096
                 assert bank.pages_used == 100
                 bank.sell(10)
-                session = session_of(desk).end.channel.bank
+                channel = world.kernel.channel_of(session_of(desk).end)
+                assert channel is not None
+                session = channel.funds.bank
                 assert session.funded
                 with pytest.raises(OutOfPages, match=session.name):
                     await desk.data(100 * 4096)
@@ -276,6 +273,7 @@ def test_a_request_whose_handler_began_is_not_made_again(late: str) -> None:
             async def make(self, name: str, seconds: float = 0.0) -> Thing:
                 began.append(1)
                 account = current_session().end.account
+                assert isinstance(account, SessionAccount)
                 for _ in range(account.free_caps):
                     account.take_cap()
                     spent.append(1)
@@ -306,7 +304,7 @@ def test_a_request_whose_handler_began_is_not_made_again(late: str) -> None:
             assert bank.page_limit == limits[0]
             bank.refill(caps=limits[1] - bank.cap_limit)
             for _ in spent:
-                session_of(desk).end.account.give_cap()
+                far_of(session_of(desk), world.kernel).account.give_cap()
 
     run(main)
 
@@ -335,8 +333,8 @@ def test_no_other_request_eats_what_was_refilled_for_one() -> None:
             connect(world.kernel, "desk", Desk, bank, slots=64) as desk,
         ):
             assert await desk.do(0) == 0
-            # The account of the session has nothing to spare for a handler.
-            account = session_of(desk).end.account
+            # The account of the serving side has nothing to spare for a handler.
+            account = far_of(session_of(desk), world.kernel).account
             taken = account.free
             account.take(taken)
             hungry = spawn(eat())

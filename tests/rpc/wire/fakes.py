@@ -139,8 +139,8 @@ class Caller:
     def __init__(self, slots: int = 8) -> None:
         self.peer = Peer(slots)
         self.sent: list[bytes] = []
-        host: Any = self
-        self.peer.host = host
+        line: Any = self
+        self.peer.attach(line, line)
 
     def send(self, frame: bytes, /) -> None:
         self.sent.append(frame)
@@ -203,7 +203,7 @@ def error_in(x: int, frame: bytes) -> Exception:
 
 
 def wealthy() -> SessionAccount:
-    return SessionAccount(Bank("bank", 1000 * PAGE, 100_000))
+    return SessionAccount(Share(Bank("bank", 1000 * PAGE, 100_000)))
 
 
 def host_in_the_midst(pages: int = 100) -> Host:
