@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-orders web bench bench-count lint format soak fuzz clean
+.PHONY: help setup demo test test-all test-orders test-web web bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
@@ -59,6 +59,12 @@ test-orders: $(READY) ## run the tests in reversed and in three random orders
 # Pyodide comes by npm, wheels for it by pip: once, into .venv/web.
 web: $(READY) ## run tests in the Python of a browser (Pyodide, in node)
 	$(BIN)/python -m tests.web $(ARGS)
+
+# Playwright comes by pip, the browser from the system. Where there is none, it is skipped.
+test-web: $(READY) ## step through the explorer in a browser (chromium)
+	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/python -m pip install --quiet \
+		--disable-pip-version-check --constraint constraints.txt playwright || true
+	$(BIN)/python -m pytest -n0 -rs tests/web/explorer.py $(ARGS)
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)

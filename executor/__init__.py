@@ -26,8 +26,6 @@ from pinfut.executor.trace import (
     Recorder,
     SlowStep,
     SlowSteps,
-    TraceEvent,
-    chrome_trace,
     timeline,
 )
 
@@ -81,10 +79,8 @@ __all__ = [
     "Task",
     "Timeout",
     "TooManySteps",
-    "TraceEvent",
     "VirtualClock",
     "call_soon",
-    "chrome_trace",
     "current_deadline",
     "current_executor",
     "current_task",

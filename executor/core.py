@@ -38,7 +38,7 @@ from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.foreign import running_beside
 from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.layers import forget_all
-from pinfut.executor.loop import ONE_TURN, AllOf
+from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import TURN, ReadyQueue, require_own_thread
@@ -47,7 +47,7 @@ from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.dump import DumpOnSignal, dump
 from pinfut.executor.trace.instrument import Instrument, Instruments
-from pinfut.executor.trace.watched import WatchedTask, WatchedTimers
+from pinfut.executor.trace.watched import WatchedContext, WatchedTask, WatchedTimers
 from pinfut.laws import ForeignWake, LostWakeup, ReenteredExecutor, checked_by_default
 
 T = TypeVar("T")
@@ -107,6 +107,8 @@ class Executor(FirstSteps):
         self._bell = None if doorbell is None else Doorbell(self, doorbell)
         self.watching = self.checked or bool(self.instruments) or schedule is not None
         self._make_queues(self._bell)
+        if self.instruments.polls:
+            self.cx = WatchedContext(NOBODY)
         self.task_type = WatchedTask if self.watching else Task
         # The loop that runs in place of the everyday one; None when nothing asks for it.
         self._observed = ObservedLoop(self, self.checked, schedule) if self.watching else None

@@ -36,6 +36,7 @@ from pinfut.executor.deadlock import deadlock
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue, select_batch
 from pinfut.executor.task import NOT_DONE, Task
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
+from pinfut.executor.trace.watched import WatchedContext
 from pinfut.poll import PENDING, Context
 
 _ROUNDS: Final = 4
@@ -146,6 +147,7 @@ class Loop:
         self.first = None
         self.cx.waker = NOBODY
         self.instruments.cause = OUTSIDE
+        self.instruments.call = None
 
     def run_turns(self, until: Task[Any] | AllOf, most: int = TURN) -> int:
         """Turn after turn of at most `most` steps, until the task is done, or all of them; with
@@ -238,18 +240,21 @@ class Loop:
         so that calls which put themselves off again cannot hold the turn.
         """
         deferred = self.deferred
-        self.instruments.cause = "call"
+        tell = self.instruments
+        tell.cause = "call"
         for _ in range(_ROUNDS):
             for _ in range(len(deferred)):
                 call, args = deferred.popleft()
+                tell.call = call
                 try:
                     call(*args)
                 except BaseException as error:
                     report_call(call, error)
+                tell.call = None
                 del call, args
             if not deferred:
                 break
-        self.instruments.cause = OUTSIDE
+        tell.cause = OUTSIDE
 
     def after_turn(self, steps: int) -> int:
         """What follows the steps of a turn: the calls, and a look if it is time. How many
@@ -288,7 +293,9 @@ class Loop:
                 deadline = latest
         if deadline is None and not comes:
             if self.tasks:
-                raise deadlock(cast(Runner, self))
+                lost = deadlock(cast(Runner, self))
+                self.instruments.law(lost)
+                raise lost
             return
         if deadline is None or deadline > self.clock.now():
             # A wake of another thread's, which could not end the sleep, is seen from here on: it
@@ -341,6 +348,7 @@ class Loop:
 # the other loop, if there is one.
 _own_namespaces = [
     Loop.run_turns.__globals__,
+    WatchedContext.poll.__globals__,
     Loop.run_turns.__globals__,
     CheckedContext.poll.__globals__,
     Context.poll.__globals__,
@@ -358,7 +366,7 @@ def _strip(error: BaseException) -> None:
     that they called still know them (since Python 3.12 that of a coroutine, too)."""
     traceback = error.__traceback__
     # One by one, for this is the path of every cancel.
-    other, own, checks, poll = _own_namespaces
+    other, watched, own, checks, poll = _own_namespaces
     caught = True  # the first frame is the one that has caught it, and is running
     while traceback is not None:
         frame = traceback.tb_frame
@@ -368,6 +376,7 @@ def _strip(error: BaseException) -> None:
             and namespace is not other
             and namespace is not checks
             and namespace is not poll
+            and namespace is not watched
         ):
             break
         if caught:

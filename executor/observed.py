@@ -23,7 +23,7 @@ from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
 from pinfut.executor.task import OVER, Task
 from pinfut.executor.trace.instrument import OUTSIDE
-from pinfut.executor.trace.watched import watched
+from pinfut.executor.trace.watched import WatchedChecks, watched
 from pinfut.future import drop
 from pinfut.poll import PENDING
 
@@ -45,11 +45,13 @@ def _tell_swallowed(task: Task[Any]) -> None:
 class ObservedLoop:
     """The loop of an executor that is checked, watched, or has a schedule."""
 
-    __slots__ = ("_burst", "_checked", "_loop", "_take")
+    __slots__ = ("_burst", "_checked", "_context", "_loop", "_take")
 
     def __init__(self, loop: Loop, checked: bool, schedule: Schedule | None) -> None:
         self._loop = loop
         self._checked = checked
+        # What a step's futures are polled through, in checked mode.
+        self._context = WatchedChecks if loop.instruments.polls else CheckedContext
         # How an entry is taken out of `ready`.
         self._take: Callable[[], Entry] = (
             loop.ready.popleft if schedule is None else partial(schedule.take, loop.ready)
@@ -67,6 +69,8 @@ class ObservedLoop:
             count = select_batch(loop.high, loop.ready, loop.low, most)
             steps += count
             self._burst = TURN
+            if count:
+                tell.turn(count)
             for _ in range(count):
                 loop.current = None
                 task = self._take()
@@ -119,7 +123,7 @@ class ObservedLoop:
 
     def _step_checked(self, task: Task[Any]) -> None:
         start = checked.clock()
-        polls = CheckedContext(task, task)
+        polls = self._context(task, task)
         try:
             self._step(task, polls)
         finally:
@@ -154,6 +158,7 @@ class ObservedLoop:
                     task.leaf = leaf
                     locked = None if polls is None else futurelock(task)
                     if locked is not None:
+                        tell.law(locked)
                         task.leaf = None
                         drop(leaf)
                         tell.resume(task)

@@ -52,7 +52,7 @@ _log: Final = logging.getLogger("pinfut")
 class Record:
     """What checked mode remembers of one future."""
 
-    __slots__ = ("done", "kind", "made", "must_be_taken", "owner", "where")
+    __slots__ = ("__weakref__", "done", "kind", "made", "must_be_taken", "owner", "where")
 
     def __init__(self, kind: str, made: str | None, must_be_taken: bool) -> None:
         self.kind = kind
@@ -83,6 +83,18 @@ class Record:
                     record=self,
                 )
             )
+
+
+def record_of(future: Any) -> Record | None:
+    """The record of a future, which is made if it has none; None where it has no room for one."""
+    record: Record | None = getattr(future, "_law", None)
+    if record is None:
+        record = Record(type(future).__qualname__, None, False)
+        try:
+            future._law = record
+        except AttributeError:
+            return None
+    return record
 
 
 def keep_records(base: Any) -> None:
@@ -219,13 +231,9 @@ class CheckedContext(Context):
             context = context._parent
 
     def _record(self, future: Any) -> Record:
-        record: Record | None = getattr(future, "_law", None)
-        if record is None:
+        record = record_of(future)
+        if record is None:  # a foreign future without room for one goes unchecked
             record = Record(type(future).__qualname__, None, False)
-            try:
-                future._law = record
-            except AttributeError:
-                pass  # a foreign future without room for a record goes unchecked
         if record.where is None:
             where = getattr(self.owner, "where", None)
             place = where() if where is not None else "a place unknown"

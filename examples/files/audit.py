@@ -43,7 +43,7 @@ class InFlight(Instrument):
         self._calls: set[tuple[str, int]] = set()
         self.peak = 0
 
-    def slot(self, session: str, x: int, state: str) -> None:
+    def slot(self, session: str, x: int, state: str, /, **about: object) -> None:
         if state == "sent":
             self._calls.add((session, x))
             self.peak = max(self.peak, len(self._calls))
@@ -76,7 +76,7 @@ class Auditor(Instrument):
         """Pages that the machine pays now and that are in no account."""
         return self._kernel.root.pages_used - sum(a.bank.pages_used for a in self.accounts)
 
-    def charge(self, bank: str, pages: int, caps: int) -> None:
+    def charge(self, bank: str, pages: int, caps: int, /, **about: object) -> None:
         self.looked += 1
         for account in self.accounts:
             account.peak_pages = max(account.peak_pages, account.bank.pages_used)

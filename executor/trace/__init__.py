@@ -4,21 +4,19 @@ With no instrument and checked mode off the executor runs a loop that knows noth
 this package, so watching is free when nobody watches.
 """
 
-from pinfut.executor.trace.chrome import chrome_trace
 from pinfut.executor.trace.dump import dump
 from pinfut.executor.trace.instrument import Instrument, Instruments
-from pinfut.executor.trace.recorder import Recorder, TraceEvent
+from pinfut.executor.trace.recorder import History, Recorder
 from pinfut.executor.trace.slow import SlowStep, SlowSteps
 from pinfut.executor.trace.timeline import timeline
 
 __all__ = [
+    "History",
     "Instrument",
     "Instruments",
     "Recorder",
     "SlowStep",
     "SlowSteps",
-    "TraceEvent",
-    "chrome_trace",
     "dump",
     "timeline",
 ]

@@ -26,7 +26,7 @@ from pinfut.executor.deadlock import parts
 from pinfut.executor.lacking import lacking
 from pinfut.executor.layers import handlers
 from pinfut.executor.task import Task
-from pinfut.executor.trace.recorder import named
+from pinfut.executor.trace.texts import named
 from pinfut.executor.trace.watched import WatchedTask
 
 _DEEPEST: Final = 20

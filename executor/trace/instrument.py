@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import Any, final
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final, final
 
 from pinfut.executor.contract import Entry, Runner
 from pinfut.executor.task import Task
@@ -31,8 +32,25 @@ class Instrument:
         did: ``timer 3``, ``call`` (one put off by `call_soon`), ``first step of f``,
         ``fd 7`` or ``outside``."""
 
+    def merged(self, task: Task[Any], by: Task[Any] | str) -> None:
+        """As `wake`, of a task that was ready already: nothing comes of it."""
+
+    def cancel(self, task: Task[Any], by: Task[Any] | str) -> None:
+        """CancelledError will be raised in `task` where it waits; `by` as for `wake`."""
+
+    def turn(self, count: int) -> None:
+        """A turn begins, in which `count` ready entries run."""
+
     def poll(self, task: Task[Any], leaf: Any) -> None:
         """The future that `task` waits for is about to be polled."""
+
+    def asked(self, future: Any) -> None:
+        """`future` is about to be polled: what `poll` told of, or one that is polled in its
+        place by what is being polled. Told to all if one overrides `answered`."""
+
+    def answered(self, future: Any, value: Any, error: BaseException | None) -> None:
+        """A poll that `asked` told of gave `value`, PENDING maybe, or raised `error`. Neither
+        may be kept."""
 
     def park(self, task: Task[Any], leaf: Any) -> None:
         """That poll gave PENDING: `task` is parked on `leaf`."""
@@ -58,15 +76,23 @@ class Instrument:
         was ``set``, has ``fired`` (whom it wakes comes next) or was ``cancelled``, which a
         close does, too."""
 
-    def slot(self, session: str, x: int, state: str) -> None:
+    def slot(self, session: str, x: int, state: str, /, **about: Any) -> None:
         """Call `x` of a session changed its state: ``sent``, ``returned``, ``taken`` or
-        ``cancelled``."""
+        ``cancelled``. `about` is what else is known, as docs/trace.md names it."""
 
-    def charge(self, bank: str, pages: int, caps: int) -> None:
-        """A bank was charged; negative for a refund."""
+    def serve(self, session: str, x: int, /, **about: Any) -> None:
+        """The first step of the handler of call `x` of a session is about to run, inside of
+        whatever runs; `about` as for `slot`."""
+
+    def charge(self, bank: str, pages: int, caps: int, /, **about: Any) -> None:
+        """A bank was charged; negative for a refund. `about` as for `slot`."""
 
     def flush(self, session: str, size: int) -> None:
         """A session made `size` bytes of messages visible to the other side."""
+
+    def law(self, error: BaseException) -> None:
+        """The executor itself has found a broken law, and is about to raise `error`: nobody
+        is left to wake the tasks that are parked, say."""
 
     def report(self, name: str, error: BaseException) -> None:
         """The task or call `name` failed, nobody waits for it, and `error` is logged."""
@@ -77,14 +103,26 @@ OUTSIDE = "outside"
 
 @final
 class Instruments(Instrument):
-    """Several instruments as one. False when there are none."""
+    """Several instruments as one. False when there are none.
+
+    A hook goes to those that override it, in their order. The error of one is logged; the run and
+    the others go on.
+    """
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self._all = tuple(instruments)
         # What runs while no task does; wakes that come then are put down to it.
         self.cause = OUTSIDE
+        # The call that was put off and is running, while that is the cause.
+        self.call: object = None
         # How many tasks there have been, which is the number of the newest.
         self.spawned = 0
+        # Whether somebody wants to know of each poll.
+        self.polls = any(_overrides(one, "answered") for one in self._all)
+        for hook in _HOOKS:
+            hear = tuple(getattr(one, hook) for one in self._all if _overrides(one, hook))
+            if hear:
+                setattr(self, "_io" if hook == "io" else hook, partial(_tell, hear))
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -93,56 +131,29 @@ class Instruments(Instrument):
         for one in self._all:
             one.attach(executor)
 
-    def _tell(self, hook: str, *what: Any) -> None:
-        # The error of an instrument is logged; the run and the others go on.
-        for one in self._all:
-            try:
-                getattr(one, hook)(*what)
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
-                _log.error("%r failed in %r", one, hook, exc_info=error)
-
-    def spawn(self, task: Task[Any]) -> None:
-        self._tell("spawn", task)
-
-    def wake(self, task: Task[Any], by: Task[Any] | str) -> None:
-        self._tell("wake", task, by)
-
-    def poll(self, task: Task[Any], leaf: Any) -> None:
-        self._tell("poll", task, leaf)
-
-    def park(self, task: Task[Any], leaf: Any) -> None:
-        self._tell("park", task, leaf)
-
-    def yielded(self, task: Task[Any]) -> None:
-        self._tell("yielded", task)
-
-    def resume(self, task: Task[Any]) -> None:
-        self._tell("resume", task)
-
-    def finish(self, task: Task[Any]) -> None:
-        self._tell("finish", task)
-
-    def ran(self, entry: Entry) -> None:
-        self._tell("ran", entry)
-
-    def timer(self, number: int, state: str, deadline: float) -> None:
-        self._tell("timer", number, state, deadline)
+    _io = Instrument.io
 
     def io(self, fd: int, event: str, state: str) -> None:
         if state == "fired":
             self.cause = f"fd {fd}"  # until the next event
-        self._tell("io", fd, event, state)
+        self._io(fd, event, state)
 
-    def slot(self, session: str, x: int, state: str) -> None:
-        self._tell("slot", session, x, state)
 
-    def charge(self, bank: str, pages: int, caps: int) -> None:
-        self._tell("charge", bank, pages, caps)
+_HOOKS: Final = tuple(
+    name for name in vars(Instrument) if not name.startswith("_") and name != "attach"
+)
 
-    def flush(self, session: str, size: int) -> None:
-        self._tell("flush", session, size)
 
-    def report(self, name: str, error: BaseException) -> None:
-        self._tell("report", name, error)
+def _overrides(one: Instrument, hook: str) -> bool:
+    return getattr(getattr(one, hook), "__func__", None) is not getattr(Instrument, hook)
+
+
+def _tell(hear: tuple[Callable[..., None], ...], *what: Any, **about: Any) -> None:
+    for hook in hear:
+        try:
+            hook(*what, **about)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            one = getattr(hook, "__self__", hook)
+            _log.error("%r failed in %r", one, hook.__name__, exc_info=error)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, final
 
 from pinfut.executor.task import Task
 from pinfut.executor.trace.instrument import Instrument
-from pinfut.executor.trace.recorder import named
+from pinfut.executor.trace.texts import named
 from pinfut.executor.trace.watched import watched
 
 _log = logging.getLogger("pinfut.executor")

@@ -10,9 +10,10 @@ A column is one step of one task, or (``!``) what woke tasks between the steps::
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, final
 
-from pinfut.executor.trace.recorder import Recorder, TraceEvent
+from pinfut.executor.trace.recorder import History, TraceEvent
 
 LEGEND: Final = (
     "# step   x last step   - parked   . ready   * woken in this column   "
@@ -40,7 +41,9 @@ class _Lane:
 class _Chart:
     """Builds the columns, event by event."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[int, str]) -> None:
+        # Of the tasks that were spawned before the first event, and of those since.
+        self._names = dict(names)
         self.lanes: dict[int, _Lane] = {}
         # The time at which each column happened; its length is the number of columns.
         self.times: list[float] = []
@@ -59,45 +62,49 @@ class _Chart:
         return at
 
     def lane(self, event: TraceEvent, now: str) -> _Lane:
-        lane = self.lanes.get(event.task)
+        number = event["a"]
+        lane = self.lanes.get(number)
         if lane is None:
-            lane = self.lanes[event.task] = _Lane(f"{event.subject} #{event.task}", now)
+            name = self._names.get(number, "task")
+            lane = self.lanes[number] = _Lane(f"{name} #{number}", now)
         return lane
 
     def step(self, event: TraceEvent) -> None:
         """A poll or a resume: the step of this task is under way."""
         lane = self.lane(event, ".")
-        if self.running != event.task:
-            self.running = event.task
-            lane.cells[self.column(event.time)] = "#"
+        if self.running != event["a"]:
+            self.running = event["a"]
+            lane.cells[self.column(event["t"])] = "#"
 
     def end(self, event: TraceEvent, now: str) -> None:
         lane = self.lane(event, now)
         lane.now = now
-        if self.running == event.task:
+        if self.running == event["a"]:
             self.running = 0
 
     def add(self, event: TraceEvent) -> None:
-        if event.kind in ("poll", "resume"):
+        kind = event["k"]
+        if kind in ("poll", "resume"):
             self.step(event)
-        elif event.kind == "park":
+        elif kind == "park":
             self.end(event, "-")
-            self.lanes[event.task].where = event.detail
-        elif event.kind == "yield":
+            self.lanes[event["a"]].where = f"{event['tr']['n']} at {event.get('at', '?')}"
+        elif kind == "yield":
             self.end(event, ".")
-        elif event.kind == "finish":
-            stepped = self.running == event.task
+        elif kind == "finish":
+            stepped = self.running == event["a"]
             self.end(event, " ")
-            lane = self.lanes[event.task]
+            lane = self.lanes[event["a"]]
             lane.finished = True
             if stepped:
                 lane.cells[len(self.times) - 1] = "x"
-        elif event.kind == "spawn":
+        elif kind == "spawn":
+            self._names[event["a"]] = event["n"]
             # In the column of its parent's step; before the first column there is no such.
             lane = self.lane(event, ".")
             if self.times and self.running:
                 lane.cells[len(self.times) - 1] = "*"
-        elif event.kind == "wake":
+        elif kind == "wake" and "m" not in event:
             self.wake(event)
 
     def wake(self, event: TraceEvent) -> None:
@@ -106,15 +113,15 @@ class _Chart:
             # Wakes by timers and the like that follow each other share a column.
             last = len(self.times) - 1
             if last not in self.outside:
-                last = self.column(event.time)
+                last = self.column(event["t"])
                 self.outside.add(last)
             lane.cells[last] = "*"
-        elif self.running != event.task:
+        elif self.running != event["a"]:
             lane.cells[len(self.times) - 1] = "*"
         lane.now = "."
 
 
-def timeline(recorder: Recorder, *, width: int = 100) -> str:
+def timeline(recorder: History, *, width: int = 100) -> str:
     """The events of `recorder` as lanes, in blocks of `width` characters below each other;
     where the tasks that are parked in the end wait stands behind the last block.
 
@@ -122,7 +129,7 @@ def timeline(recorder: Recorder, *, width: int = 100) -> str:
     """
     if width < 40:
         raise ValueError(f"a timeline needs a width of 40 or more, not {width}")
-    chart = _Chart()
+    chart = _Chart(recorder.tasks)
     for event in recorder.events:
         chart.add(event)
     lines = [LEGEND]

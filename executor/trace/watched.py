@@ -1,4 +1,4 @@
-"""What a watched executor uses in place of the plain task and timers.
+"""What a watched executor uses in place of the plain task, timers and contexts.
 
 The plain ones have no hook. These know who made them, and say what happens to them.
 """
@@ -9,11 +9,15 @@ import sys
 from threading import get_ident
 from typing import Any, ClassVar, TypeVar, cast, final
 
-from pinfut.executor.contract import Timer
-from pinfut.executor.task import Task
+from pinfut.checked import CheckedContext
+from pinfut.coroutine import Interrupt
+from pinfut.executor.contract import Runner, Timer
+from pinfut.executor.current import running
+from pinfut.executor.task import OVER, Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.laws import ForeignWake
+from pinfut.poll import Context, Future, Poll
 
 T = TypeVar("T")
 
@@ -47,17 +51,61 @@ class WatchedTask(Task[T]):
                 "and not see it. Make a RemoteWaker(cx.waker) in the poll; it may be called "
                 "from anywhere"
             )
+        tell = cast(Instruments, executor.instruments)
         if not self.queued:
-            tell = cast(Instruments, executor.instruments)
-            first = executor.first
-            cause = tell.cause if first is None else f"first step of {first[0].__qualname__}"
-            tell.wake(self, cast("Task[Any] | None", executor.current) or cause)
+            tell.wake(self, _cause(executor))
+        elif not self.done:
+            tell.merged(self, _cause(executor))
         super().wake()
+
+    def interrupt(self) -> None:
+        if type(self.leaf) is not Interrupt and self.leaf is not OVER:
+            executor = self.executor
+            cast(Instruments, executor.instruments).cancel(self, _cause(executor))
+        super().interrupt()
 
 
 def watched(task: Task[Any]) -> WatchedTask[Any]:
     """`task` as what it is in a watched executor."""
     return cast("WatchedTask[Any]", task)
+
+
+def _cause(executor: Runner) -> Task[Any] | str:
+    """What runs here: a task's step, or what else there is."""
+    if executor.current is not None:
+        return cast("Task[Any]", executor.current)
+    if executor.first is not None:
+        return f"first step of {executor.first[0].__qualname__}"
+    tell = cast(Instruments, executor.instruments)
+    if tell.call is None:
+        return tell.cause
+    name = getattr(tell.call, "__qualname__", type(tell.call).__qualname__)
+    return f"{tell.cause} {name.rpartition('<locals>.')[2]}"
+
+
+class WatchedContext(Context):
+    """A context that tells of each poll made through it, and of what that gave."""
+
+    __slots__ = ()
+
+    def poll(self, future: Future[T]) -> Poll[T]:
+        tell = cast(Instruments, cast(Runner, running.executor).instruments)
+        tell.asked(future)
+        try:
+            value = super().poll(future)
+        except BaseException as error:
+            tell.answered(future, None, error)
+            del self, future  # the traceback may live for long
+            raise
+        tell.answered(future, value, None)
+        return value
+
+
+@final
+class WatchedChecks(WatchedContext, CheckedContext):
+    """As WatchedContext, in checked mode."""
+
+    __slots__ = ()
 
 
 def _caller() -> str:

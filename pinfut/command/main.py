@@ -20,6 +20,8 @@ SUBCOMMANDS: Final = {
     "slopes": "what more of a kind costs a client, and takes at the server",
     "hostile": "what hostile clients come to: who pays, and what others notice",
     "simulate": "random histories with faults: run many, replay one, shrink one",
+    "record": "run a program, and keep what happened step by step as a trace",
+    "show": "turn a trace into a page that opens from disk, or into one for Perfetto",
     "layout": "the frame of an unboxed function: its size, its slots, where it waits",
     "source": "what was made of an unboxed function's source",
 }

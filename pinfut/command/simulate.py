@@ -15,7 +15,7 @@ from pinfut.command.options import add_json, number, seed, seeds, writable
 from pinfut.command.output import table, write, write_json
 from pinfut.command.progress import progress
 from pinfut.executor import Recorder
-from pinfut.executor.trace.chrome import chrome_trace
+from pinfut.learn.explorer.chrome import chrome_trace
 from pinfut.rpc.lab.simulate.draws import draw
 from pinfut.rpc.lab.simulate.faults import FAULTS
 from pinfut.rpc.lab.simulate.many import MANY, Job, never, run_jobs

@@ -107,7 +107,7 @@ class Backlog:
                 unsent.fail(error)
                 continue
             question.place = unsent.place
-            sending.watch(question.x, "sent")
+            sending.watch(question.x, "sent", m=unsent.call[2].name)
             question.waker = unsent.waker
             unsent.slot = question
             settles = unsent.settles

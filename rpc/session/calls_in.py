@@ -64,6 +64,7 @@ class CallsIn:
         "_session",
         "_starting",
         "_unpaid",
+        "_watched",
         "running",
     )
 
@@ -91,6 +92,7 @@ class CallsIn:
         # Whether a handler is in its first step, which holds its charge, too.
         self._starting = False
         self._ended = False
+        self._watched = bool(executor.instruments)
 
     @property
     def busy(self) -> bool:
@@ -132,6 +134,14 @@ class CallsIn:
         except BaseException as error:
             self._refuse(answer, thing, error)
             return
+        session = self._session
+        if session.watched:
+            name = session.name if session.end.serving else f"{session.name} back"
+            executor.instruments.serve(name, answer.x, m=method.name)
+        if self._watched:
+            session = self._session
+            name = session.name if session.end.serving else f"{session.name} back"
+            executor.instruments.serve(name, answer.x, m=method.name)
         coro = function(thing, *args)
         context = self._context.copy()
         try:

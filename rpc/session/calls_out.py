@@ -188,7 +188,9 @@ class CallsOut(Sending):
         if flags & frames.ON_ANSWER:
             self.returns.pipeline(question, target)
         self.returns.remember(question, method, caps)
-        self.watch(x, "sent")
+        if self.watched:
+            on = target.id if flags & frames.ON_ANSWER else None
+            self.watch(x, "sent", m=method.name, on=on)
         if returns is None:
             return Promise(self, question, method, parent)
         settles = Target(self, returns, PROMISED, x)

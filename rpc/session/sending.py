@@ -77,10 +77,11 @@ class Sending:
         """Whether plain calls may take the short way: not behind others, nor unwatched."""
         self.flowing = not (self._frames or self.held or self.watched or self.error)
 
-    def watch(self, x: int, state: str) -> None:
-        """Tell who watches what has become of question `x`."""
+    def watch(self, x: int, state: str, **about: object) -> None:
+        """Tell who watches what has become of question `x`, and more about it."""
         if self.watched:
-            self.executor.instruments.slot(self.name, x, state)
+            name = f"{self.name} back" if self.end.serving else self.name
+            self.executor.instruments.slot(name, x, state, N=self.end.slots, **about)
 
     @property
     def waiting(self) -> int:

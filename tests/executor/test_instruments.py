@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from pinfut.executor import (
     Recorder,
     Runner,
     Task,
-    TraceEvent,
     VirtualClock,
     call_soon,
     current_task,
@@ -37,46 +37,54 @@ async def small_program() -> None:
     await sleep(1)
 
 
-EXPECTED = [
-    ("spawn", "main", ""),
-    ("resume", "main", ""),
-    ("spawn", "child", ""),
-    ("poll", "main", "_Oneshot"),
-    ("park", "main", "_Oneshot"),
-    ("resume", "child", ""),
-    ("yield", "child", ""),
-    ("resume", "child", ""),
-    ("wake", "main", ""),
-    ("finish", "child", ""),
-    ("poll", "main", "_Oneshot"),
-    ("resume", "main", ""),
-    ("poll", "main", "Sleep"),
-    ("timer", "timer 1", "set for 1.000000 s"),
-    ("park", "main", "Sleep"),
-    ("timer", "timer 1", "fired for 1.000000 s"),
-    ("wake", "main", ""),
-    ("poll", "main", "Sleep"),
-    ("resume", "main", ""),
-    ("finish", "main", ""),
-]
+EXPECTED = """
+spawn main; turn 1; resume main; spawn child by main
+poll main f1; got f1 pending; park main f1
+turn 1; resume child; yield child
+turn 1; resume child; wake main by child; finish child value
+turn 1; poll main f1; got f1 ready; resume main
+poll main f2; timer 1 set; got f2 pending; park main f2
+timer 1 fired; wake main by timer 1
+turn 1; poll main f2; got f2 ready; resume main; finish main value
+"""
 
 
-def kinds(recorder: Recorder) -> list[tuple[str, str, str]]:
-    return [
-        (event.kind, event.subject, event.detail.split(" at ")[0].removeprefix("<"))
-        for event in recorder.events
-    ]
+def steps(recorder: Recorder) -> list[str]:
+    """Each event as a few words."""
+    names = dict(recorder.tasks)
+    told = []
+    for event in recorder.events:
+        kind = event["k"]
+        if kind == "spawn":
+            names[event["a"]] = event["n"]
+        name = names.get(event.get("a", 0), "")
+        future = f"f{event['f']}" if "f" in event else ""
+        by = names.get(event.get("b", 0)) or event.get("by")
+        shapes: dict[str, list[str | None]] = {
+            "turn": ["turn", str(event.get("c"))],
+            "got": ["got", future, event.get("r")],
+            "timer": ["timer", str(event.get("x")), event.get("s")],
+            "park": ["park", name, f"f{event['tr']['f']}" if kind == "park" else ""],
+            "finish": ["finish", name, event.get("how")],
+        }
+        words = shapes.get(kind, [kind, name, future, f"by {by}" if by else ""])
+        told.append(" ".join(filter(None, words)))
+    return told
+
+
+def expected() -> list[str]:
+    return [step for line in EXPECTED.split("\n") if line for step in line.split("; ")]
 
 
 @pytest.mark.parametrize("checked", [False, True])
 def test_a_small_program_is_told_step_by_step(checked: bool) -> None:
     recorder = Recorder()
     Executor(clock=VirtualClock(), checked=checked, instruments=[recorder]).run(small_program())
-    assert kinds(recorder) == EXPECTED
-    assert [event.number for event in recorder.events] == list(range(len(EXPECTED)))
+    assert steps(recorder) == expected()
     assert recorder.lost == 0
-    parks = [event.detail for event in recorder.events if event.kind == "park"]
-    assert all(f"{__file__}:" in detail for detail in parks), "where it is parked"
+    parks = [event["at"] for event in recorder.events if event["k"] == "park"]
+    assert len(parks) == 2
+    assert all(at.startswith("test_instruments.py:") for at in parks), "where it is parked"
 
 
 def test_several_instruments_are_told_the_same_in_their_order() -> None:
@@ -99,18 +107,32 @@ def test_several_instruments_are_told_the_same_in_their_order() -> None:
 
 def test_a_recorder_keeps_the_last_events_and_counts_the_lost_ones_exactly() -> None:
     everything = Recorder()
-    for limit in (1, 5, len(EXPECTED) - 1, len(EXPECTED), len(EXPECTED) + 1):
+    count = len(expected())
+    for limit in (1, 5, count - 1, count, count + 1):
         recorder = Recorder(limit)
         Executor(clock=VirtualClock(), instruments=[recorder]).run(small_program())
-        assert kinds(recorder) == EXPECTED[-limit:]
-        assert recorder.lost == max(0, len(EXPECTED) - limit)
-        assert sum(recorder.counts.values()) == len(EXPECTED), "counts forget nothing"
+        assert steps(recorder) == expected()[-limit:]
+        assert recorder.lost == max(0, count - limit)
+        assert sum(recorder.counts.values()) == count, "counts forget nothing"
         everything = recorder
-    assert everything.counts == {"spawn": 2, "resume": 5, "poll": 4, "park": 2, "wake": 2} | {
+    assert everything.counts == {"spawn": 2, "resume": 5, "poll": 4, "got": 4, "park": 2} | {
+        "wake": 2,
         "finish": 2,
         "timer": 2,
         "yield": 1,
+        "turn": 5,
     }
+
+
+def test_the_names_of_tasks_outlive_their_dropped_spawns_and_go_with_their_ends() -> None:
+    for limit in range(1, len(expected())):
+        recorder = Recorder(limit)
+        Executor(clock=VirtualClock(), checked=False, instruments=[recorder]).run(small_program())
+        known = set(recorder.tasks) | {e["a"] for e in recorder.events if e["k"] == "spawn"}
+        named = {event[key] for event in recorder.events for key in ("a", "b") if key in event}
+        assert named <= known
+        ended = expected()[:-limit].count("finish child value")
+        assert set(recorder.tasks.values()) <= ({"main"} if ended else {"main", "child"})
 
 
 def test_a_recorder_that_keeps_nothing_is_refused() -> None:
@@ -118,7 +140,7 @@ def test_a_recorder_that_keeps_nothing_is_refused() -> None:
         Recorder(0)
 
 
-def test_wakes_of_a_task_that_is_ready_are_not_told() -> None:
+def test_wakes_of_a_task_that_is_ready_are_told_as_merged() -> None:
     recorder = Recorder()
 
     async def main() -> None:
@@ -132,10 +154,15 @@ def test_wakes_of_a_task_that_is_ready_are_not_told() -> None:
         await sleep(10)
 
     Executor(clock=VirtualClock(), instruments=[recorder]).run(main())
-    woken = [event for event in recorder.events if event.kind == "wake"]
-    # For the wakes above, then for its cancel; and main's two sleeps.
-    assert [event.subject for event in woken].count("main") == 2
-    assert len(woken) == 4
+    woken = [event for event in recorder.events if event["k"] == "wake"]
+    # main's two sleeps, the wakes above, and that for its cancel.
+    assert [(e["a"], e.get("m", 0)) for e in woken] == [
+        (1, 0),
+        (2, 0),
+        *[(2, 1)] * 4,
+        (1, 0),
+        (2, 0),
+    ]
 
 
 def test_a_failing_and_a_cancelled_task_finish_too() -> None:
@@ -156,8 +183,11 @@ def test_a_failing_and_a_cancelled_task_finish_too() -> None:
         await sleep(100)
 
     Executor(clock=VirtualClock(), checked=False, instruments=[recorder]).run(main())
-    finished = [event.subject for event in recorder.events if event.kind == "finish"]
-    assert finished == ["failed", "cancelled", "main"]
+    finished = [step for step in steps(recorder) if step.startswith("finish")]
+    assert finished == ["finish failed error", "finish cancelled cancelled", "finish main value"]
+    assert [step for step in steps(recorder) if "cancel cancelled" in step] == [
+        "cancel cancelled by main"
+    ]
 
 
 def test_the_events_of_sessions_go_through_the_same_stream() -> None:
@@ -173,12 +203,12 @@ def test_the_events_of_sessions_go_through_the_same_stream() -> None:
     several.charge("bank", 2, -1)
     several.flush("session", 3)
     assert list(recorder.events) == [
-        TraceEvent(0, "slot", "session", "x=7 sent"),
-        TraceEvent(1, "charge", "bank", "pages=+2 caps=-1"),
-        TraceEvent(2, "flush", "session", "3 bytes"),
+        {"k": "slot", "t": 0.0, "n": "session", "x": 7, "s": "sent"},
+        {"k": "bank", "t": 0.0, "n": "bank", "dp": 2, "dc": -1},
+        {"k": "flush", "t": 0.0, "n": "session", "z": 3},
     ]
     assert both == ["session 3"]
-    assert recorder.text().splitlines()[0] == "     0  slot    session  x=7 sent"
+    assert json.loads(recorder.text().splitlines()[0]) == recorder.events[0]
 
 
 def test_an_instrument_that_overrides_nothing_hears_everything_and_does_nothing() -> None:
@@ -220,10 +250,10 @@ def test_of_a_task_that_has_finished_nothing_more_is_told(checked: bool) -> None
 
     Executor(clock=VirtualClock(), checked=checked, instruments=[recorder]).run(main())
     for i in range(3):
-        mine = [event.kind for event in recorder.events if event.subject == f"selfish {i}"]
+        told = [step.split() for step in steps(recorder) if f"selfish {i}" in step]
+        mine = [step[0] for step in told]
         # Woken by the timer, then by itself in the step in which it ends.
-        expected = "spawn resume poll park wake poll resume wake finish"
-        assert mine == expected.split()
+        assert " ".join(mine) == "spawn resume poll park wake poll resume wake finish"
 
 
 def test_an_instrument_is_told_of_its_executor_before_all_else() -> None:

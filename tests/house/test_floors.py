@@ -11,15 +11,18 @@ import pytest
 from tests.house.imports import BESIDE, FLOORS, ROOT, imports, sources
 
 COMMAND = ("pinfut.__main__", "pinfut.command")
+ON_TOP = (*COMMAND, "pinfut.learn")
 
 # Floor → what stands above it. A module is on the first floor here that it is within.
 ABOVE = {
     # The command stands on the whole house: it shows what every floor can do.
     "pinfut.__main__": (),
     "pinfut.command": ("pinfut.__main__",),
-    "pinfut.rpc": COMMAND,
-    "pinfut.executor": (*COMMAND, "pinfut.rpc"),
-    "pinfut": (*COMMAND, "pinfut.rpc", "pinfut.executor"),
+    # So does what teaches, and the command shows that, too.
+    "pinfut.learn": COMMAND,
+    "pinfut.rpc": ON_TOP,
+    "pinfut.executor": (*ON_TOP, "pinfut.rpc"),
+    "pinfut": (*ON_TOP, "pinfut.rpc", "pinfut.executor"),
 }
 
 
@@ -204,6 +207,9 @@ def test_no_circle_goes_through_an_import_in_a_function_or_for_a_type(folder: st
         ("pinfut.rpc.lab.simulate.many", "from pinfut.command.progress import progress"),
         ("pinfut.slots", "def late():\n    import pinfut.command"),
         ("pinfut.command.main", "import pinfut.__main__"),
+        ("pinfut.learn.explorer.fold", "from pinfut.command.main import main"),
+        ("pinfut.executor.trace.recorder", "from pinfut.learn.explorer import fold"),
+        ("pinfut.rpc.lab.hostile", "import pinfut.learn"),
         ("pinfut.rpc.vat", "from executor.task import Task"),
         ("examples.files", "import rpc"),
         ("tests.rpc.test_vat", "from rpc.vat import Vat"),

@@ -104,9 +104,16 @@ def requirements(wheel: Path) -> list[str]:
     return [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
+STATIC = (".js", ".css", ".html")
+
+
 def modules_of_the_house() -> set[PurePosixPath]:
-    """Each source file, where it has to be in an installed package."""
+    """Each source file, where it has to be in an installed package, and what the pages of
+    `pinfut.learn` are made of."""
     found = {PurePosixPath("pinfut/py.typed")}
+    static = [path for path in (ROOT / "pinfut/learn").rglob("*") if path.suffix in STATIC]
+    assert static
+    found.update(PurePosixPath(path.relative_to(ROOT).as_posix()) for path in static)
     for folder, package in FLOORS.items():
         for _, path in sources({folder: package}):
             found.add(PurePosixPath(*package.split("."), *path.relative_to(ROOT / folder).parts))
@@ -165,6 +172,8 @@ QUICK = {
     "slopes": ("--only", "sessions", "--many", "128", "--json", "-"),
     "hostile": ("--only", "frames of zero length", "--json", "-"),
     "simulate": ("--seeds", "0:2", "--ops", "20", "--json", "-"),
+    "record": ("ping.py", "-o", "trace.json"),
+    "show": ("trace.json", "-o", "trace.html"),
     "layout": ("shop:handle", "--json", "-"),
     "source": ("shop:handle",),
 }
@@ -181,13 +190,14 @@ for name, words in json.loads(sys.argv[1]).items():
         assert ended.code == 0
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main([name, *words]) == 0, name
-    assert json.loads(out.getvalue()) if "-" in words else out.getvalue()
+    assert json.loads(out.getvalue()) if "-" in words else out.getvalue() or name == "show"
     print("ran", name)
 """
 
 
 def test_each_subcommand_of_the_installed_command_runs(python: Path, service: Path) -> None:
     (service / "shop.py").write_text(SHOP)
+    (service / "ping.py").write_text("async def main():\n    print('ping')\n")
     command = python.parent / "pinfut"
     assert run(command, "source", "shop:handle", cwd=service).startswith("def handle")
     output = run(python, "-c", ALL_OF_IT, json.dumps(QUICK), cwd=service)

@@ -121,7 +121,7 @@ def test_watching_and_checking_change_neither_results_nor_history(seed: int) -> 
     assert history(seed, seed, checked=True) == plain
     assert history(seed, seed, checked=False, instruments=[recorder]) == plain
     assert history(seed, seed, checked=True, instruments=[Recorder(limit=10), Silent()]) == plain
-    assert recorder.counts["charge"] > 0
+    assert recorder.counts["bank"] > 0
     assert recorder.counts["flush"] > 0
     assert recorder.counts["spawn"] > 0
 
@@ -131,9 +131,8 @@ def test_a_recorder_sees_the_charges_of_a_bank_and_they_sum_to_nothing() -> None
     history(1, 1, instruments=[recorder])
     sums: dict[str, int] = {}
     for event in recorder.events:
-        if event.kind == "charge":
-            pages = int(event.detail.split()[0].removeprefix("pages="))
-            sums[event.subject] = sums.get(event.subject, 0) + pages
+        if event["k"] == "bank":
+            sums[event["n"]] = sums.get(event["n"], 0) + event["dp"]
     assert len(sums) >= 4
     assert set(sums.values()) == {0}
 
@@ -160,15 +159,6 @@ def test_a_recorder_sees_each_slot_from_the_call_to_the_taking() -> None:
 
     recorder = Recorder()
     run(main, instruments=[recorder])
-    slots = [event.detail for event in recorder.events if event.kind == "slot"]
-    assert [one for one in slots if one.startswith("x=1 ")] == [
-        "x=1 sent",
-        "x=1 returned",
-        "x=1 taken",
-    ]
-    assert [one for one in slots if one.startswith("x=2 ")] == [
-        "x=2 sent",
-        "x=2 cancelled",
-        "x=2 returned",
-        "x=2 taken",
-    ]
+    slots = [(event["x"], event["s"]) for event in recorder.events if event["k"] == "slot"]
+    assert [state for x, state in slots if x == 1] == ["sent", "returned", "taken"]
+    assert [state for x, state in slots if x == 2] == ["sent", "cancelled", "returned", "taken"]

@@ -436,4 +436,5 @@ class SimKernel:
             self._faults.changed(bank, pages, caps)
         executor = running.executor
         if executor is not None and executor.instruments:
-            executor.instruments.charge(bank.name, pages, caps)
+            left = {"p": bank.page_limit - bank.pages_used, "c": bank.cap_limit - bank.caps_used}
+            executor.instruments.charge(bank.name, pages, caps, L=bank.page_limit, **left)

@@ -17,7 +17,6 @@ from pinfut.executor import (
     Instrument,
     Recorder,
     VirtualClock,
-    chrome_trace,
     current_executor,
     scope,
     sleep,
@@ -28,6 +27,7 @@ from pinfut.executor import (
 from pinfut.executor.io import Socket, socketpair
 from pinfut.executor.pollers import poller_type
 from pinfut.executor.source import EdgeSource
+from pinfut.learn.explorer import chrome_trace
 from pinfut.sync import Closed, OneshotSender, oneshot
 from tests.covered import covered, require
 from tests.executor.io.world import no_leaks
@@ -48,11 +48,15 @@ def watch(main: Coroutine[Any, Any, None], *, checked: bool = False) -> Recorder
 
 def told(recorder: Recorder) -> list[str]:
     """What was told of descriptors and wakes, in order."""
-    return [
-        f"{e.subject} {e.detail}" if e.kind == "io" else f"{e.subject} woken by {e.by}"
-        for e in recorder.events
-        if e.kind == "io" or (e.kind == "wake" and not e.by.startswith("timer"))
-    ]
+    names = {e["a"]: e["n"] for e in recorder.events if e["k"] == "spawn"}
+    lines = []
+    for event in recorder.events:
+        by = event.get("by") or names.get(event.get("b", 0), "")
+        if event["k"] == "io":
+            lines.append(f"fd {event['fd']} {event['e']} {event['s']}")
+        elif event["k"] == "wake" and "m" not in event and not by.startswith("timer"):
+            lines.append(f"{names[event['a']]} woken by {by}")
+    return lines
 
 
 async def receive(sock: Socket) -> None:
@@ -311,8 +315,8 @@ def test_a_timeline_and_a_trace_show_what_a_descriptor_did() -> None:
     [reader] = [lane for lane in lanes if lane.startswith("reader")]
     assert reader[at] == "*"
     events = chrome_trace(recorder)["traceEvents"]
-    states = [e["args"]["detail"] for e in events if e["name"] == f"io {fd}"]
-    assert states == ["read set", "read fired"]
+    states = [e["args"]["s"] for e in events if e["name"] == f"io {fds[0]}"]
+    assert states == ["set", "fired"]
     # The slice that the arrow to the reader's step leaves from.
     [cause] = [e for e in events if e["ph"] == "X" and e["name"] == fd]
     assert any(e["ph"] == "s" and e["ts"] == cause["ts"] for e in events)

@@ -23,9 +23,9 @@ def test_a_small_program_drawn() -> None:
 
 
 def test_what_was_lost_is_counted_and_the_rest_is_drawn() -> None:
-    lines = timeline(recorded_ping(limit=20)).splitlines()
-    assert lines[1] == "27 older events are lost"
-    assert lines[-3:] == ["sender #2  *x", "main #1      *#*x", "idler #3      *x"]
+    lines = timeline(recorded_ping(limit=28)).splitlines()
+    assert lines[1] == "40 older events are lost"
+    assert lines[-3:] == ["sender #2  x", "main #1     *#*x", "idler #3     *x"]
 
 
 def test_tasks_that_are_parked_in_the_end_say_where() -> None:
@@ -45,7 +45,7 @@ def test_tasks_that_are_parked_in_the_end_say_where() -> None:
         line = next(n for n, text in enumerate(source, 1) if "# here" in text)
     assert drawn[0].splitlines()[-2:] == [
         "main #1   #.#",
-        f"idler #2  *#-  Sleep at {__file__}:{line}",
+        f"idler #2  *#-  Sleep at test_timeline.py:{line}",
     ]
 
 

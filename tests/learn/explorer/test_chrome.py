@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pinfut.executor import Executor, Recorder, VirtualClock, chrome_trace, sleep
+from pinfut.executor import Executor, Recorder, VirtualClock, sleep
+from pinfut.learn.explorer import chrome_trace
 from tests.covered import covered, require
 from tests.executor.trace.programs import random_history, recorded_ping
 
@@ -150,7 +151,7 @@ def test_the_events_of_sessions_are_instants_and_lost_ones_are_counted() -> None
     trace = chrome_trace(recorder)
     check(trace)
     instants = [e for e in trace["traceEvents"] if e["ph"] == "i"]
-    assert [e["args"]["detail"] for e in instants] == ["x=1 sent", "x=2 sent"]
+    assert [(e["args"]["x"], e["args"]["s"]) for e in instants] == [(1, "sent"), (2, "sent")]
     assert trace["otherData"] == {"lost": 1}
 
 

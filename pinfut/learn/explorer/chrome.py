@@ -1,17 +1,21 @@
 """chrome_trace: a recorded history in the trace format that Perfetto and Chrome read.
 
-A track for each task, with its steps and in them its polls; arrows from who woke a task
-to the step that followed. Wakes by timers and the like come from the track "outside".
+A track for each task, with its steps and in them its polls, those of children inside of their
+parents'; arrows from who woke a task to the step that followed. Wakes by timers and the like come
+from the track "outside".
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, final
 
-from pinfut.executor.trace.recorder import Recorder, TraceEvent
+from pinfut.executor.trace.recorder import History, TraceEvent
 
 _PID: Final = 1
 _OUTSIDE: Final = 0
+
+_SILENT: Final = ("turn", "line")
+"""What would be too much for a track."""
 
 
 @final
@@ -50,36 +54,36 @@ class _Trace:
         return self._last
 
     def _begin(self, event: TraceEvent, name: str, ts: float) -> None:
-        self._open.setdefault(event.task, []).append(name)
-        self._add("B", name, event.task, ts)
+        self._open.setdefault(event["a"], []).append(name)
+        self._add("B", name, event["a"], ts)
 
     def _end(self, event: TraceEvent, ts: float, depth: int = 0, how: str = "") -> None:
         """Close the slices of a task down to `depth` of them."""
-        slices = self._open.get(event.task, [])
+        slices = self._open.get(event["a"], [])
         while len(slices) > depth:
-            self._add("E", slices.pop(), event.task, ts, args={"end": how})
+            self._add("E", slices.pop(), event["a"], ts, args={"end": how})
 
     def _begin_step(self, event: TraceEvent) -> float:
-        ts = self.time(event.time)
-        if not self._open.get(event.task):
+        ts = self.time(event["t"])
+        if not self._open.get(event["a"]):
             self._begin(event, "step", ts)
-            start = self._arrows.pop(event.task, None)
+            start = self._arrows.pop(event["a"], None)
             if start is not None:
                 self.events.append(start)
-                self._add("f", "wake", event.task, ts, cat="wake", id=start["id"], bp="e")
-            ts = self.time(event.time)
+                self._add("f", "wake", event["a"], ts, cat="wake", id=start["id"], bp="e")
+            ts = self.time(event["t"])
         return ts
 
     def _wake(self, event: TraceEvent) -> None:
-        ts = self.time(event.time)
-        tid = event.source
+        ts = self.time(event["t"])
+        tid = event.get("b", _OUTSIDE)
         if not self._open.get(tid):
             # Nobody's step: a slice of its own, for an arrow has to leave from one.
             tid = _OUTSIDE
-            self._add("X", event.by, tid, ts, dur=self._tick)
+            self._add("X", event.get("by", "a task"), tid, ts, dur=self._tick)
         self._flows += 1
         # It is put into the trace when it arrives, or an arrow would lead nowhere.
-        self._arrows[event.task] = {
+        self._arrows[event["a"]] = {
             "ph": "s",
             "name": "wake",
             "pid": _PID,
@@ -98,27 +102,35 @@ class _Trace:
         return sorted(self.events, key=lambda event: float(event.get("ts", -1.0)))
 
     def add(self, event: TraceEvent) -> None:
-        if event.task:
-            self._name(event.task, f"{event.subject} #{event.task}")
-        if event.kind == "poll":
+        kind = event["k"]
+        if kind == "spawn":
+            self._name(event["a"], f"{event['n']} #{event['a']}")
+        if kind == "poll":
             ts = self._begin_step(event)
             self._end(event, ts, depth=1)
-            self._begin(event, f"poll {event.detail}", ts)
-        elif event.kind == "resume":
+            self._begin(event, f"poll {event['n']}", ts)
+        elif kind == "sub" and len(self._open.get(event.get("a", 0), ())) > 1:
+            self._begin(event, f"poll {event['n']}", self.time(event["t"]))
+        elif kind == "got" and (slices := self._open.get(event.get("a", 0))):
+            # Not the step itself, should the poll have begun before the first event.
+            self._end(event, self.time(event["t"]), max(1, len(slices) - 1), event["r"])
+        elif kind == "resume":
             self._end(event, self._begin_step(event), depth=1)
-        elif event.kind in ("park", "yield", "finish"):
-            self._end(event, self.time(event.time), how=f"{event.kind} {event.detail}")
-        elif event.kind == "wake":
+        elif kind in ("park", "yield", "finish"):
+            end = event["tr"]["n"] if kind == "park" else event.get("v", "")
+            self._end(event, self.time(event["t"]), how=f"{kind} {end}".rstrip())
+        elif kind == "wake" and "m" not in event:
             self._wake(event)
-        else:
-            tid = event.source if self._open.get(event.source) else _OUTSIDE
-            name = f"{event.kind} {event.subject}"
-            args = {"detail": event.detail, "by": event.by}
-            self._add("i", name, tid, self.time(event.time), s="t", args=args)
+        elif kind not in ("sub", "got", *_SILENT):
+            source = event.get("b") or event.get("a") or _OUTSIDE
+            tid = source if self._open.get(source) else _OUTSIDE
+            name = f"{kind} {event.get('n', event.get('x', event.get('fd', '')))}".rstrip()
+            told = {key: value for key, value in event.items() if key not in ("k", "t")}
+            self._add("i", name, tid, self.time(event["t"]), s="t", args=told)
 
 
-def chrome_trace(recorder: Recorder, *, tick: float = 1.0) -> dict[str, Any]:
-    """The events of `recorder` as a trace: ``json.dump(chrome_trace(recorder), file)``.
+def chrome_trace(history: History, *, tick: float = 1.0) -> dict[str, Any]:
+    """The events of a recorder or a trace: ``json.dump(chrome_trace(trace), file)``.
 
     Times are the executor's, in µs; each event is later than the one before by `tick` µs at
     least, so that what happens in one instant of simulated time can be told apart. Raises
@@ -127,10 +139,12 @@ def chrome_trace(recorder: Recorder, *, tick: float = 1.0) -> dict[str, Any]:
     if not tick > 0:
         raise ValueError(f"a tick is a time above 0 µs, not {tick!r}")
     trace = _Trace(tick)
-    for event in recorder.events:
+    for number, name in history.tasks.items():
+        trace.add({"k": "spawn", "t": 0.0, "a": number, "n": name})
+    for event in history.events:
         trace.add(event)
     return {
         "traceEvents": trace.finish(),
         "displayTimeUnit": "ns",
-        "otherData": {"lost": recorder.lost},
+        "otherData": {"lost": history.lost},
     }

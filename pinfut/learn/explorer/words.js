@@ -1,0 +1,158 @@
+// @ts-check
+// Each step as a sentence. Plain HTML: names of tasks are bold and have their colour, futures are
+// in italics, code is code. Without its marks a sentence says the same.
+
+import { hue } from "./model.js";
+
+export const esc = (text) =>
+  String(text).replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" })[c]);
+
+/** The kind of a step: a sign that can be told from every other one, and a word. */
+const KINDS = {
+  spawn: ["✚", "spawn"], turn: ["↻", "turn"], resume: ["▶", "run"], line: ["→", "line"], poll: ["?", "poll"],
+  sub: ["?", "poll"], got: ["○", "pending"], park: ["‖", "park"], yield: ["↩", "yield"], finish: ["■", "end"],
+  wake: ["↗", "wake"], cancel: ["⊘", "cancel"], timer: ["◷", "timer"], io: ["⇄", "descriptor"], ran: ["▷", "entry"],
+  law: ["‼", "law"], report: ["!", "report"], out: ["❯", "print"], slot: ["✉", "call"], serve: ["⚙", "serve"],
+  bank: ["¤", "bank"], flush: ["⇉", "flush"],
+};
+
+export function kindOf(event) {
+  if (event.k === "got" && event.r !== "pending") return event.r === "ready" ? ["●", "ready"] : ["✗", "error"];
+  if (event.k === "wake" && event.m) return ["⇢", "wake, merged"];
+  return KINDS[event.k] ?? ["·", event.k];
+}
+
+export const seconds = (time) => `${+time.toFixed(6)} s`;
+export const many = (count, one, other = `${one}s`) => `${count} ${count === 1 ? one : other}`;
+export const futureName = (name) => String(name ?? "future").replace(/^_+/, "");
+
+export class Words {
+  constructor(model) {
+    this.model = model;
+  }
+
+  name(number) {
+    return this.model.names.get(number) ?? (number ? "task" : "outside");
+  }
+
+  /** A task, bold and in its colour; its number where another one has the same name. */
+  task(number) {
+    const name = this.name(number);
+    let same = 0;
+    for (const other of this.model.names.values()) if (other === name) same += 1;
+    const which = same > 1 ? ` <small>#${number}</small>` : "";
+    return `<b class="px-task" style="--h:${hue(number)}">${esc(name)}${which}</b>`;
+  }
+
+  future(number, name) {
+    return `<i>${esc(futureName(name ?? this.model.futures.get(number)))}</i>`;
+  }
+
+  /** Who did it, as the beginning of a sentence. */
+  doer(event) {
+    if (event.b) return this.task(event.b);
+    const by = event.by ?? "outside";
+    const [kind, ...rest] = by.split(" ");
+    if (kind === "call") {
+      const name = rest.length ? ` <code>${esc(rest.join(" "))}</code>` : "";
+      return `The call${name} that was put off to the end of the turn`;
+    }
+    if (kind === "timer") return `<b>Timer ${esc(rest[0])}</b>`;
+    if (kind === "fd") return `<b>Descriptor ${esc(rest[0])}</b>`;
+    if (kind === "first") return `The ${esc(by)}`;
+    return by === "outside" ? "The executor" : `<b>${esc(by)}</b>`;
+  }
+
+  /** The step that event `i` is, as HTML. */
+  sentence(i) {
+    const event = this.model.events[i];
+    const say = SAY[event.k];
+    return say ? say(this, event, i) : `${esc(event.k)}.`;
+  }
+
+  /** The same without its marks. */
+  text(i) {
+    return this.sentence(i).replace(/<[^>]+>/g, "").replace(/&(amp|lt|gt|quot|#39);/g, (c) =>
+      ({ "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" })[c]);
+  }
+}
+
+/** The first line of a message, as a sentence. */
+export function firstLine(text) {
+  const line = text.split("\n")[0].replace(/[:;,]$/, ".");
+  return line.charAt(0).toUpperCase() + line.slice(1);
+}
+
+const lineOf = (event) => event.at?.replace(/^.*:/, "");
+const code = (text) => `<code>${esc(text)}</code>`;
+const pages = (count) => many(Math.abs(count), "page");
+
+const SAY = {
+  spawn: (w, e) =>
+    (e.call ? `The handler of call <b>${esc(e.call[1])}</b> has to wait, so it becomes the task ${w.task(e.a)}` : e.b ? `${w.task(e.b)} spawns ${w.task(e.a)}` : `The executor makes the task ${w.task(e.a)}`) +
+    `: it joins the end of the ready queue${e.pr ? `, with ${esc(e.pr)} priority` : ""}.`,
+  turn: (w, e, i) => `Turn ${w.model.turns[i]} begins: ${many(e.c, "entry is", "entries are")} ready, and ${e.c === 1 ? "it runs" : "each runs once"}.`,
+  resume: (w, e) => `${w.task(e.a)} runs: its coroutine goes on${e.at ? ` from line ${lineOf(e)}` : ""}.`,
+  line: (w, e) => `${e.a ? `${w.task(e.a)} is` : "The program is"} at line ${lineOf(e)}${e.fn ? `, in ${code(e.fn)}` : ""}.`,
+  poll: (w, e, i) =>
+    `The executor polls the ${w.future(e.f, e.n)} that ${w.task(e.a)} waits for: is the value there? <small>(poll ${w.model.nth[i]} of it)</small>`,
+  sub: (w, e, i) => `Inside of that, ${w.future(e.p)} polls its child ${w.future(e.f, e.n)}. <small>(poll ${w.model.nth[i]} of it)</small>`,
+  got(w, e) {
+    const future = w.future(e.f);
+    if (e.r === "pending")
+      return `${future} gives <span class="px-pending">PENDING</span>: not yet. That is a promise: somebody has the waker, and will call it.`;
+    if (e.r === "ready") return `${future} is <span class="px-ready">ready</span>${e.v ? ` and gives ${code(e.v)}` : ""}.`;
+    return `${future} raises ${code(e.v ?? "an error")}.`;
+  },
+  park: (w, e) => `${w.task(e.a)} is parked on ${w.future(e.tr.f, e.tr.n)}. Nobody polls it again until its waker is called.`,
+  yield: (w, e) => `${w.task(e.a)} lets the others go first: it goes back to the end of the queue.`,
+  finish(w, e) {
+    if (e.how === "value") return `${w.task(e.a)} ends${e.v ? ` and gives ${code(e.v)}` : ""}.`;
+    return e.how === "cancelled" ? `${w.task(e.a)} ends: it was cancelled.` : `${w.task(e.a)} ends with ${code(e.v ?? "an error")}.`;
+  },
+  wake(w, e) {
+    const whom = e.b === e.a ? "itself" : w.task(e.a);
+    return e.m
+      ? `${w.doer(e)} wakes ${whom} once more. It stands in the queue already: this wake is <em>merged</em> into the one before.`
+      : `${w.doer(e)} calls the waker of ${whom}: ${e.b === e.a ? "it will be" : "it is"} ready, at the end of the queue.`;
+  },
+  cancel: (w, e) => `${w.doer(e)} cancels ${e.b === e.a ? "itself" : w.task(e.a)}: ${code("CancelledError")} will be raised where it waits.`,
+  timer(w, e) {
+    if (e.s === "set") return `${e.a ? `${w.task(e.a)} sets timer` : "Timer"} ${e.x}${e.a ? "" : " is set"} for ${seconds(e.d)}.`;
+    return e.s === "fired" ? `It is ${seconds(e.t)}: <b>timer ${e.x}</b> fires.` : `Timer ${e.x} is cancelled: nobody waits for it any more.`;
+  },
+  io: (w, e) =>
+    e.s === "set"
+      ? `${e.a ? w.task(e.a) : "Somebody"} waits until descriptor ${e.fd} can be ${e.e === "read" ? "read from" : "written to"}.`
+      : e.s === "fired" ? `<b>Descriptor ${e.fd}</b> is ready to ${esc(e.e)}.` : `The wait for descriptor ${e.fd} is taken back.`,
+  ran: (w, e) => `${code(e.n)} runs: an entry that is no task.`,
+  law: (w, e) => `<strong class="px-bad">Law ${esc(e.law)} is broken: ${esc(e.v)}.</strong> ${esc(firstLine(e.text))}`,
+  report: (w, e) => `${esc(e.n)} failed with ${code(e.v)}, and nobody awaits it: that is logged.`,
+  out: (w, e) => `${e.a ? w.task(e.a) : "The program"} prints ${e.v.trim() ? code(e.v.trim()) : "an empty line"}.`,
+  slot(w, e) {
+    const call = `call <b>${e.x}</b>${e.m ? ` (${code(e.m)})` : ""} of session <b>${esc(e.n)}</b>`;
+    const slot = e.N ? `slot ${e.x % e.N} <small>(${e.x} mod ${e.N})</small>` : "its slot";
+    if (e.s === "sent") {
+      const on = e.on === undefined ? "" : `, pipelined on the result of call ${e.on}, which is not there yet`;
+      return `${e.a ? w.task(e.a) : "Somebody"} makes ${call}: it takes ${slot}${on}.`;
+    }
+    if (e.s === "returned") return `The answer of ${call} is there, in ${slot}.`;
+    if (e.s === "taken") return `The answer of ${call} is taken: ${slot} is free again.`;
+    return `Nobody wants the answer of ${call} any more. Its ${slot} stays taken until the other side has acknowledged.`;
+  },
+  serve: (w, e) =>
+    `The server begins call <b>${e.x}</b>${e.m ? ` (${code(e.m)})` : ""} of session <b>${esc(e.n)}</b>: the first step of its handler runs at once.`,
+  bank(w, e) {
+    const what = [e.dp ? pages(e.dp) : "", e.dc ? many(Math.abs(e.dc), "capability", "capabilities") : ""].filter(Boolean).join(" and ");
+    const pays = e.dp > 0 || (!e.dp && e.dc > 0) ? "pays" : "gets back";
+    const left = e.p === undefined ? "" : ` ${e.L === undefined ? `${pages(e.p)} left` : `${e.p} of ${e.L} pages are left`}.`;
+    return `Bank <b>${esc(e.n)}</b> ${pays} ${what || "nothing"}${e.why ? ` for ${esc(e.why)}` : ""}.${left}`;
+  },
+  flush: (w, e) => `The turn is over: session <b>${esc(e.n)}</b> shows ${many(e.z, "byte")} to the other side, with one signal.`,
+};
+
+/** The words for how a run ended, as HTML. */
+export function errorSentence(error) {
+  const law = error.law ? `Law ${esc(error.law)} is broken: ` : "The run ends with ";
+  return `<strong class="px-bad">${law}${esc(error.type)}.</strong> ${esc(firstLine(error.text))}`;
+}
