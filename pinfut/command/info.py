@@ -20,6 +20,9 @@ PARTS: Final = {
     "uvloop": "optional: a loop that pinfut can be a guest in",
     "trio": "optional: another such loop",
     "rich": "optional: tables of the benches and of the example",
+    "starlette": "optional: serves the lessons, on uvicorn",
+    "uvicorn": "optional: the HTTP server of the lessons",
+    "markdown-it-py": "optional: the texts of the lessons",
     "atheris": "optional: fuzzing guided by coverage",
 }
 """Packages that pinfut uses, and what for."""
@@ -77,4 +80,4 @@ def run(options: Namespace) -> int:
 
 
 def _lines(rows: Sequence[Row]) -> str:
-    return "\n".join(f"{row['name']:<14}{row['value']:<16}{row['meaning']}" for row in rows)
+    return "\n".join(f"{row['name']:<16}{row['value']:<16}{row['meaning']}" for row in rows)

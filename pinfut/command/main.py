@@ -23,6 +23,7 @@ SUBCOMMANDS: Final = {
     "record": "run a program, and keep what happened step by step as a trace",
     "show": "turn a trace into a page that opens from disk, or into one for Perfetto",
     "layout": "the frame of an unboxed function: its size, its slots, where it waits",
+    "learn": "lessons in how futures are polled, in a browser",
     "source": "what was made of an unboxed function's source",
 }
 """Each is a module of this package, with `add_arguments(parser)` and `run(options) -> status`."""

@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # earlier build left there would get into the wheel.
     copy = place / "checkout"
     copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
     for folder in FLOORS:
@@ -104,7 +104,7 @@ def requirements(wheel: Path) -> list[str]:
     return [one.name for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
-STATIC = (".js", ".css", ".html")
+STATIC = (".js", ".css", ".html", ".md", ".json")
 
 
 def modules_of_the_house() -> set[PurePosixPath]:
@@ -172,6 +172,7 @@ QUICK = {
     "slopes": ("--only", "sessions", "--many", "128", "--json", "-"),
     "hostile": ("--only", "frames of zero length", "--json", "-"),
     "simulate": ("--seeds", "0:2", "--ops", "20", "--json", "-"),
+    "learn": ("check", "--only", "03", "--json", "-"),
     "record": ("ping.py", "-o", "trace.json"),
     "show": ("trace.json", "-o", "trace.html"),
     "layout": ("shop:handle", "--json", "-"),

@@ -66,7 +66,7 @@ export class Words {
   /** The step that event `i` is, as HTML. */
   sentence(i) {
     const event = this.model.events[i];
-    const say = SAY[event.k];
+    const say = (this.model.header.runner === "asyncio" && ASYNCIO[event.k]) || SAY[event.k];
     return say ? say(this, event, i) : `${esc(event.k)}.`;
   }
 
@@ -83,7 +83,12 @@ export function firstLine(text) {
   return line.charAt(0).toUpperCase() + line.slice(1);
 }
 
-const lineOf = (event) => event.at?.replace(/^.*:/, "");
+/** The line of a place, and its file where that is not the program. */
+function lineOf(words, event) {
+  const [, file, line] = /^(?:(.*):)?(\d+)$/.exec(event.at) ?? [];
+  const [program] = words.model.sources.keys();
+  return file === undefined || program === undefined || file === program ? line : `${line} of ${esc(file)}`;
+}
 const code = (text) => `<code>${esc(text)}</code>`;
 const pages = (count) => many(Math.abs(count), "page");
 
@@ -92,8 +97,8 @@ const SAY = {
     (e.call ? `The handler of call <b>${esc(e.call[1])}</b> has to wait, so it becomes the task ${w.task(e.a)}` : e.b ? `${w.task(e.b)} spawns ${w.task(e.a)}` : `The executor makes the task ${w.task(e.a)}`) +
     `: it joins the end of the ready queue${e.pr ? `, with ${esc(e.pr)} priority` : ""}.`,
   turn: (w, e, i) => `Turn ${w.model.turns[i]} begins: ${many(e.c, "entry is", "entries are")} ready, and ${e.c === 1 ? "it runs" : "each runs once"}.`,
-  resume: (w, e) => `${w.task(e.a)} runs: its coroutine goes on${e.at ? ` from line ${lineOf(e)}` : ""}.`,
-  line: (w, e) => `${e.a ? `${w.task(e.a)} is` : "The program is"} at line ${lineOf(e)}${e.fn ? `, in ${code(e.fn)}` : ""}.`,
+  resume: (w, e) => `${w.task(e.a)} runs: its coroutine goes on${e.at ? ` from line ${lineOf(w, e)}` : ""}.`,
+  line: (w, e) => `${e.a ? `${w.task(e.a)} is` : "The program is"} at line ${lineOf(w, e)}${e.fn ? `, in ${code(e.fn)}` : ""}.`,
   poll: (w, e, i) =>
     `The executor polls the ${w.future(e.f, e.n)} that ${w.task(e.a)} waits for: is the value there? <small>(poll ${w.model.nth[i]} of it)</small>`,
   sub: (w, e, i) => `Inside of that, ${w.future(e.p)} polls its child ${w.future(e.f, e.n)}. <small>(poll ${w.model.nth[i]} of it)</small>`,
@@ -156,3 +161,11 @@ export function errorSentence(error) {
   const law = error.law ? `Law ${esc(error.law)} is broken: ` : "The run ends with ";
   return `<strong class="px-bad">${law}${esc(error.type)}.</strong> ${esc(firstLine(error.text))}`;
 }
+
+/** What asyncio does otherwise: it has callbacks, and polls nobody. */
+const ASYNCIO = {
+  resume: (w, e) => `A callback is the next step of ${w.task(e.a)}: it runs${e.at ? `, from line ${lineOf(w, e)}` : ""}.`,
+  wake: (w, e) => `${w.doer(e)} completes what ${w.task(e.a)} waits for: its next step is put into the queue, as a callback.`,
+  park: (w, e) => `${w.task(e.a)} waits for a ${w.future(e.tr.f, e.tr.n)}, and stands among the callbacks of that. Nobody asks: it calls back.`,
+  ran: (w, e) => `The callback ${code(e.n)} runs: it is no step of a task.`,
+};

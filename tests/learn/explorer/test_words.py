@@ -77,3 +77,30 @@ def test_what_a_program_names_and_prints_is_text_and_no_markup(tmp_path: Path) -
         assert "<" not in mark.sub("", html)
     # Where a number has to be, there is one.
     assert sum("<img" in text for _, text, *_ in told) == len(told) - 1
+
+
+@needs_node
+def test_a_line_of_another_file_than_the_program_is_told_with_its_file(tmp_path: Path) -> None:
+    events = [
+        {"k": "spawn", "t": 0, "a": 1, "n": "main"},
+        {"k": "resume", "t": 0, "a": 1, "at": "lesson.py:3"},
+        {"k": "resume", "t": 0, "a": 1, "at": "check.py:4"},
+    ]
+    header = {"sources": [{"name": "lesson.py", "text": ""}]}
+    [[_, own, other]] = in_node(tmp_path, SCRIPT, [{"header": header, "events": events}])
+    assert own[1].endswith("from line 3.")
+    assert other[1].endswith("from line 4 of check.py.")
+
+
+@needs_node
+def test_a_run_of_asyncios_is_told_in_asyncios_words(tmp_path: Path) -> None:
+    events = [
+        {"k": "spawn", "t": 0, "a": 1, "n": "main"},
+        {"k": "park", "t": 0, "a": 1, "tr": {"f": 0, "n": "Future"}},
+        {"k": "wake", "t": 0, "a": 1, "m": 0, "by": "timer 1"},
+    ]
+    traces = [{"header": header, "events": events} for header in ({}, {"runner": "asyncio"})]
+    ours, theirs = in_node(tmp_path, SCRIPT, traces)
+    assert "Nobody polls it again" in ours[1][1]
+    assert "among the callbacks" in theirs[1][1]
+    assert "as a callback" in theirs[2][1]

@@ -1,0 +1,346 @@
+"""The lessons in a browser, by the server and by the exported site: run by `make test-web`, and
+collected by no other run.
+
+It needs Playwright, which that target fetches, a chromium of the system's, and npm. Where one is
+missing it is skipped with a word. No page may ask for anything from outside this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from pinfut.learn.editor import BUNDLE, CannotBuild, build
+from pinfut.learn.export import export
+from pinfut.learn.lesson import HOUSE, Lesson, load
+from pinfut.learn.pyodide import CannotFetch
+from tests.covered import covered, require
+
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
+SLOW: Final = 120_000
+"""Milliseconds after which something hangs. The machine may be busy."""
+
+LESSONS: Final = {lesson.name[:2]: lesson for lesson in load(HOUSE)}
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="there is no Playwright here: `make test-web` fetches it"
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bundle() -> None:
+    if not BUNDLE.exists():
+        try:
+            build()
+        except CannotBuild as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        # As root, a browser has no sandbox; the pages are our own.
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(progress: Path) -> Iterator[str]:
+    """`pinfut learn`, as a learner starts it: the address that it prints."""
+    command = ["learn", "--no-browser", "--progress", str(progress)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pinfut", *command], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split(" at ")[1].strip()
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The exported site, given out by a server that knows nothing of it: its address."""
+    folder = tmp_path_factory.mktemp("site")
+    try:
+        export(folder, [*LESSONS.values()], Path(sys.prefix) / "learn")
+    except CannotFetch as error:
+        pytest.skip(str(error))
+    handler = functools.partial(Quiet, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Learner:
+    """A learner's browser, and what she does with the page."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.context = browser.new_context(viewport={"width": 1440, "height": 960})
+        self.context.set_default_timeout(SLOW)
+        self.outside: list[str] = []
+        self.context.route(re.compile(r"^(?!http://127\.0\.0\.1:)"), self._refuse)
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._console)
+        self.address = address
+
+    def _refuse(self, route: Any) -> None:
+        self.outside.append(route.request.url)
+        route.abort()
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def open(self, lesson: Lesson) -> None:
+        self.page.goto(f"{self.address}#{lesson.name}")
+        self.page.reload()  # a new hash alone loads no page
+        self.page.wait_for_selector("body[data-ready]")
+
+    def write(self, code: str) -> None:
+        """Put a program in place of what is there, by the clipboard."""
+        self.page.locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.evaluate(
+            """code => {
+                const data = new DataTransfer();
+                data.setData("text/plain", code);
+                const event = new ClipboardEvent("paste", {clipboardData: data, bubbles: true,
+                    cancelable: true});
+                document.querySelector(".cm-content").dispatchEvent(event);
+            }""",
+            code.rstrip("\n"),
+        )
+
+    def do(self, button: str) -> str:
+        """Press Run or Check; what the page says then."""
+        self.page.click(f"#{button}")
+        self.page.wait_for_selector(f"#{button}:not(:disabled)")
+        return str(self.page.inner_text("#result"))
+
+    def key(self, *keys: str) -> None:
+        self.page.locator(".px").first.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def sentence(self) -> str:
+        return str(self.page.inner_text(".px-say p"))
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.errors == []
+        assert self.outside == [], "a page asked for something from outside"
+
+
+@contextmanager
+def learner(browser: Any, address: str) -> Iterator[Learner]:
+    who = Learner(browser, address)
+    yield who
+    who.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    with served(tmp_path / "learn.json") as address:
+        yield address
+
+
+@pytest.mark.parametrize("host", ["server", "site"])
+@pytest.mark.parametrize("number", ["01", "03", "07", "11"])
+def test_a_lesson_is_seen_to_fail_and_solved(
+    browser: Any, request: pytest.FixtureRequest, host: str, number: str
+) -> None:
+    lesson = LESSONS[number]
+    with learner(browser, request.getfixturevalue(host)) as who:
+        who.open(lesson)
+        assert who.page.inner_text("h1") == f"{int(number)}. {lesson.title}"
+        who.do("run")
+        assert who.page.locator(".px-lanes").count() == 1, "there is no picture"
+        assert "Solved" not in who.do("check")
+        assert who.page.locator("#result .learn-no").count() == 1
+        assert who.page.locator("#result .learn-said").inner_text()
+        who.write(lesson.solution)
+        assert who.do("check").startswith("Solved")
+        passed = who.page.locator("#result .learn-ok").count()
+        assert passed == len(re.findall(r"^@(?:by_hand|every_order|seeds)", lesson.check, re.M))
+        # A reload keeps the program and that it was solved.
+        who.page.reload()
+        who.page.wait_for_selector("body[data-ready]")
+        shown = who.page.inner_text(".cm-content")
+        assert shown.split() == lesson.solution.split()
+        assert who.page.locator("#lessons a.learn-done[aria-current]").count() == 1
+
+
+def test_the_law_is_named_and_its_line_marked(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["03"])
+        who.page.check("#strict")
+        assert "law 2 is broken" in who.do("run")
+        who.key("End")
+        assert "without reading cx.waker" in who.sentence()
+        bad = who.page.locator(".cm-line.learn-bad")
+        assert "return PENDING" in bad.inner_text() or "await bell" in bad.inner_text()
+
+
+def test_a_step_forward_and_back_shows_the_same(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["03"])
+        who.do("run")
+        who.key(*["ArrowRight"] * 8)
+        before = (who.sentence(), who.page.inner_text(".px-panels"))
+        who.key("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowLeft")
+        assert (who.sentence(), who.page.inner_text(".px-panels")) == before
+
+
+def test_each_wrong_answer_is_refused_on_the_page_with_its_sentence(
+    browser: Any, server: str
+) -> None:
+    seen = 0
+    with learner(browser, server) as who:
+        for number in ("01", "03", "07"):
+            lesson = LESSONS[number]
+            who.open(lesson)
+            for wrong in lesson.wrong:
+                who.write(wrong.code)
+                who.do("check")
+                said = who.page.locator("#result .learn-said").inner_text()
+                assert wrong.sentence.replace("`", "") in " ".join(said.split())
+                seen += 1
+    require(covered("wrong answers in a browser", seen=seen), "seen")
+
+
+def test_what_never_ends_and_what_takes_too_much_is_stopped(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["02"])
+        who.write("while True:\n    pass\n")
+        assert "was stopped" in who.do("run")
+        who.write("x = bytearray(1 << 45)\n")
+        assert "more memory than it may have" in who.do("run")
+        who.write("def f(:\n")
+        assert "Python cannot read this" in who.do("run")
+        who.write(LESSONS["02"].solution)
+        assert "[None, None, None]" in who.do("run"), "after that it goes on"
+
+
+def test_a_site_goes_on_after_a_program_that_never_ends(browser: Any, site: str) -> None:
+    with learner(browser, site) as who:
+        who.open(LESSONS["02"])
+        who.write("while True:\n    pass\n")
+        assert "was stopped" in who.do("run")
+        who.write(LESSONS["02"].solution)
+        assert "[None, None, None]" in who.do("run")
+
+
+def test_hints_a_solution_and_the_way_back(browser: Any, server: str) -> None:
+    lesson = LESSONS["04"]
+    with learner(browser, server) as who:
+        who.open(lesson)
+        who.page.click("#hint")
+        who.page.reload()
+        who.page.wait_for_selector("body[data-ready]")
+        assert who.page.locator(".learn-hint").count() == 1, "a hint that was seen is kept"
+        assert not who.page.is_visible("#solution")
+        who.write("mine = 1\n")
+        for _ in range(3):
+            who.do("check")
+        who.page.click("#solution")
+        assert "class Doorbell" in who.page.inner_text(".cm-content")
+        who.page.click("#solution")
+        assert who.page.inner_text(".cm-content").strip() == "mine = 1"
+
+
+def test_two_traces_stand_side_by_side(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["13"])
+        who.do("run")
+        left, right = (who.page.locator(".learn-view").nth(i).bounding_box() for i in (0, 1))
+        assert left["y"] == right["y"]
+        assert left["x"] + left["width"] <= right["x"]
+
+
+def test_without_the_editor_a_text_area_does(browser: Any, server: str) -> None:
+    lesson = LESSONS["03"]
+    who = Learner(browser, server)
+    who.context.route("**/page/editor.js", lambda route: route.fulfill(status=404))
+    who.open(lesson)
+    assert "plain text area" in who.page.inner_text("#plain")
+    who.page.fill("textarea", lesson.solution)
+    assert who.do("check").startswith("Solved")
+    who.page.reload()
+    who.page.wait_for_selector("body[data-ready]")
+    assert who.page.input_value("textarea").strip() == lesson.solution.strip()
+    who.context.close()
+    assert who.outside == []
+
+
+@pytest.fixture(scope="module")
+def python(browser: Any, site: str) -> Iterator[Any]:
+    """A page of the site with its Python, which starts once."""
+    with learner(browser, site) as who:
+        who.open(LESSONS["01"])
+        who.page.evaluate(
+            """async () => {
+                const { openHost } = await import("./page/host-browser.js");
+                window.host = await openHost({ tell() {} });
+            }"""
+        )
+        yield who.page
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_every_lesson_runs_in_the_browsers_python(python: Any, number: str) -> None:
+    """Its solution passes there, and its start and each wrong answer fail as they do here."""
+    lesson = LESSONS[number]
+    programs = [lesson.solution, lesson.start, *(wrong.code for wrong in lesson.wrong)]
+    results = python.evaluate(
+        """async ([programs, check, beside]) => {
+            const results = [];
+            const job = { check, beside, strict: false };
+            for (const code of programs)
+                results.push(await window.host.run({ ...job, do: "check", code }));
+            results.push(await window.host.run({ ...job, do: "run", code: programs[0] }));
+            return results;
+        }""",
+        [programs, lesson.check, lesson.beside],
+    )
+    solution, start, *wrong, run = results
+    assert solution["solved"], solution
+    assert start["kind"] == "check"
+    assert not start["solved"]
+    for answer, told in zip(lesson.wrong, wrong, strict=True):
+        failed = told["checks"][-1]
+        assert failed["name"] == answer.check
+        assert answer.sentence in " ".join(failed["error"]["said"].split())
+    assert run["kind"] == "run"
+    assert len(run["traces"]) == 1 + lesson.beside
+    assert all(trace["events"] and "error" not in trace["header"] for trace in run["traces"])
