@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-all test-orders web test-web bench bench-count lint format soak fuzz clean
+.PHONY: help setup demo test test-all test-orders test-hosts web test-web bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
@@ -55,6 +55,12 @@ test-orders: $(READY) ## run the tests in reversed and in three random orders
 		echo "== make test ARGS='--order $$order'"; \
 		$(PYTEST) -q --order $$order $(ARGS) || exit 1; \
 	done
+
+# Other people's tests: CPython's of asyncio, plain and in checked mode, then uvloop's.
+test-hosts: $(READY) ## run CPython's and uvloop's tests of event loops on pinfut's
+	$(BIN)/python -m tests.hosts.cpython
+	$(BIN)/python -m tests.hosts.cpython --checked
+	$(BIN)/python -m tests.hosts.uvloop_suite
 
 # Pyodide comes by npm, wheels for it by pip: once, into .venv/web.
 web: $(READY) ## run tests in the Python of a browser (Pyodide, in node)

@@ -1,4 +1,4 @@
-"""The README's two tables: `python -m benches.markdown FILE`.
+"""The README's tables: `python -m benches.markdown FILE`.
 
 FILE is what `python -m benches --json FILE` wrote; - is standard input. There is a column for each
 system that was measured, and a row for each bench. A loss is bold: a ratio below 1 to a peer.
@@ -11,13 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benches.registry import BASE, BENCHES, ECHO_NOTE, SYSTEMS
+from benches.registry import BASE, BENCHES, ECHO_NOTE, LOOP, SYSTEMS
 
 # The rows of the second table begin with one of these.
 SERVICES: Final = ("echo-", "idle-", "hostile-")
 
+# And those of the third, of event loops, with this.
+LOOPS: Final = "loop-"
+
 COLUMNS: Final = {
     "pinfut": "pinfut",
+    "pinfut-loop": "pinfut's loop",
     "asyncio": "asyncio",
     "uvloop": "uvloop",
     "rloop": "rloop",
@@ -62,10 +66,11 @@ OWN: Final = frozenset(system.name for system in SYSTEMS if system.own)
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Both tables, of what of them was measured."""
+    """The tables, of what of them was measured."""
     parts = (
-        table(rows, lambda bench: not bench.startswith(SERVICES)),
+        table(rows, lambda bench: not bench.startswith((*SERVICES, LOOPS))),
         table(rows, lambda bench: bench.startswith(SERVICES)),
+        table(rows, lambda bench: bench.startswith(LOOPS)),
     )
     return "\n".join(part for part in (*parts, note(rows)) if part)
 
@@ -95,7 +100,7 @@ def cell(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return ""
     value = row.get("ns_per_op", row.get("bytes_per_op"))
-    if row["system"] == BASE or row["ratio"] is None:
+    if row["system"] in (BASE, LOOP) or row["ratio"] is None:
         return f"{value:,.0f}"
     ratio = f"{row['ratio']:.2f}"
     if float(ratio) < 1 and row["system"] not in OWN:

@@ -29,6 +29,11 @@ class Bench:
     unit: Unit = "ns"
 
     @property
+    def base(self) -> str:
+        """The system that the others are compared with."""
+        return LOOP if self.name.startswith("loop-") else BASE
+
+    @property
     def fresh(self) -> bool:
         """Must each round have a new process?
 
@@ -60,6 +65,9 @@ class System:
 
 # The system that every ratio is against.
 BASE = "pinfut"
+
+# The same for the benches of event loops, which ask asyncio's tasks for all.
+LOOP = "pinfut-loop"
 
 # What the table of a run has to say beside echo rows of peers.
 ECHO_NOTE = (
@@ -98,6 +106,12 @@ BENCHES = (
     Bench("socket-echo", "one echo over a socket pair, both ends here", 3_000, 300),
     Bench("socket-cpu", "server's user CPU for one TCP echo, 32 connections", 20_000, 2_000),
     Bench("socket-cpu-raw", "the same, asyncio and trio on bare sockets", 20_000, 2_000),
+    Bench("loop-chain", "a callback of a loop that calls the next", 20_000, 2_000),
+    Bench("loop-future", "create, complete and await a loop's future", 10_000, 1_000),
+    Bench("loop-group", "one task of a task group of 100", 10_000, 1_000),
+    Bench("loop-timer", "set a timer of a loop, and cancel it", 20_000, 2_000),
+    Bench("loop-sock", "one round trip by sock_sendall and sock_recv", 3_000, 300),
+    Bench("loop-http", "one HTTP request on a connection that is kept", 3_000, 300),
 )
 
 SYSTEMS = (
@@ -124,6 +138,12 @@ SYSTEMS = (
         "benches.systems.on_pinfut_observed",
         requires=("pinfut",),
         env={"PINFUT_CHECKED": "1"},
+    ),
+    System(
+        LOOP,
+        "benches.systems.on_pinfut_loop",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "0"},
     ),
     System("asyncio", "benches.systems.on_asyncio"),
     System("uvloop", "benches.systems.on_uvloop", requires=("uvloop",)),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from statistics import median
 
-from benches.registry import BASE, Bench, System
+from benches.registry import Bench, System
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class Results:
         return [row.as_json(self.ratio(row)) for row in self.rows]
 
     def ratio(self, row: Row) -> float | None:
-        """How many times as much this row takes as pinfut does; above 1, pinfut is better.
+        """How many times as much this row takes as its base does; above 1, pinfut is better.
 
         The median of the rounds' own ratios, not the ratio of the medians. Machines change
         between a fast and a slow state, and a round meets one of them; over eight runs of 15
         rounds the first stayed within 15 % and the second within 40 %.
         """
         for base in self.rows:
-            if base.bench == row.bench and base.system.name == BASE:
+            if base.bench == row.bench and base.system.name == row.bench.base:
                 pairs = zip(row.samples, base.samples, strict=True)
                 return median(peer / ours for peer, ours in pairs)
         return None

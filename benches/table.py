@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benches.registry import BASE, ECHO_NOTE, Bench, System
-from benches.result import Results
+from benches.result import Results, Row
 
 # Ratios nearer to 1 than this are noise here: neither a win nor a loss.
 EVEN = 0.05
@@ -37,7 +37,7 @@ def print_results(results: Results, console: Console) -> None:
             numbers = (row.median, min(row.samples), max(row.samples))
             ratio = results.ratio(row)
             table.add_row(
-                label, row.system.name, *(f"{n:,.0f}" for n in numbers), _ratio(row.system, ratio)
+                label, row.system.name, *(f"{n:,.0f}" for n in numbers), _ratio(row, ratio)
             )
             label = ""
         table.add_section()
@@ -55,10 +55,10 @@ def print_unmeasured(results: Results, console: Console) -> None:
         console.print(f"failed: {failure}", style="bold red", markup=False)
 
 
-def _ratio(system: System, ratio: float | None) -> Text:
+def _ratio(row: Row, ratio: float | None) -> Text:
     if ratio is None:
         return Text("-")
-    if system.name == BASE:
+    if row.system.name == row.bench.base:
         return Text("1", style="dim")
     return Text(f"{ratio:.2f}", style=_STYLE[verdict(ratio)])
 

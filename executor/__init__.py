@@ -15,6 +15,7 @@ from pinfut.executor.clock import MonotonicClock, VirtualClock
 from pinfut.executor.contract import Clock, Entry, JoinHandle, Poller, Priority, Runner
 from pinfut.executor.core import Executor, TooManySteps, run
 from pinfut.executor.current import NoExecutor, current_executor, running
+from pinfut.executor.hosts.asyncio_loop import new_event_loop
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task, current_task
@@ -86,6 +87,7 @@ __all__ = [
     "current_task",
     "dump",
     "from_thread",
+    "new_event_loop",
     "run",
     "scope",
     "shield",

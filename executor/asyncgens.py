@@ -1,5 +1,8 @@
 """Async generators that are left midway: their clean-up, which may await, is a task of the runner.
 
+One that was begun while no task ran here, as by a task of asyncio on the runner's own loop, is
+left to the hooks that the thread had before.
+
 new ──first step──▶ begun ──it ends, or is closed──▶ over
                       │ └──nobody holds it any more──▶ closing, in a task ──▶ over
                       └──the run ends──▶ closing, in a task ──▶ over
@@ -8,7 +11,7 @@ new ──first step──▶ begun ──it ends, or is closed──▶ over
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from threading import get_ident
 from typing import Any, TypeAlias, final
 from weakref import WeakValueDictionary
@@ -25,20 +28,24 @@ class AsyncGens(Internal):
     """The async generators that one runner's coroutines have begun, and the owner of the tasks
     that close them. Its hooks stand in the runner's thread while that runs, and no longer."""
 
-    __slots__ = ("_before", "_begun", "_count", "_runner", "_thread")
+    __slots__ = ("_before", "_begun", "_finalizer", "_ours", "_runner", "_thread")
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._before: Any = None
         self._thread = 0
-        # Invariant: those that somebody holds, oldest first.
+        # Invariant: those that somebody holds, by their ids, oldest first.
         self._begun: WeakValueDictionary[int, Generator] = WeakValueDictionary()
-        self._count = 0
+        # Who closes those that are not ours, if there is somebody; and the ids of ours, for a
+        # generator that is left is not among `_begun` any more.
+        self._finalizer: Callable[[Generator], object] | None = None
+        self._ours: set[int] = set()
 
     def install(self) -> None:
         """The runner runs, in this thread; `restore` is the undo."""
         self._thread = get_ident()
         self._before = sys.get_asyncgen_hooks()
+        self._finalizer = self._before.finalizer
         sys.set_asyncgen_hooks(self._began, self._left)
 
     def restore(self) -> None:
@@ -56,10 +63,22 @@ class AsyncGens(Internal):
         return bool(begun)
 
     def _began(self, generator: Generator) -> None:
-        self._count += 1
-        self._begun[self._count] = generator
+        runner, before, key = self._runner, self._before, id(generator)
+        if before.finalizer is not None and runner.current is None and runner.first is None:
+            self._ours.discard(key)
+            if before.firstiter is not None:
+                before.firstiter(generator)
+            return
+        if len(self._ours) > 256 + 2 * len(self._begun):  # most have come to their ends
+            self._ours = set(self._begun)
+        self._ours.add(key)
+        self._begun[key] = generator
 
     def _left(self, generator: Generator) -> None:
+        if self._finalizer is not None and id(generator) not in self._ours:
+            self._finalizer(generator)
+            return
+        self._ours.discard(id(generator))
         # The collector may come in the middle of anything, and in any thread.
         poller = self._runner.poller
         if poller is not None and self._thread == get_ident():

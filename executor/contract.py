@@ -9,7 +9,7 @@ and no loop asks whether something is one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextvars import Context as ContextVars
 from types import CoroutineType
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
@@ -365,6 +365,10 @@ class Runner(Protocol):
 
     @property
     def instruments(self) -> Hooks: ...
+
+    @property
+    def others(self) -> Callable[[], Iterable[str]]:
+        """What else runs here, as the tasks of an event loop: lines for `dump`."""
 
     def spawn(
         self,

@@ -88,6 +88,7 @@ class Executor(FirstSteps):
         "_failures",
         "_observed",
         "checked",
+        "others",
     )
 
     def __init__(
@@ -116,6 +117,8 @@ class Executor(FirstSteps):
         self._dump_on_signal = dump_on_signal
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
         self._asyncgens = AsyncGens(self)
+        # What else runs here, as an event loop's tasks do: lines for `dump`.
+        self.others: Callable[[], Iterable[str]] = tuple
         self.instruments.attach(self)
 
     def _make_queues(self, bell: Doorbell | None) -> None:
@@ -204,26 +207,28 @@ class Executor(FirstSteps):
 
     # ---- hosted by another loop ----
 
-    def open(self) -> None:
+    def open(self, *, hears_signals: bool = True) -> None:
         """Get ready for `turn`, in this thread: from here on until `close` the executor has
-        descriptors of its own. Raises RuntimeError when it is open, and OSError, with nothing
-        done, where the process may open no more."""
+        descriptors of its own, and in the main thread, unless `hears_signals` is False, the
+        wakeup descriptor of signals. Raises RuntimeError when it is open, and OSError, with
+        nothing done, where the process may open no more."""
         if self.poller is not None:
             raise RuntimeError("this executor is open already; close() it first")
         try:
-            self._open()
+            self._open(hears_signals)
         except BaseException:
             self._give_back()
             raise
 
-    def _open(self) -> None:
+    def _open(self, hears_signals: bool = True) -> None:
         self.poller = open_poller(self)
         self.clean_ups_end = inf
         coroutine.find_cleaner = find_cleaner
         restart_turns()
         self.thread = get_ident()
         _opened.add(self)
-        self.poller.hear_signals()
+        if hears_signals:
+            self.poller.hear_signals()
         laws.opened(id(self), self.checked)
 
     def turn(self, timeout: float | None, steps: int | None = None) -> bool:
@@ -275,6 +280,28 @@ class Executor(FirstSteps):
                 self._leave()
         finally:
             self._leave()  # again, for Ctrl-C may have come in the middle of the first
+
+    def run_until(self, until: Task[Any] | AllOf) -> None:
+        """Look at timers and descriptors, then run turn after turn until `until` is done, in
+        this thread from here on: for an event loop whose handles are entries of the ready
+        queue. Raises as `turn` does, but for the thread."""
+        if self.thread:
+            self.thread = get_ident()
+        self._require_open()
+        self._require_alone()
+        try:
+            try:
+                self._enter()
+                self.look(0.0)
+                self._run_turns(until, TURN)
+                self.run_deferred()
+            except BaseException:
+                self._mend()
+                raise
+            finally:
+                self._leave()
+        finally:
+            self._leave()  # again, as in `turn`
 
     def due(self) -> float | None:
         """In how many seconds the next turn is due: 0 when something is ready, None (and never

@@ -58,7 +58,6 @@ def wake(future: Waiting) -> None:
         report_call(waker.wake, error)
 
 
-@final
 class EdgeSource:
     """The readiness of one descriptor. It does not own the descriptor.
 
@@ -270,7 +269,7 @@ class Readiness(FutureBase[None]):
         if source is None:
             poller = current_poller()
             known = poller.known(self._fd)
-            source = known if isinstance(known, EdgeSource) else EdgeSource(self._fd)
+            source = known if type(known) is EdgeSource else EdgeSource(self._fd)
             try:
                 poller.watch(source, source.mask | self._events)
             except PermissionError:

@@ -126,8 +126,12 @@ class Timers:
     def next_deadline(self) -> float | None:
         """The first deadline, or None, also for one that is infinite. Earlier than that, and
         never later, when more than AT_ONCE dead entries stand before it."""
-        if not self.heap and not self._old:
-            return None
+        if not self._old:  # each sleep asks
+            if not self.heap:
+                return None
+            deadline, _, timer = self.heap[0]
+            if timer.live and deadline < inf:
+                return deadline
         for _ in range(AT_ONCE):
             heap = self._first()
             if not heap:

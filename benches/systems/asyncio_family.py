@@ -9,7 +9,7 @@ from functools import partial
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import ARGUMENT, FAN, levels, rounds, shuffled
-from benches.systems import memory_rpc
+from benches.systems import loops, memory_rpc
 from benches.systems.streams_rpc import (
     BatchedFrames,
     EchoClient,
@@ -366,6 +366,7 @@ BENCHES: dict[str, BenchFunction] = {
     "socket-echo": socket_echo,
     "socket-cpu": socket_cpu,
     "socket-cpu-raw": socket_cpu_raw,
+    **loops.BENCHES,
 }
 
 

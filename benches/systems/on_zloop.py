@@ -10,6 +10,6 @@ SUITE = suite(
     {
         name: bench
         for name, bench in BENCHES.items()
-        if name not in ("socket-echo", "socket-cpu-raw")
+        if name not in ("socket-echo", "socket-cpu-raw", "loop-sock")
     },
 )

@@ -61,6 +61,7 @@ def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
             stack.append(
                 (child, rest + ("└── " if last else "├── "), rest + ("    " if last else "│   "))
             )
+    lines += executor.others()
     if tasks and not isinstance(tasks[0], WatchedTask):
         lines.append("since when and who spawned: unknown; run checked or with an instrument")
     return "\n".join(lines)
@@ -118,11 +119,12 @@ def _waits(executor: Runner, task: Task[Any], interrupted: FrameType | None) -> 
     if executor.current is task and interrupted is not None:
         yield from _stack(interrupted)
         return
-    yield from _chain(task._coro)
+    yield from chain(task._coro)
     yield from _inside(task.leaf, _DEEPEST)
 
 
-def _chain(coro: Any) -> Iterator[str]:
+def chain(coro: Any) -> Iterator[str]:
+    """The await chain of a suspended coroutine, outermost first."""
     frames: list[FrameType] = []
     # Bounded by the interpreter's own recursion limit on await chains.
     while coro is not None:
@@ -167,7 +169,7 @@ def _inside(leaf: Any, depth: int) -> Iterator[str]:
         yield "..."
         return
     if isinstance(leaf, CoroutineFuture):
-        yield from _chain(leaf._coro)
+        yield from chain(leaf._coro)
         yield from _inside(leaf._leaf, depth - 1)
         return
     children = parts(leaf)

@@ -134,12 +134,17 @@ def supported(system: str) -> list[str]:
         return [*depths, "chain-10", "echo-64", "echo-64-deep"]
     if system in ("pinfut-recorded", "pinfut-checked"):
         return ["yield", "await", "spawn", "channel", "timeout", "cancel"]
+    loops = [name for name in every if name.startswith("loop-")]
+    if system == "pinfut-loop":
+        return loops
+    if system in ("pinfut", "trio"):
+        every = [name for name in every if name not in loops]
     if system != "pinfut":
         every = [name for name in every if name not in OWN]
     if system.endswith(("-batched", "-memory")):
         return [name for name in every if name in ECHOES]
     if system == "zloop":
-        return [name for name in every if name not in ("socket-echo", "socket-cpu-raw")]
+        return [name for name in every if name not in ("socket-echo", "socket-cpu-raw", "loop-sock")]
     if system == "trio":
         return [name for name in every if name not in (*ECHOES, "hostile-bytes")]
     return every

@@ -20,9 +20,11 @@ ABOVE = {
     "pinfut.command": ("pinfut.__main__",),
     # So does what teaches, and the command shows that, too.
     "pinfut.learn": COMMAND,
+    # A door of the executor's, under a name that is found.
+    "pinfut.asyncio": ON_TOP,
     "pinfut.rpc": ON_TOP,
-    "pinfut.executor": (*ON_TOP, "pinfut.rpc"),
-    "pinfut": (*ON_TOP, "pinfut.rpc", "pinfut.executor"),
+    "pinfut.executor": (*ON_TOP, "pinfut.rpc", "pinfut.asyncio"),
+    "pinfut": (*ON_TOP, "pinfut.rpc", "pinfut.executor", "pinfut.asyncio"),
 }
 
 
