@@ -112,6 +112,8 @@ BENCHES = (
     Bench("loop-timer", "set a timer of a loop, and cancel it", 20_000, 2_000),
     Bench("loop-sock", "one round trip by sock_sendall and sock_recv", 3_000, 300),
     Bench("loop-http", "one HTTP request on a connection that is kept", 3_000, 300),
+    Bench("guest-switch", "a yield of a lone task; elsewhere pinfut's, as a guest", 20_000, 2_000),
+    Bench("guest-hop", "spawn and await a task; elsewhere across, pinfut a guest", 5_000, 500),
 )
 
 SYSTEMS = (

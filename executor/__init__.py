@@ -15,7 +15,9 @@ from pinfut.executor.clock import MonotonicClock, VirtualClock
 from pinfut.executor.contract import Clock, Entry, JoinHandle, Poller, Priority, Runner
 from pinfut.executor.core import Executor, TooManySteps, run
 from pinfut.executor.current import NoExecutor, current_executor, running
+from pinfut.executor.hosts.across import from_host, to_host
 from pinfut.executor.hosts.asyncio_loop import new_event_loop
+from pinfut.executor.hosts.guest import guest
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.scope import Scope, scope
 from pinfut.executor.task import Task, current_task
@@ -86,7 +88,9 @@ __all__ = [
     "current_executor",
     "current_task",
     "dump",
+    "from_host",
     "from_thread",
+    "guest",
     "new_event_loop",
     "run",
     "scope",
@@ -96,6 +100,7 @@ __all__ = [
     "timeline",
     "timeout",
     "timeout_at",
+    "to_host",
     "to_thread",
     "yield_now",
 ]

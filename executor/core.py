@@ -38,10 +38,10 @@ from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.foreign import running_beside
 from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.layers import forget_all
-from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf
+from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf, Visit
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
-from pinfut.executor.ready import TURN, ReadyQueue, require_own_thread
+from pinfut.executor.ready import LOOK, TURN, ReadyQueue, require_own_thread
 from pinfut.executor.schedule import Schedule, Seeded
 from pinfut.executor.task import Task
 from pinfut.executor.timers import Timers
@@ -55,7 +55,7 @@ T = TypeVar("T")
 _log = logging.getLogger("pinfut.executor")
 
 
-_GENERATIONS: Final = 16
+GENERATIONS: Final = 16
 """How often what was started during the end of a run is ended in its turn, before it is closed."""
 
 _opened: Final[weakref.WeakSet[Executor]] = weakref.WeakSet()
@@ -252,7 +252,6 @@ class Executor(FirstSteps):
             )
         self._require_open()
         self._require_alone()
-        left = TURN if steps is None else steps
         if timeout == inf:
             timeout = None
         try:
@@ -264,13 +263,20 @@ class Executor(FirstSteps):
                     and not (cast(Poller, self.poller).external or self.timers)
                 ):
                     timeout = 0.0  # the host may still wake: nobody is lost
+                visit = Visit(self, TURN if steps is None else steps)
+                since = LOOK
                 while True:
-                    self.look(timeout)
-                    # One that only made calls counts too: they may put themselves off again.
-                    left -= max(1, self._run_turns(ONE_TURN, min(left, TURN)))
-                    self.run_deferred()
+                    if since >= LOOK or not self.ready:
+                        since = 0
+                        self.look(None if self.ready else timeout)
+                    most = visit.begin()
+                    if steps is None:
+                        visit.left = 0
+                    since += self._run_turns(visit, most)
+                    if self.deferred:
+                        self.run_deferred()
                     more = bool(self.ready or self.deferred or self.high or self.low)
-                    if steps is None or left <= 0 or not more:
+                    if visit.left <= 0 or not more:
                         return more
                     timeout = 0.0
             except BaseException:
@@ -279,7 +285,8 @@ class Executor(FirstSteps):
             finally:
                 self._leave()
         finally:
-            self._leave()  # again, for Ctrl-C may have come in the middle of the first
+            if running.inside:
+                self._leave()  # again, for Ctrl-C has come in the middle of the first
 
     def run_until(self, until: Task[Any] | AllOf) -> None:
         """Look at timers and descriptors, then run turn after turn until `until` is done, in
@@ -345,7 +352,7 @@ class Executor(FirstSteps):
             )
 
     def _require_alone(self) -> None:
-        if running.executor is not None:
+        if running.inside:
             raise ReenteredExecutor(f"a turn cannot be run here: {_busy()}. Await instead")
 
     def _enter(self) -> None:
@@ -354,16 +361,18 @@ class Executor(FirstSteps):
             self._bell.listening = False
             self.ready.asleep = self.high.asleep = self.low.asleep = False
         running.executor = self
+        running.inside = True
         self._asyncgens.install()
 
     def _leave(self) -> None:
         """The undo of `_enter`; no step is under way any more. Idempotent."""
         self._asyncgens.restore()
-        running.executor = None
+        running.executor = None if running.host is None else running.host.runner
         self.clear_step()
         if self._bell is not None:
             self._bell.listening = True
             self.ready.asleep = self.high.asleep = self.low.asleep = True
+        running.inside = False  # the last
 
     # ---- running ----
 
@@ -394,8 +403,8 @@ class Executor(FirstSteps):
             raise RuntimeError(
                 f"{main!r} cannot be run here: a loop of {beside} runs in this thread, and would "
                 f"stand still. Give it a thread, await {beside}.to_thread"
-                f"{'.run_sync' * (beside == 'trio')}(lambda: run(main())), or host an executor in "
-                "that loop (docs/hosting.md)"
+                f"{'.run_sync' * (beside == 'trio')}(lambda: run(main())), or in that loop "
+                "'async with pinfut.guest():' and await it"
             )
         if steps is not None and steps < 1:
             main.close()
@@ -433,7 +442,7 @@ class Executor(FirstSteps):
             # Again, for an error or an interrupt may have come in the middle of the first.
             self._end_run(main, dumps, ctrl_c)
 
-    def _run_turns(self, until: Task[Any] | AllOf, most: int) -> int:
+    def _run_turns(self, until: Task[Any] | AllOf | Visit, most: int) -> int:
         if self._observed is None:
             return self.run_turns(until, most)
         return self._observed.run_turns(until, most)
@@ -502,15 +511,10 @@ class Executor(FirstSteps):
         self._mend()
         self.clean_ups_end = self.clock.now() + CLEAN_UP
         try:
-            for _ in range(_GENERATIONS):
-                if not (self.tasks or self.deferred or self._asyncgens.close_all()):
+            for _ in range(GENERATIONS):
+                left = self.cancel_left(hurried)
+                if left is None:
                     return
-                left = AllOf(self.tasks)
-                for task, owner in list(self.tasks.items()):
-                    if hurried:
-                        task.interrupt()
-                    elif owner is not self._asyncgens:  # a clean-up goes on to its end
-                        task.cancel()
                 if steps is None:
                     self._run_turns(left, TURN)
                 else:
@@ -529,6 +533,19 @@ class Executor(FirstSteps):
         except (LostWakeup, TooManySteps) as error:
             kind = "wait for what cannot come" if isinstance(error, LostWakeup) else "go on"
             _log.error("tasks caught their cancel and %s: %s", kind, error)
+
+    def cancel_left(self, hurried: bool = False) -> AllOf | None:
+        """Cancel the tasks that are left, `hurried` also those in a shield, and start to close
+        async generators. Which have to end now; None when nothing is left."""
+        if not (self.tasks or self.deferred or self._asyncgens.close_all()):
+            return None
+        left = AllOf(self.tasks)
+        for task, owner in list(self.tasks.items()):
+            if hurried:
+                task.interrupt()
+            elif owner is not self._asyncgens:  # a clean-up goes on to its end
+                task.cancel()
+        return left
 
     def _mend(self) -> None:
         """Ctrl-C may have come in the middle of the loop's own work: no step is under way, and
@@ -614,7 +631,8 @@ class _Parents:
 
 def _start_clean() -> None:
     """In a forked child: no executor runs here, and nothing of the process is taken."""
-    running.executor = None
+    running.executor = running.host = None
+    running.inside = False
     laws.none_open()
     for executor in list(_opened):
         executor.forked()

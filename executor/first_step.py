@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pinfut.executor.contract import FirstStep, JoinHandle
-from pinfut.executor.current import NoExecutor
+from pinfut.executor.current import NO_TASK, NoExecutor
 from pinfut.executor.loop import Loop
 from pinfut.executor.task import Task
 
@@ -47,7 +47,7 @@ class FirstSteps(Loop):
     def ensure_task(self) -> Task[Any]:
         """The task of the coroutine in `first`. Raises NoExecutor when there is none."""
         if self.first is None:
-            raise NoExecutor("no task is running here; call this from inside a coroutine")
+            raise NoExecutor(NO_TASK)
         coro, context, owner = self.first
         self.current = task = self.task_type(self.ready, coro, context)
         self.tasks[task] = owner

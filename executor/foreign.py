@@ -11,6 +11,8 @@ import sys
 from asyncio import _get_running_loop
 from typing import Final
 
+from pinfut.executor.current import running
+
 _OWN: Final = {
     "asyncio": "asyncio.run",
     "trio": "trio.run",
@@ -34,9 +36,12 @@ def explain(error: BaseException) -> None:
     name = "asyncio" if str(error) == _NO_LOOP else module.partition(".")[0]
     run = _OWN.get(name)
     if run is not None:
+        way = f"a thread: await to_thread({run}, ...)"
+        if running.host is not None:
+            way = "a task of the host's: await to_host(...)"
         error.add_note(
             f"This is a task of pinfut, where {name} has no loop. Use the counterpart in pinfut "
-            f"(docs/coming-from-asyncio.md), or a thread: await to_thread({run}, ...)"
+            f"(docs/coming-from-asyncio.md), or {way}"
         )
 
 

@@ -59,16 +59,6 @@ class _Nobody:
 NOBODY: Final = _Nobody()
 
 
-class _OneTurn:
-    """In place of a task to run until: it is done already, so the loop makes one turn."""
-
-    _outcome = None
-    done = True
-
-
-ONE_TURN: Final = cast("Task[Any]", _OneTurn())
-
-
 @final
 class AllOf:
     """In place of a task to run until: it is done when all of `tasks` are."""
@@ -90,6 +80,51 @@ class AllOf:
         return None if self.done else NOT_DONE
 
 
+ONE_TURN: Final = AllOf(())
+"""It is done already, so the loop makes one turn."""
+
+
+@final
+class Visit:
+    """In place of a task to run until: done when nobody is ready, and before a turn that might
+    take more steps than are left."""
+
+    __slots__ = ("_loop", "left")
+
+    def __init__(self, loop: Loop, steps: int) -> None:
+        self._loop = loop
+        # How many steps may be made after the present turn.
+        self.left = steps
+
+    def begin(self) -> int:
+        """Count off the first turn, for one step at least: one that only makes calls counts too,
+        for they may put themselves off again. How many steps a turn may take."""
+        loop = self._loop
+        most = self.left if self.left < TURN else TURN
+        count = len(loop.ready) or 1
+        if loop.high or loop.low or count > most:
+            count = min(most, count + len(loop.high) + len(loop.low))
+        self.left -= count
+        return most
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no next turn. One is counted off if there is."""
+        return self._outcome is None
+
+    @property
+    def _outcome(self) -> object:
+        loop = self._loop
+        if loop.went_on:
+            loop.went_on = False
+            self.left -= LOOK
+        count = len(loop.ready)
+        if not count or count > self.left or loop.high or loop.low:
+            return None
+        self.left -= count
+        return NOT_DONE
+
+
 class Loop:
     """What a turn needs. The executor adds how tasks come to be and how a run begins and ends."""
 
@@ -109,6 +144,7 @@ class Loop:
         "tasks",
         "thread",
         "timers",
+        "went_on",
     )
 
     clock: Clock
@@ -138,6 +174,8 @@ class Loop:
         self.poller: Poller | None = None
         # The thread that opened it; 0 while it is not open.
         self.thread = 0
+        # Whether a turn had a step that went on with TURN futures; a visit looks, and clears it.
+        self.went_on = False
         # One Context for every poll. Invariant: its waker is NOBODY between turns.
         self.cx = Context(NOBODY)
 
@@ -149,7 +187,7 @@ class Loop:
         self.instruments.cause = OUTSIDE
         self.instruments.call = None
 
-    def run_turns(self, until: Task[Any] | AllOf, most: int = TURN) -> int:
+    def run_turns(self, until: Task[Any] | AllOf | Visit, most: int = TURN) -> int:
         """Turn after turn of at most `most` steps, until the task is done, or all of them; with
         ONE_TURN for the steps of one turn, without what follows them.
 
@@ -201,6 +239,7 @@ class Loop:
                         if leaf is again or burst <= 0:
                             if burst <= 0:
                                 steps = max(steps, LOOK)
+                                self.went_on = True
                             task.leaf = leaf
                             task.wake()
                             break
@@ -281,7 +320,7 @@ class Loop:
         ready, high, low = self.ready, self.high, self.low
         deadline = timers.next_deadline()
         comes = poller.external or poller.notified
-        if ready or self.deferred or high or low:
+        if ready or self.deferred or high or low or timeout == 0:
             if deadline is not None and deadline <= self.clock.now():
                 timers.fire(self.clock.now())
             if comes or timeout is not None:

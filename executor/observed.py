@@ -18,7 +18,7 @@ from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD
 from pinfut.executor.contract import Entry
 from pinfut.executor.deadlock import futurelock
-from pinfut.executor.loop import NOBODY, AllOf, Loop, keep_out_of_tracebacks
+from pinfut.executor.loop import NOBODY, AllOf, Loop, Visit, keep_out_of_tracebacks
 from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
 from pinfut.executor.task import OVER, Task
@@ -59,7 +59,7 @@ class ObservedLoop:
         # How many futures that are ready at once the steps of this turn may still go on with.
         self._burst = TURN
 
-    def run_turns(self, until: Task[Any] | AllOf, most: int = TURN) -> int:
+    def run_turns(self, until: Task[Any] | AllOf | Visit, most: int = TURN) -> int:
         """As `Loop.run_turns`."""
         loop = self._loop
         tell = loop.instruments
@@ -93,6 +93,7 @@ class ObservedLoop:
                     tell.finish(task)
             if self._burst <= 0:
                 steps = max(steps, LOOK)
+                loop.went_on = True
             loop.current = task = None
             loop.cx.waker = NOBODY
             if until.done:

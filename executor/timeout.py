@@ -12,7 +12,7 @@ from pinfut.combinators import Awaited
 from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_future
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.contract import TimerQueue
-from pinfut.executor.current import NoExecutor, current_executor
+from pinfut.executor.current import NO_TASK, NoExecutor, current_executor
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop, let_go, pending
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
@@ -178,7 +178,7 @@ class TimeoutCoroutine(FutureBase[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         if self._future is not None:
-            return (yield self)  # type: ignore[no-any-return]  # the value of its own poll
+            return (yield from super().__await__())  # the value of its own poll
         value: T = yield from _within(self._block, self._coro).__await__()
         return value
 
@@ -250,7 +250,7 @@ def current_deadline() -> float | None:
     executor = current_executor()
     task = executor.current
     if task is None and executor.first is None:
-        raise NoExecutor("no task is running here; call this from inside a coroutine")
+        raise NoExecutor(NO_TASK)
     earliest = inf
     # From the inside out. A first step that has no task yet has no block around it either.
     owners: list[Interruptible | None] = [*drivers(), task]

@@ -4,6 +4,8 @@ This package is the future model: polling, waking, pinning, slots. `pinfut.execu
 runs tasks on it, and `pinfut.rpc` calls services over a kernel that charges.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pinfut.combinators import (
     Selected,
     Shared,
@@ -72,6 +74,9 @@ from pinfut.sync import (
     watch,
 )
 
+if TYPE_CHECKING:
+    from pinfut.executor.hosts.guest import guest
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -130,6 +135,7 @@ __all__ = [
     "from_iterable",
     "from_receiver",
     "fuse",
+    "guest",
     "join",
     "lazy",
     "map",
@@ -147,3 +153,12 @@ __all__ = [
     "watch",
     "yield_now",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The one name of the executor's that is given here, and loaded when it is asked for.
+    if name != "guest":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pinfut.executor.hosts.guest import guest
+
+    return guest

@@ -38,7 +38,7 @@ class _Marker:
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "YIELD"
+        return "YIELD, which only tasks of pinfut know; elsewhere await from_host(...)"
 
 
 YIELD: Final = _Marker()
@@ -58,7 +58,7 @@ def not_a_future(thing: object) -> TypeError:
         f"a coroutine awaited {thing!r}, which is not a pinfut future (it has no poll(cx)). "
         "What asyncio or trio wait for can be awaited only under their own loop: use the "
         "counterpart in pinfut (docs/coming-from-asyncio.md), or a thread: "
-        "await to_thread(asyncio.run, ...)"
+        "await to_thread(asyncio.run, ...); in a guest of their loop await to_host(...)"
     )
 
 

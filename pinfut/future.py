@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from contextvars import copy_context
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
 from pinfut import laws
 from pinfut.checked import Record, keep_records
@@ -49,12 +49,21 @@ class FutureBase(Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         # The whole bridge: hand the leaf to what runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
-        return (yield self)  # type: ignore[no-any-return]
+        try:
+            return (yield self)  # type: ignore[no-any-return]
+        except REFUSALS:
+            wait = find_wait(self)
+            if wait is None:
+                raise
+        return (yield from wait)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         # What asyncio and trio say of a future that they cannot wait for.
         kind = type(self).__qualname__
-        return f"<{kind} at {id(self):#x}, a future for tasks under pinfut.executor.run>"
+        return (
+            f"<{kind} at {id(self):#x}, a future for tasks under pinfut.executor.run; within "
+            "pinfut.guest() await from_host(...) elsewhere>"
+        )
 
     def __copy__(self) -> NoReturn:
         raise PinError(self, "copied")
@@ -64,6 +73,19 @@ class FutureBase(Generic[T_co]):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise PinError(self, "pickled")
+
+
+REFUSALS: Final = (RuntimeError, TypeError)
+"""What the loops of asyncio and trio raise in a task that has yielded a future of pinfut's."""
+
+
+def _own(future: Any) -> Generator[Any, Any, Any] | None:
+    return None
+
+
+find_wait: Callable[[Any], Generator[Any, Any, Any] | None] = _own
+"""Gives the wait to go on with where one of the REFUSALS was raised at the yield of a future; None
+when that was an error of its own. For each ``__await__`` that yields; set by the hosts."""
 
 
 if checked_by_default():

@@ -13,7 +13,7 @@ from sys import getrefcount
 from typing import Any, Generic, NoReturn, TypeVar, cast, final, overload
 
 from pinfut.coroutine import into_future
-from pinfut.future import drop, let_go
+from pinfut.future import FutureBase, drop, let_go
 from pinfut.laws import PinError, describe
 from pinfut.poll import Future
 
@@ -38,8 +38,7 @@ class Pinned(Generic[T_co]):
         self._owns = True
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        value: T_co = yield self._future
-        return value
+        return (yield from FutureBase.__await__(self._future))  # type: ignore[arg-type]
 
     def __pinned__(self) -> Future[T_co]:
         """The future in its place, for who polls it there, and drops it in the end:

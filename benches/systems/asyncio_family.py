@@ -9,7 +9,7 @@ from functools import partial
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import ARGUMENT, FAN, levels, rounds, shuffled
-from benches.systems import loops, memory_rpc
+from benches.systems import guests, loops, memory_rpc
 from benches.systems.streams_rpc import (
     BatchedFrames,
     EchoClient,
@@ -367,6 +367,8 @@ BENCHES: dict[str, BenchFunction] = {
     "socket-cpu": socket_cpu,
     "socket-cpu-raw": socket_cpu_raw,
     **loops.BENCHES,
+    "guest-switch": guests.switches,
+    "guest-hop": guests.hops,
 }
 
 

@@ -40,6 +40,12 @@ async def yields(probe: Probe) -> None:
                 scope.spawn(spin(times))
 
 
+async def switches(probe: Probe) -> None:
+    for ops in probe.timed():
+        for _ in range(ops):
+            await executor.yield_now()
+
+
 async def awaits(probe: Probe) -> None:
     tx: OneshotSender[None]
     rx: FutureBase[None]
@@ -334,5 +340,7 @@ SUITE = Suite(
         "socket-echo": socket_echo,
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu,
+        "guest-switch": switches,
+        "guest-hop": spawns,
     },
 )

@@ -9,6 +9,7 @@ from trio.lowlevel import checkpoint
 from benches.load import Load
 from benches.probe import BenchFunction, Probe, Suite, shares
 from benches.shapes import FAN, levels, rounds, shuffled
+from benches.systems import guests
 
 
 def run(bench: BenchFunction, probe: Probe) -> None:
@@ -295,5 +296,7 @@ SUITE = Suite(
         "socket-echo": socket_echo,
         "socket-cpu": socket_cpu,
         "socket-cpu-raw": socket_cpu_raw,
+        "guest-switch": guests.switches,
+        "guest-hop": guests.hops,
     },
 )

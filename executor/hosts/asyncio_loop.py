@@ -18,7 +18,7 @@ from contextvars import copy_context
 from threading import get_ident
 from typing import Any, Final, TypeVar, TypeVarTuple, cast, final
 
-from pinfut.executor.contract import Clock
+from pinfut.executor.contract import Clock, Poller
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
 from pinfut.executor.hosts.selector import Fired, PollerSelector
@@ -271,7 +271,7 @@ class EventLoop(SockCalls):
         try:
             if executor.thread and running.executor is None and not events._get_running_loop():
                 executor.thread = get_ident()
-                executor.external -= 1  # nothing comes by the self-pipe any more
+                cast(Poller, executor.poller).external -= 1  # nothing comes by the self-pipe
                 with self._running():
                     executor.close()
         finally:

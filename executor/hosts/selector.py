@@ -104,7 +104,7 @@ class PollerSelector(selectors._BaseSelectorImpl):
             super().unregister(fileobj)
             raise
         self._sources[key.fd] = source
-        self._executor.external += 1
+        self._poller.external += 1
         return key
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
@@ -118,7 +118,7 @@ class PollerSelector(selectors._BaseSelectorImpl):
 
     def unregister(self, fileobj: Any) -> SelectorKey:
         key = super().unregister(fileobj)
-        self._executor.external -= 1
+        self._poller.external -= 1
         source = self._sources.pop(key.fd)
         if not self._poller.is_closed:
             self._poller.forget(source)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final, TypeVar, final
 
 from pinfut import laws
-from pinfut.coroutine import YIELD
 from pinfut.executor.source import EdgeSource
+from pinfut.executor.timers import sleep
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -109,15 +109,14 @@ class ReadOperation(Operation[T]):
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
-                yield YIELD
+                yield from sleep(0).__await__()
             try:
                 return self._call(*self._args)
             except BlockingIOError:
                 source.readable = False
             except OSError as error:
                 raise _explained(source, error) from None
-        value: T = yield self
-        return value
+        return (yield from super().__await__())
 
 
 @final
@@ -159,7 +158,7 @@ class Receive(Operation[bytes]):
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
-                yield YIELD
+                yield from sleep(0).__await__()
             try:
                 data = self._call(self._size)
             except BlockingIOError:
@@ -170,8 +169,7 @@ class Receive(Operation[bytes]):
                 if 0 < len(data) < self._size and source.drains:
                     source.readable = False
                 return data
-        received: bytes = yield self
-        return received
+        return (yield from super().__await__())
 
 
 class WriteOperation(Operation[T]):
@@ -205,15 +203,14 @@ class WriteOperation(Operation[T]):
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
-                yield YIELD
+                yield from sleep(0).__await__()
             try:
                 return self._call(*self._args)
             except BlockingIOError:
                 source.writable = False
             except OSError as error:
                 raise _explained(source, error) from None
-        value: T = yield self
-        return value
+        return (yield from super().__await__())
 
 
 def _flat(data: object) -> memoryview:
@@ -299,7 +296,7 @@ class WriteAll(Operation[None]):
             source.spree += 1
             if source.spree >= SPREE:
                 source.spree = 0
-                return self._after(YIELD)
+                return self._after(True)
             data = self._data
             if type(data) is bytes and source.writing is None:
                 # As `_write`, without a call where all is taken at once.
@@ -316,13 +313,13 @@ class WriteAll(Operation[None]):
                     source.writing = self
             elif self._write():
                 return _ended
-        return self._after(self)
+        return self._after(False)
 
-    def _after(self, first: object) -> Generator[Any, Any, None]:
-        """Wait for `first`, and write what is left."""
-        yield first
-        if first is YIELD:
-            yield self
+    def _after(self, others: bool) -> Generator[Any, Any, None]:
+        """Let the others run first, or not, and write what is left."""
+        if others:
+            yield from sleep(0).__await__()
+        yield from super().__await__()
 
 
 @final

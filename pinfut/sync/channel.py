@@ -10,9 +10,9 @@ from collections.abc import Generator
 from operator import index
 from typing import Any, Final, Generic, TypeVar, final
 
-from pinfut import laws
+from pinfut import future, laws
 from pinfut.forgotten import watch_at_first
-from pinfut.future import FutureBase
+from pinfut.future import REFUSALS, FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed, EndsAtClosed
 from pinfut.sync.waiters import NOTHING
@@ -217,7 +217,13 @@ class _Recv(FutureBase[T]):
             if state.senders or state.closed:
                 state.taken()
             return value
-        return (yield self)  # type: ignore[no-any-return]
+        try:
+            return (yield self)  # type: ignore[no-any-return]
+        except REFUSALS:
+            wait = future.find_wait(self)
+            if wait is None:
+                raise
+        return (yield from wait)  # type: ignore[no-any-return]
 
     def poll(self, cx: Context, /) -> Poll[T]:
         state = self._state

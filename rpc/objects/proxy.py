@@ -51,7 +51,7 @@ def _await(self: Any) -> Generator[Any, Any, Any]:
     the proxy itself, or this side's own object when it is one."""
     target: Target = self._pinfut_target
     if target.state != IMPORTED:
-        yield _Settled(target)
+        yield from _Settled(target).__await__()
         if target.state == OWN:
             return target.own
     return self

@@ -134,10 +134,6 @@ class CallsIn:
         except BaseException as error:
             self._refuse(answer, thing, error)
             return
-        session = self._session
-        if session.watched:
-            name = session.name if session.end.serving else f"{session.name} back"
-            executor.instruments.serve(name, answer.x, m=method.name)
         if self._watched:
             session = self._session
             name = session.name if session.end.serving else f"{session.name} back"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from typing import assert_type
@@ -39,10 +40,13 @@ from pinfut.executor import (
     Runner,
     Schedule,
     Task,
+    from_host,
+    guest,
     scope,
     sleep,
     spawn,
     timeout,
+    to_host,
     yield_now,
 )
 from pinfut.executor.pollers import EpollPoller, PortablePoller
@@ -280,6 +284,15 @@ class LeapClock:
 class LastFirst:
     def take(self, ready: deque[Entry], /) -> Entry:
         return ready.pop()
+
+
+async def across(file: File) -> None:
+    async with guest() as executor:
+        assert_type(executor, Executor)
+        assert_type(await from_host(number()), int)
+        assert_type(await from_host(file.read(0, 1)), bytes)
+        assert_type(await to_host(asyncio.sleep(1, "slept")), str)
+        assert_type(await to_host(asyncio.Future[int]()), int)
 
 
 class Handle:

@@ -1,0 +1,201 @@
+"""Waiting across: a host's tasks for what is pinfut's, pinfut's tasks for what is the host's.
+
+A host's loop refuses a future that one of its tasks yields, by raising in that task. The future's
+``__await__`` then goes on with `Host.wait`, in the host's way; where nobody refuses, it costs
+nothing.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import AbstractContextManager
+from types import CoroutineType, coroutine
+from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast, final
+
+import pinfut.future
+from pinfut.checked import CheckedContext
+from pinfut.combinators import Awaited
+from pinfut.coroutine import into_future, task_context
+from pinfut.executor.block import shield
+from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.executor.current import NoExecutor, running
+from pinfut.executor.loop import NOBODY
+from pinfut.executor.task import current_task
+from pinfut.future import let_go
+from pinfut.poll import PENDING, Context, Future, Poll
+from pinfut.sync import Event
+
+T = TypeVar("T")
+
+
+@final
+class Parked:
+    """The waker of a task of the host's, and the owner of what that has spawned and waits for."""
+
+    __slots__ = ("tell", "woken")
+
+    def __init__(self) -> None:
+        self.woken = False
+        self.tell: Callable[[], object] = int  # while it waits, what ends that
+
+    def wake(self) -> None:
+        self.woken = True
+        self.tell()
+
+    def ended(self, task: JoinHandle[Any], /) -> None:
+        self.tell()
+
+
+def _inside(call: Callable[[Any], T], future: object) -> T:
+    """Poll or drop a future for a task of the host's, between two turns."""
+    running.inside = True
+    try:
+        return call(future)
+    finally:
+        running.inside = False
+
+
+class Host:
+    """A loop of others with a runner in its thread. What it does is done in tasks of the loop's."""
+
+    runner: Runner
+    api: Any  # asyncio or trio
+    gave_up: ClassVar[type[BaseException]]  # for who waits for a task that others have cancelled
+    shield: Callable[[], AbstractContextManager[object]]  # what keeps cancels off, if there is
+    # ``once()`` gives a call, and an awaitable that is ready once that was made.
+    once: Callable[[], tuple[Callable[[], object], Any]]
+    # ``start(awaitable, tell)``: await it in a task of the loop's, and ``tell()`` when it is over.
+    # What that gives has ``cancel()``, and ``result()``.
+    start: Callable[..., Any]
+
+    def wait(self, future: Future[T]) -> Generator[Any, Any, T]:
+        """Wait for `future`, for ``yield from``; a cancel drops it."""
+        parked = Parked()
+        cx = CheckedContext(parked, parked) if self.runner.checked else Context(parked)
+        while True:
+            parked.woken = False
+            value: Poll[T] = _inside(cx.poll, future)
+            if value is not PENDING:
+                return value
+            try:
+                if parked.woken:
+                    yield from self.api.sleep(0).__await__()
+                else:
+                    parked.tell, waiting = self.once()
+                    yield from waiting.__await__()
+            except BaseException:
+                parked.tell = int
+                _inside(let_go, future)
+                raise
+
+    async def whole(
+        self, over: Callable[[], bool], parked: Parked, again: Callable[[], object] = int
+    ) -> CancelledError | None:
+        """Behind the shield: wait until ``over()``, looked at whenever `parked` is woken. For each
+        cancel that comes all the same, ``again()`` is called; gives the last."""
+        cancelled = None
+        while not over():
+            parked.tell, waiting = self.once()
+            try:
+                await waiting
+            except CancelledError as error:
+                cancelled = error
+                again()
+        return cancelled
+
+    async def join(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Run `coro` as a task of the runner, and wait until it has ended; a cancel cancels it."""
+        parked = Parked()
+        parked.tell, waiting = self.once()
+        task = self.runner.spawn(coro, owner=parked)
+        try:
+            await waiting
+        except GeneratorExit:
+            task.cancel()
+            raise
+        except BaseException:
+            task.cancel()
+            with self.shield():
+                await self.whole(lambda: task.done, parked, task.cancel)
+            if isinstance(task.error(), CancelledError | None):
+                raise
+        try:
+            return task.poll(_OVER)  # type: ignore[return-value]  # it is done
+        except CancelledError as error:
+            raise self.gave_up(f"{task!r} was cancelled") from error
+
+
+_OVER: Final = Context(NOBODY)
+
+
+def _find_wait(future: Future[T]) -> Generator[Any, Any, T] | None:
+    host = running.host
+    return None if host is None or running.inside else host.wait(future)
+
+
+pinfut.future.find_wait = _find_wait
+
+
+@coroutine
+def _waits(host: Host, future: Future[T]) -> Generator[Any, Any, T]:
+    return (yield from host.wait(future))
+
+
+def from_host(awaitable: Awaited[T]) -> Awaitable[T]:
+    """In a task of a host's: wait for what is pinfut's, ``await from_host(fetch())``.
+
+    A coroutine runs in a task of its own, so that blocks work in it; a cancel of the host's
+    cancels it, and arrives when it has ended. Any other future is polled in place, and dropped by
+    a cancel. Raises NoExecutor where no guest is open, and in a task of pinfut's.
+    """
+    host: Host | None = running.host
+    if host is None or running.inside:
+        _refuse(awaitable, "from_host", "asyncio or trio", "a task of pinfut's await it as it is")
+    if type(awaitable) is CoroutineType or isinstance(awaitable, Coroutine):
+        return host.join(awaitable)
+    return _waits(host, into_future(awaitable))
+
+
+async def to_host(awaitable: Awaitable[T]) -> T:
+    """In a task of pinfut's: wait for what is the host's, ``await to_host(client.get(url))``.
+
+    A future of asyncio's is awaited; a coroutine runs in a task of the host's, with a copy of
+    the context variables of here. A cancel of here is one of the host's there, and arrives when
+    that has ended. Raises NoExecutor where no host is.
+    """
+    host: Host | None = running.host
+    if host is None or host.runner is not running.executor or not running.inside:
+        _refuse(awaitable, "to_host", "pinfut", "a run await to_thread(asyncio.run, ...)")
+    current_task()
+    ended = Event()
+    # A loop may begin a task at once, and that is none of pinfut's.
+    outside, running.inside = host.runner.begin_inline(), False
+    try:
+        task = task_context().run(host.start, awaitable, ended.set)
+    finally:
+        running.inside = True
+        host.runner.end_inline(outside)
+    try:
+        await ended.wait()
+        return cast(T, task.result())
+    except GeneratorExit:
+        task.cancel()
+        raise
+    except BaseException:
+        if not ended.is_set:
+            task.cancel()
+            with shield():
+                await ended.wait()
+            task.result()
+        raise
+    finally:
+        del task  # or an error of it, and this frame, keep each other
+
+
+def _refuse(awaitable: object, name: str, whose: str, way: str) -> NoReturn:
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
+    raise NoExecutor(
+        f"{name} is for a task of {whose} within 'async with pinfut.guest():'; in {way}"
+    )

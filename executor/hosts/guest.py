@@ -1,0 +1,281 @@
+"""guest: an executor for the length of a block in a running program of asyncio, uvloop or trio.
+
+A visit is so many steps of what is ready. The host makes one when the doorbell has rung, when the
+next deadline has come, and when the poller's descriptor is readable::
+
+    made ──enter──▶ open ──visits──▶ open ──leave──▶ ending ──visits, all have ended──▶ closed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from asyncio import CancelledError
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import CancelledError as CancelledElsewhere
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextvars import copy_context
+from functools import partial
+from math import inf
+from types import SimpleNamespace
+from typing import Any, Final, NoReturn, cast, final
+
+from pinfut.executor.contract import Poller
+from pinfut.executor.core import GENERATIONS, Executor
+from pinfut.executor.current import running
+from pinfut.executor.foreign import running_beside
+from pinfut.executor.hosts.across import Host, Parked
+from pinfut.executor.loop import AllOf
+from pinfut.executor.trace.instrument import Instrument
+from pinfut.laws import LostWakeup
+
+STEPS: Final = 64
+"""The most steps of a visit."""
+
+
+@final
+class HostClock:
+    """The host's time."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+
+    def idle(self, poller: Poller, deadline: float | None) -> NoReturn:
+        raise LostWakeup("the host's loop runs no more, and this waited for what comes in it")
+
+
+class Guest(Host):
+    """A host, and the visits that it makes. `begin` has them made, `leave` ends that."""
+
+    runner: Executor
+    body: AbstractContextManager[object] = nullcontext()  # about the body of the block
+    error: BaseException | None = None  # what the end of the block has to raise
+
+    def __init__(self, now: Callable[[], float], options: dict[str, Any]) -> None:
+        self.runner = Executor(clock=HostClock(now), doorbell=self.ring, **options)
+        self._ending: Parked | None = None  # who waits for visits, in the end
+
+    def ring(self) -> None:
+        """Have a visit made soon."""
+        raise NotImplementedError
+
+    def visit(self) -> None:
+        """Make one."""
+        try:
+            self.runner.turn(0, steps=STEPS)
+        finally:
+            if self._ending is not None:
+                self._ending.wake()
+
+    async def end(self) -> None:
+        """Cancel what is left and wait until it has ended; then what that has started, and so on.
+        What does not end after that is closed with the executor."""
+        self._ending = ending = Parked()
+        poller = cast(Poller, self.runner.poller)
+        for _ in range(GENERATIONS):
+            left = self.runner.cancel_left()
+            if left is None and not poller.working:
+                return
+            ending.woken = False
+            self.runner.call_soon(int)  # so that a visit is made, with what was put off
+            over = partial(_over, ending, left, poller)
+            with self.shield():
+                self.error = await self.whole(over, ending) or self.error
+
+
+def _over(ending: Parked, left: AllOf | None, poller: Poller) -> bool:
+    return ending.woken and (left is None or left.done) and not poller.working
+
+
+@final
+class AsyncioGuest(Guest):
+    """In a loop of asyncio's, or one that keeps to its interface."""
+
+    api = asyncio
+    gave_up = CancelledError
+    shield = nullcontext
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        # A loop in Python may have a time of its own; that of uvloop stands still in a turn, and
+        # its timers know milliseconds.
+        exact = isinstance(loop, asyncio.BaseEventLoop)
+        super().__init__(loop.time if exact else time.monotonic, options)
+        self._least = 0.0 if exact else 0.001
+        self._context = copy_context()
+        # Invariant: None, or what the loop will call.
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._when = inf
+
+    def ring(self) -> None:
+        if self._soon is None:
+            self._soon = self._loop.call_soon(self.visit, context=self._context)
+
+    def visit(self) -> None:
+        self._soon = None
+        try:
+            super().visit()
+        finally:
+            due = self.runner.due()
+            if due == 0:
+                self.ring()
+            # One that comes too early costs a visit; to set one for each deadline would cost more.
+            elif due is not None and (when := self.runner.now() + due) < self._when:
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._when, due = when, max(due, self._least)
+                self._timer = self._loop.call_later(due, self._time, context=self._context)
+
+    def _time(self) -> None:
+        self._timer, self._when = None, inf
+        self.visit()
+
+    def begin(self) -> None:
+        self._loop.add_reader(self.runner.fileno(), self.visit)
+
+    async def leave(self) -> None:
+        self._loop.remove_reader(self.runner.fileno())
+        for handle in (self._soon, self._timer):
+            if handle is not None:
+                handle.cancel()
+
+    def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(f"the guest of this thread is another loop's: {self._loop!r}")
+        until: asyncio.Future[None] = self._loop.create_future()
+        return partial(_set, until), until
+
+    def start(self, awaitable: Awaitable[Any], tell: Callable[[], object]) -> asyncio.Future[Any]:
+        future = asyncio.ensure_future(awaitable, loop=self._loop)
+        future.add_done_callback(lambda _: tell())
+        return future
+
+
+def _set(until: asyncio.Future[None]) -> None:
+    if not until.done():
+        until.set_result(None)
+
+
+@final
+class TrioGuest(Guest):
+    """In trio. The visits are made by a task of the system's: no cancel of the program's reaches
+    it, and Ctrl-C is not raised in it."""
+
+    # trio's own Cancelled says that who waits is cancelled, and trio alone makes one.
+    gave_up = CancelledElsewhere
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        import trio
+
+        self.api = trio
+        super().__init__(trio.current_time, options)
+        self.body = self._body = trio.CancelScope()
+        self._scope = trio.CancelScope()
+        self.shield = partial(trio.CancelScope, shield=True)
+        self._gone = Parked()
+
+    def ring(self) -> None:
+        if self.runner.poller is not None:
+            self.runner.poller.unpark()  # which makes the descriptor readable
+
+    def visit(self) -> None:
+        from trio._core._run import GLOBAL_RUN_CONTEXT
+
+        # There is no public word for it: in a turn no task of trio's is current, so that what
+        # belongs to one, a cancel scope, say, is refused there and does not act on this one.
+        task = GLOBAL_RUN_CONTEXT.task
+        del GLOBAL_RUN_CONTEXT.task
+        try:
+            super().visit()
+        except BaseException as error:
+            self.error = error
+            self._body.cancel()
+        finally:
+            GLOBAL_RUN_CONTEXT.task = task
+
+    async def _visits(self) -> None:
+        with self._scope:
+            while True:
+                self.visit()
+                due = self.runner.due()
+                if due == 0:
+                    await self.api.lowlevel.checkpoint()
+                    continue
+                with self.api.move_on_after(inf if due is None else due):
+                    await self.api.lowlevel.wait_readable(self.runner.fileno())
+        self._gone.wake()
+
+    def begin(self) -> None:
+        self.api.lowlevel.spawn_system_task(self._visits, name="pinfut.guest")
+
+    async def leave(self) -> None:
+        self._scope.cancel()
+        with self.shield():
+            await self.whole(lambda: self._gone.woken, self._gone)
+
+    def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
+        event = self.api.Event()
+        return event.set, event.wait()
+
+    def start(self, awaitable: Awaitable[Any], tell: Callable[[], object]) -> Any:
+        from outcome import Error, Outcome, Value
+
+        scope = self.api.CancelScope()
+        handle = SimpleNamespace(cancel=scope.cancel)
+
+        async def runs() -> None:
+            result: Outcome[Any] = Error(CancelledError())  # when the scope was cancelled
+            try:
+                with scope:
+                    result = Value(await awaitable)
+            except BaseException as error:
+                result = Error(error)
+            handle.result = result.unwrap
+            tell()
+
+        self.api.lowlevel.spawn_system_task(runs, name=repr(awaitable), context=copy_context())
+        return handle
+
+
+@asynccontextmanager
+async def guest(
+    *, checked: bool | None = None, instruments: Iterable[Instrument] = ()
+) -> AsyncIterator[Executor]:
+    """Run pinfut in the running loop of asyncio, uvloop or trio: ``async with guest():``.
+
+    Gives the executor, which `spawn`, `from_host` and every future of pinfut's find by themselves
+    in the tasks of this loop. The end cancels the tasks that are left and waits for them.
+    `checked` and `instruments` are as `run` takes them. Raises RuntimeError in a task of pinfut's,
+    inside of another guest in this thread, and where no loop runs.
+    """
+    if running.executor is not None:
+        raise RuntimeError(
+            "an executor runs in this thread: in a guest the tasks of its loop share it, and in a "
+            "run there is no need of one"
+        )
+    trio = sys.modules.get("trio")
+    in_trio = trio is not None and trio.lowlevel.in_trio_task()
+    if not in_trio and running_beside() is None:
+        raise RuntimeError("no loop runs here that could have a guest; use pinfut.executor.run")
+    host = (TrioGuest if in_trio else AsyncioGuest)(
+        {"checked": checked, "instruments": instruments}
+    )
+    host.runner.open()
+    running.host, running.executor = host, host.runner
+    try:
+        host.begin()
+        try:
+            with host.body:
+                yield host.runner
+        finally:
+            try:
+                await host.end()
+            finally:
+                await host.leave()
+    finally:
+        running.host = running.executor = None
+        host.runner.close()
+        if host.error is not None:
+            raise host.error

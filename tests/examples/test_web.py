@@ -1,0 +1,58 @@
+"""The web application over the file service, in its own run, and asked in each host."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from examples.web import FOLDER, PAGES, PIECE, app, client, lifespan
+from tests.hosts.each_host import Host, host
+from tests.house.imports import ROOT
+
+__all__ = ["host"]
+
+
+def test_it_stops_the_greedy_one_and_serves_the_others() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.web"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    greedy, why, *readers, paid = done.stdout.splitlines()
+    assert greedy.startswith("greedy: ")
+    assert 20 < int(greedy.split()[1]) < 1_000
+    assert greedy.endswith("then 507:")
+    assert f"bank 'greedy' has 0 of {PAGES} pages left" in why
+    assert [line.split(":")[0] for line in readers] == ["reader", "other reader"]
+    assert all(int(line.split(": ")[1].split()[0]) >= 20 for line in readers)
+    assert paid == "pages paid in the end: 0"
+    assert done.stderr == ""
+
+
+def test_its_handlers_call_the_service_in_each_host(host: Host) -> None:
+    whole = (FOLDER / "hello.py").read_bytes()
+
+    async def main() -> list[int]:
+        async with lifespan(app), client("greedy") as greedy, client("reader") as reader:
+            codes = [(await greedy.post("/hello.py")).status_code for _ in range(150)]
+            assert set(codes) == {200, 507}
+            answer = await greedy.get("/hello.py")
+            assert answer.status_code == 507
+            assert "refill it" in answer.text
+            pieces = [
+                (await reader.get(f"/hello.py?offset={offset}&size={PIECE}")).content
+                for offset in range(0, len(whole), PIECE)
+            ]
+            assert b"".join(pieces) == whole
+            missing = await reader.get("/nothing.py")
+            assert missing.status_code == 404
+            assert "nothing.py" in missing.text
+            banks = [one.bank for one in app.state.files.visitors.values()]
+            assert [bank.pages_used > 0 for bank in banks] == [True, True]
+        return [bank.pages_used for bank in banks]
+
+    assert host.run(main) == [0, 0]
