@@ -71,33 +71,10 @@ class Bank:
     """
 
     __slots__ = (
-        "_above",
-        "_charged",
-        "_children",
-        "_doing",
-        "_ends",
-        "_own_caps",
-        "_own_pages",
-        "_unfinished",
-        "_waiter",
-        "_waiting",
-        "cap_limit",
-        "caps_used",
-        "doomed",
-        "funded",
-        "heir",
-        "ledger",
-        "machine",
-        "name",
-        "no_remove",
-        "objects",
-        "page_limit",
-        "pages_used",
-        "popped",
-        "share",
-        "state",
-        "visited",
-        "wanted",
+        *("_above", "_charged", "_children", "_doing", "_ends", "_own_caps", "_own_pages"),
+        *("_unfinished", "_waiter", "_waiting", "cap_limit", "caps_used", "doomed", "funded"),
+        *("heir", "ledger", "machine", "name", "no_remove", "objects", "page_limit"),
+        *("pages_used", "popped", "share", "state", "visited", "wanted"),
     )
 
     def __init__(

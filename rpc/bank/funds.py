@@ -39,18 +39,8 @@ class SessionFunds:
     """
 
     __slots__ = (
-        "_below",
-        "_last",
-        "_tickets",
-        "_wakers",
-        "bank",
-        "far",
-        "near",
-        "on_over",
-        "own",
-        "refundable",
-        "refunds",
-        "released",
+        *("_below", "_last", "_tickets", "_wakers", "bank", "far", "near", "on_over", "own"),
+        *("refundable", "refunds", "released"),
     )
 
     def __init__(

@@ -74,21 +74,8 @@ class EventBuffer:
     """
 
     __slots__ = (
-        "_armed",
-        "_arms",
-        "_error",
-        "_free",
-        "_generations",
-        "_ready",
-        "_region",
-        "_seen",
-        "_waits",
-        "_words",
-        "armings",
-        "delivered",
-        "name",
-        "notification",
-        "shape",
+        *("_armed", "_arms", "_error", "_free", "_generations", "_ready", "_region", "_seen"),
+        *("_waits", "_words", "armings", "delivered", "name", "notification", "shape"),
     )
 
     def __init__(

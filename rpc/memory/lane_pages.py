@@ -31,15 +31,8 @@ class LanePages:
     """
 
     __slots__ = (
-        "_bank",
-        "_large",
-        "_numbers",
-        "_on_short",
-        "_pages",
-        "_ring",
-        "_size",
-        "_slots",
-        "_spare",
+        *("_bank", "_large", "_numbers", "_on_short", "_pages", "_ring", "_size", "_slots"),
+        *("_spare",),
     )
 
     def __init__(

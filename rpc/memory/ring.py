@@ -39,15 +39,8 @@ class RingWriter:
     """The writing end. `submit` puts frames down; `publish` makes them visible at once."""
 
     __slots__ = (
-        "_buffer",
-        "_lengths",
-        "_limit",
-        "_mask",
-        "_published",
-        "_words",
-        "capacity",
-        "largest",
-        "tail",
+        *("_buffer", "_lengths", "_limit", "_mask", "_published", "_words", "capacity"),
+        *("largest", "tail"),
     )
 
     def __init__(self, memory: memoryview) -> None:

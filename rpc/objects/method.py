@@ -29,23 +29,9 @@ class Method:
     """
 
     __slots__ = (
-        "_answer",
-        "arguments",
-        "calling",
-        "declared_frame",
-        "fixed_room",
-        "frame",
-        "function",
-        "interface",
-        "name",
-        "names",
-        "number",
-        "parameters",
-        "result",
-        "returns",
-        "serving",
-        "signature",
-        "told",
+        *("_answer", "arguments", "calling", "declared_frame", "fixed_room", "frame"),
+        *("function", "interface", "name", "names", "number", "parameters", "result"),
+        *("returns", "serving", "signature", "told"),
     )
 
     call_here: ClassVar[Callable[[Method, Any, tuple[Any, ...], dict[str, Any]], Any]]

@@ -44,16 +44,8 @@ class Target:
     """What a proxy stands for, and where calls on it go."""
 
     __slots__ = (
-        "caller",
-        "error",
-        "id",
-        "interface",
-        "own",
-        "parent",
-        "state",
-        "unsent",
-        "under_way",
-        "waiting",
+        *("caller", "error", "id", "interface", "own", "parent", "state", "unsent"),
+        *("under_way", "waiting"),
     )
 
     def __init__(self, caller: Caller, interface: Any, state: int, number: int = -1) -> None:
@@ -157,16 +149,8 @@ class Unsent:
     state = -1
 
     __slots__ = (
-        "build",
-        "call",
-        "caps",
-        "charge",
-        "error",
-        "place",
-        "settles",
-        "slot",
-        "task",
-        "waker",
+        *("build", "call", "caps", "charge", "error", "place", "settles", "slot", "task"),
+        *("waker",),
     )
 
     def __init__(

@@ -54,18 +54,8 @@ class CallsIn:
     """Runs the calls that the other side makes. `root`: what this side serves, if anything."""
 
     __slots__ = (
-        "_account",
-        "_capabilities",
-        "_context",
-        "_executor",
-        "_peer",
-        "_ended",
-        "_root",
-        "_session",
-        "_starting",
-        "_unpaid",
-        "_watched",
-        "running",
+        *("_account", "_capabilities", "_context", "_executor", "_peer", "_ended", "_root"),
+        *("_session", "_starting", "_unpaid", "_watched", "running"),
     )
 
     def __init__(

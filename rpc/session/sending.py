@@ -20,20 +20,8 @@ class Sending:
     """The frames of one side over `end`. `on_fail` ends the session."""
 
     __slots__ = (
-        "_frames",
-        "_on_fail",
-        "account",
-        "dropped",
-        "end",
-        "error",
-        "executor",
-        "flowing",
-        "held",
-        "name",
-        "opened",
-        "submissions",
-        "touched",
-        "watched",
+        *("_frames", "_on_fail", "account", "dropped", "end", "error", "executor", "flowing"),
+        *("held", "name", "opened", "submissions", "touched", "watched"),
     )
 
     submissions: Submissions

@@ -36,28 +36,10 @@ class Session:
     the event buffer that this side has brought."""
 
     __slots__ = (
-        "_calls_in",
-        "_dead",
-        "_events",
-        "_idle",
-        "_kept",
-        "_on_guest",
-        "_on_released",
-        "_provided",
-        "_provided_count",
-        "_released",
-        "_requests",
-        "credit",
-        "end",
-        "executor",
-        "guests",
-        "name",
-        "out",
-        "peer",
-        "round_trips",
-        "subscriptions",
-        "via",
-        "ways",
+        *("_calls_in", "_dead", "_events", "_idle", "_kept", "_on_guest", "_on_released"),
+        *("_provided", "_provided_count", "_released", "_requests", "credit", "end"),
+        *("executor", "guests", "name", "out", "peer", "round_trips", "subscriptions", "via"),
+        *("ways",),
     )
 
     def __init__(

@@ -43,19 +43,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_at",
-        "_bits",
-        "_buffer",
-        "_fired",
-        "_generation",
-        "_kept",
-        "_memory",
-        "_place",
-        "_words",
-        "posted",
-        "session",
-        "signals",
+        *("__weakref__", "_at", "_bits", "_buffer", "_fired", "_generation", "_kept"),
+        *("_memory", "_place", "_words", "posted", "session", "signals"),
     )
 
     def __init__(

@@ -75,30 +75,9 @@ class Answer:
     """One call that is being served. Made once for each slot and used again."""
 
     __slots__ = (
-        "caps",
-        "charged",
-        "error",
-        "flags",
-        "granted",
-        "kept",
-        "late",
-        "callee",
-        "last",
-        "method",
-        "next",
-        "payload",
-        "place",
-        "previous",
-        "queued_charge",
-        "result",
-        "room",
-        "served",
-        "state",
-        "target",
-        "task",
-        "waiting",
-        "waits_on",
-        "x",
+        *("caps", "charged", "error", "flags", "granted", "kept", "late", "callee", "last"),
+        *("method", "next", "payload", "place", "previous", "queued_charge", "result"),
+        *("room", "served", "state", "target", "task", "waiting", "waits_on", "x"),
     )
 
     def __init__(self, callee: Any) -> None:

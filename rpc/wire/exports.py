@@ -40,17 +40,8 @@ class Bushel:
     of the client itself, which holds its own objects anyhow."""
 
     __slots__ = (
-        "_base",
-        "_entries",
-        "_free",
-        "_generation",
-        "_high",
-        "_kept",
-        "_next",
-        "_number_of",
-        "_account",
-        "_width",
-        "things",
+        *("_base", "_entries", "_free", "_generation", "_high", "_kept", "_next"),
+        *("_number_of", "_account", "_width", "things"),
     )
 
     def __init__(self, account: Account | None = None) -> None:

@@ -106,18 +106,8 @@ class Peer:
     """
 
     __slots__ = (
-        "_account",
-        "_callee",
-        "_calling",
-        "_line",
-        "_resumed",
-        "_resuming",
-        "answers",
-        "complete",
-        "exports",
-        "imports",
-        "questions",
-        "slots",
+        *("_account", "_callee", "_calling", "_line", "_resumed", "_resuming", "answers"),
+        *("complete", "exports", "imports", "questions", "slots"),
     )
 
     def __init__(self, slots: int, account: Account | None = None) -> None:

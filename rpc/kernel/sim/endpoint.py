@@ -65,27 +65,9 @@ class Endpoint:
     """One side of a session; `pinfut.rpc.contract.Endpoint` says what each method does."""
 
     __slots__ = (
-        "_account",
-        "_cell",
-        "_events",
-        "_into",
-        "_kernel",
-        "_nestings",
-        "_out",
-        "_tables",
-        "account",
-        "called",
-        "ending",
-        "guests",
-        "handle",
-        "level",
-        "name",
-        "number",
-        "process",
-        "released",
-        "serving",
-        "slots",
-        "via",
+        *("_account", "_cell", "_events", "_into", "_kernel", "_nestings", "_out", "_tables"),
+        *("account", "called", "ending", "guests", "handle", "level", "name", "number"),
+        *("process", "released", "serving", "slots", "via"),
     )
 
     def __init__(
