@@ -18,6 +18,7 @@ calls can be chained on what has not come yet.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import weakref
@@ -138,6 +139,12 @@ def _implement(cls: Any) -> None:
     served = []
     for declared in cls._pinfut_methods:
         found = inspect.getattr_static(cls, declared.name)
+        owner = next(base for base in cls.__mro__ if declared.name in vars(base))
+        if getattr(owner, "_is_protocol", False):
+            raise TypeError(
+                f"{cls.__name__} does not implement {declared!r}: write "
+                f"'@method async def {declared.name}' in it{_misspelt(cls, declared.name)}"
+            )
         if not isinstance(found, Method):
             raise TypeError(
                 f"{cls.__name__}.{declared.name} implements {declared!r}; write @method above it"
@@ -150,6 +157,13 @@ def _implement(cls: Any) -> None:
         found.interface, found.number = declared.interface, declared.number
         served.append(found)
     cls._pinfut_methods = tuple(served)
+
+
+def _misspelt(cls: Any, name: str) -> str:
+    """Which of the methods that are of no interface may have been meant."""
+    stray = [key for key, value in vars(cls).items() if isinstance(value, Method)]
+    close = difflib.get_close_matches(name, stray, 1)
+    return f"; {close[0]} is a method of no interface" if close else ""
 
 
 def interface_of(thing: object) -> Any:

@@ -490,3 +490,45 @@ def test_defaults_are_those_of_the_interface_that_the_caller_has() -> None:
             assert await careful.call(1) == "t"
 
     run(main)
+
+
+def test_a_class_that_leaves_a_method_out_is_refused_where_it_is_written() -> None:
+    class Files(Interface, Protocol):
+        @method
+        async def read(self, name: str) -> bytes: ...
+        @method
+        async def delete(self, name: str) -> None: ...
+
+    with pytest.raises(TypeError, match=r"Half does not implement .*delete.*async def delete"):
+
+        class Half(Files):
+            @method
+            async def read(self, name: str) -> bytes:
+                return b""
+
+    with pytest.raises(TypeError, match="delte is a method of no interface"):
+
+        class Misspelt(Files):
+            @method
+            async def read(self, name: str) -> bytes:
+                return b""
+
+            @method
+            async def delte(self, name: str) -> None:
+                return None
+
+    class Reads(Files):
+        @method
+        async def read(self, name: str) -> bytes:
+            return b"read"
+
+        @method
+        async def delete(self, name: str) -> None:
+            return None
+
+    class Deletes(Reads):  # what it inherits is implemented
+        @method
+        async def delete(self, name: str) -> None:
+            return None
+
+    assert [one.name for one in Deletes._pinfut_methods] == ["read", "delete"]
