@@ -49,13 +49,7 @@ class FutureBase(Generic[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         # The whole bridge: hand the leaf to what runs the coroutine. The executor
         # polls the leaf, not the frames above it, and sends the value straight in.
-        try:
-            return (yield self)  # type: ignore[no-any-return]
-        except REFUSALS:
-            wait = find_wait(self)
-            if wait is None:
-                raise
-        return (yield from wait)  # type: ignore[no-any-return]
+        return (yield self)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         # What asyncio and trio say of a future that they cannot wait for.
@@ -85,7 +79,29 @@ def _own(future: Any) -> Generator[Any, Any, Any] | None:
 
 find_wait: Callable[[Any], Generator[Any, Any, Any] | None] = _own
 """Gives the wait to go on with where one of the REFUSALS was raised at the yield of a future; None
-when that was an error of its own. For each ``__await__`` that yields; set by the hosts."""
+when that was an error of its own. Set by the hosts."""
+
+
+def _await_in_hosts(self: FutureBase[Any]) -> Generator[Any, Any, Any]:
+    try:
+        return (yield self)
+    except REFUSALS:
+        wait = find_wait(self)
+        if wait is None:
+            raise
+    return (yield from wait)
+
+
+_hosts: Final[set[int]] = set()
+_BRIDGE: Final[Any] = FutureBase.__await__
+_CODES: Final = (_BRIDGE.__code__, _await_in_hosts.__code__)
+
+
+def set_hosted(host: int, is_open: bool) -> None:
+    """While a host, by its id, is open, awaits ask `find_wait`. The bridge gets other code and
+    stays what it is: unboxed code knows it, and elsewhere no await pays."""
+    (_hosts.add if is_open else _hosts.discard)(host)
+    _BRIDGE.__code__ = _CODES[bool(_hosts)]
 
 
 if checked_by_default():

@@ -1,8 +1,8 @@
 """Waiting across: a host's tasks for what is pinfut's, pinfut's tasks for what is the host's.
 
 A host's loop refuses a future that one of its tasks yields, by raising in that task. The future's
-``__await__`` then goes on with `Host.wait`, in the host's way; where nobody refuses, it costs
-nothing.
+``__await__`` then goes on with `Host.wait`, in the host's way. Where no guest is open, no await
+asks (`pinfut.future.set_hosted`).
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from pinfut.executor.foreign import running_beside
 from pinfut.executor.hosts.across import Host, Parked
 from pinfut.executor.loop import AllOf
 from pinfut.executor.trace.instrument import Instrument
+from pinfut.future import set_hosted
 from pinfut.laws import LostWakeup
 
 STEPS: Final = 64
@@ -224,6 +225,7 @@ class TrioGuest(Guest):
 
         scope = self.api.CancelScope()
         handle = SimpleNamespace(cancel=scope.cancel)
+        handle.result = lambda: vars(handle).pop("outcome").unwrap()
 
         async def runs() -> None:
             result: Outcome[Any] = Error(CancelledError())  # when the scope was cancelled
@@ -232,7 +234,8 @@ class TrioGuest(Guest):
                     result = Value(await awaitable)
             except BaseException as error:
                 result = Error(error)
-            handle.result = result.unwrap
+            handle.outcome = result
+            del result  # or an error that it has, and this frame, keep each other
             tell()
 
         self.api.lowlevel.spawn_system_task(runs, name=repr(awaitable), context=copy_context())
@@ -264,6 +267,7 @@ async def guest(
     )
     host.runner.open()
     running.host, running.executor = host, host.runner
+    set_hosted(id(host), True)
     try:
         host.begin()
         try:
@@ -276,6 +280,7 @@ async def guest(
                 await host.leave()
     finally:
         running.host = running.executor = None
+        set_hosted(id(host), False)
         host.runner.close()
         if host.error is not None:
             raise host.error

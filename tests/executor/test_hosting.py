@@ -25,6 +25,7 @@ from pinfut.executor import (
     to_thread,
     yield_now,
 )
+from pinfut.executor.ready import TURN
 from pinfut.executor.schedule import Seeded
 from pinfut.laws import ForeignWake
 from tests.pinfut.hand import Again
@@ -284,6 +285,19 @@ def test_steps_that_went_on_with_much_count_beside_the_others_of_their_turn(
     hosted.executor.spawn(goes_on())
     hosted.executor.turn(0, steps=600)
     assert len(log) <= 600
+
+
+def test_a_step_that_goes_on_with_much_counts_for_many_of_a_visit(hosted: Hosted) -> None:
+    log: list[int] = []
+
+    async def goes_on() -> None:
+        while True:
+            log.append(1)
+            await Again(0)
+
+    hosted.executor.spawn(goes_on())
+    hosted.executor.turn(0, steps=128)
+    assert TURN <= len(log) <= 4 * TURN
 
 
 def test_two_hosted_executors_share_a_thread() -> None:

@@ -498,6 +498,10 @@ def test_what_was_awaited_across_is_let_go_of(host: Host) -> None:
         await host.sleep(0)
         return held
 
+    async def theirs_fails(held: Held) -> None:
+        await host.sleep(0)
+        raise ValueError(repr(held))
+
     async def main() -> None:
         async with guest():
             kept: list[weakref.ref[Held]] = []
@@ -512,7 +516,11 @@ def test_what_was_awaited_across_is_let_go_of(host: Host) -> None:
                 await from_host(ours(held()))
                 await spawn(ours(held()))
                 await from_host(to_host(theirs(held())))
-                waits: Waits = [lambda: from_host(fails(held())), lambda: spawn(fails(held()))]
+                waits: Waits = [
+                    lambda: from_host(fails(held())),
+                    lambda: spawn(fails(held())),
+                    lambda: from_host(to_host(theirs_fails(held()))),
+                ]
                 for wait in waits:
                     try:
                         await wait()
@@ -525,6 +533,20 @@ def test_what_was_awaited_across_is_let_go_of(host: Host) -> None:
             finally:
                 gc.enable()
             assert left == []
+
+    host.run(main)
+
+
+def test_where_no_guest_is_open_awaits_are_as_they_were(host: Host) -> None:
+    bridge: Any = pinfut.FutureBase.__await__
+    before = bridge.__code__
+
+    async def main() -> None:
+        async with guest():
+            assert bridge.__code__ is not before
+            assert pinfut.FutureBase.__await__ is bridge, "unboxed code knows it"
+            assert await from_host(unboxed_pours()) == "tea"
+        assert bridge.__code__ is before
 
     host.run(main)
 
