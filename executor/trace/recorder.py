@@ -6,6 +6,7 @@ import json
 from asyncio import CancelledError
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
+from math import inf
 from typing import Any, Final, Protocol, TypeAlias, cast, final
 from weakref import WeakKeyDictionary
 
@@ -218,7 +219,8 @@ class Recorder(Instrument):
 
     def timer(self, number: int, state: str, deadline: float) -> None:
         owner = _current() if state == "set" else None
-        self.note("timer", x=number, s=state, d=deadline, a=owner)
+        due = None if deadline == inf else deadline
+        self.note("timer", x=number, s=state, d=due, a=owner)
 
     def io(self, fd: int, event: str, state: str) -> None:
         owner = _current() if state == "set" else None

@@ -15,7 +15,8 @@ LONGEST: Final = 2_000
 """Characters of a message that are kept."""
 
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
-_FOLDER: Final = re.compile(r"(?:[A-Za-z]:)?[/\\\\][^\s:]*[/\\\\](?=[^\s:/\\\\]+:\d)")
+# Possessive, and not in the middle of a name: it looks at each character a bounded number of times.
+_FOLDER: Final = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s:/\\]+[/\\])*+(?=[^\s:/\\]+:\d)")
 
 
 class _Values(Repr):
@@ -34,7 +35,12 @@ _values: Final = _Values()
 
 def shown(value: object) -> str | None:
     """A value as text; None for None."""
-    return None if value is None else _values.repr(value)
+    if value is None:
+        return None
+    try:
+        return _values.repr(value)
+    except Exception:  # an int of very many digits, or what a program calls a list
+        return f"<{type(value).__name__}>"
 
 
 def kind_of(thing: object) -> str:
@@ -65,7 +71,7 @@ def place(where: str) -> str | None:
 
 def without_places(message: str) -> str:
     """A message without addresses and without the folders of files."""
-    return _FOLDER.sub("", _ADDRESS.sub("", message))[:LONGEST]
+    return _FOLDER.sub("", _ADDRESS.sub("", message[: 2 * LONGEST]))[:LONGEST]
 
 
 def _short(qualname: str) -> str:

@@ -89,7 +89,9 @@ class WatchedContext(Context):
     __slots__ = ()
 
     def poll(self, future: Future[T]) -> Poll[T]:
-        tell = cast(Instruments, cast(Runner, running.executor).instruments)
+        if running.executor is None:
+            return super().poll(future)  # it was kept, which checked mode says
+        tell = cast(Instruments, running.executor.instruments)
         tell.asked(future)
         try:
             value = super().poll(future)

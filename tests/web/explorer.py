@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pinfut.executor import Recorder, VirtualClock, run, scope, sleep
-from pinfut.learn.explorer import Trace, record, render
+from pinfut.learn.explorer import Trace, fold, record, render
 from tests.learn.explorer import traces
 from tests.learn.explorer.traces import BELL, CALLS
 
@@ -77,22 +77,25 @@ class Page:
     def kind(self) -> str:
         return str(self.tab.get_attribute(".px", "data-kind"))
 
-    def walk(self, key: str, steps: int) -> list[str]:
-        """Press a key so many times; all that a reader sees after each, but for where it is
-        scrolled to."""
-        return list(self.tab.evaluate(WALK, [key, steps]))
+    def walk(self, key: str, steps: int) -> tuple[list[str], list[list[str]]]:
+        """Press a key so many times. After each: all that a reader sees, but for where it is
+        scrolled to, and who runs and who is in the queue."""
+        seen, queues = self.tab.evaluate(WALK, [key, steps])
+        return seen, queues
 
 
 WALK = """
 ([key, steps]) => {
   const px = document.querySelector(".px");
   const seen = [];
+  const queues = [];
   for (let i = 0; i < steps; i++) {
     px.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
     const parts = [".px-say", ".px-position", ".px-panels", ".px-labels", ".px-source"];
     seen.push(parts.map((part) => document.querySelector(part).innerHTML).join());
+    queues.push([...document.querySelectorAll(".px-queue .px-chip")].map((e) => e.textContent));
   }
-  return seen;
+  return [seen, queues];
 }
 """
 
@@ -161,15 +164,25 @@ def test_a_hang_is_marked_where_the_task_waits_that_nobody_wakes(
     assert any("visitor" in told for told in wakes)
 
 
+def queue(trace: Trace, i: int) -> list[str]:
+    """Who runs after `i` events and who is in the queue, as the panel shows them."""
+    state = fold(trace, i)
+    name = {number: task["n"] for number, task in state["tasks"].items()}
+    runs = [f"▶ {name[str(state['running'])]}"] if state["running"] else []
+    return [*runs, *(name[str(number)] for number in state["ready"])]
+
+
 @pytest.mark.parametrize("name", ["bell", "busy", "calls"])
 def test_a_step_and_a_step_back_show_the_same_as_before(
     open_page: Any, tmp_path: Path, name: str
 ) -> None:
-    page = open_page(recorded(name, tmp_path))
+    trace = recorded(name, tmp_path)
+    page = open_page(trace)
     count = page.tab.evaluate("explorer.count")
-    seen = page.walk("ArrowRight", count)
+    seen, queues = page.walk("ArrowRight", count)
     assert page.position == count
-    back = page.walk("ArrowLeft", count)
+    assert queues == [queue(trace, i) for i in range(1, count + 1)]
+    back, _ = page.walk("ArrowLeft", count)
     assert page.position == 0
     assert back[-2::-1] == seen[: count - 1]
     assert len(set(seen)) == count > 30, "each step shows something of its own"

@@ -11,10 +11,10 @@ import { errorSentence, esc, kindOf, seconds, Words } from "./words.js";
 const HELP = [
   ["→ ←", "the next step, and the one before"],
   ["Shift → ←", "to where the next task parks, yields or ends"],
-  ["w, Shift w", "the next wake, and the one before"],
-  ["n, Shift n", "the next event of the chosen task, and the one before"],
+  ["w Shift w", "the next wake, and the one before"],
+  ["n Shift n", "the next event of the chosen task, and the one before"],
   ["↓ ↑", "choose another task"],
-  ["Home, End", "the beginning; the error, and then the end"],
+  ["Home End", "the beginning; the error, and then the end"],
   ["Space", "play and stop"],
   ["+ −", "nearer and farther"],
   ["f", "fold idle tasks, or show them"],

@@ -147,7 +147,7 @@ const CHANGES = {
     if (task.st === "parked") task.st = "ready";
   },
   timer(state, event) {
-    if (event.s === "set") state.timers[event.x] = { d: event.d, a: or(event.a, 0) };
+    if (event.s === "set") state.timers[event.x] = { d: or(event.d, null), a: or(event.a, 0) };
     else delete state.timers[event.x];
   },
   io(state, event) {

@@ -226,7 +226,7 @@ def _wake(state: State, event: Event) -> None:
 
 def _timer(state: State, event: Event) -> None:
     if event["s"] == "set":
-        state["timers"][str(event["x"])] = {"d": event["d"], "a": event.get("a", 0)}
+        state["timers"][str(event["x"])] = {"d": event.get("d"), "a": event.get("a", 0)}
     else:
         state["timers"].pop(str(event["x"]), None)
 

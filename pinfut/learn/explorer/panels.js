@@ -58,9 +58,9 @@ export class Panels {
   }
 
   timers(state) {
-    const timers = Object.entries(state.timers).sort(([, one], [, other]) => one.d - other.d);
+    const timers = Object.entries(state.timers).sort(([, one], [, other]) => (one.d ?? Infinity) - (other.d ?? Infinity) || 0);
     const items = timers.slice(0, MOST).map(([x, timer]) =>
-      `<li><b>${seconds(timer.d)}</b> timer ${esc(x)}${timer.a ? ` of ${chip(this.words, timer.a)}` : ""}</li>`);
+      `<li><b>${timer.d === null ? "never" : seconds(timer.d)}</b> timer ${esc(x)}${timer.a ? ` of ${chip(this.words, timer.a)}` : ""}</li>`);
     for (const [key, number] of Object.entries(state.io).slice(0, MOST))
       items.push(`<li><b>fd ${esc(key)}</b>${number ? ` for ${chip(this.words, number)}` : ""}</li>`);
     if (timers.length > MOST) items.push(`<li>… ${timers.length - MOST} more</li>`);

@@ -19,7 +19,9 @@ def render(trace: Trace) -> str:
     page = asset("page.html")
     shown = json.dumps({"header": trace.header, "events": trace.events})
     parts = {
-        "title": escape(str(trace.header.get("title", "trace"))),
+        "title": escape(str(trace.header.get("title", "trace")))
+        .encode("utf-8", "replace")
+        .decode(),
         "style": asset("explorer.css"),
         "script": "\n".join(_inlined(asset(name)) for name in MODULES),
         # In a script element only this could end it, and in JSON it can be written otherwise.

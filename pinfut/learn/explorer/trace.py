@@ -87,7 +87,8 @@ class Trace:
 
 
 def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
+    # In ASCII: what a program prints need not be text that UTF-8 can hold.
+    return json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def _refuse(constant: str) -> float:

@@ -105,7 +105,7 @@ const SAY = {
   got(w, e) {
     const future = w.future(e.f);
     if (e.r === "pending")
-      return `${future} gives <span class="px-pending">PENDING</span>: not yet. That is a promise: somebody has the waker, and will call it.`;
+      return `${future} gives <span class="px-pending">PENDING</span>: not yet. By that it promises that somebody has its waker, and will call it.`;
     if (e.r === "ready") return `${future} is <span class="px-ready">ready</span>${e.v ? ` and gives ${code(e.v)}` : ""}.`;
     return `${future} raises ${code(e.v ?? "an error")}.`;
   },
@@ -123,7 +123,7 @@ const SAY = {
   },
   cancel: (w, e) => `${w.doer(e)} cancels ${e.b === e.a ? "itself" : w.task(e.a)}: ${code("CancelledError")} will be raised where it waits.`,
   timer(w, e) {
-    if (e.s === "set") return `${e.a ? `${w.task(e.a)} sets timer` : "Timer"} ${e.x}${e.a ? "" : " is set"} for ${seconds(e.d)}.`;
+    if (e.s === "set") return `${e.a ? `${w.task(e.a)} sets timer` : "Timer"} ${e.x}${e.a ? "" : " is set"} ${e.d === undefined ? "that never fires" : `for ${seconds(e.d)}`}.`;
     return e.s === "fired" ? `It is ${seconds(e.t)}: <b>timer ${e.x}</b> fires.` : `Timer ${e.x} is cancelled: nobody waits for it any more.`;
   },
   io: (w, e) =>

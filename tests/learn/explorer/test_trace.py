@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from collections import Counter
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -28,7 +29,9 @@ from pinfut.executor import (
     spawn,
 )
 from pinfut.executor.testing import InterleavingError, explore, replay
-from pinfut.learn.explorer import Trace, TraceError, record, record_file
+from pinfut.executor.trace.texts import without_places
+from pinfut.laws import ContextKept
+from pinfut.learn.explorer import Trace, TraceError, fold, record, record_file, render
 from pinfut.poll import Context, Poll
 from tests.covered import covered, require
 from tests.executor.test_two_loops import large, outcome
@@ -252,6 +255,66 @@ def test_trees_names_prints_and_messages_are_cut() -> None:
     park = next(e for e in of(trace, "park") if e["tr"]["n"] == "Join")
     shown = park["tr"]["c"]
     assert len(shown) + park["tr"]["more"] == 1_000
+
+
+def test_what_json_or_utf_8_cannot_hold_is_told_otherwise(tmp_path: Path) -> None:
+    async def main() -> int:
+        print("\udcff and \x00")
+        idler = spawn(forever(), name="\udcff")
+        await sleep(1)
+        idler.cancel()
+        return 10**5_000
+
+    async def forever() -> None:
+        await sleep(inf)
+
+    def go(recorder: Recorder) -> None:
+        run(main(), clock=VirtualClock(), instruments=[recorder])
+
+    trace = record(go, sources={}, title="\udcff")
+    trace.save(tmp_path / "t.json")
+    assert Trace.load(tmp_path / "t.json") == trace
+    (tmp_path / "t.html").write_text(render(trace), "utf-8")
+    [idler] = [e for e in of(trace, "timer", s="set") if "d" not in e]
+    assert idler["a"] == 2
+    assert of(trace, "finish", a=1)[0]["v"] == "<int>"
+    assert fold(trace, trace.events.index(idler) + 1)["timers"][str(idler["x"])]["d"] is None
+
+
+@pytest.mark.parametrize("text", ["/" * 1_000_000, "/a" * 500_000, "/-" * 500_000, "x" * 1_000_000])
+def test_folders_are_taken_off_in_a_bounded_time(text: str) -> None:
+    assert without_places(text) == text[:2_000]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("at /home/me/prog.py:12>", "at prog.py:12>"),
+        ('File "/a/b c/prog.py:7"', 'File "/a/b c/prog.py:7"'),
+        (r"at C:\me\prog.py:12", "at prog.py:12"),
+        ("tests/prog.py:12", "tests/prog.py:12"),
+        ("<X at 0x7f12ab> and 1/2:3", "<X> and 1/2:3"),
+        ("/usr/bin is a folder", "/usr/bin is a folder"),
+    ],
+)
+def test_addresses_and_folders_before_a_line_are_taken_off(text: str, left: str) -> None:
+    assert without_places(text) == left
+
+
+def test_a_context_that_was_kept_is_told_as_kept_after_the_run_too() -> None:
+    class Keeps(FutureBase[int]):
+        def poll(self, cx: Context) -> Poll[int]:
+            kept.append(cx)
+            return 1
+
+    kept: list[Context] = []
+
+    async def main() -> None:
+        await Keeps()
+
+    Executor(clock=VirtualClock(), checked=True, instruments=[Recorder()]).run(main())
+    with pytest.raises(ContextKept):
+        kept[0].poll(Keeps())
 
 
 # ---- what it says ----
