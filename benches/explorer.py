@@ -1,8 +1,8 @@
 """How long a step of the explorer takes: ``python -m benches.explorer``.
 
 A run of 10,000 events is opened in a browser and stepped forward and backward; what it takes to go
-anywhere is told, too. A step is over when the page has been laid out. It needs what `make test-web` needs. By the clock,
-so on a machine that does nothing else.
+anywhere is told, too. A step is over when the page has been laid out. It needs what `make test-web`
+needs. By the clock, so on a machine that does nothing else.
 """
 
 from __future__ import annotations

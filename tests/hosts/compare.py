@@ -27,7 +27,7 @@ from pinfut.executor.hosts.asyncio_loop import EventLoop
 ROOT = Path(__file__).resolve().parents[2]
 
 # Seconds for one module: only so that a hang ends, and says where it stood.
-LONGEST = 300
+LONGEST = 1_200
 
 
 class LoopUnderTest(EventLoop):

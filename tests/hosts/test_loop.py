@@ -380,7 +380,9 @@ def test_each_side_closes_the_generators_that_it_began(make: Make, leave: str) -
         while not task.done:
             await asyncio.sleep(0.001)
         gc.collect()
-        await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):  # only so that a hang ends
+            while len(log) < 8:
+                await asyncio.sleep(0.001)
 
     run(make, main())
     assert sorted(log) == ["asyncio's", "pinfut's"] + ["to its end"] * 6

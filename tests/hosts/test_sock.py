@@ -14,6 +14,7 @@ import pytest
 from pinfut.asyncio import EventLoop
 from pinfut.executor import current_executor, spawn
 from pinfut.executor.hosts.sock import SockSource
+from pinfut.executor.ready import TURN
 from pinfut.executor.source import IN, OUT
 from tests.executor.world import each_poller
 from tests.hosts.world import Make, run
@@ -224,6 +225,22 @@ def test_add_reader_takes_a_socket_over_and_sock_recv_still_reads(make: Make, pa
     assert run(make, main()) == [b"1", b"2", b"3"]
 
 
+def test_sock_recv_takes_the_place_of_a_reader_as_in_asyncio(make: Make, pair: Pair) -> None:
+    here, there = pair
+
+    async def main() -> tuple[bytes, list[str], bool]:
+        loop = asyncio.get_running_loop()
+        log: list[str] = []
+        loop.add_reader(here, log.append, "called")
+        waiting = asyncio.create_task(loop.sock_recv(here, 10))
+        await turns()
+        there.send(b"x")
+        got = await waiting
+        return got, log, loop.remove_reader(here)
+
+    assert run(make, main()) == (b"x", [], False)
+
+
 def test_a_reader_is_called_as_long_as_there_is_something(make: Make, pair: Pair) -> None:
     here, there = pair
 
@@ -248,6 +265,29 @@ def test_a_reader_is_called_as_long_as_there_is_something(make: Make, pair: Pair
     assert run(make, main()) == b"12345"
 
 
+def test_a_reader_that_waits_for_its_turn_is_called_once(make: Make, pair: Pair) -> None:
+    here, there = pair
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        called = 0
+
+        def reads() -> None:
+            nonlocal called
+            called += 1
+            here.recv(10)  # would block, if it were called for one message twice
+
+        loop.add_reader(here, reads)
+        there.send(b"x")
+        for _ in range(4 * TURN):  # the poller is looked at several times before they are over
+            loop.call_soon(int)
+        await turns()
+        loop.remove_reader(here)
+        return called
+
+    assert run(make, main()) == 1
+
+
 def test_reader_and_writer_of_one_descriptor_come_and_go_alone(make: Make, pair: Pair) -> None:
     here, there = pair
 
@@ -258,6 +298,7 @@ def test_reader_and_writer_of_one_descriptor_come_and_go_alone(make: Make, pair:
         loop.add_writer(here, log.append, "write")
         await turns()
         assert set(log) == {"write"}
+        assert len(log) > 1, "as long as it is writable"
         assert loop.remove_writer(here)
         assert not loop.remove_writer(here)
         log.clear()
