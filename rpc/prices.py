@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 11584
-"""A session: its two ends, their tables' heads, its view of the ring."""
+SESSION: Final = 13952
+"""A session: its two ends, their tables' heads, what each sees of the ring."""
 
-SLOT: Final = 848
-"""A slot: the question on one side, the answer on the other, their places in the arrays."""
+SLOT: Final = 1024
+"""A slot: the question on one side, the answer on the other, the place where it is written."""
 
 EXPORT: Final = 416
 """An object's entry in a bushel, without the object."""
@@ -27,11 +27,12 @@ QUEUED: Final = 160
 """A call that waits at the server for the answer that it is pipelined on. The bytes of its
 arguments come on top."""
 
-UNWRITTEN: Final = 272
+UNWRITTEN: Final = 224
 """A message of the client that waits for room in the ring. Its bytes come on top."""
 
-UNSENT: Final = 1184
-"""A call of the client that waits for a slot, on top of its message."""
+UNSENT: Final = 1424
+"""A call of the client that waits for a slot, with the place for its answer, on top of its
+message."""
 
 QUEUED_CAP: Final = 192
 """Each capability among the arguments of such a call."""
@@ -63,7 +64,7 @@ ARMED: Final = 288
 TRANSFER: Final = 80
 """A transfer of quota that waits in a queue."""
 
-SUBSCRIPTION: Final = 848
+SUBSCRIPTION: Final = 640
 """A subscription to a source of events: what the serving side keeps beside the record in the
 client's buffer, its places in tables included, without what `KEPT` pays for."""
 

@@ -27,6 +27,9 @@ _unpack_head = _HEAD.unpack_from
 LARGE: Final = 1 << 31
 """Places from here on are regions of their own."""
 
+_STARTS: Final = tuple(range(0, PAGE, 64))
+"""Where cells of the smallest size begin in a page."""
+
 
 class LaneMemory(Protocol):
     """What a kernel gives the two sides of a lane. The caller buys; the callee looks up what the
@@ -202,7 +205,7 @@ class RingSubmissions(RingWriter):
 class RingRequests(RingReader):
     """The callee's end (`pinfut.rpc.contract.Requests`)."""
 
-    __slots__ = ("_cell", "_cells", "_memory", "_post", "completions")
+    __slots__ = ("_cell", "_cells", "_memory", "_post", "_slots", "completions")
 
     def __init__(self, memory: LaneMemory, slots: int, cell: int) -> None:
         lane = memory.lane()
@@ -211,8 +214,11 @@ class RingRequests(RingReader):
         self._post = self.completions.post
         self._memory = memory
         self._cell = cell
-        # By place, as far as places were looked up: the page, and where the cell begins.
+        # By place, as far as places were looked up: the page, and where the cell begins. At most
+        # one for each slot, which pays for it, in a page for every four: the caller buys as many
+        # as it likes.
         self._cells: list[tuple[memoryview, int]] = []
+        self._slots = slots
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
         """Write the answer to call `x` in place. Raises GarbageFrame for a place that does not
@@ -236,13 +242,14 @@ class RingRequests(RingReader):
             if region is not None:
                 return region, 0, len(region)
         else:
-            while place >= len(self._cells):
-                page = self._memory.page(len(self._cells) * self._cell // PAGE)
-                if page is None:
-                    break
-                self._cells += [(page, start) for start in range(0, PAGE, self._cell)]
-            else:
-                return *self._cells[place], self._cell
+            number, start = divmod(place * self._cell, PAGE)
+            page = self._memory.page(number)
+            if page is not None:
+                known = self._cells
+                if number <= self._slots >> 2 and number * PAGE == len(known) * self._cell:
+                    known += [(page, at) for at in _STARTS[:: self._cell // 64]]
+                    del known[self._slots :]
+                return page, start, self._cell
         raise _no_place(place)
 
     def publish(self) -> bool:

@@ -22,10 +22,12 @@ import pytest
 from pinfut import PENDING, Context, FutureBase, Poll, checked
 from pinfut.executor import VirtualClock, current_executor, run, sleep
 from pinfut.rpc import connect, prices, serve, session_of
-from pinfut.rpc.bank.bank import PAGE, Bank, SessionAccount
+from pinfut.rpc.bank.account import PAGE, SessionAccount
+from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.errors import RemoteError
+from pinfut.rpc.kernel.sim.endpoint import EventRecords
 from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.lab.hostile import measure
 from pinfut.rpc.lab.hostile.measure import traced
@@ -34,7 +36,7 @@ from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.objects.promise import IMPORTED, Promise, Target
 from pinfut.rpc.objects.proxy import proxy
-from pinfut.rpc.session.charging import Kept
+from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.subscriptions import Source
 from pinfut.rpc.vat import Vat
 from pinfut.rpc.wire.exports import Bushel
@@ -62,9 +64,6 @@ FAR = 1 << 40
 """Where ids begin here: a session that has run for long has ids that are Python ints of the
 larger sort."""
 
-SMALL_CELL = 160
-"""What the table of cells holds for each, within the price of a slot."""
-
 GROWN = (*measure.GROWN, 10923)
 
 
@@ -91,6 +90,12 @@ def account() -> SessionAccount:
     return SessionAccount(Share(Bank("bank", 1 << 20, 1 << 20)))
 
 
+def calls_to(host: Host, on_call: Callable[[Any, Any, bytes], None]) -> None:
+    """Have the calls of a host handled by this from now on."""
+    host.on_call = on_call  # type: ignore[method-assign]
+    host.peer.attach(host, host)
+
+
 def server_tables(slots: int, state: str) -> Callable[[], object]:
     """What a serving side keeps for its slots: questions, answers, their places."""
 
@@ -108,24 +113,54 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
                 # As long as it can be: of another service, whose names are not ours.
                 host.peer.refuse(answer, RemoteError("K\u20ac" * 3000, "\u20ac" * 3000))
 
-        host.on_call = on_call  # type: ignore[method-assign]
-        host.answer = lambda place, x, frame: None  # type: ignore[method-assign]
-        host.peer.host = host
+        calls_to(host, on_call)
+        host.peer.complete = lambda place, x, frame: None
         base = FAR - FAR % slots
         for i in range(slots):
             x, place = base + i, (1 << 20) + i
             host.peer.receive(
                 call(x, number, room=1 << 20, place=place, method=300, pipeline=state == "failed")
             )
-        return host, [0] * slots
+        return host
 
     return make
 
 
+def places_answered(slots: int, cell: int, times: int = 1) -> Callable[[], object]:
+    """What a serving side keeps of the places that it answers to, so many for each slot."""
+    lane = LanePages(Bank("bank", 1 << 20, 0), slots, 64, cell)
+    out = RingSubmissions(lane, slots, cell)
+    places = [out.reserve(cell) for _ in range(slots * times)]
+
+    def make() -> object:
+        into = RingRequests(lane, slots, cell)
+        for place in places:
+            into.complete(place, 0, b"")
+            into.completions.posted.clear()
+        return into
+
+    return make
+
+
+def for_each(make: Callable[[int], Callable[[], object]]) -> float:
+    """What each more of a kind takes, when there are many."""
+    return (traced(make(2560)) - traced(make(512))) / 2048
+
+
 @pytest.mark.parametrize("state", ["used once", "running", "failed"])
 def test_a_slot_of_the_serving_side(state: str) -> None:
-    few, many = traced(server_tables(512, state)), traced(server_tables(2560, state))
-    check("SLOT", state, (many - few) / 2048)
+    tables = for_each(lambda slots: server_tables(slots, state))
+    places = max(
+        for_each(partial(places_answered, cell=cell)) for cell in (64, 256, 1024, 2048, 4096)
+    )
+    check("SLOT", state, tables + places)
+
+
+def test_places_beyond_the_slots_take_nothing_at_the_serving_side() -> None:
+    """A client buys pages for answers as it likes, and names what it likes of them."""
+    for cell in (64, 1024, 4096):
+        once, often = (traced(places_answered(64, cell, times)) for times in (1, 8))
+        assert often <= once + 512
 
 
 def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
@@ -143,9 +178,7 @@ def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
 
         return make
 
-    few, many = traced(both(512)), traced(both(2560))
-    pages = (2560 - 512) * (1024 + 8)
-    report("SLOT", "both sides in one process", (many - few - pages) / 2048)
+    report("SLOT", "both sides in one process", for_each(both) - 1024 - 8)
 
 
 def exports(count: int) -> Callable[[], object]:
@@ -244,8 +277,7 @@ def test_an_argument_that_is_still_to_come() -> None:
     def on_call(answer: Any, called: Any, payload: bytes) -> None:
         answer.caps = ()  # the handler has its arguments, within its frame's bound
 
-    host.on_call = on_call  # type: ignore[method-assign]
-    host.peer.host = host
+    calls_to(host, on_call)
     host.peer.receive(call(0, number, pipeline=True))
     late = tuple(Cap(RECEIVER_ANSWER, 0, ID) for _ in range(100))
     before = host.held[0]
@@ -265,7 +297,7 @@ def counted(kernel: SimKernel) -> int:
     return PAGE * sum(one.near.pages + one.far.pages for one in funds)
 
 
-def test_a_session_of_the_serving_side() -> None:
+def test_a_session_with_both_its_ends() -> None:
     count = 64
 
     async def main() -> float:
@@ -279,6 +311,7 @@ def test_a_session_of_the_serving_side() -> None:
             # Raw ends on the client's side: only the server makes a session of each.
             for _ in range(count):
                 ends.append(kernel.connect(client, "it", bank, SPEC))
+                ends[-1].submissions()
             await until(lambda: len(vat.sessions) >= len(ends), "all sessions are accepted")
 
         await open_some()  # what is made once
@@ -298,9 +331,11 @@ def test_a_session_of_the_serving_side() -> None:
         for end in ends:
             end.close()
         await vat.close()
-        return float(used - prices.SLOT)
+        return float(used)
 
-    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()))
+    # Nobody has called it: its one slot is a question, and no answer yet.
+    slot = for_each(lambda slots: partial(Peer, slots))
+    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()) - slot)
 
 
 def test_a_bank_for_a_nested_call() -> None:
@@ -384,21 +419,18 @@ def test_a_task_of_a_handler_without_its_coroutine(count: int) -> None:
 
 @pytest.mark.parametrize("count", GROWN[:2])
 def test_a_subscription_to_events(count: int) -> None:
-    class Channel:
-        events: EventBuffer
-
     async def measure() -> float:
         bank = Bank("client", 10_000, 100)
-        channel = Channel()
-        channel.events = EventBuffer(bank, places=count, size=8)
+        buffer = EventBuffer(bank, places=count, size=8)
+        records = EventRecords(buffer.shape, buffer.memory)
         source = Source()
         session: Any = type("Session", (), {})()
         session.name = "s"
         session.subscriptions = {}
-        session.end = type("End", (), {"channel": channel, "serving": True, "post_event": int})()
+        session.end = type("End", (), {"events": lambda end: records, "post_event": int})()
         kept = Kept(SessionAccount(Share(bank)))
         session.kept = lambda: kept
-        keys = [channel.events.open() for _ in range(count)]
+        keys = [buffer.open() for _ in range(count)]
 
         def make() -> object:
             for key in keys:
@@ -446,9 +478,28 @@ def test_what_is_released_leaves_nothing_behind_that_nobody_pays(beside: bool) -
     assert left[1] <= import_account.used + prices.SESSION
 
 
+def beside_pages(pages: int, *, caller: bool) -> int:
+    """What so many pages for small answers take beside themselves at the kernel; `caller`: and in
+    the tables of who calls."""
+
+    def make() -> object:
+        lane = LanePages(Bank("bank", 1 << 20, 0), 1, 64, 1024)
+        if not caller:
+            for _ in range(pages):
+                lane.grow()
+            return lane
+        out = RingSubmissions(lane, 1, 1024)
+        for _ in range(pages * PAGE // 1024):
+            out.reserve(1024)
+        return lane, out
+
+    return traced(make) - (pages + 1) * PAGE
+
+
 @pytest.mark.parametrize("kind", ["for a slot", "for room"])
 def test_a_call_that_waits_to_be_sent(kind: str) -> None:
-    """Beside the promise, which belongs to whoever called."""
+    """Beside the promise, which belongs to whoever called. Who waits for a slot has a place for
+    its answer already, which is nobody's slot yet."""
     count = 1000
     name = "UNSENT" if kind == "for a slot" else "UNWRITTEN"
 
@@ -462,6 +513,7 @@ def test_a_call_that_waits_to_be_sent(kind: str) -> None:
         ):
             session = session_of(thing)
             used = session.end.account
+            assert isinstance(used, SessionAccount)
             first = [thing.poke(i) for i in range(1 if slots == 1 else count // 2)]
             promises: list[Any] = [None] * count
             numbers = [(1 << 40) + i for i in range(count)]
@@ -477,7 +529,7 @@ def test_a_call_that_waits_to_be_sent(kind: str) -> None:
             charged = used.used - charged
             # Each frame is charged by its length on top; what it waits for is the same.
             length = charged / count - getattr(prices, name)
-            small = (PAGE // 1024) * cells * SMALL_CELL
+            small = beside_pages(cells, caller=slots > 1)
             promise = len(promises) * (Promise.__basicsize__ + 16)
             promises.clear()
             for one in first:
