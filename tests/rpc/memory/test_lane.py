@@ -6,7 +6,7 @@ import struct
 from collections import Counter, deque
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from pinfut.rpc.bank.bank import PAGE, Bank
 from pinfut.rpc.errors import GarbageFrame, OutOfPages
+from pinfut.rpc.memory import lane
 from pinfut.rpc.memory.lane import LARGE, Completions, RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.memory.pages import pages_for
@@ -42,7 +43,6 @@ class Answers:
         self.callee = RingRequests(self.pages, 4, size)
         self.reserve = self.caller.reserve
         self.read = self.caller.read
-        self.take = self.caller.take
         self.release = self.caller.release
         self.trim = self.caller.trim
         self.free = self.pages.free
@@ -300,8 +300,129 @@ def test_a_place_that_was_released_is_no_place_for_a_large_answer() -> None:
     cells.release(place)
     with pytest.raises(GarbageFrame, match="no place"):
         cells.write(place, answer(8, 1))
-    with pytest.raises(GarbageFrame, match="no place"):
+    with pytest.raises(KeyError):  # its own side knows which it has released
         cells.read(place)
+
+
+# ---- plain answers, taken by their head ----
+
+
+PLAIN = "plain answers equal their oracle"
+HEAD = struct.Struct("<IIQ")
+WORD = 0xABCD_0005
+CELL = 256
+
+
+def plain(x: int, payload: bytes, word: int = WORD) -> bytes:
+    return HEAD.pack(HEAD.size + len(payload), word, x) + payload
+
+
+def test_a_plain_answer_is_taken_by_its_head_and_its_place_is_free() -> None:
+    cells = Answers(Bank("bank", 100, 0), CELL)
+    for payload in (b"", b"value", bytes(CELL - HEAD.size)):
+        place = cells.reserve(CELL)
+        cells.write(place, plain(7, payload))
+        assert place not in cells.caller.free_places
+        assert cells.caller.take_plain(place, 7, WORD) == payload
+        assert cells.caller.free_places.count(place) == 1
+        assert cells.reserve(CELL) == place, "the place that was used last comes first"
+        cells.release(place)
+
+
+def test_an_answer_with_another_head_is_left_where_it_is() -> None:
+    take_by_the_head()
+    require(covered(PLAIN), "taken", "word", "x", "too_short", "too_long", "beyond_a_page")
+
+
+near = st.one_of(st.integers(0, CELL + 16), st.sampled_from([15, 16, CELL, CELL + 1]))
+
+
+@given(
+    length=st.one_of(near, near, st.integers(PAGE - 20, PAGE + 20), st.integers(0, (1 << 32) - 1)),
+    word=st.sampled_from([*[WORD] * 6, WORD ^ 1, WORD ^ 1 << 16, 0]),
+    x=st.sampled_from([*[9] * 6, 8, 9 + (1 << 32), 0]),
+    before=st.integers(0, PAGE // CELL - 1),
+)
+@example(length=HEAD.size - 1, word=WORD, x=9, before=0)
+@example(length=HEAD.size, word=WORD, x=9, before=3)
+@example(length=CELL, word=WORD, x=9, before=3)
+@example(length=CELL + 1, word=WORD, x=9, before=3)
+def take_by_the_head(length: int, word: int, x: int, before: int) -> None:
+    """What a hostile callee writes, in the first or in a later place of its page."""
+    cells = Answers(Bank("bank", 100, 0), CELL)
+    for _ in range(before):
+        cells.write(cells.reserve(CELL), answer(CELL, 1))
+    place = cells.reserve(CELL)
+    body = bytes(number % 251 for number in range(CELL - HEAD.size))
+    cells.write(place, HEAD.pack(length, word, x) + body)
+    free = cells.caller.free_places
+    found = cells.caller.take_plain(place, 9, WORD)
+    if word == WORD and x == 9 and HEAD.size <= length <= CELL:
+        assert found == body[: length - HEAD.size]
+        assert cells.caller.free_places == [*free, place]
+        covered(PLAIN, taken=1)
+        return
+    assert found is None
+    assert cells.caller.free_places == free, "a place was freed whose answer is still there"
+    covered(
+        PLAIN,
+        word=word != WORD,
+        x=x != 9,
+        too_short=length < HEAD.size,
+        too_long=CELL < length,
+        beyond_a_page=PAGE < length,
+    )
+    if 4 <= length <= CELL:
+        assert cells.read(place) == (HEAD.pack(length, word, x) + body)[:length]
+    else:
+        with pytest.raises(GarbageFrame):
+            cells.read(place)
+
+
+def test_an_answer_in_a_place_of_its_own_is_left_for_a_read() -> None:
+    cells = Answers(Bank("bank", 100, 0), CELL)
+    small, large = cells.reserve(CELL), cells.reserve(2 * PAGE)
+    cells.write(large, plain(3, b"large"))
+    assert cells.caller.take_plain(large, 3, WORD) is None
+    assert cells.read(large) == plain(3, b"large")
+    assert small not in cells.caller.free_places
+    assert large not in cells.caller.free_places
+
+
+def test_a_head_that_changes_after_it_was_looked_at_is_not_believed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The callee may write while its caller reads: what was checked is what is used."""
+    cells = Answers(Bank("bank", 100, 0), CELL)
+    place = cells.reserve(CELL)
+    cells.write(place, plain(5, b"honest"))
+    looks = 0
+
+    def change_behind(page: memoryview, start: int) -> tuple[int, int, int]:
+        nonlocal looks
+        looks += 1
+        found: tuple[int, int, int] = HEAD.unpack_from(page, start)
+        HEAD.pack_into(page, start, PAGE, 0, 6)
+        return found
+
+    monkeypatch.setattr(lane, "_unpack_head", change_behind)
+    assert cells.caller.take_plain(place, 5, WORD) == b"honest"
+    assert looks == 1
+
+
+def test_a_head_that_changes_between_two_calls_is_checked_by_each() -> None:
+    cells = Answers(Bank("bank", 100, 0), CELL)
+    place = cells.reserve(CELL)
+    cells.write(place, plain(5, b"first", word=0))
+    assert cells.caller.take_plain(place, 5, WORD) is None
+    cells.write(place, HEAD.pack(CELL + 1, WORD, 5))
+    with pytest.raises(GarbageFrame, match="257 bytes in a place of 256"):
+        cells.read(place)
+    assert cells.caller.take_plain(place, 5, WORD) is None
+    cells.write(place, plain(5, b"second"))
+    assert cells.caller.take_plain(place, 5, WORD) == b"second"
+    cells.write(place, plain(4, b"an answer to another"))
+    assert cells.caller.take_plain(place, 5, WORD) is None
 
 
 # ---- completions ----

@@ -1,4 +1,4 @@
-"""Objects to export, and a host that keeps what a peer asks of it, without any I/O."""
+"""Objects to export, and a host: what a peer asks of its line and its callee, without any I/O."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Empty(Plain):
 
 
 class Host:
-    """Keeps what the peer asks for. Calls run until a test ends them by hand."""
+    """A line and a callee that keep what the peer asks for. Calls run until a test ends them by
+    hand."""
 
     def __init__(self, slots: int = 8, pages: int = 1000, caps: int = 1000) -> None:
         self.bank = Bank("client", pages, caps)
@@ -139,7 +140,7 @@ class Caller:
     def __init__(self, slots: int = 8) -> None:
         self.peer = Peer(slots)
         self.sent: list[bytes] = []
-        line: Any = self
+        line: Any = self  # for no more than `send`; and nobody calls the caller
         self.peer.attach(line, line)
 
     def send(self, frame: bytes, /) -> None:

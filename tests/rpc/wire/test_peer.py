@@ -273,7 +273,7 @@ def test_a_chain_of_thousands_of_calls_is_resolved_without_deep_recursion(fails:
             host.hand_out(answer, Plain())
 
     host.on_call = at_once  # type: ignore[method-assign]
-    host.peer.host = host
+    host.peer.attach(host, host)
     host.peer.receive(call(0, number, pipeline=True))
     for x in range(1, length):
         host.peer.receive(call(x, x - 1, pipeline=True, on_answer=True))
@@ -369,7 +369,7 @@ def test_no_later_call_is_delivered_when_a_handler_closes_the_session() -> None:
         host.peer.close()
 
     host.on_call = close  # type: ignore[method-assign]
-    host.peer.host = host
+    host.peer.attach(host, host)
     host.hand_out(host.running(0), Plain())
     assert host.called() == [b"", b"1"]
     assert set(host.returns) == {0}
