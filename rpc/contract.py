@@ -128,7 +128,8 @@ class Submissions(Protocol):
         """The place is not needed any more."""
 
     def trim(self) -> None:
-        """Give memory for answers that is between two uses back to the bank."""
+        """Give memory for answers that is between two uses back to the bank; a kernel that keeps
+        none has nothing to do."""
 
 
 class Requests(Protocol):
@@ -152,7 +153,11 @@ class Requests(Protocol):
 
 
 class EventMemory(Protocol):
-    """The records of a client's event buffer, as its server reaches them (`pinfut.rpc.records`)."""
+    """The records of a client's event buffer, as its server reaches them (`pinfut.rpc.records`).
+
+    What the server writes reaches the client with `Endpoint.post_event` at the latest, and what
+    the client has written is there for the server when it calls that or `Endpoint.events`.
+    """
 
     shape: Any
     memory: memoryview
@@ -216,9 +221,10 @@ class Endpoint(Protocol):
         """The other side's calls; None until it has made room for any."""
 
     def publish(self) -> bool:
-        """Make everything visible that was submitted and completed, and then, if that was
-        anything, signal the other side once: a signal never comes before what it announces.
-        Whether it did. Raises ProtocolError, and SessionClosed once released."""
+        """Make everything visible that was submitted and completed, and what was read; then, if
+        the other side has to look for it, signal it once: a signal never comes before what it
+        announces. Whether anything was made visible for which the other side may look. Raises
+        ProtocolError, and SessionClosed once released."""
 
     def close(self) -> None:
         """Let go of the session, and tell the other side so. What both have let go of is given
@@ -295,7 +301,8 @@ class Port(Protocol):
     name: str
 
     def accept(self) -> list[Endpoint]:
-        """The endpoints of who has connected since the last time."""
+        """The endpoints of who has connected since the last time. The port is signalled for
+        them; what they have sent may be signalled before or after that."""
 
 
 class Process(Protocol):
