@@ -1,4 +1,4 @@
-# Every target sets up .venv first, if pyproject.toml or constraints.txt changed.
+# Every target sets up .venv first, if pyproject.toml, constraints.txt or C sources changed.
 # ARGS is passed on: make test ARGS="tests/rpc -x"
 
 # The first Python that is new enough and can make an environment.
@@ -104,9 +104,9 @@ clean: ## remove the environment, builds and caches
 	rm -rf .venv .venv-3.* build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Made anew each time: what is installed depends on the two files and nothing else.
+# Made anew each time: what is installed depends on these files and nothing else.
 # setuptools goes first, so that the build uses the pinned one and not the newest.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(wildcard pinfut/native/*)
 	@test -n "$(PYTHON)" || { echo "pinfut needs Python 3.11 or newer, with venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

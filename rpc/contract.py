@@ -32,7 +32,7 @@ class Balance(NamedTuple):
 # ---- who pays ----
 
 
-class Payer(Protocol):
+class BankLike(Protocol):
     """What a client pays with: a bank, or a handle of one. Only a kernel tells it from a fake."""
 
     @property
@@ -236,11 +236,11 @@ class Endpoint(Protocol):
 
     # -- memory on the client's behalf --
 
-    def nested(self, pages: int, caps: int, /) -> Payer:
+    def nested(self, pages: int, caps: int, /) -> BankLike:
         """A bank below the one that pays, with these limits, for calls of the serving side on
         behalf of its client. Raises OutOfPages."""
 
-    def end_nested(self, payer: Payer, /) -> Awaitable[None]:
+    def end_nested(self, payer: BankLike, /) -> Awaitable[None]:
         """Destroy such a bank; ready when nothing of it is left."""
 
     def keep_ticket(self, x: int, ticket: Ticket, /) -> None:

@@ -18,7 +18,7 @@ from pinfut.rpc.contract import (
     Balance,
     Endpoint,
     Kernel,
-    Payer,
+    BankLike,
     Port,
     Process,
     ServiceSpec,
@@ -76,7 +76,7 @@ class Vat:
     def connect(
         self,
         name: str,
-        bank: Payer,
+        bank: BankLike,
         spec: SessionSpec | None = None,
     ) -> Session:
         """Open a session to a service. Raises as `contract.Kernel.connect` does."""
@@ -245,7 +245,7 @@ class Connecting(Generic[I]):
         kernel: Kernel,
         name: str,
         interface: Callable[..., I],
-        bank: Payer,
+        bank: BankLike,
         spec: SessionSpec,
         vat: Vat | None,
     ) -> None:
@@ -319,7 +319,7 @@ def connect(
     kernel: Kernel,
     name: str,
     interface: Callable[..., I],
-    bank: Payer,
+    bank: BankLike,
     *,
     slots: int = 64,
     ring: int | None = None,

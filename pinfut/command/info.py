@@ -13,6 +13,7 @@ from pinfut.command.options import add_json
 from pinfut.command.output import Row, show
 from pinfut.executor.pollers import EpollPoller, poller_type
 from pinfut.laws import checked_by_default
+from pinfut.payers import why_not
 from pinfut.unboxed.decorate import BOXED
 
 PARTS: Final = {
@@ -26,6 +27,9 @@ PARTS: Final = {
     "atheris": "optional: fuzzing guided by coverage",
 }
 """Packages that pinfut uses, and what for."""
+
+
+PAYERS: Final = "the extension by which memory is paid where it lies"
 
 
 class Fact(NamedTuple):
@@ -46,6 +50,7 @@ def facts() -> list[Fact]:
         Fact("poller", _poller(), "PINFUT_POLLER: what executors sleep in"),
         Fact("checked mode", _switch(checked), "PINFUT_CHECKED: broken laws are told"),
         Fact("unboxing", _switch(not BOXED), "PINFUT_BOXED=1 leaves functions as written"),
+        Fact("payers", "absent" if why_not() else "built", why_not() or PAYERS),
         *(Fact(name, _installed(name), meaning) for name, meaning in PARTS.items()),
     ]
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, final
 from pinfut.rpc.errors import Pinned
 
 
-class Payer(Protocol):
+class OwningBank(Protocol):
     """A bank, as what it pays for sees it."""
 
     name: str
@@ -38,7 +38,7 @@ class Owned:
 
     __slots__ = ("_after", "_bank", "_before", "_pins", "doomed")
 
-    def __init__(self, bank: Payer) -> None:
+    def __init__(self, bank: OwningBank) -> None:
         self._bank = bank
         self._before: Owned | None = None
         self._after: Owned | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
-from pinfut.rpc.bank.owned import Owned, Payer
+from pinfut.rpc.bank.owned import Owned, OwningBank
 from pinfut.rpc.errors import BankDead, OutOfPages
 
 
@@ -20,7 +20,7 @@ class Share(Owned):
 
     __slots__ = ("_leaves", "alive", "caps", "on_short", "pages")
 
-    def __init__(self, bank: Payer, *, leaves: int = 0) -> None:
+    def __init__(self, bank: OwningBank, *, leaves: int = 0) -> None:
         super().__init__(bank)
         self._leaves = leaves
         # Invariant: what the bank is debited for this; both 0 once it is not alive.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from pinfut.rpc.contract import Endpoint, Payer
+from pinfut.rpc.contract import Endpoint, BankLike
 
 OWN: Final = "own"
 REFUNDED: Final = "refunded"
@@ -30,7 +30,7 @@ class Prepayment:
 
     __slots__ = ("_bank", "_endpoint", "_number", "_state", "_why", "pages")
 
-    def __init__(self, endpoint: Endpoint, bank: Payer, pages: int, why: str) -> None:
+    def __init__(self, endpoint: Endpoint, bank: BankLike, pages: int, why: str) -> None:
         if pages < 1:
             raise ValueError(f"a prepayment is of 1 page or more, not {pages}")
         bank.buy(pages, why=why)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pinfut.rpc.contract import Payer
+from pinfut.rpc.contract import BankLike
 from pinfut.rpc.session.conversation import serving
 from pinfut.rpc.session.session import Session
 
@@ -24,7 +24,7 @@ def current_session() -> Session:
 
 
 @asynccontextmanager
-async def nested(*, pages: int, caps: int = 64) -> AsyncIterator[Payer]:
+async def nested(*, pages: int, caps: int = 64) -> AsyncIterator[BankLike]:
     """A bank for what a handler asks of others on behalf of its caller::
 
         async with nested(pages=40) as bank, connect(kernel, "disk", Disk, bank) as disk:

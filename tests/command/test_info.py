@@ -47,6 +47,15 @@ def test_what_is_not_installed_is_absent(monkeypatch: pytest.MonkeyPatch) -> Non
     assert info.facts()[-1] == ("pinfut-has-no-such-part", "absent", "optional: nothing")
 
 
+def test_it_tells_whether_payers_were_built_and_if_not_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    for reason, told in [
+        (None, ("built", info.PAYERS)),
+        ("no compiler", ("absent", "no compiler")),
+    ]:
+        monkeypatch.setattr(info, "why_not", lambda reason=reason: reason)
+        assert ("payers", *told) in info.facts()
+
+
 def test_it_tells_whether_functions_are_unboxed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(info, "BOXED", True)
     assert ("unboxing", "off") in [fact[:2] for fact in info.facts()]

@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
@@ -48,11 +50,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # earlier build left there would get into the wheel.
     copy = place / "checkout"
     copy.mkdir()
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, copy)
     for folder in FLOORS:
-        ignore = shutil.ignore_patterns("__pycache__")
+        ignore = shutil.ignore_patterns("__pycache__", "*.so")
         shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=ignore)
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place / "dist", cwd=copy)
     return place / "dist"
@@ -107,10 +109,15 @@ def requirements(wheel: Path) -> list[str]:
 STATIC = (".js", ".css", ".html", ".md", ".json")
 
 
+def has_compiler() -> bool:
+    command = sysconfig.get_config_var("CC") or "cc"
+    return sys.platform == "linux" and shutil.which(command.split()[0]) is not None
+
+
 def modules_of_the_house() -> set[PurePosixPath]:
     """Each source file, where it has to be in an installed package, and what the pages of
     `pinfut.learn` are made of."""
-    found = {PurePosixPath("pinfut/py.typed")}
+    found = {PurePosixPath("pinfut/py.typed"), PurePosixPath("pinfut/_payers.pyi")}
     static = [path for path in (ROOT / "pinfut/learn").rglob("*") if path.suffix in STATIC]
     assert static
     found.update(PurePosixPath(path.relative_to(ROOT).as_posix()) for path in static)
@@ -127,7 +134,11 @@ def test_the_wheel_holds_every_module_once_and_no_other_package(wheel: Path) -> 
         )
         names = {PurePosixPath(name) for name in archive.namelist()}
     files = {name for name in names if not name.parts[0].endswith(".dist-info")}
-    assert files == modules_of_the_house(), "see [tool.setuptools] packages in pyproject.toml"
+    extension = PurePosixPath("pinfut/_payers" + EXTENSION_SUFFIXES[0])
+    assert (extension in files) == has_compiler()
+    assert files - {extension} == modules_of_the_house(), (
+        "see [tool.setuptools] packages in pyproject.toml"
+    )
 
 
 def test_the_sdist_holds_every_module_and_no_link(built: Path) -> None:
@@ -137,6 +148,9 @@ def test_the_sdist_holds_every_module_and_no_link(built: Path) -> None:
     assert all(member.isfile() or member.isdir() for member in members)
     files = {PurePosixPath(*PurePosixPath(member.name).parts[1:]) for member in members}
     assert modules_of_the_house() <= files
+    sources = [path.relative_to(ROOT) for path in (ROOT / "pinfut" / "native").iterdir()]
+    assert sources
+    assert {PurePosixPath(path) for path in sources} <= files
 
 
 def test_the_installed_wheel_leaves_a_programs_own_rpc_and_executor_alone(

@@ -15,7 +15,7 @@ from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds, tables_of
 from pinfut.rpc.bank.handle import Handle, Rank
-from pinfut.rpc.contract import Payer, Route, SessionSpec, Ticket
+from pinfut.rpc.contract import BankLike, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import (
     GarbageFrame,
     NotABank,
@@ -287,7 +287,7 @@ class Endpoint:
             self._kernel.destroy(bank)
             raise
 
-    def end_nested(self, payer: Payer, /) -> FutureBase[None]:
+    def end_nested(self, payer: BankLike, /) -> FutureBase[None]:
         """Raises NotABank for what `nested` of this session has not given."""
         bank = payer.peek() if isinstance(payer, Handle) else None
         funds = self._payer()

@@ -17,7 +17,7 @@ from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds, tables_of
 from pinfut.rpc.bank.handle import Handle, Rank
-from pinfut.rpc.contract import Payer, Route, SessionSpec, Ticket
+from pinfut.rpc.contract import BankLike, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import NotABank, RpcError, SessionClosed, UnknownObject
 from pinfut.rpc.kernel.sim.process import Process
 from pinfut.rpc.memory.event_buffer import EventBuffer
@@ -192,7 +192,7 @@ class Endpoint:
             self._kernel.destroy(bank)
             raise
 
-    def end_nested(self, payer: Payer, /) -> FutureBase[None]:
+    def end_nested(self, payer: BankLike, /) -> FutureBase[None]:
         """As the contract says. Raises NotABank for any other bank."""
         bank = payer.peek() if isinstance(payer, Handle) else None
         funds = self._funds()

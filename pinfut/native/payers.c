@@ -1,0 +1,711 @@
+/* pinfut._payers: Python's allocators (domains MEM and OBJ) for those who pay.
+
+   What is allocated while a payer is current in a thread comes from pages that the payer bought;
+   a block's owner is found by its address, so whoever frees it, the right one is refunded. While
+   nobody is current, Python's own allocator works. docs/payers.md says what is promised.
+
+   pages.h   pages of a reserved range, in runs
+   blocks.h  payers, their blocks, and the hooks
+   here      safe points, and what Python sees */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <time.h>
+
+#include "blocks.h"
+
+static const char MESSAGE[] = "out of pages: this step holds more than its payer may";
+
+static int installed;
+static PyMemAllocatorEx own_mem, own_obj;
+
+typedef struct {
+    PyTypeObject *payer_type;
+    PyObject *start; /* starts the thread that serves `ring`, or NULL */
+} State;
+
+typedef struct {
+    PyObject_HEAD
+    Payer *payer;
+} PayerObject;
+
+/* ---- whose frames ---- */
+
+static int is_ours(PyFrameObject *frame)
+{
+    PyObject *globals = PyFrame_GetGlobals(frame);
+    PyObject *name = globals ? PyDict_GetItemString(globals, "__name__") : NULL;
+    const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    int ours = text && strncmp(text, "pinfut", 6) == 0 && (text[6] == '.' || text[6] == '\0');
+    Py_XDECREF(globals);
+    PyErr_Clear();
+    return ours;
+}
+
+/* Whether the thread stands in pinfut, called by the coroutine `by`; then nothing may be raised
+   there. Without a coroutine only the innermost frame is looked at. */
+static int stands_in_pinfut(PyThreadState *thread, PyObject *by)
+{
+    PyObject *last = NULL;
+    if (by && !(last = PyObject_GetAttrString(by, "cr_frame")))
+        PyErr_Clear();
+    PyFrameObject *frame = PyThreadState_GetFrame(thread);
+    int ours = 0;
+    for (int depth = 0; frame && depth < 64; depth++) {
+        ours = is_ours(frame);
+        int end = ours || !last || (PyObject *)frame == last;
+        PyFrameObject *outer = end ? NULL : PyFrame_GetBack(frame);
+        Py_DECREF(frame);
+        frame = outer;
+    }
+    Py_XDECREF(frame);
+    Py_XDECREF(last);
+    return ours;
+}
+
+/* ---- garbage ---- */
+
+static double seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Collect before somebody is refused, but in a twentieth of the time at most: what a payer no
+   longer uses may stand in cycles and in the interpreter's free lists. */
+static void collect(Payer *p)
+{
+    static double not_before;
+    double begin = seconds();
+    if (begin >= not_before) {
+        Current was = now;
+        now = NOBODY;
+        PyGC_Collect();
+        now = was;
+        double end = seconds();
+        not_before = end + 20 * (end - begin);
+    }
+    trim(p);
+}
+
+/* Finalizers run on nobody's account, whoever's step the collection interrupts. */
+static PyObject *collecting(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t count)
+{
+    static _Thread_local Current interrupted;
+    if (count < 1 || !PyUnicode_Check(args[0])) Py_RETURN_NONE;
+    if (PyUnicode_CompareWithASCIIString(args[0], "start") == 0) {
+        interrupted = now;
+        now = NOBODY;
+    } else if (now.payer == NULL) {
+        now = interrupted;
+        interrupted = NOBODY;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- MemoryError at a safe point ----
+
+   In the main thread a pending call raises it. Another thread gets it as an asynchronous
+   exception, which an allocator cannot send: that takes a lock under which Python allocates. So
+   the allocator writes the thread down and rings, and a thread of `payers.py` delivers. */
+
+#define ASKING 64
+
+static struct {
+    unsigned long thread; /* 0: free */
+    Payer *payer;
+    int delivered;
+} asking[ASKING];
+static PyThread_type_lock ring; /* held, but for the moment in which it rings */
+static int ringing, pending;
+static unsigned long main_thread;
+static _Thread_local int asked;             /* 1 + its index in `asking` */
+static _Thread_local enum { UNKNOWN, MAIN, OTHER } role;
+
+static int raise_here(void *Py_UNUSED(unused))
+{
+    Current was = now;
+    Payer *p = was.payer;
+    pending = 0;
+    if (!p || !was.firm || p->pages <= p->limit) return 0;
+    now = NOBODY;
+    int quiet = stands_in_pinfut(PyThreadState_Get(), was.by);
+    if (!quiet) collect(p);
+    if (!quiet && p->pages > p->limit) {
+        p->raised++;
+        PyErr_SetString(PyExc_MemoryError, MESSAGE);
+    }
+    now = was;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static void ask_for_error(void)
+{
+    if (role == MAIN) {
+        if (!pending && Py_AddPendingCall(raise_here, NULL) == 0) pending = 1;
+        return;
+    }
+    if (role != OTHER || !ring) return;
+    for (int i = 0; i < ASKING && !asked; i++)
+        if (asking[i].thread == 0) {
+            asking[i].thread = PyThread_get_thread_ident();
+            asking[i].payer = now.payer;
+            asked = i + 1;
+        }
+    if (!asked) return; /* when it asks for the next page */
+    asking[asked - 1].delivered = 0;
+    if (!ringing) {
+        ringing = 1;
+        PyThread_release_lock(ring);
+    }
+}
+
+/* This thread leaves the step for which it has asked. */
+static void retract(void)
+{
+    int i = asked - 1;
+    if (asking[i].delivered) PyThreadState_SetAsyncExc(asking[i].thread, NULL);
+    asking[i].thread = 0;
+    asked = 0;
+}
+
+/* A lock that is held. One that another thread may have held at a fork is never used again. */
+static int make_ring(void)
+{
+    ring = PyThread_allocate_lock();
+    return ring && PyThread_acquire_lock(ring, WAIT_LOCK);
+}
+
+static PyObject *deliver(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    int got;
+    Py_BEGIN_ALLOW_THREADS
+    got = PyThread_acquire_lock(ring, WAIT_LOCK);
+    Py_END_ALLOW_THREADS
+    if (!got) Py_RETURN_NONE;
+    ringing = 0;
+    PyThreadState *each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+    for (; each; each = PyThreadState_Next(each))
+        for (int i = 0; i < ASKING; i++)
+            if (asking[i].thread && asking[i].thread == each->thread_id && !asking[i].delivered
+                && asking[i].payer->pages > asking[i].payer->limit
+                && !stands_in_pinfut(each, NULL)) {
+                asking[i].delivered = 1;
+                asking[i].payer->raised++;
+                PyThreadState_SetAsyncExc(asking[i].thread, PyExc_MemoryError);
+            }
+    Py_RETURN_NONE;
+}
+
+/* Which thread this is; the first other one has the delivering thread started. */
+static int find_role(PyObject *self)
+{
+    if (PyThread_get_thread_ident() == main_thread) {
+        role = MAIN;
+        return 0;
+    }
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    if (state && state->start) {
+        PyObject *done = PyObject_CallNoArgs(state->start);
+        if (!done) return -1;
+        Py_DECREF(done);
+    }
+    role = OTHER;
+    return 0;
+}
+
+/* ---- switching ---- */
+
+static inline int change(PyObject *self, Payer *p, PyObject *by, int firm)
+{
+    if (UNLIKELY(asked)) retract();
+    if (UNLIKELY(role == UNKNOWN) && p && find_role(self) < 0) return -1;
+    if (UNLIKELY(p && p->heir)) {
+        PyErr_SetString(PyExc_RuntimeError, "the payer was adopted: it pays for nothing new");
+        return -1;
+    }
+    now.payer = p;
+    now.by = by;
+    now.firm = firm;
+    return 0;
+}
+
+static inline void back_to(Current was)
+{
+    if (UNLIKELY(asked)) retract();
+    now = was;
+}
+
+static PyObject *out_of_pages(void)
+{
+    Current was = now;
+    now = NOBODY;
+    PyObject *error = PyObject_CallFunction(PyExc_MemoryError, "s", MESSAGE);
+    now = was;
+    return error;
+}
+
+static size_t overdrawn(Payer *p)
+{
+    if (LIKELY(p->pages <= p->limit)) return 0;
+    trim(p);
+    if (p->pages > p->limit) collect(p);
+    return p->pages > p->limit ? p->pages - p->limit : 0;
+}
+
+/* A coroutine has parked over the limit: it gets the error once, and is closed if it parks so
+   again. What it was waiting for is given up. Takes and gives a new reference. */
+static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
+{
+    if (!overdrawn(p)) return leaf;
+    Py_DECREF(leaf);
+    PyObject *error = out_of_pages();
+    if (!error) return NULL;
+    p->raised++;
+    leaf = PyObject_CallMethod(coro, "throw", "O", error);
+    Py_DECREF(error);
+    if (!leaf || !overdrawn(p)) return leaf;
+    Py_DECREF(leaf);
+    PyObject *closed = PyObject_CallMethod(coro, "close", NULL);
+    if (!closed) return NULL;
+    Py_DECREF(closed);
+    if ((error = out_of_pages()) != NULL) {
+        PyErr_SetObject(PyExc_MemoryError, error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+static void stop_iteration(PyObject *value)
+{
+    if (value == Py_None) {
+        PyErr_SetNone(PyExc_StopIteration);
+        return;
+    }
+    /* a tuple or an exception would be taken for the arguments, or for the exception itself */
+    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    if (stop) {
+        PyErr_SetObject(PyExc_StopIteration, stop);
+        Py_DECREF(stop);
+    }
+}
+
+static PyObject *payer_send(PayerObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    Payer *p = self->payer;
+    if (UNLIKELY(count != 2 || !PyCoro_CheckExact(args[0]))) return PyErr_Format(PyExc_TypeError, "send(coro, value) takes a coroutine and a value");
+    Current was = now;
+    if (UNLIKELY(change((PyObject *)self, p, args[0], 1) < 0)) return NULL;
+    PyObject *value;
+    PySendResult how = PyIter_Send(args[0], args[1], &value);
+    if (LIKELY(how == PYGEN_NEXT)) {
+        if (UNLIKELY(p->pages > p->limit)) value = settle_at_park(p, args[0], value);
+    } else if (how == PYGEN_RETURN) {
+        stop_iteration(value);
+        Py_CLEAR(value);
+    }
+    back_to(was);
+    return value;
+}
+
+static PyObject *payer_throw(PayerObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyCoro_CheckExact(args[0])) return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an exception");
+    Current was = now;
+    if (change((PyObject *)self, self->payer, args[0], 1) < 0) return NULL;
+    PyObject *leaf = PyObject_CallMethod(args[0], "throw", "O", args[1]);
+    if (leaf) leaf = settle_at_park(self->payer, args[0], leaf);
+    back_to(was);
+    return leaf;
+}
+
+static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (UNLIKELY(count < 1)) return PyErr_Format(PyExc_TypeError, "it takes what is to be called");
+    Current was = now;
+    if (UNLIKELY(change(self, p, NULL, firm) < 0)) return NULL;
+    PyObject *value = PyObject_Vectorcall(args[0], args + 1, (size_t)count - 1, names);
+    back_to(was);
+    return value;
+}
+
+static PyObject *payer_soft_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return call_as((PyObject *)self, self->payer, 0, args, count, names);
+}
+
+static PyObject *payer_firm_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return call_as((PyObject *)self, self->payer, 1, args, count, names);
+}
+
+static PyObject *off_call(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    return call_as(self, NULL, 0, args, count, names);
+}
+
+/* ---- the payer ---- */
+
+static int as_size(PyObject *value, size_t *size)
+{
+    if (!value) value = Py_None; /* a limit that is deleted: TypeError */
+    Py_ssize_t n = PyNumber_AsSsize_t(value, PyExc_OverflowError);
+    if (n == -1 && PyErr_Occurred()) return -1;
+    if (n < 0 || n > PY_SSIZE_T_MAX / 2) {
+        PyErr_SetString(PyExc_ValueError, "pages are counted from 0 up");
+        return -1;
+    }
+    *size = (size_t)n;
+    return 0;
+}
+
+static PyObject *payer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"limit", "lot", NULL};
+    PyObject *limit, *lot = NULL;
+    size_t pages, lots = 8;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:Payer", names, &limit, &lot)) return NULL;
+    if (as_size(limit, &pages) < 0 || (lot && as_size(lot, &lots) < 0)) return NULL;
+    if (lots == 0) return PyErr_Format(PyExc_ValueError, "a lot has one page at least");
+    if (!installed) return PyErr_Format(PyExc_RuntimeError, "payers are not installed: call payers.install()");
+    Current was = now;
+    now = NOBODY;
+    PayerObject *self = (PayerObject *)type->tp_alloc(type, 0);
+    now = was;
+    if (!self) return NULL;
+    if (!(self->payer = PyMem_RawCalloc(1, sizeof(Payer)))) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    self->payer->limit = pages;
+    self->payer->lot = lots;
+    self->payer->object = (PyObject *)self;
+    return (PyObject *)self;
+}
+
+static void payer_dealloc(PayerObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->payer) {
+        self->payer->object = NULL;
+        trim(self->payer);
+        bury(self->payer);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *payer_settle(PayerObject *self, PyObject *Py_UNUSED(unused))
+{
+    return PyLong_FromSize_t(overdrawn(self->payer));
+}
+
+static PyObject *payer_due(PayerObject *self, PyObject *Py_UNUSED(unused))
+{
+    Payer *p = self->payer;
+    if (p->pages > p->lot && 2 * p->bytes < p->pages * PAGE) trim(p);
+    size_t need = (p->pages + p->lot - 1) / p->lot * p->lot;
+    Py_ssize_t due = 0;
+    if (need > p->bought)
+        due = (Py_ssize_t)(need - p->bought);
+    else if (p->bought - need >= 2 * p->lot)
+        due = -(Py_ssize_t)((p->bought - need - p->lot) / p->lot * p->lot);
+    return PyLong_FromSsize_t(due);
+}
+
+static PyObject *payer_paid(PayerObject *self, PyObject *value)
+{
+    Py_ssize_t pages = PyNumber_AsSsize_t(value, PyExc_OverflowError);
+    if (pages == -1 && PyErr_Occurred()) return NULL;
+    if (pages < 0 ? (size_t)-pages > self->payer->bought
+                  : (size_t)pages > (size_t)PY_SSIZE_T_MAX / 2 - self->payer->bought) {
+        PyErr_Format(PyExc_ValueError, "%zd pages, but %zu are bought", pages, self->payer->bought);
+        return NULL;
+    }
+    self->payer->bought += (size_t)pages;
+    Py_RETURN_NONE;
+}
+
+static PyObject *payer_adopt(PayerObject *self, PyObject *object)
+{
+    if (!Py_IS_TYPE(object, Py_TYPE(self))) return PyErr_Format(PyExc_TypeError, "adopt(other) takes a payer");
+    Payer *heir = self->payer, *p = ((PayerObject *)object)->payer;
+    if (p == heir || p->heir || heir->heir) return PyErr_Format(PyExc_RuntimeError, "one of the two is adopted already, or they are one");
+    trim(p);
+    p->heir = heir;
+    heir->heirs++;
+    heir->pages += p->pages;
+    heir->adopted += p->pages;
+    if (heir->pages > heir->peak) heir->peak = heir->pages;
+    return PyLong_FromSize_t(p->pages);
+}
+
+/* ---- what is where ---- */
+
+static Payer *owner_of(const void *q)
+{
+    if (!in_range(q)) return NULL;
+    const Page *page = &range.pages[page_of(q)];
+    return page->kind == MIXED || page->kind == CLASS || page->kind == LARGE ? page->as.payer : NULL;
+}
+
+static PyObject *owner(PyObject *Py_UNUSED(self), PyObject *object)
+{
+    Payer *p = owner_of(object);
+    while (p && p->heir) p = p->heir;
+    return Py_NewRef(p && p->object ? p->object : Py_None);
+}
+
+typedef struct {
+    const Payer *payer;
+    PyObject *container, *found;
+} Search;
+
+static int visit(PyObject *object, void *arg)
+{
+    Search *search = arg;
+    if (owner_of(object) != search->payer) return 0;
+    PyObject *pair = PyTuple_Pack(2, search->container, object);
+    int bad = pair ? PyList_Append(search->found, pair) : -1;
+    Py_XDECREF(pair);
+    return bad;
+}
+
+static PyObject *payer_held(PayerObject *self, PyObject *containers)
+{
+    if (!PyList_CheckExact(containers)) return PyErr_Format(PyExc_TypeError, "held(containers) takes a list");
+    Current was = now;
+    now = NOBODY;
+    Search search = {self->payer, NULL, PyList_New(0)};
+    for (Py_ssize_t i = 0; search.found && i < PyList_GET_SIZE(containers); i++) {
+        PyObject *each = PyList_GET_ITEM(containers, i);
+        if (!PyObject_IS_GC(each) || owner_of(each) == self->payer) continue;
+        search.container = Py_NewRef(each);
+        int bad = Py_TYPE(each)->tp_traverse(each, visit, &search);
+        Py_DECREF(each);
+        if (bad) Py_CLEAR(search.found);
+    }
+    now = was;
+    return search.found;
+}
+
+/* Whether what can be counted is what the accounts say, and each free list holds together. */
+static PyObject *payer_audit(PayerObject *self, PyObject *Py_UNUSED(unused))
+{
+    Payer *p = self->payer;
+    size_t pages = 0, blocks = 0, bytes = 0, freed = 0;
+    int good = 1;
+    for (size_t at = 1; at < range.top; at += range.pages[at].kind == FREE ? range.pages[at].run : 1) {
+        const Page *page = &range.pages[at];
+        if (owner_of(address_of(at)) != p) continue;
+        if (page->kind == LARGE) {
+            pages += page->run;
+            blocks++;
+            bytes += page->run * PAGE;
+            continue;
+        }
+        unsigned carved = carved_in(p, at);
+        char *q = address_of(at), *end = carved <= CLASSES ? p->carve[carved] : q + PAGE;
+        good = good && (page->live || carved <= CLASSES);
+        pages++;
+        blocks += page->live;
+        freed -= page->live;
+        for (size_t size; q < end && q + (size = block_size(q)) <= end; q += size, freed++) bytes += size;
+    }
+    for (unsigned c = 0; c < CLASSES; c++)
+        for (Block *each = p->free[c], *before = NULL, *next; each && good; before = each, each = next) {
+            NOTE_OPEN(each, sizeof *each);
+            next = each->next;
+            good = each->prev == before && owner_of(each) == p && block_size(each) == size_of(c) && freed;
+            NOTE_CLOSED(each, sizeof *each);
+            freed--;
+            bytes -= size_of(c);
+        }
+    good = good && !freed && pages == p->pages - p->adopted && blocks == p->blocks && bytes == p->bytes;
+    if (good) Py_RETURN_NONE;
+    return PyErr_Format(PyExc_AssertionError, "counted %zu pages, %zu blocks, %zu bytes, %zd lost; the "
+        "accounts say %zu, %zu, %zu", pages, blocks, bytes, (Py_ssize_t)freed, p->pages - p->adopted,
+        p->blocks, p->bytes);
+}
+
+static PyObject *get_counter(PayerObject *self, void *offset)
+{
+    return PyLong_FromSize_t(*(size_t *)((char *)self->payer + (size_t)offset));
+}
+
+static int set_limit(PayerObject *self, PyObject *value, void *Py_UNUSED(unused))
+{
+    return as_size(value, &self->payer->limit);
+}
+
+#define COUNTER(name, field, setter) \
+    {name, (getter)get_counter, setter, NULL, (void *)offsetof(Payer, field)}
+static PyGetSetDef payer_counters[] = {
+    COUNTER("pages", pages, NULL),
+    COUNTER("limit", limit, (setter)set_limit),
+    COUNTER("bought", bought, NULL),
+    COUNTER("peak", peak, NULL),
+    COUNTER("used", bytes, NULL),
+    COUNTER("blocks", blocks, NULL),
+    COUNTER("adopted", adopted, NULL),
+    COUNTER("raised", raised, NULL),
+    COUNTER("refused", refused, NULL),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
+static PyMethodDef payer_methods[] = {
+    {"send", FASTCALL(payer_send), METH_FASTCALL, NULL},
+    {"throw", FASTCALL(payer_throw), METH_FASTCALL, NULL},
+    {"soft_call", FASTCALL(payer_soft_call), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"firm_call", FASTCALL(payer_firm_call), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"settle", (PyCFunction)payer_settle, METH_NOARGS, NULL},
+    {"due", (PyCFunction)payer_due, METH_NOARGS, NULL},
+    {"paid", (PyCFunction)payer_paid, METH_O, NULL},
+    {"adopt", (PyCFunction)payer_adopt, METH_O, NULL},
+    {"held", (PyCFunction)payer_held, METH_O, NULL},
+    {"audit", (PyCFunction)payer_audit, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot payer_slots[] = {
+    {Py_tp_doc, (void *)"Payer(limit, *, lot=8)\n--\n\nWho pays for memory, in pages of 4,096 bytes."},
+    {Py_tp_new, payer_new},
+    {Py_tp_dealloc, payer_dealloc},
+    {Py_tp_methods, payer_methods},
+    {Py_tp_getset, payer_counters},
+    {0, NULL},
+};
+
+static PyType_Spec payer_spec = {
+    .name = "pinfut._payers.Payer",
+    .basicsize = sizeof(PayerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = payer_slots,
+};
+
+/* ---- the module ---- */
+
+/* Hook the allocators, for good. `start()` is called when a thread other than `main` first makes a
+   payer current; it has `deliver` called in a thread, again and again. */
+static PyObject *install(PyObject *self, PyObject *args)
+{
+    PyObject *start;
+    unsigned long main;
+    if (!PyArg_ParseTuple(args, "Ok:install", &start, &main)) return NULL;
+    if (installed) Py_RETURN_NONE;
+    if (!range.bytes && !reserve_range()) return PyErr_Format(PyExc_RuntimeError, "not even 1 GiB of addresses could be reserved");
+    if (!make_ring()) return PyErr_NoMemory();
+    ((State *)PyModule_GetState(self))->start = Py_NewRef(start);
+    main_thread = main;
+    PyMem_GetAllocator(PYMEM_DOMAIN_MEM, &own_mem);
+    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &own_obj);
+    PyMemAllocatorEx mem = {&own_mem, hook_malloc, hook_calloc, hook_realloc, hook_free};
+    PyMemAllocatorEx obj = {&own_obj, hook_malloc, hook_calloc, hook_realloc, hook_free};
+    PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &mem);
+    PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &obj);
+    installed = 1;
+    Py_RETURN_NONE;
+}
+
+/* In the child of a fork: its only thread is the main one. */
+static PyObject *forked(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    main_thread = PyThread_get_thread_ident();
+    role = UNKNOWN;
+    asked = pending = ringing = 0;
+    memset(asking, 0, sizeof asking);
+    return make_ring() ? Py_NewRef(Py_None) : PyErr_NoMemory();
+}
+
+static PyObject *current(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    PyObject *object = now.payer && now.payer->object ? now.payer->object : Py_None;
+    return Py_BuildValue("(Os)", object, !now.payer ? "off" : now.firm ? "firm" : "soft");
+}
+
+static PyObject *stats(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    return Py_BuildValue("{snsnsnsn}", "used", (Py_ssize_t)range.used, "kept", (Py_ssize_t)range.dirty,
+        "top", (Py_ssize_t)(range.top ? range.top - 1 : 0), "range", (Py_ssize_t)(range.bytes / PAGE));
+}
+
+static PyObject *reserve_pages(PyObject *Py_UNUSED(self), PyObject *args)
+{
+    PyObject *pages = NULL;
+    size_t before = allowance;
+    if (!PyArg_ParseTuple(args, "|O:reserve", &pages)) return NULL;
+    if (pages && as_size(pages, &allowance) < 0) return NULL;
+    return PyLong_FromSize_t(before);
+}
+
+static PyMethodDef functions[] = {
+    {"install", install, METH_VARARGS, NULL},
+    {"deliver", deliver, METH_NOARGS, NULL},
+    {"forked", forked, METH_NOARGS, NULL},
+    {"collecting", FASTCALL(collecting), METH_FASTCALL, NULL},
+    {"off_call", FASTCALL(off_call), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"owner", owner, METH_O, NULL},
+    {"current", current, METH_NOARGS, NULL},
+    {"stats", stats, METH_NOARGS, NULL},
+    {"reserve", reserve_pages, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static int execute(PyObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    PyErr_SetString(PyExc_ImportError, "payers need the global lock: this build has none");
+    return -1;
+#endif
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "payers are for the main interpreter only");
+        return -1;
+    }
+    State *state = PyModule_GetState(self);
+    state->payer_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &payer_spec, NULL);
+    return state->payer_type ? PyModule_AddType(self, state->payer_type) : -1;
+}
+
+static int traverse(PyObject *self, visitproc visit, void *arg)
+{
+    State *state = PyModule_GetState(self);
+    Py_VISIT(state->payer_type);
+    Py_VISIT(state->start);
+    return 0;
+}
+
+static int clear(PyObject *self)
+{
+    State *state = PyModule_GetState(self);
+    Py_CLEAR(state->payer_type);
+    Py_CLEAR(state->start);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pinfut._payers",
+    .m_doc = "Python's allocators, for those who pay. Use it through pinfut.payers.",
+    .m_size = sizeof(State),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC
+PyInit__payers(void)
+{
+    return PyModuleDef_Init(&module);
+}

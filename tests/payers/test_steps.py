@@ -1,0 +1,288 @@
+"""What a firm step may do: it is refused at safe points, and settled where it parks."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import types
+from collections.abc import Generator
+from functools import partial
+from operator import methodcaller
+from typing import Any
+
+import pytest
+
+from pinfut import payers
+from pinfut.payers import PAGE, Payer
+from tests.covered import covered, require
+from tests.payers.apart import SOAK, apart
+from tests.payers.crowd import HANDLERS, run
+
+
+class Parked:
+    """A leaf."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self)
+
+
+async def holds(size: int, log: list[str]) -> int:
+    data = bytearray(size)
+    try:
+        await Parked()
+    except MemoryError:
+        log.append("refused where it waits")
+        raise
+    return len(data)
+
+
+@apart
+def test_a_step_is_what_it_is_without_a_payer_but_for_who_pays() -> None:
+    p = Payer(100)
+
+    async def gives(value: object) -> object:
+        got = await Parked()
+        assert payers.current() == (p, "firm")
+        if isinstance(got, str):
+            raise KeyError(got)
+        return value
+
+    results: list[object] = [None, (1, 2), ValueError("a value"), StopIteration(3)]
+    for value in results:
+        coro = gives(value)
+        assert isinstance(p.send(coro, None), Parked)
+        with pytest.raises(StopIteration) as ended:
+            p.send(coro, 5)
+        assert ended.value.value is value
+        assert payers.current() == (None, "off")
+    coro = gives(None)
+    p.send(coro, None)
+    with pytest.raises(KeyError):
+        p.send(coro, "wrong")
+    coro = gives(None)
+    p.send(coro, None)
+    with pytest.raises(ZeroDivisionError):
+        p.throw(coro, ZeroDivisionError())
+    with pytest.raises(TypeError):
+        p.send(iter([]), None)  # type: ignore[arg-type]
+    assert payers.current() == (None, "off")
+    assert payers.off_call(payers.current) == (None, "off")
+    nested = p.firm_call(lambda: payers.off_call(lambda: p.soft_call(payers.current)))
+    assert nested == (p, "soft")
+
+
+@apart
+def test_a_handler_over_its_limit_is_refused_and_others_are_not() -> None:
+    poor, rich = Payer(128), Payer(10_000)
+    log: list[str] = []
+    refused = 0
+    calls = [holds(1_000_000, log) for _ in range(64)]
+    for coro in calls:
+        try:
+            poor.send(coro, None)
+        except MemoryError:
+            refused += 1
+    assert refused == 64
+    assert log == [], "refused at the next safe point, in the step itself"
+    poor.due()
+    assert poor.pages <= 8
+    assert rich.send(holds(1_000_000, log), None) is not None
+    assert (rich.raised, rich.refused) == (0, 0)
+
+
+@apart
+def test_no_allocation_fails_before_the_reserve_is_used_up() -> None:
+    p = Payer(10)
+    reserve = payers.reserve()
+
+    def takes(pages: int) -> int:
+        return len(bytes(pages * PAGE - 100))
+
+    with pytest.raises(MemoryError):
+        p.firm_call(takes, reserve + 11)
+    assert (p.refused, p.raised) == (1, 0)
+    with pytest.raises(MemoryError):
+        p.firm_call(takes, reserve - 10)
+    assert (p.refused, p.raised) == (1, 1), "served from the reserve, and told at a safe point"
+    assert p.soft_call(takes, reserve + 11), "soft is never refused"
+    assert p.refused == 1
+    p.audit()
+
+
+@apart
+def test_who_parks_over_the_limit_is_refused_once_and_then_closed() -> None:
+    async def keeps(log: list[str]) -> None:
+        held = []
+        try:
+            while True:
+                try:
+                    held.append(p.soft_call(bytes, 50 * PAGE))  # as a part of pinfut's own would
+                    await Parked()
+                    log.append("parked")
+                except MemoryError:
+                    log.append("refused")
+        finally:
+            log.append("closed")
+
+    async def mends(log: list[str]) -> None:
+        held = [p.soft_call(bytes, 50 * PAGE)]
+        try:
+            await Parked()
+        except MemoryError:
+            held.clear()
+        await Parked()
+        log.append("went on")
+
+    p = Payer(20)
+    log: list[str] = []
+    coro = keeps(log)
+    with pytest.raises(MemoryError):
+        p.send(coro, None)
+    assert log == ["refused", "closed"]
+    with pytest.raises(RuntimeError, match="already"):
+        coro.send(None)
+    log.clear()
+    mended = mends(log)
+    p.send(mended, None)
+    with pytest.raises(StopIteration):
+        p.send(mended, None)
+    assert log == ["went on"]
+    assert p.settle() == 0
+    p.audit()
+
+
+@apart
+def test_nothing_is_raised_in_a_frame_of_pinfut_but_the_park_settles_it() -> None:
+    code = "def keep(n, held):\n for _ in range(n): held.append(bytes(5000))\n return 'whole'"
+    inner = types.ModuleType("pinfut.somewhere")
+    exec(code, inner.__dict__)
+    p = Payer(20)
+    assert p.firm_call(inner.keep, 100, []) == "whole"
+    told: list[str] = []
+
+    async def handler(held: list[bytes]) -> None:
+        told.append(call(held))  # in a function of the user's, called by pinfut
+        await Parked()
+
+    outer = types.ModuleType("pinfut.elsewhere")
+    exec("def through(call, *args):\n return call(*args)", outer.__dict__)
+
+    def call(held: list[bytes]) -> str:
+        return str(outer.through(fill, held))
+
+    def fill(held: list[bytes]) -> str:
+        for _ in range(100):
+            held.append(bytes(5000))
+        return "whole"
+
+    with pytest.raises(MemoryError):
+        p.send(handler([]), None)
+    assert told == ["whole"]
+    assert p.firm_call(lambda: 1) == 1
+    assert p.settle() == 0
+
+
+@apart
+def test_finalizers_run_on_nobodys_account() -> None:
+    seen: list[Any] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            seen.append((payers.current(), bytearray(5_000)))
+
+    Cycle()
+    p = Payer(1_000)
+    p.firm_call(gc.collect)
+    assert [state for state, _ in seen] == [(None, "off")]
+    assert payers.owner(seen[0][1]) is None
+    assert p.firm_call(payers.current) == (p, "firm")
+
+
+@apart
+def test_garbage_is_collected_before_anybody_is_refused() -> None:
+    def cycles(count: int) -> None:
+        for _ in range(count):
+            x: list[Any] = [bytes(3_000)]
+            x.append(x)
+
+    gc.set_threshold(100_000)  # so that none comes by itself
+    p = Payer(100)
+    p.firm_call(cycles, 150)
+    assert p.raised == 0
+    assert p.peak > 100
+    assert p.settle() == 0
+
+
+@apart
+def test_handlers_that_allocate_until_refused_harm_nobody() -> None:
+    outcome = run(100_000 if SOAK else 150, seed=11)
+    assert not outcome.over_at_rest
+    assert outcome.most_over < payers.reserve()
+    met = {name for name, end in outcome.ends if end == "MemoryError"}
+    assert met == {handler.__name__ for handler in HANDLERS}
+    counts = covered("handlers refused", raised=outcome.raised, at_once=outcome.refused)
+    require(counts, "raised", "at_once")
+
+
+def endless(held: list[bytes]) -> None:
+    while True:
+        held.append(bytes(3_000))
+
+
+@apart
+def test_another_thread_is_refused_too_while_the_main_thread_sleeps_or_works() -> None:
+    for busy in (False, True):
+        p = Payer(100)
+        ends: list[str] = []
+
+        def work(p: Payer = p, ends: list[str] = ends) -> None:
+            held: list[bytes] = []
+            try:
+                p.firm_call(endless, held)
+            except MemoryError:
+                held.clear()
+                ends.append("refused")
+            ends.append(payers.current()[1])
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while busy and any(thread.is_alive() for thread in threads):
+            sum(range(100))
+        for thread in threads:
+            thread.join()
+        assert ends.count("refused") == 3
+        assert ends.count("off") == 3
+        assert p.refused == 0, "before the reserve was used up"
+        assert p.raised >= 3
+    time.sleep(0.05)
+    assert sum(range(1_000)) == 499_500, "nothing comes late"
+
+
+@apart
+def test_an_error_that_comes_too_late_is_taken_back_with_the_step() -> None:
+    p = Payer(10)
+    late: list[str] = []
+
+    def work() -> None:
+        # No bytecode runs in the step: it is over its limit, and waits until the error was sent.
+        step = [partial(bytes, 40 * PAGE), partial(time.sleep, 0.05)]
+        try:
+            for _ in range(100):
+                p.firm_call(list, map(apply, step))
+                if p.raised:
+                    break
+        except MemoryError:
+            late.append("after it")
+
+    apply = methodcaller("__call__")
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert late == []
+    assert p.raised == 1
+    assert p.settle() == 0
