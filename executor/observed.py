@@ -121,6 +121,7 @@ class ObservedLoop:
             tell.cause = OUTSIDE
             if self._checked:
                 checked.spend(checked.clock() - start, "a step", entry)
+            del entry  # the error of a coroutine that it ran has this frame below its own
 
     def _step_checked(self, task: Task[Any]) -> None:
         start = checked.clock()

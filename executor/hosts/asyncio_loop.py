@@ -119,6 +119,7 @@ class _Calls:
         if took >= loop.slow_callback_duration:
             named = asyncios._format_handle(handle)
             asyncios.logger.warning("Executing %s took %.3f seconds", named, took)
+        handle = None  # as in `poll`
 
 
 class _Stop:

@@ -199,7 +199,7 @@ RULES: Final = (
     Rule(
         28,
         "Replying never blocks; the caller's death kills its reply capability",
-        "rpc/session/server.py",
+        "rpc/session/calls_in.py",
         "tests/rpc/test_death.py::"
         "test_when_the_client_dies_its_handlers_are_cancelled_and_its_bank_is_whole",
     ),
@@ -267,7 +267,7 @@ RULES: Final = (
     Rule(
         39,
         "Cancel has its own completion; the slot is free only after the target's",
-        "rpc/session/server.py",
+        "rpc/session/calls_in.py",
         "tests/rpc/test_cancel.py::"
         "test_the_slot_of_a_cancelled_call_is_taken_until_the_handler_acknowledges",
     ),

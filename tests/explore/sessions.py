@@ -465,7 +465,7 @@ def line(answer: Answer) -> Iterator[int]:
 
 def _dropped(session: Session) -> Iterable[Any]:
     """What was dropped since the last flush."""
-    return session.out._left
+    return session.out.dropped
 
 
 def _form_of_question(one: Question) -> Hashable:

@@ -590,6 +590,24 @@ def test_a_loop_keeps_nothing_of_a_callback_that_has_run(mode: str) -> None:
     run(maker(mode), main())
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_failed_task_that_nobody_holds_is_told_of_at_once(make: Make, debug: bool) -> None:
+    async def fails() -> None:
+        raise ValueError("nobody looks")
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        loop.set_debug(debug)
+        told: list[str] = []
+        loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+        gone = weakref.ref(asyncio.create_task(fails()))
+        await asyncio.sleep(0)
+        assert gone() is None, "only the collector would find it"
+        return told
+
+    assert run(make, main()) == ["nobody looks"]
+
+
 # ---- the ways in ----
 
 

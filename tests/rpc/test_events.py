@@ -33,7 +33,7 @@ from pinfut.rpc import (
     session_of,
     subscribe,
 )
-from pinfut.rpc.memory.event_buffer import ARM, BITS, GENERATION, OWNER, SEEN, VERSION, WORDS
+from pinfut.rpc.records import ARM, BITS, GENERATION, OWNER, SEEN, VERSION, WORDS
 from tests.covered import covered, require
 from tests.rpc.world import World, only, quiet, run
 
@@ -737,7 +737,7 @@ def test_a_post_writes_nothing_into_the_rings() -> None:
             source.post(b"%d" % n)
             await yield_now()
         assert bytes(channel.lanes[0].memories[0]) == before
-        assert len(channel.lanes) == 1, "nobody has called back"
+        assert len(channel.lanes) == 1, "the server has no ring of its own"
         assert session.round_trips == trips
 
     scene(body)
