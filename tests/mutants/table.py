@@ -59,8 +59,10 @@ ENDPOINT = "rpc/kernel/sim/endpoint.py"
 FUNDS = "rpc/bank/funds.py"
 PEER = "rpc/wire/peer.py"
 SESSION = "rpc/session/session.py"
+CALLS_OUT = "rpc/session/calls_out.py"
+CALLS_IN = "rpc/session/calls_in.py"
+KEPT = "rpc/session/kept.py"
 EVENTS = "rpc/memory/event_buffer.py"
-SERVER = "rpc/session/server.py"
 
 MUTANTS = (
     # ---- banks ----
@@ -289,16 +291,16 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 42",),
-        "rpc/session/serving.py",
-        "    payer = channel.bank\n",
-        "    payer = channel.bank.parent\n",
+        FUNDS,
+        "        bank = self.bank.child(name, pages=pages, caps=caps, no_remove=True)\n",
+        "        bank = self.bank.parent.child(name, pages=pages, caps=caps, no_remove=True)\n",
         _CHARGING + "what_a_nested_server_holds_counts_against_the_first_payer",
     ),
     Mutant(
         ("T37",),
-        "rpc/session/serving.py",
-        "pages=pages, caps=caps, no_remove=True)\n    channel.lend",
-        "pages=1 << 20, caps=caps, no_remove=True)\n    channel.lend",
+        ENDPOINT,
+        '        bank = funds.nested(f"{self.name}+{self._nestings}", pages, caps)\n',
+        '        bank = funds.nested(f"{self.name}+{self._nestings}", 1 << 20, caps)\n',
         _CHARGING + "a_nested_call_spends_no_more_than_its_ceiling",
     ),
     Mutant(
@@ -326,9 +328,9 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 28",),
-        SERVER,
-        "        if session.error is not None:\n            if not self._running:\n",
-        "        if False:\n            if not self._running:\n",
+        CALLS_IN,
+        "        if session.error is not None:\n            if not self.running:\n",
+        "        if False:\n            if not self.running:\n",
         "tests/rpc/test_death.py::"
         "test_when_the_client_dies_its_handlers_are_cancelled_and_its_bank_is_whole",
     ),
@@ -373,8 +375,8 @@ MUTANTS = (
         ("rule 33", "T34"),
         "rpc/session/returns.py",
         "            # Late, but not ignored: its capabilities are released.\n"
-        "            self.open(slot, release=True)\n",
-        "            self.open(slot, release=False)\n",
+        "            self._arrive(question)\n            self.open(question, release=True)\n",
+        "            self._arrive(question)\n            self.open(question, release=False)\n",
         _CANCEL + "the_capabilities_of_a_late_reply_are_released",
     ),
     Mutant(
@@ -496,7 +498,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T4",),
-        SERVER,
+        CALLS_IN,
         "        self._cancel(answer.task)\n",
         "        self._account.give(answer.charged)\n        answer.charged = 0\n"
         "        self._cancel(answer.task)\n",
@@ -551,9 +553,9 @@ MUTANTS = (
     Mutant(
         ("T8",),
         "rpc/vat.py",
-        "                    if notification.ready:\n"
-        "                        self._sort(notification.take())\n",
-        "                    notification.take()\n",
+        "                    if process.ready:\n"
+        "                        self._sort(process.take())\n",
+        "                    process.take()\n",
         _TURNS + "what_is_signalled_while_others_are_looked_at_is_not_lost",
     ),
     Mutant(
@@ -572,7 +574,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T12",),
-        "rpc/session/charging.py",
+        KEPT,
         "            self._kept.discarded += 1\n            return False\n",
         "            raise SessionDead('gone')\n",
         _CHARGING + "a_session_that_ends_in_the_midst_of_a_turn_takes_nothing_from_under_it",
@@ -616,7 +618,7 @@ MUTANTS = (
     Mutant(
         ("T18",),
         "rpc/refill.py",
-        "    channel.redeemable[x] = ticket\n",
+        "    end.keep_ticket(x, ticket)\n",
         "",
         _QUOTA + "no_other_request_eats_what_was_refilled_for_one",
     ),
@@ -652,7 +654,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T26",),
-        SERVER,
+        CALLS_IN,
         "        if waits_for_itself(answer, waits_for):\n",
         "        if False:\n",
         "tests/rpc/test_pipelining.py::test_a_promise_that_would_wait_for_itself_is_refused",
@@ -689,9 +691,9 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 39", "T31"),
-        SESSION,
-        "            self.questions.cancel(slot.x)\n            self.peer.cancel(slot.x)\n",
-        "            self.questions.release(slot)\n            self.peer.cancel(slot.x)\n",
+        CALLS_OUT,
+        "            self.questions.cancel(question.x)\n            self.peer.cancel(question.x)\n",
+        "            self.questions.release(question)\n            self.peer.cancel(question.x)\n",
         _CANCEL + "the_slot_of_a_cancelled_call_is_taken_until_the_handler_acknowledges",
     ),
     Mutant(
@@ -704,9 +706,9 @@ MUTANTS = (
     ),
     Mutant(
         ("T34",),
-        SESSION,
-        "            self.returns.open(slot, release=True)\n",
-        "            self.returns.open(slot, release=False)\n",
+        CALLS_OUT,
+        "            self.returns.open(question, release=True)\n",
+        "            self.returns.open(question, release=False)\n",
         _CANCEL + "capabilities_of_an_answer_that_nobody_takes_are_released",
     ),
     Mutant(
@@ -726,7 +728,7 @@ MUTANTS = (
     Mutant(
         ("T35",),
         SESSION,
-        "            credit -= reader.head - begin\n",
+        "            credit -= requests.consumed - begin\n",
         "            credit = 0\n",
         _TURNS + "a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it",
     ),
@@ -747,7 +749,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T40",),
-        SERVER,
+        CALLS_IN,
         "        if task is not None and not task.cancels:\n",
         "        if task is not None:\n",
         _CANCEL + "a_second_cancel_frame_does_not_cut_a_clean_up_off",
@@ -755,8 +757,8 @@ MUTANTS = (
     Mutant(
         ("T41",),
         SESSION,
-        "                for frame in reader.read(budget, credit):\n",
-        "                for frame in reader.read(1 << 30, credit):\n",
+        "            frames = requests.receive(budget, credit)\n",
+        "            frames = requests.receive(1 << 30, credit)\n",
         _TURNS + "messages_that_are_nearly_empty_count_too",
     ),
     Mutant(
@@ -804,16 +806,17 @@ MUTANTS = (
     ),
     Mutant(
         ("T29",),
-        SESSION,
-        "        post = into.completions.post\n        post(x)\n",
-        "        self.returns.early[-1 - x] = frame\n"
-        "        post = into.completions.post\n        post(x)\n",
+        "rpc/memory/lane.py",
+        "        page[start : start + length] = frame\n        self._post(x)\n",
+        "        page[start : start + length] = frame\n"
+        "        globals().setdefault('kept', []).append((x, bytearray(frame)))\n"
+        "        self._post(x)\n",
         "tests/hostile/test_scenarios.py::test_a_hostile_client_pays_for_what_it_makes_the_"
         "server_hold_and_hurts_nobody[never reads answers]",
     ),
     Mutant(
         ("T33",),
-        "rpc/session/charging.py",
+        KEPT,
         "            self._kept.forget(self, charged)\n",
         "            self._kept.forget(self, 0)\n"
         "            __import__('weakref').finalize(self, self._kept.give, charged)\n",
@@ -822,8 +825,8 @@ MUTANTS = (
     Mutant(
         ("T36",),
         SESSION,
-        "            if into is None or not into.reader.look():\n",
-        "            if into is None or self._outbox or not into.reader.look():\n",
+        "            frames = requests.receive(budget, credit)\n",
+        "            frames = [] if out.waiting else requests.receive(budget, credit)\n",
         "tests/rpc/test_reverse.py::test_two_that_call_each_other_with_full_rings_both_go_on",
     ),
     # ---- rows that no test held, or not the one that is named for them ----
@@ -882,10 +885,10 @@ MUTANTS = (
     ),
     Mutant(
         ("row 51", "T33"),
-        SESSION,
-        "            self._left.append(dropped)\n            if not self.touched:\n"
+        CALLS_OUT,
+        "            self.dropped.append(dropped)\n            if not self.touched:\n"
         "                self.touch()\n",
-        "            self._left.append(dropped)\n            self.flush()\n",
+        "            self.dropped.append(dropped)\n            self.flush()\n",
         "tests/rpc/test_introduce.py::test_clone_drop_and_compare_are_no_kernel_transitions",
     ),
     Mutant(
@@ -940,11 +943,11 @@ MUTANTS = (
     ),
     Mutant(
         ("row 70",),
-        SESSION,
-        "            self.questions.cancel(slot.x)\n            self.peer.cancel(slot.x)\n",
-        "            self.questions.cancel(slot.x)\n            self.questions._last += 1\n"
-        "            self.peer.cancel(slot.x)\n",
-        _CANCEL + "what_is_one_way_takes_no_slot_and_no_id[by_timeout]",
+        CALLS_OUT,
+        "            self.questions.cancel(question.x)\n            self.peer.cancel(question.x)\n",
+        "            self.questions.cancel(question.x)\n            self.questions._last += 1\n"
+        "            self.peer.cancel(question.x)\n",
+        _CANCEL + "what_is_one_way_takes_no_slot_and_no_id[sim-by_timeout]",
     ),
     Mutant(
         ("row 76",),

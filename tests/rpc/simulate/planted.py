@@ -39,7 +39,10 @@ PEER: Final = "rpc/wire/peer.py"
 IMPORTS: Final = "rpc/wire/imports.py"
 BUSHEL: Final = "rpc/wire/exports.py"
 SESSION: Final = "rpc/session/session.py"
-SERVER: Final = "rpc/session/server.py"
+CALLS_IN: Final = "rpc/session/calls_in.py"
+CALLS_OUT: Final = "rpc/session/calls_out.py"
+SENDING: Final = "rpc/session/sending.py"
+KEPT: Final = "rpc/session/kept.py"
 RETURNS: Final = "rpc/session/returns.py"
 BACKLOG: Final = "rpc/session/backlog.py"
 CHARGING: Final = "rpc/session/charging.py"
@@ -81,8 +84,9 @@ PLANTED: Final = (
         "T31",
         "a place for an answer is given to two calls",
         LANE,
-        "        self._free.append(place)\n        return page",
-        "        self._free += (place, place)[: len(self._free)] or (place,)\n        return page",
+        "        self.places.append(place)\n        return page",
+        "        self.places += (place, place)[: len(self.places)] or (place,)\n"
+        "        return page",
     ),
     # ---- wakes ----
     Planted(
@@ -105,9 +109,9 @@ PLANTED: Final = (
         "T8",
         "signals are cleared after they were acted on",
         "rpc/vat.py",
-        "                if type(thing) is End and not self._look(thing):\n",
-        "                gone_on = type(thing) is not End or self._look(thing)\n"
-        "                notification.take()\n                if not gone_on:\n",
+        "                    if not self._service(end):\n",
+        "                    gone_on = self._service(end)\n"
+        "                    process.take()\n                    if not gone_on:\n",
     ),
     Planted(
         "T9",
@@ -125,10 +129,10 @@ PLANTED: Final = (
     ),
     Planted(
         "T35",
-        "what is left over after a look is forgotten",
+        "what is left over after a service is forgotten",
         "rpc/vat.py",
-        "                if end is not None:\n                    turns.put(end, end.level)\n\n",
-        "\n",
+        "                if end is not None:\n                    queue.put(end, end.level)\n",
+        "",
     ),
     Planted(
         "row 60",
@@ -152,47 +156,47 @@ PLANTED: Final = (
     Planted(
         "T4",
         "the charge of a handler ends with its cancel",
-        SERVER,
+        CALLS_IN,
         '        """The caller gave up a call that runs: its handler is asked to stop."""\n',
         "        self._account.give(answer.charged)\n        answer.charged = 0\n",
     ),
     Planted(
         "T5",
         "a handler is refunded twice",
-        SERVER,
-        "        self._account.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
+        CALLS_IN,
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n"
+        "        answer.kept",
         "        self._account.give(min(2 * answer.charged, self._account.used))\n"
         "        answer.charged = 0\n        answer.kept",
     ),
     Planted(
         "T5",
         "a handler is never refunded",
-        SERVER,
-        "        self._account.give(answer.charged)\n        answer.charged = 0\n        answer.kept",
+        CALLS_IN,
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n"
+        "        answer.kept",
         "        answer.charged = 0\n        answer.kept",
     ),
     Planted(
         "T5",
         "a session that ends refunds nothing that waits for a slot",
         BACKLOG,
-        "            self._session.end.account.give(unsent.charge)\n"
-        "            if unsent.place >= 0:\n"
-        "                unsent.fail(error)\n",
-        "            if unsent.place >= 0:\n                unsent.fail(error)\n",
+        "            if refund:\n                self._sending.account.give(unsent.charge)\n",
+        "",
     ),
     Planted(
         "T5",
         "a call that waited for a slot is refunded twice when it is given up",
-        SESSION,
-        "            unsent.charge = 0  # the backlog passes over it\n",
+        BACKLOG,
+        "            unsent.charge = 0\n",
         "            pass\n",
     ),
     Planted(
         "T5",
         "what waits for the ring is refunded twice",
-        SESSION,
-        "                self.end.account.give(self._outbox.popleft()[1])\n",
-        "                self.end.account.give(2 * self._outbox.popleft()[1])\n",
+        SENDING,
+        "                    self.account.give(frames.popleft()[1])\n",
+        "                    self.account.give(2 * frames.popleft()[1])\n",
     ),
     Planted(
         "T20",
@@ -272,16 +276,16 @@ PLANTED: Final = (
         "T34",
         "capabilities of a late reply are not released",
         RETURNS,
-        "            self.open(slot, release=True)\n        if self.settles",
-        "            self.open(slot, release=False)\n        if self.settles",
+        "            self._arrive(question)\n            self.open(question, release=True)\n",
+        "            self._arrive(question)\n            self.open(question, release=False)\n",
     ),
     Planted(
         "T34",
         "a promise that nobody holds is not given up",
-        SESSION,
-        "        elif slot.state == WAITING:\n            self.questions.cancel(slot.x)\n"
-        "            self.peer.cancel(slot.x)\n",
-        "        elif slot.state == WAITING:\n            self.questions.cancel(slot.x)\n",
+        CALLS_OUT,
+        "        elif state == WAITING:\n            self.questions.cancel(question.x)\n"
+        "            self.peer.cancel(question.x)\n",
+        "        elif state == WAITING:\n            self.questions.cancel(question.x)\n",
     ),
     Planted(
         "T28",
@@ -289,7 +293,8 @@ PLANTED: Final = (
         BUSHEL,
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self._account",
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
-        "        self._account = self._account if self._next & 3 else None\n        if self._account",
+        "        self._account = self._account if self._next & 3 else None\n"
+        "        if self._account",
     ),
     Planted(
         "T28",
@@ -316,9 +321,9 @@ PLANTED: Final = (
     Planted(
         "T25",
         "what waits for the ring is overtaken",
-        SESSION,
-        "            written = not self._outbox and lane.writer.write(frame)\n",
-        "            written = lane.writer.write(frame)\n",
+        SENDING,
+        "            written = not self._frames and submissions.submit(frame)\n",
+        "            written = submissions.submit(frame)\n",
     ),
     Planted(
         "T25",
@@ -328,7 +333,7 @@ PLANTED: Final = (
         "        self._resumed.extendleft(answer.line())\n",
     ),
     # ---- the other side's bytes ----
-    # ---- turns, destruction, death ----
+    # ---- pins, destruction, death ----
     Planted(
         "T21",
         "pins hold nothing of a bank that is destroyed",
@@ -338,21 +343,21 @@ PLANTED: Final = (
     ),
     Planted(
         "T21",
-        "a turn pins nothing that is kept",
-        CHARGING,
+        "a pin scope pins nothing that is kept",
+        KEPT,
         "        self.alive = False\n        if not self._pins:\n            self._go()\n",
         "        self.alive = False\n        self._go()\n",
     ),
     Planted(
         "T21",
-        "the inner one of two turns lets go of what the outer one has pinned",
-        "rpc/session/charging.py",
+        "the inner one of two pin scopes lets go of what the outer one holds",
+        KEPT,
         "        self._pins += 1\n",
         "        self._pins += self._pins == 0\n",
     ),
     Planted(
         "T21",
-        "a turn leaves its pins",
+        "a pin scope leaves its pins",
         CHARGING,
         "        while self._held:\n            thing, generation",
         "        while len(self._held) > 1:\n            thing, generation",
@@ -360,8 +365,8 @@ PLANTED: Final = (
     Planted(
         "death",
         "a server that died gives back what the kernel has taken",
-        SERVER,
-        "        for answer in self._running.values():\n            answer.charged = 0\n",
+        CALLS_IN,
+        "        for answer in self.running.values():\n            answer.charged = 0\n",
         "        pass\n",
     ),
     Planted(
@@ -457,10 +462,10 @@ PLANTED: Final = (
     Planted(
         "a call ends once",
         "a session that ends leaves calls waiting",
-        SESSION,
-        "            if slot.state == WAITING:\n"
-        "                self.questions.complete(slot.x, 0)\n",
-        "            if slot.state == WAITING and slot.index:\n"
-        "                self.questions.complete(slot.x, 0)\n",
+        CALLS_OUT,
+        "            if question.state == WAITING:\n"
+        "                self.questions.complete(question.x, None)\n",
+        "            if question.state == WAITING and question.index:\n"
+        "                self.questions.complete(question.x, None)\n",
     ),
 )

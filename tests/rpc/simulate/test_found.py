@@ -17,7 +17,7 @@ from pinfut.rpc import (
     introduce,
     session_of,
 )
-from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from tests.rpc import hostile
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_charging import MiddleServer
@@ -34,17 +34,16 @@ def serving(world: World, name: str, root: Desk) -> Vat:
 async def client_of(world: World, *names: str) -> AsyncIterator[list[Desk]]:
     """One client with a session to each service, over a bank of its own."""
     vat = Vat(world.kernel, "client")
-    sessions = [
-        vat.connect(name, world.bank(f"for {name}"), SessionSpec(slots=8, ring=16_384, cell=1024))
-        for name in names
-    ]
+    banks = [world.bank(f"for {name}") for name in names]
+    spec = SessionSpec(slots=8, ring=16_384, cell=1024)
+    sessions = [vat.connect(name, bank, spec) for name, bank in zip(names, banks, strict=True)]
     yield [await session.bootstrap(Desk) for session in sessions]
     for session in sessions:
         session.close(SessionClosed("the test is over"))
-    for session in sessions:
+    for session, bank in zip(sessions, banks, strict=True):
         await session.wait_closed()
         # Everything has been given back: this raises where anything is still bought.
-        session.end.channel.bank.close()
+        bank.close()
     await vat.close()
 
 
@@ -83,16 +82,17 @@ def test_what_was_introduced_over_a_session_ends_in_the_order_in_which_it_came(
     kernel = SimKernel()
     bank = kernel.bank("client", pages=400)
     client = kernel.process("client")
-    ends = []
     for name in ("a", "b"):
-        kernel.listen(kernel.process(name), name)
-        ends.append(kernel.connect(client, name, bank, SessionSpec(slots=4, ring=4096, cell=1024)))
-    to, at = ends
-    came = [kernel.introduce(to, at, pages=20, slots=4, ring=4096) for _ in range(9)]
+        kernel.listen(kernel.process(name), name, ServiceSpec())
+    spec = SessionSpec(slots=4, ring=4096, cell=1024)
+    to, at = (kernel.connect(client, name, bank, spec) for name in ("a", "b"))
+    routes = [to.introduce(at, 20, 4, 4096) for _ in range(9)]
     told: list[int] = []
     monkeypatch.setattr(kernel, "_notify", lambda process, handle: told.append(handle))
-    kernel.close(at.peer)
-    assert told[:9] == [far.handle for _, far in came]
+    server = kernel.peer_of(at)
+    assert server is not None
+    kernel.close(server)
+    assert told[:9] == [route.far for route in routes]
 
 
 @pytest.mark.parametrize("slots", [1, 8])
@@ -109,7 +109,7 @@ def test_a_ring_that_the_other_side_has_spoilt_ends_the_session_and_all_its_call
             async def spoil() -> None:
                 for _ in range(4):  # until the writer looks how far the reader is
                     hostile.overwrite(lane, hostile.tail_of(lane) + 8, hostile.word(1 << 40))
-                    await desk.length(bytes(session.writer.largest - 200))
+                    await desk.length(bytes(session.out.submissions.largest - 200))
 
             with pytest.raises(GarbageFrame, match="reader of a ring"):
                 await spoil()
