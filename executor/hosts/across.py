@@ -7,9 +7,11 @@ asks (`pinfut.future.set_hosted`).
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from types import CoroutineType, coroutine
 from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast, final
 
@@ -49,17 +51,18 @@ class Parked:
 
 def _inside(call: Callable[[Any], T], future: object) -> T:
     """Poll or drop a future for a task of the host's, between two turns."""
-    running.inside = True
+    before, running.inside = running.inside, True
     try:
         return call(future)
     finally:
-        running.inside = False
+        running.inside = before
 
 
 class Host:
     """A loop of others with a runner in its thread. What it does is done in tasks of the loop's."""
 
     runner: Runner
+    is_run: ClassVar[bool] = False  # whether the runner runs the loop, and not the loop visits
     api: Any  # asyncio or trio
     gave_up: ClassVar[type[BaseException]]  # for who waits for a task that others have cancelled
     shield: Callable[[], AbstractContextManager[object]]  # what keeps cancels off, if there is
@@ -129,9 +132,44 @@ class Host:
 _OVER: Final = Context(NOBODY)
 
 
+class AsyncioHost(Host):
+    """A loop of asyncio's, or one that keeps to its interface."""
+
+    api = asyncio
+    gave_up = CancelledError
+    shield = nullcontext
+    loop: asyncio.AbstractEventLoop
+
+    def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(f"the guest of this thread is another loop's: {self.loop!r}")
+        until: asyncio.Future[None] = self.loop.create_future()
+        return partial(_set, until), until
+
+    def start(self, awaitable: Awaitable[Any], tell: Callable[[], object]) -> asyncio.Future[Any]:
+        future = asyncio.ensure_future(awaitable, loop=self.loop)
+        future.add_done_callback(lambda _: tell())
+        return future
+
+
+def _set(until: asyncio.Future[None]) -> None:
+    if not until.done():
+        until.set_result(None)
+
+
+def _in_host() -> Host | None:
+    """The host of this thread, where one of its own tasks may run: between two turns, and in a
+    loop that the executor runs itself, while no task of pinfut's does."""
+    host: Host | None = running.host
+    if host is None or (running.inside and not host.is_run):
+        return None
+    runner = host.runner
+    return None if host.is_run and (runner.current or runner.first) else host
+
+
 def _find_wait(future: Future[T]) -> Generator[Any, Any, T] | None:
-    host = running.host
-    return None if host is None or running.inside else host.wait(future)
+    host = _in_host()
+    return None if host is None else host.wait(future)
 
 
 pinfut.future.find_wait = _find_wait
@@ -149,8 +187,8 @@ def from_host(awaitable: Awaited[T]) -> Awaitable[T]:
     cancels it, and arrives when it has ended. Any other future is polled in place, and dropped by
     a cancel. Raises NoExecutor where no guest is open, and in a task of pinfut's.
     """
-    host: Host | None = running.host
-    if host is None or running.inside:
+    host = _in_host()
+    if host is None:
         _refuse(awaitable, "from_host", "asyncio or trio", "a task of pinfut's await it as it is")
     if type(awaitable) is CoroutineType or isinstance(awaitable, Coroutine):
         return host.join(awaitable)

@@ -21,12 +21,14 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast, final
 from pinfut.executor.contract import Clock, Poller
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
+from pinfut.executor.hosts.across import AsyncioHost
 from pinfut.executor.hosts.selector import Fired, PollerSelector
 from pinfut.executor.hosts.sock import SockCalls
 from pinfut.executor.loop import AllOf
 from pinfut.executor.task import NOT_DONE
 from pinfut.executor.trace.dump import chain
 from pinfut.executor.trace.instrument import Instrument
+from pinfut.future import set_hosted
 from pinfut.poll import PENDING, Context, Pending
 
 T = TypeVar("T")
@@ -122,6 +124,16 @@ class _Calls:
         handle = None  # as in `poll`
 
 
+class _LoopHost(AsyncioHost):
+    """The loop, as waits across know it."""
+
+    is_run = True
+
+    def __init__(self, runner: Executor, loop: EventLoop) -> None:
+        self.runner = runner
+        self.loop = loop
+
+
 class _Stop:
     """In place of a task to run until: it is done when the loop is told to stop."""
 
@@ -152,6 +164,7 @@ class EventLoop(SockCalls):
         self._stop = _Stop()
         self._timers = executor.timers
         self._leaf = _Calls(executor, self)
+        self._host = _LoopHost(executor, self)
         executor.others = self._dump_tasks
         executor.open(hears_signals=False)
         try:
@@ -238,15 +251,20 @@ class EventLoop(SockCalls):
     def _running(self: Any) -> Iterator[None]:
         """This is the running loop of the thread."""
         hooks = sys.get_asyncgen_hooks()
+        before = running.host, running.executor
         self._set_coroutine_origin_tracking(self._debug)
         try:
             self._thread_id = get_ident()
+            running.host = self._host
+            set_hosted(id(self._host), True)
             sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
             yield
         finally:
             self._stopping = False
             self._thread_id = None
+            running.host, running.executor = before
+            set_hosted(id(self._host), False)
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*hooks)

@@ -25,7 +25,7 @@ from pinfut.executor.contract import Poller
 from pinfut.executor.core import GENERATIONS, Executor
 from pinfut.executor.current import running
 from pinfut.executor.foreign import running_beside
-from pinfut.executor.hosts.across import Host, Parked
+from pinfut.executor.hosts.across import AsyncioHost, Host, Parked
 from pinfut.executor.loop import AllOf
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.future import set_hosted
@@ -90,15 +90,11 @@ def _over(ending: Parked, left: AllOf | None, poller: Poller) -> bool:
 
 
 @final
-class AsyncioGuest(Guest):
+class AsyncioGuest(Guest, AsyncioHost):
     """In a loop of asyncio's, or one that keeps to its interface."""
 
-    api = asyncio
-    gave_up = CancelledError
-    shield = nullcontext
-
     def __init__(self, options: dict[str, Any]) -> None:
-        self._loop = loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         # A loop in Python may have a time of its own; that of uvloop stands still in a turn, and
         # its timers know milliseconds.
         exact = isinstance(loop, asyncio.BaseEventLoop)
@@ -112,7 +108,7 @@ class AsyncioGuest(Guest):
 
     def ring(self) -> None:
         if self._soon is None:
-            self._soon = self._loop.call_soon(self.visit, context=self._context)
+            self._soon = self.loop.call_soon(self.visit, context=self._context)
 
     def visit(self) -> None:
         self._soon = None
@@ -127,36 +123,20 @@ class AsyncioGuest(Guest):
                 if self._timer is not None:
                     self._timer.cancel()
                 self._when, due = when, max(due, self._least)
-                self._timer = self._loop.call_later(due, self._time, context=self._context)
+                self._timer = self.loop.call_later(due, self._time, context=self._context)
 
     def _time(self) -> None:
         self._timer, self._when = None, inf
         self.visit()
 
     def begin(self) -> None:
-        self._loop.add_reader(self.runner.fileno(), self.visit)
+        self.loop.add_reader(self.runner.fileno(), self.visit)
 
     async def leave(self) -> None:
-        self._loop.remove_reader(self.runner.fileno())
+        self.loop.remove_reader(self.runner.fileno())
         for handle in (self._soon, self._timer):
             if handle is not None:
                 handle.cancel()
-
-    def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
-        if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError(f"the guest of this thread is another loop's: {self._loop!r}")
-        until: asyncio.Future[None] = self._loop.create_future()
-        return partial(_set, until), until
-
-    def start(self, awaitable: Awaitable[Any], tell: Callable[[], object]) -> asyncio.Future[Any]:
-        future = asyncio.ensure_future(awaitable, loop=self._loop)
-        future.add_done_callback(lambda _: tell())
-        return future
-
-
-def _set(until: asyncio.Future[None]) -> None:
-    if not until.done():
-        until.set_result(None)
 
 
 @final

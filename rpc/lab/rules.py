@@ -114,7 +114,7 @@ RULES: Final = (
     ),
     Rule(
         15,
-        '"BankLike exhausted" and "donation too small" are two errors',
+        '"Payer exhausted" and "donation too small" are two errors',
         "rpc/kernel/sim/channel.py",
         "tests/rpc/test_quota.py::test_a_session_that_cannot_be_paid_for_does_not_exist",
     ),
