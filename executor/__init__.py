@@ -24,13 +24,7 @@ from pinfut.executor.task import Task, current_task
 from pinfut.executor.threads import RemoteWaker, from_thread, to_thread
 from pinfut.executor.timeout import Timeout, current_deadline, timeout, timeout_at
 from pinfut.executor.timers import sleep
-from pinfut.executor.trace import (
-    Instrument,
-    Recorder,
-    SlowStep,
-    SlowSteps,
-    timeline,
-)
+from pinfut.executor.trace import Instrument, Recorder, SlowStep, SlowSteps, timeline
 
 T = TypeVar("T")
 
@@ -61,46 +55,10 @@ def dump() -> str:
 
 
 __all__ = [
-    "CancelledError",
-    "Clock",
-    "Entry",
-    "Executor",
-    "Instrument",
-    "JoinHandle",
-    "MonotonicClock",
-    "NoExecutor",
-    "Poller",
-    "Priority",
-    "Recorder",
-    "RemoteWaker",
-    "Runner",
-    "Schedule",
-    "Scope",
-    "Seeded",
-    "SlowStep",
-    "SlowSteps",
-    "Task",
-    "Timeout",
-    "TooManySteps",
-    "VirtualClock",
-    "call_soon",
-    "current_deadline",
-    "current_executor",
-    "current_task",
-    "dump",
-    "from_host",
-    "from_thread",
-    "guest",
-    "new_event_loop",
-    "run",
-    "scope",
-    "shield",
-    "sleep",
-    "spawn",
-    "timeline",
-    "timeout",
-    "timeout_at",
-    "to_host",
-    "to_thread",
-    "yield_now",
-]
+    "CancelledError", "Clock", "Entry", "Executor", "Instrument", "JoinHandle", "MonotonicClock",
+    "NoExecutor", "Poller", "Priority", "Recorder", "RemoteWaker", "Runner", "Schedule", "Scope",
+    "Seeded", "SlowStep", "SlowSteps", "Task", "Timeout", "TooManySteps", "VirtualClock",
+    "call_soon", "current_deadline", "current_executor", "current_task", "dump", "from_host",
+    "from_thread", "guest", "new_event_loop", "run", "scope", "shield", "sleep", "spawn",
+    "timeline", "timeout", "timeout_at", "to_host", "to_thread", "yield_now",
+]  # fmt: skip

@@ -22,7 +22,7 @@ import gc
 from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType, TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType
 from typing import Any, Final, final
 
 from pinfut.coroutine import Interruptible, driver
@@ -275,12 +275,7 @@ class Shield(Block):
     def __enter__(self) -> None:
         self.open()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
             self.close(error)
         finally:

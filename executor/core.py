@@ -81,15 +81,9 @@ class Executor(FirstSteps):
     """
 
     __slots__ = (
-        "_asyncgens",
-        "__weakref__",
-        "_bell",
-        "_dump_on_signal",
-        "_failures",
-        "_observed",
-        "checked",
-        "others",
-    )
+        "_asyncgens", "__weakref__", "_bell", "_dump_on_signal", "_failures", "_observed",
+        "checked", "others",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -129,23 +129,9 @@ class Loop:
     """What a turn needs. The executor adds how tasks come to be and how a run begins and ends."""
 
     __slots__ = (
-        "clean_ups_end",
-        "clock",
-        "current",
-        "cx",
-        "deferred",
-        "ending",
-        "first",
-        "high",
-        "instruments",
-        "low",
-        "poller",
-        "ready",
-        "tasks",
-        "thread",
-        "timers",
-        "went_on",
-    )
+        "clean_ups_end", "clock", "current", "cx", "deferred", "ending", "first", "high",
+        "instruments", "low", "poller", "ready", "tasks", "thread", "timers", "went_on",
+    )  # fmt: skip
 
     clock: Clock
     clean_ups_end: float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
-from types import TracebackType
 from typing import Any, ClassVar, TypeVar, final
 
 from pinfut.executor.block import Block
@@ -120,12 +119,7 @@ class Scope(Block):
         self._open = True
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         self._waiter = waiter = _AllEnded(self._children)
         if isinstance(error, GeneratorExit):
             self._leave(error)

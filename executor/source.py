@@ -65,19 +65,9 @@ class EdgeSource:
     """
 
     __slots__ = (
-        "closed",
-        "displaced",
-        "drains",
-        "fd",
-        "mask",
-        "poller",
-        "readable",
-        "reader",
-        "spree",
-        "writable",
-        "writer",
-        "writing",
-    )
+        "closed", "displaced", "drains", "fd", "mask", "poller", "readable", "reader", "spree",
+        "writable", "writer", "writing",
+    )  # fmt: skip
 
     def __init__(self, fd: int, *, drains: bool = False) -> None:
         self.fd = fd
@@ -175,10 +165,7 @@ class EdgeSource:
         return woken
 
     def close(self) -> None:
-        """The descriptor is about to be closed: forget it, and wake who waits for it.
-
-        They find `closed` set. Idempotent.
-        """
+        """As `contract.Source.close`: those that it wakes find `closed` set. Idempotent."""
         self.closed = True
         poller = self.poller
         if poller is not None:

@@ -94,22 +94,11 @@ class Task(FutureBase[T]):
     must_be_taken: ClassVar[bool] = False
 
     __slots__ = (
-        "_context",
-        "_coro",
-        "_joiner",
-        "_outcome",
-        "_queue",
-        "block",
-        "cancels",
-        "leaf",
-        "queued",
-    )
+        "_context", "_coro", "_joiner", "_outcome", "_queue", "block", "cancels", "leaf", "queued",
+    )  # fmt: skip
 
     def __init__(
-        self,
-        queue: ReadyQueue,
-        coro: CoroutineType[Any, Any, T],
-        context: ContextVars,
+        self, queue: ReadyQueue, coro: CoroutineType[Any, Any, T], context: ContextVars
     ) -> None:
         # Where it stands when it is ready; that is also its priority, and the way to its
         # executor.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Coroutine, Generator
 from math import inf
-from types import TracebackType
 from typing import Any, ClassVar, Final, TypeVar, final, overload
 
 from pinfut.combinators import Awaited
@@ -62,12 +61,7 @@ class Timeout(Block):
         """The time is over. For the timers."""
         self.fire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.executor.timers.cancel(self)
         # Without an error the block's own CancelledError was swallowed inside of it.
         own = self.close(error)

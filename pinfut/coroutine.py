@@ -207,16 +207,7 @@ class CoroutineFuture(FutureBase[T]):
          └─drop──▶ closed ◀──drop (or nobody to clean up), with GeneratorExit──┘
     """
 
-    __slots__ = (
-        "_cell",
-        "_context",
-        "_coro",
-        "_dropped",
-        "_leaf",
-        "_waker",
-        "block",
-        "cancels",
-    )
+    __slots__ = ("_cell", "_context", "_coro", "_dropped", "_leaf", "_waker", "block", "cancels")
 
     def __init__(
         self,

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import sys
+from types import FrameType
 from typing import Any
 
 
-def caller() -> str:
-    """Who calls, as ``file:line in function``: the innermost frame outside of the house, and of
-    `contextlib`, which leaves blocks for others."""
+def calling_frame() -> FrameType:
+    """Who calls: the innermost frame outside of the house, and of `contextlib`, which leaves
+    blocks for others."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__", "")
         if not name.startswith("pinfut.") and name != "contextlib":
             break
         frame = frame.f_back
+    return frame
+
+
+def caller() -> str:
+    """Who calls, as ``file:line in function``."""
+    frame = calling_frame()
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
 

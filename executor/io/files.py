@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from types import TracebackType
 from typing import IO, Any, Generic, TypeAlias, TypeVar, final
 
 from pinfut.executor.block import shield
@@ -69,12 +68,7 @@ class File(Generic[S]):
     async def __aenter__(self) -> File[S]:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, GeneratorExit):
             self.raw.close()  # nothing can be awaited
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar, final
 
 from pinfut import laws
@@ -20,6 +20,7 @@ from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed
+from pinfut.sync.waiters import NO_WAKER, NOTHING
 
 T = TypeVar("T")
 
@@ -33,9 +34,6 @@ _CONNECTING: Final = (
 SPREE: Final = 32
 """Operations on a descriptor without a wait, after which the other ready tasks run."""
 
-_ended: Final[Iterator[Any]] = iter(())
-"""The iterator of an await that is over at once, with None. It stays exhausted."""
-
 
 def _explained(source: EdgeSource, error: OSError) -> Exception:
     """The error of an operation, in words that help where the system's do not."""
@@ -44,17 +42,9 @@ def _explained(source: EdgeSource, error: OSError) -> Exception:
     return error
 
 
-class _Tried:
-    """In place of the waker of an operation that was awaited and need not wait, so that its end
-    is not taken for that of one which was forgotten."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        """A no-op: nobody waits."""
-
-
-TRIED: Final = _Tried()
+TRIED: Final = NO_WAKER
+"""In place of the waker of an operation that was awaited and need not wait, so that its end is
+not taken for that of one which was forgotten."""
 
 
 class Operation(FutureBase[T]):
@@ -77,9 +67,7 @@ class Operation(FutureBase[T]):
         self._source.leave(self)
 
 
-class ReadOperation(Operation[T]):
-    """An operation that waits for its source to be readable."""
-
+class _CallOperation(Operation[T]):
     __slots__ = ("_args", "_call")
 
     def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
@@ -87,6 +75,12 @@ class ReadOperation(Operation[T]):
         self._call = call
         self._args = args
         self.waker = None
+
+
+class ReadOperation(_CallOperation[T]):
+    """An operation that waits for its source to be readable."""
+
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T]:
         source = self._source
@@ -172,16 +166,10 @@ class Receive(Operation[bytes]):
         return (yield from super().__await__())
 
 
-class WriteOperation(Operation[T]):
+class WriteOperation(_CallOperation[T]):
     """An operation that waits for its source to be writable."""
 
-    __slots__ = ("_args", "_call")
-
-    def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
-        self._source = source
-        self._call = call
-        self._args = args
-        self.waker = None
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T]:
         source = self._source
@@ -235,10 +223,7 @@ class WriteAll(Operation[None]):
     __slots__ = ("_call", "_data")
 
     def __init__(
-        self,
-        source: EdgeSource,
-        call: Callable[[Any], int],
-        data: bytes | bytearray | memoryview,
+        self, source: EdgeSource, call: Callable[[Any], int], data: bytes | bytearray | memoryview
     ) -> None:
         self.waker = TRIED  # nothing is forgotten of bytes that are refused
         self._source = source
@@ -289,7 +274,7 @@ class WriteAll(Operation[None]):
             self._source.writing = None
         self._source.leave(self)
 
-    def __await__(self) -> Iterator[Any]:  # type: ignore[override]  # no frame when it need not wait
+    def __await__(self) -> Generator[Any, Any, None]:
         source = self._source
         if source.writable and not laws.through_executor:
             self.waker = TRIED
@@ -308,11 +293,11 @@ class WriteAll(Operation[None]):
                     raise _explained(source, error) from None
                 else:
                     if written == len(data):
-                        return _ended
+                        return NOTHING
                     self._data = memoryview(data)[written:]
                     source.writing = self
             elif self._write():
-                return _ended
+                return NOTHING
         return self._after(False)
 
     def _after(self, others: bool) -> Generator[Any, Any, None]:

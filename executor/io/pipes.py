@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
-from typing import final
+from typing import Self, final
 
 from pinfut.executor.io.operations import ReadOperation, Receive, WriteAll, WriteOperation
 from pinfut.executor.lacking import lacking
@@ -46,12 +45,10 @@ class _Descriptor:
         fd, self._fd = self._fd, -1
         return fd
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.close()
 
     def _read(self, size: int) -> bytes:
@@ -71,9 +68,6 @@ class PipeReader(_Descriptor):
         """At most `size` bytes, ``b""`` at the end. Cancelled, it has taken nothing."""
         return Receive(self._source, self._read, size)
 
-    def __enter__(self) -> PipeReader:
-        return self
-
 
 @final
 class PipeWriter(_Descriptor):
@@ -85,9 +79,6 @@ class PipeWriter(_Descriptor):
         """Write all of `data`; waits while nobody reads. Raises BrokenPipeError when nobody
         can. Cancelled, it may have written a part."""
         return WriteAll(self._source, self._write, data)
-
-    def __enter__(self) -> PipeWriter:
-        return self
 
 
 def pipe() -> tuple[PipeReader, PipeWriter]:
@@ -147,6 +138,3 @@ class EventFd(_Descriptor):
 
     def _add(self, count: int) -> None:
         os.eventfd_write(self._fd, count)
-
-    def __enter__(self) -> EventFd:
-        return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import final
 
 from pinfut.executor.contract import Poller
@@ -55,12 +55,7 @@ class Signals:
         self._open = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._restore()
         self._wake()  # who still waits is told that nothing comes any more
 
@@ -68,11 +63,10 @@ class Signals:
         """Wait for the next signal; its number. A cancelled wait has taken none."""
         return NextSignal(self)
 
+    __anext__ = next
+
     def __aiter__(self) -> Signals:
         return self
-
-    def __anext__(self) -> FutureBase[int]:
-        return NextSignal(self)
 
     def wait(self, waiter: NextSignal) -> None:
         """Have `waiter` woken at the next signal. Raises Busy and RuntimeError."""

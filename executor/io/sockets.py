@@ -8,17 +8,10 @@ import socket
 from array import array
 from collections.abc import Iterable
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, TypeAlias, final
 
 from pinfut.closing import close_each
-from pinfut.executor.io.operations import (
-    Connect,
-    ReadOperation,
-    Receive,
-    WriteAll,
-    WriteOperation,
-)
+from pinfut.executor.io.operations import Connect, ReadOperation, Receive, WriteAll, WriteOperation
 from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
 from pinfut.executor.timers import sleep
@@ -72,8 +65,7 @@ class Socket:
         # The socket itself, for `getsockname`, `setsockopt` and the like.
         self.raw = sock
         self._source = EdgeSource(
-            sock.fileno(),
-            drains=sock.family in _INTERNET and sock.type == socket.SOCK_STREAM,
+            sock.fileno(), drains=sock.family in _INTERNET and sock.type == socket.SOCK_STREAM
         )
         self._recv = sock.recv
         self._send = sock.send
@@ -206,12 +198,7 @@ class Socket:
     def __enter__(self) -> Socket:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -11,7 +11,6 @@ whether a read or a write has made it (alerts, key updates), and one task at a t
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Final, final
 
 from pinfut.combinators import race
@@ -110,21 +109,9 @@ class TLSStream:
     """
 
     __slots__ = (
-        "_broken",
-        "_ended",
-        "_incoming",
-        "_outgoing",
-        "_over",
-        "_plain",
-        "_ragged",
-        "_sending",
-        "_spree",
-        "_truncated",
-        "_unsent",
-        "_writing",
-        "raw",
-        "socket",
-    )
+        "_broken", "_ended", "_incoming", "_outgoing", "_over", "_plain", "_ragged", "_sending",
+        "_spree", "_truncated", "_unsent", "_writing", "raw", "socket",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -224,12 +211,7 @@ class TLSStream:
     async def __aenter__(self) -> TLSStream:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         try:
             if error is None and not self._broken and not self._writing:
                 await self._end_cleanly()

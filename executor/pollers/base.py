@@ -29,29 +29,14 @@ class BasePoller(ABC):
     """Descriptors, and what other threads hand over, for one opening of an executor."""
 
     __slots__ = (
-        "_handed",
-        "_hears",
-        "_lock",
-        "_receive",
-        "_send",
-        "_sources",
-        "external",
-        "home",
-        "is_closed",
-        "notified",
-        "owed",
-        "runner",
-        "tell",
-        "threads",
-        "working",
-    )
+        "_handed", "_hears", "_lock", "_receive", "_send", "_sources", "external", "home",
+        "is_closed", "notified", "owed", "runner", "tell", "threads", "working",
+    )  # fmt: skip
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        # Whom waits and what fires are told to; None where nobody watches.
         self.tell: Hooks | None = runner.instruments or None
-        # The runner where a wait of a known source need only be counted; None where it is
-        # also told, so that the everyday wait has no test for that.
+        # None where it is also told, so that the everyday wait has no test for that.
         self.home: Runner | None = runner if self.tell is None else None
         # Of this opening alone: who gives up late, of a run before, counts here no more.
         self.external = 0
@@ -80,20 +65,15 @@ class BasePoller(ABC):
         except BaseException:
             self._give_back()
             raise
-        # Invariant: the calls that a thread waits for in `from_thread`, and the blocks that hold
-        # signals.
         self.owed: set[Any] = set()
-        # The threads of `to_thread`, from the first use on.
         self.threads: Any = None
-        # How many of them are at work. They will end, so simulated time waits for them.
         self.working = 0
 
     # ---- what a system has of its own ----
 
     @abstractmethod
     def park(self, timeout: float | None) -> bool:
-        """Sleep for at most `timeout` seconds (None: without end), or until something comes;
-        see `pinfut.executor.contract.Poller.park`."""
+        """As `contract.Poller.park`."""
 
     @abstractmethod
     def watch(self, source: Source, mask: int) -> None:
@@ -143,8 +123,7 @@ class BasePoller(ABC):
                     pass  # it is full, so that its owner wakes, or closed
 
     def hear_signals(self) -> None:
-        """Have each signal end the sleep, whatever thread it comes in. A no-op but in the
-        main thread, whose signals they are."""
+        """As `contract.Poller.hear_signals`."""
         if self._send is not None and threading.current_thread() is threading.main_thread():
             self._hears = True
             WAKEUP_FD.take(self._send.fileno())
@@ -158,10 +137,7 @@ class BasePoller(ABC):
                 self._signal()
 
     def hand_over(self, call: Callable[..., object], *args: Any) -> bool:
-        """Have ``call(*args)`` run in the executor's thread. For any thread or handler.
-
-        False, and nothing is done, when the run is over.
-        """
+        """As `contract.Poller.hand_over`."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -279,8 +255,7 @@ class BasePoller(ABC):
         self._give_back()
 
     def leave(self) -> None:
-        """This process was forked: close its copies of the descriptors, which watch nothing
-        here, and leave everything else to the parent."""
+        """As `contract.Poller.leave`: the copies watch nothing here."""
         self._lock = threading.RLock()  # a thread that is not here may hold the other
         self.is_closed = True
         self.threads = None

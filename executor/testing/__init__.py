@@ -16,12 +16,6 @@ from pinfut.executor.testing.parked import wait_all_parked
 from pinfut.executor.testing.sequencer import Sequencer
 
 __all__ = [
-    "Exploration",
-    "InterleavingError",
-    "NotTheSame",
-    "Sequencer",
-    "VirtualClock",
-    "explore",
-    "replay",
-    "wait_all_parked",
-]
+    "Exploration", "InterleavingError", "NotTheSame", "Sequencer", "VirtualClock", "explore",
+    "replay", "wait_all_parked",
+]  # fmt: skip

@@ -76,7 +76,7 @@ class NotTheSame(RuntimeError):
         )
 
 
-class _Failures(Instrument):
+class Failures(Instrument):
     """The errors that nobody waited for."""
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ def _run(
 ) -> tuple[_Chooser, BaseException | None]:
     """Run the program once; how it failed, or None."""
     chooser = _Chooser(departures, options)
-    failures = _Failures()
+    failures = Failures()
     executor = chooser.executor = Executor(
         clock=VirtualClock(),
         checked=options.checked,

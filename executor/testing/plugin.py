@@ -19,8 +19,8 @@ from pinfut import checked as records
 from pinfut.executor.clock import VirtualClock
 from pinfut.executor.core import Executor
 from pinfut.executor.schedule import Seeded
+from pinfut.executor.testing.explore import Failures
 from pinfut.executor.testing.fixtures import AsyncFixture, call, is_async
-from pinfut.executor.trace.instrument import Instrument
 from pinfut.future import FutureBase
 from pinfut.laws import LawError
 
@@ -52,16 +52,6 @@ def virtual_clock() -> VirtualClock:
     return VirtualClock()
 
 
-class _Failures(Instrument):
-    """The errors that nobody waited for: the test fails with them."""
-
-    def __init__(self) -> None:
-        self.errors: list[BaseException] = []
-
-    def report(self, name: str, error: BaseException) -> None:
-        self.errors.append(error)
-
-
 def _is_ours(item: object) -> bool:
     """Whether this is an async test that runs on an executor."""
     if not isinstance(item, pytest.Function):
@@ -90,7 +80,7 @@ def _run(item: pytest.Function, test: Callable[..., Any], kwargs: dict[str, Any]
     clock: Any = item.funcargs.get("virtual_clock")
     if clock is None and seed is not None:
         clock = VirtualClock()
-    failures = _Failures()
+    failures = Failures()
     broken: list[LawError] = []
     if checked:
         records.keep_records(FutureBase)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import final
 
 from pinfut.future import FutureBase
@@ -65,12 +64,7 @@ class _Block:
         """Ready once every block with a lower number has ended."""
         return _Turn(self._sequencer, self._number)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         self._sequencer._step()
 
 

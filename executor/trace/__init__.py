@@ -11,12 +11,5 @@ from pinfut.executor.trace.slow import SlowStep, SlowSteps
 from pinfut.executor.trace.timeline import timeline
 
 __all__ = [
-    "History",
-    "Instrument",
-    "Instruments",
-    "Recorder",
-    "SlowStep",
-    "SlowSteps",
-    "dump",
-    "timeline",
-]
+    "History", "Instrument", "Instruments", "Recorder", "SlowStep", "SlowSteps", "dump", "timeline",
+]  # fmt: skip

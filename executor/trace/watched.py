@@ -5,7 +5,6 @@ The plain ones have no hook. These know who made them, and say what happens to t
 
 from __future__ import annotations
 
-import sys
 from threading import get_ident
 from typing import Any, ClassVar, TypeVar, cast, final
 
@@ -17,6 +16,7 @@ from pinfut.executor.task import OVER, Task
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.laws import ForeignWake
+from pinfut.places import calling_frame
 from pinfut.poll import Context, Future, Poll
 
 T = TypeVar("T")
@@ -37,7 +37,8 @@ class WatchedTask(Task[T]):
         # keep its ancestors alive.
         current = self.executor.current
         self.parent = 0 if current is None else cast("WatchedTask[Any]", current).number
-        self.spawned_at = _caller()
+        frame = calling_frame()
+        self.spawned_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         # When it was last parked, by the executor's clock; None before.
         self.since: float | None = None
         # Whether it has waited for something after a cancel had reached it.
@@ -108,16 +109,6 @@ class WatchedChecks(WatchedContext, CheckedContext):
     """As WatchedContext, in checked mode."""
 
     __slots__ = ()
-
-
-def _caller() -> str:
-    """The innermost frame that is not the house's own, as ``file:line``."""
-    frame = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").startswith("pinfut."):
-        if frame.f_back is None:
-            return "an unknown place"
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 @final

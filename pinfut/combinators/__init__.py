@@ -7,17 +7,6 @@ from pinfut.combinators.selecting import Selected, race, select
 from pinfut.combinators.shared import Shared, shared
 
 __all__ = [
-    "Awaited",
-    "Selected",
-    "Shared",
-    "catch",
-    "fuse",
-    "join",
-    "lazy",
-    "map",
-    "race",
-    "select",
-    "shared",
-    "then",
-    "try_join",
-]
+    "Awaited", "Selected", "Shared", "catch", "fuse", "join", "lazy", "map", "race", "select",
+    "shared", "then", "try_join",
+]  # fmt: skip

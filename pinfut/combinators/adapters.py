@@ -82,10 +82,7 @@ class Catch(FutureBase[T | U], Generic[T, U, X]):
     __slots__ = ("_context", "_future", "_handler", "_kinds")
 
     def __init__(
-        self,
-        future: Future[T],
-        kinds: type[X] | tuple[type[X], ...],
-        handler: Callable[[X], U],
+        self, future: Future[T], kinds: type[X] | tuple[type[X], ...], handler: Callable[[X], U]
     ) -> None:
         self._future = future
         self._kinds = kinds
@@ -207,10 +204,7 @@ def catch(
     awaitable: Awaited[T], kinds: tuple[type[X], ...], handler: Callable[[X], U], /
 ) -> FutureBase[T | U]: ...
 def catch(
-    awaitable: Awaited[T],
-    kinds: type[X] | tuple[type[X], ...],
-    handler: Callable[[X], U],
-    /,
+    awaitable: Awaited[T], kinds: type[X] | tuple[type[X], ...], handler: Callable[[X], U], /
 ) -> FutureBase[T | U]:
     """``handler`` of the error, if it is one of `kinds`, in place of a value:
     ``await catch(find(key), KeyError, lambda error: None)``. Other errors pass."""

@@ -24,6 +24,16 @@ _log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 
+# For the overloads of what takes several.
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+E = TypeVar("E")
+F = TypeVar("F")
+G = TypeVar("G")
+H = TypeVar("H")
+
 Awaited: TypeAlias = Awaitable[T]
 """What the combinators take: a future, a coroutine, or anything else with ``__await__``.
 

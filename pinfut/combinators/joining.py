@@ -9,23 +9,16 @@ with those for any awaitable.
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Awaitable
-from typing import Any, TypeVar, final, overload
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast, final, overload
 
-from pinfut.combinators.group import Awaited, ChildContext, Group
+from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, E, F, G, Group, H
 from pinfut.future import FutureBase
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll
 
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
-E = TypeVar("E")
-F = TypeVar("F")
-G = TypeVar("G")
-H = TypeVar("H")
 T = TypeVar("T")
+Typed = TypeVar("Typed", bound=Callable[..., Any])
 
 
 class _All(Group[tuple[Any, ...]]):
@@ -130,6 +123,11 @@ class TryJoin(_All):
         return True
 
 
+def _typed_as(model: Typed) -> Callable[[Callable[..., Any]], Typed]:
+    """Makes a function that type checkers see with the overloads of `model`."""
+    return lambda function: cast(Typed, function)
+
+
 @overload
 def join() -> FutureBase[tuple[()]]: ...
 @overload
@@ -152,27 +150,14 @@ def join(
 ) -> Pinned[tuple[A, B, C, D, E, F]]: ...
 @overload
 def join(
-    a: Pinned[A],
-    b: Pinned[B],
-    c: Pinned[C],
-    d: Pinned[D],
-    e: Pinned[E],
-    f: Pinned[F],
-    g: Pinned[G],
-    /,
-) -> Pinned[tuple[A, B, C, D, E, F, G]]: ...
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D],
+    e: Pinned[E], f: Pinned[F], g: Pinned[G], /,
+) -> Pinned[tuple[A, B, C, D, E, F, G]]: ...  # fmt: skip
 @overload
 def join(
-    a: Pinned[A],
-    b: Pinned[B],
-    c: Pinned[C],
-    d: Pinned[D],
-    e: Pinned[E],
-    f: Pinned[F],
-    g: Pinned[G],
-    h: Pinned[H],
-    /,
-) -> Pinned[tuple[A, B, C, D, E, F, G, H]]: ...
+    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D],
+    e: Pinned[E], f: Pinned[F], g: Pinned[G], h: Pinned[H], /,
+) -> Pinned[tuple[A, B, C, D, E, F, G, H]]: ...  # fmt: skip
 @overload
 def join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
 @overload
@@ -193,27 +178,14 @@ def join(
 ) -> FutureBase[tuple[A, B, C, D, E, F]]: ...
 @overload
 def join(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    /,
-) -> FutureBase[tuple[A, B, C, D, E, F, G]]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
+    e: Awaited[E], f: Awaited[F], g: Awaited[G], /,
+) -> FutureBase[tuple[A, B, C, D, E, F, G]]: ...  # fmt: skip
 @overload
 def join(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    h: Awaited[H],
-    /,
-) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
+    e: Awaited[E], f: Awaited[F], g: Awaited[G], h: Awaited[H], /,
+) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...  # fmt: skip
 @overload
 def join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
 @overload
@@ -230,94 +202,7 @@ def join(*awaitables: Awaited[Any]) -> Any:
     return _pinned_as(awaitables, Join(awaitables))
 
 
-@overload
-def try_join() -> FutureBase[tuple[()]]: ...
-@overload
-def try_join(a: Pinned[A], /) -> Pinned[tuple[A]]: ...
-@overload
-def try_join(a: Pinned[A], b: Pinned[B], /) -> Pinned[tuple[A, B]]: ...
-@overload
-def try_join(a: Pinned[A], b: Pinned[B], c: Pinned[C], /) -> Pinned[tuple[A, B, C]]: ...
-@overload
-def try_join(
-    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], /
-) -> Pinned[tuple[A, B, C, D]]: ...
-@overload
-def try_join(
-    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], /
-) -> Pinned[tuple[A, B, C, D, E]]: ...
-@overload
-def try_join(
-    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], f: Pinned[F], /
-) -> Pinned[tuple[A, B, C, D, E, F]]: ...
-@overload
-def try_join(
-    a: Pinned[A],
-    b: Pinned[B],
-    c: Pinned[C],
-    d: Pinned[D],
-    e: Pinned[E],
-    f: Pinned[F],
-    g: Pinned[G],
-    /,
-) -> Pinned[tuple[A, B, C, D, E, F, G]]: ...
-@overload
-def try_join(
-    a: Pinned[A],
-    b: Pinned[B],
-    c: Pinned[C],
-    d: Pinned[D],
-    e: Pinned[E],
-    f: Pinned[F],
-    g: Pinned[G],
-    h: Pinned[H],
-    /,
-) -> Pinned[tuple[A, B, C, D, E, F, G, H]]: ...
-@overload
-def try_join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
-@overload
-def try_join(a: Awaited[A], b: Awaited[B], /) -> FutureBase[tuple[A, B]]: ...
-@overload
-def try_join(a: Awaited[A], b: Awaited[B], c: Awaited[C], /) -> FutureBase[tuple[A, B, C]]: ...
-@overload
-def try_join(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], /
-) -> FutureBase[tuple[A, B, C, D]]: ...
-@overload
-def try_join(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
-) -> FutureBase[tuple[A, B, C, D, E]]: ...
-@overload
-def try_join(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
-) -> FutureBase[tuple[A, B, C, D, E, F]]: ...
-@overload
-def try_join(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    /,
-) -> FutureBase[tuple[A, B, C, D, E, F, G]]: ...
-@overload
-def try_join(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    h: Awaited[H],
-    /,
-) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...
-@overload
-def try_join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
-@overload
-def try_join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
+@_typed_as(join)
 def try_join(*awaitables: Awaited[Any]) -> Any:
     """All values, in the order given, or the first error: as it is, and at once; the other
     children are dropped. Polls the children in place; no task is made."""

@@ -10,19 +10,11 @@ import threading
 from collections.abc import Awaitable
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, final, overload
 
-from pinfut.combinators.group import Awaited, Group
+from pinfut.combinators.group import A, Awaited, B, C, D, E, F, G, Group, H
 from pinfut.future import FutureBase
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll
 
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
-E = TypeVar("E")
-F = TypeVar("F")
-G = TypeVar("G")
-H = TypeVar("H")
 T = TypeVar("T")
 
 
@@ -145,54 +137,24 @@ def select(
 ) -> FutureBase[Selected[A | B | C | D]]: ...
 @overload
 def select(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E]]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C],
+    d: Awaited[D], e: Awaited[E], /, *, biased: bool = ...,
+) -> FutureBase[Selected[A | B | C | D | E]]: ...  # fmt: skip
 @overload
 def select(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E | F]]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C],
+    d: Awaited[D], e: Awaited[E], f: Awaited[F], /, *, biased: bool = ...,
+) -> FutureBase[Selected[A | B | C | D | E | F]]: ...  # fmt: skip
 @overload
 def select(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E | F | G]]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
+    e: Awaited[E], f: Awaited[F], g: Awaited[G], /, *, biased: bool = ...,
+) -> FutureBase[Selected[A | B | C | D | E | F | G]]: ...  # fmt: skip
 @overload
 def select(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    h: Awaited[H],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E | F | G | H]]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
+    e: Awaited[E], f: Awaited[F], g: Awaited[G], h: Awaited[H], /, *, biased: bool = ...,
+) -> FutureBase[Selected[A | B | C | D | E | F | G | H]]: ...  # fmt: skip
 @overload
 def select(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[Selected[T]]: ...
 def select(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
@@ -221,54 +183,24 @@ def race(
 ) -> FutureBase[A | B | C | D]: ...
 @overload
 def race(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[A | B | C | D | E]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C],
+    d: Awaited[D], e: Awaited[E], /, *, biased: bool = ...,
+) -> FutureBase[A | B | C | D | E]: ...  # fmt: skip
 @overload
 def race(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[A | B | C | D | E | F]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C],
+    d: Awaited[D], e: Awaited[E], f: Awaited[F], /, *, biased: bool = ...,
+) -> FutureBase[A | B | C | D | E | F]: ...  # fmt: skip
 @overload
 def race(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[A | B | C | D | E | F | G]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
+    e: Awaited[E], f: Awaited[F], g: Awaited[G], /, *, biased: bool = ...,
+) -> FutureBase[A | B | C | D | E | F | G]: ...  # fmt: skip
 @overload
 def race(
-    a: Awaited[A],
-    b: Awaited[B],
-    c: Awaited[C],
-    d: Awaited[D],
-    e: Awaited[E],
-    f: Awaited[F],
-    g: Awaited[G],
-    h: Awaited[H],
-    /,
-    *,
-    biased: bool = ...,
-) -> FutureBase[A | B | C | D | E | F | G | H]: ...
+    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
+    e: Awaited[E], f: Awaited[F], g: Awaited[G], h: Awaited[H], /, *, biased: bool = ...,
+) -> FutureBase[A | B | C | D | E | F | G | H]: ...  # fmt: skip
 @overload
 def race(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[T]: ...
 def race(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:

@@ -6,18 +6,7 @@ from pinfut.streams.stream import END, End, Full, PollNext, Stream, StreamBase
 from pinfut.streams.unordered import FuturesOrdered, FuturesUnordered
 
 __all__ = [
-    "END",
-    "End",
-    "Full",
-    "FuturesOrdered",
-    "FuturesUnordered",
-    "PollNext",
-    "Stream",
-    "StreamBase",
-    "buffer_unordered",
-    "buffered",
-    "from_async_generator",
-    "from_iterable",
-    "from_receiver",
+    "END", "End", "Full", "FuturesOrdered", "FuturesUnordered", "PollNext", "Stream", "StreamBase",
+    "buffer_unordered", "buffered", "from_async_generator", "from_iterable", "from_receiver",
     "merge",
-]
+]  # fmt: skip

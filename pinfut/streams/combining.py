@@ -6,15 +6,11 @@ from collections import OrderedDict
 from typing import Any, Generic, TypeVar, final, overload
 
 from pinfut.closing import close_each
-from pinfut.combinators.group import Awaited, ChildContext, Woken
+from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, Woken
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.streams.stream import END, Adapter, CloseAll, PollNext, Stream, StreamBase
 from pinfut.streams.unordered import FuturesOrdered, FuturesUnordered
 
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
 T = TypeVar("T")
 
 

@@ -19,7 +19,6 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import copy_context
-from types import TracebackType
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 from pinfut.closing import ENDS_THE_RUN, close_each, raise_first
@@ -113,12 +112,7 @@ class StreamBase(Generic[T_co]):
     async def __aenter__(self) -> StreamBase[T_co]:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, GeneratorExit):
             # The coroutine is being closed and cannot wait any more.
             self.drop()
@@ -186,14 +180,18 @@ def _not_an_end(stream: Stream[Any]) -> RuntimeError:
     return RuntimeError(f"{type(stream).__name__} raised StopAsyncIteration; an end is END")
 
 
-@final
-class Next(FutureBase[T_co | End]):
-    """Waits for the next item of a stream, and keeps nothing of it."""
-
+class _OfStream(FutureBase[T_co]):
     __slots__ = ("_stream",)
 
-    def __init__(self, stream: Stream[T_co]) -> None:
+    def __init__(self, stream: Stream[Any]) -> None:
         self._stream = stream
+
+
+@final
+class Next(_OfStream[T_co | End]):
+    """Waits for the next item of a stream, and keeps nothing of it."""
+
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T_co | End]:
         try:
@@ -203,13 +201,10 @@ class Next(FutureBase[T_co | End]):
 
 
 @final
-class AsyncNext(FutureBase[T_co]):
+class AsyncNext(_OfStream[T_co]):
     """`Next` in the form of ``async for``: END is StopAsyncIteration."""
 
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: Stream[T_co]) -> None:
-        self._stream = stream
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T_co]:
         try:
@@ -222,13 +217,10 @@ class AsyncNext(FutureBase[T_co]):
 
 
 @final
-class Close(FutureBase[None]):
+class Close(_OfStream[None]):
     """Waits until a stream is closed."""
 
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: Stream[Any]) -> None:
-        self._stream = stream
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[None]:
         return self._stream.poll_close(cx)

@@ -17,23 +17,7 @@ from pinfut.sync.semaphore import Semaphore
 from pinfut.sync.watch import WatchReceiver, WatchSender, watch
 
 __all__ = [
-    "Barrier",
-    "BroadcastReceiver",
-    "BroadcastSender",
-    "Closed",
-    "Condition",
-    "Event",
-    "Lagged",
-    "Lock",
-    "Notify",
-    "OneshotSender",
-    "Receiver",
-    "Semaphore",
-    "Sender",
-    "WatchReceiver",
-    "WatchSender",
-    "broadcast",
-    "channel",
-    "oneshot",
-    "watch",
-]
+    "Barrier", "BroadcastReceiver", "BroadcastSender", "Closed", "Condition", "Event", "Lagged",
+    "Lock", "Notify", "OneshotSender", "Receiver", "Semaphore", "Sender", "WatchReceiver",
+    "WatchSender", "broadcast", "channel", "oneshot", "watch",
+]  # fmt: skip

@@ -40,19 +40,15 @@ class Barrier:
 
 
 @final
-class _Wait(Waiter[bool]):
-    __slots__ = ("_barrier",)
-
-    def __init__(self, barrier: Barrier) -> None:
-        super().__init__()
-        self._barrier = barrier
+class _Wait(Waiter[bool, Barrier]):
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[bool]:
         if self.woken:
             self.woken = False
             return False
-        queue = self._barrier._queue
-        if self.waker is None and len(queue) == self._barrier.parties - 1:
+        queue = self.source._queue
+        if self.waker is None and len(queue) == self.source.parties - 1:
             queue.wake_all()
             return True
         return self.wait(queue, cx)
@@ -60,10 +56,10 @@ class _Wait(Waiter[bool]):
     def drop(self) -> None:
         """Wait no more. Who has passed has passed."""
         if not self.woken:
-            self._barrier._queue.leave(self)
+            self.source._queue.leave(self)
         self.woken = False
 
     def waits_for(self) -> str:
         """What this future waits for."""
-        barrier = self._barrier
+        barrier = self.source
         return f"{barrier.parties - barrier.waiting} more parties of a barrier of {barrier.parties}"

@@ -114,28 +114,24 @@ class BroadcastReceiver(Generic[T]):
 
 
 @final
-class _Recv(Waiter[T]):
-    __slots__ = ("_receiver",)
-
-    def __init__(self, receiver: BroadcastReceiver[T]) -> None:
-        super().__init__()
-        self._receiver = receiver
+class _Recv(Waiter[T, BroadcastReceiver[T]]):
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T]:
         # Whatever there is to read, or to say, has woken everybody: it stands in no queue then.
-        value = self._receiver.try_recv()
+        value = self.source.try_recv()
         if value is not PENDING:
             return value
         if self.woken:
             # Another future of the same receiver was faster: stand in the queue anew.
             self.woken = False
             self.waker = None
-        return self.wait(self._receiver._shared.queue, cx)
+        return self.wait(self.source._shared.queue, cx)
 
     def drop(self) -> None:
         """Wait no more. What was not read is still to be read."""
         self.woken = False
-        self._receiver._shared.queue.leave(self)
+        self.source._shared.queue.leave(self)
 
 
 def broadcast(capacity: int) -> tuple[BroadcastSender[T], BroadcastReceiver[T]]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from operator import index
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, Self, TypeVar, final
 
 from pinfut import future, laws
 from pinfut.forgotten import watch_at_first
 from pinfut.future import REFUSALS, FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed, EndsAtClosed
-from pinfut.sync.waiters import NOTHING
+from pinfut.sync.waiters import NO_WAKER, NOTHING
 
 T = TypeVar("T")
 
@@ -133,17 +133,9 @@ class _Shared(Generic[T]):
                 waker.wake()
 
 
-class _Sent:
-    """Stands for the waker of a sender whose value is the channel's, and of a receiver that did
-    not have to wait."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        pass
-
-
-_SENT: Final = _Sent()
+_SENT: Final = NO_WAKER
+"""Stands for the waker of a sender whose value is the channel's, and of a receiver that did not
+have to wait."""
 
 
 @watch_at_first
@@ -257,14 +249,25 @@ class _Recv(FutureBase[T]):
             state.leave(self)
 
 
-@final
-class Sender(Generic[T]):
-    """The sending end of a channel; any number of tasks may use it."""
-
+class _End(Generic[T]):
     __slots__ = ("_state",)
 
     def __init__(self, state: _Shared[T]) -> None:
         self._state = state
+
+    def __enter__(self) -> Self:
+        """``with tx: ...`` closes the channel when the block ends."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._state.close()
+
+
+@final
+class Sender(_End[T]):
+    """The sending end of a channel; any number of tasks may use it."""
+
+    __slots__ = ()
 
     def send(self, value: T) -> FutureBase[None]:
         """``await tx.send(value)``: waits while the channel is full. Raises Closed."""
@@ -286,22 +289,12 @@ class Sender(Generic[T]):
         Closed at once and keep their values."""
         self._state.close()
 
-    def __enter__(self) -> Sender[T]:
-        """``with tx: ...`` closes the channel when the block ends."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._state.close()
-
 
 @final
-class Receiver(Generic[T]):
+class Receiver(_End[T]):
     """The receiving end of a channel; each value goes to one task."""
 
-    __slots__ = ("_state",)
-
-    def __init__(self, state: _Shared[T]) -> None:
-        self._state = state
+    __slots__ = ()
 
     def recv(self) -> FutureBase[T]:
         """``value = await rx.recv()``: waits while the channel is empty. Raises Closed
@@ -328,13 +321,6 @@ class Receiver(Generic[T]):
     def close(self) -> None:
         """Nobody will take more than what is in the channel now: as `Sender.close`. For a
         consumer that leaves, so that no sender waits for it."""
-        self._state.close()
-
-    def __enter__(self) -> Receiver[T]:
-        """``with rx: ...`` closes the channel when the block ends."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
         self._state.close()
 
     def __aiter__(self) -> Receiver[T]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import TypeVar, final
 
 from pinfut.poll import Context, Poll
 from pinfut.sync.lock import Lock
-from pinfut.sync.waiters import Waiter, WaitQueue
+from pinfut.sync.waiters import NO_WAKER, Waiter, WaitQueue
 
 T = TypeVar("T")
 
@@ -88,49 +87,31 @@ class Condition:
     def __aenter__(self) -> Awaitable[None]:
         return self.lock.__aenter__()
 
-    def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Awaitable[None]:
+    def __aexit__(self, kind: object, error: object, traceback: object) -> Awaitable[None]:
         return self.lock.__aexit__(kind, error, traceback)
 
 
 @final
-class _Notified(Waiter[None]):
+class _Notified(Waiter[None, WaitQueue]):
     """Stands in the queue from the time when it is made, so that no notification is missed."""
 
-    __slots__ = ("_queue",)
+    __slots__ = ()
 
     def __init__(self, queue: WaitQueue) -> None:
-        super().__init__()
-        self.waker = _NOBODY
-        self._queue = queue
+        super().__init__(queue)
+        self.waker = NO_WAKER
 
     def poll(self, cx: Context, /) -> Poll[None]:
         if self.woken:
             self.woken = False
             return None
-        return self.wait(self._queue, cx)
+        return self.wait(self.source, cx)
 
     def drop(self) -> None:
         """Wait no more; a notification that was this one's is the next one's."""
         if self.woken:
             self.woken = False
-            if self._queue:
-                self._queue.wake_first()
+            if self.source:
+                self.source.wake_first()
         else:
-            self._queue.leave(self)
-
-
-class _Nobody:
-    """The waker of a waiter that has not been polled yet."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        pass
-
-
-_NOBODY = _Nobody()
+            self.source.leave(self)

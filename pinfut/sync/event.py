@@ -46,25 +46,21 @@ class Event:
 
 
 @final
-class _Wait(Waiter[None]):
-    __slots__ = ("_event",)
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self._event = event
+class _Wait(Waiter[None, Event]):
+    __slots__ = ()
 
     def __await__(self) -> Generator[Any, Any, None]:
-        if self._event._set and not laws.through_executor:
+        if self.source._set and not laws.through_executor:
             return NOTHING
         return super().__await__()
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if self.woken or self._event._set:
+        if self.woken or self.source._set:
             self.woken = False
             return None
-        return self.wait(self._event._queue, cx)
+        return self.wait(self.source._queue, cx)
 
     def drop(self) -> None:
         """Wait no more."""
         self.woken = False
-        self._event._queue.leave(self)
+        self.source._queue.leave(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
-from types import TracebackType
 from typing import Any, cast, final
 
 from pinfut import laws
@@ -79,12 +78,7 @@ class Lock:
             self._taken = Holder()
         return DONE
 
-    def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Awaitable[None]:
+    def __aexit__(self, kind: object, error: object, traceback: object) -> Awaitable[None]:
         if self._lost and kind is GeneratorExit:
             self._lost -= 1
         elif self._queue:
@@ -99,23 +93,22 @@ class Lock:
 
 
 @final
-class _Acquire(Waiter[None]):
-    __slots__ = ("_lock", "holder")
+class _Acquire(Waiter[None, Lock]):
+    __slots__ = ("holder",)
 
     def __init__(self, lock: Lock) -> None:
-        super().__init__()
-        self._lock = lock
+        super().__init__(lock)
         # Who will have it.
         self.holder = Holder() if laws.recording else None
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless that has to see the poll.
-        if not laws.through_executor and self.waker is None and self._lock.try_acquire():
+        if not laws.through_executor and self.waker is None and self.source.try_acquire():
             return NOTHING
         return super().__await__()
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        lock = self._lock
+        lock = self.source
         if self.woken:
             self.woken = False
             return None
@@ -129,15 +122,15 @@ class _Acquire(Waiter[None]):
         """Wait no more; a lock that was reserved is the next one's."""
         if self.woken:
             self.woken = False
-            self._lock.release()
+            self.source.release()
         else:
-            self._lock._queue.leave(self)
+            self.source._queue.leave(self)
 
     def waits_for(self) -> str:
         """What this future waits for, and who has it."""
-        return f"{self._lock!r}, taken at {self._lock.holder() or UNKNOWN}"
+        return f"{self.source!r}, taken at {self.source.holder() or UNKNOWN}"
 
     def held_by(self) -> list[Holder]:
         """Who has it, as far as it is known."""
-        taken = self._lock._taken
+        taken = self.source._taken
         return [] if taken is None else [taken]

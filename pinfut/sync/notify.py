@@ -47,20 +47,19 @@ class Notify:
 
 
 @final
-class _Notified(Waiter[None]):
-    __slots__ = ("_notify", "passes_on")
+class _Notified(Waiter[None, Notify]):
+    # Whether it was woken by a notification for one, which must reach somebody.
+    __slots__ = ("passes_on",)
 
     def __init__(self, notify: Notify) -> None:
-        super().__init__()
-        self._notify = notify
-        # Whether it was woken by a notification for one, which must reach somebody.
+        super().__init__(notify)
         self.passes_on = False
 
     def poll(self, cx: Context, /) -> Poll[None]:
         if self.woken:
             self.woken = False
             return None
-        notify = self._notify
+        notify = self.source
         if self.waker is None and notify._kept:
             notify._kept = False
             return None
@@ -69,7 +68,7 @@ class _Notified(Waiter[None]):
     def drop(self) -> None:
         """Wait no more; a notification for one goes to the next, or is kept."""
         if not self.woken:
-            self._notify._queue.leave(self)
+            self.source._queue.leave(self)
         elif self.passes_on:
-            self._notify.notify_one()
+            self.source.notify_one()
         self.woken = False

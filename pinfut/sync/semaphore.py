@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from operator import index
-from types import TracebackType
 from typing import Any, cast, final
 
 from pinfut import laws
@@ -92,12 +91,7 @@ class Semaphore:
     def __aenter__(self) -> Awaitable[None]:
         return DONE if self.try_acquire() else self.acquire()
 
-    def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Awaitable[None]:
+    def __aexit__(self, kind: object, error: object, traceback: object) -> Awaitable[None]:
         self.release()
         return DONE
 
@@ -106,12 +100,11 @@ class Semaphore:
 
 
 @final
-class _Acquire(Waiter[None]):
-    __slots__ = ("_holder", "_semaphore", "permits")
+class _Acquire(Waiter[None, Semaphore]):
+    __slots__ = ("_holder", "permits")
 
     def __init__(self, semaphore: Semaphore, permits: int) -> None:
-        super().__init__()
-        self._semaphore = semaphore
+        super().__init__(semaphore)
         self.permits = permits
         self._holder = Holder() if laws.recording else None
 
@@ -120,13 +113,13 @@ class _Acquire(Waiter[None]):
         if (
             not laws.through_executor
             and self.waker is None
-            and self._semaphore.try_acquire(self.permits)
+            and self.source.try_acquire(self.permits)
         ):
             return NOTHING
         return super().__await__()
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        semaphore = self._semaphore
+        semaphore = self.source
         if self.woken:
             self.woken = False
             semaphore._reserved -= self.permits
@@ -140,11 +133,11 @@ class _Acquire(Waiter[None]):
     def note(self) -> None:
         """Be remembered as who has the permits, or will have them."""
         if self._holder is not None:
-            self._semaphore._takers += [self._holder] * self.permits
+            self.source._takers += [self._holder] * self.permits
 
     def drop(self) -> None:
         """Wait no more; permits that were reserved are the next one's."""
-        semaphore = self._semaphore
+        semaphore = self.source
         if self.woken:
             self.woken = False
             semaphore._reserved -= self.permits
@@ -156,9 +149,9 @@ class _Acquire(Waiter[None]):
 
     def waits_for(self) -> str:
         """What this future waits for, and who has it."""
-        taken = self._semaphore.holder() or UNKNOWN
-        return f"{self.permits} permits of {self._semaphore!r}, taken at {taken}"
+        taken = self.source.holder() or UNKNOWN
+        return f"{self.permits} permits of {self.source!r}, taken at {taken}"
 
     def held_by(self) -> list[Holder]:
         """Who has them, as far as it is known."""
-        return self._semaphore._takers
+        return self.source._takers

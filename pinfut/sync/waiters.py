@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Generator
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final
 
 from pinfut.coroutine import driver
 from pinfut.forgotten import tell_if_forgotten
@@ -27,6 +27,7 @@ from pinfut.poll import PENDING, Context, Pending, Waker
 if TYPE_CHECKING:
     from pinfut.checked import Record
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -45,12 +46,25 @@ NOTHING: Final = cast("Generator[Any, Any, None]", iter(()))
 iterator is enough for await; the type says what its callers declare.)"""
 
 
-class Waiter(FutureBase[T]):
+class _NoWaker:
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """A no-op."""
+
+
+NO_WAKER: Final = _NoWaker()
+"""In place of the waker of a future that nobody need wake."""
+
+
+class Waiter(FutureBase[T], Generic[T, S]):
     """A future that stands in a queue. Subclasses write `poll` and `drop`."""
 
-    __slots__ = ("waker", "woken")
+    __slots__ = ("source", "waker", "woken")
 
-    def __init__(self) -> None:
+    def __init__(self, source: S) -> None:
+        # What it waits for.
+        self.source = source
         # Invariant: set while it waits in a queue, and afterwards.
         self.waker: Waker | None = None
         # Invariant: True from `WaitQueue.wake_first` until it is polled or dropped.
@@ -85,7 +99,7 @@ _PLACE: Final = _references_of_a_queue()
 
 
 @final
-class WaitQueue(OrderedDict[Waiter[Any], None]):
+class WaitQueue(OrderedDict[Waiter[Any, Any], None]):
     """Waiters, first in, first out. Leaving is O(1), wherever one stands.
 
     Invariant: every one of them has a waker and is not woken.
@@ -93,15 +107,15 @@ class WaitQueue(OrderedDict[Waiter[Any], None]):
 
     __slots__ = ()
 
-    def add(self, waiter: Waiter[Any]) -> None:
+    def add(self, waiter: Waiter[Any, Any]) -> None:
         """Let `waiter` stand at the end."""
         self[waiter] = None
 
-    def first(self) -> Waiter[Any]:
+    def first(self) -> Waiter[Any, Any]:
         """Who has waited longest. There is one."""
         return next(iter(self))
 
-    def wake_first(self) -> Waiter[Any]:
+    def wake_first(self) -> Waiter[Any, Any]:
         """Wake who has waited longest. There is one."""
         waiter, _ = self.popitem(last=False)
         waiter.woken = True
@@ -113,7 +127,7 @@ class WaitQueue(OrderedDict[Waiter[Any], None]):
         for _ in range(len(self)):
             self.wake_first()
 
-    def leave(self, waiter: Waiter[Any]) -> bool:
+    def leave(self, waiter: Waiter[Any, Any]) -> bool:
         """Take `waiter` out. False when it does not stand here."""
         return self.pop(waiter, self) is None
 

@@ -100,15 +100,11 @@ class WatchReceiver(Generic[T]):
 
 
 @final
-class _Changed(Waiter[T]):
-    __slots__ = ("_receiver",)
-
-    def __init__(self, receiver: WatchReceiver[T]) -> None:
-        super().__init__()
-        self._receiver = receiver
+class _Changed(Waiter[T, WatchReceiver[T]]):
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T]:
-        receiver = self._receiver
+        receiver = self.source
         shared = receiver._shared
         if receiver._seen != shared.version:
             receiver._seen = shared.version
@@ -124,7 +120,7 @@ class _Changed(Waiter[T]):
     def drop(self) -> None:
         """Wait no more. What was not seen is still to be seen."""
         self.woken = False
-        self._receiver._shared.queue.leave(self)
+        self.source._shared.queue.leave(self)
 
 
 def watch(value: T) -> tuple[WatchSender[T], WatchReceiver[T]]:

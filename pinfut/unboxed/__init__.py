@@ -9,14 +9,6 @@ from pinfut.unboxed.pool import Pool, pool
 from pinfut.unboxed.unit import is_unboxed
 
 __all__ = [
-    "Frame",
-    "FrameTooSmall",
-    "Layout",
-    "Pool",
-    "Refused",
-    "box",
-    "is_unboxed",
-    "layout",
-    "pool",
+    "Frame", "FrameTooSmall", "Layout", "Pool", "Refused", "box", "is_unboxed", "layout", "pool",
     "unboxed",
-]
+]  # fmt: skip

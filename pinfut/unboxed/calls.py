@@ -50,7 +50,8 @@ class Calls(Expressions):
         values = self.ordered([*call.args, *(word.value for word in call.keywords)])
         count = len(call.args)
         words = [
-            (word.arg, value) for word, value in zip(call.keywords, values[count:], strict=True)
+            ast.keyword(word.arg, value)
+            for word, value in zip(call.keywords, values[count:], strict=True)
         ]
         positional = values[:count] if first is None else [first, *values[:count]]
         self.embed(unit, positional, result, node, node, words)
@@ -73,15 +74,14 @@ class Calls(Expressions):
         result: Var | None,
         node: ast.AST,
         place: ast.AST,
-        words: Sequence[tuple[str | None, ast.expr]] = (),
+        words: Sequence[ast.keyword] = (),
     ) -> None:
         """The body of `unit`, called with the lowered `args` and keywords, in place; its value
         goes into `result`. `node` is what waits, and `place` where it stands."""
         guard = GUARD if self.guards else 0
         if not self.frame.fits(unit, self.activation, guard):
             name = self.frame.link(unit.code.co_name, unit.public)
-            keywords = [ast.keyword(word, value) for word, value in words]
-            self._further(unit, ast.Call(name, args, keywords), result, node, place)
+            self._further(unit, ast.Call(name, args, list(words)), result, node, place)
             return
         plan = self.frame.plan(unit)
         activation = self.frame.enter(plan, self.activation, place)
@@ -101,17 +101,15 @@ class Calls(Expressions):
                 self.assign(inner.closing.store(), ast.Constant(False), place)
             out += body
         if guard:
-            with self.into() as stopped:
-                self.emit(ast.Raise(self.call("stopped"), None), place)
-            handler = self.at(ast.ExceptHandler(self.helper("Stop"), None, stopped), place)
+            stopped = self.at(ast.Raise(self.call("stopped"), None), place)
+            handler = self.at(ast.ExceptHandler(self.helper("Stop"), None, [stopped]), place)
             self.emit(ast.Try(out, [handler], [], []), place)
         else:
             self.out += out
         self.scrub(inner, place)
         if inner.closing is not None:
-            with self.into() as again:
-                self.emit(ast.Raise(self.call("closed"), None), place)
-            self.emit(ast.If(inner.closing.load(), again, []), place)
+            again = self.at(ast.Raise(self.call("closed"), None), place)
+            self.emit(ast.If(inner.closing.load(), [again], []), place)
         self.frame.leave(activation)
         if value is not result:
             assert result is not None
@@ -123,16 +121,14 @@ class Calls(Expressions):
         inner: Self,
         plan: Plan,
         args: list[ast.expr],
-        words: Sequence[tuple[str | None, ast.expr]],
+        words: Sequence[ast.keyword],
         place: ast.AST,
     ) -> None:
         bound = _match(plan, args, words)
         if bound is None:
             # Stars, or arguments that do not fit: the interpreter binds them, or complains.
             function = self.frame.link(f"bind_{plan.code.co_name}", binder(plan.unit))
-            call = ast.Call(
-                function, list(args), [ast.keyword(name, value) for name, value in words]
-            )
+            call = ast.Call(function, list(args), list(words))
             stores: list[ast.expr] = [inner.vars[name].store() for name in plan.parameters]
             if stores:
                 self.assign(ast.Tuple(stores, ast.Store()), call, place)
@@ -159,9 +155,7 @@ class Calls(Expressions):
         loose: list[Var] = []
         plan = inner.plan
         for var in inner.activation.vars:
-            if not var.sites or var in keep:
-                continue
-            if var is inner.closing:
+            if not var.sites or var in keep or var is inner.closing:
                 continue
             if var.temporary:
                 # Emptied after each statement, but for one that is left by a jump.
@@ -212,12 +206,12 @@ CAUGHT: Any = object()
 
 
 def _match(
-    plan: Plan, args: list[ast.expr], words: Sequence[tuple[str | None, ast.expr]]
+    plan: Plan, args: list[ast.expr], words: Sequence[ast.keyword]
 ) -> list[tuple[str, Any]] | None:
     """Which expression each parameter gets, in the order of evaluation; None when that is not
     known here. A default is given as (which, key)."""
     node = plan.node.args
-    if any(isinstance(arg, ast.Starred) for arg in args) or any(name is None for name, _ in words):
+    if any(isinstance(arg, ast.Starred) for arg in args) or any(word.arg is None for word in words):
         return None
     both = [arg.arg for arg in [*node.posonlyargs, *node.args]]
     only = [arg.arg for arg in node.kwonlyargs]
@@ -229,7 +223,8 @@ def _match(
     given = {name for name, _ in bound}
     named = {arg.arg for arg in node.args} | set(only)
     others: list[tuple[str, ast.expr]] = []
-    for name, value in words:
+    for word in words:
+        name, value = word.arg, word.value
         assert name is not None
         if name in given or name in (each for each, _ in others):
             return None

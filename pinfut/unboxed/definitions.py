@@ -56,5 +56,4 @@ class Definitions(Statements):
             made = self.at(ast.Call(decorator, [made], []), node)
         self.assign(self.target(node.name, ast.Store()), made, node)
 
-    _AsyncFunctionDef = _FunctionDef
-    _ClassDef = _FunctionDef
+    _AsyncFunctionDef = _ClassDef = _FunctionDef

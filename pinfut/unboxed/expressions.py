@@ -52,28 +52,17 @@ class Expressions(Awaits):
 
     def clone(self, node: N) -> N:
         """A copy of `node`, its parts lowered."""
-        fields: dict[str, Any] = {}
-        for field in node._fields:
-            value = getattr(node, field, None)
-            if isinstance(value, ast.expr):
-                value = self.expr(value)
-            elif isinstance(value, list):
-                value = [self._part(each) for each in value]
-            elif isinstance(value, ast.AST):
-                value = self._part(value)
-            fields[field] = value
         kind: Any = type(node)
-        new: N = kind(**fields)
+        new: N = kind(*[self._part(getattr(node, field, None)) for field in node._fields])
         return self.at(new, node) if hasattr(node, "lineno") else new
 
     def _part(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return [self._part(each) for each in node]
         if isinstance(node, ast.expr):
             return self.expr(node)
-        if isinstance(node, ast.AST):
-            if not node._fields:
-                return node  # an operator, or a context
-            return self.clone(node)
-        return node
+        # An operator or a context has no fields.
+        return self.clone(node) if isinstance(node, ast.AST) and node._fields else node
 
     def name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load):
@@ -287,8 +276,4 @@ class Expressions(Awaits):
         rest(self.save(self.expr(node.left), node.left), 0)
         return self.at(result.load(), node)
 
-    def _before_Lambda(self, node: ast.Lambda) -> ast.expr:
-        return self.closure(node)
-
-    def _before_GeneratorExp(self, node: ast.GeneratorExp) -> ast.expr:
-        return self.closure(node)
+    _before_Lambda = _before_GeneratorExp = Awaits.closure

@@ -56,15 +56,8 @@ class Frame(Coroutine[Any, Any, T_co]):
     """
 
     __slots__ = (
-        "__next__",
-        "__weakref__",
-        "_free_list",
-        "_generator",
-        "_open",
-        "_unit",
-        "_value",
-        "size",
-    )
+        "__next__", "__weakref__", "_free_list", "_generator", "_open", "_unit", "_value", "size",
+    )  # fmt: skip
 
     # One step with None, as the interpreter takes it: that of the call, for the interpreter
     # looks here itself.

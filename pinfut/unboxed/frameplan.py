@@ -7,7 +7,7 @@ open together take the same slots, as calls one after the other take the same st
 from __future__ import annotations
 
 import ast
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pinfut.unboxed.nesting import LIMIT, OUTERMOST
 from pinfut.unboxed.plan import Plan
@@ -92,33 +92,21 @@ class Activation:
         return var
 
 
-class Suspension:
+class Suspension(NamedTuple):
     """One place where the frame waits, and the variables that are live there."""
 
-    __slots__ = ("activation", "line", "live")
-
-    def __init__(self, activation: Activation, line: int, live: list[Var]) -> None:
-        self.activation = activation
-        self.line = line
-        self.live = live
+    activation: Activation
+    line: int
+    live: list[Var]
 
 
 class FramePlan:
     """What the generator of one function collects while it walks the chain."""
 
     __slots__ = (
-        "_linked_ids",
-        "_plans",
-        "activations",
-        "further",
-        "globals",
-        "linked",
-        "nest",
-        "open",
-        "root",
-        "scrubs",
-        "suspensions",
-    )
+        "_linked_ids", "_plans", "activations", "further", "globals", "linked", "nest", "open",
+        "root", "scrubs", "suspensions",
+    )  # fmt: skip
 
     def __init__(self, unit: Unit) -> None:
         # Invariant: one plan for each function in the frame; they go with the frame plan.

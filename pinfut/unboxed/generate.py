@@ -54,15 +54,8 @@ class Generated:
     """One generated function: its tree, its code, its slots. Kept by nobody for long."""
 
     __slots__ = (
-        "activations",
-        "cells",
-        "code",
-        "function",
-        "further",
-        "slots",
-        "suspensions",
-        "tree",
-    )
+        "activations", "cells", "code", "function", "further", "slots", "suspensions", "tree",
+    )  # fmt: skip
 
     def __init__(self, frame: FramePlan, node: ast.FunctionDef, flags: int) -> None:
         plan = frame.root
@@ -140,13 +133,9 @@ def _noticed(frame: FramePlan, lowering: Body, body: list[ast.stmt]) -> list[ast
     return out
 
 
+@_room()
 def called(unit: Unit) -> Generated:
     """The function of `unit`, to be called: a coroutine in one frame."""
-    with _room():
-        return _called(unit)
-
-
-def _called(unit: Unit) -> Generated:
     frame = FramePlan(unit)
     plan = frame.root
     lowering = Body(frame, plan, frame.activations[0])
@@ -162,17 +151,13 @@ def _called(unit: Unit) -> Generated:
     return Generated(frame, made, _COROUTINE)
 
 
+@_room()
 def looping(unit: Unit, ended: Any, failed: Any) -> Generated:
     """The frame of `unit`: a generator function of where it belongs and goes back to.
 
     What a call is about to give goes through `ended`, called with both of these, the value and
     None; before it raises, `failed` is called with both.
     """
-    with _room():
-        return _looping(unit, ended, failed)
-
-
-def _looping(unit: Unit, ended: Any, failed: Any) -> Generated:
     frame = FramePlan(unit)
     plan = frame.root
     lowering = Body(frame, plan, frame.activations[0])

@@ -143,9 +143,8 @@ class Guards(Loops):
             swallowed = self.temp()
             with self.nested(ASYNC_WITH_EXIT):
                 wait(leave, out, "__aexit__", info, swallowed)
-            with self.into() as on:
-                self.emit(ast.Raise(None, None), node)
-            self.emit(ast.If(ast.UnaryOp(ast.Not(), swallowed.load()), on, []), node)
+            goes_on = self.at(ast.Raise(None, None), node)
+            self.emit(ast.If(ast.UnaryOp(ast.Not(), swallowed.load()), [goes_on], []), node)
             if isinstance(leave, Embed):
                 self.emit(ast.Assign([var.store() for var in three], ast.Constant(None)), node)
         handler = self.at(ast.ExceptHandler(self.helper("Base"), None, failed), node)

@@ -102,9 +102,7 @@ class Iteration(Calls):
             self.unbind(var, node)
         return self.at(result.load(), node)
 
-    _before_ListComp = _expanded
-    _before_SetComp = _expanded
-    _before_DictComp = _expanded
+    _before_ListComp = _before_SetComp = _before_DictComp = _expanded
 
     def _generator(
         self, node: Comprehension, index: int, first: ast.expr | None, result: Var

@@ -24,9 +24,7 @@ class Loops(Definitions):
         """A return inside has left the loop: go on leaving."""
         if self.native or self.returned is None or not any(returns(each) for each in body):
             return
-        with self.into() as out:
-            self.emit(ast.Break(), node)
-        self.emit(ast.If(self.returned.load(), out, []), node)
+        self.emit(ast.If(self.returned.load(), [self.at(ast.Break(), node)], []), node)
 
     def _While(self, node: ast.While) -> None:
         if node.test not in self.plan.hoisted:

@@ -45,24 +45,14 @@ class Patterns(Guards):
         return self.at(put, place)
 
     def _pattern(self, node: Any, late: list[tuple[str, Var]]) -> Any:
-        fields: dict[str, Any] = {}
-        for field in node._fields:
-            value = getattr(node, field, None)
-            if isinstance(value, ast.expr):
-                value = self.expr(value)
-            elif isinstance(value, list):
-                value = [
-                    self._pattern(each, late)
-                    if isinstance(each, ast.pattern)
-                    else self.expr(each)
-                    if isinstance(each, ast.expr)
-                    else each
-                    for each in value
-                ]
-            elif isinstance(value, ast.pattern):
-                value = self._pattern(value, late)
-            fields[field] = value
-        new = type(node)(**fields)
+        if isinstance(node, list):
+            return [self._pattern(each, late) for each in node]
+        if isinstance(node, ast.expr):
+            return self.expr(node)
+        if not isinstance(node, ast.pattern):
+            return node  # a name, or a plain value
+        kind: Any = type(node)
+        new = kind(*[self._pattern(getattr(node, field, None), late) for field in node._fields])
         for field in ("name", "rest"):
             name = getattr(node, field, None)
             if isinstance(name, str):

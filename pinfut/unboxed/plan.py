@@ -24,26 +24,10 @@ class Plan:
     """A function, its tree, its names, and what each of its awaits means."""
 
     __slots__ = (
-        "_known",
-        "awaits",
-        "code",
-        "codes",
-        "direct",
-        "dropped",
-        "entered",
-        "file",
-        "function",
-        "hoisted",
-        "liveness",
-        "module_names",
-        "names",
-        "node",
-        "parameters",
-        "structured",
-        "targets",
-        "unit",
-        "unsure",
-    )
+        "_known", "awaits", "code", "codes", "direct", "dropped", "entered", "file", "function",
+        "hoisted", "liveness", "module_names", "names", "node", "parameters", "structured",
+        "targets", "unit", "unsure",
+    )  # fmt: skip
 
     def __init__(self, unit: Unit, body: ClassBody | None = None) -> None:
         """At decoration, `body` is the class around, if there is one. Later the targets of the
@@ -68,15 +52,12 @@ class Plan:
         # Code of the functions and classes in it, compiled when first needed.
         self.codes: dict[ast.AST, CodeType] = {}
         # Parameters that the body may leave unbound.
-        self.unsure = {
-            each.id
-            for each in walk(self.node)
-            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Del)
-        } | {
-            each.name
-            for each in walk(self.node)
-            if isinstance(each, ast.ExceptHandler) and each.name is not None
-        }
+        self.unsure: set[str] = set()
+        for each in walk(self.node):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Del):
+                self.unsure.add(each.id)
+            elif isinstance(each, ast.ExceptHandler) and each.name is not None:
+                self.unsure.add(each.name)
         resolver: Resolver | None = None
         if unit.targets is None:
             resolver = Resolver(unit, self.node, self.names, body)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, Final, NoReturn, Self, get_origin
+from typing import Any, Final, NamedTuple, NoReturn, Self, get_origin
 
 from pinfut.coroutine import yield_now
 from pinfut.unboxed.box import box
@@ -37,12 +37,11 @@ class _Nothing:
 NOTHING: Final = _Nothing()
 
 
-class ClassBody:
+class ClassBody(NamedTuple):
     """A class whose body is being run: what stands in it so far, and what is around it."""
 
-    def __init__(self, namespace: Mapping[str, Any], outside: Mapping[str, Any]) -> None:
-        self.namespace = namespace
-        self.outside = outside
+    namespace: Mapping[str, Any]
+    outside: Mapping[str, Any]
 
 
 class Bases:

@@ -122,19 +122,12 @@ class _Reader(ast.NodeVisitor):
     def visit_alias(self, node: ast.alias) -> None:
         self.scope.bound.add((node.asname or node.name).partition(".")[0])
 
-    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+    def visit_MatchAs(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar) -> None:
         if node.name:
             self.scope.bound.add(node.name)
         self.generic_visit(node)
 
-    def visit_MatchAs(self, node: ast.MatchAs) -> None:
-        if node.name:
-            self.scope.bound.add(node.name)
-        self.generic_visit(node)
-
-    def visit_MatchStar(self, node: ast.MatchStar) -> None:
-        if node.name:
-            self.scope.bound.add(node.name)
+    visit_ExceptHandler = visit_MatchStar = visit_MatchAs
 
     def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
         if node.rest:
@@ -177,8 +170,7 @@ class _Reader(ast.NodeVisitor):
         for statement in node.body:
             inner.visit(statement)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        self.visit_FunctionDef(node)
+    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.scope.bound.add(node.name)
@@ -205,10 +197,7 @@ class _Reader(ast.NodeVisitor):
         else:
             inner.visit(node.elt)
 
-    visit_ListComp = _comprehension
-    visit_SetComp = _comprehension
-    visit_DictComp = _comprehension
-    visit_GeneratorExp = _comprehension
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 
 
 class Names:

@@ -6,7 +6,7 @@ import ast
 import linecache
 from collections import OrderedDict
 from types import CodeType
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.trees import children
@@ -34,26 +34,17 @@ class Around:
 
 
 @final
-class Excerpt:
+class Excerpt(NamedTuple):
     """The lines of one function. A tree is parsed when it is asked for and kept by nobody
     here: the text is one object, its tree thousands."""
 
-    __slots__ = ("first", "module_names", "owner", "text")
-
-    def __init__(
-        self,
-        text: str,
-        first: int,
-        owner: Around | None,
-        module_names: frozenset[str],
-    ) -> None:
-        self.text = text
-        # The line of the file in which the text begins (a decorator, if there is one).
-        self.first = first
-        # The class around it, after which private names are mangled.
-        self.owner = owner
-        # What the module binds somewhere: a name that is not among them is a builtin, if anything.
-        self.module_names = module_names
+    text: str
+    # The line of the file in which the text begins (a decorator, if there is one).
+    first: int
+    # The class around it, after which private names are mangled.
+    owner: Around | None
+    # What the module binds somewhere: a name that is not among them is a builtin, if anything.
+    module_names: frozenset[str]
 
     def parse(self, filename: str) -> ast.AsyncFunctionDef:
         """A new tree, with the file's own line numbers."""

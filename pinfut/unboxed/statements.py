@@ -222,19 +222,10 @@ class Statements(Iteration):
 
     # ---- simple ones ----
 
-    def _Pass(self, node: ast.Pass) -> None:
+    def _Pass(self, node: ast.stmt) -> None:
         pass
 
-    def _Global(self, node: ast.Global) -> None:
-        pass
-
-    _Nonlocal = _Global
-
-    def _Break(self, node: ast.Break) -> None:
-        self.emit(ast.Break(), node)
-
-    def _Continue(self, node: ast.Continue) -> None:
-        self.emit(ast.Continue(), node)
+    _Global = _Nonlocal = _Pass
 
     def _Raise(self, node: ast.Raise) -> None:
         parts = [part for part in (node.exc, node.cause) if part is not None]

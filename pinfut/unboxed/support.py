@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from inspect import CO_ITERABLE_COROUTINE
 from types import CellType, CodeType, CoroutineType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from pinfut.future import FutureBase
 from pinfut.unboxed.errors import Refused
@@ -46,15 +46,18 @@ def boxed(awaitable: Any) -> Any:
     return found
 
 
+def _refuse(construct: str, way_out: str) -> NoReturn:
+    """Refuse what the caller of the caller does."""
+    frame = sys._getframe(2)
+    raise Refused(frame.f_code.co_filename, frame.f_lineno, construct, way_out)
+
+
 def awaiting(awaitable: Any) -> Any:
     """What to delegate to for a leaf of another kind. Raises Refused for a coroutine."""
     if type(awaitable) is CoroutineType or hasattr(awaitable, "cr_frame"):
         if isinstance(awaitable, CoroutineType):
             awaitable.close()
-        frame = sys._getframe(1)
-        raise Refused(
-            frame.f_code.co_filename,
-            frame.f_lineno,
+        _refuse(
             f"{awaitable!r} was awaited, which has a frame of its own",
             "write await box(...) around what gives it",
         )
@@ -65,10 +68,7 @@ def guard(method: Any, expected: object) -> Any:
     """What a method is bound to, if it is the one that was embedded. Raises Refused."""
     if type(method) is MethodType and method.__func__ is expected:
         return method.__self__
-    frame = sys._getframe(1)
-    raise Refused(
-        frame.f_code.co_filename,
-        frame.f_lineno,
+    _refuse(
         f"{method!r} is called where {expected!r} was embedded",
         "write await box(...) around a call that may be overridden",
     )

@@ -50,22 +50,9 @@ class Unit:
     """One unboxed function."""
 
     __slots__ = (
-        "activations",
-        "binder",
-        "called",
-        "code",
-        "compiled",
-        "direct",
-        "excerpt",
-        "file",
-        "frame",
-        "function",
-        "nesting",
-        "plain",
-        "public",
-        "size",
-        "targets",
-    )
+        "activations", "binder", "called", "code", "compiled", "direct", "excerpt", "file", "frame",
+        "function", "nesting", "plain", "public", "size", "targets",
+    )  # fmt: skip
 
     def __init__(self, function: FunctionType) -> None:
         """Raises Refused when its source cannot be read."""
@@ -117,7 +104,7 @@ def is_unboxed(function: object) -> bool:
 
 def unit_of(function: object) -> Unit:
     """What stands behind an unboxed function. Raises TypeError for anything else."""
-    unit = getattr(function, "__unboxed__", None)
-    if not isinstance(unit, Unit):
+    unit = unit_behind(function)
+    if unit is None:
         raise TypeError(f"{function!r} is not unboxed; decorate it with @unboxed")
     return unit
