@@ -326,6 +326,8 @@ class Runner(Protocol):
     """The thread that opened it, 0 while it is not open."""
     first: FirstStep | None
     """The coroutine whose first step runs inside another's."""
+    others: Iterable[str]
+    """What else runs here, as the tasks of an event loop: lines for `dump`."""
     current: JoinHandle[Any] | None
     """The task whose step is running; None between the steps."""
 
@@ -359,10 +361,6 @@ class Runner(Protocol):
 
     @property
     def instruments(self) -> Hooks: ...
-
-    @property
-    def others(self) -> Callable[[], Iterable[str]]:
-        """What else runs here, as the tasks of an event loop: lines for `dump`."""
 
     def spawn(
         self,

@@ -112,7 +112,7 @@ class Executor(FirstSteps):
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
         self._asyncgens = AsyncGens(self)
         # What else runs here, as an event loop's tasks do: lines for `dump`.
-        self.others: Callable[[], Iterable[str]] = tuple
+        self.others: Iterable[str] = ()
         self.instruments.attach(self)
 
     def _make_queues(self, bell: Doorbell | None) -> None:

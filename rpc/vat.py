@@ -16,9 +16,9 @@ from pinfut.executor.current import current_executor
 from pinfut.executor.task import INTERNAL
 from pinfut.rpc.contract import (
     Balance,
+    BankLike,
     Endpoint,
     Kernel,
-    BankLike,
     Port,
     Process,
     ServiceSpec,

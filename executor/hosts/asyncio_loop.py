@@ -134,6 +134,16 @@ class _LoopHost(AsyncioHost):
         self.loop = loop
 
 
+class _TasksOf:
+    """Lines about the tasks of asyncio on a loop, each time as they are then."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[str]:
+        return self._loop._dump_tasks()
+
+
 class _Stop:
     """In place of a task to run until: it is done when the loop is told to stop."""
 
@@ -165,7 +175,7 @@ class EventLoop(SockCalls):
         self._timers = executor.timers
         self._leaf = _Calls(executor, self)
         self._host = _LoopHost(executor, self)
-        executor.others = self._dump_tasks
+        executor.others = _TasksOf(self)
         executor.open(hears_signals=False)
         try:
             assert executor.poller is not None, "it is open"

@@ -61,7 +61,7 @@ def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
             stack.append(
                 (child, rest + ("└── " if last else "├── "), rest + ("    " if last else "│   "))
             )
-    lines += executor.others()
+    lines += executor.others
     if tasks and not isinstance(tasks[0], WatchedTask):
         lines.append("since when and who spawned: unknown; run checked or with an instrument")
     return "\n".join(lines)

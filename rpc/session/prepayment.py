@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from pinfut.rpc.contract import Endpoint, BankLike
+from pinfut.rpc.contract import BankLike, Endpoint
 
 OWN: Final = "own"
 REFUNDED: Final = "refunded"

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from pinfut.executor.contract import Runner
 from pinfut.future import FutureBase
 from pinfut.rpc import prices
-from pinfut.rpc.contract import Endpoint, EventSink, BankLike, Requests
+from pinfut.rpc.contract import BankLike, Endpoint, EventSink, Requests
 from pinfut.rpc.errors import PeerDied, ProtocolError, RpcError, SessionClosed
 from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
@@ -117,7 +117,9 @@ class Session:
         """Give memory for large answers that is between two uses back to the bank."""
         self.out.trim()
 
-    def prepay(self, bank: BankLike, pages: int, why: str = "what a server made for it") -> Prepayment:
+    def prepay(
+        self, bank: BankLike, pages: int, why: str = "what a server made for it"
+    ) -> Prepayment:
         """Buy pages from a bank of this side for the client of the session, to be refunded by
         it when asked (`Prepayment.refund`).
 

@@ -144,7 +144,9 @@ def supported(system: str) -> list[str]:
     if system.endswith(("-batched", "-memory")):
         return [name for name in every if name in ECHOES]
     if system == "zloop":
-        return [name for name in every if name not in ("socket-echo", "socket-cpu-raw", "loop-sock")]
+        return [
+            name for name in every if name not in ("socket-echo", "socket-cpu-raw", "loop-sock")
+        ]
     if system == "trio":
         return [name for name in every if name not in (*ECHOES, "hostile-bytes")]
     return every
