@@ -53,6 +53,8 @@ class Vat:
         self._queue: FairQueue[Endpoint] = FairQueue()
         # Messages of one session that are handled at one service.
         self.budget = BUDGET
+        # Whether it was closed or killed: nobody would look at a new session.
+        self._closed = False
         # How often a session was serviced, to see what the idle ones cost.
         self.serviced = 0
         self._task: JoinHandle[None] = self._executor.spawn(
@@ -69,7 +71,9 @@ class Vat:
         return self._sessions.get(end)
 
     def listen(self, name: str, root: Interface, spec: ServiceSpec | None = None) -> None:
-        """Offer `root` under a name. Raises ValueError when the name is taken."""
+        """Offer `root` under a name. Raises ValueError when the name is taken, and SessionClosed
+        for a vat that was closed or has died."""
+        self._require_open()
         port = self.kernel.listen(self.process, name, spec or ServiceSpec())
         self._roots[port] = root
 
@@ -79,12 +83,20 @@ class Vat:
         bank: BankLike,
         spec: SessionSpec | None = None,
     ) -> Session:
-        """Open a session to a service. Raises as `contract.Kernel.connect` does."""
+        """Open a session to a service. Raises as `contract.Kernel.connect` does, and SessionClosed
+        for a vat that was closed or has died."""
+        self._require_open()
         spec = spec or SessionSpec()
         end = self.kernel.connect(self.process, name, bank, spec)
         session = Session(self._executor, end, None, self._forget, self._enter, events=spec.events)
         self._sessions[end] = session
         return session
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SessionClosed(
+                f"vat {self.process.name!r} was closed or has died; make another one"
+            )
 
     async def _run(self) -> None:
         """Dispatch until the vat is closed. An error in it is a crash of the process: the
@@ -175,6 +187,7 @@ class Vat:
 
     async def close(self, why: str = "closed") -> None:
         """End every session, wait until their handlers have ended, and stop."""
+        self._closed = True
         for port in list(self._roots):
             self.kernel.unlisten(port)
         self._roots.clear()
@@ -195,6 +208,7 @@ class Vat:
         """Die in the midst of everything, as a crashed process does. Idempotent."""
         if not self.process.alive:
             return
+        self._closed = True
         self._roots.clear()
         self.kernel.kill(self.process)
         close_each([*[session.die for session in self.sessions], self._task.cancel])

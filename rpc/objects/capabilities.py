@@ -72,7 +72,7 @@ class Capabilities:
             )
         if target.own is not None:
             return self.describe(target.own)
-        if isinstance(target.caller, LocalCaller):
+        if isinstance(target.caller, LocalCaller) or target.state == EMBARGOED:
             # A promise of this process: handed out as an object that passes calls on.
             number = self._peer.exports.grant(thing)
             return Cap(frames.SENDER, number, target.interface._pinfut_id)
@@ -92,10 +92,18 @@ class Capabilities:
     def describe_again(self, things: list[Any], caps: tuple[Cap, ...]) -> tuple[Cap, ...]:
         """The descriptors of a call that waited, as they are now: a promise among them may
         have been sent, or have come. Own objects stay handed out as they were."""
-        return tuple(
-            cap if cap.kind == frames.SENDER else self.describe(thing)
-            for thing, cap in zip(things, caps, strict=True)
-        )
+        now: list[Cap] = []
+        fresh: list[Cap] = []
+        try:
+            for thing, cap in zip(things, caps, strict=True):
+                if cap.kind != frames.SENDER:
+                    cap = self.describe(thing)
+                    fresh.append(cap)
+                now.append(cap)
+        except BaseException:
+            self.take_back(tuple(fresh))
+            raise
+        return tuple(now)
 
     def _named(self, target: Target) -> Cap:
         """A descriptor of what the other side has, or will have."""

@@ -6,9 +6,10 @@ An object can be called through its interface wherever it is, so a function that
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections import deque
 from typing import Any, TypeVar, final
 
+from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.executor.current import current_executor
 from pinfut.executor.task import INTERNAL
@@ -18,7 +19,7 @@ from pinfut.poll import Context, Poll
 from pinfut.rpc.contract import Submissions
 from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.objects.method import Method
-from pinfut.rpc.objects.promise import OWN, PROMISED, Target
+from pinfut.rpc.objects.promise import OWN, PROMISED, Target, Turn
 from pinfut.rpc.objects.proxy import proxy, target_of
 from pinfut.rpc.wire.questions import Question, Questions
 
@@ -32,15 +33,15 @@ def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[st
     """
     resolve(type(thing))
     executor = current_executor()
-    return _promise(executor, method, method.function(thing, *method.bind(args, kwargs)))
+    coro = method.function(thing, *method.bind(args, kwargs))
+    return _promise(executor, method, executor.spawn(coro))
 
 
 Method.call_here = staticmethod(call_here)
 
 
-def _promise(executor: Runner, method: Method, coro: Coroutine[Any, Any, Any]) -> Any:
-    """What a call gives whose work `coro` is: a promise, or a proxy of the object."""
-    task = executor.spawn(coro)
+def _promise(executor: Runner, method: Method, task: JoinHandle[Any]) -> Any:
+    """What a call gives whose work `task` is: a promise, or a proxy of the object."""
     if method.returns is None:
         return LocalPromise(task)
     target = Target(LocalCaller(executor), method.returns, PROMISED)
@@ -82,7 +83,7 @@ async def settle(target: Target, task: JoinHandle[Any]) -> None:
 def call_later(executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
     """Call a method of what `holder` stands for, once that is known; its promise. Calls on
     one holder keep their order."""
-    promise = _promise(executor, method, later(holder, method, args))
+    promise = _promise(executor, method, spawn_later(executor, holder, method, args))
     target = target_of(promise)
     if target is not None:
         target.parent = holder  # what it waits for, to find a loop
@@ -107,7 +108,7 @@ class LocalCaller:
 
     def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
         """Make a call on `target` as soon as it is there; calls keep their order."""
-        if target.state == OWN:
+        if target.state == OWN and not target.line:
             return getattr(target.own, method.name)(*args)
         target.require_usable()
         return call_later(self._executor, holder, method, args)
@@ -125,9 +126,36 @@ class LocalCaller:
         """Nothing to release: the collector of this process does it."""
 
 
-async def later(holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
-    """Call a method of what `holder` stands for, once that is known."""
+def spawn_later(
+    executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]
+) -> JoinHandle[Any]:
+    """Call a method of what `holder` stands for, once that is known, and those have begun that
+    were called before."""
+    target: Any = target_of(holder)
+    line = target.line = deque() if target.line is None else target.line
+    while line and line[-1].task is not None and line[-1].task.done:
+        line.pop()  # cancelled: calls that are given up at once leave nothing here
+    turn = Turn()
+    line.append(turn)
+    try:
+        turn.task = task = executor.spawn(_later(holder, method, args, line, turn))
+    except BaseException:
+        line.remove(turn)
+        raise
+    return task
+
+
+async def _later(
+    holder: Any, method: Method, args: tuple[Any, ...], line: deque[Turn], turn: Turn
+) -> Any:
     thing = await holder
+    # Those before are ready too, or were cancelled, some of them before they ran at all.
+    while (first := line[0]) is not turn:
+        if first.task is not None and first.task.done:
+            line.popleft()
+        else:
+            await yield_now()
+    line.popleft()
     if target_of(thing) is not None:
         return await getattr(thing, method.name)(*args)
     # Not through another task, which a call that is made now would overtake.

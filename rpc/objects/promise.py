@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar, final
 
@@ -26,8 +27,8 @@ T_co = TypeVar("T_co", covariant=True)
 #                                                   └──▶ BROKEN
 #     and DROPPED from each of them
 #
-# EMBARGOED is an own object with calls on their way to it through the other side. Calls
-# made meanwhile wait, so that they do not overtake these.
+# EMBARGOED is an own object with calls on their way to it through the other side, or what a call
+# on an own object will give. Calls made meanwhile wait, so that they do not overtake these.
 UNSENT: Final = 0
 PROMISED: Final = 1
 EMBARGOED: Final = 2
@@ -40,11 +41,22 @@ STATES: Final = ("unsent", "promised", "embargoed", "imported", "own", "broken",
 
 
 @final
+class Turn:
+    """A call's place in the line of a target."""
+
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        # What makes the call; set at once when it is there.
+        self.task: JoinHandle[Any] | None = None
+
+
+@final
 class Target:
     """What a proxy stands for, and where calls on it go."""
 
     __slots__ = (
-        *("caller", "error", "id", "interface", "own", "parent", "state", "unsent"),
+        *("caller", "error", "id", "interface", "line", "own", "parent", "state", "unsent"),
         *("under_way", "waiting"),
     )
 
@@ -59,24 +71,27 @@ class Target:
         self.error: BaseException | None = None
         # This side's own object, when OWN.
         self.own: Any = None
-        # The call itself, while UNSENT.
+        # The call itself, while it is not sent.
         self.unsent: Unsent | None = None
         # What this was called on, kept until the answer is there: to drop a promise is to
         # cancel its call, and this one depends on it.
         self.parent: Any = None
         # Calls sent on the promise that have no Return yet.
         self.under_way = 0
+        # Calls in this process that were made before it was an own object and have not begun,
+        # oldest first: each begins when it is the first, and what is called later stands behind.
+        self.line: deque[Turn] | None = None
         # Who waits for it: any number of tasks may hold the proxy.
-        self.waiting: dict[object, Waker] = {}
+        self.waiting: dict[object, Waker] | None = None
 
     def settle(self, state: int) -> None:
         """It is known what the promise stands for."""
         self.state = state
         self.parent = self.unsent = None
-        waiting = list(self.waiting.values())
-        self.waiting.clear()
-        for waker in waiting:
-            waker.wake()
+        waiting, self.waiting = self.waiting, None
+        if waiting is not None:
+            for waker in waiting.values():
+                waker.wake()
 
     def fail(self, error: BaseException) -> None:
         """The call that should have given the object failed."""

@@ -36,6 +36,8 @@ class _Settled(FutureBase[None]):
     def poll(self, cx: Context, /) -> Poll[None]:
         target = self._target
         if target.state <= EMBARGOED:
+            if target.waiting is None:
+                target.waiting = {}
             target.waiting[self] = cx.waker
             return PENDING
         target.require_usable()
@@ -43,7 +45,8 @@ class _Settled(FutureBase[None]):
 
     def drop(self) -> None:
         # The proxy stays, so the call that gives it goes on.
-        self._target.waiting.pop(self, None)
+        if self._target.waiting is not None:
+            self._target.waiting.pop(self, None)
 
 
 def _await(self: Any) -> Generator[Any, Any, Any]:

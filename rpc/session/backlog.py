@@ -9,9 +9,9 @@ from pinfut.executor.task import INTERNAL
 from pinfut.rpc import prices
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.objects.capabilities import Capabilities, Side
-from pinfut.rpc.objects.local import later, settle
+from pinfut.rpc.objects.local import settle, spawn_later
 from pinfut.rpc.objects.method import Method
-from pinfut.rpc.objects.promise import EMBARGOED, OWN, PROMISED, UNSENT, Promise, Target, Unsent
+from pinfut.rpc.objects.promise import EMBARGOED, PROMISED, UNSENT, Promise, Target, Unsent
 from pinfut.rpc.objects.proxy import proxy
 from pinfut.rpc.session.returns import Returns
 from pinfut.rpc.session.sending import Sending
@@ -36,6 +36,7 @@ class Backlog:
         self._peer = peer
         self._capabilities = capabilities
         returns.on_free = self.send
+        returns.on_own = self.call_own
         # Invariant: calls that found no slot, oldest first, each charged; while there are
         # any, the sending is held.
         self.calls: deque[Unsent] = deque()
@@ -92,18 +93,16 @@ class Backlog:
             sending.account.give(unsent.charge)
             if unsent.place < 0:
                 continue  # given up meanwhile
-            if unsent.call[1].state in (OWN, EMBARGOED):
-                self._call_own(unsent)
-                continue
             question = questions.acquire()
             try:
                 frame = unsent.build(question)
                 sending.write(frame, prices.UNWRITTEN + len(frame))
-            except RpcError as error:
+            except Exception as error:  # of what it is for, too: what that ended with
                 questions.release(question)
+                caps = question.sent_caps or unsent.caps
                 self._returns.forget(question)
                 sending.open().release(unsent.place)
-                self._capabilities.take_back(unsent.caps)
+                self._capabilities.take_back(caps)
                 unsent.fail(error)
                 continue
             question.place = unsent.place
@@ -119,14 +118,30 @@ class Backlog:
         sending.held = bool(self.calls)
         sending.flow()
 
+    def call_own(self, own: Target) -> None:
+        """A promise turns out to be an object of this side. What waits for it needs no slot: it is
+        called before those are told who wait for the promise, and would overtake it; and so is
+        what waits for the outcome of such a call."""
+        sending, calls = self._sending, self.calls
+        self.calls = deque()
+        for unsent in calls:
+            target = unsent.call[1]
+            if unsent.place >= 0 and (target is own or target.state == EMBARGOED):
+                sending.account.give(unsent.charge)
+                self._call_own(unsent)
+            else:
+                self.calls.append(unsent)
+        sending.held = bool(self.calls)
+        sending.flow()
+
     def _call_own(self, unsent: Unsent) -> None:
-        """A call that waited is for what has turned out to be an object of this side."""
-        executor = self._sending.executor
+        executor, settles = self._sending.executor, unsent.settles
         self._drop(unsent)
         holder, _, method, args = unsent.call
-        task = executor.spawn(later(holder, method, args))
-        if unsent.settles is not None:
-            executor.spawn(settle(unsent.settles, task), owner=INTERNAL)
+        task = spawn_later(executor, holder, method, args)
+        if settles is not None:
+            settles.state = EMBARGOED
+            executor.spawn(settle(settles, task), owner=INTERNAL)
         unsent.here(task)
 
     def _drop(self, unsent: Unsent) -> None:

@@ -19,7 +19,6 @@ from pinfut.rpc.objects.promise import (
     IMPORTED,
     OWN,
     PROMISED,
-    UNSENT,
     Promise,
     Target,
     Unsent,
@@ -112,9 +111,9 @@ class CallsOut(Sending):
         # What has to stay until the answer is there: a promise that is dropped is cancelled.
         parent: Any = None
         if target.state != IMPORTED:
-            if target.state == OWN:
+            if target.state == OWN and not target.line:
                 return getattr(target.own, method.name)(*args)
-            if target.state == EMBARGOED:
+            if target.state in (OWN, EMBARGOED):
                 return call_later(self.executor, holder, method, args)
             target.require_usable()
             flags = frames.ON_ANSWER
@@ -283,7 +282,7 @@ class CallsOut(Sending):
             question = self.questions.peek(target.id)
             if question is not None:
                 self._give_up(question)
-        elif state == UNSENT and target.unsent is not None:
+        elif target.unsent is not None:
             target.unsent.settles = None
             self._give_up_unsent(target.unsent)
 

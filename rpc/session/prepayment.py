@@ -53,13 +53,18 @@ class Prepayment:
         prepayment is closed.
 
         Raises OutOfPages when that is above what the client allowed, or more than its bank
-        has, and SessionClosed; then the server's bank pays as before.
+        has, SessionClosed, and what `sell` of a bank that is gone does; then nothing has changed.
         """
         if self.state != OWN:
             return False
-        self._number = self._endpoint.refund(self.pages, self._why)
+        number = self._endpoint.refund(self.pages, self._why)
+        try:
+            self._bank.sell(self.pages)
+        except BaseException:
+            self._endpoint.end_refund(number)
+            raise
+        self._number = number
         self._state = REFUNDED
-        self._bank.sell(self.pages)
         return True
 
     def close(self) -> None:

@@ -39,7 +39,9 @@ def _nothing_waits() -> None:
 class Returns:
     """How the answers of one side's questions are opened."""
 
-    __slots__ = ("_capabilities", "_peer", "_questions", "_sending", "on_free", "promised")
+    __slots__ = (
+        *("_capabilities", "_peer", "_questions", "_sending", "on_free", "on_own", "promised"),
+    )
 
     def __init__(self, sending: Sending, peer: Peer, capabilities: Capabilities) -> None:
         self._sending = sending
@@ -50,6 +52,8 @@ class Returns:
         self.promised = 0
         # Sends what waits for a slot, while the sending is held.
         self.on_free: Callable[[], None] = _nothing_waits
+        # Calls what waits for a slot and is for an object of this side.
+        self.on_own: Callable[[Target], None]
 
     # ---- what a question needs when its Return comes ----
 
@@ -279,6 +283,8 @@ class Returns:
         if flags & frames.ERROR:
             target.fail(peer.open_error(payload))
         else:
+            if self._sending.held and caps[0].kind == frames.RECEIVER:
+                self.on_own(target)
             try:
                 self._capabilities.bind(target, caps[0])
             except ProtocolError:

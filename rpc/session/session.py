@@ -225,6 +225,7 @@ class Session:
 
     def _close(self, error: RpcError, *, refund: bool) -> None:
         self.out.close(error, refund=refund)
+        self.peer.end()
         if self._events is not None:
             self._events.end(error)
         for guest in list(self.guests.values()):

@@ -519,9 +519,13 @@ class Peer:
         """The calls that have no Return yet."""
         return [a for a in self.answers if a.state in (QUEUED, RUNNING)]
 
+    def end(self) -> None:
+        """No call starts any more."""
+        self._resumed.clear()
+
     def close(self) -> None:
         """Forget everything; refunds what is held for calls that wait and for objects."""
-        self._resumed.clear()
+        self.end()
         for answer in self.answers:
             self._unqueue(answer)
             self._settle_late(answer, _CLOSED)

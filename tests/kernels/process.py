@@ -291,7 +291,7 @@ class Endpoint:
         """Raises NotABank for what `nested` of this session has not given."""
         bank = payer.peek() if isinstance(payer, Handle) else None
         funds = self._payer()
-        if bank is None or (funds is not None and not funds.is_below(bank)):
+        if bank is None or (bank.alive if funds is None else not funds.is_below(bank)):
             raise NotABank("this is no bank that this session has made for a nested call")
         self._kernel.destroy(bank)
         assert isinstance(payer, Handle)

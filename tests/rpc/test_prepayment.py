@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pinfut.rpc import OutOfPages, SessionClosed, Vat, connect, session_of
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds
+from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import Balance, SessionSpec
 from pinfut.rpc.session.prepayment import CLOSED, OWN, REFUNDED, Prepayment
 from tests.covered import covered, require
@@ -174,3 +175,19 @@ def test_a_client_that_allows_nothing_and_one_that_dies_pay_nothing() -> None:
             await client.close()
 
     run(main)
+
+
+def test_a_client_does_not_pay_for_what_went_with_the_bank_of_its_server() -> None:
+    root = Bank("machine", 1000, 1000)
+    client, server = root.child("client", pages=40), root.child("server", pages=30)
+    funds = SessionFunds(client, "a session", SessionSpec(slots=2, refund=9), Balance(4, 2))
+    one: Any = Prepayment(End(funds), server, 5, "an index")  # type: ignore[arg-type]
+    before = client.pages_used
+    destroying = destroy(server)
+    while destroying.step():
+        pass
+    assert server.pages_used == 0
+    with pytest.raises(ValueError, match="server"):
+        one.refund()
+    assert client.pages_used == before
+    assert not funds.refunds

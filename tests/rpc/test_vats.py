@@ -438,3 +438,22 @@ def test_a_block_that_is_cancelled_while_it_closes_leaves_no_vat_behind() -> Non
         assert bank.balance.pages == 100
 
     Executor(clock=VirtualClock()).run(main())
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_a_vat_that_has_ended_opens_and_offers_nothing(how: str) -> None:
+    """A call of it would wait for ever: nobody looks for the answer."""
+
+    async def main(world: World) -> None:
+        async with world.served("service", DeskServer()):
+            vat = Vat(world.kernel, "client")
+            if how == "killed":
+                vat.kill()
+            await vat.close()
+            with pytest.raises(SessionClosed, match="client"):
+                async with connect(world.kernel, "service", Desk, world.bank(), vat=vat):
+                    raise AssertionError("connected")
+            with pytest.raises(SessionClosed, match="client"):
+                vat.listen("other", DeskServer())
+
+    run(main)

@@ -196,7 +196,7 @@ class Endpoint:
         """As the contract says. Raises NotABank for any other bank."""
         bank = payer.peek() if isinstance(payer, Handle) else None
         funds = self._funds()
-        if bank is None or (funds is not None and not funds.is_below(bank)):
+        if bank is None or (bank.alive if funds is None else not funds.is_below(bank)):
             raise NotABank("this is no bank that this session has made for a nested call")
         self._kernel.destroy(bank)
         return _Gone(payer.living)  # type: ignore[attr-defined]

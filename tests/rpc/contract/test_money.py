@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pinfut.rpc.bank.handle import Handle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import Balance, Kernel, ServiceSpec, SessionSpec
@@ -200,6 +201,23 @@ def test_the_end_of_a_nested_bank_gives_everything_back(kernel: Kernel) -> None:
             assert pair.used == before
         pair.close()
         assert pair.used == (0, 0)
+
+    run(main)
+
+
+def test_a_session_that_is_over_ends_no_bank_of_others(kernel: Kernel) -> None:
+    async def main() -> None:
+        pair = Pair(kernel)
+        ended = pair.far.nested(20, 10)
+        await pair.far.end_nested(ended)
+        other = Handle(pair.bank, Rank.USE)
+        pair.close()
+        await pair.near.wait_freed()
+        for end in (pair.near, pair.far):
+            with pytest.raises(NotABank):
+                end.end_nested(other)
+        assert pair.bank.alive
+        await pair.far.end_nested(ended)
 
     run(main)
 
