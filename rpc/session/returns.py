@@ -203,8 +203,12 @@ class Returns:
         for question in questions:
             if question.state != READY or question.settles is not None:
                 continue
-            frame = self._sending.submissions.read(question.place)
-            flags, caps, payload = self._peer.open_return(question.x, frame)
+            try:
+                frame = self._sending.submissions.read(question.place)
+                flags, caps, payload = self._peer.open_return(question.x, frame)
+            except ProtocolError as error:
+                self._sending.fail(error)
+                raise
             if flags & frames.NO_FINISH:
                 self._questions.detach(question)
             elif question.decode_eagerly is not None:

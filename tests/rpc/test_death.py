@@ -251,5 +251,8 @@ def test_a_crash_in_the_loop_of_a_vat_is_raised_for_whoever_closes_it() -> None:
         assert not isinstance(caught.value, TimeoutError)
         gc.collect()
         assert bank.pages_used == 0
+        (told,) = world.logged
+        assert "the dispatcher of <Process 'service'" in told
+        world.logged.clear()
 
     run(main)
