@@ -15,7 +15,7 @@ import msgspec
 
 from pinfut import executor
 from pinfut.executor import scope, sleep, to_thread
-from pinfut.rpc import EventBuffer, Interface, SimKernel, Source, connect, method, serve
+from pinfut.rpc import EventBuffer, EventSource, Interface, SimKernel, connect, method, serve
 
 PERIOD = 0.02
 """Seconds between two looks at the folder."""
@@ -41,7 +41,7 @@ class FolderWatcher(Watcher):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # One for each file that somebody watches; empty ones go at the next look.
-        self.files: dict[str, tuple[Seen, Source]] = {}
+        self.files: dict[str, tuple[Seen, EventSource]] = {}
 
     @method
     async def watch(self, name: str, key: int) -> None:
@@ -49,7 +49,7 @@ class FolderWatcher(Watcher):
             raise ValueError(f"{name!r} is no name of a file in this folder")
         if name not in self.files:
             now = await to_thread(look, self.folder / name)
-            self.files.setdefault(name, (now, Source()))
+            self.files.setdefault(name, (now, EventSource()))
         self.files[name][1].subscribe(key)
 
     async def run(self) -> None:

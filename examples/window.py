@@ -11,7 +11,16 @@ from typing import Final, Protocol
 
 from pinfut import executor
 from pinfut.executor import VirtualClock, scope, sleep
-from pinfut.rpc import Event, EventBuffer, Interface, SimKernel, Source, connect, method, serve
+from pinfut.rpc import (
+    EventBuffer,
+    EventSource,
+    Interface,
+    SimKernel,
+    SourceEvent,
+    connect,
+    method,
+    serve,
+)
 
 POSITION: Final = struct.Struct("<ii")
 
@@ -30,7 +39,7 @@ class WindowServer(Window):
     """Has a cursor, and whoever follows it."""
 
     def __init__(self) -> None:
-        self.cursor = Source()
+        self.cursor = EventSource()
 
     @method
     async def follow_cursor(self, key: int) -> None:
@@ -44,7 +53,7 @@ class WindowServer(Window):
             await sleep(0.01)
 
 
-async def follow(events: EventBuffer, until: int, naps: float) -> list[Event]:
+async def follow(events: EventBuffer, until: int, naps: float) -> list[SourceEvent]:
     """Look at the cursor until it is there, and sleep between the looks."""
     seen = []
     async for event in events:
@@ -55,7 +64,7 @@ async def follow(events: EventBuffer, until: int, naps: float) -> list[Event]:
     return seen
 
 
-async def main(moves: int = 250, naps: float = 0.7) -> list[Event]:
+async def main(moves: int = 250, naps: float = 0.7) -> list[SourceEvent]:
     kernel, server = SimKernel(), WindowServer()
     bank = kernel.bank("client", pages=32)
     with EventBuffer(bank, places=1, size=POSITION.size, keep=3) as events:

@@ -2,7 +2,7 @@
 
 from pinfut.rpc.bank.bank import PAGE, Balance, Bank
 from pinfut.rpc.bank.freed import freed
-from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.bank.transfers import Transfers, transfer
@@ -28,7 +28,6 @@ from pinfut.rpc.errors import (
     OutOfPages,
     PayerExhausted,
     PeerDied,
-    Pinned,
     PromiseLoop,
     ProtocolError,
     QuotaInUse,
@@ -39,6 +38,7 @@ from pinfut.rpc.errors import (
     SessionClosed,
     SessionDead,
     SlotInUse,
+    StillPinned,
     UnknownMethod,
     UnknownObject,
     UnknownReply,
@@ -46,7 +46,7 @@ from pinfut.rpc.errors import (
 )
 from pinfut.rpc.kernel.sim.cost import CostModel
 from pinfut.rpc.kernel.sim.kernel import SimKernel
-from pinfut.rpc.memory.event_buffer import Event, EventBuffer
+from pinfut.rpc.memory.event_buffer import EventBuffer, SourceEvent
 from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.objects.promise import Promise
 from pinfut.rpc.refill import retry_with_refill
@@ -55,8 +55,8 @@ from pinfut.rpc.session.introduce import introduce
 from pinfut.rpc.session.kept import ClientRef
 from pinfut.rpc.session.serving import current_session, nested
 from pinfut.rpc.session.session import Session
-from pinfut.rpc.session.shared import Shared
-from pinfut.rpc.session.subscriptions import Source, Subscription, subscribe
+from pinfut.rpc.session.shared import SharedState
+from pinfut.rpc.session.subscriptions import EventSource, Subscription, subscribe
 from pinfut.rpc.vat import Vat, connect, serve, session_of, session_pages
 
 __all__ = [
@@ -69,15 +69,15 @@ __all__ = [
     "Bank",
     "BankDead",
     "BankError",
+    "BankHandle",
     "CallCancelled",
     "ClientRef",
     "CostModel",
     "DonationTooSmall",
-    "Event",
     "EventBuffer",
+    "EventSource",
     "ForeignCapability",
     "GarbageFrame",
-    "Handle",
     "Interface",
     "InterfaceMismatch",
     "MessageTooLarge",
@@ -91,7 +91,6 @@ __all__ = [
     "PayerExhausted",
     "PeerDied",
     "PinScope",
-    "Pinned",
     "Promise",
     "PromiseLoop",
     "ProtocolError",
@@ -105,10 +104,11 @@ __all__ = [
     "Session",
     "SessionClosed",
     "SessionDead",
-    "Shared",
+    "SharedState",
     "SimKernel",
     "SlotInUse",
-    "Source",
+    "SourceEvent",
+    "StillPinned",
     "Subscription",
     "Transfers",
     "UnknownMethod",

@@ -80,7 +80,7 @@ class NotReference(BankError):
 
 
 class Restricted(RpcError):
-    """This handle of a bank does not allow that; ask whoever gave it for a stronger one."""
+    """This handle of a bank does not allow that; ask the one who gave it for a stronger one."""
 
 
 class NotABank(RpcError):
@@ -95,7 +95,7 @@ class SafetyExceeded(RpcError):
     """A piece of work touches more than the server has set memory aside for."""
 
 
-class Pinned(RpcError):
+class StillPinned(RpcError):
     """Memory that is in use cannot be freed, sold, cut or moved; end the turn that uses it."""
 
 
@@ -231,7 +231,7 @@ _LONGEST: Final = 18
 
 
 def of_handler(error: BaseException) -> BaseException:
-    """What the caller is told of an error that the handler raised: of a BankError, that it is
+    """What the caller gets for an error that the handler raised: a BankError says that it is
     the handler's."""
     if not isinstance(error, BankError) or isinstance(error, NestedShortage):
         return error

@@ -100,7 +100,7 @@ class Vat:
 
     async def _run(self) -> None:
         """Dispatch until the vat is closed. An error in it is a crash of the process: the
-        other sides are told, and the error is raised for whoever closes the vat."""
+        other sides are told, and the error is raised where the vat is closed."""
         try:
             await self._dispatch()
         except GeneratorExit:
@@ -202,10 +202,10 @@ class Vat:
             await self._task
         except CancelledError:
             if not self._task.done:
-                raise  # it is whoever closes that is cancelled
+                raise  # the one who closes is cancelled
 
     def kill(self) -> None:
-        """Die in the midst of everything, as a crashed process does. Idempotent."""
+        """Die at once, whatever is under way, as a crashed process does. Idempotent."""
         if not self.process.alive:
             return
         self._closed = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pinfut.executor.io.connect import connect_tcp, getaddrinfo
 from pinfut.executor.io.files import File, open_file
 from pinfut.executor.io.pipes import EventFd, PipeReader, PipeWriter, pipe
-from pinfut.executor.io.process import DEVNULL, PIPE, Process, open_process, run_process
+from pinfut.executor.io.process import DEVNULL, PIPE, ChildProcess, open_process, run_process
 from pinfut.executor.io.reader import BufferedReader, ByteStream, IncompleteRead, LimitOverrun
 from pinfut.executor.io.serve import serve
 from pinfut.executor.io.signals import Signals, signals
@@ -25,8 +25,8 @@ from pinfut.executor.source import Busy
 from pinfut.sync.closed import Closed
 
 __all__ = [
-    "DEVNULL", "PIPE", "BufferedReader", "Busy", "ByteStream", "Closed", "EventFd", "File",
-    "IncompleteRead", "LimitOverrun", "PipeReader", "PipeWriter", "Process", "Signals", "Socket",
+    "DEVNULL", "PIPE", "BufferedReader", "Busy", "ByteStream", "ChildProcess", "Closed", "EventFd",
+    "File", "IncompleteRead", "LimitOverrun", "PipeReader", "PipeWriter", "Signals", "Socket",
     "TLSStream", "connect_tcp", "connect_tls", "connect_unix", "getaddrinfo", "listen_tcp",
     "listen_unix", "open_file", "open_process", "pipe", "run_process", "serve", "signals",
     "socketpair", "tls", "udp",

@@ -29,7 +29,7 @@ DEVNULL: Final = subprocess.DEVNULL
 
 
 @final
-class Process:
+class ChildProcess:
     """A child process, and our ends of its pipes.
 
     ``async with open_process(...) as p:`` waits for the child when the block ends, with its
@@ -101,7 +101,7 @@ class Process:
         """End it (SIGKILL)."""
         self._popen.kill()
 
-    async def __aenter__(self) -> Process:
+    async def __aenter__(self) -> ChildProcess:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -164,7 +164,7 @@ def open_process(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
-) -> Process:
+) -> ChildProcess:
     """Start a child process: ``async with open_process(["cat"], stdin=PIPE) as p: ...``.
 
     `stdin`, `stdout`, `stderr`: PIPE for a stream of ours, DEVNULL, a descriptor, or None to
@@ -205,7 +205,7 @@ def open_process(
                 pass_fds=pass_fds,
             )
             ours.callback(_end, popen)
-            process = Process(popen, writing, reading[1], reading[2])
+            process = ChildProcess(popen, writing, reading[1], reading[2])
             ours.callback(process._close)
             ours.callback(_end, popen)
         ours.pop_all()

@@ -19,7 +19,7 @@ from pinfut.learn.explorer.chrome import chrome_trace
 from pinfut.rpc.lab.simulate.draws import draw
 from pinfut.rpc.lab.simulate.faults import FAULTS
 from pinfut.rpc.lab.simulate.many import MANY, Job, never, run_jobs
-from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.plan import SimulationPlan
 from pinfut.rpc.lab.simulate.run import Outcome, simulate
 from pinfut.rpc.lab.simulate.shrink import shrink
 
@@ -69,7 +69,7 @@ def run(options: Namespace) -> int:
     return _many(options, [Job(seed, options.ops, faults) for seed in options.seeds])
 
 
-def _replay(options: Namespace, plan: Plan) -> int:
+def _replay(options: Namespace, plan: SimulationPlan) -> int:
     recorder = Recorder(limit=1_000_000)
     outcome = simulate(plan, instruments=[] if options.trace is None else [recorder])
     if options.json != "-":

@@ -13,7 +13,7 @@ CAP_LOT: Final = 16
 """How many capabilities an account buys at once."""
 
 
-class Source(Protocol):
+class AccountSource(Protocol):
     """Where an account buys: a share of a bank, or the kernel that has one for it."""
 
     @property
@@ -42,7 +42,9 @@ class SessionAccount:
 
     __slots__ = ("_source", "_why", "caps", "ceiling", "free", "free_caps", "high", "pages")
 
-    def __init__(self, source: Source, *, ceiling: int | None = None, charged: int = 0) -> None:
+    def __init__(
+        self, source: AccountSource, *, ceiling: int | None = None, charged: int = 0
+    ) -> None:
         if ceiling is not None and (ceiling < 0 or ceiling % PAGE):
             raise ValueError(f"an account's ceiling is a multiple of {PAGE} bytes, not {ceiling}")
         self._source = source

@@ -174,7 +174,7 @@ class Bank:
 
     @property
     def path(self) -> str:
-        """The names from the root down, for whoever asks who pays in the end."""
+        """The names from the root down, which says who pays in the end."""
         above = self.parent
         return self.name if above is None else f"{above.path}/{self.name}"
 
@@ -443,7 +443,7 @@ class Bank:
         if self.visited or self.state == DEAD:
             return False
         self.state = DYING
-        # The walk stands in the banks, so that whoever destroys a bank above goes on with it.
+        # The walk stands in the banks, so that the end of a bank above goes on with it.
         bank = self
         while bank._doing is not None:
             bank = bank._doing
@@ -520,7 +520,7 @@ class Bank:
             self._waiter.wake()
 
     def tell_waiting(self) -> None:
-        """Wake whoever waits for what this bank lacked: one wake for each bank that is armed."""
+        """Wake those who wait for what this bank lacked: one wake for each bank that is armed."""
         waiting = self._waiting
         if waiting:
             self._waiting = None

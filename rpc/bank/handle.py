@@ -30,7 +30,7 @@ class Rank(IntEnum):
 
 
 @final
-class Handle:
+class BankHandle:
     """A weaker capability to a bank: a number that stands for it in a table of its kernel. The
     bank's ledger pays for it until `drop`."""
 
@@ -63,16 +63,16 @@ class Handle:
         if self.rank < need:
             raise Restricted(
                 f"this handle of bank {bank.name!r} is for {self.rank.name} and "
-                f"{need.name} is needed; ask whoever made it for a stronger one"
+                f"{need.name} is needed; ask the one who made it for a stronger one"
             )
         return bank
 
-    def reduce(self, rank: Rank | None = None, *, no_remove: bool = False) -> Handle:
+    def reduce(self, rank: Rank | None = None, *, no_remove: bool = False) -> BankHandle:
         """Another handle, at most as strong as this one. Raises Restricted for a stronger one,
         and OutOfPages when the bank cannot keep one more."""
         wanted = self.rank if rank is None else Rank(rank)
         bank = self.bank(wanted)
-        return Handle(bank, wanted, no_remove=self.no_remove or no_remove)
+        return BankHandle(bank, wanted, no_remove=self.no_remove or no_remove)
 
     def drop(self) -> None:
         """Give the handle up. Idempotent."""
@@ -142,13 +142,13 @@ class Handle:
 
     def __repr__(self) -> str:
         bank = self.peek()
-        return f"<Handle of bank {bank and bank.name!r}, {self.rank.name}>"
+        return f"<BankHandle of bank {bank and bank.name!r}, {self.rank.name}>"
 
 
 def verify(root: Bank, thing: object) -> bool:
     """Whether `thing` is a bank of the tree of `root`, or a handle of one: the kernel's own
     object and no look-alike, whatever it says of itself. False for a dead one."""
-    if type(thing) is Handle:
+    if type(thing) is BankHandle:
         thing = thing.peek()
     return type(thing) is Bank and thing.alive and thing.is_below(root)
 
@@ -156,7 +156,7 @@ def verify(root: Bank, thing: object) -> bool:
 def bank_of(root: Bank, thing: object, need: Rank = Rank.USE) -> Bank:
     """The bank that `thing` is, or is a handle of. Raises NotABank for what this kernel has not
     made, and Restricted for a handle that is too weak."""
-    bank = thing.bank(need) if type(thing) is Handle else thing
+    bank = thing.bank(need) if type(thing) is BankHandle else thing
     if type(bank) is not Bank or not (bank.is_below(root) or not bank.alive):
         raise NotABank(
             f"this {type(thing).__name__} is no bank of this kernel; make one with "

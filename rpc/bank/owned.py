@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, final
 
-from pinfut.rpc.errors import Pinned
+from pinfut.rpc.errors import StillPinned
 
 
 class OwningBank(Protocol):
@@ -34,7 +34,7 @@ class OwningBank(Protocol):
 
 
 class Owned:
-    """An object of a bank. Pins keep it where it is: whoever uses it is not surprised."""
+    """An object of a bank. Pins keep it where it is while it is used."""
 
     __slots__ = ("_after", "_bank", "_before", "_pins", "doomed")
 
@@ -89,7 +89,9 @@ class Owned:
     def require_unpinned(self) -> None:
         """Raises Pinned while somebody uses it."""
         if self._pins:
-            raise Pinned(f"{self!r} is in use ({self._pins} pins); end the turn that uses it first")
+            raise StillPinned(
+                f"{self!r} is in use ({self._pins} pins); end the turn that uses it first"
+            )
 
     def leave_bank(self) -> None:
         """Take it out of its bank's list: it is about to be gone."""

@@ -38,7 +38,7 @@ class Transfers:
     """Transfers out of `bank` to banks that it funds, which anyone may carry out.
 
     What is queued is reserved and paid for by `bank` at once, so that flushing can neither fail
-    nor cost whoever does it. A flush is bounded, keeps the order, and does each transfer once,
+    nor cost the one who does it. A flush is bounded, keeps the order, and does each transfer once,
     however many flush. A transfer to a bank that has ended goes back.
     """
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, final
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.rpc.bank.bank import Bank
-from pinfut.rpc.bank.handle import Handle
+from pinfut.rpc.bank.handle import BankHandle
 from pinfut.rpc.errors import GarbageFrame, SessionClosed
 from pinfut.rpc.memory.notification import Notification
 from pinfut.rpc.memory.pages import Region, pages_for
@@ -35,7 +35,7 @@ _MASK: Final = (1 << 64) - 1
 _TRIES: Final = 8
 
 
-class Event(NamedTuple):
+class SourceEvent(NamedTuple):
     """What has happened at one source since it was looked at last.
 
     `states`: the newest ones that were kept, oldest first. `version`: how many there ever were.
@@ -79,10 +79,10 @@ class EventBuffer:
     )
 
     def __init__(
-        self, bank: Bank | Handle, *, places: int = 16, size: int = 64, keep: int = 1
+        self, bank: Bank | BankHandle, *, places: int = 16, size: int = 64, keep: int = 1
     ) -> None:
         self.shape = shape = Shape(places, size, keep)
-        payer = bank.bank() if isinstance(bank, Handle) else bank
+        payer = bank.bank() if isinstance(bank, BankHandle) else bank
         self.name = f"events of {payer.name}"
         # The records, and the bits of the notification.
         bytes_ = places * shape.record + 8 * -(-places // 64) + 8
@@ -174,7 +174,7 @@ class EventBuffer:
 
     # ---- looking ----
 
-    def next(self) -> FutureBase[Event]:
+    def next(self) -> FutureBase[SourceEvent]:
         """A future of the next event of any armed place. A cancelled wait has taken none. Raises
         the session's error when that has ended, RuntimeError when somebody waits here already,
         and GarbageFrame when the server wrote what cannot be."""
@@ -185,7 +185,7 @@ class EventBuffer:
         event was the last and no other place is open."""
         return _Stream(self)
 
-    def take(self) -> Event | None:
+    def take(self) -> SourceEvent | None:
         """The next event, if there is one, without waiting. Raises GarbageFrame, and SessionClosed
         for a buffer without memory."""
         self._require_memory()
@@ -220,7 +220,7 @@ class EventBuffer:
             )
         return version
 
-    def _look(self, place: int) -> Event | None:
+    def _look(self, place: int) -> SourceEvent | None:
         shape, seen = self.shape, self._seen[place]
         for _ in range(_TRIES):
             ended = self._ended(place)
@@ -238,7 +238,7 @@ class EventBuffer:
                 self._seen[place] = version
                 key = self._generations[place] << 16 | place
                 lost = version - seen - len(states)
-                return Event(key, tuple(states), version, lost, bits, ended)
+                return SourceEvent(key, tuple(states), version, lost, bits, ended)
         raise GarbageFrame("a source of events writes faster than its states can be copied")
 
     def _copy(self, place: int, number: int) -> bytes:
@@ -279,7 +279,7 @@ class EventBuffer:
         self.end(SessionClosed("the session of this event buffer has ended"))
 
     def end(self, error: BaseException) -> None:
-        """The session is over: whoever waits is told."""
+        """The session is over: who waits is told."""
         if self._error is None:
             self._error = error
             self.notification.signal(0)
@@ -306,14 +306,14 @@ class EventBuffer:
 
 
 @final
-class _Next(FutureBase[Event]):
+class _Next(FutureBase[SourceEvent]):
     __slots__ = ("_buffer", "_parked")
 
     def __init__(self, buffer: EventBuffer) -> None:
         self._buffer = buffer
         self._parked = False
 
-    def poll(self, cx: Context, /) -> Poll[Event]:
+    def poll(self, cx: Context, /) -> Poll[SourceEvent]:
         buffer = self._buffer
         if not self._parked and buffer._waits:
             raise RuntimeError("a task waits for these events already; one at a time may")
@@ -353,7 +353,7 @@ class _Stream:
     def __aiter__(self) -> _Stream:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> SourceEvent:
         last, self._last = self._last, None
         if last is not None:
             try:

@@ -115,7 +115,7 @@ class LanePages:
 
     @property
     def memories(self) -> list[memoryview]:
-        """All shared bytes, the lane first, for whoever wants to see what was written."""
+        """All shared bytes, the lane first, to see what was written."""
         regions = (self._ring, *self._pages, *self._large)
         return [region.buffer for region in regions if region is not None]
 

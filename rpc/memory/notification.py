@@ -44,7 +44,7 @@ class Notification:
         return self._summary != 0
 
     def wake(self) -> None:
-        """Wake whoever waits."""
+        """Wake the one who waits."""
         waker = self._waker
         if waker is not None and self._summary:
             self._waker = None

@@ -53,7 +53,7 @@ class Region(Owned):
 
     def map(self, mapper: Bank) -> Mapping:
         """Put the region into an address space: one entry for all of its pages, which the bank
-        of whoever maps it pays. Raises OutOfPages and BankDead."""
+        of the one who maps it pays. Raises OutOfPages and BankDead."""
         return Mapping(self, mapper)
 
     def extract(self, first: int, count: int) -> Region:

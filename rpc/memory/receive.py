@@ -20,7 +20,7 @@ class ReceivePool:
     """Buffers that `bank` pays for, of `pages` pages each; at most `limit` of them.
 
     A buffer is posted, then filled, then taken by the receiver, which posts it again or keeps
-    it. While it is posted or filled it is pinned: whoever writes into it is not surprised.
+    it. While it is posted or filled it is pinned, so that it can be written into.
     """
 
     __slots__ = ("_bank", "_filled", "_posted", "delivered", "dropped", "limit", "pages")

@@ -39,14 +39,14 @@ serving: ContextVar[Conversation | None] = ContextVar("pinfut_serving", default=
 class Introduced(Protocol):
     """What a session does for introductions."""
 
-    def guest(self, handle: int, /) -> Guest:
+    def guest(self, handle: int, /) -> GuestSession:
         """The session that the client introduced this side to."""
 
     def accept(self, number: int, /) -> Any:
         """What was kept for the other side under this number, once; None when there is nothing."""
 
 
-class Guest(Protocol):
+class GuestSession(Protocol):
     """A session to which this side was introduced."""
 
     @property

@@ -38,7 +38,7 @@ PAGES: Final = 64
 
 
 class Provision(Interface, Protocol, name="pinfut.provision"):
-    """An object that is kept for somebody; whoever holds this can take it back by letting go."""
+    """An object that is kept for somebody; the holder of this can take it back by letting go."""
 
 
 class Introducing(Interface, Protocol, name="pinfut.introducing"):
@@ -70,7 +70,7 @@ class Introducer(Introducing):
 
     @method
     async def provide(self, route: int) -> tuple[int, Provision]:
-        """A keeps an object for whoever asks for it over the route."""
+        """A keeps an object for the one who asks for it over the route."""
         target = target_of(self._thing)
         if target is not None:
             raise ForeignCapability(
@@ -152,7 +152,7 @@ async def introduce(
 ) -> I:
     """`thing`, of one session, as what may be passed over the session of `to`.
 
-    Whoever receives it there calls it directly. What B holds of it ends when this is
+    The receiver calls it directly. What B holds of it ends when this is
     dropped and B has let go. `pages`, `slots`, `ring`: the sizes of the route, when it is the
     first introduction of the two.
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
-from pinfut.rpc.errors import Pinned, SessionDead
+from pinfut.rpc.errors import SessionDead, StillPinned
 
 T = TypeVar("T")
 
@@ -107,9 +107,9 @@ class ClientRef(Generic[T]):
 
     def resize(self, size: int) -> None:
         """Pay for so many bytes from now on. Raises OutOfPages, and nothing has changed; and
-        Pinned while a pin scope holds it, since it counts on what was paid."""
+        StillPinned while a pin scope holds it, since it counts on what was paid."""
         if self._pins:
-            raise Pinned("a pin scope holds this; resize it before or after")
+            raise StillPinned("a pin scope holds this; resize it before or after")
         if not self.alive:
             raise SessionDead("what was kept for this client is gone with its session")
         change = size + prices.KEPT - self._charged

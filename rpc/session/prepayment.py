@@ -8,7 +8,7 @@ refund when it knows what the purchase was for::
      └──────────────close──────────────────▲
 
 A refund moves the charge from the server's bank to the client's, whole or not at all and at
-most once; closing gives the pages back to whoever pays for them then, also once. No bank is
+most once; closing gives the pages back to the one who pays for them then, also once. No bank is
 shared for it, and neither side can spend the other's.
 """
 

@@ -1,7 +1,8 @@
 """Shared state: stored once, and paid in full by everybody who subscribes to it.
 
-Whoever shared the price would pay more when somebody else leaves. Here nobody's charge depends
-on who else is there; the server, which stores it once, is paid as often as it is used.
+If the price were shared, those who stay would pay more when somebody leaves. Here nobody's
+charge depends on who else is there; the server, which stores it once, is paid as often as it is
+used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ T = TypeVar("T")
 
 
 @final
-class Shared(Generic[T]):
+class SharedState(Generic[T]):
     """A value of `size` bytes that is made when the first subscribes, and dropped when the last
     has gone; between these it is there once."""
 
@@ -30,7 +31,7 @@ class Shared(Generic[T]):
         # Invariant: None exactly while nobody subscribes.
         self._value: T | None = None
         # One for each subscriber, which pays for it; bounded by what they pay.
-        self._refs: dict[ClientRef[Shared[T]], None] = {}
+        self._refs: dict[ClientRef[SharedState[T]], None] = {}
 
     @property
     def subscribers(self) -> int:
@@ -44,12 +45,12 @@ class Shared(Generic[T]):
         self._sweep()
         return self._value is not None
 
-    def subscribe(self, session: Conversation) -> ClientRef[Shared[T]]:
+    def subscribe(self, session: Conversation) -> ClientRef[SharedState[T]]:
         """The client of `session` pays for all of it from now on, until the ref is dropped or
         the session ends. Raises OutOfPages and SessionDead; then nothing was made."""
         self._sweep()
         with charge(session):
-            ref: ClientRef[Shared[T]] = keep(self, self.size)
+            ref: ClientRef[SharedState[T]] = keep(self, self.size)
         self._refs[ref] = None
         if self._value is None:
             try:
@@ -59,12 +60,12 @@ class Shared(Generic[T]):
                 raise
         return ref
 
-    def leave(self, ref: ClientRef[Shared[T]]) -> None:
+    def leave(self, ref: ClientRef[SharedState[T]]) -> None:
         """One subscriber goes; the others pay what they paid."""
         ref.drop()
         self._sweep()
 
-    def value(self, ref: ClientRef[Shared[T]]) -> T:
+    def value(self, ref: ClientRef[SharedState[T]]) -> T:
         """The value, for a subscriber. Raises SessionDead for one that is gone."""
         ref.get()
         if self._value is None or ref not in self._refs:

@@ -142,7 +142,7 @@ def subscribe(key: int, session: Conversation | None = None) -> Subscription:
 
     Raises NoEventBuffer for a client that brought no memory for events, or a key that names no
     open place of it, OutOfPages when the client cannot pay, and RuntimeError outside of a
-    handler. Whoever subscribes a place anew takes it over.
+    handler. Who subscribes a place anew takes it over.
     """
     if session is None:
         session = current_session()
@@ -170,7 +170,7 @@ def subscribe(key: int, session: Conversation | None = None) -> Subscription:
 
 
 @final
-class Source:
+class EventSource:
     """Something that happens, for any number of subscribers: ``source.post(state)`` tells all.
 
     Who leaves changes nobody's charge, and who never looks delays nobody. The source itself

@@ -45,7 +45,7 @@ BOOTSTRAP: Final = 6
 """A question for the root object. `target`: the id of the interface that is expected."""
 
 PROVIDE: Final = 7
-"""A question: keep `target` for whoever accepts it over a route. With ON_ANSWER as in Call."""
+"""A question: keep `target` for the one who accepts it over a route. With ON_ANSWER as in Call."""
 
 ACCEPT: Final = 8
 """A question, over a route: give what is kept under a number. `target` is 0."""

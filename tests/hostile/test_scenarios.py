@@ -13,7 +13,7 @@ import pytest
 
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import GarbageFrame
-from pinfut.rpc.lab.hostile import SCENARIOS, Outcome, Scenario, alone, play
+from pinfut.rpc.lab.hostile import SCENARIOS, Scenario, ScenarioOutcome, alone, play
 from pinfut.rpc.lab.hostile.stage import CALLS, ROUNDS, Stage, perform
 from pinfut.rpc.memory.lane import Completions
 from pinfut.rpc.objects.weight import weight
@@ -81,7 +81,7 @@ def test_more_answers_than_slots_end_the_session_and_overwrite_nothing() -> None
     assert completions.take() == []
 
 
-def outcome(**changed: int) -> Outcome:
+def outcome(**changed: int) -> ScenarioOutcome:
     figures = {
         "sessions": 2,
         "charged": 1000,
@@ -94,7 +94,7 @@ def outcome(**changed: int) -> Outcome:
         "alone": 100,
         "worst": 200,
     }
-    return Outcome("a test", **{**figures, **changed})  # type: ignore[arg-type]
+    return ScenarioOutcome("a test", **{**figures, **changed})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from functools import cache
 from tests.house.imports import FLOORS, ROOT, sources
 
 # Floors whose public classes all have different names.
-NAMED_APART = ("pinfut", "executor")
+NAMED_APART = ("pinfut", "executor", "rpc")
 
 # Names that two files of these floors still share. Nothing else may, and what is listed must.
 STILL_SHARED: dict[str, set[str]] = {}
 
 # Floors whose sources and messages say it in plainer words than these.
-PLAIN = ("pinfut", "executor")
+PLAIN = ("pinfut", "executor", "rpc")
 NOT_PLAIN = re.compile(r"whoever|in the midst of|(is|are|was) told of|the mend\b", re.IGNORECASE)
 
 PAGE = ROOT / "docs" / "words.md"

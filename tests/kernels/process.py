@@ -14,7 +14,7 @@ from pinfut.rpc import contract, prices
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds, tables_of
-from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.contract import BankLike, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import (
     GarbageFrame,
@@ -277,24 +277,24 @@ class Endpoint:
             raise SessionClosed(f"session {self.name} was closed by this side")
         return funds
 
-    def nested(self, pages: int, caps: int, /) -> Handle:
+    def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._funds()
         self._nestings += 1
         bank = funds.nested(f"{self.name}+{self._nestings}", pages, caps)
         try:
-            return Handle(bank, Rank.READ, no_remove=True)
+            return BankHandle(bank, Rank.READ, no_remove=True)
         except BaseException:
             self._kernel.destroy(bank)
             raise
 
     def end_nested(self, payer: BankLike, /) -> FutureBase[None]:
         """Raises NotABank for what `nested` of this session has not given."""
-        bank = payer.peek() if isinstance(payer, Handle) else None
+        bank = payer.peek() if isinstance(payer, BankHandle) else None
         funds = self._payer()
         if bank is None or (bank.alive if funds is None else not funds.is_below(bank)):
             raise NotABank("this is no bank that this session has made for a nested call")
         self._kernel.destroy(bank)
-        assert isinstance(payer, Handle)
+        assert isinstance(payer, BankHandle)
         return _Gone(payer.living)
 
     def keep_ticket(self, x: int, ticket: Ticket, /) -> None:

@@ -20,15 +20,18 @@ FILES: Final = (
     *(
         f"rpc/bank/{name}.py"
         for name in (
-            *("account", "bank", "freed", "owned", "prepayment"),
-            *("reservation", "teardown", "transfers"),
+            *("account", "bank", "freed", "funds", "owned"),
+            *("reservation", "share", "teardown", "transfers"),
         )
     ),
     "rpc/memory/pages.py",
     "rpc/kernel/sim/capset.py",
     *(
         f"rpc/session/{name}.py"
-        for name in ("session", "server", "charging", "fairness", "returns")
+        for name in (
+            *("session", "sending", "calls_out", "calls_in", "backlog", "returns"),
+            *("charging", "kept", "prepayment", "fairness"),
+        )
     ),
     *(f"rpc/wire/{name}.py" for name in ("peer", "answers", "exports", "imports")),
     *(

@@ -20,14 +20,14 @@ from pinfut.rpc.errors import (
     NestedShortage,
     OutOfPages,
     PeerDied,
-    Pinned,
     SafetyExceeded,
     SessionDead,
+    StillPinned,
 )
 from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.session.charging import ClientRef, PinScope, charge, keep, payer
 from pinfut.rpc.session.serving import current_session, nested
-from pinfut.rpc.session.shared import Shared
+from pinfut.rpc.session.shared import SharedState
 from pinfut.rpc.vat import Vat
 from tests.bounded import exhaust
 from tests.covered import covered, require
@@ -104,7 +104,7 @@ def test_what_cannot_be_paid_is_not_kept() -> None:
                 ref.resize(60 * PAGE)
             ref.resize(2 * PAGE)
             ref.resize(1)
-            with PinScope([ref]), pytest.raises(Pinned):
+            with PinScope([ref]), pytest.raises(StillPinned):
                 ref.resize(5)
             assert await desk.do(1) == 1
 
@@ -184,7 +184,7 @@ def test_a_turn_holds_all_that_it_touches_or_nothing() -> None:
                 lambda r=region: r.extract(0, 1),
                 lambda r=region: r.move(root),
             ):
-                with pytest.raises(Pinned):
+                with pytest.raises(StillPinned):
                     act()
         end = destroy(bank)
         exhaust(end.step, "the bank is destroyed")
@@ -282,7 +282,7 @@ def share(steps: list[tuple[str, int]]) -> None:
             return made[-1]
 
         counts: Counter[str] = Counter()
-        shared = Shared(make, 10_000)
+        shared = SharedState(make, 10_000)
         async with world.served("desk", DeskServer()) as server:
             clients: list[Any] = []
             for number in range(4):

@@ -16,14 +16,14 @@ from pinfut.executor import CancelledError, sleep, spawn, timeout, yield_now
 from pinfut.rpc import (
     Bank,
     EventBuffer,
+    EventSource,
     GarbageFrame,
     Interface,
     NoEventBuffer,
     OutOfPages,
     PeerDied,
-    Pinned,
     SessionClosed,
-    Source,
+    StillPinned,
     Subscription,
     connect,
     destroy,
@@ -51,7 +51,7 @@ class Server(Watch):
     """Hands the subscriptions to the test."""
 
     def __init__(self) -> None:
-        self.source = Source()
+        self.source = EventSource()
         self.made: list[Subscription] = []
 
     @method
@@ -561,7 +561,7 @@ def test_a_buffer_stays_while_its_session_is_there() -> None:
             connect(world.kernel, "watch", Watch, world.bank(), events=events) as root,
         ):
             await root.watch(events.open())
-            with pytest.raises(Pinned):
+            with pytest.raises(StillPinned):
                 events.free()
             again = connect(world.kernel, "watch", Watch, world.bank("b"), events=events)
             with pytest.raises(ValueError, match="for one session"):

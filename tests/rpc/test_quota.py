@@ -8,7 +8,7 @@ from pinfut.executor import sleep, spawn, yield_now
 from pinfut.rpc import Balance, connect, method, serve, session_of, session_pages
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.funds import CAPS
-from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import SessionSpec
@@ -156,7 +156,7 @@ def test_destroying_the_bank_of_a_session_ends_it_and_waits_for_both_sides() -> 
 def test_a_session_can_be_opened_with_a_handle_that_only_pays() -> None:
     async def main(world: World) -> None:
         bank = world.bank(pages=100)
-        handle = Handle(bank, Rank.USE)
+        handle = BankHandle(bank, Rank.USE)
         async with (
             world.served("desk", DeskServer()),
             connect(world.kernel, "desk", Desk, handle, slots=8) as desk,

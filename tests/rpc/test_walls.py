@@ -19,11 +19,11 @@ import pytest
 from pinfut.executor import current_executor, sleep, spawn
 from pinfut.rpc import (
     Bank,
+    BankHandle,
     EventBuffer,
-    Handle,
+    EventSource,
     Interface,
     Rank,
-    Source,
     Vat,
     connect,
     introduce,
@@ -56,7 +56,7 @@ class Hall(Interface, Protocol):
 class HallServer(Hall):
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
-        self.source = Source()
+        self.source = EventSource()
         self.held: list[Thing] = []
 
     @method
@@ -83,7 +83,7 @@ async def serves(kernel: Any, name: str, root: Any, seconds: float, vats: list[V
 
 
 async def calls(
-    kernel: Any, payer: Handle, events: EventBuffer, ready: list[Vat], plant: Any
+    kernel: Any, payer: BankHandle, events: EventBuffer, ready: list[Vat], plant: Any
 ) -> None:
     """Everything at once: calls, capabilities both ways, events, an introduction."""
     vat = Vat(kernel, "client")
@@ -126,7 +126,7 @@ async def stage(world: World, look: Callable[[Actors], None], plant: Any = None)
     """Three processes in the midst of it. `plant`: is held by the client's program."""
     kernel = world.kernel
     bank, buffer = world.bank("client", pages=900), world.bank("buffer")
-    payer = Handle(bank, Rank.USE)
+    payer = BankHandle(bank, Rank.USE)
     hall, desk = HallServer(kernel), DeskServer()
     vats: list[list[Vat]] = [[], [], []]
     with EventBuffer(buffer, places=3, size=16, keep=2) as events:

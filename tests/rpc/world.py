@@ -12,7 +12,7 @@ from pinfut import executor
 from pinfut.executor import Instrument, VirtualClock, sleep, timeout
 from pinfut.rpc import Balance, Bank, Interface, Session, SimKernel, Vat, connect, serve
 from pinfut.rpc.kernel.sim.arrival import Arrival
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 T = TypeVar("T")
@@ -129,7 +129,7 @@ def run(
     return value
 
 
-def far_of(client: Session, kernel: SimKernel) -> Endpoint:
+def far_of(client: Session, kernel: SimKernel) -> SimEndpoint:
     """The serving side's endpoint of a client's session."""
     end = kernel.peer_of(client.end)
     assert end is not None, "the session is over"

@@ -2,7 +2,7 @@
 
 A kernel without `Arrivals` has a badge there at once and wakes at the end of the turn, always.
 Real kernels promise neither: the other process may run before the call that signals has come
-back, or long after it. So whoever signals has published before.
+back, or long after it. So a side publishes before it signals.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Final, Literal, Protocol, TypeAlias, final, get_args
 
 from pinfut.executor.current import running
 from pinfut.rpc.kernel.sim.channel import Channel
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
-from pinfut.rpc.kernel.sim.process import Process
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
+from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.memory.notification import Notification
 
 When = Literal["at once", "turn", "later"]
 Arrival = Literal[When, "drawn"]
-"""At once: the badge is there and whoever waits is woken before the call that signals is over.
+"""At once: the badge is there and who waits is woken before the call that signals is over.
 Turn: woken when the turn ends, in an order drawn with the others. Later: there and woken after
 others have run. Drawn: each signal one of these."""
 
@@ -45,7 +45,7 @@ _Counts: TypeAlias = tuple[int, int, int]
 """Of one side: bytes written, answers posted, bytes read."""
 
 
-def _visible(end: Endpoint, lanes: list[LanePages]) -> _Counts:
+def _visible(end: SimEndpoint, lanes: list[LanePages]) -> _Counts:
     """What stands in the shared words, for the other side to see."""
     counts = [lane.counts for lane in lanes]
     out, into = ([*counts, (0, 0, 0)][:2])[:: -1 if end.serving else 1]
@@ -79,17 +79,17 @@ class Arrivals:
         # Its own, so that the order within a turn is drawn as it is without.
         self._random = random.Random(f"arrival {seed}")
         # By side: what its newest signal announces, until that arrives or nobody is there.
-        self._announced: dict[Endpoint, _Counts] = {}
+        self._announced: dict[SimEndpoint, _Counts] = {}
         # The first signal that came before what it announced, until somebody has read it.
         self.error: EarlySignal | None = None
         # How many arrived when, and of how many it was looked at what they announced.
         self.counts: Counter[str] = Counter()
 
-    def announce(self, end: Endpoint) -> None:
+    def announce(self, end: SimEndpoint) -> None:
         """A side signals: when that arrives, what it has done has to be visible."""
         self._announced[end] = end.written
 
-    def forget(self, end: Endpoint) -> None:
+    def forget(self, end: SimEndpoint) -> None:
         """What this side has announced will not arrive any more."""
         self._announced.pop(end, None)
 
@@ -107,7 +107,7 @@ class Arrivals:
     def _arrive(self, one: Notification, badge: int, when: When) -> None:
         kernel = self._kernel
         self.counts[when] += 1
-        if type(one) is Process:
+        if type(one) is SimProcess:
             self._look(one, badge, when)
         one.signal(badge)
         if when == "turn":
@@ -115,10 +115,10 @@ class Arrivals:
         else:
             kernel.deliver(one)
 
-    def _look(self, process: Process, badge: int, when: When) -> None:
+    def _look(self, process: SimProcess, badge: int, when: When) -> None:
         at = process.at(badge)
-        channel = self._kernel.find(at.number) if isinstance(at, Endpoint) else None
-        if channel is None or not isinstance(at, Endpoint):
+        channel = self._kernel.find(at.number) if isinstance(at, SimEndpoint) else None
+        if channel is None or not isinstance(at, SimEndpoint):
             return
         end = channel.ends[not at.serving]
         announced = self._announced.pop(end, None)

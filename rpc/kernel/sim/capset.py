@@ -28,7 +28,7 @@ class CapSet(Generic[K]):
         return len(self._entries) - len(self._free)
 
     def insert(self, thing: K) -> int:
-        """Add a capability; its handle. Whoever inserts has paid for it."""
+        """Add a capability; its handle. The one who inserts has paid for it."""
         if self._free:
             index = self._free.pop()
             self._entries[index] = thing

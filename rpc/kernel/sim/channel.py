@@ -17,7 +17,7 @@ from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.owned import Owned
 from pinfut.rpc.contract import SessionSpec
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import LanePages
 
@@ -33,7 +33,7 @@ class Channel(Owned):
         self._spec = spec
         self.funds = funds
         # What the client has of it, and what the server has.
-        self.ends: tuple[Endpoint, ...] = ()
+        self.ends: tuple[SimEndpoint, ...] = ()
         # Where events come to; the client brings it, and this keeps its pages.
         self.events: EventBuffer | None = None
         # Called when the bank is being destroyed, to tell both sides.

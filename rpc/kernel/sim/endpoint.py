@@ -16,17 +16,17 @@ from pinfut.rpc import contract, prices
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds, tables_of
-from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.contract import BankLike, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import NotABank, RpcError, SessionClosed, UnknownObject
-from pinfut.rpc.kernel.sim.process import Process
+from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.records import Shape
 
 
-class Held(Protocol):
+class KernelSession(Protocol):
     """What the kernel has of a session (`pinfut.rpc.kernel.sim.channel.Channel`)."""
 
     funds: SessionFunds
@@ -38,22 +38,24 @@ class Held(Protocol):
     def close_lane(self) -> None: ...
 
 
-class Calls(Protocol):
+class KernelCalls(Protocol):
     """The kernel, as an endpoint calls it; `number` is that of its session."""
 
-    def find(self, number: int, /) -> Held | None: ...
+    def find(self, number: int, /) -> KernelSession | None: ...
 
-    def signal(self, end: Endpoint, /) -> None: ...
+    def signal(self, end: SimEndpoint, /) -> None: ...
 
-    def admit(self, end: Endpoint, /) -> None: ...
+    def admit(self, end: SimEndpoint, /) -> None: ...
 
-    def close(self, end: Endpoint, /) -> None: ...
+    def close(self, end: SimEndpoint, /) -> None: ...
 
     def destroy(self, bank: Bank, /) -> None: ...
 
     def post_event(self, number: int, place: int, /) -> None: ...
 
-    def introduce(self, at: Endpoint, to: Endpoint, spec: SessionSpec, pages: int, /) -> Route: ...
+    def introduce(
+        self, at: SimEndpoint, to: SimEndpoint, spec: SessionSpec, pages: int, /
+    ) -> Route: ...
 
     def withdraw(self, number: int, /) -> None: ...
 
@@ -61,7 +63,7 @@ class Calls(Protocol):
 
 
 @final
-class Endpoint:
+class SimEndpoint:
     """One side of a session; `pinfut.rpc.contract.Endpoint` says what each method does."""
 
     __slots__ = (
@@ -72,14 +74,14 @@ class Endpoint:
 
     def __init__(
         self,
-        kernel: Calls,
-        process: Process,
+        kernel: KernelCalls,
+        process: SimProcess,
         number: int,
         name: str,
         spec: SessionSpec,
         level: int,
         serving: bool,
-        via: Endpoint | None,
+        via: SimEndpoint | None,
     ) -> None:
         self._kernel = kernel
         self.process = process
@@ -103,7 +105,7 @@ class Endpoint:
         # that came so over this one: they do not outlive it. They end in the order in which
         # they came, which a set would make one of addresses.
         self.via: contract.Endpoint | None = via
-        self.guests: dict[Endpoint, None] = {}
+        self.guests: dict[SimEndpoint, None] = {}
         if via is not None:
             via.guests[self] = None
         # The two directions, once they are used.
@@ -113,7 +115,7 @@ class Endpoint:
         # How many banks for nested calls were made.
         self._nestings = 0
 
-    def _session(self) -> Held:
+    def _session(self) -> KernelSession:
         """What the kernel has of the session. Raises SessionClosed."""
         return _held(self._kernel, self.number, self.released)
 
@@ -182,19 +184,19 @@ class Endpoint:
 
     # ---- memory on the client's behalf ----
 
-    def nested(self, pages: int, caps: int, /) -> Handle:
+    def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._session().funds
         self._nestings += 1
         bank = funds.nested(f"{self.name}+{self._nestings}", pages, caps)
         try:
-            return Handle(bank, Rank.READ, no_remove=True)
+            return BankHandle(bank, Rank.READ, no_remove=True)
         except BaseException:
             self._kernel.destroy(bank)
             raise
 
     def end_nested(self, payer: BankLike, /) -> FutureBase[None]:
         """As the contract says. Raises NotABank for any other bank."""
-        bank = payer.peek() if isinstance(payer, Handle) else None
+        bank = payer.peek() if isinstance(payer, BankHandle) else None
         funds = self._funds()
         if bank is None or (bank.alive if funds is None else not funds.is_below(bank)):
             raise NotABank("this is no bank that this session has made for a nested call")
@@ -243,7 +245,7 @@ class Endpoint:
     # ---- introductions ----
 
     def introduce(self, to: contract.Endpoint, pages: int, slots: int, ring: int, /) -> Route:
-        assert isinstance(to, Endpoint), "both are of this process"
+        assert isinstance(to, SimEndpoint), "both are of this process"
         return self._kernel.introduce(self, to, SessionSpec(slots=slots, ring=ring), pages)
 
     def withdraw(self, route: Route, /) -> None:
@@ -252,14 +254,14 @@ class Endpoint:
     def route_open(self, route: Route, /) -> bool:
         return self._kernel.route_open(route.number)
 
-    def guest(self, handle: int, /) -> Endpoint:
+    def guest(self, handle: int, /) -> SimEndpoint:
         thing = self.process.caps.get(handle)
-        if not isinstance(thing, Endpoint) or thing.via is not self or thing.ending is not None:
+        if not isinstance(thing, SimEndpoint) or thing.via is not self or thing.ending is not None:
             raise UnknownObject(f"{handle:#x} is no way that this session was introduced to")
         return thing
 
     def __repr__(self) -> str:
-        return f"<Endpoint of {self.name!r}, {'server' if self.serving else 'client'}>"
+        return f"<SimEndpoint of {self.name!r}, {'server' if self.serving else 'client'}>"
 
 
 @final
@@ -273,7 +275,7 @@ class EventRecords:
         self.memory = memory
 
 
-def _held(kernel: Calls, number: int, released: bool = False) -> Held:
+def _held(kernel: KernelCalls, number: int, released: bool = False) -> KernelSession:
     held = None if released else kernel.find(number)
     if held is None:
         raise SessionClosed("this side has let go of its session")
@@ -286,7 +288,7 @@ class _Source:
 
     __slots__ = ("_kernel", "_number", "_serving")
 
-    def __init__(self, kernel: Calls, number: int, serving: bool) -> None:
+    def __init__(self, kernel: KernelCalls, number: int, serving: bool) -> None:
         self._kernel = kernel
         self._number = number
         self._serving = serving
@@ -314,7 +316,7 @@ class _Lane:
 
     __slots__ = ("_back", "_kernel", "_number")
 
-    def __init__(self, kernel: Calls, number: int, back: bool) -> None:
+    def __init__(self, kernel: KernelCalls, number: int, back: bool) -> None:
         self._kernel = kernel
         self._number = number
         self._back = back

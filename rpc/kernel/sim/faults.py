@@ -1,4 +1,4 @@
-"""Faults: where whoever tests reaches into a simulated kernel, by its leave."""
+"""Faults: where a test reaches into a simulated kernel, by its leave."""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.kernel.sim.arrival import Arrival, Arrivals
 from pinfut.rpc.kernel.sim.channel import Channel
 from pinfut.rpc.kernel.sim.cost import CostModel
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.faults import Faults
-from pinfut.rpc.kernel.sim.process import Port, Process
+from pinfut.rpc.kernel.sim.process import SimPort, SimProcess
 from pinfut.rpc.kernel.sizes import least_quota, pages_of
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.notification import Notification
@@ -51,7 +51,7 @@ class _Service:
 
     __slots__ = ("port", "process", "spec", "waiting")
 
-    def __init__(self, port: Port, process: Process, spec: ServiceSpec) -> None:
+    def __init__(self, port: SimPort, process: SimProcess, spec: ServiceSpec) -> None:
         self.port = port
         self.process = process
         self.spec = spec
@@ -107,9 +107,9 @@ class SimKernel:
         """A bank directly below the machine's. Raises ValueError for a name in use."""
         return self.root.child(name, pages=pages, caps=caps)
 
-    def process(self, name: str, /) -> Process:
+    def process(self, name: str, /) -> SimProcess:
         """A new process."""
-        return Process(name)
+        return SimProcess(name)
 
     def digest(self) -> str:
         """The history so far as 32 hex digits. Raises ValueError unless recording."""
@@ -127,19 +127,19 @@ class SimKernel:
 
     # ---- services ----
 
-    def listen(self, process: contract.Process, name: str, spec: ServiceSpec, /) -> Port:
+    def listen(self, process: contract.Process, name: str, spec: ServiceSpec, /) -> SimPort:
         """Offer a service under `name`. Raises ValueError when the name is taken."""
         if name in self._services:
             raise ValueError(f"a service {name!r} is served already")
-        assert isinstance(process, Process), "a process of this kernel"
-        port = Port(self, name)
+        assert isinstance(process, SimProcess), "a process of this kernel"
+        port = SimPort(self, name)
         port.handle = process.caps.insert(port)
         self._services[name] = _Service(port, process, spec)
         self._enter("listen")
         return port
 
-    def accept(self, port: Port, /) -> list[contract.Endpoint]:
-        """What `Port.accept` gives."""
+    def accept(self, port: SimPort, /) -> list[contract.Endpoint]:
+        """What `SimPort.accept` gives."""
         service = self._services.get(port.name)
         if service is None or service.port is not port:
             return []
@@ -147,7 +147,7 @@ class SimKernel:
         return waiting
 
     def unlisten(self, port: contract.Port, /) -> None:
-        """Take a service back; whoever waits to be accepted is told."""
+        """Take a service back; who waits to be accepted is told."""
         service = self._services.pop(port.name)
         service.process.caps.remove(service.port.handle)
         for end in service.waiting:
@@ -157,7 +157,7 @@ class SimKernel:
 
     def connect(
         self, process: contract.Process, name: str, payer: object, spec: SessionSpec, /
-    ) -> Endpoint:
+    ) -> SimEndpoint:
         """A session with the service `name`, paid by `payer`; this side's endpoint. Raises as
         `pinfut.rpc.contract.Kernel.connect`; on any error nothing was bought."""
         working_set = pages_of(spec.slots, spec.ring)
@@ -175,7 +175,7 @@ class SimKernel:
             )
         if spec.events is not None:
             spec.events.require_unused()
-        assert isinstance(process, Process), "a process of this kernel"
+        assert isinstance(process, SimProcess), "a process of this kernel"
         label = f"{bank.name}>{name}#{self._sessions + 1}"
         funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
         channel = Channel(funds, spec)
@@ -189,8 +189,10 @@ class SimKernel:
             self.attach(near, spec.events)
         return near
 
-    def introduce(self, at: Endpoint, to: Endpoint, spec: SessionSpec, pages: int, /) -> Route:
-        """What `Endpoint.introduce` gives."""
+    def introduce(
+        self, at: SimEndpoint, to: SimEndpoint, spec: SessionSpec, pages: int, /
+    ) -> Route:
+        """What `SimEndpoint.introduce` gives."""
         giver, taker = self.peer_of(at), self.peer_of(to)
         for end, peer in ((at, giver), (to, taker)):
             if end.released or peer is None or peer.released:
@@ -214,15 +216,15 @@ class SimKernel:
         channel: Channel,
         name: str,
         spec: SessionSpec,
-        processes: tuple[Process, Process],
+        processes: tuple[SimProcess, SimProcess],
         levels: tuple[int, int],
-        vias: tuple[Endpoint | None, Endpoint | None],
+        vias: tuple[SimEndpoint | None, SimEndpoint | None],
     ) -> None:
         """Give a channel its number and its two ends."""
         self._sessions = number = self._sessions + 1
         self.channels[number] = channel
         channel.ends = tuple(
-            Endpoint(self, process, number, name, spec, level, serving, via)
+            SimEndpoint(self, process, number, name, spec, level, serving, via)
             for serving, process, level, via in zip(
                 (False, True), processes, levels, vias, strict=True
             )
@@ -243,10 +245,10 @@ class SimKernel:
 
     def channel_of(self, end: contract.Endpoint) -> Channel | None:
         """What the kernel has of a session; None when it is over."""
-        assert isinstance(end, Endpoint)
+        assert isinstance(end, SimEndpoint)
         return self.channels.get(end.number)
 
-    def peer_of(self, end: contract.Endpoint) -> Endpoint | None:
+    def peer_of(self, end: contract.Endpoint) -> SimEndpoint | None:
         """The other side of a session; None when it is over."""
         channel = self.channel_of(end)
         return None if channel is None else channel.ends[not end.serving]
@@ -257,13 +259,13 @@ class SimKernel:
         """The channel of that number; None when its session is over."""
         return self.channels.get(number)
 
-    def admit(self, end: Endpoint, /) -> None:
+    def admit(self, end: SimEndpoint, /) -> None:
         """A side has room for calls: the other may look for them."""
         peer = self.peer_of(end)
         if peer is not None:
             peer.called = True
 
-    def signal(self, end: Endpoint, /, *, announced: bool = True) -> None:
+    def signal(self, end: SimEndpoint, /, *, announced: bool = True) -> None:
         """A side has something for its peer; or, not `announced`, nothing, and says so all the
         same. Raises SessionClosed for one that has let go."""
         channel = self.channels.get(end.number)
@@ -300,7 +302,7 @@ class SimKernel:
 
     # ---- the end of sessions ----
 
-    def close(self, end: Endpoint, /, *, died: bool = False) -> None:
+    def close(self, end: SimEndpoint, /, *, died: bool = False) -> None:
         """A side is done with its session, or `died`. Idempotent."""
         channel = self.channels.get(end.number)
         if end.released or channel is None:
@@ -313,14 +315,14 @@ class SimKernel:
         self._enter("close")
         for guest in list(end.guests):
             self.close(guest, died=died)
-        if isinstance(end.via, Endpoint):
+        if isinstance(end.via, SimEndpoint):
             end.via.guests.pop(end, None)
         if peer.released:
             channel.free(self.destroy)
         else:
             self._tell_closed(peer, died)
 
-    def _tell_closed(self, end: Endpoint, died: bool = False) -> None:
+    def _tell_closed(self, end: SimEndpoint, died: bool = False) -> None:
         """The other side has closed a session, or has died."""
         who = "client" if end.serving else "server"
         self._ask_to_close(
@@ -330,7 +332,7 @@ class SimKernel:
             else SessionClosed(f"the {who} closed session {end.name}"),
         )
 
-    def _ask_to_close(self, end: Endpoint, error: RpcError) -> None:
+    def _ask_to_close(self, end: SimEndpoint, error: RpcError) -> None:
         """Ask a side to close, because of `error` unless there was a graver one."""
         if not end.released:
             if end.ending is None or type(end.ending) is SessionClosed:
@@ -364,14 +366,14 @@ class SimKernel:
 
     def kill(self, process: contract.Process, /) -> None:
         """The process dies where it stands: its endpoints are let go of, its peers are told."""
-        assert isinstance(process, Process), "a process of this kernel"
+        assert isinstance(process, SimProcess), "a process of this kernel"
         process.alive = False
         things = process.caps.all()
         for thing in things:
-            if isinstance(thing, Endpoint):
+            if isinstance(thing, SimEndpoint):
                 self.close(thing, died=True)
         for thing in things:
-            if isinstance(thing, Port):
+            if isinstance(thing, SimPort):
                 self.unlisten(thing)
 
     # ---- time and delivery ----
@@ -382,7 +384,7 @@ class SimKernel:
         if self._history is not None:
             self._history.update(f"{self.clock_ns} {kind}\n".encode())
 
-    def _notify(self, process: Process, handle: int) -> None:
+    def _notify(self, process: SimProcess, handle: int) -> None:
         """Send a signal to a process, unless a fault keeps it back."""
         badge = handle & 0xFFFF_FFFF
         if self._faults is None or not self._faults.delays(partial(self._send, process, badge)):
@@ -404,7 +406,7 @@ class SimKernel:
             executor.call_soon(self.deliver)
 
     def deliver(self, only: Notification | None = None, /) -> None:
-        """Wake whoever was signalled in this turn, in an order drawn from the seed; or this one,
+        """Wake all that were signalled in this turn, in an order drawn from the seed; or this one,
         now."""
         if only is None:
             self._delivers = None

@@ -12,11 +12,11 @@ from pinfut.rpc.memory.notification import Notification
 class Accepting(Protocol):
     """The kernel, as a port calls it."""
 
-    def accept(self, port: Port, /) -> list[contract.Endpoint]: ...
+    def accept(self, port: SimPort, /) -> list[contract.Endpoint]: ...
 
 
 @final
-class Port:
+class SimPort:
     """A name that others connect to (`pinfut.rpc.contract.Port`)."""
 
     __slots__ = ("_kernel", "handle", "name")
@@ -33,7 +33,7 @@ class Port:
 
 
 @final
-class Process(Notification):
+class SimProcess(Notification):
     """A protection domain (`pinfut.rpc.contract.Process`): what it may name, and the words that
     tell it what of that is ready."""
 
@@ -54,4 +54,4 @@ class Process(Notification):
         self.wake()
 
     def __repr__(self) -> str:
-        return f"<Process {self.name!r}{'' if self.alive else ', dead'}>"
+        return f"<SimProcess {self.name!r}{'' if self.alive else ', dead'}>"

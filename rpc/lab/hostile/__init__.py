@@ -4,8 +4,8 @@ from pinfut.rpc.lab.hostile.flooding import FLOODING
 from pinfut.rpc.lab.hostile.forging import FORGING
 from pinfut.rpc.lab.hostile.holding import HOLDING
 from pinfut.rpc.lab.hostile.midturn import MIDTURN
-from pinfut.rpc.lab.hostile.stage import Outcome, Scenario, alone, play
+from pinfut.rpc.lab.hostile.stage import Scenario, ScenarioOutcome, alone, play
 
 SCENARIOS = (*HOLDING, *FLOODING, *FORGING, *MIDTURN)
 
-__all__ = ["SCENARIOS", "Outcome", "Scenario", "alone", "play"]
+__all__ = ["SCENARIOS", "Scenario", "ScenarioOutcome", "alone", "play"]

@@ -17,7 +17,7 @@ from pinfut.rpc import prices
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.freed import Freed
-from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.bank.transfers import Transfers
@@ -94,7 +94,7 @@ def _banks(count: int) -> Callable[[], Any]:
 
 def _handles(count: int) -> Callable[[], Any]:
     payer = _client()
-    return lambda: [Handle(payer, Rank.READ) for _ in range(count)]
+    return lambda: [BankHandle(payer, Rank.READ) for _ in range(count)]
 
 
 def _tickets(count: int) -> Callable[[], Any]:

@@ -13,9 +13,9 @@ from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import RpcError, from_wire
 from pinfut.rpc.kernel.sim.channel import Channel
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.kernel import SimKernel
-from pinfut.rpc.kernel.sim.process import Process
+from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.session.session import Session
 from pinfut.rpc.wire.frames import (
@@ -46,7 +46,7 @@ class Lane:
 
     __slots__ = ("end", "requests", "submissions", "_back", "_kernel")
 
-    def __init__(self, end: Endpoint, *, calls: bool) -> None:
+    def __init__(self, end: SimEndpoint, *, calls: bool) -> None:
         self.end = end
         self._kernel: SimKernel = end._kernel  # type: ignore[assignment]
         # Which of its lanes the kernel has it as.
@@ -97,7 +97,7 @@ class Raw:
         bank: Bank,
         slots: int = 8,
         ring: int = RING,
-        process: Process | None = None,
+        process: SimProcess | None = None,
         cell: int = CELL,
         refund: int = 0,
         events: EventBuffer | None = None,
@@ -173,13 +173,13 @@ class Raw:
 
 def own_lane(session: Session) -> Lane:
     """The lane on which this side calls."""
-    assert isinstance(session.end, Endpoint)
+    assert isinstance(session.end, SimEndpoint)
     return Lane(session.end, calls=True)
 
 
 def other_lane(session: Session) -> Lane:
     """The lane on which the other side calls, and this one answers."""
-    assert isinstance(session.end, Endpoint)
+    assert isinstance(session.end, SimEndpoint)
     lane = Lane(session.end, calls=False)
     assert lane.requests is not None
     return lane

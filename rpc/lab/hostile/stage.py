@@ -19,7 +19,7 @@ from pinfut import checked, join, pending
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc.bank.bank import PAGE, Bank
 from pinfut.rpc.errors import RpcError
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.lab.hostile.raw import Raw, quiet
 from pinfut.rpc.memory.event_buffer import EventBuffer
@@ -101,7 +101,7 @@ class ShopServer(Shop):
         self._bank = bank
         # How many stubborn calls are cancelled and still run.
         self.cleaning = 0
-        # Called in the midst of a turn and between two messages of a look: what the other
+        # Called inside a pin scope and between two messages of a service: what the other
         # side does meanwhile, on a processor of its own.
         self.meanwhile: Callable[[], None] = _nothing
         # What turns read after `meanwhile`; a scenario says what it should be.
@@ -258,7 +258,7 @@ class Stage:
         self._raws.remove(raw)
 
     async def turn(self) -> None:
-        """Let the others have a turn, and a little time pass: whoever floods does not sleep."""
+        """Let the others have a turn, and a little time pass: a flood does not sleep."""
         self._clock.advance(TURN_TIME)
         await yield_now()
 
@@ -292,7 +292,7 @@ class Stage:
 
     def _count(self, end: Any) -> None:
         other = self.kernel.peer_of(end)
-        assert isinstance(other, Endpoint), "the session is over"
+        assert isinstance(other, SimEndpoint), "the session is over"
         self._read[end] = other.requests()
 
     def work(self) -> int:
@@ -363,7 +363,7 @@ class Scenario:
 
 @final
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ScenarioOutcome:
     """What a scenario came to. Bytes, calls, and simulated nanoseconds."""
 
     name: str
@@ -404,12 +404,12 @@ def alone(seed: int = 0) -> int:
     return perform(_peace, seed, suffers=True, traced=False).worst
 
 
-def play(scenario: Scenario, seed: int = 0) -> Outcome:
+def play(scenario: Scenario, seed: int = 0) -> ScenarioOutcome:
     """Run a scenario: once for the victim's waits, which also makes what is made once, and once
     for the memory, with the victim idle."""
     waits = perform(scenario.attack, seed, suffers=True, traced=False)
     memory = perform(scenario.attack, seed, suffers=False, traced=True)
-    return Outcome(
+    return ScenarioOutcome(
         scenario.name,
         memory.sessions,
         memory.charged,

@@ -21,7 +21,7 @@ INVARIANTS: Final = {
     "E-order": "calls on one object arrive in the order in which they were sent",
     "a value is its caller's": "what a caller gets is made of its own call and nothing else",
     "the payer is who caused it": "what a handler costs is paid below the bank of its caller",
-    "pins hold": "what a turn has pinned is there until the turn ends",
+    "pins hold": "what a pin scope holds is there until the scope ends",
     "honest sides keep to the protocol": "nobody is thrown out who was not tampered with",
     "publish, then signal": "what a signal announces is published when it arrives",
     "stored once, paid by each": "a shared value is made when the first subscribes and not again "

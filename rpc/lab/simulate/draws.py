@@ -11,7 +11,7 @@ from typing import Final
 
 from pinfut.rpc.kernel.sim.arrival import Arrival
 from pinfut.rpc.lab.simulate.faults import FAULTS
-from pinfut.rpc.lab.simulate.plan import Op, Plan
+from pinfut.rpc.lab.simulate.plan import Op, SimulationPlan
 from pinfut.rpc.lab.simulate.work import WORK, Kind
 
 SHARES: Final = (0.05, 0.08, 0.15)
@@ -21,7 +21,7 @@ ARRIVALS: Final[tuple[Arrival, ...]] = ("turn", "turn", "at once", "later", "dra
 """When the signals of a history arrive."""
 
 
-def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> Plan:
+def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> SimulationPlan:
     """The plan of a seed, with some of these faults."""
     rng = random.Random(seed)
     clients = rng.randint(1, 3)
@@ -45,7 +45,9 @@ def draw(seed: int, ops: int, faults: frozenset[str] = frozenset(FAULTS)) -> Pla
     number = rng.randrange
     drawn = [Op(w, number(clients), number(1 << 16), number(1 << 16), number(4)) for w in names]
     arrival = rng.choice(ARRIVALS)
-    return Plan(seed, slots, rings, pages, watching, budget, shuffled, arrival, tuple(drawn))
+    return SimulationPlan(
+        seed, slots, rings, pages, watching, budget, shuffled, arrival, tuple(drawn)
+    )
 
 
 def _weights(rng: random.Random, kinds: dict[str, Kind]) -> dict[str, int]:

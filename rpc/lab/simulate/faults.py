@@ -1,7 +1,7 @@
 """Faults: what goes wrong, each kind with how often it is drawn beside the others.
 
-Some come at once, some a few steps later while tasks are in the midst of things, and some
-inside of the next turn of a handler.
+Some come at once, some a few steps later while tasks are between two steps, and some
+inside of the next pin scope of a handler.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pinfut.executor import sleep
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import SessionClosed
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.lab.simulate.plan import Op
 from pinfut.rpc.lab.simulate.service import UNIT
 from pinfut.rpc.lab.simulate.work import Doing, Kind, ends, name_of, steps_later
@@ -37,7 +37,7 @@ def fault(name: str, weight: int) -> Callable[[Doing], Doing]:
 
 
 def _some_time(world: World, op: Op, client: Client, happen: Callable[[], None]) -> None:
-    """Now, in the midst of the client's next turn at a server, or some steps later."""
+    """Now, inside the client's next pin scope at a server, or some steps later."""
     if op.c == 0:
         happen()
     elif op.c == 1:
@@ -111,7 +111,7 @@ def _crash_server(world: World, op: Op, client: Client) -> None:
             world.servers[name].kill()
             world.start(name)
 
-    # A handler cannot outlive its process, so not in the midst of a turn.
+    # A handler cannot outlive its process, so not inside a pin scope.
     if op.c == 1:
         happen()
     else:
@@ -227,14 +227,14 @@ def _frame(rng: random.Random) -> bytes:
     return head.pack(*numbers) + body
 
 
-async def _close_later(end: Endpoint, bank: Bank) -> None:
+async def _close_later(end: SimEndpoint, bank: Bank) -> None:
     await sleep(3 * UNIT)
     end.close()
     await end.wait_freed()
     bank.close()
 
 
-def _ends_of(world: World, client: Client, op: Op) -> list[Endpoint]:
+def _ends_of(world: World, client: Client, op: Op) -> list[SimEndpoint]:
     """Both ends of the client's session, the ones that nobody has let go of."""
     root = client.roots.get(name_of(op))
     if root is None:

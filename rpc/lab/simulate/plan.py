@@ -1,6 +1,6 @@
 """Plan: everything that a run depends on, as data.
 
-Whoever leaves some operations out has another plan that still runs, which is what shrinking
+A plan without some of its operations is a plan that still runs, which is what shrinking
 is made of.
 """
 
@@ -27,7 +27,7 @@ class Op(NamedTuple):
 
 @final
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SimulationPlan:
     """A world, and what happens in it.
 
     `slots`, `rings`, `pages`: of each client's sessions and bank. `watching`: which clients bring
@@ -50,6 +50,6 @@ class Plan:
         """How many clients there are."""
         return len(self.slots)
 
-    def only(self, ops: tuple[Op, ...]) -> Plan:
+    def only(self, ops: tuple[Op, ...]) -> SimulationPlan:
         """The same world with other operations."""
         return replace(self, ops=ops)

@@ -20,7 +20,7 @@ from pinfut.rpc.errors import BankError, RpcError
 from pinfut.rpc.lab.simulate.audit import audit
 from pinfut.rpc.lab.simulate.broken import Broken
 from pinfut.rpc.lab.simulate.faults import FAULTS
-from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.plan import SimulationPlan
 from pinfut.rpc.lab.simulate.service import UNIT
 from pinfut.rpc.lab.simulate.settle import settle
 from pinfut.rpc.lab.simulate.work import WORK
@@ -52,7 +52,7 @@ class Outcome:
         return told if self.failure is None else [*told, f"BROKEN {self.text}"]
 
 
-def simulate(plan: Plan, *, instruments: Iterable[Instrument] = ()) -> Outcome:
+def simulate(plan: SimulationPlan, *, instruments: Iterable[Instrument] = ()) -> Outcome:
     """Carry a plan out; what came of it. Raises nothing that the plan brings about."""
     outcome = Outcome(plan.seed)
     clock = VirtualClock()

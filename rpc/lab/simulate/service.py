@@ -15,7 +15,7 @@ from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.session.charging import PinScope, charge, keep
 from pinfut.rpc.session.kept import ClientRef
 from pinfut.rpc.session.serving import current_session, nested
-from pinfut.rpc.session.shared import Shared
+from pinfut.rpc.session.shared import SharedState
 from pinfut.rpc.session.subscriptions import Subscription, subscribe
 from pinfut.rpc.vat import connect
 from pinfut.unboxed import unboxed
@@ -86,7 +86,7 @@ class Watched(NamedTuple):
 
 @final
 class Book:
-    """What the servers saw, and what they do in the midst of a turn."""
+    """What the servers saw, and what they do inside a pin scope."""
 
     def __init__(self, kernel: SimKernel) -> None:
         self.kernel = kernel
@@ -101,7 +101,7 @@ class Book:
         self.counts: Counter[str] = Counter()
         # By process: what a server stores once for all of its clients.
         self.commons: dict[Process, Commons] = {}
-        # By client: what goes wrong in the midst of its next turn.
+        # By client: what goes wrong inside its next pin scope.
         self.sprung: dict[int, Callable[[], None]] = {}
 
     def breaks(self, name: str, text: str) -> None:
@@ -133,7 +133,7 @@ class Book:
         return found
 
     def spring(self, client: int) -> None:
-        """Have happen what was laid for this client's next turn."""
+        """Have happen what was laid for this client's next pin scope."""
         if self.sprung:
             happen = self.sprung.pop(client, None)
             if happen is not None:
@@ -148,8 +148,8 @@ class Commons:
         self._book = book
         # How often the value was made, and how often somebody came while nobody was there.
         self._made = self._begun = 0
-        self._shared = Shared(self._make, SHARED)
-        self._refs: list[tuple[Session, ClientRef[Shared[bytes]]]] = []
+        self._shared = SharedState(self._make, SHARED)
+        self._refs: list[tuple[Session, ClientRef[SharedState[bytes]]]] = []
 
     def _make(self) -> bytes:
         self._made += 1
@@ -184,7 +184,7 @@ class Commons:
                     f"not {charged}",
                 )
 
-    def _there(self) -> list[tuple[Session, ClientRef[Shared[bytes]]]]:
+    def _there(self) -> list[tuple[Session, ClientRef[SharedState[bytes]]]]:
         self._refs = [one for one in self._refs if one[1].alive]
         return self._refs
 
@@ -257,20 +257,24 @@ class NodeServer(Node):
 
     @method
     async def store(self, tag: int, size: int, data: bytes) -> int:
-        """Keep something for the caller, and use it in a turn that may be disturbed."""
+        """Keep something for the caller, and use it in a pin scope that may be disturbed."""
         book = self.book
         book.arrived(self.number, tag)
         with charge(current_session()):
             ref = keep(tag, size)
         try:
-            with PinScope([ref]):
-                with PinScope([ref]):  # turns nest
-                    book.spring(tag // CLIENT)
+            # Also what was kept here for others, whose sessions may end meanwhile.
+            kept = [ref, *(one for one in self.refs if one.alive)]
+            tags = [one.get() for one in kept]
+            with PinScope(kept):
+                with PinScope([ref]):  # scopes nest
+                    for each in tags:
+                        book.spring(each // CLIENT)
                 try:
-                    if ref.get() != tag:
-                        book.breaks("a value is its caller's", f"what was kept for call {tag}")
+                    if [one.get() for one in kept] != tags:
+                        book.breaks("a value is its caller's", f"what was kept for {tags}")
                 except RpcError as error:
-                    book.breaks("pins hold", f"in the turn of call {tag}: {error}")
+                    book.breaks("pins hold", f"in the pin scope of call {tag}: {error}")
             ref.resize(size // 2)
         except BaseException:
             ref.drop()

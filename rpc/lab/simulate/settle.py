@@ -59,7 +59,7 @@ async def _calls_end(world: World) -> None:
 
 
 async def _events_come(world: World) -> None:
-    """Whoever has asked for an event, and has not seen the newest, sees it."""
+    """Who has asked for an event, and has not seen the newest, sees it."""
     await sleep(REST)
     for client in world.clients:
         for name, root in client.roots.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.plan import SimulationPlan
 from pinfut.rpc.lab.simulate.run import simulate
 
 MOST_RUNS = 2000
 """Runs that shrinking takes at most."""
 
 
-def shrink(plan: Plan) -> Plan:
+def shrink(plan: SimulationPlan) -> SimulationPlan:
     """Leave operations out, large pieces first, while the same invariant breaks.
 
     Raises ValueError for a plan that breaks nothing.

@@ -127,7 +127,7 @@ def _child(world: World, op: Op, client: Client, node: Held) -> Held:
 
 @work("store", 3)
 def _store(world: World, op: Op, client: Client) -> None:
-    """Have something kept, in a turn."""
+    """Have something kept, and used in a pin scope."""
     held = world.root(client, name_of(op)).held
     tag = client.tag()
     promise = held.proxy.store(tag, op.b % 3000, bytes(op.a % 150))

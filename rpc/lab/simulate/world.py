@@ -16,9 +16,9 @@ from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import BankError, OutOfPages, PeerDied, RemoteError, RpcError, SessionClosed
 from pinfut.rpc.kernel.sim.arrival import EarlySignal
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.kernel import SimKernel
-from pinfut.rpc.lab.simulate.plan import Plan
+from pinfut.rpc.lab.simulate.plan import SimulationPlan
 from pinfut.rpc.lab.simulate.service import (
     CLIENT,
     UNIT,
@@ -29,7 +29,7 @@ from pinfut.rpc.lab.simulate.service import (
     Watched,
     state_of,
 )
-from pinfut.rpc.memory.event_buffer import Event, EventBuffer
+from pinfut.rpc.memory.event_buffer import EventBuffer, SourceEvent
 from pinfut.rpc.session.session import Session
 from pinfut.rpc.vat import Vat
 
@@ -81,7 +81,7 @@ class Root:
 class Client:
     """One client: its bank, its process, and a session with each service."""
 
-    def __init__(self, number: int, bank: Bank, plan: Plan) -> None:
+    def __init__(self, number: int, bank: Bank, plan: SimulationPlan) -> None:
         self.number = number
         self.bank = bank
         self.slots = plan.slots[number]
@@ -104,7 +104,7 @@ class Client:
 class World:
     """What there is in a run, and what has happened in it."""
 
-    def __init__(self, plan: Plan, clock: VirtualClock) -> None:
+    def __init__(self, plan: SimulationPlan, clock: VirtualClock) -> None:
         self.plan = plan
         self.clock = clock
         self.kernel = SimKernel(plan.seed, arrival=plan.arrival, faults=self)
@@ -310,7 +310,7 @@ class World:
         if root.session.name not in self.spoiled:
             self.book.breaks("honest sides keep to the protocol", f"{root.session.name}: {error}")
 
-    def _check(self, root: Root, event: Event) -> None:
+    def _check(self, root: Root, event: SourceEvent) -> None:
         """What an event says, against what was posted and asked for."""
         key = event.key
         root.delivered[key] += 1
@@ -357,7 +357,7 @@ class World:
 
     # ---- the kernel ----
 
-    def signal_idly(self, end: Endpoint) -> None:
+    def signal_idly(self, end: SimEndpoint) -> None:
         """The other side is told to look, and nothing is announced."""
         self.kernel.signal(end, announced=False)
 

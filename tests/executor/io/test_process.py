@@ -15,7 +15,7 @@ from pinfut.executor.io import (
     DEVNULL,
     PIPE,
     BufferedReader,
-    Process,
+    ChildProcess,
     open_process,
     run_process,
 )
@@ -79,7 +79,7 @@ def test_a_conversation_with_a_child(run: Run) -> None:
 
 
 def test_a_child_is_killed_and_reaped_when_its_block_is_cancelled_or_fails(run: Run) -> None:
-    children: list[Process] = []
+    children: list[ChildProcess] = []
 
     async def sleeps() -> None:
         async with open_process(["sleep", "1000"], stdin=DEVNULL) as child:
@@ -113,7 +113,7 @@ def test_a_second_cancel_does_not_leave_a_killed_child_unreaped(run: Run) -> Non
             children.append(child)
             await child.wait()
 
-    children: list[Process] = []
+    children: list[ChildProcess] = []
 
     async def main() -> None:
         task = spawn(sleeps())
@@ -139,7 +139,7 @@ def test_a_child_that_ends_by_a_signal_says_which(run: Run) -> None:
             assert waiting.result() == -signal.SIGTERM
             assert await child.wait() == -signal.SIGTERM
 
-    async def wait(child: Process) -> int:
+    async def wait(child: ChildProcess) -> int:
         return await child.wait()
 
     run(main())

@@ -14,7 +14,7 @@ from pinfut.executor import VirtualClock, run, spawn
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE, Bank, SessionAccount
 from pinfut.rpc.bank.freed import Freed, freed
-from pinfut.rpc.bank.handle import Handle, Rank, bank_of, verify
+from pinfut.rpc.bank.handle import BankHandle, Rank, bank_of, verify
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.bank.teardown import destroy
@@ -135,7 +135,7 @@ def test_no_remove_keeps_an_attacker_from_giving_its_memory_to_a_parent() -> Non
     Region(attacker, 40)
     with pytest.raises(Restricted, match="no_remove"):
         attacker.remove()
-    handle = Handle(client, Rank.DESTROY, no_remove=True)
+    handle = BankHandle(client, Rank.DESTROY, no_remove=True)
     with pytest.raises(Restricted, match="may not remove"):
         handle.remove()
     made = handle.child("made", pages=5)
@@ -153,7 +153,7 @@ def test_a_kernel_tells_its_banks_from_every_fake() -> None:
     kernel = SimKernel()
     real = kernel.bank("real", pages=100)
     below = real.child("below", pages=10)
-    handle = Handle(below, Rank.USE)
+    handle = BankHandle(below, Rank.USE)
     for thing in (kernel.root, real, below, handle):
         assert kernel.verify(thing)
 
@@ -197,7 +197,7 @@ def test_a_handle_can_only_be_made_weaker() -> None:
 )
 def follow_reductions(first: Rank, chain: list[tuple[Rank, bool]]) -> None:
     below = tree()[2]
-    handle, no_remove = Handle(below, first), False
+    handle, no_remove = BankHandle(below, first), False
     for rank, restrict in chain:
         if rank > handle.rank:
             with pytest.raises(Restricted, match=rank.name):
@@ -250,14 +250,14 @@ def test_handles_and_tickets_are_paid_by_the_bank_that_they_are_of() -> None:
     """Bank rule 13: also what is kept about it later."""
     _, client, _ = tree()
     used = client.pages_used
-    handles = [Handle(client, Rank.USE) for _ in range(3 * PAGE // prices.HANDLE)]
+    handles = [BankHandle(client, Rank.USE) for _ in range(3 * PAGE // prices.HANDLE)]
     assert client.pages_used >= used + 3
     for handle in handles:
         handle.drop()
         handle.drop()
     assert client.pages_used == used
     client.refill(pages=-1000)
-    for make in (lambda: Handle(client, Rank.USE), lambda: Reservation(client, 0)):
+    for make in (lambda: BankHandle(client, Rank.USE), lambda: Reservation(client, 0)):
         with pytest.raises(OutOfPages):
             make()
     assert client.pages_used == used
@@ -267,13 +267,13 @@ def test_a_handle_that_is_gone_leaves_nothing_in_the_table_of_its_kernel() -> No
     """Nobody but its holder can name the bank by it: no other number stands for one."""
     _, client, _ = tree()
     table = client.machine.handles
-    first, second = Handle(client, Rank.USE), Handle(client, Rank.DESTROY)
+    first, second = BankHandle(client, Rank.USE), BankHandle(client, Rank.DESTROY)
     assert len(table) == 2
     first.drop()
     assert (first.peek(), second.peek()) == (None, client)
     del second
     assert len(table) == 0
-    third = Handle(client, Rank.USE)
+    third = BankHandle(client, Rank.USE)
     assert first.peek() is None, "a number was given out again"
     with pytest.raises(Restricted, match="dropped"):
         first.buy(1)

@@ -25,10 +25,10 @@ from pinfut.rpc.errors import (
     BankDead,
     BankError,
     OutOfPages,
-    Pinned,
     QuotaInUse,
     Restricted,
     SessionDead,
+    StillPinned,
 )
 from pinfut.rpc.memory.pages import PageCap, Region, move_batch
 from tests.covered import covered, require
@@ -283,7 +283,7 @@ class Tree(RuleBasedStateMachine):
             return
         if isinstance(thing.thing, Region):
             if thing.pins:
-                with pytest.raises(Pinned):
+                with pytest.raises(StillPinned):
                     thing.thing.free()
                 self.counts["free_refused_by_a_pin"] += 1
                 return
@@ -316,7 +316,7 @@ class Tree(RuleBasedStateMachine):
         if thing is None or not isinstance(thing.thing, Region):
             return
         if thing.pins:
-            with pytest.raises(Pinned):
+            with pytest.raises(StillPinned):
                 move_batch([thing.thing], node.bank)
             return
         # What the region takes now comes back first.
@@ -342,7 +342,7 @@ class Tree(RuleBasedStateMachine):
         if thing is None or not isinstance(thing.thing, Region) or thing.pages < first + 2:
             return
         if thing.pins:
-            with pytest.raises(Pinned):
+            with pytest.raises(StillPinned):
                 thing.thing.extract(first, 1)
             return
         part = thing.thing.extract(first, 1)

@@ -37,7 +37,7 @@ from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.objects.promise import IMPORTED, Promise, Target
 from pinfut.rpc.objects.proxy import proxy
 from pinfut.rpc.session.kept import Kept
-from pinfut.rpc.session.subscriptions import Source
+from pinfut.rpc.session.subscriptions import EventSource
 from pinfut.rpc.vat import Vat
 from pinfut.rpc.wire.exports import Bushel
 from pinfut.rpc.wire.frames import RECEIVER_ANSWER, SENDER, Cap
@@ -423,7 +423,7 @@ def test_a_subscription_to_events(count: int) -> None:
         bank = Bank("client", 10_000, 100)
         buffer = EventBuffer(bank, places=count, size=8)
         records = EventRecords(buffer.shape, buffer.memory)
-        source = Source()
+        source = EventSource()
         session: Any = type("Session", (), {})()
         session.name = "s"
         session.subscriptions = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pinfut.rpc.bank.handle import Handle, Rank
+from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import Balance, Kernel, ServiceSpec, SessionSpec
@@ -210,7 +210,7 @@ def test_a_session_that_is_over_ends_no_bank_of_others(kernel: Kernel) -> None:
         pair = Pair(kernel)
         ended = pair.far.nested(20, 10)
         await pair.far.end_nested(ended)
-        other = Handle(pair.bank, Rank.USE)
+        other = BankHandle(pair.bank, Rank.USE)
         pair.close()
         await pair.near.wait_freed()
         for end in (pair.near, pair.far):

@@ -13,7 +13,7 @@ from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import Balance, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import OutOfCaps, OutOfPages, PeerDied, SessionClosed, SessionDead
 from pinfut.rpc.kernel.sim.channel import Channel
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.kernel.sizes import least_quota, pages_of
 from pinfut.rpc.memory.pages import Region
@@ -119,7 +119,7 @@ class Pair:
         self.port = self.kernel.listen(self.server, "it", ServiceSpec())
         self.near = self.kernel.connect(self.client, "it", self.bank, spec)
         (far,) = self.port.accept()
-        assert isinstance(far, Endpoint)
+        assert isinstance(far, SimEndpoint)
         self.far = far
         self.channel = self.kernel.channels[1]
 

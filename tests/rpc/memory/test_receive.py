@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE, Bank
 from pinfut.rpc.bank.teardown import destroy
-from pinfut.rpc.errors import MessageTooLarge, OutOfPages, Pinned, SessionDead
+from pinfut.rpc.errors import MessageTooLarge, OutOfPages, SessionDead, StillPinned
 from pinfut.rpc.memory.credit_page import Credit, CreditPage, read_credit
 from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.memory.receive import ReceivePool
@@ -172,7 +172,7 @@ def test_a_region_is_one_mapping_and_its_pages_can_be_taken_out() -> None:
         with pytest.raises(ValueError, match="of a region"):
             region.extract(first, count)
     region.pin()
-    with pytest.raises(Pinned):
+    with pytest.raises(StillPinned):
         region.extract(0, 1)
     # Cut while it was mapped: what was there is two things now, and neither is that one.
     with pytest.raises(SessionDead):

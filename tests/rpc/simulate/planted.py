@@ -364,13 +364,6 @@ PLANTED: Final = (
     ),
     Planted(
         "death",
-        "a server that died gives back what the kernel has taken",
-        CALLS_IN,
-        "        for answer in self.running.values():\n            answer.charged = 0\n",
-        "        pass\n",
-    ),
-    Planted(
-        "death",
         "nobody is told of a death",
         SIM,
         "                self.close(thing, died=True)\n",
