@@ -23,8 +23,7 @@ import pinfut
 from examples.files.interface import Directory
 from examples.files.server import TreeDirectory
 from examples.files.tree import Tree
-from pinfut.rpc import BankError, Promise, RemoteError, SimKernel, connect, serve
-from pinfut.rpc.kernel.bank import Bank
+from pinfut.rpc import Bank, BankError, Promise, RemoteError, SimKernel, connect, serve
 
 FOLDER: Final = Path(__file__).parent
 """What is served."""

@@ -148,9 +148,9 @@ def from_wire_unchecked(code: int, kind: str, message: str) -> errors.RpcError:
     return errors._BY_CODE[code](message)
 
 
-def take_unchecked_length(self: RingSubmissions, place: int, /) -> bytes:
-    _, lengths, start = self._cells[place]
-    return bytes(lengths[start >> 2])
+def read_unchecked_length(self: RingSubmissions, place: int, /) -> bytes:
+    page, start = self._cells[place]
+    return bytes(int.from_bytes(page[start : start + 4], "little"))
 
 
 def mark_all(self: SlotTable[Any], xs: list[int]) -> list[int]:
@@ -178,7 +178,7 @@ FAULTS: list[tuple[str, Any, str, Any, int]] = [
     ("ring", Completions, "take", take_unchecked, 2000),
     ("payloads", errors._BY_CODE, "", None, 2000),
     ("answers", peer, "_decode_error", decode_anything, 2000),
-    ("answers", RingSubmissions, "take", take_unchecked_length, 2000),
+    ("answers", RingSubmissions, "read", read_unchecked_length, 2000),
     ("answers", SlotTable, "mark_ready", mark_all, 2000),
     ("session", RingRequests, "complete", complete_unchecked, 400),
 ]
