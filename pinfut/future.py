@@ -92,7 +92,8 @@ def _await_in_hosts(self: FutureBase[Any]) -> Generator[Any, Any, Any]:
     return (yield from wait)
 
 
-_hosts: Final[set[int]] = set()
+open_hosts: Final[set[int]] = set()
+"""The hosts that are open, by their ids."""
 _BRIDGE: Final[Any] = FutureBase.__await__
 _CODES: Final = (_BRIDGE.__code__, _await_in_hosts.__code__)
 
@@ -100,8 +101,8 @@ _CODES: Final = (_BRIDGE.__code__, _await_in_hosts.__code__)
 def set_hosted(host: int, is_open: bool) -> None:
     """While a host, by its id, is open, awaits ask `find_wait`. The bridge gets other code and
     stays what it is: unboxed code knows it, and elsewhere no await pays."""
-    (_hosts.add if is_open else _hosts.discard)(host)
-    _BRIDGE.__code__ = _CODES[bool(_hosts)]
+    (open_hosts.add if is_open else open_hosts.discard)(host)
+    _BRIDGE.__code__ = _CODES[bool(open_hosts)]
 
 
 if checked_by_default():

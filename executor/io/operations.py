@@ -17,7 +17,7 @@ from pinfut import laws
 from pinfut.executor.source import EdgeSource
 from pinfut.executor.timers import sleep
 from pinfut.forgotten import tell_if_forgotten
-from pinfut.future import FutureBase
+from pinfut.future import FutureBase, open_hosts
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.sync.closed import Closed
 from pinfut.sync.waiters import NO_WAKER, NOTHING
@@ -110,7 +110,10 @@ class ReadOperation(_CallOperation[T]):
                 source.readable = False
             except OSError as error:
                 raise _explained(source, error) from None
-        return (yield from super().__await__())
+        if open_hosts:  # a task of somebody else's loop may be the one that waits
+            return (yield from super().__await__())
+        value: T = yield self
+        return value
 
 
 @final
@@ -163,7 +166,10 @@ class Receive(Operation[bytes]):
                 if 0 < len(data) < self._size and source.drains:
                     source.readable = False
                 return data
-        return (yield from super().__await__())
+        if open_hosts:  # a task of somebody else's loop may be the one that waits
+            return (yield from super().__await__())
+        received: bytes = yield self
+        return received
 
 
 class WriteOperation(_CallOperation[T]):
@@ -198,7 +204,10 @@ class WriteOperation(_CallOperation[T]):
                 source.writable = False
             except OSError as error:
                 raise _explained(source, error) from None
-        return (yield from super().__await__())
+        if open_hosts:  # a task of somebody else's loop may be the one that waits
+            return (yield from super().__await__())
+        value: T = yield self
+        return value
 
 
 def _flat(data: object) -> memoryview:
