@@ -304,6 +304,14 @@ MUTANTS = (
         _CHARGING + "a_nested_call_spends_no_more_than_its_ceiling",
     ),
     Mutant(
+        ("rule 42",),
+        FUNDS,
+        "            if isinstance(thing, Bank):\n                destroy(thing)\n",
+        "            if thing is self.own:\n                destroy(thing)\n",
+        "tests/rpc/simulate/test_found.py::"
+        "test_what_a_dead_server_had_below_the_bank_of_a_session_ends_with_the_session",
+    ),
+    Mutant(
         ("T37",),
         "rpc/errors.py",
         "    told = NestedShortage(*error.args)\n",

@@ -200,7 +200,8 @@ class SimEndpoint:
         funds = self._funds()
         if bank is None or (bank.alive if funds is None else not funds.is_below(bank)):
             raise NotABank("this is no bank that this session has made for a nested call")
-        self._kernel.destroy(bank)
+        if self.process.alive:  # else the end of the session does it
+            self._kernel.destroy(bank)
         return _Gone(payer.living)  # type: ignore[attr-defined]
 
     def keep_ticket(self, x: int, ticket: Ticket, /) -> None:

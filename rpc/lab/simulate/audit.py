@@ -5,7 +5,7 @@ Nothing is asked of the code under test: sums are made again from what is owned.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE, Bank
@@ -169,6 +169,14 @@ def audit_session(world: World, session: Session) -> None:
         return
     _audit_account(session)
     channel = world.kernel.channel_of(session.end)
+    if channel is not None and not channel.doomed:
+        share, account = channel.funds.share(session.end.serving), cast(Any, session.end.account)
+        if share.alive and (share.pages, share.caps) != (account.pages, account.caps):
+            raise Broken(
+                "owned is bought",
+                f"{share!r}, and the account of {session.name} knows of {account.pages} pages and "
+                f"{account.caps} caps",
+            )
     if session.end.serving and channel is not None and not channel.doomed:
         _audit_charged(session)
 

@@ -543,7 +543,9 @@ class Tree(RuleBasedStateMachine):
                 if books.bank.state == bank_module.DYING:
                     assert node.doomed(), "a place below a living bank goes"
                 if not books.bank.share.alive and books.pages:
-                    assert node.doomed(), "the books of a living bank were taken"
+                    # Those of a bank that was removed go with the last one below it.
+                    last = not books.open and all(one.doomed() for one in books.below)
+                    assert node.doomed() or last, "the books of a living bank were taken"
                     node.books.remove(books)
             node.dying |= node.bank.state >= bank_module.DYING
         self.bury()

@@ -369,20 +369,6 @@ PLANTED: Final = (
         "                self.close(thing, died=True)\n",
         "                thing.released = True\n",
     ),
-    Planted(
-        "death",
-        "what a dead server had below a bank stays",
-        FUNDS,
-        "            if isinstance(thing, Bank):\n                destroy(thing)\n",
-        "            if thing is self.own:\n                destroy(thing)\n",
-    ),
-    Planted(
-        "death",
-        "sessions that were introduced outlive their process",
-        SESSION,
-        "            guest.die()\n",
-        "            pass\n",
-    ),
     # ---- events ----
     Planted(
         "T10",
