@@ -71,18 +71,18 @@ def test_the_page_lists_the_files_of_a_call_in_their_order() -> None:
     assert [number for number, _, _ in LISTED] == [*range(1, len(met) + 1)]
 
 
-def test_the_page_counts_right() -> None:
+def test_the_page_counts_about_right() -> None:
     lines = [len((ROOT / path).read_text("utf-8").splitlines()) for _, path, _ in LISTED]
     far = [
         f"{path}: {count} lines, not {said}"
         for (_, path, said), count in zip(LISTED, lines, strict=True)
-        if abs(count - said) > 20
+        if abs(count - said) > max(40, said // 8)
     ]
     assert far == []
     said = re.search(r"passes (\d+) files, about ([\d,]+) lines", PAGE)
     assert said is not None
     assert int(said[1]) == len(LISTED)
-    assert abs(int(said[2].replace(",", "")) - sum(lines)) <= 250
+    assert abs(int(said[2].replace(",", "")) - sum(lines)) <= sum(lines) // 20
 
 
 def test_what_the_page_names_is_there() -> None:

@@ -31,7 +31,7 @@ from pinfut.rpc.memory.lane_pages import lane_bytes
 from pinfut.rpc.memory.pages import pages_for
 from pinfut.rpc.records import Shape
 from tests.kernels.mail import CLOSED, DESTROYED, DIED, END, EVENT, LARGE, combine, pack
-from tests.kernels.process import Endpoint, Port, Process
+from tests.kernels.process import CopyEndpoint, CopyPort, CopyProcess
 
 AT_ONCE: Final = -1
 TURN: Final = 0
@@ -48,9 +48,9 @@ class Side:
     """One side of a session, as the kernel has it: whose it is, and what is under way to it."""
 
     # Set once, when it has one.
-    endpoint: Endpoint
+    endpoint: CopyEndpoint
 
-    def __init__(self, channel: Channel, owner: Process, via: int | None) -> None:
+    def __init__(self, channel: Channel, owner: CopyProcess, via: int | None) -> None:
         self.channel = channel
         self.process = owner
         # Messages that were sent to it and not delivered, oldest first, and how many were; a
@@ -140,7 +140,7 @@ class Channel(Owned):
 class Service:
     """A name that is served. Who waits to be accepted is there because its client has paid."""
 
-    def __init__(self, port: Port, owner: Process, spec: ServiceSpec) -> None:
+    def __init__(self, port: CopyPort, owner: CopyProcess, spec: ServiceSpec) -> None:
         self.port = port
         self.process = owner
         self.spec = spec
@@ -179,20 +179,20 @@ class CopyKernel:
         """What the bank is called that `payer` is or stands for. Raises NotABank."""
         return bank_of(self.root, payer).name
 
-    def process(self, name: str, /) -> Process:
+    def process(self, name: str, /) -> CopyProcess:
         """A new process."""
-        return Process(name)
+        return CopyProcess(name)
 
-    def listen(self, owner: contract.Process, name: str, spec: ServiceSpec, /) -> Port:
+    def listen(self, owner: contract.Process, name: str, spec: ServiceSpec, /) -> CopyPort:
         """Offer a service. Raises ValueError when the name is taken."""
         if name in self._services:
             raise ValueError(f"a service {name!r} is served already")
-        assert isinstance(owner, Process), "a process of this kernel"
-        port = Port(self, owner, name)
+        assert isinstance(owner, CopyProcess), "a process of this kernel"
+        port = CopyPort(self, owner, name)
         self._services[name] = Service(port, owner, spec)
         return port
 
-    def accept(self, port: Port, /) -> list[contract.Endpoint]:
+    def accept(self, port: CopyPort, /) -> list[contract.Endpoint]:
         """What `Port.accept` gives."""
         service = self._services.get(port.name)
         if service is None or service.port is not port:
@@ -211,7 +211,7 @@ class CopyKernel:
 
     def connect(
         self, owner: contract.Process, name: str, payer: object, spec: SessionSpec, /
-    ) -> Endpoint:
+    ) -> CopyEndpoint:
         """A session with a service; this side's endpoint. Raises as the contract says."""
         working_set = pages_of(spec.slots, spec.ring)
         service = self._services.get(name)
@@ -228,7 +228,7 @@ class CopyKernel:
             spec.events.require_unused()
         label = f"{bank.name}>{name}#{self._sessions + 1}"
         funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
-        assert isinstance(owner, Process), "a process of this kernel"
+        assert isinstance(owner, CopyProcess), "a process of this kernel"
         levels = spec.level, max(spec.level, service.spec.level)
         near, far = self._open(label, funds, spec, (owner, service.process), levels, (None, None))
         service.waiting.append(far.number)
@@ -258,10 +258,10 @@ class CopyKernel:
         name: str,
         funds: SessionFunds,
         spec: SessionSpec,
-        owners: tuple[Process, Process],
+        owners: tuple[CopyProcess, CopyProcess],
         levels: tuple[int, int],
         vias: tuple[int | None, int | None],
-    ) -> tuple[Endpoint, Endpoint]:
+    ) -> tuple[CopyEndpoint, CopyEndpoint]:
         channel = Channel(self._sessions + 1, funds, spec)
         self._sessions += 1
         channel.on_revoke = partial(self._end, channel, DESTROYED)
@@ -273,7 +273,7 @@ class CopyKernel:
         for serving in (False, True):
             number, via = channel.number << 1 | serving, vias[serving]
             side = self._sides[number] = Side(channel, owners[serving], via)
-            side.endpoint = Endpoint(
+            side.endpoint = CopyEndpoint(
                 self,
                 side.process,
                 number,
@@ -300,7 +300,7 @@ class CopyKernel:
         """Whether nobody has ended a session. What is under way to its sides counts."""
         return channel << 1 in self._sides and not self._sides[channel << 1].channel.whys
 
-    def peer_of(self, endpoint: Endpoint) -> Endpoint | None:
+    def peer_of(self, endpoint: CopyEndpoint) -> CopyEndpoint | None:
         """The other side of a session, for audits; None when that is over."""
         side = self._sides.get(endpoint.number ^ 1)
         return None if side is None else side.endpoint
@@ -449,16 +449,16 @@ class CopyKernel:
 
     def kill(self, owner: contract.Process, /) -> None:
         """A process dies where it stands: its endpoints are let go of, its peers are told."""
-        assert isinstance(owner, Process), "a process of this kernel"
+        assert isinstance(owner, CopyProcess), "a process of this kernel"
         owner.alive = False
         for thing in owner.all():
-            if isinstance(thing, Port):
+            if isinstance(thing, CopyPort):
                 waiting = self._services[thing.name].waiting
                 while waiting:
                     self.close(waiting.pop(), DIED)
                 self.unlisten(thing)
         for thing in owner.all():
-            if isinstance(thing, Endpoint):
+            if isinstance(thing, CopyEndpoint):
                 self.close(thing.number, DIED)
 
 

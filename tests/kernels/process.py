@@ -47,7 +47,7 @@ from tests.kernels.mail import (
 class Calls(Places, Protocol):
     """The kernel, as a process calls it. A `number` stands for one side of a session."""
 
-    def accept(self, port: Port, /) -> list[contract.Endpoint]: ...
+    def accept(self, port: CopyPort, /) -> list[contract.Endpoint]: ...
 
     def send(self, number: int, message: bytes, /) -> None: ...
     def post(self, number: int, place: int, data: bytes, /) -> None: ...
@@ -67,18 +67,21 @@ class Calls(Places, Protocol):
 
 
 @final
-class Process:
+class CopyProcess:
     """A protection domain (`pinfut.rpc.contract.Process`): its names, and which are ready."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
-        self._things: dict[int, Endpoint | Port] = {}
+        self._things: dict[int, CopyEndpoint | CopyPort] = {}
         self._last = 0
         self._badges: set[int] = set()
         self._waker: Waker | None = None
 
-    def insert(self, thing: Endpoint | Port) -> int:
+    def __repr__(self) -> str:
+        return f"<Process {self.name!r}{'' if self.alive else ', dead'}>"
+
+    def insert(self, thing: CopyEndpoint | CopyPort) -> int:
         """A handle for a thing, and its badge. None is used again."""
         self._last += 1
         self._things[self._last] = thing
@@ -89,11 +92,11 @@ class Process:
         self._things.pop(handle, None)
         self._badges.discard(handle)
 
-    def all(self) -> list[Endpoint | Port]:
+    def all(self) -> list[CopyEndpoint | CopyPort]:
         """Everything that has a handle, oldest first."""
         return list(self._things.values())
 
-    def at(self, badge: int, /) -> Endpoint | Port | None:
+    def at(self, badge: int, /) -> CopyEndpoint | CopyPort | None:
         return self._things.get(badge)
 
     @property
@@ -123,7 +126,7 @@ class Process:
 class _Badges(FutureBase[list[int]]):
     __slots__ = ("_process",)
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: CopyProcess) -> None:
         self._process = process
 
     def poll(self, cx: Context, /) -> Poll[list[int]]:
@@ -137,10 +140,10 @@ class _Badges(FutureBase[list[int]]):
 
 
 @final
-class Port:
+class CopyPort:
     """A name that others connect to (`pinfut.rpc.contract.Port`)."""
 
-    def __init__(self, kernel: Calls, process: Process, name: str) -> None:
+    def __init__(self, kernel: Calls, process: CopyProcess, name: str) -> None:
         self._kernel = kernel
         self.name = name
         self.handle = process.insert(self)
@@ -150,21 +153,21 @@ class Port:
 
 
 @final
-class Endpoint:
+class CopyEndpoint:
     """One side of a session (`pinfut.rpc.contract.Endpoint`). `number`: the kernel's for it;
     `buffer`: what a client has brought for events, of that `shape` for the server."""
 
     def __init__(
         self,
         kernel: Calls,
-        process: Process,
+        process: CopyProcess,
         number: int,
         name: str,
         spec: SessionSpec,
         level: int,
         *,
         serving: bool,
-        via: Endpoint | None = None,
+        via: CopyEndpoint | None = None,
         buffer: EventBuffer | None = None,
         shape: Shape | None = None,
     ) -> None:
@@ -293,7 +296,8 @@ class Endpoint:
         funds = self._payer()
         if bank is None or (bank.alive if funds is None else not funds.is_below(bank)):
             raise NotABank("this is no bank that this session has made for a nested call")
-        self._kernel.destroy(bank)
+        if self.process.alive:  # else the end of the session does it
+            self._kernel.destroy(bank)
         assert isinstance(payer, BankHandle)
         return _Gone(payer.living)
 
@@ -346,7 +350,7 @@ class Endpoint:
     # ---- introductions ----
 
     def introduce(self, to: contract.Endpoint, pages: int, slots: int, ring: int, /) -> Route:
-        assert isinstance(to, Endpoint), "both are of this process"
+        assert isinstance(to, CopyEndpoint), "both are of this process"
         return self._kernel.introduce(self.number, to.number, pages, slots, ring)
 
     def withdraw(self, route: Route, /) -> None:
@@ -355,9 +359,9 @@ class Endpoint:
     def route_open(self, route: Route, /) -> bool:
         return self._kernel.route_open(route.number)
 
-    def guest(self, handle: int, /) -> Endpoint:
+    def guest(self, handle: int, /) -> CopyEndpoint:
         thing = self.process.at(handle)
-        if not isinstance(thing, Endpoint) or thing.via is not self or thing.ending is not None:
+        if not isinstance(thing, CopyEndpoint) or thing.via is not self or thing.ending is not None:
             raise UnknownObject(f"{handle:#x} is no way that this session was introduced to")
         return thing
 

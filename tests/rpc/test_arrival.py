@@ -12,8 +12,8 @@ from pinfut import join
 from pinfut.executor import sleep
 from pinfut.rpc import EventBuffer, SimKernel, connect, session_of
 from pinfut.rpc.kernel.sim.arrival import WHENS, Arrival, EarlySignal, When
-from pinfut.rpc.kernel.sim.endpoint import Endpoint
-from pinfut.rpc.kernel.sim.process import Process
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
+from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.ring import RingWriter
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer, ThingServer
@@ -91,7 +91,7 @@ def count(world: World) -> None:
 
 
 @contextmanager
-def signals_first(kernel: SimKernel, end: Endpoint) -> Iterator[None]:
+def signals_first(kernel: SimKernel, end: SimEndpoint) -> Iterator[None]:
     """This side tells the other of its next message before that is published."""
     writer, publish = end.submissions(), RingWriter.publish
 
@@ -105,10 +105,10 @@ def signals_first(kernel: SimKernel, end: Endpoint) -> Iterator[None]:
         yield
 
 
-def near_of(desk: Any) -> Endpoint:
+def near_of(desk: Any) -> SimEndpoint:
     """The client's endpoint."""
     end = session_of(desk).end
-    assert isinstance(end, Endpoint)
+    assert isinstance(end, SimEndpoint)
     return end
 
 
@@ -153,7 +153,7 @@ def test_a_badge_is_there_when_it_arrives_and_not_before(when: When) -> None:
     async def main(world: World) -> None:
         arrivals = world.kernel.arrivals
         assert arrivals is not None
-        process, woken = Process("p"), []
+        process, woken = SimProcess("p"), []
         waker: Any = type("Waker", (), {"wake": lambda self: woken.append(True)})()
         for _ in range(20):
             process.take()

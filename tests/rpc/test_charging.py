@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pinfut.executor import sleep, spawn
 from pinfut.rpc import connect, method, serve, session_of, session_pages
 from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.handle import BankHandle
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import (
@@ -25,7 +26,8 @@ from pinfut.rpc.errors import (
     StillPinned,
 )
 from pinfut.rpc.memory.pages import Region
-from pinfut.rpc.session.charging import ClientRef, PinScope, charge, keep, payer
+from pinfut.rpc.session.charging import PinScope, charge, keep, payer
+from pinfut.rpc.session.kept import ClientRef
 from pinfut.rpc.session.serving import current_session, nested
 from pinfut.rpc.session.shared import SharedState
 from pinfut.rpc.vat import Vat
@@ -353,6 +355,7 @@ class MiddleServer(DeskServer):
     async def data(self, n: int, seconds: float = 0.0) -> bytes:
         async with nested(pages=self.pages) as bank:
             self.banks.append(bank)
+            assert isinstance(bank, BankHandle)
             self.paths.append(bank.bank().path)
             async with connect(self.world.kernel, "back", Desk, bank, slots=8) as back:
                 value: bytes = await back.data(n, seconds)

@@ -252,7 +252,7 @@ def test_a_crash_in_the_loop_of_a_vat_is_raised_for_whoever_closes_it() -> None:
         gc.collect()
         assert bank.pages_used == 0
         (told,) = world.logged
-        assert "the dispatcher of <Process 'service'" in told
+        assert "the dispatcher of <Process 'service'> failed" in told
         world.logged.clear()
 
     run(main)

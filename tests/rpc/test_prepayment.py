@@ -50,7 +50,7 @@ def move_charges(steps: list[tuple[str, int]], allowed: int) -> None:
     client, server = root.child("client", pages=40), root.child("server", pages=30)
     spec = SessionSpec(slots=2, refund=allowed)
     funds = SessionFunds(client, "a session", spec, Balance(4, 2))
-    end = End(funds)
+    end: Any = End(funds)
     base = client.pages_used
     prepayments: list[Prepayment] = []
     states: list[str] = []

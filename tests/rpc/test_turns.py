@@ -447,7 +447,7 @@ def test_one_wait_sees_a_new_session_a_message_and_an_answer() -> None:
             seen: list[int] = []
             take = Notification.take
 
-            def counted(notification: Notification) -> list[int]:
+            def counted(notification: Any) -> list[int]:
                 badges = take(notification)
                 if notification is vat.process:
                     seen.append(len(badges))

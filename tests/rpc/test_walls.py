@@ -168,7 +168,8 @@ def meetings(actors: Actors, kernel: Any) -> list[Any]:
         walk = reached(own, [*stops, actors.events] if name == "client" else stops)
         for one in walk.values():
             assert not isinstance(one, (Bank, Owned)), f"{type(one)} is the kernel's"
-        kinds = {type(one).__name__ for one in walk.values()}
+        names = {type(one).__name__ for one in walk.values()}
+        kinds = {name.removeprefix("Sim").removeprefix("Copy") for name in names}
         covered(NAME, objects=len(walk))
         covered(NAME, **{f"{name}_{kind}": int(kind in kinds) for kind in KINDS})
         walks.append(walk)

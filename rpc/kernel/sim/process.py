@@ -54,4 +54,4 @@ class SimProcess(Notification):
         self.wake()
 
     def __repr__(self) -> str:
-        return f"<SimProcess {self.name!r}{'' if self.alive else ', dead'}>"
+        return f"<Process {self.name!r}{'' if self.alive else ', dead'}>"

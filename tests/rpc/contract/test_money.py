@@ -257,3 +257,22 @@ def test_both_sides_hear_that_the_bank_is_being_destroyed_and_it_waits_for_them(
         assert pair.used == (0, 0)
 
     run(main)
+
+
+def test_what_the_client_takes_leaves_a_page_for_the_handler_of_its_call(kernel: Kernel) -> None:
+    """Else calls could wait for a slot, be sent, and find nothing to run on."""
+    pair = Pair(kernel)
+    near, far = pair.near.account, pair.far.account
+    pair.bank.refill(pages=pair.used[0] + 3 - pair.bank.page_limit)
+    near.take(near.free + 2 * PAGE)
+    assert pair.bank.balance.pages == 1
+    with pytest.raises(OutOfPages):
+        near.take(near.free + 1)
+    assert pair.bank.balance.pages == 1
+    far.take(far.free + PAGE)
+    assert pair.bank.balance.pages == 0
+    with pytest.raises(OutOfPages):
+        far.take(far.free + 1)
+    near.give(near.used)
+    far.give(PAGE)
+    near.take(PAGE)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pinfut.rpc.errors import GarbageFrame
-from pinfut.rpc.objects.codec import MAX_CAPS
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import Cap
+from pinfut.rpc.wire.frames import MAX_CAPS, Cap
 from tests.rpc.wire.fakes import Host, Plain, Thing, call, cancel
 
 
