@@ -1,10 +1,11 @@
 """docs/a-call.md lists the files that a plain call passes, in the order in which it meets them."""
 
+import inspect
 import os
 import re
 import subprocess
 import sys
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Protocol
 
 from pinfut import executor
@@ -27,16 +28,13 @@ class EchoServer(Echo):
         return data
 
 
-def files_of_a_call() -> list[str]:
-    """Each file of the floors that a call enters, once, in the order of the first entry."""
-    met: dict[str, None] = {}
-    files: dict[str, str] = {}
+def code_of_a_call() -> dict[str, list[CodeType]]:
+    """The functions of the floors that a call enters, by file, in the order of the first entry."""
+    met: dict[CodeType, None] = {}
 
     def note(frame: FrameType, event: str, arg: object) -> None:
         if event == "call":
-            name = frame.f_code.co_filename
-            path = files.get(name) or files.setdefault(name, os.path.realpath(name))
-            met.setdefault(path)
+            met.setdefault(frame.f_code)
 
     async def main() -> None:
         kernel = SimKernel()
@@ -51,7 +49,12 @@ def files_of_a_call() -> list[str]:
 
     executor.run(main())
     roots = tuple(str(ROOT / floor) + os.sep for floor in FLOORS)
-    return [os.path.relpath(path, ROOT) for path in met if path.startswith(roots)]
+    files: dict[str, list[CodeType]] = {}
+    for code in met:
+        path = os.path.realpath(code.co_filename)
+        if path.startswith(roots):
+            files.setdefault(os.path.relpath(path, ROOT), []).append(code)
+    return files
 
 
 def test_the_page_lists_the_files_of_a_call_in_their_order() -> None:
@@ -65,8 +68,12 @@ def test_the_page_lists_the_files_of_a_call_in_their_order() -> None:
         text=True,
         check=True,
     )
-    met = done.stdout.split()
+    functions, lines, *met = done.stdout.split()
     assert len(met) >= 10, "the call was not traced"
+    said = re.search(r"what it enters\s+is\s+(\d+)\s+functions\s+of\s+about\s+(\d+)\s+lines", PAGE)
+    assert said is not None
+    assert int(said[1]) == int(functions)
+    assert abs(int(said[2]) - int(lines)) <= 50
     assert [path for _, path, _ in LISTED] == met
     assert [number for number, _, _ in LISTED] == [*range(1, len(met) + 1)]
 
@@ -96,4 +103,7 @@ def test_what_the_page_names_is_there() -> None:
 
 
 if __name__ == "__main__":
-    print(*files_of_a_call(), sep="\n")
+    codes = code_of_a_call()
+    every = [code for one in codes.values() for code in one]
+    print(len(every), sum(len(inspect.getsourcelines(code)[0]) for code in every))
+    print(*codes, sep="\n")
