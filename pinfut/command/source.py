@@ -8,8 +8,8 @@ from time import perf_counter
 from typing import Any
 
 from pinfut.command.function import add_function, find
-from pinfut.unboxed.analysis import analysed
 from pinfut.unboxed.compiled import generated
+from pinfut.unboxed.decorate import analysed
 from pinfut.unboxed.frame import generated_frame
 from pinfut.unboxed.unit import Unit
 

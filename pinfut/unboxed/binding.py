@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import warnings
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, Final
 
 from pinfut.unboxed.scopes import arguments, bare
+from pinfut.unboxed.trees import compiled
 from pinfut.unboxed.unit import Unit
 
 _START: Final = "start·"
@@ -33,12 +33,7 @@ def starter(unit: Unit, start: Any = None, free_list: Any = None) -> FunctionTyp
         call: list[ast.expr] = [ast.Constant(_FREE_LIST), given]
         given = ast.Call(ast.Constant(_START), call, [])
     made = ast.FunctionDef("bind·", bare(args), [ast.Return(given)], [], None)
-    ast.copy_location(made, node)
-    module = ast.Module([made], [])
-    ast.fix_missing_locations(module)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is no string that is called in the end
-        code: CodeType = compile(module, unit.file, "exec", dont_inherit=True).co_consts[0]
+    code = compiled(ast.copy_location(made, node), unit.file)
     linked = {_START: start, _FREE_LIST: free_list}
     code = code.replace(
         co_name=function.__name__,

@@ -6,14 +6,14 @@ import ast
 from typing import final
 
 from pinfut.unboxed.frameplan import Var
+from pinfut.unboxed.guards import Guards
 from pinfut.unboxed.nesting import LOOP
-from pinfut.unboxed.patterns import Patterns
 from pinfut.unboxed.plan import returns
 from pinfut.unboxed.trees import children
 
 
 @final
-class Body(Patterns):
+class Body(Guards):
     """Lowers the body of one activation."""
 
     def body(self, result: Var | None, native: bool = False) -> list[ast.stmt]:
@@ -34,7 +34,7 @@ class Body(Patterns):
                 flagged = any(_loops_returning(each) for each in node.body)
                 if flagged:
                     self.returned = self.activation.var("returned·", temporary=True)
-                    self.assign(self.returned.store(), ast.Constant(False), node)
+                    self.flag(self.returned, False, node)
                 with self.into() as once, self.nested(LOOP):
                     self.each(node.body)
                     self.nothing(node)

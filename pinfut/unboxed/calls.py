@@ -12,7 +12,7 @@ from pinfut.unboxed.expressions import Expressions
 from pinfut.unboxed.frameplan import Var
 from pinfut.unboxed.nesting import GUARD
 from pinfut.unboxed.plan import Plan
-from pinfut.unboxed.unit import Embed, Unit
+from pinfut.unboxed.unit import Awaited, Embed, Unit
 
 
 class Calls(Expressions):
@@ -56,6 +56,28 @@ class Calls(Expressions):
         positional = values[:count] if first is None else [first, *values[:count]]
         self.embed(unit, positional, result, node, node, words)
 
+    def special(
+        self,
+        target: Awaited,
+        receiver: Var,
+        name: str,
+        helper: str,
+        result: Var | None,
+        extra: list[ast.expr],
+        node: ast.AST,
+        place: ast.AST,
+    ) -> None:
+        """Await a special method of what is in `receiver`."""
+        if isinstance(target, Embed):
+            method = self.frame.link(target.unit.code.co_name, target.unit.public)
+            check = self.call("expect", receiver.load(), ast.Constant(name), method)
+            self.emit(ast.Expr(check), place)
+            self.embed(target.unit, [receiver.load(), *extra], result, node, place)
+            return
+        here = node if hasattr(node, "lineno") else place
+        value = self.wait_for(self.call(helper, receiver.load(), *extra), target, here)
+        self.give(result, value, place)
+
     def _further(
         self, unit: Unit, call: ast.expr, result: Var | None, node: ast.AST, place: ast.AST
     ) -> None:
@@ -98,12 +120,11 @@ class Calls(Expressions):
             with self.nested(guard):
                 body = inner.body(value)
             if inner.closing is not None:
-                self.assign(inner.closing.store(), ast.Constant(False), place)
+                self.flag(inner.closing, False, place)
             out += body
         if guard:
             stopped = self.at(ast.Raise(self.call("stopped"), None), place)
-            handler = self.at(ast.ExceptHandler(self.helper("Stop"), None, [stopped]), place)
-            self.emit(ast.Try(out, [handler], [], []), place)
+            self.attempt(out, "Stop", [stopped], place)
         else:
             self.out += out
         self.scrub(inner, place)
@@ -167,9 +188,7 @@ class Calls(Expressions):
                 sure.append(var)
             else:
                 unsure.append(var)
-        stores: list[ast.expr] = [var.store() for var in [*unsure, *loose]]
-        if stores:
-            self.emit(ast.Assign(stores, ast.Constant(None)), place)
+        self.empty([*unsure, *loose], place)
         gone: list[ast.expr] = [var.node(ast.Del()) for var in [*sure, *unsure]]
         if gone:
             self.emit(ast.Delete(gone), place)

@@ -14,8 +14,7 @@ from typing import Any
 
 from pinfut.unboxed.emission import Emission
 from pinfut.unboxed.scopes import Closure, arguments, bare
-
-_FUTURES = 0x1FF0000  # the flags of `from __future__` statements
+from pinfut.unboxed.trees import code_in, compiled
 
 
 class Closures(Emission):
@@ -119,12 +118,7 @@ class Closures(Emission):
             None,
         )
         ast.copy_location(outer, node)
-        body: ast.stmt = outer
-        module = ast.Module([body], [])
-        ast.fix_missing_locations(module)
-        flags = self.plan.code.co_flags & _FUTURES
-        code = compile(module, self.plan.file, "exec", flags=flags, dont_inherit=True)
-        found = _find(_find(code, "outer·"), str(name))
+        found = code_in(compiled(outer, self.plan.file, self.plan.code.co_flags), str(name))
         prefix = "outer·.<locals>." + ("make·class.<locals>." if name == "make·class" else "")
         return _qualified(found, prefix, self.plan.function.__qualname__ + ".<locals>.")
 
@@ -159,13 +153,6 @@ def _optional(args: ast.arguments) -> ast.arguments:
         None if value is None else ast.Constant(None) for value in args.kw_defaults
     ]
     return found
-
-
-def _find(code: CodeType, name: str) -> CodeType:
-    for const in code.co_consts:
-        if isinstance(const, CodeType) and const.co_name == name:
-            return const
-    raise AssertionError(f"no code {name} in {code.co_name}")
 
 
 def _qualified(code: CodeType, prefix: str, new: str) -> CodeType:

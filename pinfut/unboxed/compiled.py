@@ -20,7 +20,8 @@ def uncompiled(unit: Unit) -> FunctionType:
     """The function of `unit` as it is before its first call: that compiles it."""
 
     def first(*args: Any, **kwargs: Any) -> Any:
-        prepare(unit)
+        if not unit.compiled:
+            generated(unit)
         return unit.public(*args, **kwargs)
 
     code = unit.code
@@ -48,12 +49,6 @@ _FIRST: Final = "first·"
 def _stub(*args: Any, **kwargs: Any) -> Any:
     first: Any = "first·"
     return first(*args, **kwargs)
-
-
-def prepare(unit: Unit) -> None:
-    """Compile the function, if that has not been done."""
-    if not unit.compiled:
-        generated(unit)
 
 
 def generated(unit: Unit) -> Generated:

@@ -1,4 +1,4 @@
-"""The decorator."""
+"""The decorator. All that can be refused of a function is refused here."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from collections.abc import Callable, Coroutine
 from types import FrameType, FunctionType
 from typing import Any, Final, TypeVar, cast
 
-from pinfut.unboxed.analysis import analysed
 from pinfut.unboxed.compiled import uncompiled
 from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.nesting import LIMIT, OUTERMOST, nesting
+from pinfut.unboxed.plan import Plan
 from pinfut.unboxed.resolve import ClassBody
+from pinfut.unboxed.sizes import plain_size
+from pinfut.unboxed.unit import Embed, Unit
 
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+_MANY: Final = 1_000_000
 
 BOXED: Final = os.environ.get("PINFUT_BOXED", "0") not in ("", "0")
 """Whether the environment asks for the source as it stands (``PINFUT_BOXED=1``)."""
@@ -43,6 +48,29 @@ def unboxed(function: F) -> F:
     unit = analysed(function, _class_body(function, sys._getframe(1)))
     unit.public = uncompiled(unit)
     return cast(F, unit.public)
+
+
+def analysed(function: FunctionType, body: ClassBody | None) -> Unit:
+    """The unit of `function`. `body`: the class whose body is being run, for its method.
+    Raises Refused."""
+    unit = Unit(function)
+    plan = Plan(unit, body)
+    unit.targets = tuple(plan.targets)
+    unit.direct = plan.direct
+    unit.nesting = nesting(plan)
+    if OUTERMOST + unit.nesting > LIMIT:
+        raise Refused(
+            unit.file,
+            plan.node.lineno,
+            f"the blocks of {unit.code.co_name} nest {unit.nesting} deep as they are "
+            f"compiled, and the interpreter allows {LIMIT - OUTERMOST} here (an async with "
+            "counts 3, another with or try 2)",
+            "move the inner ones into an unboxed function of their own",
+        )
+    callees = [each.unit for each in unit.targets if isinstance(each, Embed)]
+    unit.activations = min(_MANY, 1 + sum(each.activations for each in callees))
+    unit.plain = plain_size(unit.code) + max((each.plain for each in callees), default=0)
+    return unit
 
 
 def _class_body(function: FunctionType, frame: FrameType) -> ClassBody | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pinfut.unboxed.frameplan import Activation, FramePlan, Var
@@ -97,8 +97,24 @@ class Emission(Naming, ABC):
         else:
             self.assign(result.store(), value, source)
 
+    def empty(self, kept: Iterable[Var], source: ast.AST) -> None:
+        """Let go of what is in these variables, if there are any."""
+        stores: list[ast.expr] = [var.store() for var in kept]
+        if stores:
+            self.emit(ast.Assign(stores, ast.Constant(None)), source)
+
+    def flag(self, var: Var, value: bool, source: ast.AST) -> None:
+        self.assign(var.store(), ast.Constant(value), source)
+
+    def attempt(
+        self, body: list[ast.stmt], kind: str, handler: list[ast.stmt], source: ast.AST
+    ) -> None:
+        """``try: body``, and for an error of `kind`, which `support` has, the `handler`."""
+        caught = self.at(ast.ExceptHandler(self.helper(kind), None, handler), source)
+        self.emit(ast.Try(body, [caught], [], []), source)
+
     def unbind(self, var: Var, source: ast.AST) -> None:
         """Make a variable that may be bound unbound."""
-        self.assign(var.store(), ast.Constant(None), source)
+        self.empty([var], source)
         if not var.temporary:
             self.emit(ast.Delete([var.node(ast.Del())]), source)

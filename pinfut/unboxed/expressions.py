@@ -8,16 +8,21 @@ is evaluated in the order of the source.
 from __future__ import annotations
 
 import ast
+import copy
 from typing import Any, Final
 
-from pinfut.unboxed.awaits import Awaits
+from pinfut.coroutine import YIELD
+from pinfut.unboxed.closures import Closures
+from pinfut.unboxed.frameplan import Suspension, Var
 from pinfut.unboxed.names import N
 from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
+from pinfut.unboxed.support import BRIDGE
+from pinfut.unboxed.unit import Awaited, Leaf, Yields
 
 _LOAD: Final = ast.Load()
 
 
-class Expressions(Awaits):
+class Expressions(Closures):
     """Clones expressions. One that needs statements before it has a handler named after its
     kind, here or in a part above."""
 
@@ -157,54 +162,27 @@ class Expressions(Awaits):
         return not self.rebinds
 
     def _in_order(self, node: ast.expr) -> ast.expr:
-        places: list[tuple[str, int, ast.expr]] = []
+        new: Any = self.at(copy.copy(node), node)
+        # Where each part stands: (attributes, name) or (list, index).
+        places: list[tuple[Any, Any]] = []
         for field, value in ast.iter_fields(node):
             if isinstance(value, ast.expr):
-                places.append((field, -1, value))
+                places.append((vars(new), field))
             elif isinstance(value, list):
-                for index, each in enumerate(value):
-                    if isinstance(each, ast.expr):
-                        places.append((field, index, each))
-        kind: Any = type(node)
-        new: ast.expr = kind(
-            **{
-                field: list(value) if isinstance(value, list) else value
-                for field, value in ast.iter_fields(node)
-            }
-        )
-        values = self.ordered([place[2] for place in places])
-        for (field, index, _), value in zip(places, values, strict=True):
-            if index < 0:
-                setattr(new, field, value)
-            else:
-                getattr(new, field)[index] = value
-        return self.at(new, node)
-
-    def _before_Call(self, node: ast.Call) -> ast.expr:
-        parts = [node.func, *node.args]
-        for keyword in node.keywords:
-            parts.append(keyword.value)
-        values = self.ordered(parts)
-        count = 1 + len(node.args)
-        keywords = [
-            self.at(ast.keyword(keyword.arg, value), keyword)
-            for keyword, value in zip(node.keywords, values[count:], strict=True)
-        ]
-        return self.at(ast.Call(values[0], values[1:count], keywords), node)
-
-    def _before_Dict(self, node: ast.Dict) -> ast.expr:
-        parts: list[ast.expr] = []
-        for key, value in zip(node.keys, node.values, strict=True):
-            if key is not None:
-                parts.append(key)
-            parts.append(value)
-        values = iter(self.ordered(parts))
-        keys: list[ast.expr | None] = []
-        items: list[ast.expr] = []
-        for key in node.keys:
-            keys.append(None if key is None else next(values))
-            items.append(next(values))
-        return self.at(ast.Dict(keys, items), node)
+                parts = list(value)
+                setattr(new, field, parts)
+                for index, each in enumerate(parts):
+                    if isinstance(each, ast.keyword):
+                        parts[index] = word = self.at(copy.copy(each), each)
+                        places.append((vars(word), "value"))
+                    elif isinstance(each, ast.expr):
+                        places.append((parts, index))
+        if isinstance(node, ast.Dict):
+            places.sort(key=lambda place: place[1])  # each key right before its value
+        values = self.ordered([holder[key] for holder, key in places])
+        for (holder, key), value in zip(places, values, strict=True):
+            holder[key] = value
+        return new  # type: ignore[no-any-return]
 
     def _before_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         parts: list[ast.expr] = []
@@ -259,8 +237,7 @@ class Expressions(Awaits):
 
     def _before_Compare(self, node: ast.Compare) -> ast.expr:
         if len(node.ops) == 1:
-            left, right = self.ordered([node.left, node.comparators[0]])
-            return self.at(ast.Compare(left, node.ops, [right]), node)
+            return self._in_order(node)
         result = self.temp()
 
         def rest(left: ast.expr, index: int) -> None:
@@ -276,4 +253,64 @@ class Expressions(Awaits):
         rest(self.save(self.expr(node.left), node.left), 0)
         return self.at(result.load(), node)
 
-    _before_Lambda = _before_GeneratorExp = Awaits.closure
+    _before_Lambda = _before_GeneratorExp = Closures.closure
+
+    # ---- awaits that are no embedded calls ----
+
+    def await_in_place(self, node: ast.Await) -> ast.expr:
+        """An await that needs no statement before it, as an expression."""
+        target = self.plan.awaits[node]
+        if isinstance(target, Yields):
+            return self._yields(node)
+        return self.wait_for(self.expr(node.value), target, node)
+
+    def _yields(self, node: ast.AST) -> ast.expr:
+        self.suspends(node)
+        return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)
+
+    def _wait(self, leaf: ast.expr, target: Leaf, node: ast.AST) -> ast.expr:
+        """Yield what `leaf` gives if it is a leaf, and delegate to it if it is not."""
+        kind = ast.Attribute(ast.Call(self.helper("kind"), [leaf], []), "__await__", _LOAD)
+        test = ast.Compare(kind, [ast.Is()], [self.frame.link("bridge", BRIDGE)])
+        way = self.call("boxed" if target.boxed else "awaiting", self.leaf.load())
+        return self.at(ast.IfExp(test, ast.Yield(self.leaf.load()), ast.YieldFrom(way)), node)
+
+    def await_leaf(self, node: ast.Await, target: Awaited, value: ast.expr) -> ast.expr:
+        """An await after a statement of its own that keeps the leaf."""
+        if isinstance(target, Yields):
+            self.drop(node)
+            return self._yields(node)
+        assert isinstance(target, Leaf)
+        self.assign(self.leaf.store(), self.expr(value), node)
+        self.leafy = True
+        self.drop(node)
+        self.suspends(node)
+        return self._wait(self.leaf.load(), target, node)
+
+    def wait_for(self, value: ast.expr, target: Awaited, node: ast.AST) -> ast.expr:
+        """Wait for the lowered `value`."""
+        assert isinstance(target, Leaf)
+        self.leafy = True
+        self.suspends(node)
+        return self._wait(ast.NamedExpr(self.leaf.store(), value), target, node)
+
+    def drop(self, node: ast.AST) -> None:
+        """Let go of the arguments that nobody reads after the await at `node`."""
+        for name in self.plan.parameters:
+            if name in self.plan.dropped.get(node, ()):
+                self.assign(self.vars[name].store(), ast.Constant(None), node)
+
+    def live_vars(self, node: ast.AST) -> list[Var]:
+        """The variables of this activation that are live while `node` waits."""
+        live = self.plan.live(node)
+        return [
+            var
+            for name, var in self.vars.items()
+            if name in live or (var.captured and name in self.plan.names.own)
+        ]
+
+    def suspends(self, node: ast.AST) -> None:
+        """Note that the frame waits here."""
+        live = [*self.held, *self.live_vars(node)]
+        line = getattr(node, "lineno", self.activation.line)
+        self.frame.suspensions.append(Suspension(self.activation, line, live))

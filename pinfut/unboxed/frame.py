@@ -27,7 +27,6 @@ from weakref import getweakrefs, ref
 from pinfut.unboxed.binding import binder
 from pinfut.unboxed.compiled import further_size
 from pinfut.unboxed.errors import FrameTooSmall
-from pinfut.unboxed.free_list import FreeList
 from pinfut.unboxed.generate import Generated, looping
 from pinfut.unboxed.sizes import CELL
 from pinfut.unboxed.unit import Unit, unit_of
@@ -41,6 +40,30 @@ class _NoResult:
 
 
 _NO_RESULT: Final = _NoResult()
+
+
+@final
+class FreeList:
+    """The idle frames of a pool, and how many are in use."""
+
+    __slots__ = ("bound", "high_water", "idle", "size", "taken", "unit")
+
+    def __init__(self, unit: Unit, size: int, bound: int) -> None:
+        self.unit = unit
+        # Bytes of each.
+        self.size = size
+        # Invariant: at most `bound` frames, each idle and scrubbed.
+        self.idle: list[Frame[Any]] = []
+        self.bound = bound
+        # Frames that are in use, and the most that ever were.
+        self.taken = 0
+        self.high_water = 0
+
+    def put(self, frame: Frame[Any]) -> None:
+        """A call has ended in `frame`."""
+        self.taken -= 1
+        if len(self.idle) < self.bound:
+            self.idle.append(frame)
 
 
 def _over() -> Any:
@@ -63,7 +86,7 @@ class Frame(Coroutine[Any, Any, T_co]):
     # looks here itself.
     __next__: Callable[[], Any]
 
-    def __init__(self, size: int, free_list: FreeList[Frame[Any]] | None = None) -> None:
+    def __init__(self, size: int, free_list: FreeList | None = None) -> None:
         self.size = size
         # Where it goes back to when a call ends.
         self._free_list = free_list
@@ -236,9 +259,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         return f"<Frame of {self.size} bytes, {state}>"
 
 
-def ended(
-    home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None, value: Any, _: None
-) -> Any:
+def ended(home: ref[Frame[Any]], free_list: FreeList | None, value: Any, _: None) -> Any:
     """A call is about to return `value`. For generated code; the last argument is there to be
     evaluated after the others."""
     frame = home()
@@ -255,7 +276,7 @@ def ended(
     return value
 
 
-def failed(home: ref[Frame[Any]], free_list: FreeList[Frame[Any]] | None) -> None:
+def failed(home: ref[Frame[Any]], free_list: FreeList | None) -> None:
     """A call is about to raise, which ends its generator. For generated code."""
     frame = home()
     if frame is None:  # it was given up during its call

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import dis
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType
@@ -22,13 +21,13 @@ from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
 from pinfut.unboxed.scopes import arguments, bare
 from pinfut.unboxed.tracing import Tracer
+from pinfut.unboxed.trees import compiled
 from pinfut.unboxed.unit import Unit
 
 _GENERATOR: Final = 0x20
 _COROUTINE: Final = 0x80
 _ITERABLE: Final = 0x100
 _ASYNC_GENERATOR: Final = 0x200
-_FUTURES: Final = 0x1FF0000
 
 _ROOM: Final = 20_000
 """Calls inside one another that lowering may need: a dozen for each level of the chain."""
@@ -70,16 +69,9 @@ class Generated:
         ast.copy_location(node, plan.node)
         # The table of lines counts from the first one: that of the first decorator.
         node.lineno = node.end_lineno = plan.code.co_firstlineno
-        module = ast.Module([node], [])
-        ast.fix_missing_locations(module)
         self.tree = node
-        # Beside the code's own futures nothing is inherited from here.
-        inherited = plan.code.co_flags & _FUTURES
         try:
-            with warnings.catch_warnings():
-                # The compiler has said what it has to say about the source before.
-                warnings.simplefilter("ignore")
-                code = compile(module, plan.file, "exec", flags=inherited, dont_inherit=True)
+            inner = compiled(node, plan.file, plan.code.co_flags)
         except (SyntaxError, RecursionError) as error:
             raise Refused(
                 plan.file,
@@ -87,7 +79,6 @@ class Generated:
                 f"the chain below {plan.code.co_name} cannot be compiled: {error}",
                 "write await box(...) around one of its calls",
             ) from error
-        (inner,) = [const for const in code.co_consts if isinstance(const, CodeType)]
         linked = Linked()
         tracer = Tracer(frame.activations)
         for name, thing in frame.linked.items():
@@ -128,8 +119,7 @@ def _noticed(frame: FramePlan, lowering: Body, body: list[ast.stmt]) -> list[ast
         with lowering.into() as failed:
             lowering.caught(node)
             lowering.emit(ast.Raise(None, None), node)
-        handler = lowering.at(ast.ExceptHandler(lowering.helper("Base"), None, failed), node)
-        lowering.emit(ast.Try(body, [handler], [], []), node)
+        lowering.attempt(body, "Base", failed, node)
     return out
 
 

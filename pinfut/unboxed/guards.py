@@ -48,8 +48,7 @@ class Guards(Loops):
             with self.into() as left:
                 self._noticed(place)
                 self.emit(ast.Raise(None, None), place)
-            handler = self.at(ast.ExceptHandler(self.helper("Exit"), None, left), place)
-            self.emit(ast.Try(body, [handler], [], []), place)
+            self.attempt(body, "Exit", left, place)
         return out
 
     def _may_swallow(self, kind: ast.expr | None) -> bool:
@@ -118,44 +117,40 @@ class Guards(Loops):
             self.give(into, value, node)
 
         wait(enter, entry, "__aenter__", [], entry)
-        self.assign(going.store(), ast.Constant(True), node)
+        self.flag(going, True, node)
         start = len(self.frame.activations)
         with self.into() as body, self.nested(ASYNC_WITH, catches=True):
             if item.optional_vars is not None:
                 self.store(item.optional_vars, entry.load(), node)
-            self.emit(ast.Assign([entry.store(), self.leaf.store()], ast.Constant(None)), node)
+            self.empty([entry, self.leaf], node)
             body += self.inner(node.body, last)
         with self.into() as failed:
             self._noticed(node)
             self.abandoned(start, node)
-            self.assign(going.store(), ast.Constant(False), node)
-            info: list[ast.expr] = [ast.Starred(self.call("exc_info"), ast.Load())]
+            self.flag(going, False, node)
+            raised = self.call("exc_info")
+            info: list[ast.expr] = [ast.Starred(raised, ast.Load())]
             three: list[Var] = []
             if isinstance(leave, Embed):
-                kind, error, traceback = self.temp(), self.temp(), self.temp()
-                three = [kind, error, traceback]
-                self.assign(
-                    ast.Tuple([var.store() for var in three], ast.Store()),
-                    self.call("exc_info"),
-                    node,
-                )
+                three = [self.temp(), self.temp(), self.temp()]
+                stores: list[ast.expr] = [var.store() for var in three]
+                self.assign(ast.Tuple(stores, ast.Store()), raised, node)
                 info = [var.load() for var in three]
             swallowed = self.temp()
             with self.nested(ASYNC_WITH_EXIT):
                 wait(leave, out, "__aexit__", info, swallowed)
             goes_on = self.at(ast.Raise(None, None), node)
             self.emit(ast.If(ast.UnaryOp(ast.Not(), swallowed.load()), [goes_on], []), node)
-            if isinstance(leave, Embed):
-                self.emit(ast.Assign([var.store() for var in three], ast.Constant(None)), node)
-        handler = self.at(ast.ExceptHandler(self.helper("Base"), None, failed), node)
+            self.empty(three, node)
         with self.into() as final:
             with self.into() as normal:
                 nothing: list[ast.expr] = [ast.Constant(None) for _ in range(3)]
                 with self.nested(FINALLY):
                     wait(leave, out, "__aexit__", nothing, None)
             self.emit(ast.If(going.load(), normal, []), node)
-        attempt = self.at(ast.Try(body, [handler], [], []), node)
-        self.emit(ast.Try([attempt], [], [], final), node)
+        with self.into() as whole:
+            self.attempt(body, "Base", failed, node)
+        self.emit(ast.Try(whole, [], [], final), node)
         self.leafy = True
 
     # ---- try ----

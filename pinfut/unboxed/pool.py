@@ -7,15 +7,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, TypeVar, final
 
 from pinfut.unboxed.binding import starter
-from pinfut.unboxed.frame import Frame, frame_size
-from pinfut.unboxed.free_list import FreeList
+from pinfut.unboxed.frame import Frame, FreeList, frame_size
 from pinfut.unboxed.unit import unit_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def start(free_list: FreeList[Frame[Any]], args: list[Any]) -> Frame[Any]:
+def start(free_list: FreeList, args: list[Any]) -> Frame[Any]:
     """Begin a call in a frame of `free_list`, or a new one. For the `begin` of a pool."""
     idle = free_list.idle
     if idle:
@@ -50,7 +49,7 @@ class Pool(Generic[P, T]):
         if bound < 0:
             raise ValueError(f"a pool keeps 0 frames or more, not {bound}")
         unit = unit_of(function)
-        self._free_list = free_list = FreeList[Frame[Any]](unit, frame_size(unit), bound)
+        self._free_list = free_list = FreeList(unit, frame_size(unit), bound)
         # Begin a call in a frame of the pool, or a new one. It comes back when the call ends,
         # in whatever way. Raises TypeError when the arguments do not fit.
         self.begin: Callable[P, Frame[T]] = starter(unit, start, free_list)

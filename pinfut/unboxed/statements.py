@@ -12,8 +12,8 @@ import ast
 from collections.abc import Callable
 from typing import Any, Final
 
+from pinfut.unboxed.calls import Calls
 from pinfut.unboxed.frameplan import Var
-from pinfut.unboxed.iteration import Iteration
 from pinfut.unboxed.plan import returns, terminates
 from pinfut.unboxed.trees import walk
 from pinfut.unboxed.unit import Embed
@@ -21,7 +21,7 @@ from pinfut.unboxed.unit import Embed
 _GUARDS: Final = (ast.With, ast.AsyncWith, ast.Try, ast.TryStar)
 
 
-class Statements(Iteration):
+class Statements(Calls):
     """Lowers statements, each by the handler that is named after its kind, here or in a part
     above."""
 
@@ -60,8 +60,8 @@ class Statements(Iteration):
         kept += [var for var in self.temps if not (var is self.result and self._given)]
         self.idle += self.temps
         self.temps, self.leafy = [], False
-        if kept and not (self.out and isinstance(self.out[-1], ast.Break | ast.Return | ast.Raise)):
-            self.emit(ast.Assign([var.store() for var in kept], ast.Constant(None)), node)
+        if not (self.out and isinstance(self.out[-1], ast.Break | ast.Return | ast.Raise)):
+            self.empty(kept, node)
 
     def each(self, body: list[ast.stmt]) -> None:
         for statement in body:
@@ -146,7 +146,7 @@ class Statements(Iteration):
         self.clear(node)
         if self.depth:
             assert self.returned is not None
-            self.assign(self.returned.store(), ast.Constant(True), node)
+            self.flag(self.returned, True, node)
         self.emit(ast.Break(), node)
 
     def _value(self, node: ast.expr) -> ast.expr:
@@ -254,10 +254,7 @@ class Statements(Iteration):
         for branch in (body, orelse):
             with self.into() as out:
                 self.temps, self.leafy = [], False
-                if temps or leafy:
-                    kept = ([self.leaf] if leafy else []) + temps
-                    stores: list[ast.expr] = [var.store() for var in kept]
-                    self.emit(ast.Assign(stores, ast.Constant(None)), node)
+                self.empty(([self.leaf] if leafy else []) + temps, node)
                 branch()
             branches.append(out)
         self.temps, self.leafy = [], False
@@ -266,3 +263,106 @@ class Statements(Iteration):
 
     def _If(self, node: ast.If) -> None:
         self._if(node, lambda: self.each(node.body), lambda: self.each(node.orelse))
+
+    # ---- match: a capture whose name does not stand in the frame is stored afterwards ----
+
+    def _Match(self, node: ast.Match) -> None:
+        subject = self.expr(node.subject)
+        temps, leafy = self.temps, self.leafy
+        cases: list[ast.match_case] = []
+        for case in node.cases:
+            late: list[tuple[str, Var]] = []
+            pattern = self._pattern(case.pattern, late)
+            self.temps, self.leafy = [], False
+            guard = None
+            if case.guard is not None:
+                guard = self.expr(case.guard)
+                if late:
+                    stores = [self._put(name, var, case.guard) for name, var in late]
+                    both = ast.Tuple([*stores, guard], ast.Load())
+                    guard = self.at(
+                        ast.Subscript(both, ast.Constant(len(stores)), ast.Load()), case.guard
+                    )
+            with self.into() as body:
+                if case.guard is None:
+                    for name, var in late:
+                        self.assign(self.target(name, ast.Store()), var.load(), case.pattern)
+                body += self.inner(case.body)
+            cases.append(ast.match_case(pattern, guard, body))
+        self.temps, self.leafy = temps, leafy or self.leafy
+        self.emit(ast.Match(subject, cases), node)
+
+    def _put(self, name: str, var: Var, place: ast.AST) -> ast.expr:
+        target = self.target(name, ast.Store())
+        assert isinstance(target, ast.Attribute)
+        put = self.call("put", target.value, ast.Constant(target.attr), var.load())
+        return self.at(put, place)
+
+    def _pattern(self, node: Any, late: list[tuple[str, Var]]) -> Any:
+        if isinstance(node, list):
+            return [self._pattern(each, late) for each in node]
+        if isinstance(node, ast.expr):
+            return self.expr(node)
+        if not isinstance(node, ast.pattern):
+            return node  # a name, or a plain value
+        kind: Any = type(node)
+        new = kind(*[self._pattern(getattr(node, field, None), late) for field in node._fields])
+        for field in ("name", "rest"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                var = self.plain_var(name)
+                if var is None:
+                    var = self.activation.var("case·", temporary=True)
+                    late.append((name, var))
+                var.sites.append((new, field))
+        return self.at(new, node)
+
+    # ---- imports, functions and classes ----
+
+    def _Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self._import(node, None, alias, name, 0)
+
+    def _ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = node.module or ""
+        if node.level and not self.home:
+            package = self.globals.get("__package__") or ""
+            parts = package.split(".")
+            parts = parts[: len(parts) - node.level + 1]
+            module = ".".join([*parts, module] if module else parts)
+            level = 0
+        else:
+            level = node.level
+        for alias in node.names:
+            self._import(node, module, alias, alias.asname or alias.name, level)
+
+    def _import(
+        self, node: ast.stmt, module: str | None, alias: ast.alias, name: str, level: int
+    ) -> None:
+        var = self.temp()
+        first = alias.name.partition(".")[0]
+        if module is None and alias.asname is None and first != alias.name:
+            # `import a.b` binds a.
+            load = ast.alias(alias.name, None)
+            var.sites.append((load, "asname"))
+            self.emit(ast.Import([load]), node)
+            alias = ast.alias(first, None)
+        made = ast.alias(alias.name, name)
+        var.sites.append((made, "asname"))
+        statement: ast.stmt
+        if module is None:
+            statement = ast.Import([made])
+        else:
+            statement = ast.ImportFrom(module or None, [made], level)
+        self.emit(statement, node)
+        self.assign(self.target(name, ast.Store()), var.load(), node)
+
+    def _FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
+        decorators = [self.save(self.expr(each), each) for each in node.decorator_list]
+        made = self.closure(node)
+        for decorator in reversed(decorators):
+            made = self.at(ast.Call(decorator, [made], []), node)
+        self.assign(self.target(node.name, ast.Store()), made, node)
+
+    _AsyncFunctionDef = _ClassDef = _FunctionDef

@@ -1,9 +1,14 @@
-"""Walking syntax trees, in a third of the time that `ast` takes for it."""
+"""Syntax trees: walking them in a third of the time that `ast` takes, and compiling them."""
 
 from __future__ import annotations
 
 import ast
+import warnings
+from types import CodeType
 from typing import Final
+
+_FUTURES: Final = 0x1FF0000
+"""The flags of `from __future__` statements."""
 
 _KINDS: Final = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
 _MARKS: Final = frozenset(each for kind in _KINDS for each in kind.__subclasses__())
@@ -30,3 +35,22 @@ def walk(node: ast.AST) -> list[ast.AST]:
     for each in found:
         found += children(each)
     return found
+
+
+def compiled(node: ast.FunctionDef, file: str, flags: int = 0) -> CodeType:
+    """The code of the function at `node`. `flags`: those of code whose futures it shares. The
+    compiler has warned of the source before. Raises SyntaxError and RecursionError."""
+    module = ast.Module([node], [])
+    ast.fix_missing_locations(module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = compile(module, file, "exec", flags=flags & _FUTURES, dont_inherit=True)
+    return code_in(code, node.name)
+
+
+def code_in(code: CodeType, name: str) -> CodeType:
+    """The code of the function `name` that stands in `code`."""
+    for const in code.co_consts:
+        if isinstance(const, CodeType) and const.co_name == name:
+            return const
+    raise AssertionError(f"no code {name} in {code.co_name}")
