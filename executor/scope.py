@@ -175,21 +175,35 @@ class Scope(Block):
         return "scope()"
 
 
+class _Woken(FutureBase[T]):
+    """A future that its scope wakes."""
+
+    __slots__ = ("_waker",)
+
+    # Nobody waits where there is nothing to wait for, or no time.
+    must_be_taken: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._waker: Waker | None = None
+
+    def wake(self) -> None:
+        if self._waker is not None:
+            self._waker.wake()
+
+
 @final
-class _Started(FutureBase[T]):
+class _Started(_Woken[T]):
     """What a child of `Scope.start` is given, to be called once: ``started(value)``. For the one
     who waits in `start` it is the future of that value."""
 
-    __slots__ = ("_value", "_waker", "child")
-
-    must_be_taken: ClassVar[bool] = False
+    __slots__ = ("_value", "child")
 
     # The child; set before its first step.
     child: JoinHandle[Any]
 
     def __init__(self) -> None:
+        super().__init__()
         self._value: T | Pending = PENDING
-        self._waker: Waker | None = None
 
     def __call__(self, value: T) -> None:
         """The child has started. Raises RuntimeError the second time."""
@@ -202,11 +216,6 @@ class _Started(FutureBase[T]):
         """Whether the child has not called it."""
         return self._value is PENDING
 
-    def wake(self) -> None:
-        """It was called, or will never be."""
-        if self._waker is not None:
-            self._waker.wake()
-
     def poll(self, cx: Context, /) -> Poll[T]:
         if self._value is PENDING and self.child.done:
             if self.child.error() is None:
@@ -217,27 +226,20 @@ class _Started(FutureBase[T]):
 
 
 @final
-class _AllEnded(FutureBase[None]):
+class _AllEnded(_Woken[None]):
     """Ready when a scope has no children left."""
 
-    __slots__ = ("_children", "_waker")
-
-    # Nobody waits where there are no children, or no time to wait.
-    must_be_taken: ClassVar[bool] = False
+    __slots__ = ("_children",)
 
     def __init__(self, children: dict[JoinHandle[Any], Any]) -> None:
+        super().__init__()
         self._children = children
-        self._waker: Waker | None = None
 
     def poll(self, cx: Context, /) -> Poll[None]:
         if not self._children:
             return None
         self._waker = cx.waker
         return PENDING
-
-    def wake(self) -> None:
-        if self._waker is not None:
-            self._waker.wake()
 
 
 def scope() -> Scope:

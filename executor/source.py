@@ -49,15 +49,6 @@ class Busy(RuntimeError):
     """Two tasks wait for the same thing that only one can have."""
 
 
-def wake(future: Waiting) -> None:
-    """Wake who waits. A waker that fails is reported: the others are owed their wakes."""
-    waker = cast(Waker, future.waker)
-    try:
-        waker.wake()
-    except BaseException as error:
-        report_call(waker.wake, error)
-
-
 class EdgeSource:
     """The readiness of one descriptor. It does not own the descriptor.
 
@@ -146,23 +137,27 @@ class EdgeSource:
             self.drains = False
         if mask & WAKES_READER:
             self.readable = True
-            future = self.reader
-            if future is not None:
-                self.reader = None
-                woken = 1
-                if tell is not None:
-                    tell.io(self.fd, "read", "fired")
-                wake(future)
+            reader, self.reader = self.reader, None
+            woken += self._wake(reader, "read", tell)
         if mask & WAKES_WRITER:
             self.writable = True
-            future = self.writer
-            if future is not None:
-                self.writer = None
-                woken += 1
-                if tell is not None:
-                    tell.io(self.fd, "write", "fired")
-                wake(future)
+            writer, self.writer = self.writer, None
+            woken += self._wake(writer, "write", tell)
         return woken
+
+    def _wake(self, future: Waiting | None, event: str, tell: Hooks | None) -> bool:
+        """Wake who waits, if anybody does. A waker that fails is reported: the others are owed
+        their wakes."""
+        if future is None:
+            return False
+        if tell is not None:
+            tell.io(self.fd, event, "fired")
+        waker = cast(Waker, future.waker)
+        try:
+            waker.wake()
+        except BaseException as error:
+            report_call(waker.wake, error)
+        return True
 
     def close(self) -> None:
         """As `contract.Source.close`: those that it wakes find `closed` set. Idempotent."""

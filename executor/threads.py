@@ -160,13 +160,6 @@ class Threads:
         call.done(value, error)
 
 
-class _Empty:
-    __slots__ = ()
-
-
-_EMPTY: Final = _Empty()
-
-
 @final
 class ToThread(FutureBase[T]):
     """The future of `to_thread`."""
@@ -181,7 +174,7 @@ class ToThread(FutureBase[T]):
         # Invariant: not None while a task waits; counted in `Poller.external` then.
         self._waker: Waker | None = None
         # Invariant: the outcome, from `done` to the poll that takes it.
-        self._value: T | _Empty = _EMPTY
+        self._value: Poll[T] = PENDING
         self._error: BaseException | None = None
 
     def run(self) -> T:
@@ -206,12 +199,12 @@ class ToThread(FutureBase[T]):
                 raise error
             finally:
                 del error  # or it and this frame, which its traceback holds, keep each other
-        value, self._value = self._value, _EMPTY
-        if value is _EMPTY:
+        value, self._value = self._value, PENDING
+        if value is PENDING:
             raise TakenTwice(
                 "the result of a to_thread was taken a second time, or it was dropped", self
             )
-        return cast(T, value)
+        return value
 
     def __del__(self) -> None:
         if self._threads is None:
@@ -233,7 +226,7 @@ class ToThread(FutureBase[T]):
             threads = cast(Threads, self._threads)
             threads.poller.external -= 1
             threads.withdraw(self)
-        self._value, self._error = _EMPTY, None
+        self._value, self._error = PENDING, None
 
 
 def _threads_of(poller: Poller) -> Threads:

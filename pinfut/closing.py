@@ -7,12 +7,30 @@ text, so the errors do not keep each other's frames alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from traceback import format_exception_only
-from typing import Final
+from typing import Final, Protocol
 
 ENDS_THE_RUN: Final = (KeyboardInterrupt, SystemExit)
 """What is let through wherever it comes; everything else is an error of somebody's."""
+
+
+class Closes(Protocol):
+    """What can be closed."""
+
+    def close(self) -> object: ...
+
+
+@contextmanager
+def closed_on_error(*things: Closes) -> Iterator[None]:
+    """Close what was opened if the block raises, for then nobody gets it."""
+    try:
+        yield
+    except BaseException:
+        for thing in things:
+            thing.close()
+        raise
 
 
 def close_each(calls: Iterable[Callable[[], object]]) -> None:

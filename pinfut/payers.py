@@ -62,20 +62,9 @@ else:
 
 
 __all__ = [
-    "PAGE",
-    "Leak",
-    "Payer",
-    "PayersUnavailable",
-    "current",
-    "install",
-    "installed",
-    "leaks",
-    "off_call",
-    "owner",
-    "reserve",
-    "stats",
-    "why_not",
-]
+    "PAGE", "Leak", "Payer", "PayersUnavailable", "current", "install", "installed", "leaks",
+    "off_call", "owner", "reserve", "stats", "why_not",
+]  # fmt: skip
 
 _installed = False
 

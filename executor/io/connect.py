@@ -10,8 +10,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import chain, zip_longest
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
+from pinfut.closing import Closes, closed_on_error
 from pinfut.executor.io.sockets import Socket
 from pinfut.executor.scope import scope
 from pinfut.executor.threads import to_thread
@@ -24,12 +25,6 @@ STAGGER: Final = 0.25
 
 Found: TypeAlias = tuple[int, int, int, str, Any]
 """One address as `getaddrinfo` gives it: family, kind, protocol, name, address."""
-
-
-class Closes(Protocol):
-    """What an attempt gives: something that is closed if another one has won."""
-
-    def close(self) -> None: ...
 
 
 S = TypeVar("S", bound=Closes)
@@ -126,10 +121,7 @@ async def first_to_answer(
 async def _open(address: Found) -> Socket:
     family, kind, proto, _, where = address
     sock = Socket(socket.socket(family, kind, proto))
-    try:
+    with closed_on_error(sock):
         await sock.connect(where)
         sock.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        sock.close()
-        raise
     return sock

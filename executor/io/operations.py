@@ -11,9 +11,10 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Generator
-from typing import Any, Final, TypeVar, final
+from typing import Any, ClassVar, Final, TypeVar, final
 
 from pinfut import laws
+from pinfut.executor.contract import Waiting
 from pinfut.executor.source import EdgeSource
 from pinfut.executor.timers import sleep
 from pinfut.forgotten import tell_if_forgotten
@@ -68,7 +69,14 @@ class Operation(FutureBase[T]):
 
 
 class _CallOperation(Operation[T]):
+    """A call that is made once its source may be ready for it, and again until it does not say
+    that it would block."""
+
     __slots__ = ("_args", "_call")
+
+    # The attribute of a source that says so, and how one waits for it.
+    _flag: ClassVar[str]
+    _wait: ClassVar[Callable[[EdgeSource, Waiting], None]]
 
     def __init__(self, source: EdgeSource, call: Callable[..., T], *args: Any) -> None:
         self._source = source
@@ -76,29 +84,23 @@ class _CallOperation(Operation[T]):
         self._args = args
         self.waker = None
 
-
-class ReadOperation(_CallOperation[T]):
-    """An operation that waits for its source to be readable."""
-
-    __slots__ = ()
-
     def poll(self, cx: Context, /) -> Poll[T]:
-        source = self._source
-        if source.readable:
+        source, kind = self._source, type(self)
+        if getattr(source, kind._flag):
             try:
                 return self._call(*self._args)
             except BlockingIOError:
-                source.readable = False
+                setattr(source, kind._flag, False)
             except OSError as error:
                 raise _explained(source, error) from None
         self.waker = cx.waker
-        source.wait_read(self)
+        kind._wait(source, self)
         return PENDING
 
     def __await__(self) -> Generator[Any, Any, T]:
         # Tried at once, without the executor, unless that has to see the poll.
-        source = self._source
-        if source.readable and not laws.through_executor:
+        source, kind = self._source, type(self)
+        if getattr(source, kind._flag) and not laws.through_executor:
             self.waker = TRIED
             source.spree += 1
             if source.spree >= SPREE:
@@ -107,13 +109,33 @@ class ReadOperation(_CallOperation[T]):
             try:
                 return self._call(*self._args)
             except BlockingIOError:
-                source.readable = False
+                setattr(source, kind._flag, False)
             except OSError as error:
                 raise _explained(source, error) from None
         if open_hosts:  # a task of somebody else's loop may be the one that waits
             return (yield from super().__await__())
         value: T = yield self
         return value
+
+
+@final
+class ReadOperation(_CallOperation[T]):
+    """An operation that waits for its source to be readable."""
+
+    __slots__ = ()
+
+    _flag = "readable"
+    _wait = EdgeSource.wait_read
+
+
+@final
+class WriteOperation(_CallOperation[T]):
+    """An operation that waits for its source to be writable."""
+
+    __slots__ = ()
+
+    _flag = "writable"
+    _wait = EdgeSource.wait_write
 
 
 @final
@@ -170,44 +192,6 @@ class Receive(Operation[bytes]):
             return (yield from super().__await__())
         received: bytes = yield self
         return received
-
-
-class WriteOperation(_CallOperation[T]):
-    """An operation that waits for its source to be writable."""
-
-    __slots__ = ()
-
-    def poll(self, cx: Context, /) -> Poll[T]:
-        source = self._source
-        if source.writable:
-            try:
-                return self._call(*self._args)
-            except BlockingIOError:
-                source.writable = False
-            except OSError as error:
-                raise _explained(source, error) from None
-        self.waker = cx.waker
-        source.wait_write(self)
-        return PENDING
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        source = self._source
-        if source.writable and not laws.through_executor:
-            self.waker = TRIED
-            source.spree += 1
-            if source.spree >= SPREE:
-                source.spree = 0
-                yield from sleep(0).__await__()
-            try:
-                return self._call(*self._args)
-            except BlockingIOError:
-                source.writable = False
-            except OSError as error:
-                raise _explained(source, error) from None
-        if open_hosts:  # a task of somebody else's loop may be the one that waits
-            return (yield from super().__await__())
-        value: T = yield self
-        return value
 
 
 def _flat(data: object) -> memoryview:

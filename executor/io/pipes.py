@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Self, final
 
+from pinfut.closing import closed_on_error
 from pinfut.executor.io.operations import ReadOperation, Receive, WriteAll, WriteOperation
 from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
@@ -89,11 +90,8 @@ def pipe() -> tuple[PipeReader, PipeWriter]:
     except BaseException:
         os.close(write)
         raise
-    try:
+    with closed_on_error(reader):
         return reader, PipeWriter(write)
-    except BaseException:
-        reader.close()
-        raise
 
 
 def raw_pipe() -> tuple[int, int]:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final, final
 
-from pinfut.closing import close_each
+from pinfut.closing import close_each, closed_on_error
 from pinfut.combinators import try_join
 from pinfut.executor.block import shield
 from pinfut.executor.io.operations import ReadOperation
@@ -146,12 +146,8 @@ def _watch(popen: subprocess.Popen[bytes]) -> tuple[int, threading.Thread | None
             popen.wait()
 
     thread = threading.Thread(target=wait, name=f"waits for {popen.pid}", daemon=True)
-    try:
+    with closed_on_error(ours, theirs):
         thread.start()
-    except BaseException:
-        ours.close()
-        theirs.close()
-        raise
     return ours.detach(), thread
 
 

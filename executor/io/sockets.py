@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, TypeAlias, final
 
-from pinfut.closing import close_each
+from pinfut.closing import close_each, closed_on_error
 from pinfut.executor.io.operations import Connect, ReadOperation, Receive, WriteAll, WriteOperation
 from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
@@ -240,30 +240,23 @@ async def connect_unix(path: str) -> Socket:
     """
     sock = Socket(_unix_socket())
     pause = 0.001
-    try:
+    with closed_on_error(sock):
         while True:
             try:
                 await sock.connect(path)
+                return sock
             except BlockingIOError:
                 await sleep(pause)
                 pause = min(2 * pause, 0.05)
-            else:
-                return sock
-    except BaseException:
-        sock.close()
-        raise
 
 
 def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
     """A listening Unix stream socket at `path`, which must not exist; the one who made it
     unlinks it."""
     sock = _unix_socket()
-    try:
+    with closed_on_error(sock):
         sock.bind(path)
         sock.listen(backlog)
-    except BaseException:
-        sock.close()
-        raise
     return Socket(sock)
 
 
@@ -282,11 +275,8 @@ def udp(port: int = 0, host: str = "127.0.0.1") -> Socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.inet_pton(family, host)
     sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
+    with closed_on_error(sock):
         sock.bind((host, port))
-    except BaseException:
-        sock.close()
-        raise
     return Socket(sock)
 
 
@@ -296,9 +286,5 @@ def socketpair(kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
     Where there are no Unix sockets they are TCP's, and a stream is all they can be.
     """
     one, other = socket.socketpair(type=kind)
-    try:
+    with closed_on_error(one, other):
         return Socket(one), Socket(other)
-    except BaseException:
-        one.close()
-        other.close()
-        raise

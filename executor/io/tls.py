@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from pinfut.closing import closed_on_error
 from pinfut.combinators import race
 from pinfut.coroutine import yield_now
 from pinfut.executor.io.connect import connect_tcp
@@ -79,7 +80,7 @@ async def tls(
     The socket is closed then, and when it is cancelled; a `timeout` block is its deadline.
     """
     _require_ssl()
-    try:
+    with closed_on_error(socket):
         # `ssl` itself makes sure of that for its own sockets, and not over memory.
         if context.check_hostname and not (server_side or server_hostname):
             raise ValueError(
@@ -88,9 +89,6 @@ async def tls(
             )
         stream = TLSStream(socket, context, server_side, server_hostname, suppress_ragged_eofs)
         await stream._shake_hands()
-    except BaseException:
-        socket.close()
-        raise
     return stream
 
 

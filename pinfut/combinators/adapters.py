@@ -17,22 +17,15 @@ U = TypeVar("U")
 X = TypeVar("X", bound=BaseException)
 
 
-@final
-class Map(FutureBase[U], Generic[T, U]):
-    """A future whose value goes through a function; it is as pinned as what is in it."""
+class _OfFuture(FutureBase[U], Generic[T, U]):
+    """A future made of another one and a function, which runs in the context variables of here."""
 
     __slots__ = ("_context", "_fn", "_future")
 
-    def __init__(self, future: Future[T], fn: Callable[[T], U]) -> None:
-        self._future = future
-        self._fn = fn
+    def __init__(self, future: Future[T], fn: Callable[..., Any]) -> None:
+        self._future: Future[Any] = future
+        self._fn: Any = fn
         self._context = copy_context()
-
-    def poll(self, cx: Context, /) -> Poll[U]:
-        value = cx.poll(self._future)
-        if value is PENDING:
-            return PENDING
-        return self._context.run(self._fn, value)
 
     def drop(self) -> None:
         """Drop the future inside."""
@@ -40,19 +33,27 @@ class Map(FutureBase[U], Generic[T, U]):
 
 
 @final
-class Then(FutureBase[U], Generic[T, U]):
+class Map(_OfFuture[T, U]):
+    """A future whose value goes through a function; it is as pinned as what is in it."""
+
+    __slots__ = ()
+
+    def poll(self, cx: Context, /) -> Poll[U]:
+        value = cx.poll(self._future)
+        if value is PENDING:
+            return PENDING
+        return self._context.run(self._fn, value)
+
+
+@final
+class Then(_OfFuture[T, U]):
     """A future, and the one that a function makes of its value.
 
-    ``first ──value──▶ second ──value──▶ done``; both are polled where they stand.
+    ``first ──value──▶ second ──value──▶ done``; both are polled where they stand: the first one
+    while `_fn` is there, the second one after that.
     """
 
-    __slots__ = ("_context", "_fn", "_future")
-
-    def __init__(self, future: Future[T], fn: Callable[[T], Awaited[U]]) -> None:
-        # Invariant: the first one while `_fn` is there, the second one after that.
-        self._future: Future[Any] = future
-        self._fn: Callable[[T], Awaited[U]] | None = fn
-        self._context = copy_context()
+    __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[U]:
         fn = self._fn
@@ -65,10 +66,6 @@ class Then(FutureBase[U], Generic[T, U]):
         second: Poll[U] = cx.poll(self._future)
         return second
 
-    def drop(self) -> None:
-        """Drop the one that it stands at."""
-        drop(self._future)
-
 
 def _made_by(fn: Callable[..., Awaited[U]], *args: Any) -> Future[U]:
     # Inside of the right context variables: a coroutine keeps a copy of them.
@@ -76,28 +73,22 @@ def _made_by(fn: Callable[..., Awaited[U]], *args: Any) -> Future[U]:
 
 
 @final
-class Catch(FutureBase[T | U], Generic[T, U, X]):
+class Catch(_OfFuture[T, T | U]):
     """A future whose errors of certain types become values."""
 
-    __slots__ = ("_context", "_future", "_handler", "_kinds")
+    __slots__ = ("_kinds",)
 
     def __init__(
         self, future: Future[T], kinds: type[X] | tuple[type[X], ...], handler: Callable[[X], U]
     ) -> None:
-        self._future = future
+        super().__init__(future, handler)
         self._kinds = kinds
-        self._handler = handler
-        self._context = copy_context()
 
     def poll(self, cx: Context, /) -> Poll[T | U]:
         try:
             return cx.poll(self._future)
         except self._kinds as error:
-            return self._context.run(self._handler, error)
-
-    def drop(self) -> None:
-        """Drop the future inside."""
-        drop(self._future)
+            return self._context.run(self._fn, error)
 
 
 @final
@@ -177,7 +168,7 @@ def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> Any:
 
     What is made of a Pinned is Pinned.
     """
-    future = Map(into_future(awaitable), fn)
+    future: Map[T, U] = Map(into_future(awaitable), fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 
@@ -191,7 +182,7 @@ def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> Any:
     `fn` gives a future or a coroutine, whose value is the value of the whole. What is made
     of a Pinned is Pinned.
     """
-    future = Then(into_future(awaitable), fn)
+    future: Then[T, U] = Then(into_future(awaitable), fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 

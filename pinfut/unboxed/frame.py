@@ -35,11 +35,7 @@ P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class _NoResult:
-    __slots__ = ()
-
-
-_NO_RESULT: Final = _NoResult()
+_NO_RESULT: Final = object()
 
 
 @final

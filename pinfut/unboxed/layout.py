@@ -84,7 +84,7 @@ def layout(function: Callable[..., Any]) -> Layout:
         locals_ = tuple(
             Local(owner, name, tuple(sorted(set(over)))) for (owner, name), over in places.items()
         )
-        slots.append(FrameSlot(number, _slot_name(variables), locals_))
+        slots.append(FrameSlot(number, str(getattr(*variables[0].sites[0])), locals_))
     return Layout(
         unit.code.co_qualname,
         frame_size(unit),
@@ -96,11 +96,6 @@ def layout(function: Callable[..., Any]) -> Layout:
         tuple(waits),
         tuple((each.code.co_qualname, called_size(each)) for each in generated.further),
     )
-
-
-def _slot_name(variables: list[Any]) -> str:
-    node, field = variables[0].sites[0]
-    return str(getattr(node, field))
 
 
 def table(shown: Layout) -> str:

@@ -130,7 +130,7 @@ class Liveness:
         inner = self._body(node.body, out) | self._body(node.orelse, out)
         return self._parts([node.test], inner)
 
-    def _loop(self, node: ast.While | ast.For | ast.AsyncFor, out: Live) -> Live:
+    def _While(self, node: ast.While | ast.For | ast.AsyncFor, out: Live) -> Live:
         after = self._body(node.orelse, out)
         brk, cont = self._brk, self._cont
         head = after
@@ -149,11 +149,8 @@ class Liveness:
         self._brk, self._cont = brk, cont
         return head | self._exc
 
-    def _While(self, node: ast.While, out: Live) -> Live:
-        return self._loop(node, out)
-
     def _For(self, node: ast.For | ast.AsyncFor, out: Live) -> Live:
-        return self._parts([node.iter], self._loop(node, out))
+        return self._parts([node.iter], self._While(node, out))
 
     _AsyncFor = _For
 

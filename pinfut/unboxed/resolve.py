@@ -30,11 +30,7 @@ BOXED: Final = Leaf(boxed=True)
 YIELDS: Final = Yields()
 
 
-class _Nothing:
-    pass
-
-
-NOTHING: Final = _Nothing()
+NOTHING: Final = object()
 
 
 class ClassBody(NamedTuple):
@@ -324,12 +320,9 @@ class Resolver:
     def method(self, node: ast.AST, owner: Any, attr: str, name: str) -> Awaited:
         """The await of the method `attr` of something whose class is `owner`."""
         raw = self.member(owner, attr)
-        if raw is NOTHING:
-            return self._unknown(node, name)
-        if isinstance(raw, staticmethod):
-            return self._unknown(node, name)  # nothing to guard: it is to be called on the class
         inner = raw.__func__ if isinstance(raw, classmethod) else raw
-        if isinstance(inner, property) or not callable(inner):
+        # Of a static method there is nothing to guard: it is to be called on the class.
+        if isinstance(inner, staticmethod | property) or not callable(inner):
             return self._unknown(node, name)
         unit = unit_behind(inner)
         if unit is not None:

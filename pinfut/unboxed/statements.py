@@ -167,7 +167,8 @@ class Statements(Calls):
                 if isinstance(call, Embed) and call.unit.direct:
                     self.embed_call(value, call, var)
                     return
-            self.assign(self.name_store(target), self._value(value), node)
+            place = self.at(self.target(target.id, ast.Store()), target)
+            self.assign(place, self._value(value), node)
             return
         value_out = self._value(node.value)
         if any(target in self.plan.hoisted for target in node.targets):
@@ -177,9 +178,6 @@ class Statements(Calls):
             return
         targets = [self.expr(each) for each in node.targets]
         self.emit(ast.Assign(targets, value_out), node)
-
-    def name_store(self, node: ast.Name) -> ast.expr:
-        return self.at(self.target(node.id, ast.Store()), node)
 
     def _AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is None:
