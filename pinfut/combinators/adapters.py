@@ -186,14 +186,6 @@ def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> Any:
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 
-@overload
-def catch(
-    awaitable: Awaited[T], kinds: type[X], handler: Callable[[X], U], /
-) -> FutureBase[T | U]: ...
-@overload
-def catch(
-    awaitable: Awaited[T], kinds: tuple[type[X], ...], handler: Callable[[X], U], /
-) -> FutureBase[T | U]: ...
 def catch(
     awaitable: Awaited[T], kinds: type[X] | tuple[type[X], ...], handler: Callable[[X], U], /
 ) -> FutureBase[T | U]:

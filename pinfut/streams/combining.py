@@ -18,15 +18,14 @@ T = TypeVar("T")
 class Buffered(Adapter[Awaited[T], T], Generic[T]):
     """The values of a stream of futures, several of which are in flight."""
 
-    __slots__ = ("_closing", "_ended", "_futures")
+    __slots__ = ("_ended", "_futures")
 
     def __init__(
         self, source: Stream[Awaited[T]], futures: FuturesOrdered[T] | FuturesUnordered[T]
     ) -> None:
-        super().__init__(source)
+        super().__init__(source, futures, source)
         self._futures = futures
         self._ended = False
-        self._closing: CloseAll | None = None
 
     def poll_next(self, cx: Context, /) -> PollNext[T]:
         futures = self._futures
@@ -42,15 +41,6 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
         if value is END and not self._ended:
             return PENDING  # the source has the waker
         return value
-
-    def drop(self) -> None:
-        """Drop what is in flight, and the stream inside."""
-        close_each((self._futures.drop, self._source.drop))
-
-    def poll_close(self, cx: Context, /) -> Poll[None]:
-        if self._closing is None:
-            self._closing = CloseAll([self._futures, self._source])
-        return self._closing.poll(cx)
 
 
 @final

@@ -253,31 +253,42 @@ class CloseAll:
 
 
 class Adapter(StreamBase[U], Generic[T, U]):
-    """A stream made of one other, which it owns."""
+    """A stream made of one other, or of several, which it owns."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("_closing", "_owned", "_source")
 
-    def __init__(self, source: Stream[T]) -> None:
+    def __init__(self, source: Stream[T], *owned: Stream[Any]) -> None:
+        """`owned`: all of them, where there are others, in the order in which they are closed."""
         self._source = source
+        self._owned = owned or (source,)
+        self._closing: CloseAll | None = None
 
     def drop(self) -> None:
-        """Drop the stream inside."""
-        self._source.drop()
+        """Drop what it is made of, and then raise as `raise_first`."""
+        close_each([each.drop for each in self._owned])
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        return self._source.poll_close(cx)
+        if self._closing is None:
+            self._closing = CloseAll(self._owned)
+        return self._closing.poll(cx)
 
 
-@final
-class Mapped(Adapter[T, U]):
-    """A function of each item."""
+class _WithFunction(Adapter[T, U]):
+    """An adapter that calls a function, in the context variables of here."""
 
     __slots__ = ("_context", "_fn")
 
-    def __init__(self, source: Stream[T], fn: Callable[[T], U]) -> None:
+    def __init__(self, source: Stream[T], fn: Callable[[T], Any]) -> None:
         super().__init__(source)
         self._fn = fn
         self._context = copy_context()
+
+
+@final
+class Mapped(_WithFunction[T, U]):
+    """A function of each item."""
+
+    __slots__ = ()
 
     def poll_next(self, cx: Context, /) -> PollNext[U]:
         item = self._source.poll_next(cx)
@@ -296,15 +307,10 @@ _AT_ONCE: Final = 128
 
 
 @final
-class Filtered(Adapter[T, T]):
+class Filtered(_WithFunction[T, T]):
     """The items for which a function is true."""
 
-    __slots__ = ("_context", "_fn")
-
-    def __init__(self, source: Stream[T], fn: Callable[[T], object]) -> None:
-        super().__init__(source)
-        self._fn = fn
-        self._context = copy_context()
+    __slots__ = ()
 
     def poll_next(self, cx: Context, /) -> PollNext[T]:
         for _ in range(_AT_ONCE):
@@ -371,16 +377,15 @@ class Chunked(Adapter[T, list[T]]):
 class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
     """Pairs of the items of two streams."""
 
-    __slots__ = ("_closing", "_first", "_other", "_rest")
+    __slots__ = ("_first", "_other", "_rest")
 
     def __init__(self, source: Stream[T], other: Stream[U]) -> None:
-        super().__init__(source)
+        super().__init__(source, source, other)
         self._other = other
         # Invariant: the item that waits for its partner; PENDING if there is none.
         self._first: T | Pending = PENDING
         # Set once the other of the two has ended.
         self._rest: Stream[Any] | None = None
-        self._closing: CloseAll | None = None
 
     def poll_next(self, cx: Context, /) -> PollNext[tuple[T, U]]:
         if self._rest is not None:
@@ -402,12 +407,3 @@ class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
             self._rest = self._source
             return _closed(self._source, cx)
         return first, second
-
-    def drop(self) -> None:
-        """Drop both streams, and then raise as `raise_first`."""
-        close_each((self._source.drop, self._other.drop))
-
-    def poll_close(self, cx: Context, /) -> Poll[None]:
-        if self._closing is None:
-            self._closing = CloseAll([self._source, self._other])
-        return self._closing.poll(cx)

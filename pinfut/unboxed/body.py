@@ -9,7 +9,7 @@ from pinfut.unboxed.frameplan import Var
 from pinfut.unboxed.guards import Guards
 from pinfut.unboxed.nesting import LOOP
 from pinfut.unboxed.plan import returns
-from pinfut.unboxed.trees import children
+from pinfut.unboxed.scopes import own_nodes
 
 
 @final
@@ -54,8 +54,5 @@ class Body(Guards):
 
 def _loops_returning(node: ast.AST) -> bool:
     """Whether some loop in `node` holds a return."""
-    if isinstance(node, ast.For | ast.While | ast.AsyncFor):
-        return returns(node)
-    if isinstance(node, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return False
-    return any(_loops_returning(child) for child in children(node))
+    loops = ast.For | ast.While | ast.AsyncFor
+    return any(isinstance(each, loops) and returns(each) for each in own_nodes([node]))

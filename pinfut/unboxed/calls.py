@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -229,47 +230,33 @@ def _match(
 ) -> list[tuple[str, Any]] | None:
     """Which expression each parameter gets, in the order of evaluation; None when that is not
     known here. A default is given as (which, key)."""
-    node = plan.node.args
     if any(isinstance(arg, ast.Starred) for arg in args) or any(word.arg is None for word in words):
         return None
-    both = [arg.arg for arg in [*node.posonlyargs, *node.args]]
-    only = [arg.arg for arg in node.kwonlyargs]
-    bound: list[tuple[str, Any]] = list(zip(both, args, strict=False))
-    if len(args) > len(both) and node.vararg is None:
+    signature = inspect.signature(plan.function)
+    named = {str(word.arg): word.value for word in words}
+    try:
+        given = signature.bind(*args, **named).arguments
+    except TypeError:
         return None
+    node = plan.node.args
+    others: dict[str, ast.expr] = given.pop(node.kwarg.arg, {}) if node.kwarg is not None else {}
+    by_word = [name for name in named if name not in others]
+    if list(named)[: len(by_word)] != by_word:
+        return None  # the order of evaluation would change
+    rest: tuple[ast.expr, ...] = given.pop(node.vararg.arg, ()) if node.vararg is not None else ()
+    bound: list[tuple[str, Any]] = [each for each in given.items() if each[0] not in by_word]
     if node.vararg is not None:
-        bound.append((node.vararg.arg, ast.Tuple(args[len(both) :], ast.Load())))
-    given = {name for name, _ in bound}
-    named = {arg.arg for arg in node.args} | set(only)
-    others: list[tuple[str, ast.expr]] = []
-    for word in words:
-        name, value = word.arg, word.value
-        assert name is not None
-        if name in given or name in (each for each, _ in others):
-            return None
-        if name in named:
-            if others:
-                return None  # the order of evaluation would change
-            bound.append((name, value))
-            given.add(name)
-        elif node.kwarg is not None:
-            others.append((name, value))
-        else:
-            return None
+        bound.append((node.vararg.arg, ast.Tuple(list(rest), ast.Load())))
+    bound += [(name, named[name]) for name in by_word]
     if node.kwarg is not None:
-        keys: list[ast.expr | None] = [ast.Constant(name) for name, _ in others]
-        bound.append((node.kwarg.arg, ast.Dict(keys, [value for _, value in others])))
-        given.add(node.kwarg.arg)
-    defaults = plan.function.__defaults__ or ()
+        keys: list[ast.expr | None] = [ast.Constant(name) for name in others]
+        bound.append((node.kwarg.arg, ast.Dict(keys, list(others.values()))))
+    both = [arg.arg for arg in [*node.posonlyargs, *node.args]]
+    first = len(both) - len(plan.function.__defaults__ or ())
     for index, name in enumerate(both):
         if name not in given:
-            at = index - (len(both) - len(defaults))
-            if at < 0:
-                return None
-            bound.append((name, ("defaults", at)))
-    for name in only:
-        if name not in given:
-            if name not in (plan.function.__kwdefaults__ or {}):
-                return None
-            bound.append((name, ("kwdefaults", name)))
+            bound.append((name, ("defaults", index - first)))
+    for arg in node.kwonlyargs:
+        if arg.arg not in given:
+            bound.append((arg.arg, ("kwdefaults", arg.arg)))
     return bound

@@ -12,7 +12,7 @@ import ast
 from typing import Final
 
 from pinfut.unboxed.plan import Plan
-from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS
+from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, own_nodes
 from pinfut.unboxed.trees import children
 
 LIMIT: Final = 16
@@ -46,14 +46,8 @@ def nesting(plan: Plan) -> int:
 
 def jumps(body: list[ast.stmt]) -> bool:
     """Whether a `finally` of these statements may end what is being raised."""
-    todo: list[ast.AST] = list(body)
-    while todo:
-        each = todo.pop()
-        if isinstance(each, ast.Return | ast.Break | ast.Continue):
-            return True
-        if not isinstance(each, CLOSURES):
-            todo.extend(children(each))
-    return False
+    ends = ast.Return | ast.Break | ast.Continue
+    return any(isinstance(each, ends) for each in own_nodes(body))
 
 
 def _body(body: list[ast.stmt], plan: Plan) -> int:

@@ -13,9 +13,12 @@ from typing import Any, Final
 
 from pinfut.unboxed.liveness import Liveness
 from pinfut.unboxed.resolve import ClassBody, Resolver
-from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Names, arguments
+from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Names, arguments, own_nodes
 from pinfut.unboxed.trees import children, walk
 from pinfut.unboxed.unit import Awaited, Embed, Unit
+
+GUARDS: Final = (ast.Try, ast.TryStar, ast.With, ast.AsyncWith)
+"""The statements that look at errors."""
 
 _SEES_FRAMES: Final = {"locals", "vars", "dir", "eval", "exec"}
 
@@ -206,11 +209,7 @@ def terminates(body: list[ast.stmt]) -> bool:
 
 def returns(node: ast.AST) -> bool:
     """Whether there is a return of this function in `node`."""
-    if isinstance(node, ast.Return):
-        return True
-    if isinstance(node, CLOSURES):
-        return False
-    return any(returns(child) for child in children(node))
+    return any(isinstance(each, ast.Return) for each in own_nodes([node]))
 
 
 def structured(body: list[ast.stmt]) -> bool:
@@ -248,8 +247,4 @@ def structured(body: list[ast.stmt]) -> bool:
 
 def guards_a_return(node: ast.AST) -> bool:
     """Whether something in `node` may still happen, or go wrong, after a return in it."""
-    if isinstance(node, ast.Try | ast.TryStar | ast.With | ast.AsyncWith):
-        return returns(node)
-    if isinstance(node, CLOSURES):
-        return False
-    return any(guards_a_return(child) for child in children(node))
+    return any(isinstance(each, GUARDS) and returns(each) for each in own_nodes([node]))

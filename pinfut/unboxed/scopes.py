@@ -8,7 +8,10 @@ it, and which come from further out.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
+
+from pinfut.unboxed.trees import children
 
 Closure: TypeAlias = (
     ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.GeneratorExp | ast.ClassDef
@@ -25,6 +28,16 @@ CLOSURES: Final = (
     ast.ClassDef,
 )
 COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp)
+
+
+def own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """`nodes` and all below them, but for what is in the functions and classes among them."""
+    todo = list(nodes)
+    while todo:
+        node = todo.pop()
+        yield node
+        if not isinstance(node, CLOSURES):
+            todo += children(node)
 
 
 class LexicalScope:

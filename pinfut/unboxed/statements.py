@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from pinfut.unboxed.calls import Calls
 from pinfut.unboxed.frameplan import Var
-from pinfut.unboxed.plan import returns, terminates
+from pinfut.unboxed.plan import GUARDS, returns, terminates
 from pinfut.unboxed.trees import walk
 from pinfut.unboxed.unit import Embed
-
-_GUARDS: Final = (ast.With, ast.AsyncWith, ast.Try, ast.TryStar)
 
 
 class Statements(Calls):
@@ -88,7 +86,7 @@ class Statements(Calls):
                     first = first + rest
                 self._if(statement, lambda: self.tail(first), lambda: self.tail(second))  # noqa: B023
                 return
-            if isinstance(statement, _GUARDS) and returns(statement):
+            if isinstance(statement, GUARDS) and returns(statement):
                 if isinstance(statement, ast.With | ast.AsyncWith):
                     self.nothing(statement)  # it may swallow an error and fall out, too
                 self.last = True
