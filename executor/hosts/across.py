@@ -66,7 +66,8 @@ class Host:
     api: Any  # asyncio or trio
     gave_up: ClassVar[type[BaseException]]  # for who waits for a task that others have cancelled
     shield: Callable[[], AbstractContextManager[object]]  # what keeps cancels off, if there is
-    # ``once()`` gives a call, and an awaitable that is ready once that was made.
+    # ``once()`` gives a call, and an awaitable that is ready once that was made: to be awaited at
+    # once, by the task that is running. The call may be made again, and does nothing then.
     once: Callable[[], tuple[Callable[[], object], Any]]
     # ``start(awaitable, tell)``: await it in a task of the loop's, and ``tell()`` when it is over.
     # What that gives has ``cancel()``, and ``result()``.
@@ -115,6 +116,7 @@ class Host:
         try:
             await waiting
         except GeneratorExit:
+            parked.tell = int
             task.cancel()
             raise
         except BaseException:

@@ -141,52 +141,72 @@ class AsyncioGuest(Guest, AsyncioHost):
 
 @final
 class TrioGuest(Guest):
-    """In trio. The visits are made by a task of the system's: no cancel of the program's reaches
-    it, and Ctrl-C is not raised in it."""
+    """In trio. The visits are made by two tasks of the system's: no cancel of the program's
+    reaches them, and Ctrl-C is not raised in them.
+
+    One sleeps until the doorbell or a deadline, the other waits for the descriptor.
+    """
 
     # trio's own Cancelled says that who waits is cancelled, and trio alone makes one.
     gave_up = CancelledElsewhere
 
     def __init__(self, options: dict[str, Any]) -> None:
         import trio
+        from trio._core._run import GLOBAL_RUN_CONTEXT
 
         self.api = trio
         super().__init__(trio.current_time, options)
+        self._running = GLOBAL_RUN_CONTEXT
         self.body = self._body = trio.CancelScope()
         self._scope = trio.CancelScope()
+        self._alarm = trio.CancelScope()
         self.shield = partial(trio.CancelScope, shield=True)
+        self._rouse: Callable[[], object] = int  # ends the sleep of `_visits`
         self._gone = Parked()
 
     def ring(self) -> None:
-        if self.runner.poller is not None:
-            self.runner.poller.unpark()  # which makes the descriptor readable
+        self._rouse()
 
     def visit(self) -> None:
-        from trio._core._run import GLOBAL_RUN_CONTEXT
-
         # There is no public word for it: in a turn no task of trio's is current, so that what
         # belongs to one, a cancel scope, say, is refused there and does not act on this one.
-        task = GLOBAL_RUN_CONTEXT.task
-        del GLOBAL_RUN_CONTEXT.task
+        running = self._running
+        task = running.task
+        del running.task
         try:
             super().visit()
         except BaseException as error:
             self.error = error
             self._body.cancel()
         finally:
-            GLOBAL_RUN_CONTEXT.task = task
+            running.task = task
+        due = self.runner.timers.next_deadline()
+        when = inf if due is None else due
+        if when != self._alarm.deadline:
+            self._alarm.deadline = when
 
     async def _visits(self) -> None:
+        lowlevel = self.api.lowlevel
         with self._scope:
-            while True:
-                self.visit()
-                due = self.runner.due()
-                if due == 0:
-                    await self.api.lowlevel.checkpoint()
-                    continue
-                with self.api.move_on_after(inf if due is None else due):
-                    await self.api.lowlevel.wait_readable(self.runner.fileno())
+            async with self.api.open_nursery() as nursery:
+                nursery.start_soon(lowlevel.enable_ki_protection(self._listens))
+                while True:
+                    with self.api.CancelScope() as self._alarm:
+                        while True:
+                            self.visit()
+                            if self.runner.due() == 0:
+                                await lowlevel.checkpoint()
+                            else:
+                                self._rouse, roused = self.once()
+                                await roused
         self._gone.wake()
+
+    async def _listens(self) -> None:
+        while True:
+            await self.api.lowlevel.wait_readable(self.runner.fileno())
+            self.visit()
+            if self.runner.due() == 0:
+                self.ring()
 
     def begin(self) -> None:
         self.api.lowlevel.spawn_system_task(self._visits, name="pinfut.guest")
@@ -197,8 +217,19 @@ class TrioGuest(Guest):
             await self.whole(lambda: self._gone.woken, self._gone)
 
     def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
-        event = self.api.Event()
-        return event.set, event.wait()
+        # As an Event of trio's, but for one waiter, who is there at once.
+        lowlevel = self.api.lowlevel
+        waiting = [lowlevel.current_task()]
+
+        def tell() -> None:
+            if waiting:
+                lowlevel.reschedule(waiting.pop())
+
+        def aborted(_: object) -> object:
+            waiting.clear()
+            return lowlevel.Abort.SUCCEEDED
+
+        return tell, lowlevel.wait_task_rescheduled(aborted)
 
     def start(self, awaitable: Awaitable[Any], tell: Callable[[], object]) -> Any:
         from outcome import Error, Outcome, Value

@@ -392,6 +392,21 @@ def test_a_greedy_task_holds_neither_the_host_nor_descriptors_nor_timers(host: H
     host.run(main)
 
 
+def test_what_a_descriptor_wakes_goes_on_while_the_host_does_nothing_else(host: Host) -> None:
+    async def works() -> str:
+        await to_thread(int)
+        for _ in range(3 * STEPS):  # more than the visit that the descriptor brings
+            await yield_now()
+        await to_thread(int)
+        return await pours(0.001)  # a timer that such a visit sets
+
+    async def main() -> str:
+        async with guest():
+            return await from_host(works())
+
+    assert host.run(main) == "tea"
+
+
 def test_a_guest_that_waits_makes_no_visits(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = 0
     turn = Executor.turn
