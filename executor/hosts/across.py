@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import CoroutineType, coroutine
@@ -24,6 +24,7 @@ from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.executor.current import NoExecutor, running
 from pinfut.executor.loop import NOBODY
 from pinfut.executor.task import current_task
+from pinfut.executor.trace.dump import chain
 from pinfut.future import let_go
 from pinfut.poll import PENDING, Context, Future, Poll
 from pinfut.sync import Event
@@ -154,12 +155,28 @@ class AsyncioHost(Host):
         return future
 
 
+class AsyncioTasks:
+    """For `dump`: lines about the tasks of asyncio on a loop, each time as they are then."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[str]:
+        current = asyncio.current_task(self._loop)
+        for task in sorted(asyncio.all_tasks(self._loop), key=lambda task: task.get_name()):
+            waits: Any = getattr(task, "_fut_waiter", None)
+            state = "ready" if waits is None else f"waits for {type(waits).__name__}"
+            yield f"{task.get_name()} of asyncio: {'running' if task is current else state}"
+            for line in chain(task.get_coro()):
+                yield f"    {line}"
+
+
 def _set(until: asyncio.Future[None]) -> None:
     if not until.done():
         until.set_result(None)
 
 
-def _in_host() -> Host | None:
+def in_host() -> Host | None:
     """The host of this thread, where one of its own tasks may run: between two turns, and in a
     loop that the executor runs itself, while no task of pinfut's does."""
     host: Host | None = running.host
@@ -170,7 +187,7 @@ def _in_host() -> Host | None:
 
 
 def _find_wait(future: Future[T]) -> Generator[Any, Any, T] | None:
-    host = _in_host()
+    host = in_host()
     return None if host is None else host.wait(future)
 
 
@@ -189,7 +206,7 @@ def from_host(awaitable: Awaited[T]) -> Awaitable[T]:
     cancels it, and arrives when it has ended. Any other future is polled in place, and dropped by
     a cancel. Raises NoExecutor where no guest is open, and in a task of pinfut's.
     """
-    host = _in_host()
+    host = in_host()
     if host is None:
         _refuse(awaitable, "from_host", "asyncio or trio", "a task of pinfut's await it as it is")
     if type(awaitable) is CoroutineType or isinstance(awaitable, Coroutine):

@@ -21,12 +21,11 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast, final
 from pinfut.executor.contract import Clock, Poller
 from pinfut.executor.core import Executor
 from pinfut.executor.current import running
-from pinfut.executor.hosts.across import AsyncioHost
+from pinfut.executor.hosts.across import AsyncioHost, AsyncioTasks
 from pinfut.executor.hosts.selector import Fired, PollerSelector
 from pinfut.executor.hosts.sock import SockCalls
 from pinfut.executor.loop import AllOf
 from pinfut.executor.task import NOT_DONE
-from pinfut.executor.trace.dump import chain
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.future import set_hosted
 from pinfut.poll import PENDING, Context, Pending
@@ -134,16 +133,6 @@ class _LoopHost(AsyncioHost):
         self.loop = loop
 
 
-class _TasksOf:
-    """Lines about the tasks of asyncio on a loop, each time as they are then."""
-
-    def __init__(self, loop: EventLoop) -> None:
-        self._loop = loop
-
-    def __iter__(self) -> Iterator[str]:
-        return self._loop._dump_tasks()
-
-
 class _Stop:
     """In place of a task to run until: it is done when the loop is told to stop."""
 
@@ -175,7 +164,7 @@ class EventLoop(SockCalls):
         self._timers = executor.timers
         self._leaf = _Calls(executor, self)
         self._host = _LoopHost(executor, self)
-        executor.others = _TasksOf(self)
+        executor.others = AsyncioTasks(self)
         executor.open(hears_signals=False)
         try:
             assert executor.poller is not None, "it is open"
@@ -306,16 +295,6 @@ class EventLoop(SockCalls):
         finally:
             executor._release()  # what an error has left, or a loop that the collector has found
             super().close()
-
-    def _dump_tasks(self) -> Iterator[str]:
-        """For `dump`: the tasks of asyncio that are not done."""
-        for task in sorted(asyncio.all_tasks(self), key=lambda task: task.get_name()):
-            waits: Any = getattr(task, "_fut_waiter", None)
-            state = "ready" if waits is None else f"waits for {type(waits).__name__}"
-            state = "running" if asyncio.current_task(self) is task else state
-            yield f"{task.get_name()} of asyncio: {state}"
-            for line in chain(task.get_coro()):
-                yield f"    {line}"
 
 
 new_event_loop = EventLoop

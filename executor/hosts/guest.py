@@ -25,7 +25,7 @@ from pinfut.executor.contract import Poller
 from pinfut.executor.core import GENERATIONS, Executor
 from pinfut.executor.current import running
 from pinfut.executor.foreign import running_beside
-from pinfut.executor.hosts.across import AsyncioHost, Host, Parked
+from pinfut.executor.hosts.across import AsyncioHost, AsyncioTasks, Host, Parked, in_host
 from pinfut.executor.loop import AllOf
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.future import set_hosted
@@ -99,6 +99,7 @@ class AsyncioGuest(Guest, AsyncioHost):
         # its timers know milliseconds.
         exact = isinstance(loop, asyncio.BaseEventLoop)
         super().__init__(loop.time if exact else time.monotonic, options)
+        self.runner.others = AsyncioTasks(loop)
         self._least = 0.0 if exact else 0.001
         self._context = copy_context()
         # Invariant: None, or what the loop will call.
@@ -263,7 +264,19 @@ async def guest(
     in the tasks of this loop. The end cancels the tasks that are left and waits for them.
     `checked` and `instruments` are as `run` takes them. Raises RuntimeError in a task of pinfut's,
     inside of another guest in this thread, and where no loop runs.
+
+    On pinfut's own loop this gives the loop's executor, and its tasks go on to the end of the
+    loop. There `checked` and `instruments` are refused (RuntimeError).
     """
+    own = in_host()
+    if own is not None and own.is_run:
+        if checked not in (None, own.runner.checked) or tuple(instruments):
+            raise RuntimeError(
+                "this is pinfut's own loop, which has an executor already: give checked and "
+                "instruments to new_event_loop"
+            )
+        yield own.runner
+        return
     if running.executor is not None:
         raise RuntimeError(
             "an executor runs in this thread: in a guest the tasks of its loop share it, and in a "

@@ -34,7 +34,7 @@ from pinfut.executor import (
 from pinfut.executor.hosts.guest import STEPS
 from pinfut.executor.io import pipe
 from pinfut.rpc import Interface, SimKernel, connect, method, serve
-from tests.hosts.each_host import Held, Host, OnAsyncio, host, refuses
+from tests.hosts.each_host import Held, Host, OnAsyncio, OnUvloop, host, refuses
 
 __all__ = ["host"]
 
@@ -175,6 +175,23 @@ def test_context_variables_follow(host: Host) -> None:
             return [*seen, VARIABLE.get()]
 
     assert host.run(main) == ["host's"] * 3
+
+
+@pytest.mark.parametrize("host", [OnAsyncio(), OnUvloop()], ids=lambda host: host.name)
+def test_a_dump_shows_the_tasks_of_asyncio(host: Host) -> None:
+    async def main() -> str:
+        async with guest() as executor:
+            spawn(parked())
+            task = asyncio.create_task(asyncio.sleep(3600), name="of theirs")
+            await host.sleep(0.001)
+            shown = executor.dump()
+            task.cancel()
+            return shown
+
+    shown = host.run(main)
+    assert "parked" in shown
+    assert "of theirs of asyncio: waits for " in shown
+    assert "of asyncio: running" in shown
 
 
 # ---- services ----

@@ -7,7 +7,17 @@ import asyncio
 import pytest
 
 from pinfut import channel
-from pinfut.executor import NoExecutor, from_host, scope, sleep, spawn, to_host
+from pinfut.executor import (
+    NoExecutor,
+    Recorder,
+    current_executor,
+    from_host,
+    guest,
+    scope,
+    sleep,
+    spawn,
+    to_host,
+)
 from tests.hosts.world import Make, run
 
 
@@ -71,3 +81,32 @@ def test_what_is_not_possible_names_the_helper(make: Make) -> None:
             await spawn(worse())
 
     run(make, main())
+
+
+def test_a_guest_on_pinfuts_own_loop_is_the_loops_executor(make: Make) -> None:
+    async def waits() -> str:
+        await sleep(0.001)
+        return "tea"
+
+    async def enters() -> None:
+        async with guest():
+            raise AssertionError("entered")
+
+    async def main() -> list[str]:
+        found = []
+        async with guest() as executor, guest() as again:
+            assert executor is again is current_executor()
+            found.append(await from_host(waits()))
+            left = spawn(waits())
+        assert not left.done, "it goes on with the loop"
+        found.append(await left)
+        with pytest.raises(RuntimeError, match="in a run there is no need of one"):
+            await from_host(enters())
+        for options in ({"checked": not executor.checked}, {"instruments": [Recorder(limit=1)]}):
+            with pytest.raises(RuntimeError, match="new_event_loop"):
+                async with guest(**options):  # type: ignore[arg-type]
+                    raise AssertionError("entered")
+        async with guest(checked=executor.checked):
+            return found
+
+    assert run(make, main()) == ["tea", "tea"]

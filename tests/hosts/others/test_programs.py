@@ -8,32 +8,28 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import pytest
 
 from pinfut.asyncio import EventLoop
-from pinfut.executor import Task, current_executor, scope, sleep
+from pinfut.executor import Task, current_executor, from_host, guest, scope, sleep
+from pinfut.rpc import Interface, SimKernel, connect, method, serve
 from tests.house.imports import ROOT
 
-T = TypeVar("T")
+
+class Greeter(Interface, Protocol):
+    @method
+    async def greet(self, name: str) -> str: ...
 
 
-def begun(coro: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-    """A future of asyncio's for what a task of pinfut's gives."""
-    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-
-    class Tells:
-        def ended(self, task: Any, /) -> None:
-            if task.error() is None:
-                future.set_result(task.result())
-            else:
-                future.set_exception(task.error())
-
-    current_executor().spawn(coro, owner=Tells())
-    return future
+class GreeterService(Greeter):
+    @method
+    async def greet(self, name: str) -> str:
+        return await greeting(name)
 
 
 async def greeting(name: str) -> str:
@@ -53,11 +49,11 @@ async def test_the_tests_run_on_the_loop() -> None:
     loop = asyncio.get_running_loop()
     assert type(loop) is EventLoop
     assert current_executor() is loop.executor
-    assert await begun(greeting("you")) == "hello you"
+    assert await from_host(greeting("you")) == "hello you"
 
 
 @pytest.mark.asyncio
-async def test_starlette_under_uvicorn_calls_into_pinfut_and_httpx_asks_it() -> None:
+async def test_starlette_under_uvicorn_calls_a_service_and_httpx_asks_it() -> None:
     import httpx
     import uvicorn
     from starlette.applications import Starlette
@@ -66,19 +62,32 @@ async def test_starlette_under_uvicorn_calls_into_pinfut_and_httpx_asks_it() -> 
     from starlette.routing import Route, WebSocketRoute
     from starlette.websockets import WebSocket
 
+    kernel = SimKernel()
+    bank = kernel.bank("web", pages=64)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with (
+            guest(),
+            serve(kernel, "greeter", GreeterService()),
+            connect(kernel, "greeter", Greeter, bank) as greeter,
+        ):
+            app.state.greeter = greeter
+            yield
+
     async def hello(request: Request) -> PlainTextResponse:
-        return PlainTextResponse(await begun(greeting(request.path_params["name"])))
+        return PlainTextResponse(await request.app.state.greeter.greet(request.path_params["name"]))
 
     async def counts(request: Request) -> StreamingResponse:
         async def numbers() -> Any:
             for number in range(3):
-                yield await begun(greeting(f"{number}\n"))
+                yield await from_host(greeting(f"{number}\n"))
 
         return StreamingResponse(numbers())
 
     async def echoes(socket: WebSocket) -> None:
         await socket.accept()
-        await socket.send_text(await begun(greeting(await socket.receive_text())))
+        await socket.send_text(await from_host(greeting(await socket.receive_text())))
         await socket.close()
 
     app = Starlette(
@@ -86,10 +95,11 @@ async def test_starlette_under_uvicorn_calls_into_pinfut_and_httpx_asks_it() -> 
             Route("/hello/{name}", hello),
             Route("/counts", counts),
             WebSocketRoute("/echoes", echoes),
-        ]
+        ],
+        lifespan=lifespan,
     )
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="warning", lifespan="off", ws="websockets-sansio")
+        uvicorn.Config(app, port=0, log_level="warning", lifespan="on", ws="websockets-sansio")
     )
     serving = asyncio.create_task(server._serve())
     while not server.started:
@@ -100,13 +110,15 @@ async def test_starlette_under_uvicorn_calls_into_pinfut_and_httpx_asks_it() -> 
         assert [one.text for one in answers] == [f"hello {n}" for n in range(20)]
         assert (await client.get("/counts")).text == "hello 0\nhello 1\nhello 2\n"
         assert (await client.get("/nothing")).status_code == 404
-    from websockets.asyncio.client import connect
+    from websockets.asyncio.client import connect as connect_socket
 
-    async with connect(f"ws://127.0.0.1:{port}/echoes", proxy=None) as client_socket:
+    async with connect_socket(f"ws://127.0.0.1:{port}/echoes", proxy=None) as client_socket:
         await client_socket.send("you")
         assert await client_socket.recv() == "hello you"
+    assert bank.pages_used > 0
     server.should_exit = True
     await serving
+    assert bank.pages_used == 0
 
 
 @pytest.mark.asyncio
@@ -114,14 +126,14 @@ async def test_aiohttp_serves_and_asks() -> None:
     from aiohttp import ClientSession, WSMsgType, web
 
     async def hello(request: web.Request) -> web.Response:
-        return web.Response(text=await begun(greeting(await request.text())))
+        return web.Response(text=await from_host(greeting(await request.text())))
 
     async def echoes(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                await socket.send_str(await begun(greeting(message.data)))
+                await socket.send_str(await from_host(greeting(message.data)))
         return socket
 
     app = web.Application()
@@ -143,16 +155,17 @@ async def test_aiohttp_serves_and_asks() -> None:
 
 @pytest.mark.asyncio
 async def test_websockets_go_to_and_fro() -> None:
-    from websockets.asyncio.client import connect
-    from websockets.asyncio.server import ServerConnection, serve
+    from websockets.asyncio.client import connect as connect_socket
+    from websockets.asyncio.server import ServerConnection
+    from websockets.asyncio.server import serve as serve_sockets
 
     async def answers(connection: ServerConnection) -> None:
         async for message in connection:
-            await connection.send(await begun(greeting(str(message))))
+            await connection.send(await from_host(greeting(str(message))))
 
-    async with serve(answers, "127.0.0.1", 0) as server:
+    async with serve_sockets(answers, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with connect(f"ws://127.0.0.1:{port}", proxy=None) as socket:
+        async with connect_socket(f"ws://127.0.0.1:{port}", proxy=None) as socket:
             for number in range(5):
                 await socket.send(str(number))
                 assert await socket.recv() == f"hello {number}"
@@ -166,7 +179,9 @@ async def test_anyio_has_its_task_groups_threads_and_sockets() -> None:
 
     async def answers(stream: SocketStream) -> None:
         async with stream:
-            await stream.send((await begun(greeting((await stream.receive()).decode()))).encode())
+            await stream.send(
+                (await from_host(greeting((await stream.receive()).decode()))).encode()
+            )
 
     async def serves(*, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
@@ -181,7 +196,7 @@ async def test_anyio_has_its_task_groups_threads_and_sockets() -> None:
             assert await stream.receive() == b"hello you"
         assert await run_sync(lambda: 7) == 7
         with anyio.move_on_after(0.001) as moved:
-            await begun(sleep_long())
+            await from_host(sleep_long())
         assert moved.cancelled_caught
         group.cancel_scope.cancel()
 
@@ -196,7 +211,7 @@ def test_anyio_runs_on_a_loop_factory() -> None:
     from pinfut.asyncio import new_event_loop
 
     async def main() -> str:
-        return await begun(greeting("anyio"))
+        return await from_host(greeting("anyio"))
 
     options = {"loop_factory": new_event_loop}
     assert anyio.run(main, backend_options=options) == "hello anyio"
