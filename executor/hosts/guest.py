@@ -275,7 +275,7 @@ async def guest(
                 "this is pinfut's own loop, which has an executor already: give checked and "
                 "instruments to new_event_loop"
             )
-        yield own.runner
+        yield cast(Executor, own.runner)
         return
     if running.executor is not None:
         raise RuntimeError(

@@ -104,7 +104,7 @@ def test_a_guest_on_pinfuts_own_loop_is_the_loops_executor(make: Make) -> None:
             await from_host(enters())
         for options in ({"checked": not executor.checked}, {"instruments": [Recorder(limit=1)]}):
             with pytest.raises(RuntimeError, match="new_event_loop"):
-                async with guest(**options):  # type: ignore[arg-type]
+                async with guest(**options):
                     raise AssertionError("entered")
         async with guest(checked=executor.checked):
             return found
