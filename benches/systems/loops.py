@@ -90,12 +90,14 @@ class Hello(asyncio.Protocol):
     """An HTTP server as small as can be."""
 
     transport: asyncio.Transport
+    rest = b""  # of a request that has not come whole
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # not every loop's is one
 
     def data_received(self, data: bytes) -> None:
-        for _ in range(data.count(b"\r\n\r\n")):
+        *requests, self.rest = (self.rest + data).split(b"\r\n\r\n")
+        for _ in requests:
             self.transport.write(ANSWER)
 
 
