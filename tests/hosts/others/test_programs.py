@@ -278,26 +278,56 @@ async def brews():
     await sleep(0.01)
     return "tea"
 
-asyncio.set_event_loop_policy(pinfut.asyncio.EventLoopPolicy())
 shell = InteractiveShell.instance(user_ns=globals())
-for cell in (
+def cells(*codes):
+    for code in codes:
+        shell.run_cell(code)
+"""
+
+ON_THE_LOOP = """
+asyncio.set_event_loop_policy(pinfut.asyncio.EventLoopPolicy())
+cells(
     "task = spawn(brews())",  # no await: nothing runs here, so there is no executor
     "import asyncio; task = spawn(brews()); await asyncio.sleep(0)",
     "while not task.done: await asyncio.sleep(0.001)",
     "print('got', task.result(), asyncio.get_running_loop()); await asyncio.sleep(0)",
-):
-    shell.run_cell(cell)
+)
+"""
+
+AS_A_GUEST = """
+cells(
+    "import asyncio, pinfut; here = pinfut.guest()",
+    "await here.__aenter__()",
+    "task = spawn(brews())",  # it waits for a cell that awaits
+    "print('got', await task, asyncio.get_running_loop())",
+    "await here.__aexit__(None, None, None)",
+    "await spawn(brews())",
+)
 """
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies end")
-def test_cells_of_ipython_await_on_the_loop(tmp_path: Any) -> None:
+def shown(cells: str, home: Path) -> str:
+    """What these cells of IPython's show."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", IPYTHON],
-        env={"HOME": str(tmp_path), "PATH": "", "PYTHONPATH": ":".join(sys.path)},
+        [sys.executable, "-W", "ignore", "-c", IPYTHON + cells],
+        env={"HOME": str(home), "PATH": "", "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert "got tea <EventLoop" in done.stdout, done.stdout + done.stderr
-    assert "NoExecutor" in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="policies end")
+def test_cells_of_ipython_await_on_the_loop(tmp_path: Path) -> None:
+    output = shown(ON_THE_LOOP, tmp_path)
+    assert "got tea <EventLoop" in output, output
+    assert "NoExecutor" in output
+
+
+def test_a_guest_is_open_over_many_cells_of_ipython(tmp_path: Path) -> None:
+    output = shown(AS_A_GUEST, tmp_path)
+    assert "got tea <_UnixSelectorEventLoop" in output, output
+    before, after = output.split("got tea")
+    assert "NoExecutor" not in before, output
+    assert "NoExecutor" in after, output
