@@ -76,6 +76,9 @@ class Instrument:
         was ``set``, has ``fired`` (whom it wakes comes next) or was ``cancelled``, which a
         close does, too."""
 
+    def session(self, name: str, slots: int, bank: str) -> None:
+        """A session was made, with so many slots, and `bank` pays for it."""
+
     def slot(self, session: str, x: int, state: str, /, **about: Any) -> None:
         """Call `x` of a session changed its state: ``sent``, ``returned``, ``taken`` or
         ``cancelled``. `about` is what else is known, as docs/trace.md names it."""

@@ -226,6 +226,9 @@ class Recorder(Instrument):
         owner = _current() if state == "set" else None
         self.note("io", fd=fd, e=event, s=state, a=owner)
 
+    def session(self, name: str, slots: int, bank: str) -> None:
+        self.note("session", n=name, N=slots, pays=bank, a=_current())
+
     def slot(self, session: str, x: int, state: str, /, **about: Any) -> None:
         self.note("slot", n=session, x=x, s=state, a=_current(), **about)
 
@@ -234,7 +237,7 @@ class Recorder(Instrument):
         self.note("serve", n=session, x=x, **about)
 
     def charge(self, bank: str, pages: int, caps: int, /, **about: Any) -> None:
-        self.note("bank", n=bank, dp=pages, dc=caps, **about)
+        self.note("bank", n=bank, dp=pages, dc=caps, a=_current(), **about)
 
     def flush(self, session: str, size: int) -> None:
         self.note("flush", n=session, z=size)

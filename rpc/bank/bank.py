@@ -43,14 +43,14 @@ _UNLIMITED: Final = 1 << 62
 @final
 class Machine:
     """What all banks of one tree have in common. `changed`: hears of every purchase and (negative)
-    sale, with the bank that it was made from. `buying`: asked before a purchase that could be
-    paid, by `Faults` say; raises to refuse it."""
+    sale, with the bank that it was made from, and what a purchase was for. `buying`: asked before
+    a purchase that could be paid, by `Faults` say; raises to refuse it."""
 
     __slots__ = ("buying", "changed", "handles")
 
     def __init__(
         self,
-        changed: Callable[[Bank, int, int], None] | None = None,
+        changed: Callable[[Bank, int, int, str], None] | None = None,
         buying: Callable[[Bank, int, int], None] | None = None,
     ) -> None:
         self.changed = changed
@@ -142,8 +142,9 @@ class Bank:
         if name in parent._children:
             raise ValueError(f"bank {parent.name!r} has a child {name!r} already")
         if funded:
-            parent._require_payable(pages, caps, f"funding bank {name!r}")
-            parent._debit(pages, caps)
+            why = f"funding bank {name!r}"
+            parent._require_payable(pages, caps, why)
+            parent._debit(pages, caps, why)
         parent._children[name] = self
         if self._charged:
             try:
@@ -223,15 +224,15 @@ class Bank:
     def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
         """Debit this bank and every ancestor, or nobody.
 
-        `why` says in the error what it was for. Raises OutOfPages, OutOfCaps, BankDead,
-        and ValueError for negative amounts.
+        `why` says what it is for, to the reader of an error or of a trace. Raises OutOfPages,
+        OutOfCaps, BankDead, and ValueError for negative amounts.
         """
         if pages < 0 or caps < 0:
             raise ValueError(f"buy takes amounts of 0 or more, not {pages} and {caps}")
         self._require_payable(pages, caps, why)
         self._own_pages += pages
         self._own_caps += caps
-        self._debit(pages, caps)
+        self._debit(pages, caps, why)
 
     def sell(self, pages: int = 0, caps: int = 0) -> None:
         """Refund this bank and every ancestor. Raises ValueError for more than was bought
@@ -294,7 +295,7 @@ class Bank:
         if (pages or caps) and self.machine.buying is not None:
             self.machine.buying(self, pages, caps)
 
-    def _debit(self, pages: int, caps: int) -> None:
+    def _debit(self, pages: int, caps: int, why: str = "") -> None:
         bank: Bank | None = self
         while bank is not None:
             bank.pages_used += pages
@@ -305,7 +306,7 @@ class Bank:
                 bank.tell_waiting()
             bank = None if bank.funded else bank._above
         if self.machine.changed is not None:
-            self.machine.changed(self, pages, caps)
+            self.machine.changed(self, pages, caps, why)
 
     # ---- limits ----
 
@@ -339,8 +340,9 @@ class Bank:
             )
         payer = self.parent
         assert payer is not None
-        payer._require_payable(max(0, pages), max(0, caps), f"funding bank {self.name!r}")
-        above._debit(pages, caps)
+        why = f"funding bank {self.name!r}"
+        payer._require_payable(max(0, pages), max(0, caps), why)
+        above._debit(pages, caps, why)
         self.page_limit += pages
         self.cap_limit += caps
         if self._waiting:

@@ -106,7 +106,10 @@ class Backlog:
                 unsent.fail(error)
                 continue
             question.place = unsent.place
-            sending.watch(question.x, "sent", m=unsent.call[2].name)
+            if sending.watched:
+                _, target, method, args = unsent.call
+                on = target.id if target.state == PROMISED else None
+                sending.watch(question.x, "sent", m=method.name, on=on, z=method.room(args))
             question.waker = unsent.waker
             unsent.slot = question
             settles = unsent.settles

@@ -127,7 +127,7 @@ class CallsIn:
         if self._watched:
             session = self._session
             name = session.name if session.end.serving else f"{session.name} back"
-            executor.instruments.serve(name, answer.x, m=method.name)
+            executor.instruments.serve(name, answer.x, m=method.name, z=frame)
         coro = function(thing, *args)
         context = self._context.copy()
         try:

@@ -189,7 +189,7 @@ class CallsOut(Sending):
         self.returns.remember(question, method, caps)
         if self.watched:
             on = target.id if flags & frames.ON_ANSWER else None
-            self.watch(x, "sent", m=method.name, on=on)
+            self.watch(x, "sent", m=method.name, on=on, z=room)
         if returns is None:
             return Promise(self, question, method, parent)
         settles = Target(self, returns, PROMISED, x)

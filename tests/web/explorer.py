@@ -167,7 +167,11 @@ def test_a_hang_is_marked_where_the_task_waits_that_nobody_wakes(
 def queue(trace: Trace, i: int) -> list[str]:
     """Who runs after `i` events and who is in the queue, as the panel shows them."""
     state = fold(trace, i)
-    name = {number: task["n"] for number, task in state["tasks"].items()}
+    every = [event["n"] for event in trace.events if event["k"] == "spawn"]
+    name = {
+        number: task["n"] + (f" #{number}" if every.count(task["n"]) > 1 else "")
+        for number, task in state["tasks"].items()
+    }
     runs = [f"▶ {name[str(state['running'])]}"] if state["running"] else []
     return [*runs, *(name[str(number)] for number in state["ready"])]
 
@@ -179,6 +183,9 @@ def test_a_step_and_a_step_back_show_the_same_as_before(
     trace = recorded(name, tmp_path)
     page = open_page(trace)
     count = page.tab.evaluate("explorer.count")
+    # Which lanes are folded follows from where it is scrolled to.
+    if page.tab.get_attribute("[data-do=fold]", "aria-pressed") == "true":
+        page.press("f")
     seen, queues = page.walk("ArrowRight", count)
     assert page.position == count
     assert queues == [queue(trace, i) for i in range(1, count + 1)]
@@ -261,14 +268,48 @@ def test_calls_their_slots_and_what_they_cost_can_be_followed_with_the_arrow_key
     assert "it takes slot 1 (5 mod 4)" in said
     assert "The server begins call 2 (read)" in said
     assert "with one signal" in said
-    assert "Bank client pays" in said
+    assert "Bank client pays 1 page for the handler of a call" in said
     assert "Bank client gets back" in said
+    assert "For its answer 1024 bytes are reserved, in memory that bank client pays for." in said
+    assert "Its frame is charged to bank client: 2048 bytes." in said
     [panels] = [panels for step, panels in told.items() if "makes call 2 (read)" in step]
     assert "call 2 read in slot 2: sent" in panels
     assert "pipelined on 1" in panels
     assert "of 64 pages left" in panels
+    assert "5 pages for the ring of a session" in panels
+    assert "call 2: 1024 bytes for its answer" in panels
     names = page.tab.eval_on_selector_all(".px-call title", "all => all.map(e => e.textContent)")
     assert names
+
+
+def test_one_call_can_be_followed_from_end_to_end_and_a_bank_from_payment_to_payment(
+    open_page: Any, tmp_path: Path
+) -> None:
+    trace = recorded("calls", tmp_path)
+    page = open_page(trace)
+    [sent] = [i for i, e in enumerate(trace.events, 1) if e["k"] == "slot" and e.get("on") == 1]
+    page.tab.evaluate("i => explorer.go(i)", sent)
+    kinds = [page.kind]
+    while page.position < len(trace.events):
+        page.press("c")
+        kinds.append(page.kind)
+        last = page.say
+        if kinds[-1] == "slot" and "is taken" in last:
+            break
+    assert "call 2 " in last
+    assert kinds[:3] == ["slot", "serve", "spawn"]
+    assert kinds[-3:] == ["finish", "slot", "slot"]
+    assert "bank" not in kinds
+    page.press("Shift+c", "Shift+c")
+    assert "The 2048 bytes of its frame go back to bank client." in page.say
+    page.press("Home")
+    paid = sum(event["k"] == "bank" for event in trace.events)
+    page.press(*["b"] * paid)
+    assert page.kind == "bank"
+    [*_, final] = [i for i, event in enumerate(trace.events, 1) if event["k"] == "bank"]
+    assert page.position == final
+    page.press("Shift+b")
+    assert page.kind == "bank"
 
 
 def test_idle_tasks_are_folded_and_can_be_shown(open_page: Any) -> None:

@@ -13,6 +13,8 @@ const HELP = [
   ["Shift → ←", "to where the next task parks, yields or ends"],
   ["w Shift w", "the next wake, and the one before"],
   ["n Shift n", "the next event of the chosen task, and the one before"],
+  ["c Shift c", "the next event of the same call, and the one before"],
+  ["b Shift b", "the next payment of a bank, and the one before"],
   ["↓ ↑", "choose another task"],
   ["Home End", "the beginning; the error, and then the end"],
   ["Space", "play and stop"],
@@ -201,6 +203,13 @@ export function mount(root, trace, options = {}) {
     },
   };
 
+  /** Whether an event is of the call that the present one is about; of any, if that is of none. */
+  function sameCall() {
+    const event = model.events[position - 1];
+    const call = event && model.callOf(event);
+    return (other) => (call === undefined ? model.callOf(other) !== undefined : model.callOf(other) === call);
+  }
+
   const mine = (event) => event.a === chosen || event.b === chosen;
   const keys = {
     ArrowRight: (shift) => (shift ? find(1, (event) => ENDS.has(event.k)) : actions.step()),
@@ -210,6 +219,8 @@ export function mount(root, trace, options = {}) {
     Home: actions.first,
     End: actions.last,
     w: (shift) => find(shift ? -1 : 1, (event) => event.k === "wake"),
+    b: (shift) => find(shift ? -1 : 1, (event) => event.k === "bank"),
+    c: (shift) => find(shift ? -1 : 1, sameCall()),
     n: (shift) => find(shift ? -1 : 1, chosen ? mine : () => true),
     f: actions.fold,
     "+": actions.in,

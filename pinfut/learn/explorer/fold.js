@@ -37,6 +37,13 @@ function futureOf(state, event) {
   return future;
 }
 
+function sessionOf(state, event) {
+  const session = (state.slots[event.n] ??= { N: 0, c: {}, pays: null });
+  session.N = or(event.N, session.N);
+  session.pays = or(event.pays, session.pays);
+  return session;
+}
+
 function placed(state, event) {
   const task = taskOf(state, event.a);
   task.at = or(event.at, null);
@@ -83,7 +90,8 @@ const CHANGES = {
     state.ready.push(event.a);
     if (event.call !== undefined) {
       const [session, x] = event.call;
-      (state.serving[session] ??= {})[x] = { m: event.n, a: event.a };
+      const calls = (state.serving[session] ??= {});
+      calls[x] = { m: event.n, a: event.a, z: or(calls[x]?.z, null) };
     }
   },
   turn(state) {
@@ -155,9 +163,9 @@ const CHANGES = {
     if (event.s === "set") state.io[key] = or(event.a, 0);
     else delete state.io[key];
   },
+  session: sessionOf,
   slot(state, event) {
-    const session = (state.slots[event.n] ??= { N: 0, c: {} });
-    session.N = or(event.N, session.N);
+    const session = sessionOf(state, event);
     const key = session.N ? event.x % session.N : event.x;
     const before = session.c[key] ?? {};
     const same = before.x === event.x;
@@ -166,11 +174,12 @@ const CHANGES = {
       s: event.s === "taken" ? "free" : event.s,
       m: or(event.m, same ? before.m : null),
       on: or(event.on, same ? before.on : null),
+      z: or(event.z, same ? before.z : null),
     };
     if (event.s === "returned" || event.s === "taken") delete state.serving[event.n]?.[event.x];
   },
   serve(state, event) {
-    (state.serving[event.n] ??= {})[event.x] = { m: or(event.m, null), a: 0 };
+    (state.serving[event.n] ??= {})[event.x] = { m: or(event.m, null), a: 0, z: or(event.z, null) };
   },
   bank(state, event) {
     const bank = (state.banks[event.n] ??= { p: null, c: null, L: null, spent: {} });

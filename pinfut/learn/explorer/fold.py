@@ -141,7 +141,9 @@ def _spawn(state: State, event: Event) -> None:
     state["ready"].append(event["a"])
     if "call" in event:
         session, x = event["call"]
-        state["serving"].setdefault(session, {})[str(x)] = {"m": event["n"], "a": event["a"]}
+        calls = state["serving"].setdefault(session, {})
+        charged = calls.get(str(x), {}).get("z")
+        calls[str(x)] = {"m": event["n"], "a": event["a"], "z": charged}
 
 
 def _turn(state: State, event: Event) -> None:
@@ -239,9 +241,15 @@ def _io(state: State, event: Event) -> None:
         state["io"].pop(key, None)
 
 
-def _slot(state: State, event: Event) -> None:
-    session = state["slots"].setdefault(event["n"], {"N": 0, "c": {}})
+def _session(state: State, event: Event) -> Any:
+    session = state["slots"].setdefault(event["n"], {"N": 0, "c": {}, "pays": None})
     session["N"] = event.get("N", session["N"])
+    session["pays"] = event.get("pays", session["pays"])
+    return session
+
+
+def _slot(state: State, event: Event) -> None:
+    session = _session(state, event)
     slots = session["N"]
     key = str(event["x"] % slots if slots else event["x"])
     before = session["c"].get(key, {})
@@ -251,6 +259,7 @@ def _slot(state: State, event: Event) -> None:
         "s": "free" if event["s"] == "taken" else event["s"],
         "m": event.get("m", before.get("m") if same else None),
         "on": event.get("on", before.get("on") if same else None),
+        "z": event.get("z", before.get("z") if same else None),
     }
     if event["s"] in ("returned", "taken"):
         state["serving"].get(event["n"], {}).pop(str(event["x"]), None)
@@ -258,7 +267,7 @@ def _slot(state: State, event: Event) -> None:
 
 def _serve(state: State, event: Event) -> None:
     calls = state["serving"].setdefault(event["n"], {})
-    calls[str(event["x"])] = {"m": event.get("m"), "a": 0}
+    calls[str(event["x"])] = {"m": event.get("m"), "a": 0, "z": event.get("z")}
 
 
 def _bank(state: State, event: Event) -> None:
@@ -292,6 +301,7 @@ _CHANGES: Final = {
     "wake": _wake,
     "timer": _timer,
     "io": _io,
+    "session": _session,
     "slot": _slot,
     "serve": _serve,
     "bank": _bank,

@@ -12,7 +12,9 @@ const BANK = 38;
 const HEAD = 20; // above the calls of a session: its name
 const MOST_CALLS = 6; // rows of one session
 const TALLEST = 430; // what is higher is scrolled: as in the style sheet
-const FEW = 9; // so many tasks are shown all
+const NARROWEST = 132; // of the labels
+const WIDEST = 236;
+const CLEAN_UP = 18; // below the lanes: the line that says so
 const MARGIN = 320; // pixels that are drawn beside what is seen
 
 export class Lanes {
@@ -21,7 +23,6 @@ export class Lanes {
     this.model = model;
     this.words = words;
     this.zoom = 1;
-    this.folded = model.tasks.length > FEW;
     this.position = 0;
     this.selected = 0;
     this.drawn = "";
@@ -32,6 +33,13 @@ export class Lanes {
     this.labels = root.querySelector(".px-labels");
     this.scroll = root.querySelector(".px-scroll");
     this.svg = root.querySelector(".px-svg");
+    // Nothing has to be scrolled to in the beginning: rather idle tasks are folded.
+    this.folded = false;
+    this.layOut(0, 0);
+    this.folded = this.height > TALLEST;
+    const longest = Math.max(...model.tasks.map((a) => words.name(a).length * 8.8 + String(a).length * 8 + 42),
+      ...[...model.sessions.keys(), ...model.banks.keys()].map((name) => name.length * 6.8 + 76), NARROWEST);
+    this.labels.style.width = `min(${Math.min(longest, WIDEST)}px, 36%)`;
     // Where the window is, as far as it was last looked at: to ask the page in the middle of a
     // step makes it lay everything out.
     this.left = 0;
@@ -136,7 +144,7 @@ export class Lanes {
     this.svg.querySelector(".px-names").innerHTML = this.callNames();
     const event = this.model.events[this.position - 1];
     const halo = this.svg.querySelector(".px-halo");
-    const y = event && this.y.get(rowOf(event));
+    const y = event && this.y.get(this.rowOf(this.position - 1));
     halo.toggleAttribute("hidden", y === undefined);
     halo.style.display = y === undefined ? "none" : "";
     if (y !== undefined) {
@@ -179,7 +187,7 @@ export class Lanes {
     }
     if (idle) for (const a of model.tasks) if (!this.y.has(a)) this.y.set(a, this.y.get("idle") - 4);
     this.rows = rows;
-    this.height = y + 6;
+    this.height = y + 6 + (this.model.broke && this.model.broke < this.model.count ? CLEAN_UP : 0);
     // A label that has the focus keeps it.
     const focused = this.labels.contains(document.activeElement) ? document.activeElement.dataset.task : undefined;
     this.labels.innerHTML = rows.map((row) => this.label(row)).join("");
@@ -193,7 +201,7 @@ export class Lanes {
     if (row.kind === "task") {
       const chosen = row.id === this.selected;
       return `<button type="button" class="px-label${chosen ? " px-chosen" : ""}" data-task="${row.id}" aria-pressed="${chosen}"
-        style="${style};--h:${hue(row.id)}"><b class="px-task">${esc(this.words.name(row.id))}</b> <small>#${row.id}</small></button>`;
+        title="${esc(this.words.name(row.id))}" style="${style};--h:${hue(row.id)}"><b class="px-task">${esc(this.words.name(row.id))}</b> <small>#${row.id}</small></button>`;
     }
     if (row.kind === "idle")
       return `<button type="button" class="px-label px-quiet" data-unfold style="${style}" title="Show all tasks">+ ${row.count} idle</button>`;
@@ -215,10 +223,23 @@ export class Lanes {
     }
     for (const span of this.model.spans) if (span.to >= from && span.from <= to) this.span(out, span, from, to);
     for (let i = from; i < to; i++) this.mark(out, i);
-    if (this.model.broke) this.broken(out);
+    const { broke, count } = this.model;
+    if (broke && broke < count)
+      out.push(`<rect class="px-after" x="${this.at(broke)}" y="${RULER}" width="${this.at(count) - this.at(broke)}" height="${this.height}"/>`);
     out.push(`<rect class="px-halo" height="${TASK - 6}" rx="5"/><rect class="px-future" y="${RULER}" height="${this.height}"/>`);
+    if (broke) this.broken(out);
     out.push(`<g class="px-names"></g><g class="px-now"><line y1="${RULER - 10}" y2="${this.height}"/><path d="M-6 ${RULER - 12}h12l-6 9z"/></g>`);
     return out.join("");
+  }
+
+  /** Where an event is shown: in the lane of a task, of a session, of a bank, or outside. */
+  rowOf(i) {
+    const event = this.model.events[i];
+    if (event.k === "bank") return `b ${event.n}`;
+    if (["slot", "serve", "flush", "session"].includes(event.k)) return `s ${event.n}`;
+    if (event.k === "timer" && event.s !== "set") return OUTSIDE;
+    // A line of the first step of a handler runs inside of the step of a task.
+    return event.a ?? (event.k === "line" ? this.model.runs[i] : OUTSIDE);
   }
 
   at(i) {
@@ -262,7 +283,7 @@ export class Lanes {
 
   mark(out, i) {
     const event = this.model.events[i];
-    const row = this.y.get(rowOf(event));
+    const row = this.y.get(this.rowOf(i));
     if (row === undefined) return;
     const y = row + TASK / 2;
     const x = this.middle(i);
@@ -380,20 +401,11 @@ export class Lanes {
   broken(out) {
     const { broke, count, header } = this.model;
     const x = this.at(broke);
-    if (broke < count) {
-      out.push(`<rect class="px-after" x="${x}" y="${RULER}" width="${this.at(count) - x}" height="${this.height}"/>`);
-      out.push(`<text class="px-time" x="${x + 6}" y="${this.height - 8}">after the error: clean-up</text>`);
-    }
+    if (broke < count) out.push(`<text class="px-time" x="${x + 6}" y="${this.height - 8}">after the error: clean-up</text>`);
     out.push(`<line class="px-broke" x1="${x}" x2="${x}" y1="${RULER}" y2="${this.height}"/>`);
     const type = header.error?.type ?? this.model.events[broke - 1]?.v ?? "";
     out.push(`<text class="px-boom" x="${x + 6}" y="${RULER + 14}">${esc(type)}</text>`);
   }
-}
-
-function rowOf(event) {
-  if (event.k === "bank") return `b ${event.n}`;
-  if (event.k === "slot" || event.k === "serve" || event.k === "flush") return `s ${event.n}`;
-  return event.k === "timer" && event.s !== "set" ? OUTSIDE : (event.a ?? OUTSIDE);
 }
 
 const clip = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.max(1, most - 1))}…`);

@@ -8,7 +8,7 @@ import { apply, start } from "./fold.js";
 const WIDTH = {
   spawn: 18, turn: 8, resume: 14, line: 9, poll: 18, sub: 14, got: 14, park: 14, yield: 12, finish: 18,
   wake: 24, cancel: 16, timer: 18, io: 16, ran: 14, law: 22, report: 14, out: 12, slot: 18, serve: 12,
-  bank: 12, flush: 14,
+  bank: 12, flush: 14, session: 14,
 };
 
 const HUES = [174, 28, 262, 338, 212, 88, 46, 304, 140, 4];
@@ -17,6 +17,9 @@ export const hue = (number) => (number ? HUES[(number - 1) % HUES.length] : 215)
 export const OUTSIDE = 0;
 
 const NUMBERS = ["t", "a", "b", "f", "p", "c", "x", "m", "d", "fd", "N", "on", "z", "dp", "dc", "L"];
+
+/** A session's name without what tells that the calls are those of the server's side. */
+export const sessionName = (name) => String(name).replace(/ back$/, "");
 
 /** An event whose numbers are numbers, whatever stands in the file; `m` of a call is its method. */
 function clean(event) {
@@ -48,6 +51,10 @@ export function modelOf(trace) {
   const nth = new Uint32Array(count); // which poll of its future a poll is
   const poller = new Int32Array(count).fill(-1); // the poll that a `got` answers
   const turns = new Uint32Array(count);
+  const runs = new Uint32Array(count); // whose step runs when an event comes
+  const pays = new Map(); // by session: the bank that pays for it
+  const handlers = new Map(); // by task: the call that it serves, {n, x, z}
+  const frames = new Map(); // by call: the bytes that its handler is charged with
   const futures = new Map(); // by number: its name
   const polls = new Map(); // by number: how many so far
   const spans = []; // {a, from, to, st}: what a task is, in events
@@ -63,7 +70,7 @@ export function modelOf(trace) {
   let turn = 0;
   events.forEach((event, i) => {
     x[i + 1] = x[i] + (WIDTH[event.k] ?? 12);
-    const before = state.running;
+    const before = (runs[i] = state.running);
     apply(state, event);
     if (event.k === "turn") turn += 1;
     turns[i] = turn;
@@ -83,6 +90,13 @@ export function modelOf(trace) {
       callOf(sessions, event, i);
     } else if (event.k === "bank") {
       bankOf(banks, event, i);
+    } else if (event.k === "session") {
+      pays.set(event.n, event.pays);
+    } else if (event.k === "serve") {
+      frames.set(`${event.n} ${event.x}`, event.z);
+    } else if (event.k === "spawn" && event.call) {
+      const [n, x] = event.call;
+      handlers.set(event.a, { n, x, z: frames.get(`${n} ${x}`) });
     }
     for (const number of new Set([before, event.a ?? 0, state.running])) {
       const task = state.tasks[number];
@@ -99,14 +113,24 @@ export function modelOf(trace) {
   });
   for (const span of open.values()) if (span.st !== "done") spans.push(span);
   for (const number of born.keys()) if (!names.has(number)) names.set(number, "task");
+  const sources = new Map((header.sources ?? []).map((source) => [source.name, source.text]));
   const law = events.findIndex((event) => event.k === "law");
   return {
-    header, events, count, x, nth, poller, turns, names, born, died, futures, spans, sessions, banks,
+    header, events, count, x, nth, poller, turns, runs, pays, handlers, names, born, died, futures, spans, sessions, banks,
     tasks: [...born.keys()].sort((one, other) => one - other),
     width: x[count],
     /** After how many events the first law was broken, or the run failed; 0 for never. */
     broke: law >= 0 ? law + 1 : header.error ? count : 0,
-    sources: new Map((header.sources ?? []).map((source) => [source.name, source.text])),
+    sources,
+    lines: new Map([...sources].map(([name, text]) => [name, text.split("\n")])),
+    /** The bank that pays for a session, as far as it was told. */
+    payer: (session) => pays.get(sessionName(session)),
+    /** The call that an event is about, as one text; undefined for an event of no call. */
+    callOf(event) {
+      if (event.k === "slot" || event.k === "serve") return `${event.n} ${event.x}`;
+      const served = handlers.get(event.a);
+      return served && `${served.n} ${served.x}`;
+    },
     /** The first event that begins at or after a place in the lanes. */
     eventAt(place) {
       let low = 0;

@@ -2,7 +2,7 @@
 // What stands around the lanes: the source, the queue, timers, the tree of futures, slots, banks,
 // what was printed, and the steps before and after this one as text.
 
-import { hue, placeOf } from "./model.js";
+import { hue, placeOf, sessionName } from "./model.js";
 import { esc, futureName, kindOf, many, seconds } from "./words.js";
 
 const MOST = 12; // entries of one list
@@ -18,8 +18,8 @@ export const PANELS = `
 <section class="px-card px-printed" hidden><h3>Printed</h3><pre></pre></section>
 <section class="px-card px-steps"><h3>Step by step</h3><ol></ol></section>`;
 
-const chip = (words, number, more = "") =>
-  `<span class="px-chip" style="--h:${hue(number)}">${esc(words.name(number))}${more}</span>`;
+const chip = (words, number, sign = "") =>
+  `<span class="px-chip${sign && " px-solid"}" style="--h:${hue(number)}">${sign}${words.named(number)}</span>`;
 const none = (text) => `<p class="px-none">${text}</p>`;
 
 export class Panels {
@@ -49,7 +49,7 @@ export class Panels {
   queue(state) {
     const { words } = this;
     const running = state.running
-      ? `<div class="px-runs"><span class="px-chip px-solid" style="--h:${hue(state.running)}">▶ ${esc(words.name(state.running))}</span> runs</div>`
+      ? `<div class="px-runs">${chip(words, state.running, "▶ ")} runs</div>`
       : "";
     const shown = state.ready.slice(0, MOST).map((number) => `<li>${chip(words, number)}</li>`);
     if (state.ready.length > MOST) shown.push(`<li>… ${state.ready.length - MOST} more</li>`);
@@ -76,7 +76,7 @@ export class Panels {
       body.innerHTML = none("No task yet.");
       return;
     }
-    const name = `<b class="px-task" style="--h:${hue(who)}">${esc(this.words.name(who))}</b>`;
+    const name = this.words.task(who);
     const what = {
       running: task.tr ? "runs; it was last parked on" : "runs",
       ready: task.tr ? "is ready; it was parked on" : "is ready",
@@ -130,7 +130,7 @@ export class Panels {
     });
     const calls = Object.entries(session.c).filter(([, call]) => call.s !== "free").map(([slot, call]) => {
       const handler = serving[call.x];
-      const at = handler?.a ? `, served by ${chip(this.words, handler.a)}` : handler ? ", being served" : "";
+      const at = handler?.a ? `, served by ${chip(this.words, handler.a)}` : handler ? ", its handler has begun" : "";
       const on = call.on === null ? "" : ` <span class="px-tag">pipelined on ${call.on}</span>`;
       return `<li>call <b>${call.x}</b>${call.m ? ` <code>${esc(call.m)}</code>` : ""} in slot ${slot}: ${call.s}${at}${on}</li>`;
     });
@@ -145,16 +145,36 @@ export class Panels {
     panel.hidden = !banks.length;
     panel.querySelector("div").innerHTML = banks.map(([name, bank]) => {
       const spent = Object.entries(bank.spent).filter(([why, pages]) => why && pages);
+      const back = -(bank.spent[""] ?? 0);
+      const paid = spent.slice(0, 8).map(([what, pages]) => `<li>${many(pages, "page")} for ${esc(what)}</li>`);
+      if (paid.length && back > 0) paid.push(`<li>${many(back, "page")} came back</li>`);
+      const list = (what, items) => (items.length ? `<h5>${what}</h5><ul>${items.join("")}</ul>` : "");
+      const why = list("Paid so far", paid) + list("For calls that are under way", this.underWay(name, state));
       const now = event?.k === "bank" && event.n === name ? ` <span class="px-tag">${event.dp > 0 ? "−" : "+"}${Math.abs(event.dp)} now</span>` : "";
       const total = Object.values(bank.spent).reduce((one, other) => one + other, 0);
-      if (bank.p === null) return `<h4>${esc(name)}${now}</h4><p>${many(total, "page")} spent</p>`;
+      if (bank.p === null) return `<h4>${esc(name)}${now}</h4><p>${many(total, "page")} spent</p>${why}`;
       const most = bank.L ?? bank.p + total;
       const part = most ? Math.round((100 * bank.p) / most) : 0;
-      const why = spent.length ? `<ul>${spent.slice(0, 8).map(([what, pages]) => `<li>${many(pages, "page")} for ${esc(what)}</li>`).join("")}</ul>` : "";
       return `<h4>${esc(name)}${now}</h4><div class="px-meter" role="meter" aria-valuemin="0" aria-valuemax="${most}" aria-valuenow="${bank.p}"
         aria-label="pages left in ${esc(name)}"><i style="width:${part}%"></i></div>
         <p>${bank.p} of ${many(most, "page")} left${bank.c === null ? "" : `, ${many(bank.c, "capability", "capabilities")}`}</p>${why}`;
     }).join("");
+  }
+
+  /** What a bank pays for each call that is under way, of those whose room or frame is known. */
+  underWay(bank, state) {
+    const items = [];
+    for (const [name, session] of Object.entries(state.slots)) {
+      if (state.slots[sessionName(name)]?.pays !== bank) continue;
+      for (const call of Object.values(session.c)) {
+        const handler = state.serving[name]?.[call.x];
+        const parts = [];
+        if (call.z && call.s !== "free") parts.push(`${many(call.z, "byte")} for its answer`);
+        if (handler?.z && handler.a) parts.push(`${many(handler.z, "byte")} for its handler ${chip(this.words, handler.a)}`);
+        if (parts.length) items.push(`<li>call <b>${call.x}</b>: ${parts.join(", ")}</li>`);
+      }
+    }
+    return items.slice(0, MOST);
   }
 
   steps(position) {

@@ -2,7 +2,7 @@
 // Each step as a sentence. Plain HTML: names of tasks are bold and have their colour, futures are
 // in italics, code is code. Without its marks a sentence says the same.
 
-import { hue } from "./model.js";
+import { hue, placeOf } from "./model.js";
 
 export const esc = (text) =>
   String(text).replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" })[c]);
@@ -13,6 +13,7 @@ const KINDS = {
   sub: ["?", "poll"], got: ["○", "pending"], park: ["‖", "park"], yield: ["↩", "yield"], finish: ["■", "end"],
   wake: ["↗", "wake"], cancel: ["⊘", "cancel"], timer: ["◷", "timer"], io: ["⇄", "descriptor"], ran: ["▷", "entry"],
   law: ["‼", "law"], report: ["!", "report"], out: ["❯", "print"], slot: ["✉", "call"], serve: ["⚙", "serve"],
+  session: ["⎘", "session"],
   bank: ["¤", "bank"], flush: ["⇉", "flush"],
 };
 
@@ -29,19 +30,36 @@ export const futureName = (name) => String(name ?? "future").replace(/^_+/, "");
 export class Words {
   constructor(model) {
     this.model = model;
+    this.same = new Map(); // by name: how many have it
+    for (const name of model.names.values()) this.same.set(name, (this.same.get(name) ?? 0) + 1);
   }
 
   name(number) {
     return this.model.names.get(number) ?? (number ? "task" : "outside");
   }
 
-  /** A task, bold and in its colour; its number where another one has the same name. */
-  task(number) {
+  /** A task's name as HTML, with its number where another one has the same name. */
+  named(number) {
     const name = this.name(number);
-    let same = 0;
-    for (const other of this.model.names.values()) if (other === name) same += 1;
-    const which = same > 1 ? ` <small>#${number}</small>` : "";
-    return `<b class="px-task" style="--h:${hue(number)}">${esc(name)}${which}</b>`;
+    return esc(name) + (this.same.get(name) > 1 ? ` <small>#${number}</small>` : "");
+  }
+
+  /** A task, bold and in its colour. */
+  task(number) {
+    return `<b class="px-task" style="--h:${hue(number)}">${this.named(number)}</b>`;
+  }
+
+  /** A sentence of who pays for so many bytes of a session; none, where that is not known. */
+  paid(session, bytes, sentence) {
+    const bank = this.model.payer(session);
+    return bank === undefined || !bytes ? "" : ` ${sentence(`bank <b>${esc(bank)}</b>`, many(bytes, "byte"))}`;
+  }
+
+  /** The line of the program at a place, as code, if it is there. */
+  source(at) {
+    const place = placeOf(at);
+    const text = place && this.model.lines.get(place[0])?.[place[1] - 1]?.trim().replace(/:$/, "");
+    return text ? `: ${code(text)}` : "";
   }
 
   future(number, name) {
@@ -98,7 +116,10 @@ const SAY = {
     `: it joins the end of the ready queue${e.pr ? `, with ${esc(e.pr)} priority` : ""}.`,
   turn: (w, e, i) => `Turn ${w.model.turns[i]} begins: ${many(e.c, "entry is", "entries are")} ready, and ${e.c === 1 ? "it runs" : "each runs once"}.`,
   resume: (w, e) => `${w.task(e.a)} runs: its coroutine goes on${e.at ? ` from line ${lineOf(w, e)}` : ""}.`,
-  line: (w, e) => `${e.a ? `${w.task(e.a)} is` : "The program is"} at line ${lineOf(w, e)}${e.fn ? `, in ${code(e.fn)}` : ""}.`,
+  line(w, e, i) {
+    const who = e.a ? w.task(e.a) : w.model.runs[i] ? `The first step of a handler, inside of ${w.task(w.model.runs[i])},` : "The program";
+    return `${who} is at line ${lineOf(w, e)}${e.fn ? ` of ${code(e.fn)}` : ""}${w.source(e.at)}.`;
+  },
   poll: (w, e, i) =>
     `The executor polls the ${w.future(e.f, e.n)} that ${w.task(e.a)} waits for: is the value there? <small>(poll ${w.model.nth[i]} of it)</small>`,
   sub: (w, e, i) => `Inside of that, ${w.future(e.p)} polls its child ${w.future(e.f, e.n)}. <small>(poll ${w.model.nth[i]} of it)</small>`,
@@ -112,8 +133,10 @@ const SAY = {
   park: (w, e) => `${w.task(e.a)} is parked on ${w.future(e.tr.f, e.tr.n)}. Nobody polls it again until its waker is called.`,
   yield: (w, e) => `${w.task(e.a)} lets the others go first: it goes back to the end of the queue.`,
   finish(w, e) {
-    if (e.how === "value") return `${w.task(e.a)} ends${e.v ? ` and gives ${code(e.v)}` : ""}.`;
-    return e.how === "cancelled" ? `${w.task(e.a)} ends: it was cancelled.` : `${w.task(e.a)} ends with ${code(e.v ?? "an error")}.`;
+    const how = { value: e.v ? ` and gives ${code(e.v)}` : "", cancelled: ": it was cancelled" }[e.how] ?? ` with ${code(e.v ?? "an error")}`;
+    const served = w.model.handlers.get(e.a);
+    const back = served ? w.paid(served.n, served.z, (bank, bytes) => `The ${bytes} of its frame go back to ${bank}.`) : "";
+    return `${w.task(e.a)} ends${how}.${back}`;
   },
   wake(w, e) {
     const whom = e.b === e.a ? "itself" : w.task(e.a);
@@ -139,14 +162,17 @@ const SAY = {
     const slot = e.N ? `slot ${e.x % e.N} <small>(${e.x} mod ${e.N})</small>` : "its slot";
     if (e.s === "sent") {
       const on = e.on === undefined ? "" : `, pipelined on the result of call ${e.on}, which is not there yet`;
-      return `${e.a ? w.task(e.a) : "Somebody"} makes ${call}: it takes ${slot}${on}.`;
+      const room = w.paid(e.n, e.z, (bank, bytes) => `For its answer ${bytes} are reserved, in memory that ${bank} pays for.`);
+      return `${e.a ? w.task(e.a) : "Somebody"} makes ${call}: it takes ${slot}${on}.${room}`;
     }
     if (e.s === "returned") return `The answer of ${call} is there, in ${slot}.`;
     if (e.s === "taken") return `The answer of ${call} is taken: ${slot} is free again.`;
     return `Nobody wants the answer of ${call} any more. Its ${slot} stays taken until the other side has acknowledged.`;
   },
+  session: (w, e) => `Session <b>${esc(e.n)}</b> is made${e.N ? `, with ${many(e.N, "slot")}` : ""}: bank <b>${esc(e.pays)}</b> pays for it, on both sides.`,
   serve: (w, e) =>
-    `The server begins call <b>${e.x}</b>${e.m ? ` (${code(e.m)})` : ""} of session <b>${esc(e.n)}</b>: the first step of its handler runs at once.`,
+    `The server begins call <b>${e.x}</b>${e.m ? ` (${code(e.m)})` : ""} of session <b>${esc(e.n)}</b>: the first step of its handler runs at once.${
+      w.paid(e.n, e.z, (bank, bytes) => `Its frame is charged to ${bank}: ${bytes}.`)}`,
   bank(w, e) {
     const what = [e.dp ? pages(e.dp) : "", e.dc ? many(Math.abs(e.dc), "capability", "capabilities") : ""].filter(Boolean).join(" and ");
     const pays = e.dp > 0 || (!e.dp && e.dc > 0) ? "pays" : "gets back";

@@ -229,6 +229,9 @@ class SimKernel:
                 (False, True), processes, levels, vias, strict=True
             )
         )
+        executor = running.executor
+        if executor is not None and executor.instruments:
+            executor.instruments.session(name, spec.slots, channel.funds.bank.name)
         channel.on_revoke = partial(self._revoke, channel)
         channel.funds.on_over = partial(self._over, number)
         self.clock_ns += self.cost.open
@@ -431,12 +434,13 @@ class SimKernel:
                 crc = zlib.crc32(memory, crc)
             self._history.update(f"{name} {crc:08x}\n".encode())
 
-    def _on_change(self, bank: Bank, pages: int, caps: int) -> None:
+    def _on_change(self, bank: Bank, pages: int, caps: int, why: str) -> None:
         self.clock_ns += abs(pages) * self.cost.page
         self._enter("buy" if pages > 0 or caps > 0 else "sell")
         if self._faults is not None:
             self._faults.changed(bank, pages, caps)
         executor = running.executor
-        if executor is not None and executor.instruments:
+        if (pages or caps) and executor is not None and executor.instruments:
             left = {"p": bank.page_limit - bank.pages_used, "c": bank.cap_limit - bank.caps_used}
-            executor.instruments.charge(bank.name, pages, caps, L=bank.page_limit, **left)
+            about = {"L": bank.page_limit, "why": why or None}
+            executor.instruments.charge(bank.name, pages, caps, **about, **left)

@@ -33,10 +33,12 @@ from pinfut.executor.trace.texts import without_places
 from pinfut.laws import ContextKept
 from pinfut.learn.explorer import Trace, TraceError, fold, record, record_file, render
 from pinfut.poll import Context, Poll
+from pinfut.rpc import prices
+from pinfut.rpc.objects.method import ANSWER
 from tests.covered import covered, require
 from tests.executor.test_two_loops import large, outcome
 from tests.house.imports import ROOT
-from tests.learn.explorer.traces import BELL, PROGRAMS, corpus, random_trace, recorded
+from tests.learn.explorer.traces import BELL, CALLS, PROGRAMS, corpus, random_trace, recorded
 
 Events = list[dict[str, Any]]
 
@@ -74,7 +76,7 @@ def test_a_trace_that_was_saved_is_read_back_as_it_was(tmp_path: Path) -> None:
         kinds.update(event["k"] for event in trace.events)
     counts = covered("kinds of events", **kinds)
     kinds_on_the_page = re.findall(r"^\| `(\w+)` \| `", page("## The events"), re.MULTILINE)
-    assert len(kinds_on_the_page) == 22
+    assert len(kinds_on_the_page) == 23
     # What is left takes the loop of a host.
     require(counts, *(set(kinds_on_the_page) - {"ran"}))
     assert kinds.keys() <= set(kinds_on_the_page)
@@ -540,6 +542,41 @@ def test_what_banks_pay_adds_up_to_what_they_have_left(tmp_path: Path) -> None:
     assert len(of(trace, "bank", n="client")) > 5
     assert {event["L"] for event in of(trace, "bank", n="client")} == {64}
     assert of(trace, "flush")
+
+
+def test_each_payment_says_what_for_and_each_session_and_call_who_pays_how_much(
+    tmp_path: Path,
+) -> None:
+    trace = recorded("calls", tmp_path)
+    reasons: Counter[str] = Counter()
+    for event in of(trace, "bank"):
+        assert event["dp"] or event["dc"], "nothing was paid"
+        if event["dp"] > 0 or event["dc"] > 0:
+            reasons[event["why"]] += 1
+        else:
+            assert "why" not in event
+    assert {"the ring of a session", "the handler of a call"} < reasons.keys()
+    [session] = of(trace, "session")
+    assert (session["n"], session["N"], session["pays"]) == ("client>files#1", 4, "client")
+    for event in of(trace, "slot", s="sent"):
+        assert event["z"] == ANSWER
+    for event in of(trace, "serve"):
+        assert event["z"] == prices.HANDLER
+
+
+def test_a_call_that_waited_for_a_slot_is_told_like_any_other(tmp_path: Path) -> None:
+    text = CALLS.replace("slots=4", "slots=2").replace("await sleep(0.01)", "pass")
+    path = tmp_path / "waits.py"
+    path.write_text(text, "utf-8")
+    trace = record_file(path)
+    assert "error" not in trace.header
+    waited = [event for event in of(trace, "slot", s="sent") if event["a"] != 1]
+    assert len(waited) == 6, "each second one of a pair, and what is pipelined on it"
+    for opened, read in zip(waited[::2], waited[1::2], strict=True):
+        assert (opened["m"], read["m"]) == ("open", "read")
+        assert "on" not in opened
+        assert read["on"] == opened["x"]
+        assert opened["z"] == read["z"] == ANSWER
 
 
 # ---- recording a file ----

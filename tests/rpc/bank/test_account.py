@@ -142,7 +142,7 @@ def test_lots_of_capabilities_are_sold_when_two_are_free() -> None:
 
 def test_a_charge_that_comes_and_goes_buys_once() -> None:
     bought: list[int] = []
-    bank = Bank("bank", 9, 9, machine=Machine(lambda bank, pages, caps: bought.append(pages)))
+    bank = Bank("bank", 9, 9, machine=Machine(lambda bank, pages, *_: bought.append(pages)))
     account = SessionAccount(Share(bank))
     account.take(PAGE)
     for _ in range(100):

@@ -475,11 +475,12 @@ def test_a_limit_below_usage_takes_nothing_back_and_refuses_what_is_new() -> Non
 
 
 def test_whoever_watches_a_tree_is_told_of_each_change_once_and_of_no_refusal() -> None:
-    seen: list[tuple[str, int, int]] = []
-    root = Bank("root", 5, 5, machine=Machine(lambda bank, p, c: seen.append((bank.name, p, c))))
+    seen: list[tuple[str, int, int, str]] = []
+    machine = Machine(lambda bank, *change: seen.append((bank.name, *change)))
+    root = Bank("root", 5, 5, machine=machine)
     child = root.child("child", pages=9, caps=9)
-    child.buy(2, 1)
+    child.buy(2, 1, why="a test")
     with pytest.raises(OutOfPages):
         child.buy(4)
     child.sell(1, 1)
-    assert seen == [("child", 2, 1), ("child", -1, -1)]
+    assert seen == [("child", 2, 1, "a test"), ("child", -1, -1, "")]
