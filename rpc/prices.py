@@ -25,7 +25,7 @@ GUEST: Final = 1024
 
 QUEUED: Final = 160
 """A call that waits at the server for the answer that it is pipelined on. The bytes of its
-arguments come on top."""
+arguments, and of the interface that it expects of that answer, come on top."""
 
 UNWRITTEN: Final = 224
 """A message of the client that waits for room in the ring. Its bytes come on top."""

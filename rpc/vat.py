@@ -27,7 +27,7 @@ from pinfut.rpc.contract import (
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.kernel.sizes import least_quota, pages_of
 from pinfut.rpc.memory.event_buffer import EventBuffer
-from pinfut.rpc.objects.interface import Interface, interface_of, resolve
+from pinfut.rpc.objects.interface import Interface, is_capability, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
 from pinfut.rpc.session.session import Session
@@ -223,7 +223,8 @@ class Serving:
     """``async with serve(...) as server:`` offers a service until the block ends."""
 
     def __init__(self, kernel: Kernel, name: str, root: Interface, spec: ServiceSpec) -> None:
-        interface_of(root)
+        if not is_capability(root):
+            raise TypeError(f"{root!r} is no capability; its class has to implement an Interface")
         if target_of(root) is not None:
             raise TypeError(f"{root!r} is served elsewhere already; serve an object of your own")
         resolve(type(root))

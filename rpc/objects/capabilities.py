@@ -19,6 +19,7 @@ from pinfut.rpc.objects.promise import EMBARGOED, IMPORTED, OWN, PROMISED, Calle
 from pinfut.rpc.objects.proxy import proxy, target_of
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import PromisedCapability
+from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
 
@@ -45,8 +46,11 @@ class Capabilities:
         """Have what releases are sent by. Raises OutOfPages."""
         self._side.open()
 
-    def encode(self, codec: Codec, value: Any) -> tuple[bytes, list[Any], tuple[Cap, ...]]:
-        """A value with capabilities: payload, the objects in it, and their descriptors.
+    def encode(
+        self, codec: Codec, value: Any
+    ) -> tuple[bytes, list[tuple[Any, Any]], tuple[Cap, ...]]:
+        """A value with capabilities: payload, the objects in it with the interfaces that are
+        declared for them, and their descriptors.
 
         Raises `CodecError`, ForeignCapability, OutOfPages, OutOfCaps; then nothing has been
         handed out.
@@ -54,59 +58,50 @@ class Capabilities:
         payload, things = codec.encode_caps(value)
         caps: list[Cap] = []
         try:
-            for thing in things:
-                caps.append(self.describe(thing))
+            for thing, wanted in things:
+                caps.append(self.describe(thing, wanted))
         except BaseException:
             self.take_back(tuple(caps))
             raise
         return payload, things, tuple(caps)
 
-    def describe(self, thing: object) -> Cap:
-        """The descriptor of one capability; an object of this side is handed out once more
-        by it. Raises TypeError, ForeignCapability, OutOfPages, OutOfCaps."""
+    def describe(self, thing: object, wanted: Any) -> Cap:
+        """The descriptor of one capability where `wanted` is declared; an object of this side is
+        handed out once more by it, as that and no more. Raises TypeError, ForeignCapability,
+        OutOfPages, OutOfCaps."""
         target = target_of(thing)
-        if target is None:
-            resolve(type(thing))
-            return Cap(
-                frames.SENDER, self._peer.exports.grant(thing), interface_of(thing)._pinfut_id
-            )
-        if target.own is not None:
-            return self.describe(target.own)
-        if isinstance(target.caller, LocalCaller) or target.state == EMBARGOED:
-            # A promise of this process: handed out as an object that passes calls on.
-            number = self._peer.exports.grant(thing)
-            return Cap(frames.SENDER, number, target.interface._pinfut_id)
-        if target.caller is not self._side:
-            if target.caller.via is self._side:
+        if target is not None:
+            if target.own is not None:
+                return self.describe(target.own, interface_of(thing, wanted))
+            if not (
+                # A promise of this process: handed out as an object that passes calls on.
+                isinstance(target.caller, LocalCaller)
+                or target.state == EMBARGOED
                 # It came over a route that this client pays for: handed out as what passes calls
                 # on, and when it comes back as an argument it is the direct one again.
-                number = self._peer.exports.grant(thing)
-                return Cap(frames.SENDER, number, target.interface._pinfut_id)
+                or target.caller.via is self._side
+            ):
+                return self._named(thing, target)
+        interface = interface_of(thing, wanted)
+        resolve(type(thing))
+        number = self._peer.exports.grant(thing, interface)
+        return Cap(frames.SENDER, number, interface._pinfut_id)
+
+    def facet(self, thing: Any, wanted: Any, cap: Cap) -> Facet:
+        """What later calls on an answer are for that gave `thing` as `cap`."""
+        if cap.kind == frames.SENDER:
+            return self._peer.exports.things[cap.id]
+        interface = interface_of(thing, wanted)
+        return thing, type(thing)._pinfut_tables[interface], interface
+
+    def _named(self, thing: object, target: Target) -> Cap:
+        """The descriptor of what the other side has, or will have. Raises ForeignCapability."""
+        if target.caller is not self._side:
             raise ForeignCapability(
                 f"{thing!r} belongs to another session than {self._side.name}; pass what "
                 "`await introduce(it, to)` gives, which makes the two servers known to each "
                 "other, or an object of your own that forwards to it"
             )
-        return self._named(target)
-
-    def describe_again(self, things: list[Any], caps: tuple[Cap, ...]) -> tuple[Cap, ...]:
-        """The descriptors of a call that waited, as they are now: a promise among them may
-        have been sent, or have come. Own objects stay handed out as they were."""
-        now: list[Cap] = []
-        fresh: list[Cap] = []
-        try:
-            for thing, cap in zip(things, caps, strict=True):
-                if cap.kind != frames.SENDER:
-                    cap = self.describe(thing)
-                    fresh.append(cap)
-                now.append(cap)
-        except BaseException:
-            self.take_back(tuple(fresh))
-            raise
-        return tuple(now)
-
-    def _named(self, target: Target) -> Cap:
-        """A descriptor of what the other side has, or will have."""
         target.require_usable()
         interface = target.interface._pinfut_id
         if target.state == IMPORTED:
@@ -114,6 +109,24 @@ class Capabilities:
         # Its id is -1 while the call that gives it waits for a slot; so does this one then,
         # behind it, and is described again when it is sent.
         return Cap(frames.RECEIVER_ANSWER, target.id, interface)
+
+    def describe_again(
+        self, things: list[tuple[Any, Any]], caps: tuple[Cap, ...]
+    ) -> tuple[Cap, ...]:
+        """The descriptors of a call that waited, as they are now: a promise among them may
+        have been sent, or have come. Own objects stay handed out as they were."""
+        now: list[Cap] = []
+        fresh: list[Cap] = []
+        try:
+            for (thing, wanted), cap in zip(things, caps, strict=True):
+                if cap.kind != frames.SENDER:
+                    cap = self.describe(thing, wanted)
+                    fresh.append(cap)
+                now.append(cap)
+        except BaseException:
+            self.take_back(tuple(fresh))
+            raise
+        return tuple(now)
 
     def take_back(self, caps: tuple[Cap, ...]) -> None:
         """A message with these descriptors is not sent after all."""
@@ -156,7 +169,11 @@ class Capabilities:
                 imports.again(cap.id)
                 return known
             target = Target(self._side, interface, IMPORTED)
-            self.bind(target, cap)
+            try:
+                self.bind(target, cap)
+            except BaseException:
+                self.discard((cap,))
+                raise
             made = proxy(target)
             imports.stand_for(cap.id, made)
             return made
@@ -167,8 +184,8 @@ class Capabilities:
     def _stand_in(self, late: PromisedCapability, interface: Any) -> Any:
         """An earlier call's object, or a promise of it while that call runs. Of a call that
         failed, a promise that raises its error where it is used."""
-        if late.thing is not None:
-            return _of(late.thing, interface)
+        if late.facet is not None:
+            return _of(late.facet, interface)
         stand_in = late.stand_ins.get(interface)
         if stand_in is not None:
             return stand_in
@@ -178,10 +195,10 @@ class Capabilities:
             # Errors are made and not raised: a traceback would hold what they are kept in.
             if late.error is not None:
                 target.fail(from_wire(*late.error))
-            elif not isinstance(late.thing, interface):
-                target.fail(_mismatch(late.thing, interface))
+            elif late.facet is None or not _is_of(late.facet, interface):
+                target.fail(_mismatch(late.facet, interface))
             else:
-                target.own = late.thing
+                target.own = late.facet[0]
                 target.settle(OWN)
 
         stand_in = proxy(target)
@@ -194,7 +211,8 @@ class Capabilities:
         return stand_in
 
     def bind(self, target: Target, cap: Cap) -> None:
-        """Settle a target on the capability that came for it. Raises as `decode` does."""
+        """Settle a target on the capability that came for it. Raises as `decode` does; then it is
+        still to be released."""
         if cap.kind == frames.RECEIVER:
             target.own = _of(self._peer.exports.get(cap.id), target.interface)
             if target.under_way:
@@ -205,7 +223,6 @@ class Capabilities:
         if cap.kind != frames.SENDER:
             raise GarbageFrame(f"an answer is no capability of the kind {cap.kind}")
         if not speaks(cap.interface, target.interface):
-            self.discard((cap,))
             raise InterfaceMismatch(
                 f"expected an object of {target.interface.__name__}, and the other side gives "
                 f"one of another interface (id {cap.interface:016x})"
@@ -221,16 +238,33 @@ class Capabilities:
         for cap in caps:
             if type(cap) is Cap and cap.kind == frames.SENDER:
                 self._side.open()
-                self._peer.imports.receive(cap.id)
-                self._peer.drop_import(cap.id)
+                self._peer.decline(cap.id)
 
 
-def _of(thing: Any, interface: Any) -> Any:
-    """`thing`, if it is of `interface`. Raises InterfaceMismatch."""
-    if not isinstance(thing, interface):
-        raise _mismatch(thing, interface)
-    return thing
+def narrowed(facet: Facet, executor: Runner) -> Any:
+    """An object of this process that is handed out as one of its interfaces, and as no other."""
+    target = Target(LocalCaller(executor), facet[2], OWN)
+    target.own = facet[0]
+    return proxy(target)
 
 
-def _mismatch(thing: Any, interface: Any) -> InterfaceMismatch:
-    return InterfaceMismatch(f"{type(thing).__name__} does not implement {interface.__name__}")
+def _is_of(facet: Facet, interface: Any) -> bool:
+    """Whether an object was handed out as `interface`, and not only implements it. Of a class that
+    implements, only one that it is itself is enough."""
+    return interface in facet[2].__mro__ or (
+        not vars(interface).get("_pinfut_id")
+        and facet[2] in interface.__mro__
+        and isinstance(facet[0], interface)
+    )
+
+
+def _of(facet: Facet, interface: Any) -> Any:
+    """The object of a facet, if it was handed out as `interface`. Raises InterfaceMismatch."""
+    if not _is_of(facet, interface):
+        raise _mismatch(facet, interface)
+    return facet[0]
+
+
+def _mismatch(facet: Facet | None, interface: Any) -> InterfaceMismatch:
+    given = "nothing" if facet is None else f"a {facet[2].__name__}"
+    return InterfaceMismatch(f"expected a {interface.__name__}, and this was handed out as {given}")

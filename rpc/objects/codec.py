@@ -78,8 +78,9 @@ class Codec:
         self.decode(payload)
         return payload
 
-    def encode_caps(self, value: Any) -> tuple[bytes, list[Any]]:
-        """A value with capabilities: the payload, and the objects by index. Raises
+    def encode_caps(self, value: Any) -> tuple[bytes, list[tuple[Any, Any]]]:
+        """A value with capabilities: the payload, and by index the objects, each with the
+        interface that is declared where it stands. Raises
         `CodecError`, also when an object would be written as data (a dataclass that
         implements an interface) or is of another interface than the type says."""
         things: list[Any] = []
@@ -95,18 +96,17 @@ class Codec:
             return len(things) - 1
 
         payload = msgspec.msgpack.Encoder(enc_hook=set_aside).encode(value)
-        seen = 0
+        granted: list[tuple[Any, Any]] = []
 
         def see(index: int, kind: Any) -> object:
             # In the order in which they were set aside, or it is a number in their place.
-            nonlocal seen
-            if index != seen or seen == len(things):
+            if index != len(granted) or index == len(things):
                 raise TypeError(f"expected an object of {kind.__name__}, got a number")
-            seen += 1
+            granted.append((things[index], kind))
             return things[index]
 
         self.decode_caps(payload, see)
-        return payload, things
+        return payload, granted
 
     def decode_caps(self, payload: bytes, resolve: Resolve) -> Any:
         """Decode a value with capabilities in it. Raises `CodecError`, and what `resolve`

@@ -18,7 +18,6 @@ calls can be chained on what has not come yet.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import weakref
@@ -31,13 +30,14 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeVar,
-    get_type_hints,
     overload,
 )
 
 from pinfut.rpc import prices
+from pinfut.rpc.errors import InterfaceMismatch
 from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.handlers import frame_price
+from pinfut.rpc.objects.implement import check, check_types, hints_of
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import Promise
 from pinfut.rpc.objects.weight import FLAT, SHORT, SHORT_FLAT
@@ -81,9 +81,13 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
     by the client that it is handed to.
     """
 
-    # Of the class that declares: the id of the interface on the wire. 0 here: the base is none.
+    # Of the class that declares: the id of the interface on the wire, with those that it extends,
+    # and its methods by number. 0 here: the base is none.
     _pinfut_id: ClassVar[int] = 0
+    _pinfut_ids: ClassVar[frozenset[int]] = frozenset()
     _pinfut_methods: ClassVar[tuple[Method, ...]] = ()
+    # Of a class that implements, once it was looked up: what serves each of its interfaces.
+    _pinfut_tables: ClassVar[dict[Any, tuple[Method, ...]]] = {}
     _pinfut_name: ClassVar[str] = "Interface"
     _pinfut_charge: ClassVar[int] = prices.OBJECT
 
@@ -103,7 +107,8 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
                     f"{cls.__name__}: name= belongs to an interface, which lists "
                     "Protocol among its bases"
                 )
-            _implement(cls)
+            cls._pinfut_tables = {}
+            check(cls, _interfaces(cls))
 
     def __await__(self) -> Generator[Any, Any, Self]:
         yield from ()  # a generator, as every __await__ is
@@ -111,82 +116,92 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
 
 
 def _declare(cls: Any, name: str) -> None:
-    """Number the methods of an interface: the inherited first, then its own, as written."""
-    methods: list[Method] = []
-    for base in reversed(cls.__mro__):
-        for key, value in vars(base).items():
-            if isinstance(value, Method) and not any(m.name == key for m in methods):
-                methods.append(value)
-            elif base is cls and inspect.iscoroutinefunction(value):
-                raise TypeError(f"{cls.__name__}.{key}: write @method above it")
-    for number, one in enumerate(methods):
-        if one.interface == "?":
-            one.interface, one.number = cls.__name__, number
-        elif one.number != number:
+    """Number the methods of an interface: the inherited first, then its own, as written. So the
+    numbers of an interface are those of each that extends it."""
+    extended = _interfaces(cls)
+    inherited: tuple[Method, ...] = extended[0]._pinfut_methods if extended else ()
+    for other in extended:
+        if other._pinfut_methods != inherited[: len(other._pinfut_methods)]:
             raise TypeError(
-                f"{cls.__name__}: {one.name} is number {one.number} of {one.interface} and would "
-                f"be number {number} here; an interface extends one other"
+                f"{cls.__name__}: an interface extends one other, and {extended[0].__name__} and "
+                f"{other.__name__} are two"
             )
+    methods = list(inherited)
+    for key, value in vars(cls).items():
+        if isinstance(value, Method):
+            if value.interface != "?" or any(one.name == key for one in inherited):
+                raise TypeError(
+                    f"{cls.__name__}.{key} is declared already, by {extended[0].__name__}; "
+                    "leave it out, or give it another name"
+                    if extended
+                    else f"{cls.__name__}.{key} is {value!r} already; write one of its own"
+                )
+            if key == "release":
+                raise TypeError(
+                    f"{cls.__name__}.release: release() lets go of a proxy, so no method is "
+                    "called that"
+                )
+            value.interface, value.number = cls.__name__, len(methods)
+            methods.append(value)
+        elif inspect.iscoroutinefunction(value):
+            raise TypeError(f"{cls.__name__}.{key}: write @method above it")
     cls._pinfut_methods = tuple(methods)
     cls._pinfut_name = name
     cls._pinfut_id = _wire_id(cls)
+    cls._pinfut_ids = frozenset((cls._pinfut_id, *(one._pinfut_id for one in extended)))
     _by_name[cls.__name__] = cls
     _by_id[cls._pinfut_id] = cls
 
 
-def _implement(cls: Any) -> None:
-    """Check an implementing class against its interface and collect what serves it."""
-    served = []
-    for declared in cls._pinfut_methods:
-        found = inspect.getattr_static(cls, declared.name)
-        owner = next(base for base in cls.__mro__ if declared.name in vars(base))
-        if getattr(owner, "_is_protocol", False):
-            raise TypeError(
-                f"{cls.__name__} does not implement {declared!r}: write "
-                f"'@method async def {declared.name}' in it{_misspelt(cls, declared.name)}"
-            )
-        if not isinstance(found, Method):
-            raise TypeError(
-                f"{cls.__name__}.{declared.name} implements {declared!r}; write @method above it"
-            )
-        if found.parameters != declared.parameters:
-            raise TypeError(
-                f"{cls.__name__}.{declared.name}({', '.join(found.parameters)}) implements "
-                f"{declared!r}, which takes ({', '.join(declared.parameters)})"
-            )
-        found.interface, found.number = declared.interface, declared.number
-        served.append(found)
-    cls._pinfut_methods = tuple(served)
+def _interfaces(cls: Any) -> list[Any]:
+    """The interfaces that a class implements or extends, innermost first."""
+    return [base for base in cls.__mro__ if vars(base).get("_pinfut_id")]
 
 
-def _misspelt(cls: Any, name: str) -> str:
-    """Which of the methods that are of no interface may have been meant."""
-    stray = [key for key, value in vars(cls).items() if isinstance(value, Method)]
-    close = difflib.get_close_matches(name, stray, 1)
-    return f"; {close[0]} is a method of no interface" if close else ""
+def interface_of(thing: object, wanted: Any = Interface) -> Any:
+    """The interface that an object is handed out as where `wanted` is declared: that one; of a
+    class that implements, and of the object's where Interface itself is declared, the one that
+    it implements. Raises TypeError for what is no such object, and where there are several."""
+    if vars(wanted).get("_pinfut_id"):
+        return wanted
+    cls = type(thing) if wanted is Interface else wanted
+    found = _interfaces(cls)
+    if not found:
+        raise TypeError(f"{thing!r} is no capability; its class has to implement an Interface")
+    if not found[0]._pinfut_ids.issuperset(one._pinfut_id for one in found):
+        raise TypeError(f"{cls.__name__} implements {_names(found)}; declare which is handed out")
+    return found[0]
 
 
-def interface_of(thing: object) -> Any:
-    """The interface that an object implements, or a proxy stands for: the innermost class
-    that declares. Raises TypeError for what is no such object."""
-    for cls in type(thing).__mro__:
-        if vars(cls).get("_pinfut_id"):
-            return cls
-    raise TypeError(f"{thing!r} is no capability; its class has to implement an Interface")
+def is_capability(thing: object) -> bool:
+    """Whether the class of an object implements an interface."""
+    return Interface in type(thing).__mro__
 
 
-def _look_up(one: Method) -> None:
-    """Look the annotations up. Raises TypeError for those that are missing, unknown, or
-    no plain data."""
+def interface_at(thing: object, wire_id: int) -> Any:
+    """The interface of that id, which `thing` implements. Raises InterfaceMismatch."""
+    found = _interfaces(type(thing))
+    for one in found:
+        if one._pinfut_id == wire_id:
+            return one
+    raise InterfaceMismatch(
+        f"this service speaks {_names(found)} (id {found[0]._pinfut_id:016x}) and the client "
+        f"expects id {wire_id:016x}: both need the same methods"
+    )
+
+
+def _names(interfaces: list[Any]) -> str:
+    """The innermost of these, as one says it."""
+    inherited = [one for each in interfaces for one in _interfaces(each)[1:]]
+    return " and ".join(one.__name__ for one in interfaces if one not in inherited)
+
+
+def _hints(one: Method) -> dict[str, Any]:
+    """Look the annotations up. Raises TypeError for those that are missing or unknown."""
     where = one.function.__qualname__
     try:
         # What the module says goes before what some other one declares under that name.
-        hints = get_type_hints(
-            one.function,
-            {**_by_name, **one.function.__globals__},
-            one.names,
-            include_extras=True,
-        )
+        hints = hints_of(one, _by_name)
     except NameError as error:
         raise TypeError(
             f"{where}: the annotation {error.name!r} is not known here; define it at the "
@@ -195,6 +210,13 @@ def _look_up(one: Method) -> None:
     missing = [name for name in (*one.parameters, "return") if name not in hints]
     if missing:
         raise TypeError(f"{where}: annotate {', '.join(missing)}: the types say what may be sent")
+    return hints
+
+
+def _look_up(one: Method) -> None:
+    """Prepare a method that is declared. Raises TypeError for annotations that are missing,
+    unknown, or no plain data."""
+    hints = _hints(one)
     kinds = tuple(hints[name] for name in one.parameters)
     result = hints["return"]
     is_interface = isinstance(result, type) and Interface in result.__mro__
@@ -203,7 +225,8 @@ def _look_up(one: Method) -> None:
         one.result = Codec(result, Interface)
     except TypeError as error:
         raise TypeError(
-            f"{where}: {error}; methods take and return plain data and capabilities"
+            f"{one.function.__qualname__}: {error}; methods take and return plain data and "
+            "capabilities"
         ) from error
     one.returns = result if is_interface else None
     one.calling = None
@@ -226,26 +249,42 @@ def _look_up(one: Method) -> None:
     )
 
 
+def _serve(cls: Any, declared: Method) -> Method:
+    """What serves a method of an interface in an implementing class: its own body and frame, and
+    for all that crosses the wire what is declared. Raises TypeError when it cannot."""
+    found: Method = getattr(cls, declared.name)
+    check_types(found, _hints(declared), _hints(found))
+    found.returns = declared.returns
+    if found.declared_frame is None:
+        found.frame = frame_price(found.function)
+    return declared.served_by(found.function, found.declared_frame, found.frame)
+
+
 def resolve(cls: Any) -> None:
     """Look the annotations of all methods up, once. Raises TypeError for those that are missing,
-    unknown, or no plain data."""
-    # Of a proxy's class the methods are copies of such as have been looked up.
-    if cls not in _resolved and "_pinfut_proxy" not in vars(cls):
+    unknown, no plain data, or other than an interface's of the class."""
+    # A proxy's class is made of what has been looked up.
+    if cls in _resolved or "_pinfut_proxy" in vars(cls):
+        return
+    if vars(cls).get("_pinfut_id"):
         for one in cls._pinfut_methods:
             _look_up(one)
-        _resolved.add(cls)
-
-
-def provides(cls: Any, wire_id: int) -> bool:
-    """Whether an interface is the one of that id, or extends it."""
-    return any(vars(base).get("_pinfut_id") == wire_id for base in cls.__mro__)
+    else:
+        tables = {}
+        for interface in _interfaces(cls):
+            resolve(interface)
+            tables[interface] = tuple(_serve(cls, one) for one in interface._pinfut_methods)
+        cls._pinfut_tables = tables
+    _resolved.add(cls)
 
 
 def speaks(wire_id: int, wanted: Any) -> bool:
     """Whether the interface of that id is `wanted`, or extends it."""
     known = _by_id.get(wire_id)
+    if wanted is Interface:
+        return known is not None
     return wire_id == wanted._pinfut_id or (
-        known is not None and provides(known, wanted._pinfut_id)
+        known is not None and wanted._pinfut_id in known._pinfut_ids
     )
 
 

@@ -159,5 +159,5 @@ async def _later(
     if target_of(thing) is not None:
         return await getattr(thing, method.name)(*args)
     # Not through another task, which a call that is made now would overtake.
-    implemented: Method = type(thing)._pinfut_methods[method.number]
+    implemented: Method = getattr(type(thing), method.name)
     return await implemented.function(thing, *args)

@@ -105,11 +105,15 @@ class Method:
         bound.apply_defaults()
         return tuple(bound.arguments.values())[1:]
 
-    def served_by(self, function: Callable[..., Coroutine[Any, Any, Any]]) -> Method:
-        """This method with another body."""
+    def served_by(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], declared: int | None, frame: int
+    ) -> Method:
+        """This method, which was looked up, with another body and what is charged for that."""
         other = copy.copy(self)
         other.function = function
-        other.serving = (function, *other.serving[1:])
+        other.declared_frame, other.frame = declared, frame
+        _, decode, _, *rest = self.serving
+        other.serving = (function, decode, frame, *rest)
         return other
 
     def room(self, args: tuple[Any, ...]) -> int:

@@ -101,9 +101,16 @@ def _make_class(interface: Any) -> type:
     for one in interface._pinfut_methods:
         body[one.name] = _stub(one)
     # A proxy that was handed out again is served by passing the calls on.
-    body["_pinfut_methods"] = tuple(
-        one.served_by(_forwarder(one.name)) for one in interface._pinfut_methods
+    passing = tuple(
+        one.served_by(_forwarder(one.name), one.declared_frame, one.frame)
+        for one in interface._pinfut_methods
     )
+    # The numbers of an interface are those of each that extends it.
+    body["_pinfut_tables"] = {
+        base: passing[: len(base._pinfut_methods)]
+        for base in interface.__mro__
+        if vars(base).get("_pinfut_id")
+    }
     return cast(type, type(interface)(f"{interface.__name__}Proxy", (interface,), body))
 
 

@@ -49,7 +49,7 @@ class Backlog:
         args: tuple[Any, ...],
         room: int,
         place: int,
-        things: list[Any],
+        things: list[tuple[Any, Any]],
         caps: tuple[Cap, ...],
         payload: bytes,
         kind: int,
@@ -67,7 +67,16 @@ class Backlog:
             now = capabilities.describe_again(things, caps) if caps else caps
             returns.remember(question, method, now)
             return peer.call(
-                question.x, flags, method.number, target.id, room, place, now, payload, kind
+                question.x,
+                flags,
+                method.number,
+                target.id,
+                room,
+                place,
+                now,
+                payload,
+                kind,
+                target.interface._pinfut_id,
             )
 
         charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)

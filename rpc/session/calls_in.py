@@ -18,7 +18,6 @@ from pinfut.rpc.errors import (
     BadAnswer,
     BadArguments,
     CallCancelled,
-    InterfaceMismatch,
     PromiseLoop,
     ProtocolError,
     RpcError,
@@ -30,15 +29,16 @@ from pinfut.rpc.errors import (
 )
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.handlers import held_by, tell_of
-from pinfut.rpc.objects.interface import Interface, interface_of, provides
+from pinfut.rpc.objects.interface import Interface, interface_at
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import EMBARGOED
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.objects.weight import weight
 from pinfut.rpc.session.conversation import Conversation, Introduced, serving
-from pinfut.rpc.session.introduce import Introducer
+from pinfut.rpc.session.introduce import Introducer, Introducing
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import Answer, waits_for_itself
+from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
 
@@ -89,7 +89,7 @@ class CallsIn:
         """Whether a handler has started and not ended."""
         return self._starting or bool(self.running)
 
-    def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
+    def on_call(self, answer: Answer, called: Facet, payload: bytes, /) -> None:
         """Start the handler of a call, or refuse it."""
         executor = self._executor
         if executor.current is not None:
@@ -99,7 +99,7 @@ class CallsIn:
             finally:
                 executor.end_inline(outside)
             return
-        thing, methods = called
+        thing, methods, _ = called
         account = self._account
         try:
             method: Method = methods[answer.method]
@@ -122,7 +122,7 @@ class CallsIn:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._refuse(answer, thing, error)
+            self._refuse(answer, called, error)
             return
         if self._watched:
             session = self._session
@@ -212,19 +212,18 @@ class CallsIn:
         self._capabilities.discard(caps)
         return method.arguments.decode(payload)
 
-    def _refuse(self, answer: Answer, thing: Any, error: BaseException) -> None:
+    def _refuse(self, answer: Answer, called: Facet, error: BaseException) -> None:
         """A call cannot be started: say why, or end the session if no honest side does so."""
-        methods: tuple[Method, ...] = thing._pinfut_methods
+        _, methods, interface = called
         if isinstance(error, ProtocolError):
             self._session.close(error)
         elif isinstance(error, RpcError):
             self._peer.refuse(answer, error)
         elif answer.method >= len(methods):
-            name = interface_of(thing).__name__
             self._peer.refuse(
                 answer,
                 UnknownMethod(
-                    f"{name} has {len(methods)} methods, and the call is for number "
+                    f"{interface.__name__} has {len(methods)} methods, and the call is for number "
                     f"{answer.method}; both sides need the same interface"
                 ),
             )
@@ -257,7 +256,9 @@ class CallsIn:
             error = CallCancelled(f"{method!r} was cancelled")
         elif not isinstance(error, RpcError):
             _log.debug("%r raised", method, exc_info=error)
-        elif method not in Introducer._pinfut_methods:  # these are nobody's but the session's
+        elif (
+            method not in Introducer._pinfut_tables[Introducing]
+        ):  # these are nobody's but the session's
             error = of_handler(error)
         else:
             after_begin(error)
@@ -288,7 +289,7 @@ class CallsIn:
     def _give(self, answer: Answer, method: Method, value: Any) -> None:
         """Send what a handler returned, if it is of the type that it declares."""
         caps: tuple[Cap, ...] = ()
-        things: list[Any] = []
+        things: list[tuple[Any, Any]] = []
         try:
             if method.returns is not None:
                 if not isinstance(value, method.returns):
@@ -296,13 +297,14 @@ class CallsIn:
                 if _is_promise(value):
                     self._give_later(answer, method, value, [])
                     return
-                cap = self._capabilities.describe(value)
-                self._peer.give_caps(answer, b"", (cap,), value)
+                cap = self._capabilities.describe(value, method.returns)
+                facet = self._capabilities.facet(value, method.returns, cap)
+                self._peer.give_caps(answer, b"", (cap,), facet)
                 return
             result = method.result
             if result.has_caps:
                 payload, things, caps = self._capabilities.encode(result, value)
-                promises = [thing for thing in things if _is_promise(thing)]
+                promises = [thing for thing, _ in things if _is_promise(thing)]
                 if promises:
                     self._capabilities.take_back(caps)
                     self._give_later(answer, method, value, promises)
@@ -343,10 +345,11 @@ class CallsIn:
         answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
         self.running[task] = answer
 
-    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
+    def on_introduce(self, answer: Answer, called: Facet | None, payload: bytes, /) -> None:
         """Do this side's part of an introduction: a handler as any other."""
-        introducer = Introducer(self._session, thing)
-        self.on_call(answer, (introducer, Introducer._pinfut_methods), payload)
+        introducer = Introducer(self._session, called, self._executor)
+        methods = Introducer._pinfut_tables[Introducing]
+        self.on_call(answer, (introducer, methods, Introducing), payload)
 
     def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
@@ -354,17 +357,13 @@ class CallsIn:
         try:
             if root is None:
                 raise UnknownService("the other side serves nothing on this session")
-            interface = interface_of(root)
-            if not provides(interface, wanted):
-                raise InterfaceMismatch(
-                    f"this service speaks {interface.__name__} (id {interface._pinfut_id:016x}) "
-                    f"and the client expects id {wanted:016x}: both need the same methods"
-                )
-            cap = self._capabilities.describe(root)
+            interface = interface_at(root, wanted)
+            cap = self._capabilities.describe(root, interface)
         except RpcError as error:
             self._peer.refuse(answer, error)
         else:
-            self._peer.give_caps(answer, b"", (cap,), root)
+            facet = self._capabilities.facet(root, interface, cap)
+            self._peer.give_caps(answer, b"", (cap,), facet)
 
 
 def _is_promise(thing: Any) -> bool:

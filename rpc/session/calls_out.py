@@ -29,7 +29,7 @@ from pinfut.rpc.session.backlog import Backlog
 from pinfut.rpc.session.returns import Returns, unreadable
 from pinfut.rpc.session.sending import Sending
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import CALL_HEAD, CAP, Cap
+from pinfut.rpc.wire.frames import CALL_HEAD, CAP, EXPECTED, Cap
 from pinfut.rpc.wire.peer import Peer
 from pinfut.rpc.wire.questions import Question
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
@@ -120,7 +120,7 @@ class CallsOut(Sending):
             parent = holder
         submissions = self.open()
         caps: tuple[Cap, ...] = ()
-        things: list[Any] = []
+        things: list[tuple[Any, Any]] = []
         arguments = method.arguments
         try:
             if arguments.has_caps:
@@ -134,7 +134,8 @@ class CallsOut(Sending):
         try:
             if room is None:
                 room = method.room(args)
-            if _CALL + CAP.size * len(caps) + len(payload) > submissions.largest:
+            head = _CALL + EXPECTED.size if flags else _CALL
+            if head + CAP.size * len(caps) + len(payload) > submissions.largest:
                 raise MessageTooLarge(
                     f"{method!r} with {len(payload)} bytes of arguments is above what this "
                     f"session's ring carries, {submissions.largest} bytes a message; send it "
@@ -177,7 +178,16 @@ class CallsOut(Sending):
         x = question.x
         try:
             frame = self.peer.call(
-                x, flags, method.number, target.id, room, place, caps, payload, kind
+                x,
+                flags,
+                method.number,
+                target.id,
+                room,
+                place,
+                caps,
+                payload,
+                kind,
+                target.interface._pinfut_id,
             )
             self.write(frame, prices.UNWRITTEN + len(frame))
         except BaseException:

@@ -22,14 +22,17 @@ from __future__ import annotations
 import copy
 from typing import Any, Final, Protocol, TypeVar, final
 
+from pinfut.executor.contract import Runner
 from pinfut.rpc.contract import Endpoint, Route
 from pinfut.rpc.errors import ForeignCapability, InterfaceMismatch, RpcError, UnknownObject
+from pinfut.rpc.objects.capabilities import narrowed
 from pinfut.rpc.objects.interface import Interface, interface_by_id, method, resolve
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import IMPORTED, OWN, Caller, Target, again
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.conversation import Introduced
 from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.exports import Facet
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
@@ -54,29 +57,31 @@ class Introducing(Interface, Protocol, name="pinfut.introducing"):
 
 @final
 class Provided(Provision):
-    """Keeps `thing` at A as long as C holds this, or until it is accepted."""
+    """Keeps a facet at A as long as C holds this, or until it is accepted."""
 
-    def __init__(self, thing: Any) -> None:
-        self.thing = thing
+    def __init__(self, facet: Facet) -> None:
+        self.facet = facet
 
 
 @final
 class Introducer(Introducing):
-    """Handles one frame that came over `session`; `thing` is what a Provide is for."""
+    """Handles one frame that came over `session`; `called` is what a Provide is for."""
 
-    def __init__(self, session: Introduced, thing: Any) -> None:
+    def __init__(self, session: Introduced, called: Facet | None, executor: Runner) -> None:
         self._session = session
-        self._thing = thing
+        self._called = called
+        self._executor = executor
 
     @method
     async def provide(self, route: int) -> tuple[int, Provision]:
         """A keeps an object for the one who asks for it over the route."""
-        target = target_of(self._thing)
-        if target is not None:
+        assert self._called is not None
+        thing = self._called[0]
+        if target_of(thing) is not None:
             raise ForeignCapability(
-                f"{self._thing!r} is served elsewhere; only whose object it is can provide it"
+                f"{thing!r} is served elsewhere; only whose object it is can provide it"
             )
-        provided = Provided(self._thing)
+        provided = Provided(self._called)
         return self._session.guest(route).keep(provided), provided
 
     @method
@@ -85,7 +90,7 @@ class Introducer(Introducing):
         provided = self._session.accept(number)
         if provided is None:
             raise UnknownObject(f"nothing is provided as {number}: it was accepted or taken back")
-        return provided.thing  # type: ignore[no-any-return]
+        return narrowed(provided.facet, self._executor)  # type: ignore[no-any-return]
 
     @method
     async def take(self, route: int, number: int, interface: int) -> Interface:

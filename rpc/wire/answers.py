@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final, final
 
+from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 
 FREE: Final = 0
@@ -23,21 +24,21 @@ RETURNED: Final = 3
 class PromisedCapability:
     """A capability that an earlier call will give, in the arguments of a later one."""
 
-    __slots__ = ("answer", "error", "on_settled", "stand_ins", "thing")
+    __slots__ = ("answer", "error", "facet", "on_settled", "stand_ins")
 
     def __init__(self, answer: Answer | None = None) -> None:
         # The earlier call, as long as it is not over.
         self.answer = answer
         # Invariant: at most one of the two is set, once the earlier call is over.
-        self.thing: Any = None
+        self.facet: Facet | None = None
         self.error: tuple[int, str, str] | None = None
         # What stands for the object until then, by interface, and what tells it.
         self.stand_ins: dict[Any, Any] = {}
         self.on_settled: list[Callable[[PromisedCapability], None]] = []
 
-    def settle(self, thing: Any, error: tuple[int, str, str] | None) -> None:
+    def settle(self, facet: Facet | None, error: tuple[int, str, str] | None) -> None:
         """The earlier call is over."""
-        self.thing = thing
+        self.facet = facet
         self.error = error
         self.answer = None
         for call in self.on_settled:
@@ -89,6 +90,7 @@ class Answer:
         # Bytes of the session's account that this call holds.
         self.charged = 0
         self.queued_charge = 0
+        # Of a call on another answer, with the interface that it expects of that before the rest.
         self.payload = b""
         # Capabilities of the arguments; those that an earlier call gives are promised
         # from the beginning, so that the caller may finish that call meanwhile.
@@ -97,9 +99,9 @@ class Answer:
         # its first step: its method and its task.
         self.served: Any = None
         self.task: Any = None
-        # Invariant: once RETURNED, the capability that later calls may be made on, or the
-        # error that they get, as it went over the wire.
-        self.result: Any = None
+        # Invariant: once RETURNED, the facet that later calls may be made on, or the error
+        # that they get, as it went over the wire.
+        self.result: Facet | None = None
         self.error: tuple[int, str, str] | None = None
         # The objects in the Return: the caller reads it later than it comes, and what it names
         # has to be there until Finish. Before it: the promises that the call waits for.

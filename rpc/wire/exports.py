@@ -3,6 +3,11 @@
 One bushel per bank and client. An id is an index and a generation, so that one which was
 released names nothing, also after its place has been used again. Each entry is paid by
 the client, and everything in the bushel goes when its session does.
+
+What is handed out is a facet: an object *as* one of its interfaces. The entry holds the
+methods of that interface, and the number in a call selects among these and no others, so an
+object that was handed out as a Reader cannot be used as anything else. One object that is
+handed out as two interfaces has two ids.
 """
 
 from __future__ import annotations
@@ -19,19 +24,28 @@ _SMALL: Final = 16
 _LAST_GENERATION: Final = (1 << 32) - 1
 """An index whose generations are used up is retired."""
 
+Facet = tuple[Any, Any, Any]
+"""An object, the methods of one of its interfaces in the order of their numbers, and that
+interface."""
+
 
 @final
 class _Entry:
-    __slots__ = ("charged", "holds", "number", "thing", "uses")
+    __slots__ = ("charged", "facet", "holds", "number", "uses")
 
-    def __init__(self, number: int, thing: Any, charged: int) -> None:
+    def __init__(self, number: int, facet: Facet, charged: int) -> None:
         self.number = number
-        self.thing = thing
+        self.facet = facet
         # Invariant: how often the id was handed out and not yet released, and by how many
         # answers the object is held besides; one of them is above 0.
         self.uses = 0
         self.holds = 0
         self.charged = charged
+
+
+def _key(thing: Any, interface: Any) -> int:
+    """What no other facet has while this one is held: both addresses, in one small object."""
+    return id(thing) << 64 | id(interface)
 
 
 @final
@@ -47,10 +61,9 @@ class Bushel:
     def __init__(self, account: Account | None = None) -> None:
         self._account = account
         # By id, generation included: whatever is found there was handed out as that id.
-        # With each object the methods that it is called by.
-        self.things: dict[int, tuple[Any, Any]] = {}
+        self.things: dict[int, Facet] = {}
         self._entries: dict[int, _Entry] = {}
-        # Invariant: id(thing) of each entry, so that an object has one id here.
+        # Invariant: by `_key` of each entry, so that a facet has one id here.
         self._number_of: dict[int, int] = {}
         # Ids of released entries, to be used again with the next generation.
         self._free: list[int] = []
@@ -68,16 +81,16 @@ class Bushel:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def grant(self, thing: Any) -> int:
-        """The id of `thing`, whose class was looked up before, handed out once more. Raises
-        OutOfPages, OutOfCaps."""
-        number = self._number_of.get(id(thing))
+    def grant(self, thing: Any, interface: Any) -> int:
+        """The id of `thing` as `interface`, which its class implements and was looked up for,
+        handed out once more. Raises OutOfPages, OutOfCaps."""
+        number = self._number_of.get(_key(thing, interface))
         if number is None:
-            number = self._admit(thing)
+            number = self._admit(thing, interface)
         entry = self._entries[number]
         entry.uses += 1
         if entry.uses == 1:
-            self.things[number] = thing, type(thing)._pinfut_methods
+            self.things[number] = entry.facet
         return number
 
     def hold(self, number: int) -> None:
@@ -91,14 +104,14 @@ class Bushel:
         if not (entry.holds or entry.uses):
             self._drop(entry)
 
-    def get(self, number: int) -> Any:
-        """The object of an id. Raises UnknownObject for a released or invented one."""
+    def get(self, number: int) -> Facet:
+        """The facet of an id. Raises UnknownObject for a released or invented one."""
         entry = self._entries.get(number)
         if entry is None or not entry.uses:
             raise UnknownObject(
                 f"this session holds no object {number:#x}: it was released, or never handed out"
             )
-        return entry.thing
+        return entry.facet
 
     def release(self, number: int, count: int) -> None:
         """`count` of the times that an id was handed out are over; with the last the object
@@ -126,7 +139,8 @@ class Bushel:
         """Bytes charged for what is in the bushel."""
         return sum(entry.charged for entry in self._entries.values())
 
-    def _admit(self, thing: Any) -> int:
+    def _admit(self, thing: Any, interface: Any) -> int:
+        facet = thing, type(thing)._pinfut_tables[interface], interface
         price = prices.EXPORT + type(thing)._pinfut_charge
         if self._account is not None:
             self._account.take_cap("an object handed out")
@@ -142,8 +156,8 @@ class Bushel:
                 self._next += 1
             number = self._next
             self._next += 1
-        self._entries[number] = _Entry(number, thing, price)
-        self._number_of[id(thing)] = number
+        self._entries[number] = _Entry(number, facet, price)
+        self._number_of[_key(thing, interface)] = number
         self._high = max(self._high, len(self._entries))
         return number
 
@@ -152,7 +166,8 @@ class Bushel:
         self._note(number)
         self.things.pop(number, None)
         del self._entries[number]
-        del self._number_of[id(entry.thing)]
+        thing, _, interface = entry.facet
+        del self._number_of[_key(thing, interface)]
         if number >> _INDEX_BITS < _LAST_GENERATION:
             self._free.append(number + (1 << _INDEX_BITS))
         if len(self._entries) * 4 <= self._high:

@@ -23,9 +23,11 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 CALL: Final = 1
-"""A question. `flags`: ON_ANSWER when `target` is a question's id and not an export's;
-PIPELINE when the caller will send Finish. `room`: how long the Return may be; `place`:
-where it is to be written. Then `caps` descriptors, then the arguments."""
+"""A question. `method`: its number in the interface that the target was handed out as. `flags`:
+ON_ANSWER when `target` is a question's id and not an export's; PIPELINE when the caller will
+send Finish. `room`: how long the Return may be; `place`: where it is to be written. With
+ON_ANSWER the id of the interface follows that the caller expects of that answer. Then `caps`
+descriptors, then the arguments."""
 
 RETURN: Final = 2
 """The end of a question. `flags`: ERROR when the payload is an error (code, type,
@@ -76,6 +78,9 @@ PLAIN_RETURN: Final = Struct("<IIQ")
 """The same bytes as RETURN_HEAD, with kind, flags and caps as one number."""
 PLAIN: Final = RETURN | NO_FINISH << 8
 """That number, for data without capabilities to a call that nobody pipelines on."""
+
+EXPECTED: Final = Struct("<Q")
+"""Behind the head of a question with ON_ANSWER: the id of an interface"""
 
 SHORT: Final = Struct("<IBBHQ")
 """length, kind, flags, unused, x: Finish and Cancel"""

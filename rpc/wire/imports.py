@@ -56,6 +56,10 @@ class Imports:
         counts = self._counts.get(number)
         return None if counts is None or counts[2] is None else counts[2]()
 
+    def holds(self, number: int) -> bool:
+        """Whether there is a proxy for it."""
+        return number in self._counts
+
     def again(self, number: int) -> None:
         """A message handed it over once more, and the proxy that is there stands for it."""
         self._counts[number][0] += 1

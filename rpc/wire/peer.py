@@ -21,6 +21,7 @@ from pinfut.rpc.errors import (
     AnswerTooLarge,
     CallCancelled,
     GarbageFrame,
+    InterfaceMismatch,
     ProtocolError,
     RpcError,
     SessionClosed,
@@ -32,8 +33,8 @@ from pinfut.rpc.errors import (
 )
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import FREE, QUEUED, RETURNED, RUNNING, Answer, PromisedCapability
-from pinfut.rpc.wire.exports import Bushel
-from pinfut.rpc.wire.frames import CALL_HEAD, CAP, MAX_CAPS, RETURN_HEAD, SHORT, Cap
+from pinfut.rpc.wire.exports import Bushel, Facet
+from pinfut.rpc.wire.frames import CALL_HEAD, CAP, EXPECTED, MAX_CAPS, RETURN_HEAD, SHORT, Cap
 from pinfut.rpc.wire.imports import Imports
 from pinfut.rpc.wire.questions import Questions
 
@@ -81,15 +82,15 @@ class Line(Protocol):
 class Callee(Protocol):
     """What a peer asks of that which runs its calls."""
 
-    def on_call(self, answer: Answer, called: tuple[Any, Any], payload: bytes, /) -> None:
-        """Run a call on an object, given with its methods; `payload` holds its arguments.
-        Ends in `Peer.give`, `give_caps` or `refuse`, now or later."""
+    def on_call(self, answer: Answer, called: Facet, payload: bytes, /) -> None:
+        """Run a call on a facet; `payload` holds its arguments. Ends in `Peer.give`, `give_caps`
+        or `refuse`, now or later."""
 
     def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
 
-    def on_introduce(self, answer: Answer, thing: Any, payload: bytes, /) -> None:
-        """Handle Provide (of `thing`), Accept or Take. Ends as `on_call` does."""
+    def on_introduce(self, answer: Answer, called: Facet | None, payload: bytes, /) -> None:
+        """Handle Provide (of a facet), Accept or Take. Ends as `on_call` does."""
 
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller wants no answer any more to a call that is running."""
@@ -145,10 +146,14 @@ class Peer:
         caps: tuple[Cap, ...],
         payload: bytes,
         kind: int = frames.CALL,
+        expected: int = 0,
     ) -> bytes:
-        """The frame of a question whose slot has been taken."""
+        """The frame of a question whose slot has been taken. `expected`: the id of the interface
+        that it expects of its target, when that is another answer."""
         if caps:
             payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
+        if flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP:
+            payload = EXPECTED.pack(expected) + payload
         return (
             pack_call(
                 CALL_HEAD.size + len(payload),
@@ -200,8 +205,18 @@ class Peer:
         """A proxy for an import is gone."""
         count = self.imports.drop(number)
         if count:
-            frame = frames.RELEASE_FRAME
-            self._line.send(frame.pack(frame.size, frames.RELEASE, 0, 0, number, count))
+            self._send_release(number, count)
+
+    def decline(self, number: int) -> None:
+        """A message handed an object over that nobody takes: nothing is held of it."""
+        if self.imports.holds(number):
+            self.imports.again(number)  # it is released with those that were taken
+        else:
+            self._send_release(number, 1)
+
+    def _send_release(self, number: int, count: int) -> None:
+        frame = frames.RELEASE_FRAME
+        self._line.send(frame.pack(frame.size, frames.RELEASE, 0, 0, number, count))
 
     # ---- the callee's side ----
 
@@ -242,7 +257,14 @@ class Peer:
         answer = answers[x % self.slots]
         if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
             raise self._improper(answer, x, room)
-        caps, payload = _split(frame, _CALL, count)
+        if flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP:
+            start = _CALL + EXPECTED.size
+            if length < start:
+                raise GarbageFrame(f"call {x} does not say what it expects of its target")
+            caps, payload = _split(frame, start, count)
+            payload = frame[_CALL:start] + payload
+        else:
+            caps, payload = _split(frame, _CALL, count)
         answer.x = x
         answer.flags = flags
         answer.room = room
@@ -327,10 +349,10 @@ class Peer:
         answer: Answer,
         payload: bytes,
         caps: tuple[Cap, ...],
-        result: Any,
+        result: Facet | None,
         kept: list[Any] | None = None,
     ) -> None:
-        """As `give`, with capabilities. `result` is the one that later calls may be made on,
+        """As `give`, with capabilities. `result` is the facet that later calls may be made on,
         if there is one; `kept` are objects to hold until the caller has read the Return."""
         size = _RETURN + CAP.size * len(caps) + len(payload)
         if size > answer.room:
@@ -416,9 +438,9 @@ class Peer:
         """Start a call, or let it wait for the answer that it depends on."""
         try:
             kind = answer.flags >> 8
-            thing: Any = self._target(answer) if kind <= frames.PROVIDE else None
-            if type(thing) is Answer:
-                self._queue(answer, thing)
+            target = self._target(answer) if kind <= frames.PROVIDE else None
+            if type(target) is Answer:
+                self._queue(answer, target)
                 return
         except _Failed as failed:
             self._refuse(answer, failed.wire, False)
@@ -427,18 +449,31 @@ class Peer:
             self.refuse(answer, error)
             return
         payload, answer.payload = answer.payload, b""
+        if answer.flags & frames.ON_ANSWER:
+            payload = payload[EXPECTED.size :]
         answer.state = RUNNING
+        called: Any = target
         if kind:
-            self._callee.on_introduce(answer, thing, payload)
-            return
-        self._callee.on_call(answer, (thing, type(thing)._pinfut_methods), payload)
+            self._callee.on_introduce(answer, called, payload)
+        else:
+            self._callee.on_call(answer, called, payload)
 
-    def _target(self, answer: Answer) -> Any:
-        """The object that is called, or the answer that will give it."""
+    def _target(self, answer: Answer) -> Facet | Answer:
+        """What is called, or the answer that will give it."""
         if not answer.flags & frames.ON_ANSWER:
             return self.exports.get(answer.target)
         other = self._answer_of(answer.target, answer)
-        return self._result_of(other) if other.state == RETURNED else other
+        if other.state != RETURNED:
+            return other
+        facet = self._result_of(other)
+        (expected,) = EXPECTED.unpack_from(answer.payload)
+        if expected not in facet[2]._pinfut_ids:
+            # Its numbers are those of another interface, and would name other methods here.
+            raise InterfaceMismatch(
+                f"the call is for an interface of the id {expected:016x}, and the answer "
+                f"that it was made on gave a {facet[2].__name__} (id {facet[2]._pinfut_id:016x})"
+            )
+        return facet
 
     def _answer_of(self, x: int, asking: Answer) -> Answer:
         other = self.answers[x % self.slots]
@@ -446,8 +481,8 @@ class Peer:
             raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
         return other
 
-    def _result_of(self, answer: Answer) -> Any:
-        """The capability that a returned answer gave. Raises the error that it ended with."""
+    def _result_of(self, answer: Answer) -> Facet:
+        """The facet that a returned answer gave. Raises the error that it ended with."""
         if answer.error is not None:
             raise _Failed(answer.error)
         if answer.result is None:

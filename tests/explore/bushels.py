@@ -11,7 +11,7 @@ from pinfut.rpc.bank.share import Share
 from pinfut.rpc.errors import GarbageFrame, UnknownObject
 from pinfut.rpc.wire.exports import Bushel
 from tests.explore.states import REST, Operation
-from tests.rpc.wire.fakes import Plain
+from tests.rpc.wire.fakes import Plain, Thing
 
 
 class Bushels:
@@ -75,7 +75,7 @@ class Bushels:
 
     def _grant(self, n: int) -> None:
         before, generation = self.bushel._kept, self.bushel._generation
-        number = self.bushel.grant(self.things[n])
+        number = self.bushel.grant(self.things[n], Thing)
         if n in self.numbers:
             assert number == self.numbers[n], "an object has two ids"
             self.left -= not self.uses[n]
@@ -102,7 +102,7 @@ class Bushels:
         for number in self.issued:
             n = by_number.get(number)
             if n is not None and self.uses[n]:
-                assert bushel.get(number) is self.things[n], "an id names another object"
+                assert bushel.get(number)[0] is self.things[n], "an id names another object"
                 assert bushel.things[number][0] is self.things[n]
                 _refused(bushel, number, self.uses[n] + 1)
             else:

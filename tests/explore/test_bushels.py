@@ -54,7 +54,7 @@ def get_what_is_held(self: Bushel, number: int) -> Any:
     entry = self._entries.get(number)
     if entry is None:
         raise UnknownObject("none")
-    return entry.thing
+    return entry.facet
 
 
 def unhold_always_drops(self: Bushel, number: int) -> None:

@@ -15,6 +15,7 @@ BOTH: Final = {
     "test_cancel",
     "test_death",
     "test_events",
+    "test_facets",
     "test_failures",
     "test_handlers",
     "test_introduce",

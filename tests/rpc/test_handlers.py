@@ -12,6 +12,7 @@ import pytest
 from pinfut import catch, join, ready
 from pinfut.executor import current_executor, current_task, sleep
 from pinfut.rpc import Interface, OutOfPages, RemoteError, connect, method, prices, serve
+from pinfut.rpc.objects.interface import resolve
 from pinfut.unboxed import box, layout, unboxed
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.test_memory import spend
@@ -164,7 +165,9 @@ def test_a_handler_that_holds_more_is_charged_that_from_when_it_first_waits(
     server: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     declared: Any = type(server).read
-    declared.told = False
+    resolve(type(server))
+    for one in type(server)._pinfut_tables[Store]:
+        one.told = False
 
     async def main(world: World) -> int:
         return await charged_while_they_wait(world, server, 4)

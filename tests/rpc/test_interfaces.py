@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import types
+from collections.abc import Sequence  # noqa: F401  # named in what is executed
 from typing import Any, Protocol
 
 import pytest
@@ -532,3 +533,113 @@ def test_a_class_that_leaves_a_method_out_is_refused_where_it_is_written() -> No
             return None
 
     assert [one.name for one in Deletes._pinfut_methods] == ["read", "delete"]
+
+    with pytest.raises(TypeError, match=r"Slip\.delet is called almost as 'delete'"):
+
+        class Slip(Reads):  # and not what it means to override
+            async def delet(self, name: str) -> None:
+                return None
+
+    with pytest.raises(TypeError, match=r"Stray\.remove is a method of no interface"):
+
+        class Stray(Reads):
+            @method
+            async def remove(self, name: str) -> None:
+                return None
+
+
+class Typed(Interface, Protocol):
+    @method
+    async def call(self, n: int, names: list[str]) -> float | None: ...
+    @method
+    async def thing(self) -> Thing: ...
+
+
+OTHERWISE = {
+    "a parameter": ("n: str, names: list[str]", "float | None", "Thing", "takes str as 'n'"),
+    "inside of one": (
+        "n: int, names: list[int]",
+        "float | None",
+        "Thing",
+        "takes .*int.* as 'names'",
+    ),
+    "less than asked": ("n: bool, names: list[str]", "float | None", "Thing", "takes bool as 'n'"),
+    "a result": ("n: int, names: list[str]", "str", "Thing", "returns str"),
+    "a wider result": ("n: int, names: list[str]", "float | str | None", "Thing", "returns .*str"),
+    "an object": ("n: int, names: list[str]", "float | None", "Desk", "returns Desk"),
+}
+ALIKE = {
+    "the same": ("n: int, names: list[str]", "float | None", "Thing"),
+    "wider parameters": ("n: int | str, names: Sequence[Any]", "float | None", "Thing"),
+    "a narrower result": ("n: object, names: list[str]", "int", "ThingServer"),
+    "none": ("n: float, names: Any", "None", "Thing"),
+}
+
+
+def _written(takes: str, gives: str, thing: str) -> None:
+    """A class as somebody might write it."""
+    body = (
+        f"class Server(Typed):\n"
+        f"    @method\n    async def call(self, {takes}) -> {gives}: return None\n"
+        f"    @method\n    async def thing(self) -> {thing}: return ThingServer('t')\n"
+    )
+    exec(body, names := {**globals(), "__name__": __name__})
+    use(names["Server"]())
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_a_class_that_declares_a_method_with_other_types_is_refused_where_it_is_written(
+    case: str,
+) -> None:
+    takes, gives, thing, said = OTHERWISE[case]
+    with pytest.raises(TypeError, match=said) as caught:
+        _written(takes, gives, thing)
+    assert "__init_subclass__" in [frame.name for frame in caught.traceback]
+
+
+@pytest.mark.parametrize("case", ALIKE)
+def test_a_class_may_take_more_and_give_less_than_its_interface_says(case: str) -> None:
+    _written(*ALIKE[case])
+
+
+def test_types_that_are_known_later_are_compared_before_the_class_is_used() -> None:
+    names: dict[str, Any] = {**globals(), "__name__": __name__}
+    exec(
+        "class Server(Typed):\n"
+        "    @method\n    async def call(self, n: 'Afterwards', names: list[str]) -> None: ...\n"
+        "    @method\n    async def thing(self) -> Thing: ...\n"
+        "class Afterwards: pass\n",
+        names,
+    )
+    with pytest.raises(TypeError, match="takes Afterwards as 'n'"):
+        use(names["Server"]())
+
+
+def test_what_an_interface_has_already_is_not_declared_again() -> None:
+    with pytest.raises(TypeError, match=r"Again\.name is declared already, by Thing"):
+
+        class Again(Thing, Protocol):
+            @method
+            async def name(self) -> str: ...
+
+    class Other(Interface, Protocol):
+        @method
+        async def name(self) -> str: ...
+
+    with pytest.raises(TypeError, match="extends one other, and Thing and Other are two"):
+
+        class Two(Thing, Other, Protocol):
+            pass
+
+    with pytest.raises(TypeError, match=r"Lent\.own is <method Other\.name> already"):
+
+        class Lent(Interface, Protocol):
+            own: Any = Other.name
+
+
+def test_no_method_is_called_release() -> None:
+    with pytest.raises(TypeError, match=r"Lock\.release: .* no method is called that"):
+
+        class Lock(Interface, Protocol):
+            @method
+            async def release(self) -> None: ...

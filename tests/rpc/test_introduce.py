@@ -196,7 +196,7 @@ def test_an_own_capability_that_comes_back_over_a_route_is_the_own_object() -> N
             thing_at_b = await introduce(thing, s.b)
             desk_at_b = await introduce(s.a, s.b)
             bushel = only_client(s.server_b).peer.exports
-            direct = [t for t, _ in bushel.things.values() if session_at(t) is not None]
+            direct = [t for t, *_ in bushel.things.values() if session_at(t) is not None]
             own.desks = [d for d in direct if type(d).__name__ == "DeskProxy"]
             await s.b.keep(thing_at_b)
             assert own.keeping[0] in direct  # B's own proxy, and no proxy of a proxy
@@ -610,7 +610,7 @@ def test_a_session_waits_for_the_handlers_of_the_ways_that_came_over_it() -> Non
         @method
         async def do(self, n: int) -> int:
             bushel = only_client(vats[0]).peer.exports
-            (desk,) = [t for t, _ in bushel.things.values() if type(t).__name__ == "DeskProxy"]
+            (desk,) = [t for t, *_ in bushel.things.values() if type(t).__name__ == "DeskProxy"]
             await desk.nap(1000.0)
             return n
 

@@ -21,8 +21,9 @@ from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.bank.transfers import Transfers
-from pinfut.rpc.lab.hostile.stage import ItemServer
+from pinfut.rpc.lab.hostile.stage import Item, ItemServer
 from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.session.kept import ClientRef, Kept
 from pinfut.rpc.wire.exports import Bushel
 
@@ -75,12 +76,13 @@ def _client() -> Bank:
 def exports(count: int) -> Callable[[], Any]:
     """Entries of a bushel, each released once, so that ids have generations as after a while."""
     things = [ItemServer() for _ in range(count)]
+    resolve(ItemServer)
 
     def make() -> Any:
         bushel = Bushel(SessionAccount(Share(_client())))
-        for number in [bushel.grant(thing) for thing in things]:
+        for number in [bushel.grant(thing, Item) for thing in things]:
             bushel.release(number, 1)
-        numbers = [bushel.grant(thing) for thing in things]
+        numbers = [bushel.grant(thing, Item) for thing in things]
         numbers.clear()
         return bushel
 

@@ -22,7 +22,9 @@ from pinfut.rpc.wire.frames import (
     BOOTSTRAP,
     CALL,
     CALL_HEAD,
+    EXPECTED,
     FINISH,
+    ON_ANSWER,
     RELEASE,
     RELEASE_FRAME,
     RETURN,
@@ -238,9 +240,12 @@ def call(
     kind: int = CALL,
     payload: bytes | None = None,
     length: int | None = None,
+    expects: int = 0,
 ) -> bytes:
-    """A Call, in every part as wanted."""
+    """A Call, in every part as wanted. `expects`: the interface that it is for, on an answer."""
     body = msgspec.msgpack.encode(args) if payload is None else payload
+    if flags & ON_ANSWER and kind != BOOTSTRAP:
+        body = EXPECTED.pack(expects) + body
     size = CALL_HEAD.size + len(body) if length is None else length
     return CALL_HEAD.pack(size, kind, flags, number, x, target, room, place, caps) + body
 

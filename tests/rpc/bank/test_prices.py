@@ -40,7 +40,7 @@ from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.subscriptions import EventSource
 from pinfut.rpc.vat import Vat
 from pinfut.rpc.wire.exports import Bushel
-from pinfut.rpc.wire.frames import RECEIVER_ANSWER, SENDER, Cap
+from pinfut.rpc.wire.frames import EXPECTED, RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.wire.imports import Imports
 from pinfut.rpc.wire.peer import Peer
 from tests.bounded import until
@@ -101,9 +101,9 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
 
     def make() -> object:
         host = Host(slots=slots, pages=1 << 20, caps=1 << 20)
-        number = host.peer.exports.grant(Plain())
+        number = host.peer.exports.grant(Plain(), Thing)
         host.peer.exports.release(number, 1)
-        number = host.peer.exports.grant(Plain())  # with a generation: a larger int
+        number = host.peer.exports.grant(Plain(), Thing)  # with a generation: a larger int
         host.calls = []
 
         def on_call(answer: Any, called: Any, payload: bytes) -> None:
@@ -187,9 +187,9 @@ def exports(count: int) -> Callable[[], object]:
     def make() -> object:
         bushel = Bushel(account())
         # Each was released once, so that ids have generations, as they do after a while.
-        for number in [bushel.grant(thing) for thing in things]:
+        for number in [bushel.grant(thing, Thing) for thing in things]:
             bushel.release(number, 1)
-        numbers = [bushel.grant(thing) for thing in things]
+        numbers = [bushel.grant(thing, Thing) for thing in things]
         numbers.clear()
         return bushel
 
@@ -245,7 +245,7 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
     def waiting() -> int:
         host = Host(slots=count + 1, pages=1 << 20, caps=1 << 20)
         base = FAR - FAR % (count + 1)
-        number = host.peer.exports.grant(Plain())
+        number = host.peer.exports.grant(Plain(), Thing)
         host.peer.receive(call(base, number, pipeline=True))
         for answer in host.peer.answers[1:]:  # as after a first use of each slot
             answer.x, answer.target, answer.room, answer.place = (FAR // 2 + i for i in range(4))
@@ -262,7 +262,7 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
         before = host.held[0]
         used = traced(make)
         charged = host.held[0] - before
-        assert charged == count * (prices.QUEUED + size + caps * prices.QUEUED_CAP)
+        assert charged == count * (prices.QUEUED + EXPECTED.size + size + caps * prices.QUEUED_CAP)
         return used
 
     used = waiting() / count
@@ -272,7 +272,7 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
 
 def test_an_argument_that_is_still_to_come() -> None:
     host = Host(slots=64, pages=1 << 20)
-    number = host.peer.exports.grant(Plain())
+    number = host.peer.exports.grant(Plain(), Thing)
 
     def on_call(answer: Any, called: Any, payload: bytes) -> None:
         answer.caps = ()  # the handler has its arguments, within its frame's bound
@@ -456,8 +456,8 @@ def test_what_is_released_leaves_nothing_behind_that_nobody_pays(beside: bool) -
 
     def come_and_go() -> None:
         if beside:
-            bushel.grant(root)
-        for number in [bushel.grant(thing) for thing in things]:
+            bushel.grant(root, Thing)
+        for number in [bushel.grant(thing, Thing) for thing in things]:
             bushel.release(number, 1)
 
     def receive_and_drop() -> None:

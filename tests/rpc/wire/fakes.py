@@ -8,8 +8,9 @@ from pinfut.rpc.bank.account import PAGE, SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.errors import RpcError
-from pinfut.rpc.objects.interface import Interface, method
+from pinfut.rpc.objects.interface import Interface, method, resolve
 from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
 
@@ -49,6 +50,10 @@ class Empty(Plain):
         return 0
 
 
+for _class in (Plain, Costly, Empty):
+    resolve(_class)
+
+
 class Host:
     """A line and a callee that keep what the peer asks for. Calls run until a test ends them by
     hand."""
@@ -86,7 +91,7 @@ class Host:
         assert x not in self.returns, f"a second Return for {x}"
         self.returns[x] = frame
 
-    def on_call(self, answer: Any, called: tuple[Any, Any], payload: bytes, /) -> None:
+    def on_call(self, answer: Any, called: Facet, payload: bytes, /) -> None:
         self.started.add(answer.x)
         self.calls.append((answer, called[0], payload))
 
@@ -96,8 +101,8 @@ class Host:
         except RpcError as error:  # it cannot be paid
             self.peer.refuse(answer, error)
 
-    def on_introduce(self, answer: Any, thing: Any, payload: bytes, /) -> None:
-        self.on_call(answer, (thing, ()), payload)
+    def on_introduce(self, answer: Any, called: Facet | None, payload: bytes, /) -> None:
+        self.on_call(answer, called or (None, (), Interface), payload)
 
     def on_cancel(self, answer: Any, /) -> None:
         self.cancelled.append(answer.x)
@@ -109,9 +114,9 @@ class Host:
 
     def hand_out(self, answer: Any, thing: Any) -> None:
         """End a call with a capability, as a server does."""
-        number = self.peer.exports.grant(thing)
+        number = self.peer.exports.grant(thing, Thing)
         cap = Cap(frames.SENDER, number, Thing._pinfut_id)
-        self.peer.give_caps(answer, b"", (cap,), thing)
+        self.peer.give_caps(answer, b"", (cap,), self.peer.exports.get(number))
 
     def running(self, x: int) -> Any:
         """The answer of a call that runs."""
@@ -146,7 +151,7 @@ class Caller:
     def send(self, frame: bytes, /) -> None:
         self.sent.append(frame)
 
-    def on_call(self, answer: Any, called: tuple[Any, Any], payload: bytes, /) -> None:
+    def on_call(self, answer: Any, called: Facet, payload: bytes, /) -> None:
         raise AssertionError("nobody calls the caller")
 
 
@@ -166,11 +171,12 @@ def call(
     caps: tuple[Cap, ...] = (),
     kind: int = frames.CALL,
     flags: int | None = None,
+    expected: int = Thing._pinfut_id,
 ) -> bytes:
     """The bytes of a Call, or of Bootstrap."""
     if flags is None:
         flags = frames.ON_ANSWER * on_answer | frames.PIPELINE * pipeline
-    return Peer(1).call(x, flags, method, target, room, place, caps, payload, kind)
+    return Peer(1).call(x, flags, method, target, room, place, caps, payload, kind, expected)
 
 
 def bootstrap(x: int = 0, *, room: int = ROOM) -> bytes:
@@ -211,7 +217,7 @@ def host_in_the_midst(pages: int = 100) -> Host:
     """A host with an export (0), a call that runs (1), one that has returned an object (2),
     and one that waits for the first (3)."""
     host = Host(slots=8, pages=pages)
-    host.peer.exports.grant(Plain())
+    host.peer.exports.grant(Plain(), Thing)
     host.peer.receive(call(1, 0, b"runs", pipeline=True))
     host.peer.receive(call(2, 0, b"has returned", pipeline=True))
     host.hand_out(host.running(2), Plain())

@@ -19,7 +19,7 @@ from pinfut.rpc.wire.exports import Bushel
 from pinfut.rpc.wire.imports import Imports
 from tests.bounded import rounds
 from tests.covered import covered, require
-from tests.rpc.wire.fakes import Costly, Plain, wealthy
+from tests.rpc.wire.fakes import Costly, Plain, Thing, wealthy
 
 NAME = "bushel equals its oracle"
 
@@ -83,7 +83,7 @@ def follow_a_bushel(beside: int, steps: list[tuple[str, int, int]]) -> None:
             counts["emptied"] += not kept
 
     def grant(thing: Any) -> None:
-        number = bushel.grant(thing)
+        number = bushel.grant(thing, Thing)
         known = [one for one, other in kept.items() if other is thing]
         if known:
             assert [number] == known, "one object under two ids"
@@ -155,7 +155,8 @@ def follow_a_bushel(beside: int, steps: list[tuple[str, int, int]]) -> None:
         assert set(bushel.things) == {one for one in kept if uses[one]}
         for one, thing in kept.items():
             if uses[one]:
-                assert bushel.get(one) is bushel.things[one][0] is thing
+                assert bushel.get(one) is bushel.things[one]
+                assert bushel.get(one)[0] is thing
             else:
                 with pytest.raises(UnknownObject):
                     bushel.get(one)
@@ -170,8 +171,8 @@ def follow_a_bushel(beside: int, steps: list[tuple[str, int, int]]) -> None:
 def test_an_object_that_is_released_is_dropped_at_once() -> None:
     bushel = Bushel()
     thing = Plain()
-    number = bushel.grant(thing)
-    bushel.grant(thing)
+    number = bushel.grant(thing, Thing)
+    bushel.grant(thing, Thing)
     watch = weakref.ref(thing)
     del thing
     bushel.release(number, 1)
@@ -185,7 +186,7 @@ def test_an_object_made_where_a_released_one_was_gets_an_id_of_its_own() -> None
     bushel = Bushel()
     numbers = set()
     for _ in range(50):
-        number = bushel.grant(Plain())
+        number = bushel.grant(Plain(), Thing)
         assert number not in numbers
         numbers.add(number)
         bushel.release(number, 1)
@@ -199,12 +200,13 @@ def test_an_object_that_cannot_be_paid_is_not_handed_out(short: str) -> None:
     bank = Bank("bank", 3 if short == "pages" else 1000, 2 if short == "caps" else 1000)
     account = SessionAccount(Share(bank))
     bushel = Bushel(account)
-    held = [bushel.grant(Costly())] + ([bushel.grant(Plain())] if short == "caps" else [])
+    held = [bushel.grant(Costly(), Thing)]
+    held += [bushel.grant(Plain(), Thing)] if short == "caps" else []
     before = account.used, account.free, account.pages, bank.pages_used, bushel.charged
     in_use = account.caps - account.free_caps
     for _ in range(3):
         with pytest.raises(OutOfPages if short == "pages" else OutOfCaps, match="handed out"):
-            bushel.grant(Costly())
+            bushel.grant(Costly(), Thing)
         assert (
             account.used,
             account.free,
@@ -215,7 +217,7 @@ def test_an_object_that_cannot_be_paid_is_not_handed_out(short: str) -> None:
         assert account.caps - account.free_caps == in_use
         assert len(bushel) == len(held)
     bushel.release(held[0], 1)
-    bushel.grant(Costly())
+    bushel.grant(Costly(), Thing)
 
 
 CROWD = 200
@@ -228,23 +230,23 @@ def test_an_index_whose_generations_are_used_up_is_retired(beside: int) -> None:
 
     last = (1 << 32) - 1
     bushel = Bushel()
-    first = bushel.grant(Plain())
+    first = bushel.grant(Plain(), Thing)
     others = [Plain() for _ in range(beside)]
     for other in others:
-        bushel.grant(other)
+        bushel.grant(other, Thing)
     bushel.release(first, 1)
     # After four thousand million uses:
     if bushel._free:
         bushel._free[:] = [last << 32 | first]
     else:
         bushel._next = last << 32 | first
-    number = bushel.grant(Plain())
+    number = bushel.grant(Plain(), Thing)
     assert number == last << 32 | first
     assert number < 1 << 64, "an id has 64 bits on the wire"
     bushel.release(number, 1)
     seen = {number}
     for _ in range(5):
-        number = bushel.grant(Plain())
+        number = bushel.grant(Plain(), Thing)
         assert number not in seen
         assert 0 <= number < 1 << 64
         assert number & 0xFFFF_FFFF != first, "every generation of this index was used before"
@@ -265,13 +267,13 @@ def test_ids_are_never_used_twice_however_many_objects_come_and_go() -> None:
 def come_and_go(waves: list[tuple[int, int, bool]]) -> None:
     account = wealthy()
     bushel = Bushel(account)
-    held: dict[int, Any] = {bushel.grant(root := Plain()): root}
+    held: dict[int, Any] = {bushel.grant(root := Plain(), Thing): root}
     ever = set(held)
     reused = nearly_empty = 0
     for count, percent, newest_first in waves:
         for _ in range(count):
             thing = Plain()
-            number = bushel.grant(thing)
+            number = bushel.grant(thing, Thing)
             assert number not in ever, "an id was used again"
             assert number < 1 << 64
             reused += number >> 32 > 0
@@ -283,7 +285,7 @@ def come_and_go(waves: list[tuple[int, int, bool]]) -> None:
             del held[number]
         nearly_empty += len(held) == 1
         assert len(bushel) == len(held)
-        assert all(bushel.get(number) is thing for number, thing in held.items())
+        assert all(bushel.get(number)[0] is thing for number, thing in held.items())
         assert account.used == len(held) * price(root)
     for number in ever - set(held):
         with pytest.raises(UnknownObject):
@@ -301,14 +303,14 @@ def test_an_object_that_stays_does_not_make_the_indices_of_the_others_run_out() 
     """An index has 32 bits. What comes and goes beside a root object that stays must not
     use one up each time, or the ids run into those of another generation."""
     bushel = Bushel()
-    bushel.grant(root := Plain())
+    bushel.grant(root := Plain(), Thing)
     highest = 0
     for _ in range(300):
-        numbers = [bushel.grant(Plain()) for _ in range(100)]
+        numbers = [bushel.grant(Plain(), Thing) for _ in range(100)]
         highest = max(highest, *(number & 0xFFFF_FFFF for number in numbers))
         for number in numbers:
             bushel.release(number, 1)
-    assert bushel.get(0) is root
+    assert bushel.get(0)[0] is root
     assert highest < 1000
 
 
@@ -318,12 +320,12 @@ def test_no_index_stands_for_two_objects_at_once(stays: int) -> None:
     bushel = Bushel()
     ever: set[int] = set()
     for _ in range(5):
-        numbers = [bushel.grant(Plain()) for _ in range(40)]
+        numbers = [bushel.grant(Plain(), Thing) for _ in range(40)]
         kept = numbers[stays]
         for number in numbers:
             if number != kept:
                 bushel.release(number, 1)
-        again = [bushel.grant(Plain()) for _ in range(40)]
+        again = [bushel.grant(Plain(), Thing) for _ in range(40)]
         indices = {number & 0xFFFF_FFFF for number in (kept, *again)}
         assert len(indices) == 41
         assert not ever & {*numbers, *again}, "an id was used again"
@@ -335,7 +337,7 @@ def test_no_index_stands_for_two_objects_at_once(stays: int) -> None:
 
 def test_the_bushel_of_a_client_costs_nothing() -> None:
     bushel = Bushel(None)
-    bushel.release(bushel.grant(Costly()), 1)
+    bushel.release(bushel.grant(Costly(), Thing), 1)
     bushel.close()
 
 
@@ -408,7 +410,7 @@ def test_an_import_that_cannot_be_paid_is_not_there() -> None:
 def test_each_answer_that_holds_an_object_keeps_it() -> None:
     account = wealthy()
     bushel = Bushel(account)
-    number = bushel.grant(Plain())
+    number = bushel.grant(Plain(), Thing)
     bushel.hold(number)
     bushel.hold(number)
     bushel.release(number, 1)
@@ -423,7 +425,7 @@ def test_a_bushel_that_is_closed_calls_nothing_any_more() -> None:
     """Also of what was handed out and is not released, and of more than the tables begin with."""
     bushel = Bushel(wealthy())
     for count in (1, 100):
-        numbers = [bushel.grant(Plain()) for _ in range(count)]
+        numbers = [bushel.grant(Plain(), Thing) for _ in range(count)]
         assert set(bushel.things) == set(numbers)
         bushel.close()
         assert bushel.things == {}

@@ -24,6 +24,7 @@ from pinfut.rpc.errors import (
     UnknownReply,
 )
 from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import MIN_ROOM
 from tests.bounded import repeat
@@ -58,7 +59,7 @@ def promised(x: int) -> Cap:
 def host_with(thing: Any = None, **sizes: int) -> tuple[Host, int]:
     """A host that has handed one object out, and the object's id."""
     host = Host(**sizes)
-    return host, host.peer.exports.grant(Plain() if thing is None else thing)
+    return host, host.peer.exports.grant(Plain() if thing is None else thing, Thing)
 
 
 # ---- a plain call ----
@@ -154,7 +155,9 @@ def test_a_call_on_what_has_not_come_waits_and_is_delivered_in_order() -> None:
     for x in range(1, 6):
         host.peer.receive(call(x, 0, b"%d" % x, on_answer=True))
     assert host.called() == [b"open"]
-    assert host.held[0] - before[0] == 5 * (prices.QUEUED + 1), "who waits, pays"
+    assert host.held[0] - before[0] == 5 * (prices.QUEUED + frames.EXPECTED.size + 1), (
+        "who waits, pays"
+    )
     found = Plain("found")
     host.hand_out(host.running(0), found)
     assert host.called() == [b"open", b"1", b"2", b"3", b"4", b"5"]
@@ -267,7 +270,7 @@ def test_a_chain_of_thousands_of_calls_is_resolved_without_deep_recursion(fails:
     length = 5000
     host, number = host_with(slots=length, pages=10_000, caps=10_000)
 
-    def at_once(answer: Any, called: tuple[Any, Any], payload: bytes) -> None:
+    def at_once(answer: Any, called: Facet, payload: bytes) -> None:
         Host.on_call(host, answer, called, payload)
         if answer.x:
             host.hand_out(answer, Plain())
@@ -336,10 +339,10 @@ def test_an_object_that_is_false_is_an_object_all_the_same() -> None:
     assert not empty
     host.hand_out(host.running(0), empty)
     assert host.running(1)
-    assert (late.thing, late.error) == (empty, None)
+    assert (late.facet[0], late.error) == (empty, None)
     host.peer.receive(call(3, number, b"with it, later", caps=(promised(0),)))
     (late,) = host.running(3).caps
-    assert (late.thing, late.error) == (empty, None)
+    assert (late.facet[0], late.error) == (empty, None)
 
 
 def test_a_pipelined_call_that_cannot_be_paid_is_refused_and_nothing_stays() -> None:
@@ -364,7 +367,7 @@ def test_no_later_call_is_delivered_when_a_handler_closes_the_session() -> None:
     for x in range(1, 4):
         host.peer.receive(call(x, 0, b"%d" % x, on_answer=True))
 
-    def close(answer: Any, called: tuple[Any, Any], payload: bytes) -> None:
+    def close(answer: Any, called: Facet, payload: bytes) -> None:
         Host.on_call(host, answer, called, payload)
         host.peer.close()
 
@@ -385,17 +388,17 @@ def test_an_argument_that_has_not_come_is_there_when_its_call_has_ended() -> Non
     host.peer.receive(call(0, number, pipeline=True))
     host.peer.receive(call(1, number, b"use", caps=(promised(0), promised(0))))
     one, two = host.running(1).caps
-    assert one.thing is one.error is None
+    assert one.facet is one.error is None
     assert host.held[0] > before[0], "what is still to come is paid for"
     seen: list[Any] = []
-    one.on_settled.append(lambda late: seen.append(late.thing))
+    one.on_settled.append(lambda late: seen.append(late.facet[0]))
     found = Plain()
     host.hand_out(host.running(0), found)
     assert seen == [found]
-    assert two.thing is found
+    assert two.facet[0] is found
     assert host.held[0] - before[0] == prices.EXPORT + prices.OBJECT
     host.peer.receive(call(2, number, b"again", caps=(promised(0),)))
-    assert host.running(2).caps[0].thing is found
+    assert host.running(2).caps[0].facet[0] is found
 
 
 def test_an_argument_whose_call_failed_has_the_error_of_that_call() -> None:
@@ -458,10 +461,10 @@ def test_a_release_that_crosses_another_hand_out_loses_nothing() -> None:
     """Trap T24: a Release names how often the object had come."""
 
     host, number = host_with()
-    thing = host.peer.exports.get(number)
+    thing = host.peer.exports.get(number)[0]
     caller = Caller()
     caller.peer.imports.receive(number)
-    assert host.peer.exports.grant(thing) == number  # on its way
+    assert host.peer.exports.grant(thing, Thing) == number  # on its way
     caller.peer.drop_import(number)
     host.peer.receive(caller.sent.pop())
     caller.peer.imports.receive(number)  # it comes
@@ -671,7 +674,7 @@ def test_an_answer_too_large_takes_its_capabilities_back() -> None:
     host, number = host_with()
     before = host.held
     host.peer.receive(call(0, number, room=256))
-    caps = tuple(sender(host.peer.exports.grant(Plain())) for _ in range(20))
+    caps = tuple(sender(host.peer.exports.grant(Plain(), Thing)) for _ in range(20))
     host.peer.give_caps(host.running(0), b"", caps, None)
     assert isinstance(error_in(0, host.returns[0]), AnswerTooLarge)
     assert host.held == before

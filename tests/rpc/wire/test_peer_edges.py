@@ -12,7 +12,7 @@ from tests.rpc.wire.fakes import Host, Plain, Thing, call, cancel
 
 def host_with_a_thing() -> tuple[Host, int]:
     host = Host()
-    return host, host.peer.exports.grant(Plain())
+    return host, host.peer.exports.grant(Plain(), Thing)
 
 
 @pytest.mark.parametrize("pipeline", [False, True])
