@@ -429,7 +429,10 @@ class Executor(FirstSteps):
                 ctrl_c.hold()
                 if ctrl_c.pressed and isinstance(task.error(), CancelledError | None):
                     raise KeyboardInterrupt
-                return task.result()
+                try:
+                    return task.result()
+                finally:
+                    del task  # or its error would keep it, through the traceback, and it the error
             finally:
                 self._end_run(main, dumps, ctrl_c)
         finally:

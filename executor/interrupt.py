@@ -1,18 +1,20 @@
 """Ctrl-C: the first cancels the main task, the second ends the run at once.
 
 SIGINT is taken over for one run, in the main thread, and only from Python's default handler:
-a program that handles it itself keeps doing so.
+a program that handles it itself keeps doing so. `InterruptsHeld` has it wait for a moment.
 """
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from contextlib import suppress
 from types import FrameType
-from typing import Any, final
+from typing import Any, Self, final
 
 from pinfut.executor.contract import JoinHandle, Runner
-from pinfut.executor.layers import handlers
+from pinfut.executor.layers import Handler, handlers
 
 
 @final
@@ -91,3 +93,43 @@ class CtrlC:
 
     def _is_own(self, names: dict[str, Any]) -> bool:
         return names is self._own or names is globals()
+
+
+@final
+class InterruptsHeld:
+    """SIGINT waits for the end of the block, whatever handles it: ``with InterruptsHeld():``.
+
+    For what the system gives as a mere number (a descriptor, a child) until an object owns it,
+    and for locks that are not released where an interrupt comes. Keep the block short. In other
+    threads than the main one no handler runs, and it does nothing.
+    """
+
+    __slots__ = ("_before", "_noted")
+
+    def __init__(self) -> None:
+        # Invariant: the handler that waits, while the block runs.
+        self._before: Handler = None
+        self._noted = False
+
+    def __enter__(self) -> Self:
+        if callable(signal.getsignal(signal.SIGINT)):
+            with suppress(ValueError):  # in another thread
+                self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        before, self._before = self._before, None
+        if callable(before):
+            try:
+                self.give_back(before)
+            finally:
+                if self._noted:
+                    before(signal.SIGINT, sys._getframe(1))
+
+    def give_back(self, before: Handler) -> None:
+        """The handler of before, unless the block has set another."""
+        if signal.getsignal(signal.SIGINT) == self._note:
+            signal.signal(signal.SIGINT, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._noted = True

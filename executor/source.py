@@ -101,8 +101,8 @@ class EdgeSource:
         poller = self.poller
         if poller is None or poller.home is not running.executor or not self.mask & IN:
             poller = self._arm(READ, IN, "read")
+        poller.external += 1  # first: an interrupt between the two must not count one too few
         self.reader = future
-        poller.external += 1
 
     def wait_write(self, future: Waiting) -> None:
         """As `wait_read`, for writing."""
@@ -114,8 +114,8 @@ class EdgeSource:
         poller = self.poller
         if poller is None or poller.home is not running.executor or not self.mask & OUT:
             poller = self._arm(WRITE, OUT, "write")
-        self.writer = future
         poller.external += 1
+        self.writer = future
 
     def registrations(self, future: Waiting) -> int:
         """How many references to `future` stand here."""

@@ -187,8 +187,8 @@ class ToThread(FutureBase[T]):
             threads = _threads_of(current_poller())
             threads.submit(self)
             self._threads = threads
-            self._waker = cx.waker
             threads.poller.external += 1
+            self._waker = cx.waker
             return PENDING
         if self._waker is not None:
             self._waker = cx.waker

@@ -26,6 +26,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from io import FileIO
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
@@ -163,7 +164,7 @@ def poller(way: str) -> Iterator[None]:
 # ---- what is hit ----
 
 _SYSTEM: Final = frozenset({"posix", "select", "_socket", "_signal", "_thread", "_posixsubprocess"})
-_OBJECTS: Final = (select.epoll, socket.SocketType)
+_OBJECTS: Final = (select.epoll, socket.SocketType, FileIO)
 # What cannot fail, whatever the system does, and what programs do here to be hit themselves.
 _SAFE: Final = frozenset(
     {
@@ -174,6 +175,7 @@ _SAFE: Final = frozenset(
         *("_make_thread_handle", "_get_main_thread_ident"),
     }
 )
+_CHILDREN: Final = "/subprocess.py"
 _GIVES_BACK: Final = frozenset({"close", "closerange", "shutdown"})
 
 
@@ -189,7 +191,7 @@ def in_the_executor(frame: FrameType | None) -> bool:
     """Whether the executor makes this call, itself or through the standard library."""
     while frame is not None:
         path = frame.f_code.co_filename
-        if "/tests/" in path or path.endswith("/subprocess.py"):
+        if "/tests/" in path or path.endswith(_CHILDREN):
             return False  # how the standard library fails to start a child is its own affair
         if "/executor/" in path:
             return True
@@ -237,6 +239,8 @@ class Failing:
             self._fail(call)
         if event != "c_call" or not can_fail(call) or not in_the_executor(frame):
             return
+        if in_a_finalizer(frame):
+            return
         self.count += 1
         if self.count == self.at:
             self.hit = call.__name__
@@ -251,14 +255,19 @@ class Failing:
         raise OSError(errno.ENOMEM, f"a planted fault of {call.__name__}")
 
 
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 _NOP: Final = dis.opmap["NOP"]
 
 
 class Pressing:
-    """Has Ctrl-C come before the `at`-th instruction of the executor, or only counts them.
+    """Has Ctrl-C come before the `at`-th instruction of the executor, or of how the standard
+    library starts and asks children for it; or only counts them.
 
-    `times`: so often, each a few instructions after the one before. 0 stands for a handler of
-    the program's own, which raises at once and knows nothing of runs.
+    `times`: so often, each a few instructions after the one before. 0: once, to a handler of the
+    program's own, which raises at once and knows nothing of runs.
     """
 
     def __init__(self, at: int | None, times: int = 1) -> None:
@@ -268,15 +277,21 @@ class Pressing:
         self.hit: str | None = None
 
     def __enter__(self) -> Pressing:
+        # Also in the background, where a shell has it ignored.
+        self._handler = signal.default_int_handler if self.times else _raise
+        self._before = signal.signal(signal.SIGINT, self._handler)
         sys.settrace(self._entered)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.settrace(None)
+        assert signal.getsignal(signal.SIGINT) is self._handler, "it was not put back"
+        signal.signal(signal.SIGINT, self._before)
 
     def _entered(self, frame: FrameType, event: str, _: object) -> Any:
         path = frame.f_code.co_filename
-        if "/executor/" not in path or "/tests/" in path or in_a_finalizer(frame):
+        ours = "/executor/" in path and "/tests/" not in path
+        if not (ours or path.endswith(_CHILDREN)) or in_a_finalizer(frame):
             return None
         frame.f_trace_lines = False
         frame.f_trace_opcodes = True
@@ -295,10 +310,9 @@ class Pressing:
         return self._traced
 
     def _press(self, frame: FrameType) -> None:
-        handler = signal.getsignal(signal.SIGINT)
-        if not self.times or not callable(handler):
-            raise KeyboardInterrupt
         # As the interpreter does, which calls it between two instructions of this frame.
+        handler = signal.getsignal(signal.SIGINT)
+        assert callable(handler)
         handler(signal.SIGINT, frame)
 
 
@@ -312,6 +326,7 @@ def state() -> dict[str, object]:
     wakeup = signal.set_wakeup_fd(-1)
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),
+        "children": _children(),
         "threads": threading.active_count(),
         "handlers": [signal.getsignal(number) for number in _NUMBERS],
         "layers": [len(layers.handlers(number)._layers) for number in _NUMBERS],
@@ -320,6 +335,15 @@ def state() -> dict[str, object]:
         "checked": set(laws.running),
         "open": len(core._opened),
     }
+
+
+def _children() -> int:
+    """How many there are, those that nobody has waited for included."""
+    count = 0
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children") as children:
+            count += len(children.read().split())
+    return count
 
 
 async def _again() -> str:
@@ -389,12 +413,6 @@ def every(
     return outcomes
 
 
-_NUMBERS_ONLY: Final = "process"
-"""Its calls are made to fail; Ctrl-C at every instruction of it is not held. Pipes and pidfds are
-mere numbers, and one that comes between the call that gives a number and the object that owns
-it, or between that and the call that closes it, leaves the descriptor open: in Python nothing can
-be put there that an interrupt could not come before. Sockets close themselves."""
-
 KINDS: Final[dict[str, Callable[[int | None], Hit]]] = {
     "calls that fail": Failing,
     "Ctrl-C": Pressing,
@@ -414,7 +432,7 @@ def main() -> None:
         if args.only not in (None, name):
             continue
         for kind, make in KINDS.items():
-            if args.kind not in (None, kind) or (make is not Failing and name == _NUMBERS_ONLY):
+            if args.kind not in (None, kind):
                 continue
             for way in WAYS:
                 got = every(program, way, make, 1 if make is Failing else args.stride)

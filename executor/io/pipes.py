@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack
 from functools import partial
+from io import FileIO
 from typing import Self, final
 
-from pinfut.closing import closed_on_error
+from pinfut.executor.interrupt import InterruptsHeld
 from pinfut.executor.io.operations import ReadOperation, Receive, WriteAll, WriteOperation
 from pinfut.executor.lacking import lacking
 from pinfut.executor.source import EdgeSource
@@ -15,17 +16,20 @@ from pinfut.future import FutureBase
 
 
 class _Descriptor:
-    """Owns one descriptor, non-blocking, until `close` or `detach`."""
+    """Owns one descriptor, non-blocking, until `close`; thrown away, it closes with a
+    ResourceWarning."""
 
-    __slots__ = ("_fd", "_source")
+    __slots__ = ("_fd", "_file", "_source")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int | FileIO) -> None:
         _require_pipes()
+        # The owner, which is made and closed in one call each, where no interrupt comes in.
+        self._file = fd if isinstance(fd, FileIO) else FileIO(fd)
+        fd = self._file.fileno()
         try:
             os.set_blocking(fd, False)
         except BaseException:
-            with suppress(OSError):  # as when it is none
-                os.close(fd)
+            self._file.close()
             raise
         # Invariant: -1 once it is closed.
         self._fd = fd
@@ -37,14 +41,9 @@ class _Descriptor:
 
     def close(self) -> None:
         """Close the descriptor; who waits for it gets Closed. Idempotent."""
-        if self._fd >= 0:
-            os.close(self.detach())
-
-    def detach(self) -> int:
-        """Give the open descriptor away; this object is closed afterwards."""
         self._source.close()
-        fd, self._fd = self._fd, -1
-        return fd
+        self._fd = -1
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -84,21 +83,20 @@ class PipeWriter(_Descriptor):
 
 def pipe() -> tuple[PipeReader, PipeWriter]:
     """A pipe: ``reader, writer = pipe()``."""
-    read, write = raw_pipe()
-    try:
-        reader = PipeReader(read)
-    except BaseException:
-        os.close(write)
-        raise
-    with closed_on_error(reader):
-        return reader, PipeWriter(write)
+    with ExitStack() as undo:
+        read, write = map(undo.enter_context, raw_pipe())
+        ends = PipeReader(read), PipeWriter(write)
+        undo.pop_all()
+    return ends
 
 
-def raw_pipe() -> tuple[int, int]:
-    """The descriptors of a pipe, to read and to write; raises OSError where none can be waited
+def raw_pipe() -> tuple[FileIO, FileIO]:
+    """What owns the ends of a pipe, to read and to write; raises OSError where none can be waited
     for."""
     _require_pipes()
-    return os.pipe()
+    with InterruptsHeld():
+        read, write = os.pipe()
+        return FileIO(read), FileIO(write)
 
 
 def _require_pipes() -> None:
@@ -121,7 +119,8 @@ class EventFd(_Descriptor):
         """
         if not hasattr(os, "eventfd"):
             raise lacking("EventFd", "Linux's eventfd", "use pipe(), or a RemoteWaker for threads")
-        super().__init__(os.eventfd(initial, os.EFD_CLOEXEC) if fd is None else fd)
+        with InterruptsHeld():
+            super().__init__(os.eventfd(initial, os.EFD_CLOEXEC) if fd is None else fd)
 
     def take(self) -> FutureBase[int]:
         """Wait until the counter is not zero; its value, and it is zero again."""

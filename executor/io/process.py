@@ -11,14 +11,16 @@ import signal
 import socket
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
+from io import FileIO
 from typing import Final, final
 
 from pinfut.closing import close_each, closed_on_error
 from pinfut.combinators import try_join
 from pinfut.executor.block import shield
+from pinfut.executor.interrupt import InterruptsHeld
 from pinfut.executor.io.operations import ReadOperation
 from pinfut.executor.io.pipes import PipeReader, PipeWriter, raw_pipe
 from pinfut.executor.source import EdgeSource
@@ -35,6 +37,7 @@ class ChildProcess:
     ``async with open_process(...) as p:`` waits for the child when the block ends, with its
     `stdin` closed; when the block is left by an error or a cancel the child is killed first.
     It is always reaped, and our ends are always closed. Its own children are not touched.
+    One that is thrown away while the child runs kills it, with a ResourceWarning.
     """
 
     __slots__ = ("_ended", "_exit", "_popen", "_watch", "stderr", "stdin", "stdout")
@@ -42,15 +45,17 @@ class ChildProcess:
     def __init__(
         self,
         popen: subprocess.Popen[bytes],
+        watch: tuple[FileIO | socket.socket, threading.Thread | None],
         stdin: PipeWriter | None,
         stdout: PipeReader | None,
         stderr: PipeReader | None,
     ) -> None:
+        # What it asks and does takes a lock that an interrupt may leave taken: hence `_held`.
         self._popen = popen
-        # Invariant: a descriptor that is readable once the child has ended; -1 when closed.
-        # The thread that waits for that, where the system has no pidfd.
-        self._ended, self._watch = _watch(popen)
-        self._exit = EdgeSource(self._ended)
+        # What is readable once the child has ended. The thread that waits for that, where the
+        # system has no pidfd.
+        self._ended, self._watch = watch
+        self._exit = EdgeSource(self._ended.fileno())
         # None where no pipe was asked for.
         self.stdin = stdin
         self.stdout = stdout
@@ -64,7 +69,8 @@ class ChildProcess:
     @property
     def returncode(self) -> int | None:
         """The exit status, minus the signal that killed it, or None while it runs."""
-        return self._popen.poll()
+        with InterruptsHeld():
+            return self._popen.poll()
 
     def wait(self) -> FutureBase[int]:
         """Wait for its end; the `returncode`. Cancelled, the child runs on. One task may."""
@@ -77,29 +83,30 @@ class ChildProcess:
                 if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     raise BlockingIOError
             except ChildProcessError:
-                self._popen.poll()
+                _ = self.returncode
                 raise ChildProcessError(
                     errno.ECHILD,
                     f"how process {self.pid} has ended is lost: something else in this program "
                     "waits for any child (os.wait, a SIGCHLD handler, SIG_IGN for SIGCHLD); "
                     "have it wait for its own",
                 ) from None
-        code = self._popen.poll()
+        code = self.returncode
         if code is None:
             raise BlockingIOError
         return code
 
     def send_signal(self, number: int) -> None:
         """Send it a signal; a no-op once it has ended."""
-        self._popen.send_signal(number)
+        with InterruptsHeld():
+            self._popen.send_signal(number)
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
-        self._popen.terminate()
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it (SIGKILL)."""
-        self._popen.kill()
+        self.send_signal(signal.SIGKILL)
 
     async def __aenter__(self) -> ChildProcess:
         return self
@@ -112,33 +119,40 @@ class ChildProcess:
                 await self.wait()
         finally:
             if self.returncode is None:
-                self.kill()
                 if isinstance(error, GeneratorExit):
-                    self._popen.wait()  # nothing can be awaited; what is killed ends at once
+                    _end(self._popen)  # nothing can be awaited; what is killed ends at once
                 else:
+                    self.kill()
                     with shield():
                         await self.wait()
             self._close()
 
+    def __del__(self) -> None:
+        if self.returncode is None:
+            text = f"{self!r} was thrown away, and is killed"
+            warnings.warn(text, ResourceWarning, stacklevel=2)
+            _end(self._popen)
+        self._exit.close()
+        self._ended.close()
+
+    def __repr__(self) -> str:
+        return f"<ChildProcess {self.pid}>"
+
     def _close(self) -> None:
         ends = (self.stdin, self.stdout, self.stderr)
-        close_each([end.close for end in ends if end is not None] + [self._close_watch])
-
-    def _close_watch(self) -> None:
-        calls: list[Callable[[], object]] = []
-        if self._ended >= 0:
-            ended, self._ended = self._ended, -1
-            # As os.close, but of sockets everywhere.
-            calls += [self._exit.close, partial(socket.close, ended)]
+        calls: list[Callable[[], object]] = [end.close for end in ends if end is not None]
+        calls += [self._exit.close, self._ended.close]
         if self._watch is not None and self._popen.returncode is not None:
             calls.append(self._watch.join)  # at once: it waits for nothing any more
         close_each(calls)
 
 
-def _watch(popen: subprocess.Popen[bytes]) -> tuple[int, threading.Thread | None]:
-    """A descriptor that becomes readable when the child ends, and the thread behind it."""
+def _watch(
+    popen: subprocess.Popen[bytes],
+) -> tuple[FileIO | socket.socket, threading.Thread | None]:
+    """What becomes readable when the child ends, and the thread behind it."""
     if hasattr(os, "pidfd_open"):
-        return os.pidfd_open(popen.pid), None
+        return FileIO(os.pidfd_open(popen.pid)), None
     ours, theirs = socket.socketpair()
 
     def wait() -> None:
@@ -148,7 +162,7 @@ def _watch(popen: subprocess.Popen[bytes]) -> tuple[int, threading.Thread | None
     thread = threading.Thread(target=wait, name=f"waits for {popen.pid}", daemon=True)
     with closed_on_error(ours, theirs):
         thread.start()
-    return ours.detach(), thread
+    return ours, thread
 
 
 def open_process(
@@ -173,22 +187,22 @@ def open_process(
             "SIGCHLD is ignored, so the system throws away how a child ends, and nobody can wait "
             "for one: call signal.signal(signal.SIGCHLD, signal.SIG_DFL) first"
         )
-    with ExitStack() as ours:
-        given: list[int | None] = []
+    with InterruptsHeld(), ExitStack() as ours:
+        given: list[FileIO | int | None] = []
         reading: list[PipeReader | None] = []
         writing: PipeWriter | None = None
         with ExitStack() as theirs:
             for number, choice in enumerate((stdin, stdout, stderr)):
                 end: PipeReader | None = None
+                file: FileIO | int | None = choice
                 if choice == PIPE:
                     read, write = raw_pipe()
-                    choice = read if number == 0 else write
-                    theirs.callback(os.close, choice)
+                    file = theirs.enter_context(read if number == 0 else write)
                     if number == 0:
                         writing = ours.enter_context(PipeWriter(write))
                     else:
                         end = ours.enter_context(PipeReader(read))
-                given.append(choice)
+                given.append(file)
                 reading.append(end)
             popen = subprocess.Popen(
                 command,
@@ -201,7 +215,7 @@ def open_process(
                 pass_fds=pass_fds,
             )
             ours.callback(_end, popen)
-            process = ChildProcess(popen, writing, reading[1], reading[2])
+            process = ChildProcess(popen, _watch(popen), writing, reading[1], reading[2])
             ours.callback(process._close)
             ours.callback(_end, popen)
         ours.pop_all()
@@ -209,8 +223,9 @@ def open_process(
 
 
 def _end(popen: subprocess.Popen[bytes]) -> None:
-    popen.kill()
-    popen.wait()
+    with InterruptsHeld():
+        popen.kill()
+        popen.wait()
 
 
 async def run_process(

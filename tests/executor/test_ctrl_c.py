@@ -25,6 +25,7 @@ from pinfut.executor import (
     spawn,
     yield_now,
 )
+from pinfut.executor.interrupt import InterruptsHeld
 from tests.executor.world import make
 
 pytestmark = pytest.mark.usefixtures("each_poller")
@@ -218,6 +219,50 @@ def test_a_handler_of_the_program_is_left_alone() -> None:
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     assert pressed == [signal.SIGINT]
+
+
+def test_an_interrupt_waits_while_it_is_held_and_comes_once_to_the_handler_of_before() -> None:
+    frames: list[object] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: frames.append(frame))
+    try:
+        handler = signal.getsignal(signal.SIGINT)
+        with InterruptsHeld():
+            with InterruptsHeld():
+                press()
+                press()
+            press()
+            assert not frames
+        assert frames == [sys._getframe()], "where the block ends"
+        assert signal.getsignal(signal.SIGINT) is handler
+        with InterruptsHeld():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "set by the block itself"
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_was_held_cancels_main_as_any() -> None:
+    async def main() -> None:
+        with InterruptsHeld():
+            press()
+        with pytest.raises(CancelledError):
+            await sleep(1000)
+
+    assert outcome(Executor(), main()) is KeyboardInterrupt
+
+
+def test_in_other_threads_nothing_is_held() -> None:
+    held: list[object] = []
+
+    def elsewhere() -> None:
+        with InterruptsHeld():
+            held.append(signal.getsignal(signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGINT)
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert held == [before]
 
 
 def test_an_executor_in_another_thread_leaves_signals_alone() -> None:

@@ -7,6 +7,7 @@ import gc
 import socket
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,6 +29,7 @@ from pinfut import (
 )
 from pinfut.executor import (
     CancelledError,
+    Executor,
     Scope,
     Task,
     from_thread,
@@ -314,6 +316,19 @@ def test_what_has_failed_holds_nothing(
 
     # After the run, for the threads that take part have ended then.
     assert run(main())() is None
+
+
+def test_what_a_run_has_raised_holds_nothing() -> None:
+    alive: list[weakref.ref[Thing]] = []
+
+    async def main() -> None:
+        thing = Thing()
+        alive.append(weakref.ref(thing))
+        raise LookupError("with the frame of main in its traceback")
+
+    with suppress(LookupError):
+        Executor().run(main())
+    assert alive[0]() is None
 
 
 # ---- what is cancelled and caught ----

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import warnings
 
 import pytest
 
@@ -125,6 +126,21 @@ def test_a_second_cancel_does_not_leave_a_killed_child_unreaped(run: Run) -> Non
             await task
         assert children[0].returncode == -signal.SIGKILL
         assert is_gone(children[0].pid)
+
+    run(main())
+
+
+def test_a_child_that_is_thrown_away_is_killed_and_reaped_and_nothing_of_it_stays_open(
+    run: Run,
+) -> None:
+    async def main() -> None:
+        before = os.listdir("/proc/self/fd")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            pid = open_process(["sleep", "1000"], stdin=PIPE, stdout=PIPE).pid
+        assert is_gone(pid)
+        assert os.listdir("/proc/self/fd") == before
+        assert [str(one.message)[:8] for one in warned] == ["<ChildPr", "unclosed", "unclosed"]
 
     run(main())
 
