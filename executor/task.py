@@ -78,9 +78,17 @@ _ASKED_FOR: Final = (CancelledError, KeyboardInterrupt, SystemExit)
 
 
 def _asked_for(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(_ASKED_FOR)[1] is None
-    return isinstance(error, _ASKED_FOR)
+    if not isinstance(error, BaseExceptionGroup):
+        return isinstance(error, _ASKED_FOR)
+    # Not by `split`, which is recursive: groups may be nested as deep as joins are.
+    left: list[BaseException] = [error]
+    while left:
+        one = left.pop()
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
+        elif not isinstance(one, _ASKED_FOR):
+            return False
+    return True
 
 
 class Task(FutureBase[T]):

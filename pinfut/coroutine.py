@@ -16,7 +16,7 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
-from pinfut.future import FutureBase, drop, let_go
+from pinfut.future import FutureBase, drop, drop_of, let_go, tell_undropped
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 T = TypeVar("T")
@@ -307,14 +307,25 @@ class CoroutineFuture(FutureBase[T]):
         names; without one, and when dropped a second time, the coroutine is closed, and its
         clean-up must not wait."""
         cleaner = find_cleaner()
-        if cleaner is None or self._waker is None or self._dropped:
-            self._last_step(self._coro.close)
-        elif self.cancels or not (self.block is None or self.block.admit(None, self.cancel)):
-            # It is cleaning up already, or in a shield: it waits on for what it waits for.
-            self._dropped = True
-            cleaner(self)
-        else:
+        last = cleaner is None or self._waker is None or self._dropped
+        if not last and cleaner is not None:
+            if self.cancels or not (self.block is None or self.block.admit(None, self.cancel)):
+                # It is cleaning up already, or in a shield: it waits on for what it waits for.
+                self._dropped = True
+                cleaner(self)
+                return
             self.cancels += 1
+        # Here, as a helper would stand between two levels (see `drop_of`).
+        leaf, self._leaf = self._leaf, YIELD
+        self._waker = None
+        if leaf is not YIELD:
+            try:
+                drop_of(leaf)()
+            except BaseException as error:
+                tell_undropped(leaf, error)
+        if last:
+            self._last_step(self._coro.close)
+        else:
             self.leave(self._coro.throw, CancelledError)  # no instance: it would keep this frame
 
     def leave(self, step: Callable[..., Any], *args: Any) -> bool:

@@ -8,17 +8,43 @@ it, while ``await`` and the combinators of the same task take it and poll it in 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Generator
 from sys import getrefcount
-from typing import Any, Generic, NoReturn, TypeVar, cast, final, overload
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast, final, overload
 
 from pinfut.coroutine import into_future
-from pinfut.future import FutureBase, drop, let_go
+from pinfut.future import FutureBase, drop_of, let_go
 from pinfut.laws import PinError, describe
 from pinfut.poll import Future
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+
+
+class _Ends(threading.local):
+    """The futures that this thread lets go of, one after the other; None when it does not."""
+
+    left: list[Any] | None = None
+
+
+_ends: Final = _Ends()
+
+
+def _end(future: Any) -> None:
+    """Let go of `future`, and then of those whose Pinned goes with it. Not of one inside of the
+    other: the interpreter puts off what goes in the middle of what goes, at some depth, and by
+    then nobody can say whether anybody else holds it."""
+    left = _ends.left
+    if left is not None:
+        left.append(future)
+        return
+    _ends.left = left = [future]
+    try:
+        while left:
+            let_go(left.pop())
+    finally:
+        _ends.left = None
 
 
 @final
@@ -52,11 +78,11 @@ class Pinned(Generic[T_co]):
 
     def drop(self) -> None:
         """Give it up: what it has started is cancelled. Idempotent."""
-        drop(self._future)
+        drop_of(self._future)()
 
     def __del__(self) -> None:
         if self._owns and self._references() <= _ALONE:
-            let_go(self._future)
+            _end(self._future)
 
     def _references(self) -> int:
         registered: Callable[[Any], int] | None = getattr(type(self._future), "registrations", None)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
-from pinfut.future import FutureBase, drop
+from pinfut.future import FutureBase, drop_of
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll
 
@@ -29,7 +29,7 @@ class _OfFuture(FutureBase[U], Generic[T, U]):
 
     def drop(self) -> None:
         """Drop the future inside."""
-        drop(self._future)
+        drop_of(self._future)()
 
 
 @final
@@ -128,7 +128,7 @@ class Fuse(FutureBase[T]):
         """Drop the future inside, unless it is done."""
         future, self._future = self._future, None
         if future is not None:
-            drop(future)
+            drop_of(future)()
 
 
 @final
@@ -156,7 +156,7 @@ class Lazy(FutureBase[T]):
         """Drop what was made; what was not made never will be."""
         self._fn = None
         if self._future is not None:
-            drop(self._future)
+            drop_of(self._future)()
 
 
 @overload

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar, final
 from pinfut.closing import ENDS_THE_RUN, raise_first
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
 from pinfut.forgotten import tell_if_forgotten
-from pinfut.future import FutureBase, drop
+from pinfut.future import FutureBase, drop_of
 from pinfut.laws import describe
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
@@ -173,11 +173,30 @@ class Group(FutureBase[T]):
     def drop_rest(self) -> None:
         """Drop what is left once the outcome is known; an error of that does not replace it,
         and is logged."""
-        drop_all(self._children)
+        try:
+            Group.drop(self)
+        except ENDS_THE_RUN:
+            raise
+        except BaseException as error:
+            _log.error("a future could not be dropped", exc_info=error)
 
     def drop(self) -> None:
         """Drop every child that is not done, and then raise as `raise_first`."""
-        _drop_each(self._children)
+        # Here, as no helper may stand between two levels (see `drop_of`).
+        self._dropped()
+        errors: list[BaseException] = []
+        children = self._children
+        for index, child in enumerate(children):
+            if child is not None:
+                children[index] = None
+                try:
+                    drop_of(child)()
+                except BaseException as error:
+                    errors.append(error)
+        raise_first(errors)
+
+    def _dropped(self) -> None:
+        """It is being dropped: what it has of its own goes."""
 
 
 def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Future[Any] | None]:
@@ -203,25 +222,3 @@ def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Futu
             given.add(id(future))
             children.append(future)
     return children
-
-
-def drop_all(children: list[Future[Any] | None]) -> None:
-    """Drop every child that is there; an error of that is logged."""
-    try:
-        _drop_each(children)
-    except ENDS_THE_RUN:
-        raise
-    except BaseException as error:
-        _log.error("a future could not be dropped", exc_info=error)
-
-
-def _drop_each(children: list[Future[Any] | None]) -> None:
-    errors: list[BaseException] = []
-    for index, child in enumerate(children):
-        if child is not None:
-            children[index] = None
-            try:
-                drop(child)
-            except BaseException as error:
-                errors.append(error)
-    raise_first(errors)

@@ -95,9 +95,8 @@ class Join(_All):
         self._errors.append(error)
         return False
 
-    def drop(self) -> None:
+    def _dropped(self) -> None:
         self._errors = None  # their tracebacks know the join
-        super().drop()
 
     def _end(self) -> tuple[Any, ...]:
         if self._errors is None:

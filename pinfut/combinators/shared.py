@@ -17,7 +17,7 @@ from typing import Generic, TypeVar, cast, final
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
-from pinfut.future import FutureBase, drop
+from pinfut.future import FutureBase, drop_of
 from pinfut.laws import PinError
 from pinfut.poll import PENDING, Context, Future, Pending, Poll, Waker
 
@@ -132,7 +132,7 @@ class Shared(FutureBase[T]):
         if not hub.clones:
             future, hub.future = hub.future, None
             if future is not None:
-                drop(future)
+                drop_of(future)()
 
     def _leave(self) -> None:
         hub = self._hub

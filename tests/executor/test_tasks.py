@@ -681,6 +681,22 @@ def test_tasks_share_a_task_by_clones(run: Run) -> None:
     run(main())
 
 
+def test_a_failure_that_is_nested_deeper_than_the_stack_ends_its_task(run: Run) -> None:
+    async def fails() -> None:
+        error: Exception = ValueError()
+        for _ in range(3_000):
+            error = ExceptionGroup("of a join in a join", [error])
+        raise error
+
+    async def main() -> None:
+        task = spawn(fails())
+        await yield_now()
+        assert task.done
+        assert isinstance(task.error(), ExceptionGroup)
+
+    run(main())
+
+
 def test_an_exit_that_a_scope_carries_is_no_failure_to_report(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
