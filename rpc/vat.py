@@ -30,11 +30,15 @@ from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.objects.interface import Interface, is_capability, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
+from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.session.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
 _log = logging.getLogger("pinfut.rpc")
+
+HAND_OVER: Final = 3
+"""Turns from the moment when an answer is visible until its caller has run."""
 
 QUOTA_CAPS: Final = 64
 """Capabilities in a session's quota unless it says otherwise."""
@@ -51,6 +55,8 @@ class Vat:
         self._sessions: dict[Endpoint, Session] = {}
         self._roots: dict[Port, Interface] = {}
         self._queue: FairQueue[Endpoint] = FairQueue()
+        # What is answered and not visible yet.
+        self._outbox = Outbox(self._executor)
         # Messages of one session that are handled at one service.
         self.budget = BUDGET
         # Whether it was closed or killed: nobody would look at a new session.
@@ -88,7 +94,9 @@ class Vat:
         self._require_open()
         spec = spec or SessionSpec()
         end = self.kernel.connect(self.process, name, bank, spec)
-        session = Session(self._executor, end, None, self._forget, self._enter, events=spec.events)
+        session = Session(
+            self._executor, end, None, self._forget, self._enter, self._outbox, events=spec.events
+        )
         self._sessions[end] = session
         return session
 
@@ -126,6 +134,9 @@ class Vat:
                 session = self._sessions.get(process.at(badges[0]))  # type: ignore[arg-type]
                 if session is not None:
                     self.serviced += 1
+                    level = session.end.level
+                    if level and self._outbox.flush(level):
+                        await self._hand_over()
                     more = session.service(self.budget, QUANTUM)
                     session = None
                     if not more:
@@ -138,6 +149,9 @@ class Vat:
                     if end is not None:
                         queue.put(end, end.level)
                     end = queue.pick()
+                    level = end.level
+                    if level and self._outbox.flush(level):
+                        await self._hand_over()
                     if not self._service(end):
                         end = None
                     if process.ready:
@@ -150,6 +164,13 @@ class Vat:
                     self._sort(process.take())
                 if end is not None:
                     queue.put(end, end.level)
+
+    async def _hand_over(self) -> None:
+        """Let those go on who have just been answered, before what is less urgent is serviced.
+        Where client and server are one executor's: the signal is delivered, the other side's
+        dispatcher reads, the caller runs."""
+        for _ in range(HAND_OVER):
+            await yield_now()
 
     def _sort(self, badges: list[int]) -> None:
         """Put what is ready where its turn will come. New sessions are let in at once."""
@@ -181,7 +202,7 @@ class Vat:
     def _accept(self, port: Port) -> None:
         root = self._roots[port]
         for end in port.accept():
-            session = Session(self._executor, end, root, self._forget, self._enter)
+            session = Session(self._executor, end, root, self._forget, self._enter, self._outbox)
             self._sessions[end] = session
             self._queue.put(end, end.level)
 

@@ -27,7 +27,7 @@ from pinfut.rpc.objects.promise import (
 from pinfut.rpc.objects.proxy import cannot_send, proxy
 from pinfut.rpc.session.backlog import Backlog
 from pinfut.rpc.session.returns import Returns, unreadable
-from pinfut.rpc.session.sending import Sending
+from pinfut.rpc.session.sending import Outbox, Sending
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import CALL_HEAD, CAP, EXPECTED, Cap
 from pinfut.rpc.wire.peer import Peer
@@ -53,8 +53,9 @@ class CallsOut(Sending):
         on_fail: Callable[[RpcError], None],
         owner: object,
         via: CallsOut | None,
+        outbox: Outbox,
     ) -> None:
-        super().__init__(end, executor, on_fail)
+        super().__init__(end, executor, on_fail, outbox)
         self.owner = owner
         self.via = via
         self.peer = peer

@@ -8,33 +8,80 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from pinfut.executor.contract import Runner
+from pinfut.executor.current import report_call
 from pinfut.rpc.contract import Endpoint, Submissions
 from pinfut.rpc.errors import ProtocolError, RpcError
 from pinfut.rpc.objects.promise import again
+
+
+@final
+class Outbox:
+    """The sessions of one process that have something to make visible, by level. All of it goes
+    when the turn ends, or before: an answer does not wait for work that is less urgent."""
+
+    __slots__ = ("_coming", "_levels", "_runner")
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        # Invariant: a session that is touched stands here once.
+        self._levels: tuple[list[Sending], ...] = ([], [], [])
+        # Whether a flush is coming.
+        self._coming = False
+
+    def put(self, sending: Sending, level: int) -> None:
+        """Have a session flushed when this turn ends."""
+        self._levels[level].append(sending)
+        if not self._coming:
+            self._coming = True
+            self._runner.call_soon(self._flush_all)
+
+    def _flush_all(self) -> None:
+        self._coming = False
+        self.flush(3)
+
+    def flush(self, below: int) -> bool:
+        """Flush now what is of a level below that one, which is more urgent; whether there was
+        anything."""
+        found = False
+        for touched in self._levels[:below]:
+            sendings = touched.copy()
+            touched.clear()
+            for sending in sendings:
+                found = True
+                try:
+                    sending.flush()
+                except BaseException as error:
+                    report_call(sending.flush, error)
+        return found
 
 
 class Sending:
     """The frames of one side over `end`. `on_fail` ends the session."""
 
     __slots__ = (
-        *("_frames", "_on_fail", "account", "dropped", "end", "error", "executor", "flowing"),
-        *("held", "name", "opened", "submissions", "touched", "watched"),
+        *("_frames", "_on_fail", "_outbox", "account", "dropped", "end", "error", "executor"),
+        *("flowing", "held", "name", "opened", "submissions", "touched", "watched"),
     )
 
     submissions: Submissions
     """There once `open` was called."""
 
     def __init__(
-        self, end: Endpoint, executor: Runner, on_fail: Callable[[RpcError], None]
+        self,
+        end: Endpoint,
+        executor: Runner,
+        on_fail: Callable[[RpcError], None],
+        outbox: Outbox,
     ) -> None:
         self.name = end.name
         self.end = end
         self.account = end.account
         self.executor = executor
         self._on_fail = on_fail
+        self._outbox = outbox
         # Why the session has ended; None while it has not.
         self.error: RpcError | None = None
         # Invariant: frames that found no room in the ring, oldest first, each with its
@@ -103,7 +150,7 @@ class Sending:
         """Have `flush` run when this turn ends."""
         if not self.touched:
             self.touched = True
-            self.executor.call_soon(self.flush)
+            self._outbox.put(self, self.end.level)
 
     def fail(self, error: RpcError, /) -> None:
         """The session cannot go on."""

@@ -26,6 +26,7 @@ from pinfut.rpc.session.calls_out import CallsOut
 from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
+from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.wire.peer import Peer
 from pinfut.sync import OneshotSender, oneshot
 
@@ -37,7 +38,7 @@ class Session:
 
     __slots__ = (
         *("_calls_in", "_dead", "_events", "_idle", "_kept", "_on_guest", "_on_released"),
-        *("_provided", "_provided_count", "_released", "_requests", "credit", "end"),
+        *("_outbox", "_provided", "_provided_count", "_released", "_requests", "credit", "end"),
         *("executor", "guests", "name", "out", "peer", "round_trips", "subscriptions", "via"),
         *("ways",),
     )
@@ -49,6 +50,7 @@ class Session:
         root: Interface | None,
         on_released: Callable[[Endpoint], None],
         on_guest: Callable[[Session], None],
+        outbox: Outbox,
         via: Session | None = None,
         events: EventSink | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Session:
         self.executor = executor
         self._on_released = on_released
         self._on_guest = on_guest
+        self._outbox = outbox
         self._events = events
         # The session that this one was introduced over, and which pays for what this side
         # of it holds; it ends with that one.
@@ -80,7 +83,7 @@ class Session:
         payer = end.account if end.serving else via.end.account if via is not None else None
         self.peer = Peer(end.slots, payer)
         self.out: CallsOut = CallsOut(
-            end, executor, self.peer, self.close, self, None if via is None else via.out
+            end, executor, self.peer, self.close, self, None if via is None else via.out, outbox
         )
         self._calls_in = CallsIn(self, self.peer, self.out.capabilities, executor, root)
         self.peer.attach(self.out, self._calls_in)
@@ -147,7 +150,8 @@ class Session:
         if guest is None:
             end = self.end.guest(handle)
             self.end.account.take(_price_of_guest(end), "a session that was introduced")
-            guest = Session(self.executor, end, None, self._on_released, self._on_guest, via=self)
+            enter, leave = self._on_guest, self._on_released
+            guest = Session(self.executor, end, None, leave, enter, self._outbox, via=self)
             self.guests[handle] = guest
             self._on_guest(guest)
         return guest

@@ -20,6 +20,7 @@ from pinfut.rpc.errors import CallCancelled, PeerDied, ProtocolError, SessionClo
 from pinfut.rpc.objects.promise import IMPORTED, Unsent
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import QUANTUM
+from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.wire.answers import FREE, QUEUED, RUNNING, Answer
 from pinfut.rpc.wire.questions import Question
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
@@ -69,7 +70,7 @@ class Sessions:
         self.released: Counter[str] = Counter()
         roots = None, Worker()
         self.sessions = [
-            Session(still, end, root, self._release, self._enter)  # type: ignore[arg-type]
+            Session(still, end, root, self._release, self._enter, Outbox(still))  # type: ignore[arg-type]
             for still, end, root in zip(self.still, (near, far), roots, strict=True)
         ]
         # Whether a look has left something for the next.

@@ -13,6 +13,7 @@ from pinfut.rpc.memory.lane import LARGE
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import QUANTUM
+from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import CAP, RETURN_HEAD
 from pinfut.testing import CountingWaker
@@ -34,7 +35,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
     near = kernel.connect(client, "desk", bank, SessionSpec(slots=8, ring=4096, cell=CELL))
     (far,) = port.accept()
     still: Any = Still()
-    session = Session(still, near, None, lambda end: None, lambda guest: None)
+    session = Session(still, near, None, lambda end: None, lambda guest: None, Outbox(still))
     root = session.bootstrap(Desk)
     channel = kernel.channel_of(near)
     assert channel is not None

@@ -526,3 +526,77 @@ def test_messages_that_are_nearly_empty_count_too() -> None:
         assert max(rows[:4]) <= BUDGET, rows
 
     run(main)
+
+
+@pytest.mark.parametrize("sessions", [1, 3])
+@pytest.mark.parametrize("above", ["high", "normal"])
+def test_an_answer_does_not_wait_for_handlers_that_are_less_urgent(
+    above: Any, sessions: int
+) -> None:
+    """From the moment when its handler has answered until its caller has run none begins."""
+
+    async def main(world: World) -> None:
+        burnt: list[int] = []
+        before: list[int] = []
+
+        async def do(n: int) -> int:
+            if n < 0:
+                burnt.append(n)
+            else:
+                before.append(len(burnt))
+            return n
+
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(world.served("service", DeskServer(do=do)))
+            enter = stack.enter_async_context
+            low = [
+                await enter(
+                    connect(world.kernel, "service", Desk, world.bank(f"l{i}"), priority="low")
+                )
+                for i in range(sessions)
+            ]
+            urgent = await enter(
+                connect(world.kernel, "service", Desk, world.bank("urgent"), priority=above)
+            )
+            for n in range(24):
+                burnt.clear()
+                slow = [low[i % sessions].do(-1) for i in range(3)]
+                for _ in range(n % 4):
+                    await yield_now()
+                assert await urgent.do(n) == n
+                assert len(burnt) == before[-1]
+                covered("an urgent answer", first=not burnt, behind=bool(burnt))
+                await join(*slow)
+
+    run(main)
+    require(covered("an urgent answer"), "first")
+
+
+def test_what_is_more_urgent_delays_the_rest_and_never_stops_it() -> None:
+    """The callers of answers that have left go on first; whoever floods has no more of it."""
+
+    async def main(world: World) -> None:
+        order: list[str] = []
+
+        async def do(n: int) -> int:
+            order.append("low" if n < 0 else "high")
+            return n
+
+        async with (
+            world.served("service", DeskServer(do=do)),
+            connect(world.kernel, "service", Desk, world.bank("h"), priority="high") as high,
+            connect(world.kernel, "service", Desk, world.bank("l"), priority="low") as low,
+        ):
+
+            async def flood() -> None:
+                while "low" not in order:
+                    await join(*(high.do(n) for n in range(8)))
+
+            task = spawn(flood())
+            for _ in range(10):
+                await yield_now()
+            assert await low.do(-1) == -1
+            assert order.count("high") <= 64 * 8
+            await task
+
+    run(main)
