@@ -84,6 +84,10 @@ class JoinHandle(Entry, Interruptible, Protocol[T_co]):
     def where(self) -> str:
         """Where the coroutine is suspended, as ``file:line``."""
 
+    def abandon(self) -> None:
+        """Close the coroutine where it stands, for one that will not stop; `fail` follows. What
+        that raises is reported."""
+
 
 class Owner(Protocol):
     """Who has to know that a task has ended: a scope, or the call that it serves. An `Internal` of

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pinfut.future import FutureBase
 from pinfut.rpc.errors import RpcError
@@ -330,13 +330,29 @@ class Process(Protocol):
         """What a badge stands for; None when it is over."""
 
 
+# What a server's own side can bear unless it says otherwise (`ServiceSpec`).
+MESSAGE: Final = 1 << 20
+SESSIONS: Final = 1 << 16
+SLOTS: Final = 1 << 15
+GRACE: Final = 30.0
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """How a service is offered. `safety`: pages of one session that the server has memory to keep
-    locked, None for any number; `level`: the most urgent that a session is, 0 before 2."""
+    locked, None for any number; `level`: the most urgent that a session is, 0 before 2.
+
+    What the server's own side can bear, whatever its clients pay: `message`, bytes of the longest
+    message; `sessions`, how many are open at once; `slots` of one of these. `grace`: seconds that
+    a handler has after it was asked to stop.
+    """
 
     safety: int | None = None
     level: int = 0
+    message: int = MESSAGE
+    sessions: int = SESSIONS
+    slots: int = SLOTS
+    grace: float = GRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +361,8 @@ class SessionSpec:
     for messages on their way, a power of two. `cell`: bytes of a small answer's memory, a divisor
     of 4,096. `quota`: what the session is given at once, in a bank of its own; None to draw on
     the payer as it goes. `level`: how urgent it is, 0 before 2. `refund`: pages that the client
-    takes over from the server at most. `events`: its event buffer."""
+    takes over from the server at most. `events`: its event buffer. `message`: bytes of the longest
+    message, which the kernel sets to what the service takes."""
 
     slots: int = 64
     ring: int = 16_384
@@ -354,6 +371,12 @@ class SessionSpec:
     level: int = 1
     refund: int = 0
     events: Any = None
+    message: int = MESSAGE
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the longest message that can always be sent and is taken."""
+        return min(self.ring // 2, self.message)
 
 
 class Kernel(Protocol):

@@ -14,6 +14,7 @@ from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
 from pinfut.executor.task import INTERNAL
+from pinfut.rpc import contract
 from pinfut.rpc.contract import (
     Balance,
     BankLike,
@@ -53,7 +54,8 @@ class Vat:
         self.process: Process = kernel.process(name)
         self._executor = current_executor()
         self._sessions: dict[Endpoint, Session] = {}
-        self._roots: dict[Port, Interface] = {}
+        # What is served at each port, and how long its handlers may take to stop.
+        self._roots: dict[Port, tuple[Interface, float]] = {}
         self._queue: FairQueue[Endpoint] = FairQueue()
         # What is answered and not visible yet.
         self._outbox = Outbox(self._executor)
@@ -80,8 +82,9 @@ class Vat:
         """Offer `root` under a name. Raises ValueError when the name is taken, and SessionClosed
         for a vat that was closed or has died."""
         self._require_open()
-        port = self.kernel.listen(self.process, name, spec or ServiceSpec())
-        self._roots[port] = root
+        spec = spec or ServiceSpec()
+        port = self.kernel.listen(self.process, name, spec)
+        self._roots[port] = root, spec.grace
 
     def connect(
         self,
@@ -200,9 +203,11 @@ class Vat:
         self._sessions.pop(end, None)
 
     def _accept(self, port: Port) -> None:
-        root = self._roots[port]
+        root, grace = self._roots[port]
         for end in port.accept():
-            session = Session(self._executor, end, root, self._forget, self._enter, self._outbox)
+            session = Session(
+                self._executor, end, root, self._forget, self._enter, self._outbox, grace=grace
+            )
             self._sessions[end] = session
             self._queue.put(end, end.level)
 
@@ -335,6 +340,10 @@ def serve(
     *,
     safety: int | None = None,
     priority: Priority = "high",
+    max_message: int = contract.MESSAGE,
+    max_sessions: int = contract.SESSIONS,
+    max_slots: int = contract.SLOTS,
+    grace: float = contract.GRACE,
 ) -> Serving:
     """Offer `root` as the service `name`: ``async with serve(kernel, "echo", Echo()):``.
 
@@ -344,11 +353,29 @@ def serve(
     `priority`: the highest that a client has here; one that asks for more is looked at as one of
     these, and pays nothing for the difference.
 
+    What the server can bear, beside what its clients pay: `max_message`, bytes of the longest
+    message, above which a call is MessageTooLarge at its caller, and a client that sends it all
+    the same has broken the protocol; `max_sessions` at once, and `max_slots` of one, above which
+    connecting raises SafetyExceeded. `grace`: seconds after which a handler that was asked to stop
+    is ended where it stands.
+
     The block yields the serving `Vat`. When it ends, sessions are closed and handlers
     cancelled. Raises TypeError for what is no implementation of an interface, and
-    ValueError for a name that is taken or a priority that is none.
+    ValueError for a name that is taken, a priority that is none, or a limit below 1 (of a message
+    below 256 bytes).
     """
-    return Serving(kernel, name, root, ServiceSpec(safety, level_of(priority)))
+    for what, limit, least in (
+        ("max_message", max_message, 256),
+        ("max_sessions", max_sessions, 1),
+        ("max_slots", max_slots, 1),
+    ):
+        if type(limit) is not int or limit < least:
+            raise ValueError(f"{what} is a number of {least} or more, not {limit!r}")
+    if not grace > 0:
+        raise ValueError(f"grace is a time above 0 s, not {grace!r}")
+    level = level_of(priority)
+    spec = ServiceSpec(safety, level, max_message, max_sessions, max_slots, grace)
+    return Serving(kernel, name, root, spec)
 
 
 def connect(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.funds import CAPS, tables_of
-from pinfut.rpc.contract import Balance
+from pinfut.rpc.contract import Balance, ServiceSpec, SessionSpec
+from pinfut.rpc.errors import SafetyExceeded
 from pinfut.rpc.memory.lane_pages import lane_bytes
 from pinfut.rpc.memory.pages import pages_for
 
@@ -19,6 +21,24 @@ def pages_of(slots: int, ring: int) -> int:
     if not 1 <= slots <= MAX_SLOTS:
         raise ValueError(f"a session has 1 to {MAX_SLOTS} slots, not {slots}")
     return pages_for(lane_bytes(slots, ring)) + pages_for(tables_of(slots))
+
+
+def admit(name: str, service: ServiceSpec, spec: SessionSpec, sessions: int = 0) -> SessionSpec:
+    """A session as the service `name` takes it, which has so many sessions already.
+
+    Raises SafetyExceeded for one that is more than the server can bear, and as `pages_of`.
+    """
+    pages = pages_of(spec.slots, spec.ring)
+    if service.safety is not None and pages > service.safety:
+        raise SafetyExceeded(
+            f"a session of {spec.slots} slots and a ring of {spec.ring} bytes takes {pages} pages, "
+            f"and {name!r} has set aside memory to lock {service.safety}: ask for fewer slots"
+        )
+    if spec.slots > service.slots:
+        raise SafetyExceeded(f"{name!r} serves {service.slots} slots a session: ask for fewer")
+    if sessions >= service.sessions:
+        raise SafetyExceeded(f"{name!r} serves {sessions} sessions at most: wait until one ends")
+    return replace(spec, message=service.message)
 
 
 def least_quota(slots: int, ring: int) -> Balance:

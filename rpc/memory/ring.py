@@ -109,16 +109,22 @@ class RingWriter:
 class RingReader:
     """The reading end: copies each frame once, and only then looks at it."""
 
-    __slots__ = ("_buffer", "_mask", "_seen", "_words", "capacity", "consumed", "frames", "more")
+    __slots__ = (
+        *("_buffer", "_mask", "_seen", "_words", "capacity", "consumed", "copied", "frames"),
+        *("largest", "more"),
+    )
 
     def __init__(self, memory: memoryview) -> None:
         self._words = memory[:HEAD_BYTES].cast("Q")
         self.capacity = len(memory) - HEAD_BYTES
         self._mask = self.capacity - 1
         self._buffer = memory[HEAD_BYTES:]
-        # Bytes that were read in all, and frames.
+        # Bytes of the longest frame that is taken.
+        self.largest = self.capacity
+        # Bytes that were read in all, and frames; and bytes that were copied for that.
         self.consumed = 0
         self.frames = 0
+        self.copied = 0
         # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
         self._seen = 0
         # Whether `receive` has left something that it had seen.
@@ -129,7 +135,8 @@ class RingReader:
         after the first `credit` bytes.
 
         Raises GarbageFrame when the writer's count makes no sense, and for a length that runs
-        out of what was written.
+        out of what was written or is above `largest`. However much lies there, what is copied is
+        `credit` and one frame at most.
         """
         head = self.consumed
         seen = self._words[_TAIL]
@@ -138,27 +145,36 @@ class RingReader:
         self._seen = seen
         frames: list[bytes] = []
         last = head + credit
+        largest = self.largest
         while head < seen and head < last and len(frames) < limit:
             position = head & self._mask
             size = min(seen - head, self.capacity - position)
-            # One copy of all that lies in a row; from here on nobody else can change it.
-            data = self._buffer[position : position + size].tobytes()
+            stop = min(size, last - head)
+            # One copy of what may be taken, in a row; from here on nobody else can change it.
+            here = stop + 7 & -8
+            data = self._buffer[position : position + here].tobytes()
+            self.copied += here
             lengths = memoryview(data).cast("I")
             start = 0
-            stop = min(size, last - head)
             for _ in range(limit - len(frames)):
                 if start >= stop:
                     break
                 length = lengths[start >> 2]
                 end = start + (length + 7 & -8)
-                if length < _MIN_FRAME or end > size:
+                if not _MIN_FRAME <= length <= largest or end > size:
                     if length != _SKIP or head + size >= seen:
                         raise GarbageFrame(
-                            f"a frame of {length} bytes does not fit what was written"
+                            f"a frame of {length} bytes does not fit what was written, or is "
+                            f"longer than {largest} bytes"
                         )
                     start = size
                     break
-                frames.append(data[start : start + length])
+                frame = data[start : start + length]
+                if end > here:
+                    # It begins in what may be taken, and goes on.
+                    frame += self._buffer[position + here : position + start + length].tobytes()
+                    self.copied += end - here
+                frames.append(frame)
                 start = end
             head += start
         self.consumed = head

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
+from math import inf
 from types import CoroutineType
 from typing import Any, Protocol, final
 
 from pinfut.coroutine import native, task_context
-from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.executor.contract import JoinHandle, Runner, Timer
 from pinfut.rpc.errors import (
     BadAnswer,
     BadArguments,
@@ -54,8 +55,8 @@ class CallsIn:
     """Runs the calls that the other side makes. `root`: what this side serves, if anything."""
 
     __slots__ = (
-        *("_account", "_capabilities", "_context", "_executor", "_peer", "_ended", "_root"),
-        *("_session", "_starting", "_unpaid", "_watched", "running"),
+        *("_account", "_capabilities", "_context", "_ended", "_executor", "_grace", "_peer"),
+        *("_root", "_session", "_starting", "_timer", "_unpaid", "_watched", "running"),
     )
 
     def __init__(
@@ -65,6 +66,7 @@ class CallsIn:
         capabilities: Capabilities,
         executor: Runner,
         root: Interface | None,
+        grace: float,
     ) -> None:
         self._session = session
         self._peer = peer
@@ -79,6 +81,10 @@ class CallsIn:
         self.running: dict[JoinHandle[Any], Answer] = {}
         # Of these, the ones that hold more than could be charged, and are cancelled for it.
         self._unpaid: dict[JoinHandle[Any], RpcError] = {}
+        # Seconds that a handler has from its cancel on, and what looks whether they are over:
+        # one timer for all, there as long as a handler that was cancelled has not ended.
+        self._grace = grace
+        self._timer: Timer | None = None
         # Whether a handler is in its first step, which holds its charge, too.
         self._starting = False
         self._ended = False
@@ -237,8 +243,12 @@ class CallsIn:
         session = self._session
         self._account.give(answer.charged)
         answer.charged = 0
+        answer.stops = 0.0
         answer.kept = answer.task = None
         del self.running[task]
+        if self._timer is not None and not self.running:
+            self._executor.timers.cancel(self._timer)
+            self._timer = None
         unpaid = self._unpaid.pop(task, None)
         error = unpaid or task.error()
         if session.error is not None:
@@ -270,8 +280,37 @@ class CallsIn:
 
     def _cancel(self, task: JoinHandle[Any] | None) -> None:
         # Once: a handler that cleans up is not disturbed by what comes after.
-        if task is not None and not task.cancels:
-            task.cancel()
+        answer = None if task is None else self.running.get(task)
+        if task is None or answer is None or answer.stops:
+            return
+        answer.stops = self._grace
+        if self._grace < inf:
+            executor = self._executor
+            answer.stops += executor.clock.now()
+            if self._timer is None:
+                self._timer = executor.timers.add(answer.stops, self._end_grace)
+        task.cancel()
+
+    def _end_grace(self) -> None:
+        """End the handlers that were asked to stop and have not, in all the time that they had."""
+        executor = self._executor
+        now = executor.clock.now()
+        late = [one for one, answer in self.running.items() if 0 < answer.stops <= now]
+        for task in late:
+            _log.error(
+                "%r was cancelled %g s ago and is ended where it stands, at %s",
+                self.running[task].served,
+                self._grace,
+                task.where(),
+            )
+            task.abandon()
+            task.fail(CancelledError())
+        # One look for all that have less than an eighth to go: each look passes all handlers.
+        left = [answer.stops for answer in self.running.values() if answer.stops]
+        self._timer = None
+        if left:
+            soon = max(min(left), now + self._grace / 8)
+            self._timer = executor.timers.add(soon, self._end_grace)
 
     def close(self) -> None:
         """Cancel every handler; when the last has ended, the session is released."""

@@ -139,8 +139,8 @@ class CallsOut(Sending):
             if head + CAP.size * len(caps) + len(payload) > submissions.largest:
                 raise MessageTooLarge(
                     f"{method!r} with {len(payload)} bytes of arguments is above what this "
-                    f"session's ring carries, {submissions.largest} bytes a message; send it "
-                    "in parts, or connect with a larger ring="
+                    f"session carries, {submissions.largest} bytes a message; send it in parts, "
+                    "or connect with a larger ring=, up to the server's max_message="
                 )
             place = submissions.reserve(room)
             try:

@@ -162,7 +162,7 @@ async def introduce(
     first introduction of the two.
 
     Raises OutOfPages, OutOfCaps (on either leg), ForeignCapability, InterfaceMismatch,
-    PeerDied, SessionClosed; then nobody holds anything of it.
+    SafetyExceeded, PeerDied, SessionClosed; then nobody holds anything of it.
     """
     thing = await thing
     source, receiver = target_of(thing), target_of(to)

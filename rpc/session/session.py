@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from pinfut.executor.contract import Runner
 from pinfut.future import FutureBase
 from pinfut.rpc import prices
-from pinfut.rpc.contract import BankLike, Endpoint, EventSink, Requests
+from pinfut.rpc.contract import GRACE, BankLike, Endpoint, EventSink, Requests
 from pinfut.rpc.errors import PeerDied, ProtocolError, RpcError, SessionClosed
 from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
@@ -34,7 +34,7 @@ from pinfut.sync import OneshotSender, oneshot
 @final
 class Session:
     """One side of a session over `end`. `root`: what this side serves, if anything; `events`:
-    the event buffer that this side has brought."""
+    the event buffer that this side has brought; `grace`: seconds that its handlers have to stop."""
 
     __slots__ = (
         *("_calls_in", "_dead", "_events", "_idle", "_kept", "_on_guest", "_on_released"),
@@ -53,6 +53,7 @@ class Session:
         outbox: Outbox,
         via: Session | None = None,
         events: EventSink | None = None,
+        grace: float = GRACE,
     ) -> None:
         self.name = end.name
         self.end = end
@@ -85,7 +86,7 @@ class Session:
         self.out: CallsOut = CallsOut(
             end, executor, self.peer, self.close, self, None if via is None else via.out, outbox
         )
-        self._calls_in = CallsIn(self, self.peer, self.out.capabilities, executor, root)
+        self._calls_in = CallsIn(self, self.peer, self.out.capabilities, executor, root, grace)
         self.peer.attach(self.out, self._calls_in)
         # The other side's calls; on the client's side None until that makes room for any.
         self._requests: Requests | None = None

@@ -78,7 +78,7 @@ class Answer:
     __slots__ = (
         *("caps", "charged", "error", "flags", "granted", "kept", "late", "callee", "last"),
         *("method", "next", "payload", "place", "previous", "queued_charge", "result"),
-        *("room", "served", "state", "target", "task", "waiting", "waits_on", "x"),
+        *("room", "served", "state", "stops", "target", "task", "waiting", "waits_on", "x"),
     )
 
     def __init__(self, callee: Any) -> None:
@@ -99,6 +99,8 @@ class Answer:
         # its first step: its method and its task.
         self.served: Any = None
         self.task: Any = None
+        # The time at which a handler that was cancelled is ended; 0 for any other.
+        self.stops = 0.0
         # Invariant: once RETURNED, the facet that later calls may be made on, or the error
         # that they get, as it went over the wire.
         self.result: Facet | None = None

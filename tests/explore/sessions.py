@@ -10,6 +10,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from math import inf
 from typing import Any
 
 from pinfut.future import FutureBase
@@ -70,7 +71,7 @@ class Sessions:
         self.released: Counter[str] = Counter()
         roots = None, Worker()
         self.sessions = [
-            Session(still, end, root, self._release, self._enter, Outbox(still))  # type: ignore[arg-type]
+            Session(still, end, root, self._release, self._enter, Outbox(still), grace=inf)  # type: ignore[arg-type]
             for still, end, root in zip(self.still, (near, far), roots, strict=True)
         ]
         # Whether a look has left something for the next.

@@ -24,8 +24,8 @@ from pinfut.rpc.bank.handle import bank_of, verify
 from pinfut.rpc.bank.owned import Owned
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
-from pinfut.rpc.errors import SafetyExceeded, SessionClosed, UnknownService
-from pinfut.rpc.kernel.sizes import least_quota, pages_of
+from pinfut.rpc.errors import SessionClosed, UnknownService
+from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import lane_bytes
 from pinfut.rpc.memory.pages import pages_for
@@ -74,7 +74,10 @@ class Channel(Owned):
     number, doubled, and 1 more for the one that serves. Raises OutOfPages, and ValueError for
     a cell that makes no sense; then the funds are given back."""
 
-    __slots__ = ("buffer", "funds", "number", "on_revoke", "pages", "spec", "whys")
+    __slots__ = ("buffer", "funds", "limits", "number", "on_revoke", "pages", "spec", "whys")
+
+    # Those of the server; set at once.
+    limits: ServiceSpec
 
     def __init__(self, number: int, funds: SessionFunds, spec: SessionSpec) -> None:
         self.number = number
@@ -145,6 +148,7 @@ class Service:
         self.process = owner
         self.spec = spec
         self.waiting: list[int] = []
+        self.sessions = 0
 
 
 @final
@@ -213,17 +217,11 @@ class CopyKernel:
         self, owner: contract.Process, name: str, payer: object, spec: SessionSpec, /
     ) -> CopyEndpoint:
         """A session with a service; this side's endpoint. Raises as the contract says."""
-        working_set = pages_of(spec.slots, spec.ring)
         service = self._services.get(name)
         if service is None:
             raise UnknownService(f"nothing is served as {name!r}; served: {list(self._services)}")
         bank = bank_of(self.root, payer)
-        safety = service.spec.safety
-        if safety is not None and working_set > safety:
-            raise SafetyExceeded(
-                f"a session of {spec.slots} slots takes {working_set} pages, and {name!r} has "
-                f"memory to lock {safety}: ask for fewer slots"
-            )
+        spec = admit(name, service.spec, spec, service.sessions)
         if spec.events is not None:
             spec.events.require_unused()
         label = f"{bank.name}>{name}#{self._sessions + 1}"
@@ -231,6 +229,10 @@ class CopyKernel:
         assert isinstance(owner, CopyProcess), "a process of this kernel"
         levels = spec.level, max(spec.level, service.spec.level)
         near, far = self._open(label, funds, spec, (owner, service.process), levels, (None, None))
+        channel = self._sides[far.number].channel
+        channel.limits = service.spec
+        funds.on_over = partial(self._over, channel, service)
+        service.sessions += 1
         service.waiting.append(far.number)
         self._later(service.process.nudge, service.port.handle)
         return near
@@ -240,16 +242,17 @@ class CopyKernel:
         for number in (at, to):
             if self._is_released(number) or self._is_released(number ^ 1):
                 raise SessionClosed("a session is closed: nobody is there to introduce")
-        pages_of(slots, ring)
         giver, taker = self._sides[at ^ 1], self._sides[to ^ 1]
         label = f"{taker.endpoint.name}>{giver.endpoint.name}#{self._sessions + 1}"
-        spec = SessionSpec(slots=slots, ring=ring)
+        limits = giver.channel.limits
+        spec = admit(label, limits, SessionSpec(slots=slots, ring=ring))
         above = giver.channel.funds
         ceiling = Balance(pages, ROUTE_CAPS)
         funds = SessionFunds(above.bank, label, spec, least_quota(slots, ring), ceiling)
         levels = taker.endpoint.level, giver.endpoint.level
         owners = taker.process, giver.process
         near, far = self._open(label, funds, spec, owners, levels, (to ^ 1, at ^ 1))
+        self._sides[far.number].channel.limits = limits
         above.lend(funds)
         return Route(near.number >> 1, near.handle, far.handle)
 
@@ -428,8 +431,10 @@ class CopyKernel:
         side = self._sides.get(number)
         return side is None or side.endpoint.released
 
-    def _over(self, channel: Channel) -> None:
+    def _over(self, channel: Channel, service: Service | None = None) -> None:
         """Nothing of a session is left."""
+        if service is not None:
+            service.sessions -= 1
         for number in (channel.number << 1, channel.number << 1 | 1):
             via = self._sides.pop(number).via
             above = None if via is None else self._sides.get(via)

@@ -87,7 +87,7 @@ class Submissions:
         self._ring = spec.ring
         self._sent = 0
         self._read = 0
-        self.largest = spec.ring // 2
+        self.largest = spec.largest
         # Whether a call found no room, so that the next READ is worth a wake.
         self._short = False
         self.calls: list[bytes] = []
@@ -168,9 +168,10 @@ class Requests:
     """The callee's end (`pinfut.rpc.contract.Requests`): calls that were delivered, and answers
     that wait to be published."""
 
-    def __init__(self, kernel: Places, number: int) -> None:
+    def __init__(self, kernel: Places, number: int, largest: int) -> None:
         self._kernel = kernel
         self._number = number
+        self._largest = largest
         self._frames: deque[bytes] = deque()
         self._told = 0
         self.more = False
@@ -182,6 +183,8 @@ class Requests:
         last = self.consumed + credit
         while self._frames and len(frames) < limit and self.consumed < last:
             frames.append(self._frames.popleft())
+            if len(frames[-1]) > self._largest:
+                raise GarbageFrame(f"a frame longer than {self._largest} bytes")
             self.consumed += size_of(frames[-1])
         self.more = bool(self._frames)
         return frames

@@ -189,7 +189,7 @@ class CopyEndpoint:
         self._calls = not serving
         self.called = serving
         self._out = Submissions(kernel, number, spec)
-        self._into = Requests(kernel, number)
+        self._into = Requests(kernel, number, spec.largest)
         self._posted = None if buffer is None else Posted(buffer)
         self._records = None if shape is None else Records(shape)
         # How many banks for nested calls were made.

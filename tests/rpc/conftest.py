@@ -19,6 +19,7 @@ BOTH: Final = {
     "test_failures",
     "test_handlers",
     "test_introduce",
+    "test_limits",
     "test_memory",
     "test_order",
     "test_pipelining",

@@ -16,7 +16,7 @@ from typing import final
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.owned import Owned
-from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import LanePages
@@ -27,10 +27,12 @@ class Channel(Owned):
     """What both sides of a session use together. Raises OutOfPages, and ValueError for sizes
     that make no sense; then nothing is held, and the funds are given back."""
 
-    __slots__ = ("_spec", "ends", "events", "funds", "lanes", "on_revoke")
+    __slots__ = ("_spec", "ends", "events", "funds", "lanes", "limits", "on_revoke")
 
-    def __init__(self, funds: SessionFunds, spec: SessionSpec) -> None:
+    def __init__(self, funds: SessionFunds, spec: SessionSpec, limits: ServiceSpec) -> None:
         self._spec = spec
+        # Those of the server, also for sessions that are introduced over this one.
+        self.limits = limits
         self.funds = funds
         # What the client has of it, and what the server has.
         self.ends: tuple[SimEndpoint, ...] = ()

@@ -67,7 +67,17 @@ class SimEndpoint:
     """One side of a session; `pinfut.rpc.contract.Endpoint` says what each method does."""
 
     __slots__ = (
-        *("_account", "_cell", "_events", "_into", "_kernel", "_nestings", "_out", "_tables"),
+        *(
+            "_account",
+            "_cell",
+            "_events",
+            "_into",
+            "_kernel",
+            "_largest",
+            "_nestings",
+            "_out",
+            "_tables",
+        ),
         *("account", "called", "ending", "guests", "handle", "level", "name", "number"),
         *("process", "released", "serving", "slots", "via"),
     )
@@ -91,6 +101,7 @@ class SimEndpoint:
         self.serving = serving
         self.slots = spec.slots
         self._cell = spec.cell
+        self._largest = spec.largest
         self.level = level
         # Bytes that the kernel has charged here at opening.
         self._tables = tables_of(spec.slots) if serving else 0
@@ -127,6 +138,7 @@ class SimEndpoint:
                 self._buy_slots()
             lane = _Lane(self._kernel, self.number, self.serving)
             self._out = RingSubmissions(lane, self.slots, self._cell)
+            self._out.largest = self._largest
         return self._out
 
     def _buy_slots(self) -> None:
@@ -144,6 +156,7 @@ class SimEndpoint:
         if self._into is None and self.called:
             lane = _Lane(self._kernel, self.number, not self.serving)
             self._into = RingRequests(lane, self.slots, self._cell)
+            self._into.largest = self._largest
         return self._into
 
     def publish(self) -> bool:

@@ -25,7 +25,6 @@ from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import (
     PeerDied,
     RpcError,
-    SafetyExceeded,
     SessionClosed,
     SessionDead,
     UnknownService,
@@ -36,7 +35,7 @@ from pinfut.rpc.kernel.sim.cost import CostModel
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.faults import Faults
 from pinfut.rpc.kernel.sim.process import SimPort, SimProcess
-from pinfut.rpc.kernel.sizes import least_quota, pages_of
+from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.notification import Notification
 
@@ -49,13 +48,15 @@ class _Service:
     """What the kernel knows of a port. The waiting ends are bounded by their payers: each is of
     a session that its client has paid for."""
 
-    __slots__ = ("port", "process", "spec", "waiting")
+    __slots__ = ("port", "process", "sessions", "spec", "waiting")
 
     def __init__(self, port: SimPort, process: SimProcess, spec: ServiceSpec) -> None:
         self.port = port
         self.process = process
         self.spec = spec
         self.waiting: list[contract.Endpoint] = []
+        # How many sessions have memory of it still.
+        self.sessions = 0
 
 
 @final
@@ -160,27 +161,22 @@ class SimKernel:
     ) -> SimEndpoint:
         """A session with the service `name`, paid by `payer`; this side's endpoint. Raises as
         `pinfut.rpc.contract.Kernel.connect`; on any error nothing was bought."""
-        working_set = pages_of(spec.slots, spec.ring)
         service = self._services.get(name)
         if service is None:
             served = ", ".join(sorted(self._services)) or "nothing"
             raise UnknownService(f"nothing is served as {name!r}; served now: {served}")
         bank = bank_of(self.root, payer)
-        safety = service.spec.safety
-        if safety is not None and working_set > safety:
-            raise SafetyExceeded(
-                f"a session of {spec.slots} slots and a ring of {spec.ring} bytes takes "
-                f"{working_set} pages, and {name!r} has set aside memory to lock {safety}: ask for "
-                "fewer slots"
-            )
+        spec = admit(name, service.spec, spec, service.sessions)
         if spec.events is not None:
             spec.events.require_unused()
         assert isinstance(process, SimProcess), "a process of this kernel"
         label = f"{bank.name}>{name}#{self._sessions + 1}"
         funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
-        channel = Channel(funds, spec)
+        channel = Channel(funds, spec, service.spec)
         levels = spec.level, max(spec.level, service.spec.level)
         self._open(channel, label, spec, (process, service.process), levels, (None, None))
+        channel.funds.on_over = partial(self._over, channel.ends[0].number, service)
+        service.sessions += 1
         near, far = channel.ends
         service.waiting.append(far)
         self._enter("connect")
@@ -201,9 +197,11 @@ class SimKernel:
         assert taker is not None
         label = f"{to.name}>{at.name}#{self._sessions + 1}"
         payer = self.channels[at.number].funds
+        limits = self.channels[at.number].limits
+        spec = admit(label, limits, spec)
         least = least_quota(spec.slots, spec.ring)
         funds = SessionFunds(payer.bank, label, spec, least, Balance(pages, MAX_ROUTE_CAPS))
-        channel = Channel(funds, spec)
+        channel = Channel(funds, spec, limits)
         payer.lend(funds)
         # In each process as urgent as the session that it came over: no way round its level.
         vias, levels = (taker, giver), (taker.level, giver.level)
@@ -348,9 +346,11 @@ class SimKernel:
             why = f"the bank that paid for session {end.name} was destroyed"
             self._ask_to_close(end, SessionDead(why))
 
-    def _over(self, number: int) -> None:
-        """Nothing of a session is left."""
+    def _over(self, number: int, service: _Service | None = None) -> None:
+        """Nothing of a session is left, which was one of `service`."""
         channel = self.channels.pop(number)
+        if service is not None:
+            service.sessions -= 1
         for end in channel.ends:
             over = None if end.via is None else self.channel_of(end.via)
             if over is not None:

@@ -31,7 +31,9 @@ def used(bank: Bank) -> tuple[int, int]:
 def channel_of(bank: Bank, terms: tuple[int, int, int]) -> Channel:
     slots, ring, cell = terms
     spec = SessionSpec(slots=slots, ring=ring, cell=cell)
-    return Channel(SessionFunds(bank, "a session", spec, least_quota(slots, ring)), spec)
+    return Channel(
+        SessionFunds(bank, "a session", spec, least_quota(slots, ring)), spec, ServiceSpec()
+    )
 
 
 def free(channel: Channel) -> None:

@@ -1,0 +1,314 @@
+"""What a server bears, beside what its clients pay: sizes of sessions and messages, and grace."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from typing import Any, Protocol
+
+import pytest
+
+from pinfut import pending
+from pinfut.executor import current_executor, sleep, spawn, yield_now
+from pinfut.rpc import (
+    Interface,
+    MessageTooLarge,
+    SafetyExceeded,
+    SessionClosed,
+    connect,
+    introduce,
+    method,
+    serve,
+    session_of,
+)
+from tests.rpc.services import Desk, DeskServer
+from tests.rpc.world import World, only, quiet, run
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"max_message": 255},
+        {"max_message": 1e6},
+        {"max_sessions": 0},
+        {"max_slots": -1},
+        {"max_slots": True},
+        {"grace": 0},
+        {"grace": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_limit_that_makes_no_sense_is_refused(limit: Any) -> None:
+    async def main(world: World) -> None:
+        with pytest.raises(ValueError, match=next(iter(limit))):
+            serve(world.kernel, "desk", DeskServer(), **limit)
+
+    run(main)
+
+
+def test_a_message_above_the_servers_limit_is_refused_where_it_is_made_and_nothing_else() -> None:
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "desk", DeskServer(), max_message=2048) as vat,
+            connect(world.kernel, "desk", Desk, world.bank(), ring=1 << 16) as desk,
+        ):
+            session = session_of(desk)
+            assert session.out.submissions.largest == 2048
+            assert await desk.length(bytes(2000)) == 2000
+            with pytest.raises(MessageTooLarge, match="max_message="):
+                desk.length(bytes(2049))
+            assert await desk.length(bytes(10)) == 10
+            assert only(vat).error is None
+
+    run(main)
+
+
+def test_a_client_that_sends_it_all_the_same_has_broken_the_protocol() -> None:
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "desk", DeskServer(), max_message=2048),
+            connect(world.kernel, "desk", Desk, world.bank("bad"), ring=1 << 16) as bad,
+            connect(world.kernel, "desk", Desk, world.bank("victim")) as victim,
+        ):
+            session_of(bad).out.submissions.largest = 1 << 15
+            call = bad.length(bytes(2049))
+            with pytest.raises(SessionClosed):
+                await call
+            assert await victim.length(b"x") == 1
+
+    run(main)
+
+
+def test_a_session_of_more_slots_than_the_server_bears_is_refused_and_nothing_is_held() -> None:
+    async def main(world: World) -> None:
+        async with serve(world.kernel, "desk", DeskServer(), max_slots=8):
+            bank = world.bank()
+            with pytest.raises(SafetyExceeded, match="8 slots"):
+                async with connect(world.kernel, "desk", Desk, bank, slots=9):
+                    raise AssertionError("connected")
+            assert bank.balance.pages == bank.page_limit
+            async with connect(world.kernel, "desk", Desk, bank, slots=8) as desk:
+                assert await desk.length(b"x") == 1
+
+    run(main)
+
+
+def test_sessions_are_counted_until_nothing_is_left_of_them() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=2000)
+
+        async with serve(world.kernel, "desk", DeskServer(), max_sessions=2):
+            for _ in range(3):
+                async with (
+                    connect(world.kernel, "desk", Desk, bank) as one,
+                    connect(world.kernel, "desk", Desk, bank),
+                ):
+                    used = bank.balance
+                    for _ in range(2):
+                        with pytest.raises(SafetyExceeded, match="2 sessions"):
+                            async with connect(world.kernel, "desk", Desk, bank):
+                                raise AssertionError("connected")
+                    assert bank.balance == used
+                    assert await one.length(b"x") == 1
+
+    run(main)
+
+
+def test_the_limits_hold_for_sessions_that_are_introduced() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=2000)
+        async with (
+            serve(world.kernel, "a", DeskServer(), max_slots=8, max_message=2048),
+            serve(world.kernel, "b", DeskServer()) as taker,
+            serve(world.kernel, "client", DeskServer()) as vat,
+            connect(world.kernel, "a", Desk, bank, slots=8, vat=vat) as a,
+            connect(world.kernel, "b", Desk, bank, vat=vat) as b,
+        ):
+            thing = await a.make("t")
+            with pytest.raises(SafetyExceeded, match="8 slots"):
+                await introduce(thing, b, slots=9)
+            at_b = await introduce(thing, b, slots=8, ring=1 << 16)
+            way = [one for one in taker.sessions if not one.end.serving]
+            assert [one.end.submissions().largest for one in way] == [2048]
+            del at_b
+
+    run(main)
+
+
+# ---- grace ----
+
+
+class Work(Interface, Protocol):
+    @method
+    async def ignore(self) -> int: ...
+    @method
+    async def clean(self, seconds: float) -> int: ...
+    @method
+    async def spin(self) -> int: ...
+    @method
+    async def refuse(self) -> int: ...
+
+
+class WorkServer(Work):
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    @method
+    async def ignore(self) -> int:
+        """Ignores its cancels, and is closed."""
+        try:
+            while True:
+                try:
+                    await sleep(1)
+                except CancelledError:
+                    pass
+        finally:
+            self.ended.append("ignore")
+
+    @method
+    async def clean(self, seconds: float) -> int:
+        try:
+            await pending()
+        finally:
+            await sleep(seconds)
+            self.ended.append("clean")
+        return 0
+
+    @method
+    async def spin(self) -> int:
+        """Is ready all the time, and ignores its cancels."""
+        try:
+            while True:
+                try:
+                    await yield_now()
+                    await sleep(1e-3)
+                except CancelledError:
+                    pass
+        finally:
+            self.ended.append("spin")
+
+    @method
+    async def refuse(self) -> int:
+        """Goes on waiting when it is closed, a few times."""
+        for _ in range(3):
+            try:
+                await pending()
+            except BaseException:
+                self.ended.append("refused")
+        return 0
+
+
+@pytest.mark.parametrize("what", ["ignore", "spin"])
+@pytest.mark.parametrize("how", ["cancel", "close", "server"])
+def test_a_handler_that_ignores_its_cancel_is_ended_when_its_grace_is_over(
+    what: str, how: str
+) -> None:
+    """Its charge is back, its call has failed, and who waits for its end goes on."""
+    server = WorkServer()
+
+    async def main(world: World) -> None:
+        clock = current_executor().clock
+        bank = world.bank()
+        serving = serve(world.kernel, "work", server, grace=5)
+        vat = await serving.__aenter__()
+        connecting = connect(world.kernel, "work", Work, bank)
+        work = await connecting.__aenter__()
+        rest = only(vat).end.account.used
+        call = getattr(work, what)()
+        await sleep(0.1)
+        assert only(vat).end.account.used > rest
+        begin = clock.now()
+        if how == "cancel":
+            session = only(vat)
+            call.drop()
+            await sleep(4.9)
+            assert server.ended == []
+            await sleep(1)
+            assert server.ended == [what]
+            assert session.end.account.used == rest
+        ending = spawn(serving.__aexit__(None, None, None)) if how == "server" else None
+        if how != "cancel":
+            call.drop()
+        await connecting.__aexit__(None, None, None)
+        if ending is None:
+            await serving.__aexit__(None, None, None)
+        else:
+            await ending
+        assert server.ended == [what]
+        assert clock.now() - begin <= 6.5
+        # It is said which handler it was, and that is all that was logged.
+        assert [one for one in world.logged if what not in one] == []
+        assert len(world.logged) == 1
+        world.logged.clear()
+
+    run(main)
+
+
+def test_a_handler_that_cleans_up_within_its_grace_is_left_alone() -> None:
+    server = WorkServer()
+
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "work", server, grace=5),
+            connect(world.kernel, "work", Work, world.bank()) as work,
+        ):
+            for _ in range(3):
+                call = work.clean(4.9)
+                await sleep(1)
+                call.drop()
+            await sleep(6)
+            assert server.ended == ["clean"] * 3
+            assert len(current_executor().timers) == 1  # what bounds the test
+
+    run(main)
+
+
+def test_each_handler_has_its_own_grace_and_none_is_ended_much_later() -> None:
+    server = WorkServer()
+
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "work", server, grace=8),
+            connect(world.kernel, "work", Work, world.bank()) as work,
+        ):
+            calls = [work.ignore() for _ in range(8)]
+            await sleep(0.5)
+            while calls:
+                calls.pop().drop()
+                await sleep(0.5)
+            await sleep(3.9)  # 7.9 s after the first
+            assert server.ended == []
+            await sleep(1.2)
+            assert 1 <= len(server.ended) < 8
+            await sleep(4)
+            assert server.ended == ["ignore"] * 8
+        assert len(world.logged) == 8
+        world.logged.clear()
+
+    run(main)
+
+
+def test_a_handler_that_refuses_to_be_closed_is_reported_by_name_and_its_call_is_over() -> None:
+    server = WorkServer()
+
+    async def main(world: World) -> None:
+        bank = world.bank()
+        async with (
+            serve(world.kernel, "work", server, grace=5) as vat,
+            connect(world.kernel, "work", Work, bank, slots=1) as work,
+        ):
+            rest = only(vat).end.account.used
+            work.refuse().drop()
+            await sleep(6)
+            assert server.ended[:2] == ["refused", "refused"]
+            assert only(vat).end.account.used == rest
+            # Its slot may be used again.
+            call = work.clean(0.1)
+            await quiet()
+            call.drop()
+            await sleep(1)
+            assert server.ended[-1] == "clean"
+        reported = [one for one in world.logged if "refuse" in one]
+        assert len(reported) == len(world.logged) == 2
+        world.logged.clear()
+
+    run(main)
