@@ -13,7 +13,6 @@ import weakref
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from contextvars import copy_context
 from math import inf
 from threading import get_ident
 from types import CoroutineType
@@ -49,6 +48,7 @@ from pinfut.executor.trace.dump import DumpOnSignal, dump
 from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedContext, WatchedTask, WatchedTimers
 from pinfut.laws import ForeignWake, LostWakeup, ReenteredExecutor, checked_by_default
+from pinfut.payers import copy_context
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from types import CoroutineType
@@ -26,6 +25,7 @@ from pinfut.executor.current import NoExecutor, current_poller
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
+from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Poll, Waker
 
 T = TypeVar("T")

@@ -1,21 +1,37 @@
 """The extension behind `pinfut.payers`; its sources are in `pinfut/native`."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Literal, ParamSpec, TypeVar, final
+from contextvars import Context
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, final
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+class Buyer(Protocol):
+    """Who buys for a payer. An error that it raises is reported, and that is all."""
+
+    def buy(self) -> None:
+        """A firm step is over the limit: raise that, if it can be paid. Between two steps, or at a
+        safe point of one, in the thread of the step."""
+
+    def look(self) -> None:
+        """Set `Payer.could`, and buy nothing. In any thread, at any time."""
 
 @final
 class Payer:
     """Who pays for memory. Sizes are pages of 4,096 bytes, where nothing else is said.
 
     Its methods are for any thread of the main interpreter. Raises RuntimeError until
-    `pinfut.payers.install` was called, and where an adopted payer would be made current.
+    `pinfut.payers.install` was called. What an adopted payer would pay for is its heir's.
     """
 
     limit: int
-    """With more than so many a firm step is over its limit. Soft ones never are."""
+    """So many are paid for: with more a firm step is over its limit. Soft ones never are."""
+    could: int
+    """How far the limit could be raised, as far as is known. A thread that cannot buy may go so
+    far, and one large allocation; the rest is settled later."""
+    buyer: Buyer | None
+    """Asked before a firm step is refused."""
 
     def __new__(cls, limit: int, *, lot: int = 8) -> Payer: ...
     @property
@@ -37,10 +53,6 @@ class Payer:
     @property
     def adopted(self) -> int:
         """Pages that other payers have left to it and that are still in use."""
-
-    @property
-    def bought(self) -> int:
-        """What `paid` was told: so many are paid for."""
 
     @property
     def raised(self) -> int:
@@ -70,19 +82,21 @@ class Payer:
         """How many pages it is over its limit; collects garbage before it says more than 0,
         unless that would take more than a twentieth of the time."""
 
-    def due(self) -> int:
-        """How many pages to buy, or, below 0, to sell. Always whole lots: what was bought covers
-        what is in use, with less than two lots to spare."""
+    def due(self, limit: int, /) -> int:
+        """So many pages are paid for, which is its limit now. How many to buy more, or, below 0,
+        to sell: whole lots, so that what is paid for covers what is in use."""
 
-    def paid(self, pages: int, /) -> None:
-        """So many more are bought, or, below 0, sold. Raises ValueError for more than there are."""
+    def context(self, variables: Context, /) -> Context:
+        """In place of these context variables, with `run` and `copy` alone: ``run(send, coro,
+        value)``, with the `send` of coroutines, is a firm step, any other call a firm call."""
 
     def adopt(self, other: Payer, /) -> int:
-        """Pay for what is left of `other` until it is freed; how many pages that is now. `other`
-        pays for nothing new. Raises RuntimeError where one of the two is adopted already."""
+        """Pay for what is left of `other` until it is freed, and for what it would pay for; how
+        many pages that is now. Raises RuntimeError where one of the two is adopted already."""
 
     def held(self, containers: list[object], /) -> list[tuple[object, object]]:
-        """Each of the `containers` that lies elsewhere, with an object in it that lies here."""
+        """Each of the `containers` that lies elsewhere, with an object in it that lies here, or
+        with a payer that this one has adopted."""
 
     def audit(self) -> None:
         """Count all of it. Raises AssertionError where the accounts say something else. For tests:
@@ -94,6 +108,9 @@ def forked() -> None: ...
 def collecting(phase: str, info: dict[str, int], /) -> None: ...
 def off_call(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call it on nobody's account: with the allocator of Python itself."""
+
+def copy_context() -> Context:
+    """As that of `contextvars`; where somebody pays, what is run in the copy is paid, too."""
 
 def owner(value: object, /) -> Payer | None:
     """In whose pages it lies; its heir, once that one was adopted; None for Python's own memory."""

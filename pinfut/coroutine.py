@@ -11,12 +11,13 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextvars import Context as ContextVars
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
 from pinfut.future import FutureBase, drop, drop_of, let_go, tell_undropped
+from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
 
 T = TypeVar("T")

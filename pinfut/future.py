@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from contextvars import copy_context
 from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
 from pinfut import laws
 from pinfut.checked import Record, keep_records
 from pinfut.closing import ENDS_THE_RUN
 from pinfut.laws import PinError, checked_by_default
+from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Poll
 
 _log = logging.getLogger("pinfut")

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-import sysconfig
 import threading
-import tracemalloc
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 PAGE: Final = 4096
@@ -26,12 +24,14 @@ _ABSENT: str | None = None
 
 if TYPE_CHECKING:
     from pinfut import _payers
-    from pinfut._payers import Payer, current, off_call, owner, reserve, stats
+    from pinfut._payers import Payer, copy_context, current, off_call, owner, reserve, stats
 else:
     try:
         from pinfut import _payers
-        from pinfut._payers import Payer, current, off_call, owner, reserve, stats
+        from pinfut._payers import Payer, copy_context, current, off_call, owner, reserve, stats
     except ImportError as error:
+        from contextvars import copy_context
+
         _payers = None
         _ABSENT = f"the extension pinfut._payers is not here: {error}"
 
@@ -62,8 +62,8 @@ else:
 
 
 __all__ = [
-    "PAGE", "Leak", "Payer", "PayersUnavailable", "current", "install", "installed", "leaks",
-    "off_call", "owner", "reserve", "stats", "why_not",
+    "PAGE", "Leak", "Payer", "PayersUnavailable", "copy_context", "current", "install",
+    "installed", "leaks", "off_call", "owner", "reserve", "stats", "why_not",
 ]  # fmt: skip
 
 _installed = False
@@ -82,12 +82,16 @@ def why_not() -> str | None:
         return _ABSENT
     if _free_threaded():
         return "this interpreter is built without the global lock, which payers need"
+    import tracemalloc  # noqa: PLC0415  # not for everybody who starts a task
+
     if tracemalloc.is_tracing():
         return "tracemalloc was started before: stop it, install payers, and start it again"
     return None
 
 
 def _free_threaded() -> bool:
+    import sysconfig  # noqa: PLC0415  # as above
+
     return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 

@@ -53,6 +53,7 @@ from pinfut.rpc.refill import retry_with_refill
 from pinfut.rpc.session.charging import PinScope, charge, keep
 from pinfut.rpc.session.introduce import introduce
 from pinfut.rpc.session.kept import ClientRef
+from pinfut.rpc.session.purse import leaks
 from pinfut.rpc.session.serving import current_session, nested
 from pinfut.rpc.session.session import Session
 from pinfut.rpc.session.shared import SharedState
@@ -123,6 +124,7 @@ __all__ = [
     "freed",
     "introduce",
     "keep",
+    "leaks",
     "method",
     "nested",
     "retry_with_refill",

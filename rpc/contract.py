@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from pinfut.future import FutureBase
 from pinfut.rpc.errors import RpcError
@@ -27,6 +27,10 @@ class Balance(NamedTuple):
 
     pages: int
     caps: int
+
+
+Memory: TypeAlias = Literal["arenas", "prices"]
+"""How what a server holds for a client is counted: by where it lies, or by declared prices."""
 
 
 # ---- who pays ----
@@ -236,6 +240,9 @@ class Endpoint(Protocol):
 
     # -- memory on the client's behalf --
 
+    def room(self) -> int:
+        """How many pages the bank that pays could pay for now. Raises SessionClosed."""
+
     def nested(self, pages: int, caps: int, /) -> BankLike:
         """A bank below the one that pays, with these limits, for calls of the serving side on
         behalf of its client. Raises OutOfPages."""
@@ -381,6 +388,8 @@ class SessionSpec:
 
 class Kernel(Protocol):
     """What makes processes and sessions, and charges for them."""
+
+    memory: Memory
 
     def process(self, name: str, /) -> Process:
         """A new process."""

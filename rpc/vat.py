@@ -32,6 +32,7 @@ from pinfut.rpc.objects.interface import Interface, is_capability, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
 from pinfut.rpc.session.sending import Outbox
+from pinfut.rpc.session.purse import Purse, leaks
 from pinfut.rpc.session.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
@@ -140,7 +141,7 @@ class Vat:
                     level = session.end.level
                     if level and self._outbox.flush(level):
                         await self._hand_over()
-                    more = session.service(self.budget, QUANTUM)
+                    more = self._look_at(session)
                     session = None
                     if not more:
                         continue
@@ -192,7 +193,16 @@ class Vat:
             if end.via is not None and end.ending is not None:
                 end.close()  # taken back before it was used
             return False
-        return session.service(self.budget, QUANTUM)
+        return self._look_at(session)
+
+    def _look_at(self, session: Session) -> bool:
+        """Service a session, on its client's account where that is known; whether it has more."""
+        purse = session.purse
+        if purse is None:
+            return session.service(self.budget, QUANTUM)
+        more = purse.payer.soft_call(session.service, self.budget, QUANTUM)
+        session.settle(purse)
+        return more
 
     def _enter(self, guest: Session) -> None:
         """A session that a client introduced: look what is there already."""
@@ -205,10 +215,15 @@ class Vat:
     def _accept(self, port: Port) -> None:
         root, grace = self._roots[port]
         for end in port.accept():
-            session = Session(
-                self._executor, end, root, self._forget, self._enter, self._outbox, grace=grace
-            )
+            purse = Purse(end) if self.kernel.memory == "arenas" else None
+            make = Session if purse is None else partial(purse.payer.soft_call, Session)
+            session = make(
+                self._executor, end, root, self._forget, self._enter, self._outbox,
+                grace=grace, purse=purse,
+            )  # fmt: skip
             self._sessions[end] = session
+            if purse is not None:
+                session.settle(purse)
             self._queue.put(end, end.level)
 
     async def close(self, why: str = "closed") -> None:

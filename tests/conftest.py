@@ -8,6 +8,8 @@ from typing import Any
 
 # Before anything imports pinfut: the mode is read once, at import.
 os.environ.setdefault("PINFUT_CHECKED", "1")
+# Hooking the allocators is for good: tests that want it run in processes of their own.
+os.environ.setdefault("PINFUT_MEMORY", "prices")
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any, ClassVar, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
 from pinfut.future import FutureBase, drop_of
+from pinfut.payers import copy_context
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll
 

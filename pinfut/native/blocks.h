@@ -23,7 +23,7 @@ typedef struct Block {
 struct Payer {
     size_t pages;   /* in use, adopted ones included */
     size_t limit;   /* a firm step may not end with more */
-    size_t bought;  /* as many are paid for */
+    size_t could;   /* how far the limit could go, as far as was known last */
     size_t lot;     /* bought and sold at a time */
     size_t peak;    /* most pages so far */
     size_t bytes;   /* in blocks */
@@ -173,7 +173,8 @@ static int may_take(Payer *p, size_t run)
     if (LIKELY(p->pages + run <= p->limit)) return 1;
     trim(p);
     if (p->pages + run <= p->limit || now.payer != p || !now.firm) return 1;
-    if (run > allowance || p->pages + run - p->limit > allowance) {
+    size_t most = (p->limit > p->could ? p->limit : p->could) + allowance;
+    if (p->pages + run > most) {
         p->refused++;
         return 0;
     }

@@ -21,14 +21,22 @@ static int installed;
 static PyMemAllocatorEx own_mem, own_obj;
 
 typedef struct {
-    PyTypeObject *payer_type;
+    PyTypeObject *payer_type, *context_type;
     PyObject *start; /* starts the thread that serves `ring`, or NULL */
 } State;
 
 typedef struct {
     PyObject_HEAD
     Payer *payer;
+    PyObject *buyer; /* has `buy()` and `look()`; NULL: nobody buys */
 } PayerObject;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *payer, *context;
+} ContextObject;
+
+static PyObject *coroutine_send, *coroutine_throw; /* the methods of CoroutineType */
 
 /* ---- whose frames ---- */
 
@@ -105,6 +113,36 @@ static PyObject *collecting(PyObject *Py_UNUSED(self), PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
+/* Have its buyer called, whose errors are nobody's here: "buy" raises the limit if that can be paid,
+   "look" writes down how far the limit could go. */
+static void call_buyer(Payer *p, const char *what)
+{
+    PyObject *buyer = p->object ? ((PayerObject *)p->object)->buyer : NULL;
+    if (!buyer) return;
+    Current was = now;
+    now = NOBODY;
+    Py_INCREF(buyer);
+    PyObject *done = PyObject_CallMethod(buyer, what, NULL);
+    if (!done) PyErr_WriteUnraisable(buyer);
+    Py_XDECREF(done);
+    Py_DECREF(buyer);
+    now = was;
+}
+
+/* How many pages it is over its limit when it has bought what it can, and garbage is gone. */
+static size_t overdrawn(Payer *p)
+{
+    if (LIKELY(p->pages <= p->limit)) return 0;
+    trim(p);
+    if (p->pages > p->limit) call_buyer(p, "buy");
+    if (p->pages > p->limit) {
+        size_t before = p->pages;
+        collect(p);
+        if (p->pages > p->limit && p->pages < before) call_buyer(p, "buy");
+    }
+    return p->pages > p->limit ? p->pages - p->limit : 0;
+}
+
 /* ---- MemoryError at a safe point ----
 
    In the main thread a pending call raises it. Another thread gets it as an asynchronous
@@ -132,8 +170,7 @@ static int raise_here(void *Py_UNUSED(unused))
     if (!p || !was.firm || p->pages <= p->limit) return 0;
     now = NOBODY;
     int quiet = stands_in_pinfut(PyThreadState_Get(), was.by);
-    if (!quiet) collect(p);
-    if (!quiet && p->pages > p->limit) {
+    if (!quiet && overdrawn(p)) {
         p->raised++;
         PyErr_SetString(PyExc_MemoryError, MESSAGE);
     }
@@ -147,7 +184,7 @@ static void ask_for_error(void)
         if (!pending && Py_AddPendingCall(raise_here, NULL) == 0) pending = 1;
         return;
     }
-    if (role != OTHER || !ring) return;
+    if (role != OTHER || !ring || now.payer->pages <= now.payer->could) return;
     for (int i = 0; i < ASKING && !asked; i++)
         if (asking[i].thread == 0) {
             asking[i].thread = PyThread_get_thread_ident();
@@ -178,6 +215,13 @@ static int make_ring(void)
     return ring && PyThread_acquire_lock(ring, WAIT_LOCK);
 }
 
+/* Whether it has more than could be bought. Buying is for the thread that the account is of. */
+static int over_all(Payer *p)
+{
+    if (p->pages > p->limit) call_buyer(p, "look");
+    return p->pages > p->limit && p->pages > p->could;
+}
+
 static PyObject *deliver(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
     int got;
@@ -190,7 +234,7 @@ static PyObject *deliver(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     for (; each; each = PyThreadState_Next(each))
         for (int i = 0; i < ASKING; i++)
             if (asking[i].thread && asking[i].thread == each->thread_id && !asking[i].delivered
-                && asking[i].payer->pages > asking[i].payer->limit
+                && over_all(asking[i].payer)
                 && !stands_in_pinfut(each, NULL)) {
                 asking[i].delivered = 1;
                 asking[i].payer->raised++;
@@ -222,10 +266,7 @@ static inline int change(PyObject *self, Payer *p, PyObject *by, int firm)
 {
     if (UNLIKELY(asked)) retract();
     if (UNLIKELY(role == UNKNOWN) && p && find_role(self) < 0) return -1;
-    if (UNLIKELY(p && p->heir)) {
-        PyErr_SetString(PyExc_RuntimeError, "the payer was adopted: it pays for nothing new");
-        return -1;
-    }
+    while (UNLIKELY(p && p->heir)) p = p->heir;
     now.payer = p;
     now.by = by;
     now.firm = firm;
@@ -245,14 +286,6 @@ static PyObject *out_of_pages(void)
     PyObject *error = PyObject_CallFunction(PyExc_MemoryError, "s", MESSAGE);
     now = was;
     return error;
-}
-
-static size_t overdrawn(Payer *p)
-{
-    if (LIKELY(p->pages <= p->limit)) return 0;
-    trim(p);
-    if (p->pages > p->limit) collect(p);
-    return p->pages > p->limit ? p->pages - p->limit : 0;
 }
 
 /* A coroutine has parked over the limit: it gets the error once, and is closed if it parks so
@@ -331,6 +364,96 @@ static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *ar
     return value;
 }
 
+/* ---- contexts ---- */
+
+static inline PyCFunction function_of(PyObject *method)
+{
+    return ((PyMethodDescrObject *)method)->d_method->ml_meth;
+}
+
+/* As contextvars.Context.run, on the payer's account: a firm step where it is the `send` or the
+   `throw` of coroutines that is called, or of one coroutine, else a firm call. */
+static PyObject *context_run(ContextObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (UNLIKELY(count < 1)) return PyErr_Format(PyExc_TypeError, "it takes what is to be called");
+    PayerObject *payer = (PayerObject *)self->payer;
+    if (UNLIKELY(PyContext_Enter(self->context) < 0)) return NULL;
+    PyObject *value, *f = args[0], *step[2] = {NULL, count == 2 ? args[1] : NULL};
+    if (count == 2 && PyCFunction_CheckExact(f)) step[0] = PyCFunction_GET_SELF(f);
+    if (step[0] && !PyCoro_CheckExact(step[0])) step[0] = NULL;
+    if (LIKELY(f == coroutine_send && !names))
+        value = payer_send(payer, args + 1, count - 1);
+    else if (f == coroutine_throw && count == 3 && !names && PyCoro_CheckExact(args[1]))
+        value = payer_throw(payer, args + 1, 2);
+    else if (step[0] && !names && PyCFunction_GET_FUNCTION(f) == function_of(coroutine_send))
+        value = payer_send(payer, step, 2);
+    else if (step[0] && !names && PyCFunction_GET_FUNCTION(f) == function_of(coroutine_throw))
+        value = payer_throw(payer, step, 2);
+    else
+        value = call_as((PyObject *)payer, payer->payer, 1, args, count, names);
+    if (UNLIKELY(PyContext_Exit(self->context) < 0)) Py_CLEAR(value);
+    return value;
+}
+
+static PyObject *make_context(PyTypeObject *type, PyObject *payer, PyObject *context)
+{
+    if (!context) return NULL;
+    ContextObject *self = (ContextObject *)type->tp_alloc(type, 0);
+    if (!self) {
+        Py_DECREF(context);
+        return NULL;
+    }
+    self->payer = Py_NewRef(payer);
+    self->context = context;
+    return (PyObject *)self;
+}
+
+static PyObject *context_copy(ContextObject *self, PyObject *Py_UNUSED(unused))
+{
+    return make_context(Py_TYPE(self), self->payer, PyContext_Copy(self->context));
+}
+
+static int context_traverse(ContextObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->payer);
+    Py_VISIT(self->context);
+    return 0;
+}
+
+static int context_clear(ContextObject *self)
+{
+    Py_CLEAR(self->payer);
+    Py_CLEAR(self->context);
+    return 0;
+}
+
+static void context_dealloc(ContextObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    context_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* A copy of the context variables of here, and of who pays here. */
+static PyObject *copy_context(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    Payer *p = now.payer;
+    while (p && p->heir) p = p->heir;
+    if (LIKELY(!p || !p->object)) return PyContext_CopyCurrent();
+    State *state = PyModule_GetState(self);
+    return make_context(state->context_type, p->object, PyContext_CopyCurrent());
+}
+
+static PyObject *payer_context(PayerObject *self, PyObject *context)
+{
+    if (!PyContext_CheckExact(context)) return PyErr_Format(PyExc_TypeError, "context(variables) takes a contextvars.Context");
+    State *state = PyType_GetModuleState(Py_TYPE(self));
+    return make_context(state->context_type, (PyObject *)self, Py_NewRef(context));
+}
+
 static PyObject *payer_soft_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     return call_as((PyObject *)self, self->payer, 0, args, count, names);
@@ -385,9 +508,24 @@ static PyObject *payer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
+static int payer_traverse(PayerObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->buyer);
+    return 0;
+}
+
+static int payer_clear(PayerObject *self)
+{
+    Py_CLEAR(self->buyer);
+    return 0;
+}
+
 static void payer_dealloc(PayerObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->buyer);
     if (self->payer) {
         self->payer->object = NULL;
         trim(self->payer);
@@ -402,30 +540,19 @@ static PyObject *payer_settle(PayerObject *self, PyObject *Py_UNUSED(unused))
     return PyLong_FromSize_t(overdrawn(self->payer));
 }
 
-static PyObject *payer_due(PayerObject *self, PyObject *Py_UNUSED(unused))
+/* due(limit): so many pages are paid for now. */
+static PyObject *payer_due(PayerObject *self, PyObject *limit)
 {
     Payer *p = self->payer;
+    if (as_size(limit, &p->limit) < 0) return NULL;
     if (p->pages > p->lot && 2 * p->bytes < p->pages * PAGE) trim(p);
     size_t need = (p->pages + p->lot - 1) / p->lot * p->lot;
     Py_ssize_t due = 0;
-    if (need > p->bought)
-        due = (Py_ssize_t)(need - p->bought);
-    else if (p->bought - need >= 2 * p->lot)
-        due = -(Py_ssize_t)((p->bought - need - p->lot) / p->lot * p->lot);
+    if (p->pages > p->limit)
+        due = (Py_ssize_t)(need - p->limit);
+    else if (p->limit >= need + 2 * p->lot)
+        due = -(Py_ssize_t)((p->limit - need - p->lot) / p->lot * p->lot);
     return PyLong_FromSsize_t(due);
-}
-
-static PyObject *payer_paid(PayerObject *self, PyObject *value)
-{
-    Py_ssize_t pages = PyNumber_AsSsize_t(value, PyExc_OverflowError);
-    if (pages == -1 && PyErr_Occurred()) return NULL;
-    if (pages < 0 ? (size_t)-pages > self->payer->bought
-                  : (size_t)pages > (size_t)PY_SSIZE_T_MAX / 2 - self->payer->bought) {
-        PyErr_Format(PyExc_ValueError, "%zd pages, but %zu are bought", pages, self->payer->bought);
-        return NULL;
-    }
-    self->payer->bought += (size_t)pages;
-    Py_RETURN_NONE;
 }
 
 static PyObject *payer_adopt(PayerObject *self, PyObject *object)
@@ -463,10 +590,18 @@ typedef struct {
     PyObject *container, *found;
 } Search;
 
+/* Whether it lies in the payer's pages, or in those of one that it has adopted. */
+static int lies_with(const void *object, const Payer *payer)
+{
+    const Payer *p = owner_of(object);
+    while (p && p != payer) p = p->heir;
+    return p != NULL;
+}
+
 static int visit(PyObject *object, void *arg)
 {
     Search *search = arg;
-    if (owner_of(object) != search->payer) return 0;
+    if (!lies_with(object, search->payer)) return 0;
     PyObject *pair = PyTuple_Pack(2, search->container, object);
     int bad = pair ? PyList_Append(search->found, pair) : -1;
     Py_XDECREF(pair);
@@ -481,7 +616,7 @@ static PyObject *payer_held(PayerObject *self, PyObject *containers)
     Search search = {self->payer, NULL, PyList_New(0)};
     for (Py_ssize_t i = 0; search.found && i < PyList_GET_SIZE(containers); i++) {
         PyObject *each = PyList_GET_ITEM(containers, i);
-        if (!PyObject_IS_GC(each) || owner_of(each) == self->payer) continue;
+        if (!PyObject_IS_GC(each) || lies_with(each, self->payer)) continue;
         search.container = Py_NewRef(each);
         int bad = Py_TYPE(each)->tp_traverse(each, visit, &search);
         Py_DECREF(each);
@@ -535,17 +670,29 @@ static PyObject *get_counter(PayerObject *self, void *offset)
     return PyLong_FromSize_t(*(size_t *)((char *)self->payer + (size_t)offset));
 }
 
-static int set_limit(PayerObject *self, PyObject *value, void *Py_UNUSED(unused))
+static int set_counter(PayerObject *self, PyObject *value, void *offset)
 {
-    return as_size(value, &self->payer->limit);
+    return as_size(value, (size_t *)((char *)self->payer + (size_t)offset));
+}
+
+static PyObject *get_buyer(PayerObject *self, void *Py_UNUSED(unused))
+{
+    return Py_NewRef(self->buyer ? self->buyer : Py_None);
+}
+
+static int set_buyer(PayerObject *self, PyObject *value, void *Py_UNUSED(unused))
+{
+    Py_XSETREF(self->buyer, value == Py_None ? NULL : Py_XNewRef(value));
+    return 0;
 }
 
 #define COUNTER(name, field, setter) \
     {name, (getter)get_counter, setter, NULL, (void *)offsetof(Payer, field)}
 static PyGetSetDef payer_counters[] = {
     COUNTER("pages", pages, NULL),
-    COUNTER("limit", limit, (setter)set_limit),
-    COUNTER("bought", bought, NULL),
+    COUNTER("limit", limit, (setter)set_counter),
+    COUNTER("could", could, (setter)set_counter),
+    {"buyer", (getter)get_buyer, (setter)set_buyer, NULL, NULL},
     COUNTER("peak", peak, NULL),
     COUNTER("used", bytes, NULL),
     COUNTER("blocks", blocks, NULL),
@@ -562,8 +709,8 @@ static PyMethodDef payer_methods[] = {
     {"soft_call", FASTCALL(payer_soft_call), METH_FASTCALL | METH_KEYWORDS, NULL},
     {"firm_call", FASTCALL(payer_firm_call), METH_FASTCALL | METH_KEYWORDS, NULL},
     {"settle", (PyCFunction)payer_settle, METH_NOARGS, NULL},
-    {"due", (PyCFunction)payer_due, METH_NOARGS, NULL},
-    {"paid", (PyCFunction)payer_paid, METH_O, NULL},
+    {"due", (PyCFunction)payer_due, METH_O, NULL},
+    {"context", (PyCFunction)payer_context, METH_O, NULL},
     {"adopt", (PyCFunction)payer_adopt, METH_O, NULL},
     {"held", (PyCFunction)payer_held, METH_O, NULL},
     {"audit", (PyCFunction)payer_audit, METH_NOARGS, NULL},
@@ -574,6 +721,8 @@ static PyType_Slot payer_slots[] = {
     {Py_tp_doc, (void *)"Payer(limit, *, lot=8)\n--\n\nWho pays for memory, in pages of 4,096 bytes."},
     {Py_tp_new, payer_new},
     {Py_tp_dealloc, payer_dealloc},
+    {Py_tp_traverse, payer_traverse},
+    {Py_tp_clear, payer_clear},
     {Py_tp_methods, payer_methods},
     {Py_tp_getset, payer_counters},
     {0, NULL},
@@ -582,8 +731,31 @@ static PyType_Slot payer_slots[] = {
 static PyType_Spec payer_spec = {
     .name = "pinfut._payers.Payer",
     .basicsize = sizeof(PayerObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = payer_slots,
+};
+
+static PyMethodDef context_methods[] = {
+    {"run", FASTCALL(context_run), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"copy", (PyCFunction)context_copy, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot context_slots[] = {
+    {Py_tp_doc, (void *)"Context variables, and who pays for what is run in them."},
+    {Py_tp_methods, context_methods},
+    {Py_tp_dealloc, context_dealloc},
+    {Py_tp_traverse, context_traverse},
+    {Py_tp_clear, context_clear},
+    {0, NULL},
+};
+
+static PyType_Spec context_spec = {
+    .name = "pinfut._payers.PaidContext",
+    .basicsize = sizeof(ContextObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = context_slots,
 };
 
 /* ---- the module ---- */
@@ -647,6 +819,7 @@ static PyMethodDef functions[] = {
     {"forked", forked, METH_NOARGS, NULL},
     {"collecting", FASTCALL(collecting), METH_FASTCALL, NULL},
     {"off_call", FASTCALL(off_call), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"copy_context", copy_context, METH_NOARGS, NULL},
     {"owner", owner, METH_O, NULL},
     {"current", current, METH_NOARGS, NULL},
     {"stats", stats, METH_NOARGS, NULL},
@@ -666,13 +839,19 @@ static int execute(PyObject *self)
     }
     State *state = PyModule_GetState(self);
     state->payer_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &payer_spec, NULL);
-    return state->payer_type ? PyModule_AddType(self, state->payer_type) : -1;
+    if (!state->payer_type || PyModule_AddType(self, state->payer_type) < 0) return -1;
+    state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &context_spec, NULL);
+    if (!state->context_type) return -1;
+    coroutine_send = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");
+    coroutine_throw = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
+    return coroutine_send && coroutine_throw ? 0 : -1;
 }
 
 static int traverse(PyObject *self, visitproc visit, void *arg)
 {
     State *state = PyModule_GetState(self);
     Py_VISIT(state->payer_type);
+    Py_VISIT(state->context_type);
     Py_VISIT(state->start);
     return 0;
 }
@@ -681,6 +860,7 @@ static int clear(PyObject *self)
 {
     State *state = PyModule_GetState(self);
     Py_CLEAR(state->payer_type);
+    Py_CLEAR(state->context_type);
     Py_CLEAR(state->start);
     return 0;
 }

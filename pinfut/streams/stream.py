@@ -18,11 +18,11 @@ import enum
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
-from contextvars import copy_context
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 from pinfut.closing import ENDS_THE_RUN, close_each, raise_first
 from pinfut.future import FutureBase
+from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Pending, Poll
 
 _log = logging.getLogger("pinfut")

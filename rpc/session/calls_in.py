@@ -11,7 +11,7 @@ import logging
 from asyncio import CancelledError
 from math import inf
 from types import CoroutineType
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, cast, final
 
 from pinfut.coroutine import native, task_context
 from pinfut.executor.contract import JoinHandle, Runner, Timer
@@ -32,7 +32,7 @@ from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.handlers import held_by, tell_of
 from pinfut.rpc.objects.interface import Interface, interface_at
 from pinfut.rpc.objects.method import Method
-from pinfut.rpc.objects.promise import EMBARGOED
+from pinfut.rpc.objects.promise import EMBARGOED, again
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.objects.weight import weight
 from pinfut.rpc.session.conversation import Conversation, Introduced, serving
@@ -42,6 +42,8 @@ from pinfut.rpc.wire.answers import Answer, waits_for_itself
 from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
+
+_SEND: Final = CoroutineType.send
 
 _log = logging.getLogger("pinfut.rpc")
 
@@ -56,7 +58,8 @@ class CallsIn:
 
     __slots__ = (
         *("_account", "_capabilities", "_context", "_ended", "_executor", "_grace", "_peer"),
-        *("_root", "_session", "_starting", "_timer", "_unpaid", "_watched", "running"),
+        *("_purse", "_root", "_session", "_starting", "_timer", "_unpaid", "_watched"),
+        *("running",),
     )
 
     def __init__(
@@ -74,6 +77,7 @@ class CallsIn:
         self._executor = executor
         self._root = root
         self._account = session.end.account
+        self._purse = session.purse
         # Every handler starts from the context in which the session was opened.
         self._context = task_context()
         self._context.run(serving.set, session)
@@ -141,7 +145,7 @@ class CallsIn:
                 coro = native(coro)
             executor.first = (coro, context, answer)
             self._starting = True
-            leaf = context.run(coro.send, None)
+            leaf = context.run(_SEND, coro, None)
         except StopIteration as stop:
             value = stop.value
             self._starting = False
@@ -240,6 +244,14 @@ class CallsIn:
 
     def on_handled(self, answer: Answer, task: JoinHandle[Any]) -> None:
         """A handler has ended: refund its frame, and send its value or its error."""
+        purse = self._purse
+        if purse is None:
+            self._handled(answer, task)
+        else:
+            purse.payer.soft_call(self._handled, answer, task)
+            self._session.settle(purse)
+
+    def _handled(self, answer: Answer, task: JoinHandle[Any]) -> None:
         session = self._session
         self._account.give(answer.charged)
         answer.charged = 0
@@ -264,6 +276,8 @@ class CallsIn:
     def _fail(self, answer: Answer, method: Method, error: BaseException) -> None:
         if isinstance(error, CancelledError):
             error = CallCancelled(f"{method!r} was cancelled")
+        elif isinstance(error, MemoryError) and self._purse is not None and self._purse.refusal:
+            error = after_begin(cast(RpcError, again(self._purse.refusal)))
         elif not isinstance(error, RpcError):
             _log.debug("%r raised", method, exc_info=error)
         elif (
@@ -273,6 +287,16 @@ class CallsIn:
         else:
             after_begin(error)
         self._peer.refuse(answer, error)
+
+    def give_up(self, error: RpcError) -> bool:
+        """More is held than can be paid: the handler that began last is cancelled, and its call
+        gets `error`. False when there is none."""
+        for task in reversed(self.running):
+            if not task.cancels:
+                self._unpaid[task] = error
+                self._cancel(task)
+                break
+        return bool(self.running)
 
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller gave up a call that runs: its handler is asked to stop."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pinfut.rpc.contract import Endpoint
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.session.kept import Kept
+from pinfut.rpc.session.purse import Purse
 
 
 class Conversation(Protocol):
@@ -21,6 +22,13 @@ class Conversation(Protocol):
     @property
     def error(self) -> RpcError | None:
         """Why the session has ended; None while it has not."""
+
+    @property
+    def purse(self) -> Purse | None:
+        """Who buys the pages in which this side allocates, if anybody."""
+
+    def settle(self, purse: Purse, /) -> None:
+        """Have what this side holds now paid for."""
 
     def kept(self) -> Kept:
         """What is kept for the client of this session."""

@@ -27,6 +27,7 @@ from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
 from pinfut.rpc.session.sending import Outbox
+from pinfut.rpc.session.purse import Purse
 from pinfut.rpc.wire.peer import Peer
 from pinfut.sync import OneshotSender, oneshot
 
@@ -39,8 +40,8 @@ class Session:
     __slots__ = (
         *("_calls_in", "_dead", "_events", "_idle", "_kept", "_on_guest", "_on_released"),
         *("_outbox", "_provided", "_provided_count", "_released", "_requests", "credit", "end"),
-        *("executor", "guests", "name", "out", "peer", "round_trips", "subscriptions", "via"),
-        *("ways",),
+        *("executor", "guests", "name", "out", "peer", "purse", "round_trips", "subscriptions"),
+        *("via", "ways"),
     )
 
     def __init__(
@@ -54,6 +55,7 @@ class Session:
         via: Session | None = None,
         events: EventSink | None = None,
         grace: float = GRACE,
+        purse: Purse | None = None,
     ) -> None:
         self.name = end.name
         self.end = end
@@ -72,6 +74,8 @@ class Session:
         # The session that this one was introduced over, and which pays for what this side
         # of it holds; it ends with that one.
         self.via = via
+        # Who buys the pages in which this side allocates; None on prices, and on a client's side.
+        self.purse = purse
         # By handle: the sessions that were introduced over this one, and have not ended.
         self.guests: dict[int, Session] = {}
         # By the end of the other session: the ways that this client has paid for.
@@ -138,6 +142,8 @@ class Session:
         if self._kept is None:
             self._kept = Kept(self.end.account)
             self._kept.alive = self.error is None
+            if self.purse is not None and self.via is None:
+                self.purse.kept = self._kept
         return self._kept
 
     # ---- introductions ----
@@ -152,7 +158,9 @@ class Session:
             end = self.end.guest(handle)
             self.end.account.take(_price_of_guest(end), "a session that was introduced")
             enter, leave = self._on_guest, self._on_released
-            guest = Session(self.executor, end, None, leave, enter, self._outbox, via=self)
+            guest = Session(
+                self.executor, end, None, leave, enter, self._outbox, via=self, purse=self.purse
+            )
             self.guests[handle] = guest
             self._on_guest(guest)
         return guest
@@ -214,6 +222,16 @@ class Session:
             self.close(error)
             return False
 
+    def settle(self, purse: Purse) -> None:
+        """Have what this side holds now paid for. What cannot be paid is given up: the handler
+        that began last, and without one the session."""
+        if purse.settle() or self.out.error is not None:
+            return
+        refusal = again(purse.refusal)
+        assert isinstance(refusal, RpcError)
+        if not self._calls_in.give_up(refusal):
+            self.close(refusal)
+
     def _find_requests(self) -> Requests | None:
         requests = self._requests = self.end.requests()
         if requests is not None:
@@ -249,6 +267,8 @@ class Session:
         self._idle = True
         if self.guests and not self._dead:
             return
+        if self.purse is not None and self.via is None:
+            self.purse.close(refund=not self._dead)
         if not self._dead:
             self.peer.close()
             self.end.close()

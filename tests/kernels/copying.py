@@ -159,6 +159,7 @@ class CopyKernel:
     def __init__(
         self, seed: int = 0, *, pages: int = 1 << 20, delays: tuple[int, ...] = DELAYS
     ) -> None:
+        self.memory: contract.Memory = "prices"
         self.root = Bank("machine", pages, 1 << 20)
         self._random = random.Random(f"copying {seed}")
         self._delays = delays

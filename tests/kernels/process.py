@@ -280,6 +280,9 @@ class CopyEndpoint:
             raise SessionClosed(f"session {self.name} was closed by this side")
         return funds
 
+    def room(self) -> int:
+        return self._funds().bank.available.pages
+
     def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._funds()
         self._nestings += 1

@@ -43,8 +43,10 @@ def test_the_servers_own_payer_adopts_what_a_client_left_and_pays_until_it_goes(
     for heir, other in [(server, client), (client, server)]:
         with pytest.raises(RuntimeError, match="adopted"):
             heir.adopt(other)
-    with pytest.raises(RuntimeError, match="adopted"):
-        client.soft_call(list)
+    later = client.soft_call(bytes, 50_000)
+    assert payers.owner(later) is server, "what it would pay for, its heir pays"
+    assert client.pages == client_pages
+    del later
     with pytest.raises(RuntimeError):
         server.adopt(server)
     client.audit()

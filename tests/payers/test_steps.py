@@ -85,7 +85,7 @@ def test_a_handler_over_its_limit_is_refused_and_others_are_not() -> None:
             refused += 1
     assert refused == 64
     assert log == [], "refused at the next safe point, in the step itself"
-    poor.due()
+    poor.due(128)
     assert poor.pages <= 8
     assert rich.send(holds(1_000_000, log), None) is not None
     assert (rich.raised, rich.refused) == (0, 0)

@@ -197,6 +197,9 @@ class SimEndpoint:
 
     # ---- memory on the client's behalf ----
 
+    def room(self) -> int:
+        return self._session().funds.bank.available.pages
+
     def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._session().funds
         self._nestings += 1

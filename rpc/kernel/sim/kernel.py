@@ -21,7 +21,7 @@ from pinfut.rpc.bank.bank import Bank, Machine
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import bank_of, verify
 from pinfut.rpc.bank.teardown import Destroying, destroy
-from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
+from pinfut.rpc.contract import Balance, Memory, Route, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import (
     PeerDied,
     RpcError,
@@ -29,6 +29,7 @@ from pinfut.rpc.errors import (
     SessionDead,
     UnknownService,
 )
+from pinfut.rpc.kernel.memory_mode import choose_memory
 from pinfut.rpc.kernel.sim.arrival import Arrival, Arrivals
 from pinfut.rpc.kernel.sim.channel import Channel
 from pinfut.rpc.kernel.sim.cost import CostModel
@@ -63,26 +64,31 @@ class _Service:
 class SimKernel:
     """A simulated machine (`pinfut.rpc.contract.Kernel`).
 
-    `seed`: draws the order and the delays of signals. `pages`: how much memory the
-    machine has. `record`: keep a digest of the history, every published byte included.
+    `seed`: draws the order and the delays of signals, from 0 if it is None. `pages`: how much
+    memory the machine has. `record`: keep a digest of the history, every published byte included.
     `arrival`: when signals arrive, which is looked at then (`arrival.Arrivals`); None for the
-    end of their turn, unlooked at. `faults`: who may refuse purchases and delay signals. Raises
-    ValueError for no such time.
+    end of their turn, unlooked at. `faults`: who may refuse purchases and delay signals. `memory`:
+    who holds what is known by where it lies ("arenas"), or by declared "prices" (docs/paying.md);
+    None for arenas where they can be and neither a seed nor a record is asked for. Raises
+    ValueError for no such time or memory, and PayersUnavailable where arenas are asked for and
+    cannot be.
 
     `channels`, by number, and all that is below is for audits to read.
     """
 
     def __init__(
         self,
-        seed: int = 0,
+        seed: int | None = None,
         *,
         pages: int = 1 << 20,
         cost: CostModel | None = None,
         record: bool = False,
         arrival: Arrival | None = None,
         faults: Faults | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        self.seed = seed
+        self.memory = choose_memory(memory, seeded=seed is not None or record)
+        self.seed = seed = seed or 0
         self.arrivals = None if arrival is None else Arrivals(self, arrival, seed)
         self.cost = CostModel() if cost is None else cost
         self._faults = faults

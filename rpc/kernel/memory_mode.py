@@ -1,0 +1,31 @@
+"""How a kernel has memory paid for: by where it lies, or by declared prices."""
+
+from __future__ import annotations
+
+import os
+from typing import Final, get_args
+
+from pinfut import payers
+from pinfut.rpc.contract import Memory
+
+VARIABLE: Final = "PINFUT_MEMORY"
+"""What the environment calls it."""
+
+
+def choose_memory(asked: Memory | None, *, seeded: bool) -> Memory:
+    """What a kernel that was asked for `asked` has; arenas are installed then. None: as the
+    environment says, and else arenas where they can be, but for a `seeded` one: where objects lie
+    is no part of a history.
+
+    Raises ValueError for what is neither, and PayersUnavailable where arenas were asked for and
+    cannot be.
+    """
+    memory = asked or os.environ.get(VARIABLE)
+    if not memory:
+        memory = "prices" if seeded or payers.why_not() is not None else "arenas"
+    for known in get_args(Memory):
+        if memory == known:
+            if memory == "arenas":
+                payers.install()
+            return known  # type: ignore[no-any-return]
+    raise ValueError(f"memory is 'arenas' or 'prices', not {memory!r}")

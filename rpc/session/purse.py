@@ -1,0 +1,126 @@
+"""Purse: what a session's payer buys its pages with (`pinfut.payers`): the client's bank.
+
+Where a kernel's memory is "arenas", what the serving side of a session allocates lies in pages of
+that session's payer. These are charged to the same account as prices are, beside them: an object
+of the session has its price before it exists, and its pages once it does, and the larger of the
+two sums is what the client pays. What is kept by `keep` comes on top, for its size may be of
+memory that no payer sees.
+"""
+
+from __future__ import annotations
+
+import gc
+from functools import cache
+from typing import Final, Protocol, final
+
+from pinfut import payers
+from pinfut.payers import PAGE, Leak, Payer
+from pinfut.rpc.contract import Endpoint
+from pinfut.rpc.errors import RpcError
+
+LOT: Final = 4
+"""Pages that are bought and sold at a time."""
+
+_UNLIMITED: Final = 1 << 40
+
+
+class _Kept(Protocol):
+    bytes: int
+
+
+@final
+class Purse:
+    """Buys for the payer of the session over `end`.
+
+    Invariant: between two services, and where a handler waits, the pages of the payer are paid for
+    (`settle`), or the session is told to give some up.
+    """
+
+    __slots__ = ("_end", "_traded", "kept", "payer", "refusal")
+
+    def __init__(self, end: Endpoint) -> None:
+        self._end = end
+        # Invariant: pages of the account that are there for the payer, and priced by nothing.
+        self._traded = 0
+        # What the service keeps for the client, once it does.
+        self.kept: _Kept | None = None
+        # Why it could not buy, the last time that it could not.
+        self.refusal: RpcError | None = None
+        self.payer = Payer(0, lot=LOT)
+        self.payer.buyer = self
+        self.payer.due(self._paid())
+
+    def _paid(self) -> int:
+        """How many pages are paid for: by price, and by what was bought."""
+        kept = self.kept
+        used = self._end.account.used
+        return (used if kept is None else used - kept.bytes) // PAGE
+
+    def buy(self) -> None:
+        """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""
+        due = self.payer.due(self._paid())
+        if due > 0:
+            self._buy(due)
+
+    def look(self) -> None:
+        """Tell the payer how much it could buy (`payers.Buyer`)."""
+        try:
+            room = self._end.room()
+        except RpcError:
+            room = 0
+        self.payer.could = self.payer.limit + room
+
+    def _buy(self, due: int) -> None:
+        for pages in sorted({due, self.payer.pages - self.payer.limit}, reverse=True):
+            try:
+                self._end.account.take(pages * PAGE, "what its handlers hold")
+            except RpcError as refused:
+                self.refusal = refused.with_traceback(None)
+            else:
+                self._traded += pages
+                self.payer.limit += pages
+                break
+        self.look()
+
+    def settle(self) -> bool:
+        """Buy what is in use, and sell what is not. False when the client cannot pay for it, and
+        no garbage is left."""
+        payer = self.payer
+        due = payer.due(self._paid())
+        if not due or payer.buyer is None:
+            return True
+        if due < 0:
+            pages = min(-due, self._traded)
+            if pages:
+                self._end.account.give(pages * PAGE)
+                self._traded -= pages
+                payer.limit -= pages
+            return True
+        self._buy(due)
+        return payer.pages <= payer.limit or not payer.settle()
+
+    def close(self, refund: bool = True) -> None:
+        """The session is over: what is left of it is the server's. Without `refund` the kernel
+        has taken the account already. Idempotent."""
+        if self.payer.buyer is not None:
+            self.payer.buyer = None
+            pages, self._traded = self._traded, 0
+            if refund:
+                self._end.account.give(pages * PAGE)
+            server().adopt(self.payer)
+
+
+@cache
+def server() -> Payer:
+    """Who pays in this process for what ended sessions have left. It is never refused."""
+    return Payer(_UNLIMITED)
+
+
+def leaks() -> list[Leak]:
+    """What sessions of this process that are over have left in it, each with the container that
+    holds it: a module's dict, a cache, a class. Collects garbage first; takes a time like all
+    objects of the process. Empty on prices, where nobody knows."""
+    if not payers.installed():
+        return []
+    gc.collect()
+    return payers.leaks(server())
