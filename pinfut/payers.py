@@ -82,7 +82,7 @@ def why_not() -> str | None:
         return _ABSENT
     if _free_threaded():
         return "this interpreter is built without the global lock, which payers need"
-    import tracemalloc  # noqa: PLC0415  # not for everybody who starts a task
+    import tracemalloc  # not for everybody who starts a task
 
     if tracemalloc.is_tracing():
         return "tracemalloc was started before: stop it, install payers, and start it again"
@@ -90,7 +90,7 @@ def why_not() -> str | None:
 
 
 def _free_threaded() -> bool:
-    import sysconfig  # noqa: PLC0415  # as above
+    import sysconfig  # as above
 
     return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -107,7 +107,9 @@ def install() -> None:
     if reason is not None:
         raise PayersUnavailable(reason)
     try:
-        _payers.install(_start, threading.main_thread().ident or 0)
+        from pinfut.future import let_go  # which needs this module
+
+        _payers.install(_start, threading.main_thread().ident or 0, let_go)
     except RuntimeError as error:
         raise PayersUnavailable(str(error)) from None
     _installed = True

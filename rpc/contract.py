@@ -69,6 +69,10 @@ class Account(Protocol):
     there, and may put that back without `give` as long as nothing else was charged meanwhile."""
 
     @property
+    def pages(self) -> int:
+        """Pages that are bought."""
+
+    @property
     def used(self) -> int:
         """Bytes that are charged now."""
 

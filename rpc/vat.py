@@ -31,8 +31,8 @@ from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.objects.interface import Interface, is_capability, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
+from pinfut.rpc.session.purse import Purse
 from pinfut.rpc.session.sending import Outbox
-from pinfut.rpc.session.purse import Purse, leaks
 from pinfut.rpc.session.session import Session
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
@@ -216,11 +216,11 @@ class Vat:
         root, grace = self._roots[port]
         for end in port.accept():
             purse = Purse(end) if self.kernel.memory == "arenas" else None
-            make = Session if purse is None else partial(purse.payer.soft_call, Session)
-            session = make(
-                self._executor, end, root, self._forget, self._enter, self._outbox,
+            make = partial(
+                Session, self._executor, end, root, self._forget, self._enter, self._outbox,
                 grace=grace, purse=purse,
             )  # fmt: skip
+            session = make() if purse is None else purse.payer.soft_call(make)
             self._sessions[end] = session
             if purse is not None:
                 session.settle(purse)

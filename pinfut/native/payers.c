@@ -37,6 +37,7 @@ typedef struct {
 } ContextObject;
 
 static PyObject *coroutine_send, *coroutine_throw; /* the methods of CoroutineType */
+static PyObject *let_go; /* called with what a coroutine waits for no more */
 
 /* ---- whose frames ---- */
 
@@ -288,19 +289,30 @@ static PyObject *out_of_pages(void)
     return error;
 }
 
+static void give_up(PyObject *leaf)
+{
+    Current was = now;
+    now = NOBODY;
+    PyObject *done = PyObject_CallOneArg(let_go, leaf);
+    if (!done) PyErr_WriteUnraisable(leaf);
+    Py_XDECREF(done);
+    Py_DECREF(leaf);
+    now = was;
+}
+
 /* A coroutine has parked over the limit: it gets the error once, and is closed if it parks so
    again. What it was waiting for is given up. Takes and gives a new reference. */
 static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
 {
     if (!overdrawn(p)) return leaf;
-    Py_DECREF(leaf);
+    give_up(leaf);
     PyObject *error = out_of_pages();
     if (!error) return NULL;
     p->raised++;
     leaf = PyObject_CallMethod(coro, "throw", "O", error);
     Py_DECREF(error);
     if (!leaf || !overdrawn(p)) return leaf;
-    Py_DECREF(leaf);
+    give_up(leaf);
     PyObject *closed = PyObject_CallMethod(coro, "close", NULL);
     if (!closed) return NULL;
     Py_DECREF(closed);
@@ -761,16 +773,18 @@ static PyType_Spec context_spec = {
 /* ---- the module ---- */
 
 /* Hook the allocators, for good. `start()` is called when a thread other than `main` first makes a
-   payer current; it has `deliver` called in a thread, again and again. */
+   payer current; it has `deliver` called in a thread, again and again. `let_go(leaf)` is called with
+   what a coroutine waits for no more. */
 static PyObject *install(PyObject *self, PyObject *args)
 {
-    PyObject *start;
+    PyObject *start, *give_up;
     unsigned long main;
-    if (!PyArg_ParseTuple(args, "Ok:install", &start, &main)) return NULL;
+    if (!PyArg_ParseTuple(args, "OkO:install", &start, &main, &give_up)) return NULL;
     if (installed) Py_RETURN_NONE;
     if (!range.bytes && !reserve_range()) return PyErr_Format(PyExc_RuntimeError, "not even 1 GiB of addresses could be reserved");
     if (!make_ring()) return PyErr_NoMemory();
     ((State *)PyModule_GetState(self))->start = Py_NewRef(start);
+    let_go = Py_NewRef(give_up);
     main_thread = main;
     PyMem_GetAllocator(PYMEM_DOMAIN_MEM, &own_mem);
     PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &own_obj);

@@ -59,7 +59,7 @@ class CallsIn:
     __slots__ = (
         *("_account", "_capabilities", "_context", "_ended", "_executor", "_grace", "_peer"),
         *("_purse", "_root", "_session", "_starting", "_timer", "_unpaid", "_watched"),
-        *("running",),
+        *("running", "short"),
     )
 
     def __init__(
@@ -89,6 +89,8 @@ class CallsIn:
         # one timer for all, there as long as a handler that was cancelled has not ended.
         self._grace = grace
         self._timer: Timer | None = None
+        # Why no call begins, while what is held cannot be paid (`give_up`).
+        self.short: RpcError | None = None
         # Whether a handler is in its first step, which holds its charge, too.
         self._starting = False
         self._ended = False
@@ -120,6 +122,8 @@ class CallsIn:
                 args = decode(payload)
             if len(payload) > short:
                 frame += weight(args)
+            if self.short is not None:
+                self._require_settled(answer)
             free = account.free
             if free >= frame:
                 held = account.free = free - frame
@@ -181,11 +185,15 @@ class CallsIn:
                 self._fail(answer, method, error)
         else:
             self._starting = False
-            answer.charged = frame
             answer.served = method
             answer.task = task = executor.adopt(leaf)
             self.running[task] = answer
-            held = held_by(coro)
+            if self._purse is None:
+                answer.charged = frame
+                held = held_by(coro)
+            else:
+                self._purse.take_over(frame)
+                held = 0
             if self._ended:
                 self._cancel(task)  # in its first step it could not be
             elif held > frame:
@@ -288,15 +296,23 @@ class CallsIn:
             after_begin(error)
         self._peer.refuse(answer, error)
 
-    def give_up(self, error: RpcError) -> bool:
+    def give_up(self, error: RpcError) -> None:
         """More is held than can be paid: the handler that began last is cancelled, and its call
-        gets `error`. False when there is none."""
+        gets `error`."""
+        self.short = error
         for task in reversed(self.running):
             if not task.cancels:
                 self._unpaid[task] = error
                 self._cancel(task)
-                break
-        return bool(self.running)
+                return
+
+    def _require_settled(self, answer: Answer) -> None:
+        """Raises what this side is short of, unless it is there now, or was kept for the call."""
+        assert self._purse is not None
+        self._session.end.redeem(answer.x)
+        self._session.settle(self._purse)
+        if self.short is not None:
+            raise cast(RpcError, again(self.short))
 
     def on_cancel(self, answer: Answer, /) -> None:
         """The caller gave up a call that runs: its handler is asked to stop."""

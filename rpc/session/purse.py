@@ -1,10 +1,10 @@
 """Purse: what a session's payer buys its pages with (`pinfut.payers`): the client's bank.
 
 Where a kernel's memory is "arenas", what the serving side of a session allocates lies in pages of
-that session's payer. These are charged to the same account as prices are, beside them: an object
-of the session has its price before it exists, and its pages once it does, and the larger of the
-two sums is what the client pays. What is kept by `keep` comes on top, for its size may be of
-memory that no payer sees.
+that session's payer, and what its client pays is the larger of two sums: these pages, and the
+prices that are charged to the same account. A handler has its price before it begins; once it
+waits, its pages are counted in place of that. What is kept by `keep` comes on top of both, for it
+may be memory that no payer sees.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pinfut.payers import PAGE, Leak, Payer
 from pinfut.rpc.contract import Endpoint
 from pinfut.rpc.errors import RpcError
 
-LOT: Final = 4
+LOT: Final = 1
 """Pages that are bought and sold at a time."""
 
 _UNLIMITED: Final = 1 << 40
@@ -36,12 +36,12 @@ class Purse:
     (`settle`), or the session is told to give some up.
     """
 
-    __slots__ = ("_end", "_traded", "kept", "payer", "refusal")
+    __slots__ = ("_bought", "_end", "kept", "payer", "refusal")
 
     def __init__(self, end: Endpoint) -> None:
         self._end = end
-        # Invariant: pages of the account that are there for the payer, and priced by nothing.
-        self._traded = 0
+        # Invariant: bytes of the account that are there for the payer, and priced by nothing.
+        self._bought = 0
         # What the service keeps for the client, once it does.
         self.kept: _Kept | None = None
         # Why it could not buy, the last time that it could not.
@@ -51,10 +51,9 @@ class Purse:
         self.payer.due(self._paid())
 
     def _paid(self) -> int:
-        """How many pages are paid for: by price, and by what was bought."""
-        kept = self.kept
-        used = self._end.account.used
-        return (used if kept is None else used - kept.bytes) // PAGE
+        """How many pages are paid for: by price, or because they were bought here."""
+        pages, kept = self._end.account.pages, self.kept
+        return pages if kept is None else max(0, pages - -(-kept.bytes // PAGE))
 
     def buy(self) -> None:
         """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""
@@ -71,16 +70,24 @@ class Purse:
         self.payer.could = self.payer.limit + room
 
     def _buy(self, due: int) -> None:
-        for pages in sorted({due, self.payer.pages - self.payer.limit}, reverse=True):
+        account = self._end.account
+        least = self.payer.pages - self.payer.limit
+        for pages in (due, least) if least < due else (due,):
+            # What is bought and not charged is paid for already.
+            count = pages * PAGE + account.free
             try:
-                self._end.account.take(pages * PAGE, "what its handlers hold")
+                account.take(count, "what its handlers hold")
             except RpcError as refused:
                 self.refusal = refused.with_traceback(None)
             else:
-                self._traded += pages
+                self._bought += count
                 self.payer.limit += pages
                 break
         self.look()
+
+    def take_over(self, charge: int) -> None:
+        """What was charged in advance is there now: its pages are counted, not its price."""
+        self._bought += charge
 
     def settle(self) -> bool:
         """Buy what is in use, and sell what is not. False when the client cannot pay for it, and
@@ -90,11 +97,11 @@ class Purse:
         if not due or payer.buyer is None:
             return True
         if due < 0:
-            pages = min(-due, self._traded)
-            if pages:
-                self._end.account.give(pages * PAGE)
-                self._traded -= pages
-                payer.limit -= pages
+            count = min(-due * PAGE, self._bought)
+            if count:
+                self._bought -= count
+                self._end.account.give(count)
+                payer.limit = self._paid()
             return True
         self._buy(due)
         return payer.pages <= payer.limit or not payer.settle()
@@ -104,9 +111,9 @@ class Purse:
         has taken the account already. Idempotent."""
         if self.payer.buyer is not None:
             self.payer.buyer = None
-            pages, self._traded = self._traded, 0
+            count, self._bought = self._bought, 0
             if refund:
-                self._end.account.give(pages * PAGE)
+                self._end.account.give(count)
             server().adopt(self.payer)
 
 

@@ -11,7 +11,7 @@ what the other side has written::
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, cast, final
 from weakref import WeakValueDictionary
 
 from pinfut.executor.contract import Runner
@@ -223,14 +223,12 @@ class Session:
             return False
 
     def settle(self, purse: Purse) -> None:
-        """Have what this side holds now paid for. What cannot be paid is given up: the handler
-        that began last, and without one the session."""
-        if purse.settle() or self.out.error is not None:
-            return
-        refusal = again(purse.refusal)
-        assert isinstance(refusal, RpcError)
-        if not self._calls_in.give_up(refusal):
-            self.close(refusal)
+        """Have what this side holds now paid for. What cannot be paid is given up, one handler
+        after the other, the last that began first; until all is paid, no call begins."""
+        if purse.settle():
+            self._calls_in.short = None
+        elif self.out.error is None:
+            self._calls_in.give_up(cast(RpcError, again(purse.refusal)))
 
     def _find_requests(self) -> Requests | None:
         requests = self._requests = self.end.requests()

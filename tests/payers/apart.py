@@ -11,7 +11,7 @@ from importlib import import_module
 
 import pytest
 
-from pinfut import payers
+from pinfut import checked, payers
 from tests.house.imports import ROOT
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
@@ -46,6 +46,7 @@ def apart(test: Callable[[], None]) -> Callable[[], None]:
 
 
 def main(module: str, name: str) -> None:
+    checked.patience = float("inf")  # as in the tests around it
     payers.install()
     getattr(import_module(module), name).__wrapped__()
     print("passed inside")
