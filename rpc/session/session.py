@@ -26,8 +26,8 @@ from pinfut.rpc.session.calls_out import CallsOut
 from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
-from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.session.purse import Purse
+from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.wire.peer import Peer
 from pinfut.sync import OneshotSender, oneshot
 
