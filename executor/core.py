@@ -48,7 +48,7 @@ from pinfut.executor.trace.dump import DumpOnSignal, dump
 from pinfut.executor.trace.instrument import Instrument, Instruments
 from pinfut.executor.trace.watched import WatchedContext, WatchedTask, WatchedTimers
 from pinfut.laws import ForeignWake, LostWakeup, ReenteredExecutor, checked_by_default
-from pinfut.payers import copy_context
+from pinfut.variables import copy_context
 
 T = TypeVar("T")
 

@@ -25,8 +25,8 @@ from pinfut.executor.current import NoExecutor, current_poller
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
-from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.variables import copy_context
 
 T = TypeVar("T")
 P = ParamSpec("P")

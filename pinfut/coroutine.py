@@ -17,8 +17,8 @@ from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
 from pinfut.future import FutureBase, drop, drop_of, let_go, tell_undropped
-from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
+from pinfut.variables import copy_context
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from pinfut import laws
 from pinfut.checked import Record, keep_records
 from pinfut.closing import ENDS_THE_RUN
 from pinfut.laws import PinError, checked_by_default
-from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Poll
+from pinfut.variables import copy_context
 
 _log = logging.getLogger("pinfut")
 

@@ -11,6 +11,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
+from pinfut.future import let_go
+
 PAGE: Final = 4096
 """Bytes."""
 
@@ -24,14 +26,12 @@ _ABSENT: str | None = None
 
 if TYPE_CHECKING:
     from pinfut import _payers
-    from pinfut._payers import Payer, copy_context, current, off_call, owner, reserve, stats
+    from pinfut._payers import Payer, current, off_call, owner, reserve, stats
 else:
     try:
         from pinfut import _payers
-        from pinfut._payers import Payer, copy_context, current, off_call, owner, reserve, stats
+        from pinfut._payers import Payer, current, off_call, owner, reserve, stats
     except ImportError as error:
-        from contextvars import copy_context
-
         _payers = None
         _ABSENT = f"the extension pinfut._payers is not here: {error}"
 
@@ -62,7 +62,7 @@ else:
 
 
 __all__ = [
-    "PAGE", "Leak", "Payer", "PayersUnavailable", "copy_context", "current", "install",
+    "PAGE", "Leak", "Payer", "PayersUnavailable", "current", "install",
     "installed", "leaks", "off_call", "owner", "reserve", "stats", "why_not",
 ]  # fmt: skip
 
@@ -107,8 +107,6 @@ def install() -> None:
     if reason is not None:
         raise PayersUnavailable(reason)
     try:
-        from pinfut.future import let_go  # which needs this module
-
         _payers.install(_start, threading.main_thread().ident or 0, let_go)
     except RuntimeError as error:
         raise PayersUnavailable(str(error)) from None

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Generic, TypeVar, final, overload
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
 from pinfut.future import FutureBase, drop_of
-from pinfut.payers import copy_context
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll
+from pinfut.variables import copy_context
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -22,8 +22,8 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, f
 
 from pinfut.closing import ENDS_THE_RUN, close_each, raise_first
 from pinfut.future import FutureBase
-from pinfut.payers import copy_context
 from pinfut.poll import PENDING, Context, Pending, Poll
+from pinfut.variables import copy_context
 
 _log = logging.getLogger("pinfut")
 

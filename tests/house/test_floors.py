@@ -139,6 +139,7 @@ PUBLIC = {
     "pinfut.pin",
     "pinfut.places",
     "pinfut.poll",
+    "pinfut.variables",
 }
 ON_PUBLIC_MODULES = ("pinfut.combinators", "pinfut.streams", "pinfut.sync")
 
