@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections.abc import Callable
 from typing import Any, Final
 
 from pinfut.coroutine import YIELD
 from pinfut.unboxed.closures import Closures
 from pinfut.unboxed.frameplan import Suspension, Var
 from pinfut.unboxed.names import N
-from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Comprehension
+from pinfut.unboxed.scopes import Comprehension
 from pinfut.unboxed.support import BRIDGE
 from pinfut.unboxed.unit import Awaited, Leaf, Yields
 
@@ -23,37 +24,20 @@ _LOAD: Final = ast.Load()
 
 
 class Expressions(Closures):
-    """Clones expressions. One that needs statements before it has a handler named after its
-    kind, here or in a part above."""
+    """Clones expressions. What to do about a kind says a handler named after it, here or in a
+    part above: `_before_...` for one that needs statements before it, `_plain_...` for others."""
 
     # Whether the present statement has a walrus in it, so that a name may change under way.
     rebinds = False
 
     def expr(self, node: ast.expr) -> ast.expr:
         """The clone of `node`; what has to run before it has been emitted."""
-        kind = type(node)
-        if node in self.plan.hoisted:
-            special = getattr(self, "_before_" + kind.__name__, None)
-            if special is not None:
-                return special(node)  # type: ignore[no-any-return]
-            return self._in_order(node)
-        if kind is ast.Name:
-            return self.name(node)  # type: ignore[arg-type]
-        if kind is ast.Constant:
-            return self.clone(node)
-        if kind is ast.Await:
-            return self.await_in_place(node)  # type: ignore[arg-type]
-        if kind is ast.NamedExpr:
-            return self._walrus(node)  # type: ignore[arg-type]
-        if isinstance(node, CLOSURES):
-            return self.closure(node)
-        if isinstance(node, COMPREHENSIONS):
-            return self._inline(node)
-        if kind is ast.Call:
-            own = self._super(node)  # type: ignore[arg-type]
-            if own is not None:
-                return own
-        return self.clone(node)
+        hoisted = node in self.plan.hoisted
+        way = "_before_" if hoisted else "_plain_"
+        special: Callable[[Any], ast.expr] | None = getattr(self, way + type(node).__name__, None)
+        if special is not None:
+            return special(node)
+        return self._in_order(node) if hoisted else self.clone(node)
 
     def clone(self, node: N) -> N:
         """A copy of `node`, its parts lowered."""
@@ -69,12 +53,12 @@ class Expressions(Closures):
         # An operator or a context has no fields.
         return self.clone(node) if isinstance(node, ast.AST) and node._fields else node
 
-    def name(self, node: ast.Name) -> ast.expr:
+    def _plain_Name(self, node: ast.Name) -> ast.expr:
         if isinstance(node.ctx, ast.Load):
             return self.at(self.load(node.id), node)
         return self.at(self.target(node.id, node.ctx), node)
 
-    def _walrus(self, node: ast.NamedExpr) -> ast.expr:
+    def _plain_NamedExpr(self, node: ast.NamedExpr) -> ast.expr:
         value = self.expr(node.value)
         target = self.target(node.target.id, ast.Store())
         if isinstance(target, ast.Name):
@@ -83,39 +67,33 @@ class Expressions(Closures):
         holder = target.value
         return self.at(self.call("put", holder, ast.Constant(target.attr), value), node)
 
-    def _super(self, node: ast.Call) -> ast.expr | None:
+    def _plain_Call(self, node: ast.Call) -> ast.expr:
         func = node.func
         if not (isinstance(func, ast.Name) and func.id == "super" and "__class__" in self.free):
-            return None
+            return self.clone(node)
         if node.args or node.keywords or not self.plan.parameters:
-            return None
-        new = ast.Call(
-            self.expr(func), [self.load("__class__"), self.load(self.plan.parameters[0])], []
-        )
-        return self.at(new, node)
+            return self.clone(node)
+        own = [self.load("__class__"), self.load(self.plan.parameters[0])]
+        return self.at(ast.Call(self.expr(func), own, []), node)
 
     def _inline(self, node: Comprehension) -> ast.expr:
-        # Runs to its end at once: its own names stay its own.
-        own = self.plan.names.scopes[node].own
-        generators: list[ast.comprehension] = []
-        first = self.expr(node.generators[0].iter)
-        self.shadows.append(own)
+        # Runs to its end at once: its own names stay its own. The first iterable is not among
+        # what they are seen in.
+        first, *others = node.generators
+        outside = self.expr(first.iter)
+        inner, inner_first = copy.copy(node), copy.copy(first)
+        inner_first.iter = ast.Constant(None)
+        inner.generators = [inner_first, *others]
+        self.shadows.append(self.plan.names.scopes[node].own)
         try:
-            for index, each in enumerate(node.generators):
-                made = ast.comprehension(
-                    self.expr(each.target),
-                    first if index == 0 else self.expr(each.iter),
-                    [self.expr(test) for test in each.ifs],
-                    0,
-                )
-                generators.append(made)
-            if isinstance(node, ast.DictComp):
-                new: ast.expr = ast.DictComp(self.expr(node.key), self.expr(node.value), generators)
-            else:
-                new = type(node)(self.expr(node.elt), generators)
+            new = self.clone(inner)
         finally:
             self.shadows.pop()
-        return self.at(new, node)
+        new.generators[0].iter = outside
+        return new
+
+    _plain_ListComp = _plain_SetComp = _plain_DictComp = _inline
+    _plain_Lambda = _plain_GeneratorExp = Closures.closure
 
     def store(self, target: ast.expr, value: ast.expr, node: ast.AST) -> None:
         """Store into a target that holds an embedded call."""
@@ -257,8 +235,7 @@ class Expressions(Closures):
 
     # ---- awaits that are no embedded calls ----
 
-    def await_in_place(self, node: ast.Await) -> ast.expr:
-        """An await that needs no statement before it, as an expression."""
+    def _plain_Await(self, node: ast.Await) -> ast.expr:
         target = self.plan.awaits[node]
         if isinstance(target, Yields):
             return self._yields(node)

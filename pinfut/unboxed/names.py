@@ -70,9 +70,8 @@ class Naming:
         return None
 
     def load(self, name: str) -> ast.expr:
-        for bound in reversed(self.shadows):
-            if name in bound:
-                return ast.Name(name, ast.Load())
+        if any(name in bound for bound in self.shadows):
+            return ast.Name(name, ast.Load())
         var = self.vars.get(name)
         if var is not None:
             if not var.captured:
@@ -109,9 +108,8 @@ class Naming:
 
     def target(self, name: str, context: ast.expr_context) -> ast.expr:
         """Where `name` is stored, or deleted."""
-        for bound in reversed(self.shadows):
-            if name in bound:
-                return ast.Name(name, context)
+        if any(name in bound for bound in self.shadows):
+            return ast.Name(name, context)
         cell = self.cell(name)
         if cell is not None:
             return ast.Attribute(cell, "cell_contents", context)

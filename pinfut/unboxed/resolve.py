@@ -308,14 +308,11 @@ class Resolver:
         raw = self.member(owner, func.attr)
         if raw is NOTHING:
             return self._unknown(node, name)
-        if isinstance(raw, classmethod):
-            unit = unit_behind(raw.__func__)
-            if unit is not None:
-                return Embed(unit, bound=True)
-            return self._called(node, raw.__func__, name)
-        if isinstance(raw, staticmethod):
-            raw = raw.__func__
-        return self._called(node, raw, name)
+        inner = raw.__func__ if isinstance(raw, classmethod | staticmethod) else raw
+        unit = unit_behind(inner)
+        if isinstance(raw, classmethod) and unit is not None:
+            return Embed(unit, bound=True)
+        return self._called(node, inner, name)
 
     def method(self, node: ast.AST, owner: Any, attr: str, name: str) -> Awaited:
         """The await of the method `attr` of something whose class is `owner`."""
