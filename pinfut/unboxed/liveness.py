@@ -10,6 +10,7 @@ import ast
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from pinfut.unboxed.scopes import own_nodes
 from pinfut.unboxed.trees import children
 
 Live: TypeAlias = frozenset[str]
@@ -21,8 +22,7 @@ def uses(nodes: Iterable[ast.AST], skip: ast.AST | None = None) -> set[str]:
     place (``x += 1``) is not read here; see `reads`."""
     found: set[str] = set()
     todo = list(nodes)
-    while todo:
-        node = todo.pop()
+    for node in todo:
         if node is skip:
             continue
         if isinstance(node, ast.Name):
@@ -32,23 +32,7 @@ def uses(nodes: Iterable[ast.AST], skip: ast.AST | None = None) -> set[str]:
             found.add(node.target.id)
         elif isinstance(node, ast.Nonlocal):
             found.update(node.names)
-        todo.extend(children(node))
-    return found
-
-
-def awaits(node: ast.AST) -> list[ast.Await]:
-    """The awaits of the function that `node` is part of."""
-    found: list[ast.Await] = []
-    todo: list[ast.AST] = [node]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Await):
-            found.append(node)
-        elif isinstance(node, ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            if isinstance(node, ast.Lambda):
-                todo.append(node.args)
-            continue
-        todo.extend(children(node))
+        todo += children(node)
     return found
 
 
@@ -56,12 +40,11 @@ def _targets(nodes: Iterable[ast.AST]) -> set[str]:
     # Only what is stored for certain: a name, or a tuple of names.
     found: set[str] = set()
     todo = list(nodes)
-    while todo:
-        node = todo.pop()
+    for node in todo:
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Tuple | ast.List):
-            todo.extend(node.elts)
+            todo += node.elts
         elif isinstance(node, ast.Starred):
             todo.append(node.value)
     return found
@@ -87,12 +70,12 @@ class Liveness:
     def _note(self, node: ast.AST, live: Live) -> None:
         self.after[node] = self.after.get(node, _NOTHING) | live | self._exc
 
-    def _parts(self, parts: list[ast.AST], out: Live, whole: ast.AST | None = None) -> Live:
+    def _parts(self, parts: list[ast.AST], out: Live) -> Live:
         """What is live before the expressions `parts` of one statement; notes their awaits."""
-        for part in parts:
-            for node in awaits(part):
-                self._note(node, out | uses(parts if whole is None else [whole], node.value))
-        return out | uses(parts if whole is None else [whole]) | self._exc
+        for node in own_nodes(parts):
+            if isinstance(node, ast.Await):
+                self._note(node, out | uses(parts, node.value))
+        return out | uses(parts) | self._exc
 
     def _body(self, body: list[ast.stmt], out: Live) -> Live:
         for statement in reversed(body):

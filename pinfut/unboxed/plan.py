@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
-from typing import Any, Final
+from typing import Final
 
 from pinfut.unboxed.liveness import Liveness
 from pinfut.unboxed.resolve import ClassBody, Resolver
-from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, Names, arguments, own_nodes
+from pinfut.unboxed.scopes import (
+    CLOSURES,
+    COMPREHENSIONS,
+    Closure,
+    Comprehension,
+    Names,
+    arguments,
+    outside,
+    own_nodes,
+)
 from pinfut.unboxed.trees import children, walk
 from pinfut.unboxed.unit import Awaited, Embed, Unit
 
@@ -27,9 +36,9 @@ class Plan:
     """A function, its tree, its names, and what each of its awaits means."""
 
     __slots__ = (
-        "_known", "awaits", "code", "codes", "direct", "dropped", "entered", "file", "function",
-        "hoisted", "liveness", "module_names", "names", "node", "parameters", "structured",
-        "targets", "unit", "unsure",
+        "_known", "_resolver", "awaits", "code", "codes", "direct", "dropped", "entered", "file",
+        "function", "hoisted", "liveness", "module_names", "names", "node", "parameters",
+        "structured", "targets", "unit", "unsure",
     )  # fmt: skip
 
     def __init__(self, unit: Unit, body: ClassBody | None = None) -> None:
@@ -45,7 +54,6 @@ class Plan:
         self.parameters = [arg.arg for arg in arguments(self.node.args)]
         # What is awaited, in the order in which it is met here; what the unit keeps.
         self.targets: list[Awaited] = []
-        self._known: Iterator[Awaited] | None = None
         # Await → what it waits for.
         self.awaits: dict[ast.AST, Awaited] = {}
         # AsyncWith item or AsyncFor → its two awaits: enter and exit, or None and next.
@@ -61,63 +69,54 @@ class Plan:
                 self.unsure.add(each.id)
             elif isinstance(each, ast.ExceptHandler) and each.name is not None:
                 self.unsure.add(each.name)
-        resolver: Resolver | None = None
+        # What says what an await means: at decoration the one, later the other.
+        self._resolver: Resolver | None = None
+        self._known: Iterator[Awaited] = iter(unit.targets or ())
         if unit.targets is None:
-            resolver = Resolver(unit, self.node, self.names, body)
-        else:
-            self._known = iter(unit.targets)
+            self._resolver = Resolver(unit, self.node, self.names, body)
         self.liveness = Liveness(self.node.body, *self.parameters[:1])
         params = set(self.parameters) - self.names.captured
         # Await → the parameters that nobody reads any more once it waits.
         self.dropped = {node: params - live for node, live in self.liveness.after.items()}
-        for statement in self.node.body:
-            self._mark(statement, resolver)
+        self._mark_each(self.node.body)
         # Whether every return is the last thing that is done, after ifs are turned round.
         self.structured = structured(self.node.body)
         # Whether each is also the very last: its value may stand where the caller wants it.
         self.direct = self.structured and not any(map(guards_a_return, self.node.body))
 
-    def _target(self, resolve: Callable[..., Awaited] | None, *args: Any) -> Awaited:
-        if self._known is not None:
-            return next(self._known)
-        assert resolve is not None
-        found = resolve(*args)
-        self.targets.append(found)
-        return found
-
     def live(self, node: ast.AST) -> frozenset[str]:
         """The names that are live while `node` waits."""
         return self.liveness.after.get(node, frozenset())
 
-    def _mark(self, node: ast.AST, resolver: Resolver | None) -> bool:
+    def _mark_each(self, nodes: Iterable[ast.AST]) -> bool:
+        marked = [self._mark(node) for node in nodes]  # all, whatever is found
+        return any(marked)
+
+    def _mark(self, node: ast.AST) -> bool:
         """Resolve the awaits in `node`; whether it needs statements of its own."""
+        resolver = self._resolver
         found = False
         if isinstance(node, ast.Await):
-            awaited = None if resolver is None else resolver.awaited
-            target = self.awaits[node] = self._target(awaited, node)
-            found = isinstance(target, Embed) or bool(self.dropped.get(node))
+            known = next(self._known) if resolver is None else resolver.awaited(node)
+            self.targets.append(known)
+            self.awaits[node] = known
+            found = isinstance(known, Embed) or bool(self.dropped.get(node))
         elif resolver is not None:
             self._refused(node, resolver)
-        special = None if resolver is None else resolver.special
         if isinstance(node, ast.AsyncWith):
             for item in node.items:
-                expr = item.context_expr
-                enter = self._target(special, expr, expr, "__aenter__")
-                leave = self._target(special, expr, expr, "__aexit__")
-                self.entered[item] = (enter, leave)
+                enter = self._special(item.context_expr, "__aenter__")
+                self.entered[item] = (enter, self._special(item.context_expr, "__aexit__"))
             found = True
         elif isinstance(node, ast.AsyncFor):
-            step = self._target(special, node.iter, node.iter, "__anext__")
-            self.entered[node] = (step, step)
+            self._mark_step(node)
             found = True
         if isinstance(node, CLOSURES):
-            found = self._mark_closure(node, resolver)
+            found = self._mark_closure(node)
         elif isinstance(node, COMPREHENSIONS):
-            found = self._mark_comprehension(node, resolver)
+            found = self._mark_comprehension(node)
         else:
-            for child in children(node):
-                if self._mark(child, resolver):
-                    found = True
+            found |= self._mark_each(children(node))
         if found:
             self.hoisted.add(node)
         if resolver and isinstance(node, ast.match_case) and node.guard in self.hoisted:
@@ -127,6 +126,17 @@ class Plan:
                 "await before the match, and test the value",
             )
         return found
+
+    def _special(self, expr: ast.expr, name: str) -> Awaited:
+        """What awaits the special method `name` of the value of `expr`."""
+        resolver = self._resolver
+        found = next(self._known) if resolver is None else resolver.special(expr, name)
+        self.targets.append(found)
+        return found
+
+    def _mark_step(self, node: ast.AsyncFor | ast.comprehension) -> None:
+        step = self._special(node.iter, "__anext__")
+        self.entered[node] = (step, step)
 
     def _refused(self, node: ast.AST, resolver: Resolver) -> None:
         if isinstance(node, ast.Yield | ast.YieldFrom):
@@ -146,55 +156,36 @@ class Plan:
                     "pass it a dict, or do this in a plain function",
                 )
 
-    def _mark_closure(self, node: ast.AST, resolver: Resolver | None) -> bool:
-        # What is evaluated out here: defaults, decorators, bases, the first iterable.
-        outside: list[ast.AST] = []
-        if isinstance(node, ast.GeneratorExp):
-            outside.append(node.generators[0].iter)
-            inner: list[ast.AST] = [node.elt]
-            for generator in node.generators:
-                inner += generator.ifs
-                if generator is not node.generators[0]:
-                    inner.append(generator.iter)
-            waits = any(generator.is_async for generator in node.generators) or any(
-                isinstance(each, ast.Await) for part in inner for each in walk(part)
-            )
-            if waits and resolver is not None:
+    def _mark_closure(self, node: Closure) -> bool:
+        resolver = self._resolver
+        if resolver is not None and isinstance(node, ast.GeneratorExp):
+            inside = set(walk(node)).difference(walk(node.generators[0].iter))
+            if any(
+                isinstance(each, ast.Await)
+                or (isinstance(each, ast.comprehension) and each.is_async)
+                for each in inside
+            ):
                 resolver.refuse(
                     node,
                     "an asynchronous generator expression has a frame of its own",
                     "write a list comprehension or a loop",
                 )
-        elif isinstance(node, ast.ClassDef):
-            outside += [*node.decorator_list, *node.bases, *node.keywords]
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            outside += [*node.decorator_list, node.args]
-            if node.returns is not None:
-                outside.append(node.returns)
-        elif isinstance(node, ast.Lambda):
-            outside.append(node.args)
-        if getattr(node, "type_params", None) and resolver is not None:
+        if resolver is not None and getattr(node, "type_params", None):
             resolver.refuse(node, "type parameters of an inner function", "define it outside")
-        found = False
-        for part in outside:
-            found = self._mark(part, resolver) or found
-        return found
+        return self._mark_each(outside(node))
 
-    def _mark_comprehension(self, node: ast.AST, resolver: Resolver | None) -> bool:
-        assert isinstance(node, COMPREHENSIONS)
-        # One that waits, or that makes functions, is written out as a loop.
-        found = bool(self.names.captured_in(node)) or any(
-            generator.is_async for generator in node.generators
-        )
+    def _mark_comprehension(self, node: Comprehension) -> bool:
         for generator in node.generators:
             if generator.is_async:
-                special = None if resolver is None else resolver.special
-                step = self._target(special, generator.iter, generator.iter, "__anext__")
-                self.entered[generator] = (step, step)
-        for child in children(node):
-            if self._mark(child, resolver):
-                found = True
-        return found or any(isinstance(each, (ast.Await, *CLOSURES)) for each in walk(node))
+                self._mark_step(generator)
+        found = self._mark_each(children(node))
+        # One that waits, or that makes functions, is written out as a loop.
+        return (
+            found
+            or any(generator.is_async for generator in node.generators)
+            or bool(self.names.captured_in(node))
+            or any(isinstance(each, (ast.Await, *CLOSURES)) for each in walk(node))
+        )
 
 
 def terminates(body: list[ast.stmt]) -> bool:

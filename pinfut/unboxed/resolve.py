@@ -14,6 +14,7 @@ import builtins
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any, Final, NamedTuple, NoReturn, Self, get_origin
@@ -58,9 +59,8 @@ class Resolver:
         self._around = unit.excerpt.owner
         # The bases of the class whose body is being run, as far as they are known.
         self._bases = [] if body is None else list(self._known_bases(body))
-        self._free = dict(
-            zip(self.function.__code__.co_freevars, self.function.__closure__ or (), strict=True)
-        )
+        # What is in the cells of the functions around, as far as they are filled.
+        self._filled = dict(_filled(self.function))
         self._types = self._local_types()
 
     def _known_bases(self, body: ClassBody) -> Iterator[type]:
@@ -81,11 +81,8 @@ class Resolver:
             name = node.id
             if name in self.names.own:
                 return NOTHING
-            if name in self._free:
-                try:
-                    return self._free[name].cell_contents
-                except ValueError:
-                    return NOTHING
+            if name in self.function.__code__.co_freevars:
+                return self._filled.get(name, NOTHING)
             found = self.function.__globals__.get(name, NOTHING)
             return getattr(builtins, name, NOTHING) if found is NOTHING else found
         if isinstance(node, ast.Attribute):
@@ -98,14 +95,8 @@ class Resolver:
         if isinstance(annotation, ast.expr):
             annotation = ast.unparse(annotation)
         if isinstance(annotation, str):
-            cells: dict[str, Any] = {}
-            for name, cell in self._free.items():
-                try:
-                    cells[name] = cell.cell_contents
-                except ValueError:
-                    pass
             try:
-                annotation = eval(annotation, dict(scope), cells)
+                annotation = eval(annotation, dict(scope), self._filled)
             except Exception:
                 return None
         annotation = get_origin(annotation) or annotation
@@ -257,12 +248,13 @@ class Resolver:
     def _not_itself(self, node: ast.AST, func: ast.expr, name: str) -> None:
         own = self.function.__name__
         if isinstance(func, ast.Name):
-            outer = "<locals>" in self.function.__qualname__
-            same = func.id == own and (
-                (outer and own in self._free)
-                or (not outer and self.function.__qualname__ == own and own not in self._free)
+            free = own in self.function.__code__.co_freevars
+            around = "<locals>" in self.function.__qualname__
+            same = (
+                func.id == own
+                and own not in self.names.own
+                and (free if around else not free and self.function.__qualname__ == own)
             )
-            same = same and own not in self.names.own
         else:
             same = (
                 isinstance(func, ast.Attribute)
@@ -326,7 +318,7 @@ class Resolver:
             return Embed(unit, bound=True, guarded=True)
         return self._called(node, inner, name)
 
-    def special(self, node: ast.AST, expr: ast.expr, attr: str) -> Awaited:
+    def special(self, expr: ast.expr, attr: str) -> Awaited:
         """What ``__aenter__`` and its like give for the value of `expr`."""
         if isinstance(expr, ast.Call) and self.value(expr.func) is box:
             return BOXED
@@ -335,7 +327,7 @@ class Resolver:
         what = ast.unparse(expr)
         if raw is NOTHING:
             self.refuse(
-                node,
+                expr,
                 f"the class of {what} is not known, nor what its {attr} gives",
                 f"annotate it, or write box({what})",
             )
@@ -344,8 +336,14 @@ class Resolver:
             return Embed(unit)
         if inspect.iscoroutinefunction(raw) or inspect.isasyncgenfunction(raw):
             self.refuse(
-                node,
+                expr,
                 f"{attr} of {what} is a coroutine with a frame of its own",
                 f"write box({what}), or decorate it with @unboxed if it is yours",
             )
         return LEAF
+
+
+def _filled(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):
+            yield name, cell.cell_contents

@@ -30,14 +30,25 @@ CLOSURES: Final = (
 COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp)
 
 
+def outside(node: Closure | Comprehension) -> list[ast.AST]:
+    """What is evaluated where a function, a class or a comprehension stands, and not in it."""
+    if isinstance(node, ast.Lambda):
+        return [node.args]
+    if isinstance(node, ast.ClassDef):
+        return [*node.decorator_list, *node.bases, *node.keywords]
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        returns = [] if node.returns is None else [node.returns]
+        return [*node.decorator_list, node.args, *returns]
+    return [node.generators[0].iter]
+
+
 def own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """`nodes` and all below them, but for what is in the functions and classes among them."""
     todo = list(nodes)
     while todo:
         node = todo.pop()
         yield node
-        if not isinstance(node, CLOSURES):
-            todo += children(node)
+        todo += outside(node) if isinstance(node, CLOSURES) else children(node)
 
 
 class LexicalScope:
@@ -106,7 +117,9 @@ class _Reader(ast.NodeVisitor):
         # Where a walrus binds: comprehensions hand it to the function around them.
         self.walrus = scope
 
-    def _inside(self, node: ast.AST) -> _Reader:
+    def _inside(self, node: Closure | Comprehension) -> _Reader:
+        for part in outside(node):
+            self.visit(part)
         scope = LexicalScope(node)
         self.scope.children.append(scope)
         self.scopes[node] = scope
@@ -157,27 +170,13 @@ class _Reader(ast.NodeVisitor):
         if isinstance(self.scope.node, ast.ClassDef):
             self.visit(node.annotation)
 
-    def _outer_parts(self, node: ast.arguments) -> None:
-        for default in [*node.defaults, *node.kw_defaults]:
-            if default is not None:
-                self.visit(default)
-        for arg in arguments(node):
-            if arg.annotation is not None:
-                self.visit(arg.annotation)
-
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        self._outer_parts(node.args)
         inner = self._inside(node)
         inner.scope.bound.update(arg.arg for arg in arguments(node.args))
         inner.visit(node.body)
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self.scope.bound.add(node.name)
-        for decorator in node.decorator_list:
-            self.visit(decorator)
-        self._outer_parts(node.args)
-        if node.returns is not None:
-            self.visit(node.returns)
         inner = self._inside(node)
         inner.scope.bound.update(arg.arg for arg in arguments(node.args))
         for statement in node.body:
@@ -187,20 +186,16 @@ class _Reader(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         self.scope.bound.add(node.name)
-        for part in [*node.decorator_list, *node.bases, *node.keywords]:
-            self.visit(part)
         inner = self._inside(node)
         for statement in node.body:
             inner.visit(statement)
 
     def _comprehension(self, node: Comprehension | ast.GeneratorExp) -> None:
-        first = node.generators[0]
-        self.visit(first.iter)
         inner = self._inside(node)
         inner.walrus = self.walrus
         for generator in node.generators:
             inner.visit(generator.target)
-            if generator is not first:
+            if generator is not node.generators[0]:
                 inner.visit(generator.iter)
             for test in generator.ifs:
                 inner.visit(test)

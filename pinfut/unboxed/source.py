@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Final, NamedTuple, final
 
 from pinfut.unboxed.errors import Refused
+from pinfut.unboxed.scopes import outside
 from pinfut.unboxed.trees import children
 
 _FILES: Final = 4
@@ -172,8 +173,5 @@ def mangle(node: ast.AST, owner: str) -> None:
             setattr(each, field, changed(value))
         if isinstance(each, ast.Global | ast.Nonlocal):
             each.names = [changed(name) for name in each.names]
-        if isinstance(each, ast.ClassDef):
-            # What stands in there is mangled with its name.
-            todo.extend([*each.decorator_list, *each.bases, *each.keywords])
-            continue
-        todo.extend(children(each))
+        # What stands in a class is mangled with its name.
+        todo += outside(each) if isinstance(each, ast.ClassDef) else children(each)
