@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from copy import copy
-from types import TracebackType
 from typing import Final, NamedTuple, final
 
 from pinfut.future import FutureBase
@@ -74,9 +73,9 @@ class EventBuffer:
     """
 
     __slots__ = (
-        *("_armed", "_arms", "_error", "_free", "_generations", "_ready", "_region", "_seen"),
-        *("_waits", "_words", "armings", "delivered", "name", "notification", "shape"),
-    )
+        "_armed", "_arms", "_error", "_free", "_generations", "_ready", "_region", "_seen",
+        "_waits", "_words", "armings", "delivered", "name", "notification", "shape",
+    )  # fmt: skip
 
     def __init__(
         self, bank: Bank | BankHandle, *, places: int = 16, size: int = 64, keep: int = 1
@@ -296,12 +295,7 @@ class EventBuffer:
     def __enter__(self) -> EventBuffer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self.free()
 
 

@@ -12,6 +12,7 @@ its own. A place is an integer that travels with the call.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from struct import Struct
 from typing import Final, Protocol, final
 
@@ -32,8 +33,8 @@ _STARTS: Final = tuple(range(0, PAGE, 64))
 
 
 class LaneMemory(Protocol):
-    """What a kernel gives the two sides of a lane. The caller buys; the callee looks up what the
-    caller has named, and believes nothing of it."""
+    """What a kernel gives the two sides of a lane, who ask for it anew for each use. The caller
+    buys; the callee looks up what the caller has named, and believes nothing of it."""
 
     def lane(self) -> memoryview:
         """The completions, and the ring behind them."""
@@ -126,8 +127,8 @@ class RingSubmissions(RingWriter):
 
     __slots__ = ("_cells", "_large", "_memory", "completed", "places", "small")
 
-    def __init__(self, memory: LaneMemory, slots: int, cell: int) -> None:
-        lane = memory.lane()
+    def __init__(self, memory: Callable[[], LaneMemory], slots: int, cell: int) -> None:
+        lane = memory().lane()
         super().__init__(lane[8 * (1 + slots) :])
         self.completed = Completions(lane[: 8 * (1 + slots)], slots).take
         self._memory = memory
@@ -148,10 +149,10 @@ class RingSubmissions(RingWriter):
 
     def _buy(self, room: int) -> int:
         if room > self.small:
-            number, memory = self._memory.reserve(-(-room // PAGE))
+            number, memory = self._memory().reserve(-(-room // PAGE))
             self._large[number] = memory
             return LARGE + number
-        page, first = self._memory.grow(), len(self._cells)
+        page, first = self._memory().grow(), len(self._cells)
         self._cells += [(page, start) for start in range(0, PAGE, self.small)]
         self.places.extend(range(len(self._cells) - 1, first, -1))
         return first
@@ -189,7 +190,7 @@ class RingSubmissions(RingWriter):
             self.places.append(place)
         else:
             del self._large[place - LARGE]
-            self._memory.release(place - LARGE)
+            self._memory().release(place - LARGE)
 
     @property
     def free_places(self) -> list[int]:
@@ -198,7 +199,7 @@ class RingSubmissions(RingWriter):
 
     def trim(self) -> None:
         """Give memory for answers that is between two uses back to the bank."""
-        self._memory.trim()
+        self._memory().trim()
 
 
 @final
@@ -207,8 +208,8 @@ class RingRequests(RingReader):
 
     __slots__ = ("_cell", "_cells", "_memory", "_post", "_slots", "completions")
 
-    def __init__(self, memory: LaneMemory, slots: int, cell: int) -> None:
-        lane = memory.lane()
+    def __init__(self, memory: Callable[[], LaneMemory], slots: int, cell: int) -> None:
+        lane = memory().lane()
         super().__init__(lane[8 * (1 + slots) :])
         self.completions = Completions(lane[: 8 * (1 + slots)], slots)
         self._post = self.completions.post
@@ -238,12 +239,12 @@ class RingRequests(RingReader):
         """Where a place lies that is not known here."""
         if place >= LARGE:
             # Asked each time: a number may stand for another region by now.
-            region = self._memory.region(place - LARGE)
+            region = self._memory().region(place - LARGE)
             if region is not None:
                 return region, 0, len(region)
         else:
             number, start = divmod(place * self._cell, PAGE)
-            page = self._memory.page(number)
+            page = self._memory().page(number)
             if page is not None:
                 known = self._cells
                 if number <= self._slots >> 2 and number * PAGE == len(known) * self._cell:

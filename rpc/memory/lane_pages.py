@@ -31,9 +31,8 @@ class LanePages:
     """
 
     __slots__ = (
-        *("_bank", "_large", "_numbers", "_on_short", "_pages", "_ring", "_size", "_slots"),
-        *("_spare",),
-    )
+        "_bank", "_large", "_numbers", "_on_short", "_pages", "_ring", "_size", "_slots", "_spare",
+    )  # fmt: skip
 
     def __init__(
         self,

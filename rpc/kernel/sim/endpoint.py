@@ -8,6 +8,7 @@ call and never kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, final
 
 from pinfut.future import FutureBase
@@ -67,20 +68,10 @@ class SimEndpoint:
     """One side of a session; `pinfut.rpc.contract.Endpoint` says what each method does."""
 
     __slots__ = (
-        *(
-            "_account",
-            "_cell",
-            "_events",
-            "_into",
-            "_kernel",
-            "_largest",
-            "_nestings",
-            "_out",
-            "_tables",
-        ),
-        *("account", "called", "ending", "guests", "handle", "level", "name", "number"),
-        *("process", "released", "serving", "slots", "via"),
-    )
+        "_account", "_cell", "_events", "_into", "_kernel", "_largest", "_nestings", "_out",
+        "_tables", "account", "called", "ending", "guests", "handle", "level", "name", "number",
+        "process", "released", "serving", "slots", "via",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -136,7 +127,7 @@ class SimEndpoint:
         if self._out is None:
             if self.serving:
                 self._buy_slots()
-            lane = _Lane(self._kernel, self.number, self.serving)
+            lane = partial(_lane, self._kernel, self.number, self.serving)
             self._out = RingSubmissions(lane, self.slots, self._cell)
             self._out.largest = self._largest
         return self._out
@@ -154,7 +145,7 @@ class SimEndpoint:
 
     def requests(self) -> RingRequests | None:
         if self._into is None and self.called:
-            lane = _Lane(self._kernel, self.number, not self.serving)
+            lane = partial(_lane, self._kernel, self.number, not self.serving)
             self._into = RingRequests(lane, self.slots, self._cell)
             self._into.largest = self._largest
         return self._into
@@ -327,40 +318,9 @@ class _Source:
             held.funds.share(self._serving).sell(pages, caps)
 
 
-@final
-class _Lane:
-    """The memory of one direction, as one side asks the kernel for it (`LaneMemory`)."""
-
-    __slots__ = ("_back", "_kernel", "_number")
-
-    def __init__(self, kernel: KernelCalls, number: int, back: bool) -> None:
-        self._kernel = kernel
-        self._number = number
-        self._back = back
-
-    def _pages(self) -> LanePages:
-        return _held(self._kernel, self._number).lanes[self._back]
-
-    def lane(self) -> memoryview:
-        return self._pages().lane()
-
-    def grow(self) -> memoryview:
-        return self._pages().grow()
-
-    def reserve(self, pages: int, /) -> tuple[int, memoryview]:
-        return self._pages().reserve(pages)
-
-    def release(self, number: int, /) -> None:
-        self._pages().release(number)
-
-    def trim(self) -> bool:
-        return self._pages().trim()
-
-    def page(self, number: int, /) -> memoryview | None:
-        return self._pages().page(number)
-
-    def region(self, number: int, /) -> memoryview | None:
-        return self._pages().region(number)
+def _lane(kernel: KernelCalls, number: int, back: bool) -> LanePages:
+    """The memory of one direction, as one side asks the kernel for it."""
+    return _held(kernel, number).lanes[back]
 
 
 class _Ending(Protocol):

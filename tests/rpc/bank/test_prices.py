@@ -129,11 +129,11 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
 def places_answered(slots: int, cell: int, times: int = 1) -> Callable[[], object]:
     """What a serving side keeps of the places that it answers to, so many for each slot."""
     lane = LanePages(Bank("bank", 1 << 20, 0), slots, 64, cell)
-    out = RingSubmissions(lane, slots, cell)
+    out = RingSubmissions(lambda: lane, slots, cell)
     places = [out.reserve(cell) for _ in range(slots * times)]
 
     def make() -> object:
-        into = RingRequests(lane, slots, cell)
+        into = RingRequests(lambda: lane, slots, cell)
         for place in places:
             into.complete(place, 0, b"")
             into.completions.posted.clear()
@@ -169,7 +169,8 @@ def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
             caller = Peer(slots)
             taken = [caller.questions.acquire() for _ in range(slots)]
             lane = LanePages(Bank("bank", 1 << 20, 0), slots, 64, 1024)
-            out, into = RingSubmissions(lane, slots, 1024), RingRequests(lane, slots, 1024)
+            out = RingSubmissions(lambda: lane, slots, 1024)
+            into = RingRequests(lambda: lane, slots, 1024)
             places = [out.reserve(1024) for _ in range(slots)]
             for place in places:
                 into.complete(place, 0, b"")
@@ -488,7 +489,7 @@ def beside_pages(pages: int, *, caller: bool) -> int:
             for _ in range(pages):
                 lane.grow()
             return lane
-        out = RingSubmissions(lane, 1, 1024)
+        out = RingSubmissions(lambda: lane, 1, 1024)
         for _ in range(pages * PAGE // 1024):
             out.reserve(1024)
         return lane, out

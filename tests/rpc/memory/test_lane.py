@@ -39,8 +39,8 @@ class Answers:
         self.bank = bank
         self.size = size
         self.pages = LanePages(bank, 4, 64, size)
-        self.caller = RingSubmissions(self.pages, 4, size)
-        self.callee = RingRequests(self.pages, 4, size)
+        self.caller = RingSubmissions(lambda: self.pages, 4, size)
+        self.callee = RingRequests(lambda: self.pages, 4, size)
         self.reserve = self.caller.reserve
         self.read = self.caller.read
         self.release = self.caller.release
