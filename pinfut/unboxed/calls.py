@@ -55,7 +55,7 @@ class Calls(Expressions):
             for word, value in zip(call.keywords, values[count:], strict=True)
         ]
         positional = values[:count] if first is None else [first, *values[:count]]
-        self.embed(unit, positional, result, node, node, words)
+        self.embed(unit, positional, result, node, words)
 
     def special(
         self,
@@ -65,49 +65,46 @@ class Calls(Expressions):
         helper: str,
         result: Var | None,
         extra: list[ast.expr],
-        node: ast.AST,
-        place: ast.AST,
+        node: ast.expr | ast.stmt,
     ) -> None:
         """Await a special method of what is in `receiver`."""
         if isinstance(target, Embed):
             method = self.frame.link(target.unit.code.co_name, target.unit.public)
             check = self.call("expect", receiver.load(), ast.Constant(name), method)
-            self.emit(ast.Expr(check), place)
-            self.embed(target.unit, [receiver.load(), *extra], result, node, place)
+            self.emit(ast.Expr(check), node)
+            self.embed(target.unit, [receiver.load(), *extra], result, node)
             return
-        here = node if hasattr(node, "lineno") else place
-        value = self.wait_for(self.call(helper, receiver.load(), *extra), target, here)
-        self.give(result, value, place)
+        value = self.wait_for(self.call(helper, receiver.load(), *extra), target, node)
+        self.give(result, value, node)
 
     def _further(
-        self, unit: Unit, call: ast.expr, result: Var | None, node: ast.AST, place: ast.AST
+        self, unit: Unit, call: ast.expr, result: Var | None, node: ast.expr | ast.stmt
     ) -> None:
         """A call for which this frame has no room: it has a frame of its own, just as sized."""
         self.frame.further.append(unit)
-        self.assign(self.leaf.store(), call, place)
+        self.assign(self.leaf.store(), call, node)
         self.leafy = True
         self.drop(node)
         self.suspends(node)
-        self.give(result, self.at(ast.YieldFrom(self.leaf.load()), place), place)
+        self.give(result, self.at(ast.YieldFrom(self.leaf.load()), node), node)
 
     def embed(
         self,
         unit: Unit,
         args: list[ast.expr],
         result: Var | None,
-        node: ast.AST,
-        place: ast.AST,
+        node: ast.expr | ast.stmt,
         words: Sequence[ast.keyword] = (),
     ) -> None:
-        """The body of `unit`, called with the lowered `args` and keywords, in place; its value
-        goes into `result`. `node` is what waits, and `place` where it stands."""
+        """The body of `unit`, called with the lowered `args` and keywords, in node; its value
+        goes into `result`. `node` is what waits."""
         guard = GUARD if self.guards else 0
         if not self.frame.fits(unit, self.activation, guard):
             name = self.frame.link(unit.code.co_name, unit.public)
-            self._further(unit, ast.Call(name, args, list(words)), result, node, place)
+            self._further(unit, ast.Call(name, args, list(words)), result, node)
             return
         plan = self.frame.plan(unit)
-        activation = self.frame.enter(plan, self.activation, place)
+        activation = self.frame.enter(plan, self.activation, node.lineno)
         held = [*self.held, *self.live_vars(node)]
         if result is not None and not plan.direct and not result.temporary:
             # The value may come before a `finally` that still raises.
@@ -116,27 +113,27 @@ class Calls(Expressions):
             value = result
         inner = type(self)(self.frame, plan, activation, self.leaf, held)
         with self.into() as out:
-            self._bind(inner, plan, args, words, place)
+            self._bind(inner, plan, args, words, node)
             self.drop(node)
             with self.nested(guard):
                 body = inner.body(value)
             if inner.closing is not None:
-                self.flag(inner.closing, False, place)
+                self.flag(inner.closing, False, node)
             out += body
         if guard:
-            stopped = self.at(ast.Raise(self.call("stopped"), None), place)
-            self.attempt(out, "Stop", [stopped], place)
+            stopped = self.at(ast.Raise(self.call("stopped"), None), node)
+            self.attempt(out, "Stop", [stopped], node)
         else:
             self.out += out
-        self.scrub(inner, place)
+        self.scrub(inner, node)
         if inner.closing is not None:
-            again = self.at(ast.Raise(self.call("closed"), None), place)
-            self.emit(ast.If(inner.closing.load(), [again], []), place)
+            again = self.at(ast.Raise(self.call("closed"), None), node)
+            self.emit(ast.If(inner.closing.load(), [again], []), node)
         self.frame.leave(activation)
         if value is not result:
             assert result is not None
             assert value is not None
-            self.assign(result.store(), value.load(), place)
+            self.assign(result.store(), value.load(), node)
 
     def _bind(
         self,

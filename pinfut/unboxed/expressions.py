@@ -241,7 +241,7 @@ class Expressions(Closures):
             return self._yields(node)
         return self.wait_for(self.expr(node.value), target, node)
 
-    def _yields(self, node: ast.AST) -> ast.expr:
+    def _yields(self, node: ast.expr) -> ast.expr:
         self.suspends(node)
         return self.at(ast.Yield(self.frame.link("YIELD", YIELD)), node)
 
@@ -264,7 +264,7 @@ class Expressions(Closures):
         self.suspends(node)
         return self._wait(self.leaf.load(), target, node)
 
-    def wait_for(self, value: ast.expr, target: Awaited, node: ast.AST) -> ast.expr:
+    def wait_for(self, value: ast.expr, target: Awaited, node: ast.expr | ast.stmt) -> ast.expr:
         """Wait for the lowered `value`."""
         assert isinstance(target, Leaf)
         self.leafy = True
@@ -286,8 +286,7 @@ class Expressions(Closures):
             if name in live or (var.captured and name in self.plan.names.own)
         ]
 
-    def suspends(self, node: ast.AST) -> None:
+    def suspends(self, node: ast.expr | ast.stmt) -> None:
         """Note that the frame waits here."""
         live = [*self.held, *self.live_vars(node)]
-        line = getattr(node, "lineno", self.activation.line)
-        self.frame.suspensions.append(Suspension(self.activation, line, live))
+        self.frame.suspensions.append(Suspension(self.activation, node.lineno, live))

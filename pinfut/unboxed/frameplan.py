@@ -143,9 +143,8 @@ class FramePlan:
             and (unit.activations == 1 or len(self.activations) + unit.activations <= _ACTIVATIONS)
         )
 
-    def enter(self, plan: Plan, caller: Activation, node: ast.AST) -> Activation:
+    def enter(self, plan: Plan, caller: Activation, line: int) -> Activation:
         """A new activation, open from here on."""
-        line = getattr(node, "lineno", caller.line)
         activation = Activation(len(self.activations), plan, caller, self.open[-1], line)
         self.activations.append(activation)
         self.open.append(activation)

@@ -111,7 +111,7 @@ class Guards(Loops):
             target: Awaited, method: Var, name: str, extra: list[ast.expr], into: Var | None
         ) -> None:
             if isinstance(target, Embed):
-                self.special(target, manager, name, "", into, extra, node, node)
+                self.special(target, manager, name, "", into, extra, node)
                 return
             value = self.wait_for(ast.Call(method.load(), extra, []), target, node)
             self.give(into, value, node)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from typing import Final
 
 from pinfut.unboxed.frameplan import Var
 from pinfut.unboxed.nesting import LOOP, TRY
 from pinfut.unboxed.plan import returns
 from pinfut.unboxed.scopes import Comprehension
 from pinfut.unboxed.statements import Statements
+
+# The first iterable of a comprehension that is written out, and what it gives, by names that no
+# source has.
+_SOURCE: Final = "source·"
+_ITEMS: Final = "items·"
 
 
 class Loops(Statements):
@@ -81,39 +87,22 @@ class Loops(Statements):
 
     def _AsyncFor(self, node: ast.AsyncFor) -> None:
         source = self.expr(node.iter)
-
-        def body() -> None:
-            self.out += self._loop_body(node.body)
-
-        orelse = (lambda: self.inner(node.orelse)) if node.orelse else None
-        self._async_loop(node, source, node.target, body, node, orelse)
-        self._after_loop(node, node.body)
-
-    def _async_loop(
-        self,
-        node: ast.AST,
-        source: ast.expr,
-        target: ast.expr,
-        body: Callable[[], None],
-        place: ast.AST,
-        orelse: Callable[[], list[ast.stmt]] | None = None,
-    ) -> None:
-        """``async for target in source: body()``."""
         iterator, going, item = self.temp(), self.temp(), self.temp()
-        self.assign(iterator.store(), self.call("iterating", source), place)
-        self.flag(going, True, place)
+        self.assign(iterator.store(), self.call("iterating", source), node)
+        self.flag(going, True, node)
         step = self.plan.entered[node][1]
         with self.into() as loop:
             with self.into() as attempt, self.nested(LOOP + TRY, catches=True):
-                self.special(step, iterator, "__anext__", "following", item, [], node, place)
+                self.special(step, iterator, "__anext__", "following", item, [], node)
             with self.into() as ended:
-                self._leave_loop(going, place)
-            self.attempt(attempt, "AsyncStop", ended, place)
-            self.store(target, item.load(), place)
-            self.empty([item, self.leaf], place)
-            body()
-        rest = [] if orelse is None else orelse()
-        self.emit(ast.While(going.load(), loop, rest), place)
+                self._leave_loop(going, node)
+            self.attempt(attempt, "AsyncStop", ended, node)
+            self.store(node.target, item.load(), node)
+            self.empty([item, self.leaf], node)
+            loop += self._loop_body(node.body)
+        orelse = self.inner(node.orelse) if node.orelse else []
+        self.emit(ast.While(going.load(), loop, orelse), node)
+        self._after_loop(node, node.body)
 
     # ---- comprehensions that wait, or that make functions: loops ----
 
@@ -126,66 +115,48 @@ class Loops(Statements):
             empty = ast.Dict([], [])
         else:
             empty = self.call("set_")
-        own = sorted(self.plan.names.scopes[node].own)
-        captured = self.plan.names.captured_in(node)
+        names = self.plan.names
         first = self.expr(node.generators[0].iter)
-        first = self.save(first, node)
+        source = self.temp()
+        self.assign(source.store(), first, node)
         self.assign(result.store(), empty, node)
-        before = {name: self.vars.get(name) for name in own}
-        mine = [self.activation.var(name, name in captured) for name in own]
-        inner, self.shadows = self.shadows, []
-        for var in mine:
-            self.vars[var.name] = var
+        captured = names.captured_in(node)
+        own = [
+            self.activation.var(each, each in captured) for each in sorted(names.scopes[node].own)
+        ]
+        for var in own:
             if var.captured:
                 self.assign(var.store(), self.call("CellType"), node)
-        self._generator(node, 0, first, result)
-        for name, old in before.items():
-            if old is None:
-                del self.vars[name]
-            else:
-                self.vars[name] = old
-        self.shadows = inner
-        for var in mine:
+        outer = self.vars, self.shadows
+        self.vars = {**self.vars, **{var.name: var for var in own}, _SOURCE: source, _ITEMS: result}
+        self.shadows = []
+        self.statement(self._as_loop(node))
+        self.vars, self.shadows = outer
+        for var in own:
             self.unbind(var, node)
         return self.at(result.load(), node)
 
     _before_ListComp = _before_SetComp = _before_DictComp = _expanded
 
-    def _generator(
-        self, node: Comprehension, index: int, first: ast.expr | None, result: Var
-    ) -> None:
-        if index == len(node.generators):
-            if isinstance(node, ast.DictComp):
-                key, value = self.ordered([node.key, node.value])
-                place = ast.Subscript(result.load(), key, ast.Store())
-                if key is not None and not isinstance(key, ast.Constant | ast.Name):
-                    place.slice = self.save(key, node.key)
-                self.assign(place, value, node)
+    def _as_loop(self, node: Comprehension) -> ast.stmt:
+        """The loops that put what a comprehension gives into its items."""
+        if isinstance(node, ast.DictComp):
+            add, values = "__setitem__", [node.key, node.value]
+        else:
+            add, values = "append" if isinstance(node, ast.ListComp) else "add", [node.elt]
+        method = ast.Attribute(ast.Name(_ITEMS, ast.Load()), add, ast.Load())
+        call = ast.Call(method, values, [])
+        made: list[ast.stmt] = [ast.Expr(call)]
+        for part in reversed(node.generators):
+            for test in reversed(part.ifs):
+                made.append(ast.If(test, made[-1:], []))
+            source = part.iter
+            if part is node.generators[0]:
+                source = ast.Name(_SOURCE, ast.Load())
+            if part.is_async:
+                made.append(ast.AsyncFor(part.target, source, made[-1:], []))
+                self.plan.entered[made[-1]] = self.plan.entered[part]
             else:
-                add = "append" if isinstance(node, ast.ListComp) else "add"
-                method = ast.Attribute(result.load(), add, ast.Load())
-                self.emit(ast.Expr(ast.Call(method, [self.expr(node.elt)], [])), node.elt)
-            return
-        each = node.generators[index]
-        source = self.expr(each.iter) if first is None else first
-
-        def body() -> None:
-            def tests(left: list[ast.expr]) -> None:
-                if not left:
-                    self._generator(node, index + 1, None, result)
-                    return
-                test = self.expr(left[0])
-                with self.into() as inner:
-                    tests(left[1:])
-                self.emit(ast.If(test, inner, []), left[0])
-
-            tests(each.ifs)
-
-        if each.is_async:
-            self._async_loop(each, source, each.target, body, node)
-            return
-        with self.into() as inner, self.nested(LOOP):
-            item = self.temp()
-            self.assign(self.expr(each.target), item.load(), node)
-            body()
-        self.emit(ast.For(item.store(), source, inner, []), node)
+                made.append(ast.For(part.target, source, made[-1:], []))
+        self.plan.hoisted.update(made, [call])
+        return ast.fix_missing_locations(ast.copy_location(made[-1], node))

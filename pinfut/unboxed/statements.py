@@ -38,8 +38,8 @@ class Statements(Calls):
 
     def statement(self, node: ast.stmt) -> None:
         """Lower one statement."""
-        outer, self.temps = self.temps, []
-        leafy, self.leafy = self.leafy, False
+        outer = self.temps, self.leafy, self.rebinds, self._given
+        self.temps, self.leafy, self._given = [], False, False
         self.rebinds = node in self.plan.hoisted and any(
             isinstance(each, ast.NamedExpr) for each in walk(node)
         )
@@ -49,8 +49,7 @@ class Statements(Calls):
         else:
             self.emit(self.clone(node), node)
         self.clear(node)
-        self._given = False
-        self.temps, self.leafy = outer, leafy
+        self.temps, self.leafy, self.rebinds, self._given = outer
 
     def clear(self, node: ast.AST) -> None:
         """Let go of what the statement has kept."""
