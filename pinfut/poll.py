@@ -18,6 +18,7 @@ future belongs to the task that polled it first: nobody else may poll, copy or p
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from typing import Final, Literal, Protocol, Self, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -48,6 +49,21 @@ class Waker(Protocol):
 
     def wake(self) -> None:
         """Have the task polled again. Idempotent, and harmless when it comes too late."""
+
+
+def wake_each(wakers: Iterable[Waker]) -> None:
+    """Wake them all, also when one raises; the first error is raised."""
+    first: BaseException | None = None
+    for waker in wakers:
+        try:
+            waker.wake()
+        except BaseException as error:
+            first = first or error
+    if first is not None:
+        try:
+            raise first
+        finally:
+            del first  # or the traceback would keep what it is part of
 
 
 class Context:

@@ -47,6 +47,9 @@ class WatchedTask(Task[T]):
     def wake(self) -> None:
         executor = self.executor
         if executor.checked and executor.thread not in (0, get_ident()):
+            if executor.poller is not None:
+                # Who wakes has changed its state by now, and will not wake this task again.
+                executor.poller.hand_over(self.wake)
             raise ForeignWake(
                 f"{self!r} was woken by another thread than its executor's, which may sleep on "
                 "and not see it. Make a RemoteWaker(cx.waker) in the poll; it may be called "

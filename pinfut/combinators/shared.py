@@ -19,7 +19,7 @@ from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
 from pinfut.future import FutureBase, drop_of
 from pinfut.laws import PinError
-from pinfut.poll import PENDING, Context, Future, Pending, Poll, Waker
+from pinfut.poll import PENDING, Context, Future, Pending, Poll, Waker, wake_each
 
 _log = logging.getLogger("pinfut")
 
@@ -74,8 +74,7 @@ class _Hub(Generic[T]):
         self.future = None
         waiting, self.waiting = self.waiting, OrderedDict()
         del waiting[key]
-        for waker in waiting.values():
-            waker.wake()
+        wake_each(waiting.values())
         return True
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Self, TypeVar, final
 from pinfut import future, laws
 from pinfut.forgotten import watch_at_first
 from pinfut.future import REFUSALS, FutureBase
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.poll import PENDING, Context, Poll, Waker, wake_each
 from pinfut.sync.closed import Closed, EndsAtClosed
 from pinfut.sync.waiters import NO_WAKER, NOTHING
 
@@ -81,9 +81,11 @@ class _Shared(Generic[T]):
             return
         self.closed = True
         self.capacity = 0
-        self._wake_all(self.senders)
-        if not self.buffer:
-            self.end()
+        try:
+            self._wake_all(self.senders)
+        finally:
+            if not self.buffer:
+                self.end()
 
     def taken(self) -> None:
         """A value was taken, and somebody may care: its place goes to the first sender that
@@ -94,8 +96,10 @@ class _Shared(Generic[T]):
                 if self.gaps:
                     self.close_up(self.senders)
                 waker, sender.waker = sender.waker, _SENT
-                waker.wake()  # type: ignore[union-attr]  # it is parked
-                self.offer(sender.value)
+                try:
+                    waker.wake()  # type: ignore[union-attr]  # it is parked
+                finally:
+                    self.offer(sender.value)
         elif self.closed and not self.buffer:
             self.end()
 
@@ -124,13 +128,15 @@ class _Shared(Generic[T]):
             self.gaps -= 1
 
     def _wake_all(self, line: deque[Any]) -> None:
+        wakers: list[Waker] = []
         while line:
             waiter = line.popleft()
             waker, waiter.waker = waiter.waker, None
             if waker is None:
                 self.gaps -= 1
             else:
-                waker.wake()
+                wakers.append(waker)
+        wake_each(wakers)
 
 
 _SENT: Final = NO_WAKER

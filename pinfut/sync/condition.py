@@ -77,8 +77,7 @@ class Condition:
         the lock. Raises RuntimeError when nobody holds the lock."""
         if not self.lock.locked:
             raise RuntimeError("hold the lock to notify: 'async with condition:'")
-        for _ in range(min(count, len(self._queue))):
-            self._queue.wake_first()
+        self._queue.wake(min(count, len(self._queue)))
 
     def notify_all(self) -> None:
         """Wake all that wait. Raises as `notify` does."""
@@ -112,6 +111,6 @@ class _Notified(Waiter[None, WaitQueue]):
         if self.woken:
             self.woken = False
             if self.source:
-                self.source.wake_first()
+                self.source.take_first().wake()
         else:
             self.source.leave(self)

@@ -60,7 +60,9 @@ class Lock:
 
     def _pass_on(self) -> None:
         if self._queue:
-            self._taken = cast(_Acquire, self._queue.wake_first()).holder
+            if laws.recording:
+                self._taken = cast(_Acquire, self._queue.first()).holder
+            self._queue.take_first().wake()
         else:
             self._locked = False
             self._taken = None

@@ -28,9 +28,10 @@ class Notify:
     def notify_one(self) -> None:
         """Wake who has waited longest, or keep the notification; one at most is kept."""
         if self._queue:
-            waiter = self._queue.wake_first()
+            waiter = self._queue.first()
             assert isinstance(waiter, _Notified)
             waiter.passes_on = True
+            self._queue.take_first().wake()
         else:
             self._kept = True
 

@@ -8,7 +8,7 @@ from typing import Any, cast, final
 
 from pinfut import laws
 from pinfut.future import FutureBase
-from pinfut.poll import Context, Poll
+from pinfut.poll import Context, Poll, Waker, wake_each
 from pinfut.sync.waiters import DONE, NOTHING, UNKNOWN, Holder, Waiter, WaitQueue
 
 
@@ -72,11 +72,13 @@ class Semaphore:
     def serve(self) -> None:
         """Reserve what is free for those that wait longest. For its futures."""
         queue = self._queue
+        wakers: list[Waker] = []
         while queue and (first := cast(_Acquire, queue.first())).permits <= self._free:
             self._free -= first.permits
             self._reserved += first.permits
             first.note()
-            queue.wake_first()
+            wakers.append(queue.take_first())
+        wake_each(wakers)
 
     def _check(self, permits: int) -> None:
         if not 1 <= index(permits) <= self.permits:

@@ -6,7 +6,7 @@ cancelled one is, the reservation goes to the next. So nothing is lost between t
 
 States, and who moves a waiter on::
 
-    new ──poll──▶ waiting ──WaitQueue.wake_first──▶ woken ──poll──▶ done
+    new ──poll──▶ waiting ──WaitQueue.take_first──▶ woken ──poll──▶ done
                      │                                │
                      └────────────── drop ────────────┴──▶ gone (a reservation goes to the next)
 """
@@ -22,7 +22,7 @@ from pinfut.coroutine import driver
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.places import caller
-from pinfut.poll import PENDING, Context, Pending, Waker
+from pinfut.poll import PENDING, Context, Pending, Waker, wake_each
 
 if TYPE_CHECKING:
     from pinfut.checked import Record
@@ -67,7 +67,7 @@ class Waiter(FutureBase[T], Generic[T, S]):
         self.source = source
         # Invariant: set while it waits in a queue, and afterwards.
         self.waker: Waker | None = None
-        # Invariant: True from `WaitQueue.wake_first` until it is polled or dropped.
+        # Invariant: True from `WaitQueue.take_first` until it is polled or dropped.
         self.woken = False
 
     def __del__(self) -> None:
@@ -115,17 +115,21 @@ class WaitQueue(OrderedDict[Waiter[Any, Any], None]):
         """Who has waited longest. There is one."""
         return next(iter(self))
 
-    def wake_first(self) -> Waiter[Any, Any]:
-        """Wake who has waited longest. There is one."""
+    def take_first(self) -> Waker:
+        """Take out who has waited longest. There is one, and it counts as woken; wake this waker
+        when all else is done, for that may raise."""
         waiter, _ = self.popitem(last=False)
         waiter.woken = True
-        waiter.waker.wake()  # type: ignore[union-attr]  # it waits
-        return waiter
+        return waiter.waker  # type: ignore[return-value]  # it waits
+
+    def wake(self, count: int) -> None:
+        """Wake the first `count`. There are so many."""
+        wake_each([self.take_first() for _ in range(count)])
 
     def wake_all(self) -> None:
         """Wake all that wait now."""
-        for _ in range(len(self)):
-            self.wake_first()
+        if self:
+            self.wake(len(self))
 
     def leave(self, waiter: Waiter[Any, Any]) -> bool:
         """Take `waiter` out. False when it does not stand here."""

@@ -327,12 +327,14 @@ PAIRS = [
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.__name__)
 @pytest.mark.parametrize("hung", [False, True], ids=["a timer is set", "nothing else comes"])
+@pytest.mark.parametrize("checked", [False, True], ids=["plain", "checked"])
 def test_a_wake_from_another_executor_is_refused_there_and_nobody_hangs(
     pair: Callable[[], tuple[Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]]]],
     hung: bool,
+    checked: bool,
 ) -> None:
     waits, wakes = pair()
-    executor = Executor(clock=MonotonicClock(), checked=False)
+    executor = Executor(clock=MonotonicClock(), checked=checked)
 
     async def wakes_once_it_sleeps() -> None:
         until_it_sleeps(executor)
@@ -348,7 +350,7 @@ def test_a_wake_from_another_executor_is_refused_there_and_nobody_hangs(
         poller.external -= hung
         error = await to_thread(other.ended_with)
         assert isinstance(error, ForeignWake)
-        assert "from_thread(fn, executor=...)" in str(error)
+        assert ("RemoteWaker" if checked else "from_thread(fn, executor=...)") in str(error)
 
     async def sleep_long() -> None:
         await sleep(1_000_000)
