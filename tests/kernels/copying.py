@@ -164,6 +164,8 @@ class CopyKernel:
         self._random = random.Random(f"copying {seed}")
         self._delays = delays
         self._services: dict[str, Service] = {}
+        # By number of a session that is not over: the service that it is one of.
+        self._served: dict[int, Service] = {}
         # By number: the sides of sessions that are not over.
         self._sides: dict[int, Side] = {}
         self._sessions = 0
@@ -232,7 +234,7 @@ class CopyKernel:
         near, far = self._open(label, funds, spec, (owner, service.process), levels, (None, None))
         channel = self._sides[far.number].channel
         channel.limits = service.spec
-        funds.on_over = partial(self._over, channel, service)
+        self._served[channel.number] = service
         service.sessions += 1
         service.waiting.append(far.number)
         self._later(service.process.nudge, service.port.handle)
@@ -432,8 +434,9 @@ class CopyKernel:
         side = self._sides.get(number)
         return side is None or side.endpoint.released
 
-    def _over(self, channel: Channel, service: Service | None = None) -> None:
+    def _over(self, channel: Channel) -> None:
         """Nothing of a session is left."""
+        service = self._served.pop(channel.number, None)
         if service is not None:
             service.sessions -= 1
         for number in (channel.number << 1, channel.number << 1 | 1):

@@ -144,7 +144,7 @@ def test_a_server_that_dies_while_it_winds_up_refunds_nothing_twice() -> None:
             try:
                 await sleep(100)
             finally:
-                await sleep(50)
+                await sleep(20)
             return n
 
         bank = world.bank()
