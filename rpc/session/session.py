@@ -113,10 +113,6 @@ class Session:
         """Whether the session has ended."""
         return self.out.error is not None
 
-    def closed_error(self) -> BaseException:
-        """What a call on a session that has ended raises."""
-        return again(self.out.error)
-
     def bootstrap(self, interface: Any) -> Any:
         """A proxy of the other side's root object, which has to be of `interface`."""
         return self.out.bootstrap(interface)

@@ -8,7 +8,6 @@ call and never kept.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol, final
 
 from pinfut.future import FutureBase
@@ -127,7 +126,7 @@ class SimEndpoint:
         if self._out is None:
             if self.serving:
                 self._buy_slots()
-            lane = partial(_lane, self._kernel, self.number, self.serving)
+            lane = _Lane(self._kernel, self.number, self.serving)
             self._out = RingSubmissions(lane, self.slots, self._cell)
             self._out.largest = self._largest
         return self._out
@@ -145,7 +144,7 @@ class SimEndpoint:
 
     def requests(self) -> RingRequests | None:
         if self._into is None and self.called:
-            lane = partial(_lane, self._kernel, self.number, not self.serving)
+            lane = _Lane(self._kernel, self.number, not self.serving)
             self._into = RingRequests(lane, self.slots, self._cell)
             self._into.largest = self._largest
         return self._into
@@ -318,9 +317,19 @@ class _Source:
             held.funds.share(self._serving).sell(pages, caps)
 
 
-def _lane(kernel: KernelCalls, number: int, back: bool) -> LanePages:
-    """The memory of one direction, as one side asks the kernel for it."""
-    return _held(kernel, number).lanes[back]
+@final
+class _Lane:
+    """Asks the kernel for the memory of one direction, anew each time. (A partial is larger.)"""
+
+    __slots__ = ("_back", "_kernel", "_number")
+
+    def __init__(self, kernel: KernelCalls, number: int, back: bool) -> None:
+        self._kernel = kernel
+        self._number = number
+        self._back = back
+
+    def __call__(self) -> LanePages:
+        return _held(self._kernel, self._number).lanes[self._back]
 
 
 class _Ending(Protocol):
