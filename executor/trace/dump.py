@@ -28,6 +28,7 @@ from pinfut.executor.layers import handlers
 from pinfut.executor.task import Task
 from pinfut.executor.trace.texts import named
 from pinfut.executor.trace.watched import WatchedTask
+from pinfut.places import frames_of, of_house
 
 _DEEPEST: Final = 20
 """Frames shown of one await chain, and levels of futures inside of futures."""
@@ -125,15 +126,7 @@ def _waits(executor: Runner, task: Task[Any], interrupted: FrameType | None) -> 
 
 def chain(coro: Any) -> Iterator[str]:
     """The await chain of a suspended coroutine, outermost first."""
-    frames: list[FrameType] = []
-    # Bounded by the interpreter's own recursion limit on await chains.
-    while coro is not None:
-        frame = getattr(coro, "cr_frame", None) or getattr(coro, "gi_frame", None)
-        if frame is None:
-            break
-        frames.append(frame)
-        coro = getattr(coro, "cr_await", None) or getattr(coro, "gi_yieldfrom", None)
-    yield from _frames(frames)
+    yield from _frames(list(frames_of(coro)))
 
 
 def _stack(innermost: FrameType) -> Iterator[str]:
@@ -151,8 +144,7 @@ def _is_loop(frame: FrameType) -> bool:
 
 
 def _frames(frames: list[FrameType]) -> Iterator[str]:
-    own = [f for f in frames if not f.f_globals.get("__name__", "").startswith("pinfut.")]
-    shown = own or frames
+    shown = [frame for frame in frames if not of_house(frame)] or frames
     hidden = len(shown) - _DEEPEST
     if hidden > 0:
         yield f"... {_count(hidden, 'frame')} more above"

@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import Any, Final
 
 from pinfut.unboxed.scopes import arguments, bare
-from pinfut.unboxed.trees import compiled
+from pinfut.unboxed.trees import compiled, with_constants
 from pinfut.unboxed.unit import Unit
 
 _START: Final = "start·"
@@ -34,15 +34,8 @@ def starter(unit: Unit, start: Any = None, free_list: Any = None) -> FunctionTyp
         given = ast.Call(ast.Constant(_START), call, [])
     made = ast.FunctionDef("bind·", bare(args), [ast.Return(given)], [], None)
     code = compiled(ast.copy_location(made, node), unit.file)
-    linked = {_START: start, _FREE_LIST: free_list}
-    code = code.replace(
-        co_name=function.__name__,
-        co_qualname=function.__qualname__,
-        co_consts=tuple(
-            linked.get(const, const) if isinstance(const, str) else const
-            for const in code.co_consts
-        ),
-    )
+    code = with_constants(code, {_START: start, _FREE_LIST: free_list})
+    code = code.replace(co_name=function.__name__, co_qualname=function.__qualname__)
     found = FunctionType(code, function.__globals__, function.__name__, function.__defaults__)
     found.__qualname__ = function.__qualname__
     found.__kwdefaults__ = function.__kwdefaults__

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pinfut.unboxed.generate import Generated, called
 from pinfut.unboxed.sizes import CELL, object_size
+from pinfut.unboxed.trees import with_constants
 from pinfut.unboxed.unit import Unit
 
 _COROUTINE: Final = 0x80
@@ -25,14 +26,13 @@ def uncompiled(unit: Unit) -> FunctionType:
         return unit.public(*args, **kwargs)
 
     code = unit.code
-    stub = _stub.__code__.replace(
+    stub = with_constants(_stub.__code__, {_FIRST: first}).replace(
         co_name=code.co_name,
         co_qualname=code.co_qualname,
         co_filename=code.co_filename,
         co_firstlineno=code.co_firstlineno,
         # What it gives is a coroutine, and `inspect` says so.
         co_flags=_stub.__code__.co_flags | _COROUTINE,
-        co_consts=tuple(first if const == _FIRST else const for const in _stub.__code__.co_consts),
     )
     function = unit.function
     made = FunctionType(stub, function.__globals__, function.__name__)

@@ -21,7 +21,7 @@ from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
 from pinfut.unboxed.scopes import arguments, bare
 from pinfut.unboxed.tracing import Tracer
-from pinfut.unboxed.trees import compiled
+from pinfut.unboxed.trees import compiled, with_constants
 from pinfut.unboxed.unit import Unit
 
 _GENERATOR: Final = 0x20
@@ -83,7 +83,7 @@ class Generated:
         tracer = Tracer(frame.activations)
         for name, thing in frame.linked.items():
             setattr(linked, name, tracer if thing is CAUGHT else thing)
-        inner = _link(inner, linked)
+        inner = with_constants(inner, {LINKED: linked})
         if flags & _ASYNC_GENERATOR:
             inner = _with_items(inner)
         self.code: CodeType = inner.replace(
@@ -97,17 +97,6 @@ class Generated:
     def text(self) -> str:
         """The generated source, for people."""
         return ast.unparse(self.tree).replace(repr(LINKED), "linked")
-
-
-def _link(code: CodeType, linked: Linked) -> CodeType:
-    consts: list[Any] = []
-    for const in code.co_consts:
-        if isinstance(const, CodeType):
-            const = _link(const, linked)
-        elif isinstance(const, str) and const == LINKED:
-            const = linked
-        consts.append(const)
-    return code.replace(co_consts=tuple(consts))
 
 
 def _noticed(frame: FramePlan, lowering: Body, body: list[ast.stmt]) -> list[ast.stmt]:

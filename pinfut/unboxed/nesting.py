@@ -12,7 +12,7 @@ import ast
 from typing import Final
 
 from pinfut.unboxed.plan import Plan
-from pinfut.unboxed.scopes import CLOSURES, COMPREHENSIONS, own_nodes
+from pinfut.unboxed.scopes import Closure, Comprehension, own_nodes
 from pinfut.unboxed.trees import children
 
 LIMIT: Final = 16
@@ -60,10 +60,10 @@ def _expressions(node: ast.AST, plan: Plan) -> int:
     todo: list[tuple[ast.AST, int]] = [(node, 0)]
     while todo:
         each, depth = todo.pop()
-        if isinstance(each, COMPREHENSIONS) and each in plan.hoisted:
+        if isinstance(each, Comprehension) and each in plan.hoisted:
             depth += sum(ASYNC_STEP if part.is_async else LOOP for part in each.generators)
         deepest = max(deepest, depth)
-        if isinstance(each, CLOSURES):
+        if isinstance(each, Closure):
             continue
         for child in children(each):
             if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):

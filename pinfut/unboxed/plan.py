@@ -13,16 +13,7 @@ from typing import Final
 
 from pinfut.unboxed.liveness import Liveness
 from pinfut.unboxed.resolve import ClassBody, Resolver
-from pinfut.unboxed.scopes import (
-    CLOSURES,
-    COMPREHENSIONS,
-    Closure,
-    Comprehension,
-    Names,
-    arguments,
-    outside,
-    own_nodes,
-)
+from pinfut.unboxed.scopes import Closure, Comprehension, Names, arguments, outside, own_nodes
 from pinfut.unboxed.trees import children, walk
 from pinfut.unboxed.unit import Awaited, Embed, Unit
 
@@ -111,9 +102,9 @@ class Plan:
         elif isinstance(node, ast.AsyncFor):
             self._mark_step(node)
             found = True
-        if isinstance(node, CLOSURES):
+        if isinstance(node, Closure):
             found = self._mark_closure(node)
-        elif isinstance(node, COMPREHENSIONS):
+        elif isinstance(node, Comprehension):
             found = self._mark_comprehension(node)
         else:
             found |= self._mark_each(children(node))
@@ -184,7 +175,7 @@ class Plan:
             found
             or any(generator.is_async for generator in node.generators)
             or bool(self.names.captured_in(node))
-            or any(isinstance(each, (ast.Await, *CLOSURES)) for each in walk(node))
+            or any(isinstance(each, ast.Await | Closure) for each in walk(node))
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from pinfut.unboxed.trees import children
 
@@ -19,15 +19,6 @@ Closure: TypeAlias = (
 """What makes a function object, or a class, of its own."""
 
 Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp
-
-CLOSURES: Final = (
-    ast.Lambda,
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.GeneratorExp,
-    ast.ClassDef,
-)
-COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp)
 
 
 def outside(node: Closure | Comprehension) -> list[ast.AST]:
@@ -48,7 +39,7 @@ def own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
-        todo += outside(node) if isinstance(node, CLOSURES) else children(node)
+        todo += outside(node) if isinstance(node, Closure) else children(node)
 
 
 class LexicalScope:
@@ -227,7 +218,7 @@ class Names:
     def _captured(self, scope: LexicalScope) -> set[str]:
         found: set[str] = set()
         for child in scope.children:
-            if isinstance(child.node, COMPREHENSIONS):
+            if isinstance(child.node, Comprehension):
                 found |= self._captured(child) - child.own
             else:
                 found |= child.free()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from types import CodeType
-from typing import Final
+from typing import Any, Final
 
 _FUTURES: Final = 0x1FF0000
 """The flags of `from __future__` statements."""
@@ -46,6 +46,18 @@ def compiled(node: ast.FunctionDef, file: str, flags: int = 0) -> CodeType:
         warnings.simplefilter("ignore")
         code = compile(module, file, "exec", flags=flags & _FUTURES, dont_inherit=True)
     return code_in(code, node.name)
+
+
+def with_constants(code: CodeType, things: dict[str, Any]) -> CodeType:
+    """`code`, and the code in it, with `things` in place of the constants that stand for them."""
+    consts: list[Any] = []
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            const = with_constants(const, things)
+        elif isinstance(const, str):
+            const = things.get(const, const)
+        consts.append(const)
+    return code.replace(co_consts=tuple(consts))
 
 
 def code_in(code: CodeType, name: str) -> CodeType:
