@@ -13,9 +13,9 @@ import subprocess
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import FileIO
-from typing import Final, final
+from typing import Any, Final, final
 
 from pinfut.closing import close_each, closed_on_error
 from pinfut.combinators import try_join
@@ -188,34 +188,22 @@ def open_process(
             "for one: call signal.signal(signal.SIGCHLD, signal.SIG_DFL) first"
         )
     with InterruptsHeld(), ExitStack() as ours:
-        given: list[FileIO | int | None] = []
-        reading: list[PipeReader | None] = []
-        writing: PipeWriter | None = None
+        given: dict[str, Any] = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        ends: dict[str, Any] = dict.fromkeys(given)
         with ExitStack() as theirs:
-            for number, choice in enumerate((stdin, stdout, stderr)):
-                end: PipeReader | None = None
-                file: FileIO | int | None = choice
-                if choice == PIPE:
-                    read, write = raw_pipe()
-                    file = theirs.enter_context(read if number == 0 else write)
-                    if number == 0:
-                        writing = ours.enter_context(PipeWriter(write))
-                    else:
-                        end = ours.enter_context(PipeReader(read))
-                given.append(file)
-                reading.append(end)
+            for name in [name for name, choice in given.items() if choice == PIPE]:
+                read, write = raw_pipe()
+                if name == "stdin":
+                    given[name] = theirs.enter_context(read)
+                    ends[name] = ours.enter_context(PipeWriter(write))
+                else:
+                    given[name] = theirs.enter_context(write)
+                    ends[name] = ours.enter_context(PipeReader(read))
             popen = subprocess.Popen(
-                command,
-                bufsize=0,
-                stdin=given[0],
-                stdout=given[1],
-                stderr=given[2],
-                cwd=cwd,
-                env=env,
-                pass_fds=pass_fds,
+                command, bufsize=0, cwd=cwd, env=env, pass_fds=pass_fds, **given
             )
             ours.callback(_end, popen)
-            process = ChildProcess(popen, _watch(popen), writing, reading[1], reading[2])
+            process = ChildProcess(popen, _watch(popen), **ends)
             ours.callback(process._close)
             ours.callback(_end, popen)
         ours.pop_all()
@@ -268,9 +256,5 @@ async def _read_all(reader: PipeReader, limit: int) -> bytes:
 
 
 async def _feed(writer: PipeWriter, data: bytes) -> None:
-    try:
+    with writer, suppress(BrokenPipeError):  # it may not want all of its input
         await writer.sendall(data)
-    except BrokenPipeError:
-        pass  # it did not want all of its input
-    finally:
-        writer.close()

@@ -16,6 +16,7 @@ import errno
 import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias, final
 
 from pinfut.closing import ENDS_THE_RUN
@@ -138,21 +139,16 @@ class _Server:
             await self._hold_back()
 
     async def _hold_back(self) -> None:
-        try:
+        with suppress(TimeoutError):
             await timeout(PAUSE, self._left.notified())
-        except TimeoutError:
-            pass
 
     async def _drain(self, seconds: float) -> None:
         self._listener.close()
         if not seconds:
             return
-        try:
-            with timeout(seconds):
-                while self._served:
-                    await self._left.notified()
-        except TimeoutError:
-            pass
+        with suppress(TimeoutError), timeout(seconds):
+            while self._served:
+                await self._left.notified()
 
     async def _visit(self, socket: Socket) -> None:
         try:

@@ -232,15 +232,15 @@ class TLSStream:
         while True:
             try:
                 self.raw.do_handshake()
+                done = True
             except ssl.SSLWantReadError:
-                pass
+                done = False
             except BaseException:
                 self._try_send()  # an alert, which says why
                 raise
-            else:
-                await self._flush()
-                return
             await self._flush()
+            if done:
+                return
             if self._over:
                 raise ssl.SSLEOFError(
                     ssl.SSL_ERROR_EOF,

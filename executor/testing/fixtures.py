@@ -26,11 +26,7 @@ class AsyncFixture:
     async def value(self, stack: AsyncExitStack) -> Any:
         """The fixture's value; set up at the first call, and what ends it put on `stack`."""
         if not self._value:
-            kwargs = {
-                name: await value.value(stack) if isinstance(value, AsyncFixture) else value
-                for name, value in self._kwargs.items()
-            }
-            made: Any = self._make(**kwargs)
+            made: Any = self._make(**await _values(self._kwargs, stack))
             if isinstance(made, Awaitable):
                 self._value.append(await made)
             else:
@@ -54,9 +50,11 @@ async def call(test: Callable[..., Any], kwargs: dict[str, Any], others: list[An
         for one in (*others, *kwargs.values()):
             if isinstance(one, AsyncFixture):
                 await one.value(stack)
-        await test(
-            **{
-                name: await one.value(stack) if isinstance(one, AsyncFixture) else one
-                for name, one in kwargs.items()
-            }
-        )
+        await test(**await _values(kwargs, stack))
+
+
+async def _values(kwargs: dict[str, Any], stack: AsyncExitStack) -> dict[str, Any]:
+    return {
+        name: await one.value(stack) if isinstance(one, AsyncFixture) else one
+        for name, one in kwargs.items()
+    }
