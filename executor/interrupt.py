@@ -86,13 +86,12 @@ class CtrlC:
             executor.call_soon(main.cancel)
             if executor.poller is not None:
                 executor.poller.unpark()
-        elif main is None or (frame is not None and self._is_own(frame.f_globals)):
+        elif main is None or (
+            frame is not None and (frame.f_globals is self._own or frame.f_globals is globals())
+        ):
             self._noted = True
         else:
             raise KeyboardInterrupt
-
-    def _is_own(self, names: dict[str, Any]) -> bool:
-        return names is self._own or names is globals()
 
 
 @final

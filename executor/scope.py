@@ -101,7 +101,7 @@ class Scope(Block):
     def ended(self, child: JoinHandle[Any], /) -> None:
         """A child has ended. For its task."""
         started = self._children.pop(child)
-        if started is not None and started.is_awaited():
+        if started is not None and started._value is PENDING:
             started.wake()  # `start` raises what there is to raise
             error = None
         elif self._left:
@@ -211,10 +211,6 @@ class _Started(_Woken[T]):
             raise RuntimeError(f"{self.child.name} has called started(value) already")
         self._value = value
         self.wake()
-
-    def is_awaited(self) -> bool:
-        """Whether the child has not called it."""
-        return self._value is PENDING
 
     def poll(self, cx: Context, /) -> Poll[T]:
         if self._value is PENDING and self.child.done:

@@ -122,12 +122,9 @@ class Threads:
         self._free -= 1
         self.poller.working += 1
 
-    def withdraw(self, call: ToThread[Any]) -> bool:
-        """Take back a call that no thread has begun. False when one has."""
-        if call in self._queued:
-            del self._queued[call]
-            return True
-        return False
+    def withdraw(self, call: ToThread[Any]) -> None:
+        """Take back a call, unless a thread has begun it."""
+        self._queued.pop(call, None)
 
     def shutdown(self, wait: bool) -> None:
         """Have the threads end when their work is done, and wait for that."""
@@ -184,7 +181,10 @@ class ToThread(FutureBase[T]):
     def poll(self, cx: Context, /) -> Poll[T]:
         threads = self._threads
         if threads is None:
-            threads = _threads_of(current_poller())
+            poller = current_poller()
+            if poller.threads is None:
+                poller.threads = Threads(poller)
+            threads = cast(Threads, poller.threads)
             threads.submit(self)
             self._threads = threads
             threads.poller.external += 1
@@ -227,13 +227,6 @@ class ToThread(FutureBase[T]):
             threads.poller.external -= 1
             threads.withdraw(self)
         self._value, self._error = PENDING, None
-
-
-def _threads_of(poller: Poller) -> Threads:
-    threads: Threads | None = poller.threads
-    if threads is None:
-        poller.threads = threads = Threads(poller)
-    return threads
 
 
 def to_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> FutureBase[T]:

@@ -93,14 +93,13 @@ class _Server:
 
     async def run(self, drain: float) -> None:
         broken: OSError | None = None
+        name = str(getattr(self._handler, "__qualname__", self._handler))
         try:
             async with scope() as visitors:
                 try:
                     while True:
                         socket = await self._next()
-                        self._served[socket] = visitors.spawn(
-                            self._visit(socket), name=self._name()
-                        )
+                        self._served[socket] = visitors.spawn(self._visit(socket), name=name)
                 except Closed:
                     pass
                 except OSError as error:
@@ -118,9 +117,6 @@ class _Server:
             # Those whose tasks were cancelled before their first step.
             for socket in self._served:
                 socket.close()
-
-    def _name(self) -> str:
-        return str(getattr(self._handler, "__qualname__", self._handler))
 
     async def _next(self) -> Socket:
         """The next visitor, when there is room. Raises Closed, and OSError for no listener."""

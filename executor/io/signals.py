@@ -50,13 +50,13 @@ class Signals:
             for number in self._numbers:
                 handlers(number).take(self.on_signal)
         except BaseException:
-            self._restore()
+            self.give_up()
             raise
         self._open = True
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        self._restore()
+        self.give_up()
         self._wake()  # who still waits is told that nothing comes any more
 
     def next(self) -> FutureBase[int]:
@@ -112,17 +112,15 @@ class Signals:
             if waiter.waker is not None:
                 waiter.waker.wake()
 
-    def _restore(self) -> None:
+    def give_up(self) -> None:
+        """The handlers of before again: the block ends, or the run does and an interrupt has kept
+        the block from its end."""
         self._open = False
         with ExitStack() as all_of_them:
             for number in self._numbers:
                 all_of_them.callback(handlers(number).give_back, self.on_signal)
         if self._poller is not None:
             self._poller.owed.discard(self)
-
-    def give_up(self) -> None:
-        """The run is over, and an interrupt has kept the block from its end."""
-        self._restore()
 
 
 @final

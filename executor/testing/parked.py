@@ -12,11 +12,6 @@ from pinfut.executor.task import Task, current_task
 _waiting: Final[set[Task[Any]]] = set()
 
 
-def _is_interrupted(task: Task[Any]) -> bool:
-    # It waits here no more: it has been cancelled and its clean-up is to come.
-    return type(task.leaf) is Interrupt
-
-
 async def wait_all_parked() -> None:
     """Yield until every other task is parked: ``await wait_all_parked()``.
 
@@ -34,7 +29,8 @@ async def wait_all_parked() -> None:
             ready = (*executor.high, *executor.ready, *executor.low)
             if (
                 not executor.deferred
-                and all(task in _waiting and not _is_interrupted(task) for task in ready)
+                # One that was cancelled waits here no more: its clean-up is to come.
+                and all(task in _waiting and type(task.leaf) is not Interrupt for task in ready)
                 and (deadline is None or deadline > executor.now())
             ):
                 return
