@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from threading import RLock
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 LAWS: Final[dict[int, str]] = {
     1: "Once a future has returned a value or raised, nobody polls it again.",
@@ -95,6 +95,11 @@ class LawError(RuntimeError):
 
     law: ClassVar[int] = 0
 
+    def __init_subclass__(cls, *, law: int | None = None, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if law is not None:
+            cls.law = law
+
     def __init__(
         self, message: str, future: object = None, *, record: Provenance | None = None
     ) -> None:
@@ -104,32 +109,24 @@ class LawError(RuntimeError):
         super().__init__(text)
 
 
-class PolledAfterReady(LawError):
+class PolledAfterReady(LawError, law=1):
     """A future was polled after it had given its value or its error."""
 
-    law = 1
 
-
-class LostWakeup(LawError):
+class LostWakeup(LawError, law=2):
     """A task is parked and nobody is left who could wake it."""
-
-    law = 2
 
 
 class FutureLock(LostWakeup):
     """Somebody waits for a lock or a permit, and who has it is polled no more."""
 
 
-class ForeignWake(LawError):
+class ForeignWake(LawError, law=2):
     """A waker was called by another thread than its executor's."""
 
-    law = 2
 
-
-class PinError(LawError):
+class PinError(LawError, law=4):
     """A pinned future was moved: copied, pickled, or polled by another task."""
-
-    law = 4
 
     def __init__(self, future: object, how: str) -> None:
         super().__init__(
@@ -139,34 +136,24 @@ class PinError(LawError):
         )
 
 
-class ContextKept(LawError):
+class ContextKept(LawError, law=5):
     """A context was used after the poll that it was made for."""
 
-    law = 5
 
-
-class TakenTwice(LawError):
+class TakenTwice(LawError, law=7):
     """A result was taken a second time, or before it was there."""
 
-    law = 7
 
-
-class NeverTaken(LawError):
+class NeverTaken(LawError, law=7):
     """A future was given up without a poll and without a drop, or with its value in it."""
 
-    law = 7
 
-
-class ReenteredExecutor(LawError):
+class ReenteredExecutor(LawError, law=8):
     """An executor was run from inside a running one."""
 
-    law = 8
 
-
-class BlockedInPoll(LawError):
+class BlockedInPoll(LawError, law=8):
     """A poll took so long that it must have blocked."""
-
-    law = 8
 
 
 def describe(future: object) -> str:

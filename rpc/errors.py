@@ -6,11 +6,22 @@ traceback never leaves the process in which it happened.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+_BY_CODE: Final[dict[int, type[RpcError]]] = {}
+_CODES: Final[dict[type[BaseException], int]] = {}
 
 
 class RpcError(Exception):
-    """Base of all errors here."""
+    """Base of all errors here. `code`: the number by which one travels; without it, it is a
+    RemoteError for the other side."""
+
+    def __init_subclass__(cls, *, code: int | None = None, **others: Any) -> None:
+        super().__init_subclass__(**others)
+        if code is not None:
+            assert code not in _BY_CODE, f"{cls} and {_BY_CODE[code]} have one code"
+            _BY_CODE[code] = cls
+            _CODES[cls] = code
 
 
 # ---- memory ----
@@ -34,19 +45,19 @@ class BankError(RpcError):
         self.short = short
 
 
-class OutOfPages(BankError):
+class OutOfPages(BankError, code=8):
     """A bank, or one above it, has no pages left for what was asked."""
 
 
-class OutOfCaps(BankError):
+class OutOfCaps(BankError, code=9):
     """A bank, or one above it, has no capabilities left for what was asked."""
 
 
-class OutOfBytes(BankError):
+class OutOfBytes(BankError, code=64):
     """An account has reached its ceiling, whatever its bank still has. `short` is in bytes."""
 
 
-class BankDead(BankError):
+class BankDead(BankError, code=10):
     """The bank was destroyed, removed or closed."""
 
 
@@ -62,16 +73,16 @@ class NestedShortage(BankError):
     kind: type[BankError] = BankError
 
 
-class PayerExhausted(BankError):
+class PayerExhausted(BankError, code=65):
     """A session's donation is large enough, and the bank that should give it has not got it."""
 
 
-class DonationTooSmall(BankError):
+class DonationTooSmall(BankError, code=66):
     """A session's donation is below what a session of these sizes takes before its first call;
     `short` says by how many pages (or, with enough of these, capabilities)."""
 
 
-class QuotaInUse(BankError):
+class QuotaInUse(BankError, code=67):
     """Only what is unused can leave a funded bank; `short` says how much is in use too many."""
 
 
@@ -79,7 +90,7 @@ class NotReference(BankError):
     """Quota moves only between a funded bank and the one that funds it."""
 
 
-class Restricted(RpcError):
+class Restricted(RpcError, code=68):
     """This handle of a bank does not allow that; ask the one who gave it for a stronger one."""
 
 
@@ -91,7 +102,7 @@ class AlreadyArmed(RpcError):
     """A bank tells one of those who wait for its pages, and somebody waits already."""
 
 
-class SafetyExceeded(RpcError):
+class SafetyExceeded(RpcError, code=70):
     """A piece of work touches more than the server has set memory aside for."""
 
 
@@ -102,43 +113,43 @@ class StillPinned(RpcError):
 # ---- what the caller did ----
 
 
-class UnknownService(RpcError):
+class UnknownService(RpcError, code=14):
     """Nothing is served under that name."""
 
 
-class InterfaceMismatch(RpcError):
+class InterfaceMismatch(RpcError, code=11):
     """The service does not speak the interface that was asked for."""
 
 
-class UnknownMethod(RpcError):
+class UnknownMethod(RpcError, code=2):
     """The object has no method of that number."""
 
 
-class BadArguments(RpcError):
+class BadArguments(RpcError, code=3):
     """The arguments are not of the types that the method declares."""
 
 
-class MessageTooLarge(RpcError):
+class MessageTooLarge(RpcError, code=15):
     """A message does not fit into the session's ring; nothing was sent."""
 
 
-class NoEventBuffer(RpcError):
+class NoEventBuffer(RpcError, code=71):
     """A subscription needs memory of the client's for what comes, and it brought none, or the
     key names no place of it that is open."""
 
 
-class UnknownObject(RpcError):
+class UnknownObject(RpcError, code=4):
     """A call names an object that the session was not given, or has released."""
 
 
-class ForeignCapability(RpcError):
+class ForeignCapability(RpcError, code=12):
     """A capability of one session was passed over another."""
 
 
 # ---- what the handler did ----
 
 
-class RemoteError(RpcError):
+class RemoteError(RpcError, code=1):
     """The handler raised: `kind` is the type's name, `detail` its message."""
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -147,30 +158,30 @@ class RemoteError(RpcError):
         self.detail = detail
 
 
-class BadAnswer(RpcError):
+class BadAnswer(RpcError, code=5):
     """The handler returned something that is not of the type that it declares."""
 
 
-class AnswerTooLarge(RpcError):
+class AnswerTooLarge(RpcError, code=6):
     """The answer does not fit into the memory that the caller reserved for it."""
 
 
-class CallCancelled(RpcError):
+class CallCancelled(RpcError, code=7):
     """The call was ended by the serving side before it had an answer."""
 
 
-class PromiseLoop(RpcError):
+class PromiseLoop(RpcError, code=32):
     """A call was to end with a promise that waits for that very call."""
 
 
 # ---- the session ----
 
 
-class SessionClosed(RpcError):
+class SessionClosed(RpcError, code=13):
     """The session has ended; its calls have no answer."""
 
 
-class SessionDead(SessionClosed):
+class SessionDead(SessionClosed, code=69):
     """What was kept for a client is gone: its session or its bank has ended."""
 
 
@@ -193,34 +204,6 @@ class UnknownReply(ProtocolError):
 class SlotInUse(ProtocolError):
     """A call for a slot whose last call is not over."""
 
-
-_BY_CODE: Final[dict[int, type[RpcError]]] = {
-    1: RemoteError,
-    2: UnknownMethod,
-    3: BadArguments,
-    4: UnknownObject,
-    5: BadAnswer,
-    6: AnswerTooLarge,
-    7: CallCancelled,
-    8: OutOfPages,
-    9: OutOfCaps,
-    10: BankDead,
-    11: InterfaceMismatch,
-    12: ForeignCapability,
-    13: SessionClosed,
-    14: UnknownService,
-    15: MessageTooLarge,
-    32: PromiseLoop,
-    64: OutOfBytes,
-    65: PayerExhausted,
-    66: DonationTooSmall,
-    67: QuotaInUse,
-    68: Restricted,
-    69: SessionDead,
-    70: SafetyExceeded,
-    71: NoEventBuffer,
-}
-_CODES: Final = {kind: code for code, kind in _BY_CODE.items()}
 
 _BEGUN: Final = 128
 """Added to the code of a BankError that came after the handler had begun."""
