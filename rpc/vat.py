@@ -6,7 +6,6 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut.closing import close_each
@@ -283,12 +282,7 @@ class Serving:
             raise
         return self._vat
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         await self._vat.close()
 
 
@@ -325,12 +319,7 @@ class Connecting(Generic[I]):
             raise
         return root
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         await self._leave()
 
     async def _leave(self) -> None:
