@@ -37,6 +37,8 @@ typedef struct {
 } ContextObject;
 
 static PyObject *coroutine_send, *coroutine_throw; /* the methods of CoroutineType */
+/* Interned: the cache of methods keeps each other string that a method was looked up by. */
+static PyObject *name_buy, *name_look, *name_throw, *name_close, *name_cr_frame;
 static PyObject *let_go; /* called with what a coroutine waits for no more */
 
 /* ---- whose frames ---- */
@@ -57,7 +59,7 @@ static int is_ours(PyFrameObject *frame)
 static int stands_in_pinfut(PyThreadState *thread, PyObject *by)
 {
     PyObject *last = NULL;
-    if (by && !(last = PyObject_GetAttrString(by, "cr_frame")))
+    if (by && !(last = PyObject_GetAttr(by, name_cr_frame)))
         PyErr_Clear();
     PyFrameObject *frame = PyThreadState_GetFrame(thread);
     int ours = 0;
@@ -114,16 +116,16 @@ static PyObject *collecting(PyObject *Py_UNUSED(self), PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
-/* Have its buyer called, whose errors are nobody's here: "buy" raises the limit if that can be paid,
-   "look" writes down how far the limit could go. */
-static void call_buyer(Payer *p, const char *what)
+/* Have its buyer called, whose errors are nobody's here: `buy` raises the limit if that can be paid,
+   `look` writes down how far the limit could go. */
+static void call_buyer(Payer *p, PyObject *what)
 {
     PyObject *buyer = p->object ? ((PayerObject *)p->object)->buyer : NULL;
     if (!buyer) return;
     Current was = now;
     now = NOBODY;
     Py_INCREF(buyer);
-    PyObject *done = PyObject_CallMethod(buyer, what, NULL);
+    PyObject *done = PyObject_CallMethodNoArgs(buyer, what);
     if (!done) PyErr_WriteUnraisable(buyer);
     Py_XDECREF(done);
     Py_DECREF(buyer);
@@ -135,11 +137,11 @@ static size_t overdrawn(Payer *p)
 {
     if (LIKELY(p->pages <= p->limit)) return 0;
     trim(p);
-    if (p->pages > p->limit) call_buyer(p, "buy");
+    if (p->pages > p->limit) call_buyer(p, name_buy);
     if (p->pages > p->limit) {
         size_t before = p->pages;
         collect(p);
-        if (p->pages > p->limit && p->pages < before) call_buyer(p, "buy");
+        if (p->pages > p->limit && p->pages < before) call_buyer(p, name_buy);
     }
     return p->pages > p->limit ? p->pages - p->limit : 0;
 }
@@ -219,7 +221,7 @@ static int make_ring(void)
 /* Whether it has more than could be bought. Buying is for the thread that the account is of. */
 static int over_all(Payer *p)
 {
-    if (p->pages > p->limit) call_buyer(p, "look");
+    if (p->pages > p->limit) call_buyer(p, name_look);
     return p->pages > p->limit && p->pages > p->could;
 }
 
@@ -309,11 +311,11 @@ static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
     PyObject *error = out_of_pages();
     if (!error) return NULL;
     p->raised++;
-    leaf = PyObject_CallMethod(coro, "throw", "O", error);
+    leaf = PyObject_CallMethodOneArg(coro, name_throw, error);
     Py_DECREF(error);
     if (!leaf || !overdrawn(p)) return leaf;
     give_up(leaf);
-    PyObject *closed = PyObject_CallMethod(coro, "close", NULL);
+    PyObject *closed = PyObject_CallMethodNoArgs(coro, name_close);
     if (!closed) return NULL;
     Py_DECREF(closed);
     if ((error = out_of_pages()) != NULL) {
@@ -360,7 +362,7 @@ static PyObject *payer_throw(PayerObject *self, PyObject *const *args, Py_ssize_
     if (count != 2 || !PyCoro_CheckExact(args[0])) return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an exception");
     Current was = now;
     if (change((PyObject *)self, self->payer, args[0], 1) < 0) return NULL;
-    PyObject *leaf = PyObject_CallMethod(args[0], "throw", "O", args[1]);
+    PyObject *leaf = PyObject_CallMethodOneArg(args[0], name_throw, args[1]);
     if (leaf) leaf = settle_at_park(self->payer, args[0], leaf);
     back_to(was);
     return leaf;
@@ -858,6 +860,12 @@ static int execute(PyObject *self)
     if (!state->context_type) return -1;
     coroutine_send = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");
     coroutine_throw = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
+    static const struct { PyObject **name; const char *text; } names[] = {
+        {&name_buy, "buy"}, {&name_look, "look"}, {&name_throw, "throw"}, {&name_close, "close"},
+        {&name_cr_frame, "cr_frame"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
     return coroutine_send && coroutine_throw ? 0 : -1;
 }
 
