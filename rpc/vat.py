@@ -222,6 +222,7 @@ class Vat:
             session = make() if purse is None else purse.payer.soft_call(make)
             self._sessions[end] = session
             if purse is not None:
+                purse.opened()
                 session.settle(purse)
             self._queue.put(end, end.level)
 

@@ -7,6 +7,10 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from pinfut.payers import why_not
+from pinfut.rpc.contract import Memory
+from pinfut.rpc.kernel.memory_mode import MEMORIES, VARIABLE
+
 MOST_SEEDS: Final = 1_000_000
 """Seeds of one run: what came of each is kept until its end."""
 
@@ -15,6 +19,31 @@ def add_json(parser: ArgumentParser) -> None:
     """Add `--json FILE`."""
     text = "write the figures as JSON, too; - is standard output, and then nothing else goes there"
     parser.add_argument("--json", type=_writable_or_output, metavar="FILE", help=text)
+
+
+def add_memory(parser: ArgumentParser) -> None:
+    """`--memory`: how what a server holds is paid for; both, one after the other, by default."""
+    text = "arenas: paid by where it lies; prices: as declared (default both, where both can be)"
+    asked = os.environ.get(VARIABLE) or None
+    parser.add_argument("--memory", type=_memory, metavar="MODE", default=asked, help=text)
+
+
+def _memory(text: str) -> list[Memory]:
+    for known in MEMORIES:
+        if text == known:
+            reason = why_not() if known == "arenas" else None
+            if reason is not None:
+                raise ArgumentTypeError(reason)
+            return [known]
+    raise ArgumentTypeError(f"{text!r} is none of {', '.join(MEMORIES)}")
+
+
+def memories(options: Namespace) -> list[Memory]:
+    """The mode that was asked for, here or by the environment; else all that there can be."""
+    asked: list[Memory] = options.memory or [
+        mode for mode in MEMORIES if mode != "arenas" or why_not() is None
+    ]
+    return asked
 
 
 def add_only(parser: ArgumentParser, names: Iterable[str]) -> None:

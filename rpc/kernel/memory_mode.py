@@ -11,6 +11,9 @@ from pinfut.rpc.contract import Memory
 VARIABLE: Final = "PINFUT_MEMORY"
 """What the environment calls it."""
 
+MEMORIES: Final[tuple[Memory, ...]] = get_args(Memory)
+"""Each of them."""
+
 
 def choose_memory(asked: Memory | None, *, seeded: bool) -> Memory:
     """What a kernel that was asked for `asked` has; arenas are installed then. None: as the
@@ -23,9 +26,9 @@ def choose_memory(asked: Memory | None, *, seeded: bool) -> Memory:
     memory = asked or os.environ.get(VARIABLE)
     if not memory:
         memory = "prices" if seeded or payers.why_not() is not None else "arenas"
-    for known in get_args(Memory):
+    for known in MEMORIES:
         if memory == known:
             if memory == "arenas":
                 payers.install()
-            return known  # type: ignore[no-any-return]
+            return known
     raise ValueError(f"memory is 'arenas' or 'prices', not {memory!r}")

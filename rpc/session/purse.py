@@ -3,8 +3,8 @@
 Where a kernel's memory is "arenas", what the serving side of a session allocates lies in pages of
 that session's payer, and what its client pays is the larger of two sums: these pages, and the
 prices that are charged to the same account. A handler has its price before it begins; once it
-waits, its pages are counted in place of that. What is kept by `keep` comes on top of both, for it
-may be memory that no payer sees.
+waits, its pages are counted in place of that. On top of both comes what may be memory that no
+payer sees: what is kept by `keep`, and what lies at the client and in the kernel.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class Purse:
     (`settle`), or the session is told to give some up.
     """
 
-    __slots__ = ("_bought", "_end", "kept", "payer", "refusal")
+    __slots__ = ("_bought", "_elsewhere", "_end", "kept", "payer", "refusal")
 
     def __init__(self, end: Endpoint) -> None:
         self._end = end
         # Invariant: bytes of the account that are there for the payer, and priced by nothing.
         self._bought = 0
+        # Pages of the account that are there for what lies elsewhere.
+        self._elsewhere = 0
         # What the service keeps for the client, once it does.
         self.kept: _Kept | None = None
         # Why it could not buy, the last time that it could not.
@@ -52,8 +54,13 @@ class Purse:
 
     def _paid(self) -> int:
         """How many pages are paid for: by price, or because they were bought here."""
-        pages, kept = self._end.account.pages, self.kept
+        pages, kept = self._end.account.pages - self._elsewhere, self.kept
         return pages if kept is None else max(0, pages - -(-kept.bytes // PAGE))
+
+    def opened(self) -> None:
+        """The session has been made: what its tables were priced at, and did not take of the
+        payer's pages, is for its other side and the kernel."""
+        self._elsewhere = max(0, self._end.account.pages - self.payer.pages)
 
     def buy(self) -> None:
         """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 
 from pinfut.executor.contract import Runner
 from pinfut.future import FutureBase
+from pinfut.payers import off_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import GRACE, BankLike, Endpoint, EventSink, Requests
 from pinfut.rpc.errors import PeerDied, ProtocolError, RpcError, SessionClosed
@@ -261,6 +262,10 @@ class Session:
         self._idle = True
         if self.guests and not self._dead:
             return
+        # What the server and the kernel write down of it is not the client's.
+        off_call(self._let_go)
+
+    def _let_go(self) -> None:
         if self.purse is not None and self.via is None:
             self.purse.close(refund=not self._dead)
         if not self._dead:

@@ -78,6 +78,6 @@ def test_slopes_are_printed_and_what_is_not_charged_is_the_exit_code(
     assert [row["kind"] for row in rows] == [*KINDS]
     assert all(row["charged"] >= row["traced"] for row in rows)
     unpaid = Slope("sessions", 64, 128, charged=99, traced=100, peak=100, left=0)
-    monkeypatch.setattr(slopes, "slope", lambda kind, few, many: unpaid)
+    monkeypatch.setattr(slopes, "slope", lambda kind, few, many, mode: unpaid)
     assert main(["slopes", "--only", "sessions"]) == 1
     assert " 0.99 " in capsys.readouterr().out

@@ -6,7 +6,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import pytest
@@ -31,6 +31,7 @@ from pinfut.rpc import (
     retry_with_refill,
     serve,
 )
+from pinfut.rpc.session import purse
 from tests.covered import covered
 from tests.payers.apart import SOAK, apart
 
@@ -135,11 +136,11 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def paid(vat: Vat) -> tuple[int, int]:
-    """Pages that its only session has of its account, and in use."""
+    """Pages that are paid for its only session's payer, and in use."""
     (session,) = vat.sessions
     assert session.purse is not None
     session.settle(session.purse)
-    return session.end.account.pages, session.purse.payer.pages
+    return session.purse.payer.limit, session.purse.payer.pages
 
 
 @apart
@@ -309,6 +310,28 @@ def test_what_a_session_left_in_the_server_is_listed_and_the_servers_own() -> No
             del found, holders
             left_behind.clear()
             assert not [each for each in leaks() if isinstance(each.held, bytes)]
+
+    run(main)
+
+
+@apart
+def test_sessions_that_come_and_go_leave_no_page_in_the_server() -> None:
+    async def main() -> None:
+        kernel = SimKernel(memory="arenas")
+        bank = kernel.bank("client", pages=20_000, caps=20_000)
+        async with serve(kernel, "desk", Clerk()) as vat:
+            left = []
+            for many in (100, 400):
+                async with AsyncExitStack() as stack:
+                    for _ in range(many):
+                        one = connect(kernel, "desk", Desk, bank, slots=4)
+                        desk = await stack.enter_async_context(one)
+                        assert await desk.echo(b"x") == b"x"
+                await sleep(1)
+                assert not vat.sessions
+                gc.collect()
+                left.append(purse.server().pages)
+            assert left[1] <= left[0] + 8  # tables that grew, and counters, but none for each
 
     run(main)
 

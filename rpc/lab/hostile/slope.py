@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from pinfut.rpc.contract import Memory
 from pinfut.rpc.lab.hostile.raw import Raw, call, quiet, short
 from pinfut.rpc.lab.hostile.stage import HOLD, MAKE, NEVER, WATCH, Stage, perform
 from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE
@@ -102,8 +103,8 @@ class Slope:
         return self.charged / self.traced
 
 
-def slope(kind: str, few: int = 64, many: int = 20_000) -> Slope:
-    """Measure one of `KINDS`. Raises KeyError for any other."""
+def slope(kind: str, few: int = 64, many: int = 20_000, mode: Memory = "prices") -> Slope:
+    """Measure one of `KINDS`, with memory paid for in that way. Raises KeyError for any other."""
     grow = KINDS[kind]
     found: list[int] = []
 
@@ -117,5 +118,5 @@ def slope(kind: str, few: int = 64, many: int = 20_000) -> Slope:
         more, paid = stage.weigh()
         found.extend((paid - charged, more - traced, peak - traced))
 
-    stage = perform(hold, suffers=False, traced=True)
+    stage = perform(hold, suffers=False, traced=True, mode=mode)
     return Slope(kind, few, many, found[0], found[1], found[2], stage.left)

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, final
 from pinfut import checked, join, pending
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.contract import Memory
 from pinfut.rpc.errors import RpcError
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.kernel import SimKernel
@@ -332,8 +333,11 @@ class Stage:
             self._base = tracemalloc.get_traced_memory()[0]
 
     def _all_charged(self) -> int:
-        """Bytes charged to the attacker now; of accounts what is in use, not their spare page."""
-        spare = sum(raw.charged.free for raw in self._raws if raw.channel is not None)
+        """Bytes charged to the attacker now; of accounts what is in use, not their spare page. On
+        arenas it is pages that are in use."""
+        least = PAGE if self.kernel.memory == "arenas" else 1
+        frees = [raw.charged.free for raw in self._raws if raw.channel is not None]
+        spare = sum(free // least * least for free in frees)
         return self.bank.pages_used * PAGE - spare
 
     async def leave(self) -> None:
@@ -399,16 +403,16 @@ async def _peace(stage: Stage) -> None:
 
 
 @cache
-def alone(seed: int = 0) -> int:
+def alone(seed: int = 0, mode: Memory = "prices") -> int:
     """The worst wait of the victim without anybody else, in simulated nanoseconds."""
-    return perform(_peace, seed, suffers=True, traced=False).worst
+    return perform(_peace, seed, suffers=True, traced=False, mode=mode).worst
 
 
-def play(scenario: Scenario, seed: int = 0) -> ScenarioOutcome:
+def play(scenario: Scenario, seed: int = 0, mode: Memory = "prices") -> ScenarioOutcome:
     """Run a scenario: once for the victim's waits, which also makes what is made once, and once
-    for the memory, with the victim idle."""
-    waits = perform(scenario.attack, seed, suffers=True, traced=False)
-    memory = perform(scenario.attack, seed, suffers=False, traced=True)
+    for the memory, with the victim idle. `mode`: how memory is paid for."""
+    waits = perform(scenario.attack, seed, suffers=True, traced=False, mode=mode)
+    memory = perform(scenario.attack, seed, suffers=False, traced=True, mode=mode)
     return ScenarioOutcome(
         scenario.name,
         memory.sessions,
@@ -419,15 +423,17 @@ def play(scenario: Scenario, seed: int = 0) -> ScenarioOutcome:
         memory.banks_back and waits.banks_back,
         waits.answered,
         waits.lost,
-        alone(seed),
+        alone(seed, mode),
         waits.worst,
     )
 
 
-def perform(attack: Attack, seed: int = 0, *, suffers: bool, traced: bool) -> Stage:
+def perform(
+    attack: Attack, seed: int = 0, *, suffers: bool, traced: bool, mode: Memory = "prices"
+) -> Stage:
     """Run an attack beside a victim, which calls (`suffers`) or is idle; the stage afterwards."""
     clock = VirtualClock()
-    stage = Stage(SimKernel(seed, pages=1 << 21), clock, traced)
+    stage = Stage(SimKernel(seed, pages=1 << 21, memory=mode), clock, traced)
 
     async def main() -> None:
         async with AsyncExitStack() as stack:

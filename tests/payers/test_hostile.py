@@ -1,0 +1,26 @@
+"""Hostile clients, and slopes of what one client holds, where memory is paid by where it lies.
+
+What is charged is held against what tracemalloc sees of the whole process, which knows no payers.
+"""
+
+from __future__ import annotations
+
+from pinfut.rpc.lab.hostile import SCENARIOS, play
+from pinfut.rpc.lab.hostile.slope import KINDS, slope
+from tests.payers.apart import apart
+
+
+@apart
+def test_no_hostile_client_holds_what_it_does_not_pay_for_or_leaves_anything() -> None:
+    for scenario in SCENARIOS:
+        found = play(scenario, mode="arenas")
+        assert found.failures == [], scenario.name
+        assert found.traced > 10_000, scenario.name
+
+
+@apart
+def test_what_one_client_pays_grows_as_fast_as_what_it_holds() -> None:
+    for kind in KINDS:
+        found = slope(kind, 64, 640, "arenas")
+        assert found.tightness >= 1, kind
+        assert found.traced > 2_000, kind
