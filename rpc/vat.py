@@ -13,6 +13,7 @@ from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
 from pinfut.executor.task import INTERNAL
+from pinfut.laws import checked_by_default
 from pinfut.rpc import contract
 from pinfut.rpc.contract import (
     Balance,
@@ -25,12 +26,13 @@ from pinfut.rpc.contract import (
     SessionSpec,
 )
 from pinfut.rpc.errors import SessionClosed
+from pinfut.rpc.kernel.memory_mode import tell_prices
 from pinfut.rpc.kernel.sizes import least_quota, pages_of
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.objects.interface import Interface, is_capability, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
-from pinfut.rpc.session.purse import Purse
+from pinfut.rpc.session.purse import Purse, tell_leaks
 from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.session.session import Session
 
@@ -275,6 +277,8 @@ class Serving:
         self._spec = spec
 
     async def __aenter__(self) -> Vat:
+        if self._kernel.memory == "prices":
+            tell_prices()
         self._vat = Vat(self._kernel, self._name)
         try:
             self._vat.listen(self._name, self._root, self._spec)
@@ -285,6 +289,8 @@ class Serving:
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         await self._vat.close()
+        if self._kernel.memory == "arenas" and checked_by_default():
+            tell_leaks(self._name)
 
 
 @final
@@ -368,6 +374,9 @@ def serve(
     cancelled. Raises TypeError for what is no implementation of an interface, and
     ValueError for a name that is taken, a priority that is none, or a limit below 1 (of a message
     below 256 bytes).
+
+    Logs once that memory is paid by prices, where the kernel's is; in checked mode, on arenas, at
+    its end what sessions have left in the process.
     """
     for what, limit, least in (
         ("max_message", max_message, 256),

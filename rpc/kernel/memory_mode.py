@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import cache
 from typing import Final, get_args
 
 from pinfut import payers
 from pinfut.rpc.contract import Memory
+
+_log = logging.getLogger("pinfut.rpc")
 
 VARIABLE: Final = "PINFUT_MEMORY"
 """What the environment calls it."""
@@ -32,3 +36,15 @@ def choose_memory(asked: Memory | None, *, seeded: bool) -> Memory:
                 payers.install()
             return known
     raise ValueError(f"memory is 'arenas' or 'prices', not {memory!r}")
+
+
+@cache
+def tell_prices() -> None:
+    """Log that a server runs on prices, and why, once in a process. A warning where it is not by
+    choice."""
+    reason = payers.why_not()
+    _log.log(
+        logging.INFO if reason is None else logging.WARNING,
+        "what clients hold is paid by declared prices, and not by where it lies: %s",
+        reason or "prices were asked for, or the history is to be repeated",
+    )

@@ -10,7 +10,9 @@ payer sees: what is kept by `keep`, and what lies at the client and in the kerne
 from __future__ import annotations
 
 import gc
+import logging
 from functools import cache
+from sys import getsizeof
 from typing import Final, Protocol, final
 
 from pinfut import payers
@@ -21,7 +23,15 @@ from pinfut.rpc.errors import RpcError
 LOT: Final = 1
 """Pages that are bought and sold at a time."""
 
+FEW: Final = 16
+"""Pages that ended sessions may leave before that is told at the end of a server."""
+
+LISTED: Final = 10
+"""So many leaks are told at the end of a server, of however many."""
+
 _UNLIMITED: Final = 1 << 40
+
+_log = logging.getLogger("pinfut.rpc")
 
 
 class _Kept(Protocol):
@@ -138,3 +148,17 @@ def leaks() -> list[Leak]:
         return []
     gc.collect()
     return payers.leaks(server())
+
+
+def tell_leaks(name: str) -> None:
+    """Log what ended sessions have left, when the server `name` ends. Of less than `FEW` pages
+    nothing is told: any object may lie there in which the interpreter has used memory again."""
+    found = leaks() if payers.installed() and server().pages >= FEW else []
+    if found:
+        found.sort(key=lambda leak: getsizeof(leak.held), reverse=True)
+        listed = "\n  ".join(map(str, found[:LISTED]))
+        _log.warning(
+            "server %r: sessions that are over have left %d pages, and in them %d objects that are "
+            "held from elsewhere, the largest of which:\n  %s",
+            name, server().pages, len(found), listed,
+        )  # fmt: skip

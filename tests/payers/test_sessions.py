@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,6 +32,7 @@ from pinfut.rpc import (
     retry_with_refill,
     serve,
 )
+from pinfut.rpc.kernel.memory_mode import tell_prices
 from pinfut.rpc.session import purse
 from tests.covered import covered
 from tests.payers.apart import SOAK, apart
@@ -312,6 +314,52 @@ def test_what_a_session_left_in_the_server_is_listed_and_the_servers_own() -> No
             assert not [each for each in leaks() if isinstance(each.held, bytes)]
 
     run(main)
+
+
+class Log(logging.Handler):
+    """What pinfut.rpc has logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+        logger = logging.getLogger("pinfut.rpc")
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines += record.getMessage().splitlines()
+
+
+@apart
+def test_a_server_tells_at_its_end_what_sessions_have_left_and_nothing_else() -> None:
+    async def main(size: int) -> list[str]:
+        kernel = SimKernel(memory="arenas")
+        bank = kernel.bank("client", pages=2_000)
+        log = Log()
+        async with serve(kernel, "desk", Clerk()), connect(kernel, "desk", Desk, bank) as desk:
+            await desk.echo(b"x")
+            if size:
+                await desk.keeps(size)
+        left_behind.clear()
+        return log.lines
+
+    assert executor.run(main(0), clock=VirtualClock()) == []
+    first, *each = executor.run(main(100_000), clock=VirtualClock())
+    assert first.startswith("server 'desk': sessions that are over have left ")
+    assert 1 <= len(each) <= 10
+    assert each[0].endswith(" in list")
+
+
+def test_a_server_says_once_that_it_runs_on_prices() -> None:
+    async def main() -> list[str]:
+        tell_prices.cache_clear()
+        log = Log()
+        kernel = SimKernel(memory="prices")
+        async with serve(kernel, "desk", Clerk()), serve(kernel, "other", Clerk()):
+            return log.lines
+
+    (line,) = executor.run(main())
+    assert line.startswith("what clients hold is paid by declared prices, and not by where it lies")
 
 
 @apart
