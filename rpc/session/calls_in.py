@@ -43,6 +43,9 @@ from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
 
+AGAIN: Final = 1.0
+"""Seconds after which a session that holds more than is paid is looked at once more."""
+
 _SEND: Final = CoroutineType.send
 
 _log = logging.getLogger("pinfut.rpc")
@@ -57,8 +60,8 @@ class CallsIn:
     """Runs the calls that the other side makes. `root`: what this side serves, if anything."""
 
     __slots__ = (
-        *("_account", "_capabilities", "_context", "_ended", "_executor", "_grace", "_peer"),
-        *("_purse", "_root", "_session", "_starting", "_timer", "_unpaid", "_watched"),
+        *("_account", "_again", "_capabilities", "_context", "_ended", "_executor", "_grace"),
+        *("_peer", "_purse", "_root", "_session", "_starting", "_timer", "_unpaid", "_watched"),
         *("running", "short"),
     )
 
@@ -91,6 +94,8 @@ class CallsIn:
         self._timer: Timer | None = None
         # Why no call begins, while what is held cannot be paid (`give_up`).
         self.short: RpcError | None = None
+        # What looks once more by and by, whether what is held too much was garbage.
+        self._again: Timer | None = None
         # Whether a handler is in its first step, which holds its charge, too.
         self._starting = False
         self._ended = False
@@ -298,13 +303,22 @@ class CallsIn:
 
     def give_up(self, error: RpcError) -> None:
         """More is held than can be paid: the handler that began last is cancelled, and its call
-        gets `error`."""
+        gets `error`. Where it is nobody's, it may be garbage that is not collected at once, for
+        collections are kept apart in time."""
+        if self.short is None and self._again is None:
+            executor = self._executor
+            self._again = executor.timers.add(executor.clock.now() + AGAIN, self._settle_again)
         self.short = error
         for task in reversed(self.running):
             if not task.cancels:
                 self._unpaid[task] = error
                 self._cancel(task)
                 return
+
+    def _settle_again(self) -> None:
+        self._again = None
+        if self._purse is not None and not self._ended:
+            self._session.settle(self._purse)
 
     def _require_settled(self, answer: Answer) -> None:
         """Raises what this side is short of, unless it is there now, or was kept for the call."""
@@ -355,6 +369,9 @@ class CallsIn:
     def close(self) -> None:
         """Cancel every handler; when the last has ended, the session is released."""
         self._ended = True
+        if self._again is not None:
+            self._executor.timers.cancel(self._again)
+            self._again = None
         for task in list(self.running):
             self._cancel(task)
         if not self.busy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ import pytest
 
 from pinfut import executor
 from pinfut.combinators import join
-from pinfut.executor import VirtualClock, sleep, spawn, to_thread
+from pinfut.executor import VirtualClock, sleep, spawn, to_thread, yield_now
 from pinfut.payers import PAGE
 from pinfut.rpc import (
     Bank,
@@ -54,6 +55,8 @@ class Desk(Interface, Protocol):
     @method
     async def catches(self, size: int) -> str: ...
     @method
+    async def greedy(self, how: int, keeping: int) -> int: ...
+    @method
     async def echo(self, data: bytes) -> bytes: ...
 
 
@@ -68,6 +71,22 @@ async def _holds(size: int) -> int:
 
 def _in_a_thread(size: int) -> bytearray:
     return bytearray(size)
+
+
+def _cycle(n: int) -> list[Any]:
+    found: list[Any] = [bytes(200)]
+    found.append(found)
+    return found
+
+
+TAKING: tuple[Callable[[int], Any], ...] = (
+    bytearray,
+    lambda n: bytearray(5_000),
+    lambda n: {f"key {n}": str(n) * 9},
+    _cycle,
+    lambda n: _cycle(n)[0],
+    lambda n: [(i, 2.5 * i) for i in range(50)],
+)
 
 
 class Clerk(Desk):
@@ -111,6 +130,21 @@ class Clerk(Desk):
         except MemoryError:
             return "caught"
         return f"has {len(data)}"
+
+    @method
+    async def greedy(self, how: int, keeping: int) -> int:
+        """Takes more and more until it is refused, and waits with what it has then."""
+        held: list[Any] = []
+        try:
+            while True:
+                held.append(TAKING[how](len(held)))
+                if how % 2:
+                    await yield_now()
+        except MemoryError:
+            if keeping < len(held):
+                del held[keeping:]
+            await sleep(1)
+        return len(held)
 
     @method
     async def echo(self, data: bytes) -> bytes:
@@ -246,6 +280,69 @@ def test_a_handler_may_catch_it_and_say_so() -> None:
             assert await desk.catches(100_000) == "has 10"
             assert bank.pages_used <= 128
 
+    run(main)
+
+
+@apart
+def test_at_rest_nothing_is_held_that_is_not_paid() -> None:
+    rounds = 10_000 if SOAK else 150
+    draw = random.Random(51).randrange
+
+    async def main() -> None:
+        counts = dict.fromkeys(("refused", "kept", "over"), 0)
+        async with opened(300) as (desk, bank, vat):
+            (session,) = vat.sessions
+            assert session.purse is not None
+            payer = session.purse.payer
+
+            async def one() -> None:
+                try:
+                    await desk.greedy(draw(len(TAKING)), draw(100))
+                    counts["kept"] += 1
+                except (OutOfPages, RemoteError):
+                    counts["refused"] += 1
+
+            for _ in range(rounds):
+                for _ in range(1 + draw(4)):
+                    spawn(one())
+                for _ in range(4):  # while they wait with what they have, and then
+                    await sleep(0.4)
+                    if payer.pages > payer.limit:
+                        gc.collect()  # garbage is not held
+                        counts["over"] += payer.settle() > 0
+                    assert bank.pages_used <= 300
+                await sleep(2)
+                gc.collect()
+            payer.audit()
+        assert counts["over"] == 0
+        assert counts["refused"] > rounds // 10
+        assert counts["kept"] > rounds // 10
+
+    run(main)
+
+
+@apart
+def test_a_session_that_was_over_its_limit_by_garbage_alone_is_looked_at_again_by_itself() -> None:
+    outcomes: list[bool] = []
+
+    def settle(one: purse.Purse) -> bool:
+        return outcomes.pop() if outcomes else really(one)
+
+    async def main() -> None:
+        async with opened(128) as (_desk, _bank, vat):
+            (session,) = vat.sessions
+            assert session.purse is not None
+            session.purse.refusal = OutOfPages("no page", "client", 1)
+            outcomes.append(False)  # no collection is allowed so soon
+            session.settle(session.purse)
+            calls: Any = session._calls_in
+            assert calls.short is not None
+            await sleep(2)
+            assert calls.short is None
+            assert outcomes == []
+
+    really = purse.Purse.settle
+    purse.Purse.settle = settle  # type: ignore[assignment, method-assign]
     run(main)
 
 
