@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from types import FrameType
 from typing import Any, Final, final
 
@@ -34,7 +35,10 @@ _DEEPEST: Final = 20
 """Frames shown of one await chain, and levels of futures inside of futures."""
 
 _MOST: Final = 100
-"""Children shown of one combinator."""
+"""Children shown of one combinator, and callbacks."""
+
+_LONGEST: Final = 200
+"""Characters of a callback."""
 
 
 def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
@@ -62,10 +66,27 @@ def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
             stack.append(
                 (child, rest + ("└── " if last else "├── "), rest + ("    " if last else "│   "))
             )
+    lines += _at_most(_callbacks(executor))
     lines += executor.others
     if tasks and not isinstance(tasks[0], WatchedTask):
         lines.append("since when and who spawned: unknown; run checked or with an instrument")
     return "\n".join(lines)
+
+
+def _callbacks(executor: Runner) -> Iterator[str]:
+    """What will run and is no task, in its order: callbacks of asyncio, and calls put off."""
+    for queue in (executor.high, executor.ready, executor.low):
+        for entry in list(queue):
+            if not isinstance(entry, Task):
+                yield f"ready: {entry.name[:_LONGEST]}"
+    for call, _ in list(executor.deferred):
+        yield f"put off: {getattr(call, '__qualname__', repr(call))[:_LONGEST]}"
+
+
+def _at_most(lines: Iterator[str]) -> list[str]:
+    shown = list(islice(lines, _MOST))
+    more = sum(1 for _ in lines)
+    return [*shown, f"... {more} more"] if more else shown
 
 
 def _count(count: int, what: str) -> str:

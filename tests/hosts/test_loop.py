@@ -494,12 +494,15 @@ def test_instruments_hear_of_callbacks_by_the_names_of_their_tasks() -> None:
     assert any("_read_from_self" in name for name in told)
 
 
-def test_a_dump_shows_the_tasks_of_both(make: Make) -> None:
+def test_a_dump_shows_the_tasks_of_both_and_what_is_called_next(make: Make) -> None:
     async def waits_in_pinfut() -> None:
         await sleep(3600)
 
     async def waits_in_asyncio() -> None:
         await asyncio.sleep(3600)
+
+    def called_next() -> None:
+        """It is put off before the dump, and runs after it."""
 
     async def main() -> str:
         spawn(waits_in_pinfut())
@@ -507,6 +510,7 @@ def test_a_dump_shows_the_tasks_of_both(make: Make) -> None:
         begins = asyncio.create_task(asyncio.sleep(0), name="begins")
         asyncio.current_task().set_name("shows")  # type: ignore[union-attr]
         await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(called_next)
         shown = dump()
         task.cancel()
         begins.cancel()
@@ -514,6 +518,7 @@ def test_a_dump_shows_the_tasks_of_both(make: Make) -> None:
 
     shown = run(make, main())
     assert "waits_in_pinfut" in shown
+    assert f"ready: {called_next.__qualname__}" in shown.splitlines()
     assert "of theirs of asyncio: waits for Future" in shown
     assert "await asyncio.sleep(3600)" in shown
     assert "shows of asyncio: running" in shown

@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import pytest
@@ -258,6 +259,26 @@ def test_a_long_chain_of_parents_can_be_dumped() -> None:
         return dump()
 
     assert dumped(main(), watched=True).startswith("2002 tasks, 0 ready")
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_calls_that_were_put_off_are_shown_in_their_order(watched: bool) -> None:
+    def first() -> None:
+        """Never runs before the dump."""
+
+    async def main() -> str:
+        executor = current_executor()
+        calls: list[Callable[[], object]] = [first, partial(int, 1), *[print] * 120]
+        for call in calls:
+            executor.call_soon(call)
+        text = dump()
+        executor.deferred.clear()
+        return text
+
+    lines = dumped(main(), watched=watched).splitlines()
+    lines = lines[lines.index(f"put off: {first.__qualname__}") :]
+    assert lines[1] == "put off: functools.partial(<class 'int'>, 1)"
+    assert lines[2:101] == ["put off: print"] * 98 + ["... 22 more"]
 
 
 def test_dump_needs_a_running_executor_and_the_method_does_not() -> None:
