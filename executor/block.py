@@ -84,7 +84,11 @@ class Block:
         if self._owner is not None:
             raise RuntimeError(f"a {type(self).__name__.lower()} is entered once; make a new one")
         executor = running.executor or current_executor()
-        owner = driver() or executor.current or executor.ensure_task()
+        owner: Any = driver()
+        if owner is None:
+            owner = executor.current
+            if owner is None:
+                owner = executor.ensure_task()
         self.executor = executor
         self._passed = None
         self.outer = owner.block

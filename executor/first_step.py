@@ -57,7 +57,9 @@ class FirstSteps(Loop):
 
     def adopt(self, leaf: Any) -> Task[Any]:
         """The first step has ended and the coroutine waits for `leaf`: its task goes on."""
-        task: Any = self.current or self.ensure_task()
+        task: Any = self.current
+        if task is None:
+            task = self.ensure_task()
         self.current = self.first = None
         task.leaf = leaf
         self.ready.append(task)

@@ -308,6 +308,10 @@ class Task(FutureBase[T]):
                 executor.report(self.name, error)
         executor.ending = outer
 
+    def __bool__(self) -> bool:
+        """True: a task goes on by itself, and ``if task:`` asks whether there is one."""
+        return True
+
     def __repr__(self) -> str:
         if self.done:
             state = "done"
@@ -349,4 +353,5 @@ INTERNAL: Final = Internal()
 def current_task() -> Task[Any]:
     """The task whose step is running. Raises NoExecutor outside of any task."""
     executor = current_executor()
-    return cast("Task[Any]", executor.current or executor.ensure_task())
+    task = executor.current
+    return cast("Task[Any]", executor.ensure_task() if task is None else task)

@@ -59,6 +59,13 @@ class FutureBase(Generic[T_co]):
             "pinfut.guest() await from_host(...) elsewhere>"
         )
 
+    def __bool__(self) -> bool:
+        # ``if lock.acquire():`` would go on without the lock.
+        raise TypeError(
+            f"{type(self).__qualname__} is a future, and neither true nor false: await it, as in "
+            "'if await ...:', or ask 'is not None' whether there is one"
+        )
+
     def __copy__(self) -> NoReturn:
         raise PinError(self, "copied")
 

@@ -183,7 +183,8 @@ def in_host() -> Host | None:
     if host is None or (running.inside and not host.is_run):
         return None
     runner = host.runner
-    return None if host.is_run and (runner.current or runner.first) else host
+    busy = runner.current is not None or runner.first is not None
+    return None if host.is_run and busy else host
 
 
 def _find_wait(future: Future[T]) -> Generator[Any, Any, T] | None:

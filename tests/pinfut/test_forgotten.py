@@ -280,3 +280,89 @@ def test_what_a_receiver_took_at_once_stands_nowhere() -> None:
         assert future.registrations() == 0
 
     make("everyday").run(main())
+
+
+# ---- futures in place of their values ----
+
+FUTURES: list[Callable[[], FutureBase[Any]]] = [
+    lambda: Lock().acquire(),
+    lambda: Semaphore(1).acquire(),
+    lambda: Event().wait(),
+    lambda: one_place()[0].send(1),
+    lambda: one_place()[1].recv(),
+    lambda: sleep(1),
+    lambda: timeout(1, sleep(2)),
+    lambda: join(sleep(1), sleep(2)),
+    lambda: race(sleep(1)),
+    lambda: to_thread(print),
+    lambda: ready(False),
+    pending,
+]
+
+
+@pytest.mark.parametrize("gives", FUTURES)
+@pytest.mark.parametrize(
+    "asks",
+    [
+        bool,
+        lambda future: not future,
+        lambda future: future and 1,
+        lambda future: 1 if future else 2,
+    ],
+    ids=["bool", "not", "and", "if"],
+)
+def test_a_future_is_neither_true_nor_false(
+    gives: Callable[[], FutureBase[Any]], asks: Callable[[Any], object]
+) -> None:
+    future = gives()
+    with pytest.raises(TypeError, match="neither true nor false: await it") as told:
+        asks(future)
+    assert type(future).__qualname__ in str(told.value)
+    drop(future)
+
+
+@EVERYDAY
+def test_what_a_condition_guards_does_not_run_when_its_await_is_forgotten(mode: str) -> None:
+    ran = False
+
+    async def main() -> None:
+        nonlocal ran
+        lock = Lock()
+        if lock.acquire():
+            ran = True
+
+    with pytest.raises(TypeError, match=r"'if await \.\.\.:'"):
+        make(mode).run(main())
+    assert not ran
+
+
+@EVERYDAY
+def test_a_task_is_true_running_or_done_for_it_needs_no_await(mode: str) -> None:
+    async def nothing() -> None:
+        """Ends with a false value."""
+
+    async def main() -> None:
+        task = spawn(nothing())
+        assert task
+        await task
+        assert task
+
+    make(mode).run(main())
+
+
+@pytest.mark.parametrize("gives", FUTURES)
+def test_a_future_has_no_length_no_members_and_no_block(
+    gives: Callable[[], FutureBase[Any]],
+) -> None:
+    future: Any = gives()
+    with pytest.raises(TypeError):
+        len(future)
+    with pytest.raises(TypeError):
+        iter(future)
+    with pytest.raises(TypeError):
+        assert 1 in future
+    with pytest.raises(TypeError), future:
+        pass
+    with pytest.raises(TypeError):
+        assert future < 1
+    drop(future)
