@@ -20,7 +20,7 @@ from pinfut.checked import CheckedContext
 from pinfut.combinators import Awaited
 from pinfut.coroutine import into_future, task_context
 from pinfut.executor.block import shield
-from pinfut.executor.contract import JoinHandle, Runner
+from pinfut.executor.contract import JoinHandle, Owner, Runner
 from pinfut.executor.current import NoExecutor, running
 from pinfut.executor.loop import NOBODY
 from pinfut.executor.task import current_task
@@ -74,8 +74,16 @@ class Host:
     # What that gives has ``cancel()``, and ``result()``.
     start: Callable[..., Any]
 
+    def require(self) -> None:
+        """Raise RuntimeError where the loop that runs is none that may wait here."""
+
+    def begin_task(self, coro: Coroutine[Any, Any, T], owner: Owner) -> JoinHandle[T]:
+        """Run `coro` as a task of the runner's, for a task of the host's that will wait for it."""
+        return self.runner.spawn(coro, owner=owner)
+
     def wait(self, future: Future[T]) -> Generator[Any, Any, T]:
         """Wait for `future`, for ``yield from``; a cancel drops it."""
+        self.require()
         parked = Parked()
         cx = CheckedContext(parked, parked) if self.runner.checked else Context(parked)
         while True:
@@ -111,21 +119,23 @@ class Host:
 
     async def join(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run `coro` as a task of the runner, and wait until it has ended; a cancel cancels it."""
+        self.require()
         parked = Parked()
-        parked.tell, waiting = self.once()
-        task = self.runner.spawn(coro, owner=parked)
-        try:
-            await waiting
-        except GeneratorExit:
-            parked.tell = int
-            task.cancel()
-            raise
-        except BaseException:
-            task.cancel()
-            with self.shield():
-                await self.whole(lambda: task.done, parked, task.cancel)
-            if isinstance(task.error(), CancelledError | None):
+        task = self.begin_task(coro, parked)
+        if not task.done:
+            parked.tell, waiting = self.once()
+            try:
+                await waiting
+            except GeneratorExit:
+                parked.tell = int
+                task.cancel()
                 raise
+            except BaseException:
+                task.cancel()
+                with self.shield():
+                    await self.whole(lambda: task.done, parked, task.cancel)
+                if isinstance(task.error(), CancelledError | None):
+                    raise
         try:
             return task.poll(_OVER)  # type: ignore[return-value]  # it is done
         except CancelledError as error:
@@ -143,9 +153,11 @@ class AsyncioHost(Host):
     shield = nullcontext
     loop: asyncio.AbstractEventLoop
 
-    def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
+    def require(self) -> None:
         if asyncio.get_running_loop() is not self.loop:
             raise RuntimeError(f"the guest of this thread is another loop's: {self.loop!r}")
+
+    def once(self) -> tuple[Callable[[], object], Awaitable[object]]:
         until: asyncio.Future[None] = self.loop.create_future()
         return partial(_set, until), until
 

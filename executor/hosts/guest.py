@@ -12,27 +12,34 @@ import asyncio
 import sys
 import time
 from asyncio import CancelledError
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError as CancelledElsewhere
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from contextvars import copy_context
 from functools import partial
 from math import inf
 from types import SimpleNamespace
-from typing import Any, Final, NoReturn, cast, final
+from typing import Any, Final, NoReturn, TypeVar, cast, final
 
-from pinfut.executor.contract import Poller
+from pinfut.executor.contract import Owner, Poller
 from pinfut.executor.core import GENERATIONS, Executor
 from pinfut.executor.current import running
+from pinfut.executor.doorbell import Doorbell
 from pinfut.executor.foreign import running_beside
 from pinfut.executor.hosts.across import AsyncioHost, AsyncioTasks, Host, Parked, in_host
 from pinfut.executor.loop import AllOf
+from pinfut.executor.task import Task
 from pinfut.executor.trace.instrument import Instrument
 from pinfut.future import set_hosted
 from pinfut.laws import LostWakeup
 
+T = TypeVar("T")
+
 STEPS: Final = 64
 """The most steps of a visit."""
+
+AT_ONCE: Final = 4
+"""Of these, those of a visit that a task of the host's makes itself."""
 
 
 @final
@@ -56,6 +63,10 @@ class Guest(Host):
     def __init__(self, now: Callable[[], float], options: dict[str, Any]) -> None:
         self.runner = Executor(clock=HostClock(now), doorbell=self.ring, **options)
         self._ending: Parked | None = None  # who waits for visits, in the end
+        self._bell = cast(Doorbell, self.runner._bell)
+        self._context = copy_context()
+        # How many steps the tasks of the host's may make themselves before the host's next visit.
+        self._left = STEPS
 
     def ring(self) -> None:
         """Have a visit made soon."""
@@ -63,11 +74,35 @@ class Guest(Host):
 
     def visit(self) -> None:
         """Make one."""
+        self._left = STEPS
+        self._visit(STEPS)
+
+    def _visit(self, steps: int) -> None:
+        """Make one of so many steps, and see to the next."""
         try:
-            self.runner.turn(0, steps=STEPS)
+            self.runner.turn(0, steps=steps)
         finally:
             if self._ending is not None:
                 self._ending.wake()
+
+    def begin_task(self, coro: Coroutine[Any, Any, T], owner: Owner) -> Task[T]:
+        # When nobody waits for a visit, this task of the host's makes one itself, and the host is
+        # spared the round that the doorbell would cost it. In a turn nobody listens.
+        runner, bell = self.runner, self._bell
+        if self._left <= 0 or not bell.listening:
+            return runner.spawn(coro, owner=owner)
+        self._left -= AT_ONCE
+        bell.listening = False
+        try:
+            task = runner.spawn(coro, owner=owner)
+            self._context.run(self._visit_here)
+        finally:
+            bell.listening = True
+        return task
+
+    def _visit_here(self) -> None:
+        """Make a short visit in a task of the host's, which is not current meanwhile."""
+        raise NotImplementedError
 
     async def end(self) -> None:
         """Cancel what is left and wait until it has ended; then what that has started, and so on.
@@ -101,7 +136,6 @@ class AsyncioGuest(Guest, AsyncioHost):
         super().__init__(loop.time if exact else time.monotonic, options)
         self.runner.others = AsyncioTasks(loop)
         self._least = 0.0 if exact else 0.001
-        self._context = copy_context()
         # Invariant: None, or what the loop will call.
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -113,8 +147,11 @@ class AsyncioGuest(Guest, AsyncioHost):
 
     def visit(self) -> None:
         self._soon = None
+        super().visit()
+
+    def _visit(self, steps: int) -> None:
         try:
-            super().visit()
+            super()._visit(steps)
         finally:
             due = self.runner.due()
             if due == 0:
@@ -125,6 +162,17 @@ class AsyncioGuest(Guest, AsyncioHost):
                     self._timer.cancel()
                 self._when, due = when, max(due, self._least)
                 self._timer = self.loop.call_later(due, self._time, context=self._context)
+
+    def _visit_here(self) -> None:
+        tasks: Any = asyncio.tasks
+        task = asyncio.current_task(self.loop)
+        if task is not None:
+            tasks._leave_task(self.loop, task)
+        try:
+            self._visit(AT_ONCE)
+        finally:
+            if task is not None:
+                tasks._enter_task(self.loop, task)
 
     def _time(self) -> None:
         self._timer, self._when = None, inf
@@ -142,8 +190,8 @@ class AsyncioGuest(Guest, AsyncioHost):
 
 @final
 class TrioGuest(Guest):
-    """In trio. The visits are made by two tasks of the system's: no cancel of the program's
-    reaches them, and Ctrl-C is not raised in them.
+    """In trio. The host's visits are made by two tasks of the system's: no cancel of the program's
+    reaches them. Ctrl-C is raised in no visit.
 
     One sleeps until the doorbell or a deadline, the other waits for the descriptor.
     """
@@ -164,18 +212,19 @@ class TrioGuest(Guest):
         self.shield = partial(trio.CancelScope, shield=True)
         self._rouse: Callable[[], object] = int  # ends the sleep of `_visits`
         self._gone = Parked()
+        trio.lowlevel.enable_ki_protection(self.begin_task)
 
     def ring(self) -> None:
         self._rouse()
 
-    def visit(self) -> None:
+    def _visit(self, steps: int) -> None:
         # There is no public word for it: in a turn no task of trio's is current, so that what
         # belongs to one, a cancel scope, say, is refused there and does not act on this one.
         running = self._running
         task = running.task
         del running.task
         try:
-            super().visit()
+            super()._visit(steps)
         except BaseException as error:
             self.error = error
             self._body.cancel()
@@ -185,6 +234,11 @@ class TrioGuest(Guest):
         when = inf if due is None else due
         if when != self._alarm.deadline:
             self._alarm.deadline = when
+
+    def _visit_here(self) -> None:
+        self._visit(AT_ONCE)
+        if self.runner.due() == 0:
+            self.ring()
 
     async def _visits(self) -> None:
         lowlevel = self.api.lowlevel

@@ -238,8 +238,10 @@ class Cancelling:
         self.host = host
         self.ends = ends
         self.log: list[str] = []
+        self.begun = pinfut.Event()
 
     async def work(self) -> str:
+        self.begun.set()
         try:
             await self.host.sleep(3600)
         except self.host.cancelled:
@@ -257,40 +259,39 @@ class Cancelling:
         return "a value after all"
 
 
-def by_cancel(ours: Callable[[], Coroutine[Any, Any, object]]) -> Coroutine[Any, Any, object]:
-    async def cancels() -> object:
-        task = spawn(ours())
-        await sleep(0.001)
-        task.cancel()
-        return await task
-
-    return cancels()
+Ours = Callable[[], Coroutine[Any, Any, object]]
 
 
-def by_timeout(ours: Callable[[], Coroutine[Any, Any, object]]) -> Coroutine[Any, Any, object]:
-    async def times() -> object:
-        try:
-            with timeout(0.001):
-                return await ours()
-        except TimeoutError:
-            raise CancelledError from None
-
-    return times()
+async def by_cancel(ours: Ours, begun: pinfut.Event) -> object:
+    task = spawn(ours())
+    await begun.wait()
+    task.cancel()
+    return await task
 
 
-def by_race(ours: Callable[[], Coroutine[Any, Any, object]]) -> Coroutine[Any, Any, object]:
-    async def races() -> object:
-        await race(ours(), sleep(0.001))
-        await sleep(0.01)  # the clean-up goes on beside
-        raise CancelledError
+async def by_timeout(ours: Ours, begun: pinfut.Event) -> object:
+    async def fires() -> None:
+        await begun.wait()
+        block.fire()
 
-    return races()
+    spawn(fires())
+    try:
+        with timeout(3600) as block:
+            return await ours()
+    except TimeoutError:
+        raise CancelledError from None
+
+
+async def by_race(ours: Ours, begun: pinfut.Event) -> object:
+    await race(ours(), begun.wait())
+    await sleep(0.01)  # the clean-up goes on beside
+    raise CancelledError
 
 
 @pytest.mark.parametrize("ends", ["raises", "returns"])
 @pytest.mark.parametrize("how", [by_cancel, by_timeout, by_race])
 def test_a_cancel_of_pinfuts_is_one_of_the_hosts_and_its_clean_up_is_waited_for(
-    host: Host, ends: str, how: Callable[[Any], Coroutine[Any, Any, object]]
+    host: Host, ends: str, how: Callable[[Ours, pinfut.Event], Coroutine[Any, Any, object]]
 ) -> None:
     theirs = Cancelling(host, ends)
 
@@ -303,7 +304,7 @@ def test_a_cancel_of_pinfuts_is_one_of_the_hosts_and_its_clean_up_is_waited_for(
     async def main() -> None:
         async with guest():
             with pytest.raises((CancelledError, concurrent.futures.CancelledError)):
-                await from_host(how(ours))
+                await from_host(how(ours, theirs.begun))
 
     host.run(main)
     assert theirs.log == ["cancelled", "cleaned up", "pinfut's"]
@@ -315,7 +316,7 @@ def test_an_error_of_the_clean_up_takes_the_place_of_the_cancel(host: Host) -> N
     async def main() -> None:
         async with guest():
             with pytest.raises(ValueError, match="in the clean-up"):
-                await from_host(by_cancel(lambda: to_host(theirs.work())))
+                await from_host(by_cancel(lambda: to_host(theirs.work()), theirs.begun))
 
     host.run(main)
 
@@ -327,7 +328,7 @@ def test_the_end_of_a_guest_ends_what_was_begun_in_the_host(host: Host) -> None:
         before = host.held()
         async with guest():
             spawn(to_host(theirs.work()))
-            await sleep(0.001)
+            await theirs.begun.wait()
         assert theirs.log == ["cancelled", "cleaned up"]
         await host.sleep(0)
         assert host.held().tasks == before.tasks

@@ -31,7 +31,7 @@ from pinfut.executor import (
     timeout,
     to_thread,
 )
-from pinfut.executor.hosts.guest import STEPS
+from pinfut.executor.hosts.guest import AT_ONCE, STEPS, TrioGuest
 from pinfut.executor.io import pipe
 from pinfut.rpc import Interface, SimKernel, connect, method, serve
 from tests.hosts.each_host import Held, Host, OnAsyncio, OnUvloop, host, refuses
@@ -449,6 +449,11 @@ def test_a_guest_that_waits_makes_no_visits(host: Host, monkeypatch: pytest.Monk
                 assert 0 < turns == before
                 os.write(writer.fileno(), b"x")
                 await reading
+            before = turns
+            await from_host(pours())
+            for _ in range(50):
+                await host.sleep(0)
+            assert turns == before + 1, "that of the task itself"
             return turns
 
     async def reads(reader: Any) -> bytes:
@@ -473,6 +478,68 @@ def test_in_a_turn_no_task_of_the_host_is_current(host: Host) -> None:
 
     host.run(main)
     assert [bool(one) for one in seen] == [False] * 4
+
+
+def test_a_coroutine_that_need_not_wait_costs_no_round_of_the_hosts_which_has_its_turn_in_time(
+    host: Host,
+) -> None:
+    rounds = 0
+    seen: list[int] = []
+
+    async def counts() -> None:
+        nonlocal rounds
+        while len(seen) < 201:
+            rounds += 1
+            await host.sleep(0)
+
+    async def answers() -> None:
+        seen.append(rounds)
+
+    async def asks() -> None:
+        for _ in range(200):
+            await from_host(answers())
+        spawn(pours())  # it is ready, and goes first, when the host makes a visit
+        before = rounds
+        await from_host(answers())
+        assert rounds > before
+
+    async def main() -> None:
+        async with guest():
+            await host.beside(counts, asks)
+
+    host.run(main)
+    at_once = max(map(seen.count, seen))
+    assert 1 < at_once <= STEPS // AT_ONCE + 1, seen
+    assert len(set(seen)) < 50
+
+
+def test_what_a_task_of_the_host_runs_at_once_has_not_its_context_variables(host: Host) -> None:
+    seen: list[str] = []
+
+    async def puts_off() -> str:
+        current_executor().call_soon(lambda: seen.append(VARIABLE.get()))
+        return VARIABLE.get()
+
+    async def main() -> str:
+        async with guest():
+            VARIABLE.set("host's")
+            return await from_host(puts_off())
+
+    assert host.run(main) == "host's"
+    assert seen == ["none"]
+
+
+def test_a_timer_and_a_wake_of_what_runs_at_once_are_not_lost(host: Host) -> None:
+    async def steps() -> str:
+        for _ in range(10 * AT_ONCE):
+            await yield_now()
+        return await pours(0.001)
+
+    async def main() -> list[str]:
+        async with guest():
+            return [await from_host(steps()), await from_host(pours(0.001))]
+
+    assert host.run(main) == ["tea", "tea"]
 
 
 def test_a_thread_and_a_guest_in_it_are_each_for_themselves(host: Host) -> None:
@@ -714,9 +781,10 @@ def test_what_ends_a_program_is_not_lost_in_an_error_of_the_body(host: Host) -> 
         host.run(main)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_what_ends_a_program_ends_the_host_and_the_others_clean_up(
-    host: Host, kind: type[BaseException]
+    host: Host, kind: type[BaseException], at_once: bool
 ) -> None:
     log: list[str] = []
 
@@ -728,13 +796,15 @@ def test_what_ends_a_program_ends_the_host_and_the_others_clean_up(
             log.append("cleaned up")
 
     async def ends() -> None:
-        await sleep(0.001)
+        if not at_once:
+            await sleep(0.001)
         raise kind
 
     async def main() -> None:
         async with guest():
             spawn(cleans_up())
-            spawn(ends())
+            await sleep(0.001)
+            await from_host(ends()) if at_once else spawn(ends())
             await host.sleep(60)
 
     with pytest.raises(kind):
@@ -769,6 +839,44 @@ def test_ctrl_c_is_the_hosts(host: Host) -> None:
         host.run(main)
     assert log == ["cleaned up"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_does_not_come_in_a_step_that_a_task_of_the_host_makes(host: Host) -> None:
+    log: list[str] = []
+
+    async def presses() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        log.append("went on")
+
+    async def main() -> None:
+        async with guest():
+            await from_host(presses())
+            await host.sleep(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        host.run(main)
+    assert log == ["went on"]
+
+
+def test_ctrl_c_does_not_come_between_such_a_step_and_what_follows_it_in_trio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[bool] = []
+    here = TrioGuest._visit_here
+
+    def visits(self: TrioGuest) -> None:
+        here(self)
+        kept.append(trio.lowlevel.currently_ki_protected())
+
+    monkeypatch.setattr(TrioGuest, "_visit_here", visits)
+
+    async def main() -> bool:
+        async with guest():
+            await from_host(pours())
+            return trio.lowlevel.currently_ki_protected()
+
+    assert not trio.run(main)
+    assert kept == [True]
 
 
 def test_a_block_that_is_closed_closes_what_is_in_it() -> None:
