@@ -20,6 +20,7 @@ from typing import Any, Final
 from pinfut.learn.lesson import parse
 from pinfut.learn.prove import prove
 from pinfut.learn.runner import runner
+from pinfut.rpc.kernel.memory_mode import VARIABLE
 
 PACKAGES: Final = str(Path(__file__).parents[2])
 """Where this pinfut lies, installed or not."""
@@ -38,7 +39,7 @@ class Limits:
     cpu: int = 10
     """Seconds of computing."""
     memory: int = 1 << 30
-    """Bytes of address space."""
+    """Bytes that it may write to. Where only addresses can be limited, bytes of those."""
     file: int = 16 << 20
     """Bytes of a file, and so of the result."""
 
@@ -51,7 +52,8 @@ A_PROOF: Final = Limits(seconds=300.0, cpu=120)
 def run_child(job: dict[str, Any], limits: Limits = A_JOB) -> dict[str, Any]:
     """The result of a job, from a process of its own: as `runner` gives it, or
     ``{"kind": "stopped", "note": ...}``."""
-    environment = {"PINFUT_CHECKED": "1", "PYTHONIOENCODING": "utf-8"}
+    # By prices a lesson is the same everywhere; a program may ask its kernel for arenas.
+    environment = {"PINFUT_CHECKED": "1", "PYTHONIOENCODING": "utf-8", VARIABLE: "prices"}
     for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP"):
         if name in os.environ:
             environment[name] = os.environ[name]
@@ -151,7 +153,8 @@ def _limit(limits: Limits) -> None:
         return  # not on this system
     for what, most in (
         (resource.RLIMIT_CPU, limits.cpu),
-        (resource.RLIMIT_AS, limits.memory),
+        # Payers reserve many more addresses than they ever use, and Linux counts what is writable.
+        (resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS, limits.memory),
         (resource.RLIMIT_FSIZE, limits.file),
         (resource.RLIMIT_CORE, 0),
     ):

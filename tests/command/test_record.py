@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from pinfut.command.main import main
 from pinfut.learn.explorer import Trace, render
-from tests.learn.explorer.traces import BELL, BUSY
+from tests.learn.explorer.traces import BELL, BUSY, CALLS
 
 
 @pytest.fixture
@@ -53,6 +54,20 @@ def test_a_program_that_fails_leaves_its_trace_and_the_status_says_so(
     assert len(Trace.load("hang.json").events) > len(Trace.load("t.json").events)
 
 
+def test_the_bytes_of_a_trace_do_not_tell_where_objects_lay(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PINFUT_MEMORY", raising=False)
+    Path("calls.py").write_text(CALLS, "utf-8")
+    for name in ("t.json", "again.json"):
+        assert main(["record", "calls.py", "-o", name]) == 0
+    assert Path("t.json").read_bytes() == Path("again.json").read_bytes()
+    paid = {event.get("why") for event in Trace.load("t.json").events if event["k"] == "bank"}
+    assert "the handler of a call" in paid
+    assert "what its handlers hold" not in paid
+    assert "PINFUT_MEMORY" not in os.environ
+
+
 def test_what_is_kept_and_how_long_a_run_may_take_can_be_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +88,7 @@ def test_what_is_kept_and_how_long_a_run_may_take_can_be_told(
         (["record", "nothing.py", "-o", "t.json"], "No such file"),
         (["record", "text.txt", "-o", "t.json"], "is no Python file"),
         (["record", "empty.py", "-o", "t.json"], "async def main"),
+        (["record", "needs.py", "-o", "t.json"], "needs.py is called with nothing: missing"),
         (["show", "nothing.json", "-o", "t.html"], "No such file"),
         (["show", "text.txt", "-o", "t.html"], "not JSON"),
         (["show", "later.json", "-o", "t.html"], "version 2"),
@@ -83,6 +99,7 @@ def test_what_cannot_be_is_refused_with_a_sentence(
 ) -> None:
     Path("text.txt").write_text("hello\n")
     Path("empty.py").write_text("")
+    Path("needs.py").write_text("async def main(port): pass\n")
     Path("later.json").write_text('{"pinfut-trace":2}\n')
     assert main(words) == 2
     assert why in capsys.readouterr().err

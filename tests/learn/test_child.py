@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pinfut.learn.child import Limits, run_child
+from pinfut import payers
+from pinfut.learn.child import A_JOB, Limits, run_child
+from tests.house.imports import ROOT
 
 FEW = Limits(seconds=60.0, cpu=2, memory=512 << 20, file=1 << 20)
 
@@ -28,6 +30,18 @@ def test_checked_mode_knows_there_where_a_future_was_made() -> None:
     code = "from pinfut import pending\nasync def main():\n    await pending()\n"
     (trace,) = run(code)["traces"]
     assert "made at lesson.py:3" in trace["header"]["error"]["text"]
+
+
+@pytest.mark.parametrize("memory", ["prices", "arenas"])
+def test_sessions_are_paid_for_within_the_limits_of_a_job(memory: str) -> None:
+    if memory == "arenas" and payers.why_not() is not None:
+        pytest.skip(str(payers.why_not()))
+    code = (ROOT / "examples/hello.py").read_text("utf-8")
+    if memory == "arenas":
+        code = code.replace("SimKernel()", "SimKernel(memory='arenas')")
+    events = run(code, A_JOB)["traces"][0]["events"]
+    assert any(event.get("v") == "Hello, world!\n" for event in events)
+    assert any(event["k"] == "bank" for event in events)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from os.path import basename
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -17,6 +18,7 @@ from pinfut.executor import Recorder, VirtualClock, run
 from pinfut.executor.current import running
 from pinfut.executor.trace.texts import place, without_places
 from pinfut.learn.explorer.trace import Trace, TraceError
+from pinfut.rpc.kernel.memory_mode import VARIABLE
 
 LIMIT: Final = 20_000
 """Events that are kept."""
@@ -94,7 +96,8 @@ def record_file(
 
     On simulated time unless `real`. `seed`: as for `pinfut.executor.run`. `steps`: where a run
     that does not end is ended. The other options are those of `record`. Raises TraceError for a
-    file that cannot be loaded or has no such function, and OSError for one that cannot be read.
+    file that cannot be loaded, has no such function or one that needs arguments, and OSError for
+    one that cannot be read.
     """
     path = Path(path).resolve()
     with _loaded(path) as module:
@@ -104,11 +107,24 @@ def record_file(
                 f"{path.name} has no `async def main()`: write one, and run it where the file is "
                 "not imported"
             )
+        try:
+            signature(main).bind()
+        except TypeError as error:
+            raise TraceError(f"main() of {path.name} is called with nothing: {error}") from None
 
         def go(recorder: Recorder) -> None:
             clock = None if real else VirtualClock()
-            coro = main()
-            run(coro, clock=clock, checked=checked, instruments=[recorder], seed=seed, steps=steps)
+            with ExitStack() as stack:
+                if not real:
+                    stack.enter_context(_priced())
+                run(
+                    main(),
+                    clock=clock,
+                    checked=checked,
+                    instruments=[recorder],
+                    seed=seed,
+                    steps=steps,
+                )
 
         return record(
             go,
@@ -119,6 +135,19 @@ def record_file(
             limit=limit,
             echo=echo,
         )
+
+
+@contextmanager
+def _priced() -> Iterator[None]:
+    """A kernel that is made in here goes by prices, if neither it nor the environment says
+    otherwise: where objects lie is different each time."""
+    said = VARIABLE in os.environ
+    os.environ.setdefault(VARIABLE, "prices")
+    try:
+        yield
+    finally:
+        if not said:
+            del os.environ[VARIABLE]
 
 
 @contextmanager
