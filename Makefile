@@ -70,8 +70,7 @@ web: $(READY) ## run tests in the Python of a browser (Pyodide, in node)
 test-web: $(READY) ## the explorer and the lessons in a browser
 	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/python -m pip install --quiet \
 		--disable-pip-version-check --constraint constraints.txt playwright || true
-	$(BIN)/python -m pytest -n0 -rs tests/web/explorer.py tests/web/lessons.py $(ARGS) \
-		|| [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n0 -rs tests/web/explorer.py tests/web/lessons.py $(ARGS)
 
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)

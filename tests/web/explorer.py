@@ -1,12 +1,7 @@
-"""The explorer in a browser: run by `make test-web`, and collected by no other run.
-
-It needs Playwright, which that target fetches, and a chromium of the system's. Where there is
-none, it is skipped with a word.
-"""
+"""The explorer in a browser: run by `make test-web`, and collected by no other run."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,15 +14,6 @@ from pinfut.learn.explorer import Trace, fold, record, render
 from tests.learn.explorer import traces
 from tests.learn.explorer.traces import BELL, CALLS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="there is no Playwright here: `make test-web` fetches it"
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"
-)
-
 
 def apart(call: Callable[..., Trace], *args: Any, **options: Any) -> Trace:
     """What a call gives in a thread of its own: in this one runs Playwright's loop."""
@@ -37,19 +23,6 @@ def apart(call: Callable[..., Trace], *args: Any, **options: Any) -> Trace:
 
 def recorded(name: str, folder: Path, **options: Any) -> Trace:
     return apart(traces.recorded, name, folder, **options)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        # As root, a browser has no sandbox; the pages are our own.
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-def outside(url: str) -> bool:
-    return not url.startswith(("file:", "data:"))
 
 
 class Page:
@@ -245,13 +218,12 @@ def test_the_slider_the_map_and_the_list_of_steps_lead_there_too(
 
 
 FOLLOW = """
-() => Array.from({ length: explorer.count }, (_, i) => {
+(kinds) => Array.from({ length: explorer.count }, (_, i) => {
   explorer.go(i + 1);
-  const [px, say, panels] = [".px", ".px-say p", ".px-panels"].map(
-    (part) => document.querySelector(part),
-  );
-  return [px.dataset.kind, say.innerText, panels.innerText];
-})
+  const text = (part) => document.querySelector(part).innerText;
+  const { kind } = document.querySelector(".px").dataset;
+  return kinds.includes(kind) ? [[text(".px-say p"), text(".px-panels")]] : [];
+}).flat()
 """
 
 
@@ -260,9 +232,8 @@ def test_calls_their_slots_and_what_they_cost_can_be_followed_with_the_arrow_key
 ) -> None:
     page = open_page(recorded("calls", tmp_path))
     told: dict[str, str] = {}
-    for kind, say, panels in page.tab.evaluate(FOLLOW):
-        if kind in ("slot", "serve", "bank", "flush"):
-            told.setdefault(say, panels)
+    for say, panels in page.tab.evaluate(FOLLOW, ["slot", "serve", "bank", "flush"]):
+        told.setdefault(say, panels)
     said = "\n".join(told)
     assert "pipelined on the result of call 1, which is not there yet" in said
     assert "it takes slot 1 (5 mod 4)" in said
