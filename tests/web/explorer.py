@@ -239,6 +239,7 @@ def test_calls_their_slots_and_what_they_cost_can_be_followed_with_the_arrow_key
     assert "it takes slot 1 (5 mod 4)" in said
     assert "The server begins call 2 (read)" in said
     assert "with one signal" in said
+    assert "and so are the 1024 bytes for its answer, which bank client pays for" in said
     assert "Bank client pays 1 page for the handler of a call" in said
     assert "Bank client gets back" in said
     assert "For its answer 1024 bytes are reserved, in memory that bank client pays for." in said

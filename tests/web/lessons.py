@@ -201,6 +201,22 @@ def test_the_law_is_named_and_its_line_marked(browser: Any, server: str) -> None
         assert "return PENDING" in bad.inner_text() or "await bell" in bad.inner_text()
 
 
+def test_what_came_of_it_is_in_sight(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["03"])
+        who.do("run")
+        who.key("End")
+        # Beside the picture: the line at which somebody waits whom nobody wakes, in the last line.
+        marked = who.page.locator(".cm-line.learn-bad").bounding_box()
+        assert 0 < marked["y"] < 960 - marked["height"]
+        assert who.page.locator(".px-say").bounding_box()["y"] > 0
+        who.page.set_viewport_size({"width": 480, "height": 900})
+        who.do("check")
+        assert 0 <= who.page.locator("#result .learn-no").bounding_box()["y"] < 450
+        wide = who.page.evaluate("document.documentElement.scrollWidth")
+        assert wide == 480, "nothing is wider than the page"
+
+
 def test_a_step_forward_and_back_shows_the_same(browser: Any, server: str) -> None:
     with learner(browser, server) as who:
         who.open(LESSONS["03"])

@@ -50,6 +50,10 @@ const FRAME = `
       <span><i class="px-l-parked"></i>parked</span><span><b>○</b> poll: PENDING</span><span><b>●</b> poll: ready</span>
       <span><b>⊗</b> poll: error</span><span><i class="px-l-wake"></i>wake</span><span><i class="px-l-merged"></i>wake, merged</span>
       <span><b>■</b> ends <b>✗</b> fails <b>⊘</b> cancelled</span>
+      <span class="px-l-calls"><i class="px-l-call"></i>call, until its answer is there</span>
+      <span class="px-l-calls"><i class="px-l-answer"></i>until that is taken</span>
+      <span class="px-l-calls"><b>›</b> pipelined on another</span>
+      <span class="px-l-banks"><i class="px-l-bank"></i>pages that a bank has left</span>
     </div>
     <div class="px-panels">${PANELS}</div>
   </div>
@@ -91,6 +95,8 @@ export function mount(root, trace, options = {}) {
   const overview = mapOf(part(".px-map"), model, lanes);
   const crowd = model.tasks.length > 1;
   button("fold").hidden = !crowd;
+  for (const call of px.querySelectorAll(".px-l-calls")) call.hidden = !model.sessions.size;
+  part(".px-l-banks").hidden = !model.banks.size;
 
   function go(to, follow = true) {
     position = Math.max(0, Math.min(model.count, to));

@@ -66,16 +66,21 @@ export class Lanes {
     });
   }
 
+  /** Of the picture, in pixels: it fills the window, and has room for words behind the last event. */
+  get width() {
+    return Math.max(this.seen, this.model.width * this.zoom + 120);
+  }
+
   /** The place for the lanes has another size. */
   resize() {
     this.seen = this.scroll.clientWidth;
     this.left = this.scroll.scrollLeft;
+    this.svg.setAttribute("width", String(this.width));
     this.draw(true);
   }
 
   scrollTo(left) {
-    const most = this.model.width * this.zoom + 120 - this.seen;
-    this.left = Math.max(0, Math.min(most, left));
+    this.left = Math.max(0, Math.min(this.width - this.seen, left));
     this.scroll.scrollLeft = this.left;
   }
 
@@ -88,7 +93,7 @@ export class Lanes {
     const middle = this.model.x[this.position];
     const offset = middle * this.zoom - this.left;
     this.zoom = Math.max(0.04, Math.min(3, zoom));
-    this.svg.setAttribute("width", String(this.model.width * this.zoom + 120));
+    this.svg.setAttribute("width", String(this.width));
     this.scrollTo(middle * this.zoom - offset);
     this.draw(true);
   }
@@ -140,19 +145,28 @@ export class Lanes {
     this.svg.querySelector(".px-now").setAttribute("transform", `translate(${at} 0)`);
     const future = this.svg.querySelector(".px-future");
     future.setAttribute("x", String(at));
-    future.setAttribute("width", String(Math.max(0, this.model.width * this.zoom + 120 - at)));
+    future.setAttribute("width", String(Math.max(0, this.width - at)));
     this.svg.querySelector(".px-names").innerHTML = this.callNames();
-    const event = this.model.events[this.position - 1];
     const halo = this.svg.querySelector(".px-halo");
-    const y = event && this.y.get(this.rowOf(this.position - 1));
-    halo.toggleAttribute("hidden", y === undefined);
+    const [y, height] = (this.position && this.placeOf(this.position - 1)) || [];
     halo.style.display = y === undefined ? "none" : "";
     if (y !== undefined) {
       const width = (this.model.x[this.position] - this.model.x[this.position - 1]) * this.zoom;
-      halo.setAttribute("x", String(at - width));
-      halo.setAttribute("y", String(y + 3));
-      halo.setAttribute("width", String(Math.max(6, width)));
+      const box = { x: at - width, y, width: Math.max(6, width), height };
+      for (const [name, value] of Object.entries(box)) halo.setAttribute(name, String(value));
     }
+  }
+
+  /** [top, height] of what an event happens to: a lane, or the slot of a call. */
+  placeOf(i) {
+    const event = this.model.events[i];
+    const id = this.rowOf(i);
+    const y = this.y.get(id);
+    if (y === undefined) return undefined;
+    const row = this.rows.find((row) => row.id === id);
+    if (row?.kind !== "session") return [y + 3, TASK - 6];
+    const slot = row.slots.indexOf(event.x % (row.session.N || Infinity));
+    return slot < 0 ? [y + 2, HEAD - 4] : [y + HEAD + CALL * (slot % MOST_CALLS) - 2, CALL + 1];
   }
 
   /** Which rows there are, and where: tasks that do nothing in the window are folded into one. */
@@ -217,7 +231,7 @@ export class Lanes {
     this.ruler(out, from, to);
     for (const row of this.rows) {
       const y = row.y + row.height;
-      out.push(`<line class="px-rule" x1="${this.at(from)}" x2="${this.at(to) + 120}" y1="${y}" y2="${y}"/>`);
+      out.push(`<line class="px-rule" x1="${this.at(from)}" x2="${Math.max(this.at(to) + 120, this.left + this.seen)}" y1="${y}" y2="${y}"/>`);
       if (row.kind === "session") this.calls(out, row, from, to);
       if (row.kind === "bank") this.balance(out, row, from, to);
     }
@@ -226,7 +240,7 @@ export class Lanes {
     const { broke, count } = this.model;
     if (broke && broke < count)
       out.push(`<rect class="px-after" x="${this.at(broke)}" y="${RULER}" width="${this.at(count) - this.at(broke)}" height="${this.height}"/>`);
-    out.push(`<rect class="px-halo" height="${TASK - 6}" rx="5"/><rect class="px-future" y="${RULER}" height="${this.height}"/>`);
+    out.push(`<rect class="px-halo" rx="5"/><rect class="px-future" y="${RULER}" height="${this.height}"/>`);
     if (broke) this.broken(out);
     out.push(`<g class="px-names"></g><g class="px-now"><line y1="${RULER - 10}" y2="${this.height}"/><path d="M-6 ${RULER - 12}h12l-6 9z"/></g>`);
     return out.join("");

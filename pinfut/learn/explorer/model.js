@@ -54,6 +54,7 @@ export function modelOf(trace) {
   const runs = new Uint32Array(count); // whose step runs when an event comes
   const pays = new Map(); // by session: the bank that pays for it
   const handlers = new Map(); // by task: the call that it serves, {n, x, z}
+  const rooms = new Map(); // by call: the bytes that are reserved for its answer
   const frames = new Map(); // by call: the bytes that its handler is charged with
   const futures = new Map(); // by number: its name
   const polls = new Map(); // by number: how many so far
@@ -88,6 +89,7 @@ export function modelOf(trace) {
       poller[i] = stack.pop();
     } else if (event.k === "slot") {
       callOf(sessions, event, i);
+      if (event.s === "sent") rooms.set(`${event.n} ${event.x}`, event.z);
     } else if (event.k === "bank") {
       bankOf(banks, event, i);
     } else if (event.k === "session") {
@@ -116,7 +118,7 @@ export function modelOf(trace) {
   const sources = new Map((header.sources ?? []).map((source) => [source.name, source.text]));
   const law = events.findIndex((event) => event.k === "law");
   return {
-    header, events, count, x, nth, poller, turns, runs, pays, handlers, names, born, died, futures, spans, sessions, banks,
+    header, events, count, x, nth, poller, turns, runs, pays, rooms, handlers, names, born, died, futures, spans, sessions, banks,
     tasks: [...born.keys()].sort((one, other) => one - other),
     width: x[count],
     /** After how many events the first law was broken, or the run failed; 0 for never. */

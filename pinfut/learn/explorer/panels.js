@@ -136,7 +136,7 @@ export class Panels {
     });
     const rest = slots > shown ? `<li class="px-none">… up to ${slots - 1}</li>` : "";
     return `<h4>${esc(name)}${session.N ? ` <small>call x has slot x mod ${session.N}</small>` : ""}</h4>
-      <ol class="px-grid" aria-label="slots">${cells.join("")}${rest}</ol>${calls.length ? `<ul>${calls.slice(0, MOST).join("")}</ul>` : ""}`;
+      <ol class="px-grid" aria-label="slots">${cells.join("")}${rest}</ol>${calls.length ? `<ul>${calls.slice(0, MOST).join("")}</ul>` : none("No call is under way.")}`;
   }
 
   banks(state, event) {

@@ -166,7 +166,10 @@ const SAY = {
       return `${e.a ? w.task(e.a) : "Somebody"} makes ${call}: it takes ${slot}${on}.${room}`;
     }
     if (e.s === "returned") return `The answer of ${call} is there, in ${slot}.`;
-    if (e.s === "taken") return `The answer of ${call} is taken: ${slot} is free again.`;
+    if (e.s === "taken") {
+      const room = w.paid(e.n, w.model.rooms.get(`${e.n} ${e.x}`), (bank, bytes) => `and so are the ${bytes} for its answer, which ${bank} pays for`);
+      return `The answer of ${call} is taken: ${slot} is free again${room && ","}${room}.`;
+    }
     return `Nobody wants the answer of ${call} any more. Its ${slot} stays taken until the other side has acknowledged.`;
   },
   session: (w, e) => `Session <b>${esc(e.n)}</b> is made${e.N ? `, with ${many(e.N, "slot")}` : ""}: bank <b>${esc(e.pays)}</b> pays for it, on both sides.`,

@@ -117,7 +117,16 @@ function picture(traces, instead, at = 0) {
     views.push(view);
     if (at === "error") view.go(view.broke || view.count);
   }
-  if (traces.length > 1) $("views").scrollIntoView({ block: "start" });
+}
+
+const narrow = matchMedia("(max-width: 1000px)");
+
+/** Bring what came of it into sight: beside the picture the whole program, in which it marks lines; or,
+ * where they stand one below the other, what was said. */
+function look() {
+  const below = narrow.matches || document.body.classList.contains("learn-two");
+  if (below) $(narrow.matches ? "result" : "views").scrollIntoView({ block: "start" });
+  else $("editor").scrollIntoView({ block: "nearest" });
 }
 
 /** Of places those in the program: [line, waits, bad]. */
@@ -140,6 +149,7 @@ async function perform(what) {
     if (told.kind === "run") ran(told);
     else if (told.kind === "check") checked(told);
     else failed(told);
+    look();
   } catch (error) {
     result(`<div class="learn-box"><p class="learn-said">${esc(error.message)}</p></div>`);
   } finally {
