@@ -18,7 +18,7 @@ class BuildWithEditor(build_py):
 
     def run(self) -> None:
         editor = runpy.run_path(str(EDITOR))
-        if not editor["BUNDLE"].exists() and not self.editable_mode:
+        if not editor["is_current"]() and not self.editable_mode:
             try:
                 editor["build"]()
             except editor["CannotBuild"] as error:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-from pinfut.learn.editor import BUNDLE, CannotBuild, build
+from pinfut.learn.editor import CannotBuild, build, is_current
 from pinfut.learn.export import export
 from pinfut.learn.lesson import HOUSE, Lesson, load
 from pinfut.learn.pyodide import CannotFetch
@@ -33,7 +33,7 @@ LESSONS: Final = {lesson.name[:2]: lesson for lesson in load(HOUSE)}
 
 @pytest.fixture(scope="module", autouse=True)
 def bundle(browser: Any) -> None:
-    if not BUNDLE.exists():
+    if not is_current():
         try:
             build()
         except CannotBuild as error:
@@ -131,6 +131,14 @@ class Learner:
             code.rstrip("\n"),
         )
 
+    def edit(self, line: str, *keys: str) -> None:
+        """Go to the end of the first line with such a text, and press keys or type."""
+        self.page.locator(".cm-line", has_text=line).first.click()
+        self.page.keyboard.press("End")
+        for key in keys:
+            named = key in ("Enter", "Home", "Shift+End")
+            (self.page.keyboard.press if named else self.page.keyboard.type)(key)
+
     def do(self, button: str) -> str:
         """Press Run or Check; what the page says then."""
         self.page.click(f"#{button}")
@@ -188,6 +196,43 @@ def test_lessons_are_seen_to_fail_and_solved_and_that_is_kept(
             shown = who.page.inner_text(".cm-content")
             assert shown.split() == lesson.solution.split()
             assert who.page.locator("#lessons a.learn-done[aria-current]").count() == 1
+
+
+def test_a_lesson_is_solved_by_typing(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["03"])
+        who.edit("self.rung = False", "Enter", "self.waker = None")
+        # A line before another, below a block; a block below what leaves one.
+        who.edit("return PENDING", "Home", "self.waker = cx.waker", "Enter")
+        who.edit("return PENDING", "Enter", "def nobody(self):", "Enter", "pass")
+        who.edit("        pass", "Enter", "x = (", "Enter", "1")
+        who.edit("self.rung = True", "Enter", "if self.waker is not None:", "Enter")
+        who.page.keyboard.type("self.waker.wake()")
+        lines = who.page.eval_on_selector_all(".cm-line", "all => all.map(e => e.textContent)")
+        assert lines[4:24] == TYPED.split("\n")
+        assert who.do("check").startswith("Solved")
+
+
+TYPED = """class Doorbell(FutureBase[str]):
+    def __init__(self):
+        self.rung = False
+        self.waker = None
+
+    def poll(self, cx):
+        if self.rung:
+            return "somebody is at the door"
+        self.waker = cx.waker
+        return PENDING  # and who is to be woken?
+    def nobody(self):
+        pass
+    x = (
+        1
+    )
+
+    def ring(self):
+        self.rung = True
+        if self.waker is not None:
+            self.waker.wake()"""
 
 
 def test_the_law_is_named_and_its_line_marked(browser: Any, server: str) -> None:

@@ -50,6 +50,12 @@ def call(tool: str, *words: str, cwd: Path) -> None:
         raise CannotBuild(f"{tool} {words[0]} failed with status {status}:\n{said}")
 
 
+def is_current() -> bool:
+    """Whether there is a bundle, and it is no older than what it is made from."""
+    made = BUNDLE.stat().st_mtime if BUNDLE.exists() else 0.0
+    return all((HERE / name).stat().st_mtime <= made for name in SOURCES)
+
+
 def build() -> Path:
     """Make the bundle, in the versions of package-lock.json; where it is. Raises CannotBuild."""
     with tempfile.TemporaryDirectory(prefix="pinfut-editor-") as place:

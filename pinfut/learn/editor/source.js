@@ -2,7 +2,7 @@
 import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { python } from "@codemirror/lang-python";
-import { bracketMatching, HighlightStyle, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import { bracketMatching, HighlightStyle, indentService, indentUnit, syntaxHighlighting } from "@codemirror/language";
 import { EditorState, StateEffect, StateField } from "@codemirror/state";
 import {
   Decoration, drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers, WidgetType,
@@ -28,6 +28,21 @@ const look = EditorView.theme({
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
     backgroundColor: "color-mix(in srgb, var(--accent) 28%, transparent)",
   },
+});
+
+const count = (text, found) => text.match(found)?.length ?? 0;
+
+/** How far in a line begins: like the one before it; farther after a colon or an open bracket, less far
+ * after what leaves a block. (The grammar takes a line below a block for a part of it.) Where more is
+ * closed than opened the grammar knows better. */
+const indentation = indentService.of((context, place) => {
+  const { from, text } = context.state.doc.lineAt(place);
+  const line = text.slice(0, place - from).replace(/#.*$/, "").trimEnd();
+  const open = count(line, /[([{]/g) - count(line, /[)\]}]/g);
+  if (place === from || open < 0) return undefined;
+  const before = context.lineIndent(from);
+  if (open || line.endsWith(":")) return before + context.unit;
+  return /^\s*(return|raise|pass|break|continue)\b/.test(line) ? Math.max(0, before - context.unit) : before;
 });
 
 class Tag extends WidgetType {
@@ -73,7 +88,7 @@ export function editor(root, { label, onRun, onChange }) {
     state: EditorState.create({
       extensions: [
         lineNumbers(), history(), drawSelection(), bracketMatching(), closeBrackets(),
-        highlightActiveLine(), indentUnit.of("    "), EditorState.tabSize.of(4), python(),
+        highlightActiveLine(), indentUnit.of("    "), indentation, EditorState.tabSize.of(4), python(),
         syntaxHighlighting(colours), look, marks,
         keymap.of([
           { key: "Mod-Enter", run },
