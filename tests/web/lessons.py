@@ -343,6 +343,10 @@ def test_two_traces_stand_side_by_side(browser: Any, server: str) -> None:
         left, right = (who.page.locator(".learn-view").nth(i).bounding_box() for i in (0, 1))
         assert left["y"] == right["y"]
         assert left["x"] + left["width"] <= right["x"]
+        told = who.page.locator(".learn-view").nth(1).inner_text()
+        assert "The loop makes the task main" in told
+        assert "executor" not in told
+        assert "poll" not in told, "asyncio polls nobody"
 
 
 def test_without_the_editor_a_text_area_does(browser: Any, server: str) -> None:

@@ -47,8 +47,8 @@ const FRAME = `
     <canvas class="px-map" height="36" aria-hidden="true"></canvas>
     <div class="px-legend" aria-label="legend">
       <span><i class="px-l-running"></i>runs</span><span><i class="px-l-ready"></i>ready, waits for its turn</span>
-      <span><i class="px-l-parked"></i>parked</span><span><b>○</b> poll: PENDING</span><span><b>●</b> poll: ready</span>
-      <span><b>⊗</b> poll: error</span><span><i class="px-l-wake"></i>wake</span><span><i class="px-l-merged"></i>wake, merged</span>
+      <span><i class="px-l-parked"></i>parked</span><span class="px-l-polls"><b>○</b> poll: PENDING</span><span class="px-l-polls"><b>●</b> poll: ready</span>
+      <span class="px-l-polls"><b>⊗</b> poll: error</span><span><i class="px-l-wake"></i>wake</span><span><i class="px-l-merged"></i>wake, merged</span>
       <span><b>■</b> ends <b>✗</b> fails <b>⊘</b> cancelled</span>
       <span class="px-l-calls"><i class="px-l-call"></i>call, until its answer is there</span>
       <span class="px-l-calls"><i class="px-l-answer"></i>until that is taken</span>
@@ -95,8 +95,9 @@ export function mount(root, trace, options = {}) {
   const overview = mapOf(part(".px-map"), model, lanes);
   const crowd = model.tasks.length > 1;
   button("fold").hidden = !crowd;
-  for (const call of px.querySelectorAll(".px-l-calls")) call.hidden = !model.sessions.size;
-  part(".px-l-banks").hidden = !model.banks.size;
+  const there = { polls: !words.asyncio, calls: model.sessions.size, banks: model.banks.size };
+  for (const [what, some] of Object.entries(there))
+    for (const sign of px.querySelectorAll(`.px-l-${what}`)) sign.hidden = !some;
 
   function go(to, follow = true) {
     position = Math.max(0, Math.min(model.count, to));

@@ -53,7 +53,7 @@ export class Panels {
       : "";
     const shown = state.ready.slice(0, MOST).map((number) => `<li>${chip(words, number)}</li>`);
     if (state.ready.length > MOST) shown.push(`<li>… ${state.ready.length - MOST} more</li>`);
-    const empty = state.running ? "" : none("Empty: the executor sleeps until something wakes a task.");
+    const empty = state.running ? "" : none(`Empty: the ${words.runner} sleeps until something wakes a task.`);
     return running + (shown.length ? `<ol class="px-line" aria-label="ready, in order">${shown.join("")}</ol>` : empty);
   }
 

@@ -30,6 +30,8 @@ export const futureName = (name) => String(name ?? "future").replace(/^_+/, "");
 export class Words {
   constructor(model) {
     this.model = model;
+    this.asyncio = model.header.runner === "asyncio";
+    this.runner = this.asyncio ? "loop" : "executor"; // its name
     this.same = new Map(); // by name: how many have it
     for (const name of model.names.values()) this.same.set(name, (this.same.get(name) ?? 0) + 1);
   }
@@ -78,13 +80,13 @@ export class Words {
     if (kind === "timer") return `<b>Timer ${esc(rest[0])}</b>`;
     if (kind === "fd") return `<b>Descriptor ${esc(rest[0])}</b>`;
     if (kind === "first") return `The ${esc(by)}`;
-    return by === "outside" ? "The executor" : `<b>${esc(by)}</b>`;
+    return by === "outside" ? `The ${this.runner}` : `<b>${esc(by)}</b>`;
   }
 
   /** The step that event `i` is, as HTML. */
   sentence(i) {
     const event = this.model.events[i];
-    const say = (this.model.header.runner === "asyncio" && ASYNCIO[event.k]) || SAY[event.k];
+    const say = (this.asyncio && ASYNCIO[event.k]) || SAY[event.k];
     return say ? say(this, event, i) : `${esc(event.k)}.`;
   }
 
@@ -112,7 +114,7 @@ const pages = (count) => many(Math.abs(count), "page");
 
 const SAY = {
   spawn: (w, e) =>
-    (e.call ? `The handler of call <b>${esc(e.call[1])}</b> has to wait, so it becomes the task ${w.task(e.a)}` : e.b ? `${w.task(e.b)} spawns ${w.task(e.a)}` : `The executor makes the task ${w.task(e.a)}`) +
+    (e.call ? `The handler of call <b>${esc(e.call[1])}</b> has to wait, so it becomes the task ${w.task(e.a)}` : e.b ? `${w.task(e.b)} spawns ${w.task(e.a)}` : `The ${w.runner} makes the task ${w.task(e.a)}`) +
     `: it joins the end of the ready queue${e.pr ? `, with ${esc(e.pr)} priority` : ""}.`,
   turn: (w, e, i) => `Turn ${w.model.turns[i]} begins: ${many(e.c, "entry is", "entries are")} ready, and ${e.c === 1 ? "it runs" : "each runs once"}.`,
   resume: (w, e) => `${w.task(e.a)} runs: its coroutine goes on${e.at ? ` from line ${lineOf(w, e)}` : ""}.`,
