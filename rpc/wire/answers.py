@@ -77,7 +77,7 @@ class Answer:
 
     __slots__ = (
         *("caps", "charged", "error", "flags", "granted", "kept", "late", "callee", "last"),
-        *("method", "next", "payload", "place", "previous", "queued_charge", "result"),
+        *("method", "next", "payload", "place", "previous", "result"),
         *("room", "served", "state", "stops", "target", "task", "waiting", "waits_on", "x"),
     )
 
@@ -87,9 +87,9 @@ class Answer:
         self.state = FREE
         # With the kind of its frame above the lowest 8 bits, for one that is not a plain call.
         self.flags = self.method = self.target = self.room = self.place = 0
-        # Bytes of the session's account that this call holds.
+        # Bytes of the session's account that this call holds, while it waits for another's
+        # answer, or while its handler does.
         self.charged = 0
-        self.queued_charge = 0
         # Of a call on another answer, with the interface that it expects of that before the rest.
         self.payload = b""
         # Capabilities of the arguments; those that an earlier call gives are promised

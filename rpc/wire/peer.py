@@ -514,13 +514,13 @@ class Peer:
         charge = prices.QUEUED + len(answer.payload) + prices.QUEUED_CAP * len(answer.caps)
         if self._account is not None:
             self._account.take(charge, "a call that waits for another's answer")
-            answer.queued_charge = charge
+            answer.charged = charge
         answer.join(on)
 
     def _unqueue(self, answer: Answer) -> None:
-        if answer.queued_charge and self._account is not None:
-            self._account.give(answer.queued_charge)
-        answer.queued_charge = 0
+        if answer.charged and self._account is not None:
+            self._account.give(answer.charged)
+        answer.charged = 0
 
     def _receive_finish(self, x: int, flags: int) -> None:
         answer = self.answers[x % self.slots] if self.answers else None

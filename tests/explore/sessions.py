@@ -327,7 +327,7 @@ class Sessions:
         held[SERVER] += prices.SESSION + peer.slots * prices.SLOT
         held[SERVER] += peer.exports.charged + peer.imports.charged
         held[SERVER] += sum(one.charged for one in peer.answers if one.state == RUNNING)
-        held[SERVER] += sum(one.queued_charge for one in peer.answers if one.state == QUEUED)
+        held[SERVER] += sum(one.charged for one in peer.answers if one.state == QUEUED)
         assert tuple(held) == self.charged, (
             f"{held} bytes are held, and {self.charged} are charged (client, server)"
         )

@@ -33,7 +33,7 @@ def fuzz_frames(data: bytes, counts: Counter[str]) -> None:
             break
         peer = host.peer
         assert len(peer.answers) in (0, 8), "a table grew"
-        queued = sum(one.queued_charge for one in host.all_waiting())
+        queued = sum(one.charged for one in host.all_waiting())
         least = queued + peer.exports.charged + peer.imports.charged
         assert host.held[0] >= least, "less is charged than is held"
         assert len({one.x for one in peer.open_answers()}) == len(peer.open_answers())

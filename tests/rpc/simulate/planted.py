@@ -300,9 +300,9 @@ PLANTED: Final = (
         "T28",
         "a call that waits for another's answer is refunded twice",
         PEER,
-        "            self._account.give(answer.queued_charge)\n        answer.queued_charge = 0\n",
-        "            self._account.give(answer.queued_charge)\n"
-        "        answer.queued_charge //= 2 if answer.x % 2 else 1 << 60\n",
+        "            self._account.give(answer.charged)\n        answer.charged = 0\n",
+        "            self._account.give(answer.charged)\n"
+        "        answer.charged //= 2 if answer.x % 2 else 1 << 60\n",
     ),
     Planted(
         "T25",
