@@ -47,6 +47,7 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.kernel.sim.cost import CostModel
 from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.memory.event_buffer import EventBuffer, SourceEvent
+from pinfut.rpc.objects.demands import Own, Same
 from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.objects.promise import Promise
 from pinfut.rpc.refill import retry_with_refill
@@ -90,6 +91,7 @@ __all__ = [
     "OutOfCaps",
     "OutOfPages",
     "PayerExhausted",
+    "Own",
     "PeerDied",
     "PinScope",
     "Promise",
@@ -103,6 +105,7 @@ __all__ = [
     "RpcError",
     "SafetyExceeded",
     "Session",
+    "Same",
     "SessionClosed",
     "SessionDead",
     "SharedState",

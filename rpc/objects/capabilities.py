@@ -13,6 +13,7 @@ from pinfut.rpc.errors import (
     from_wire,
 )
 from pinfut.rpc.objects.codec import Codec
+from pinfut.rpc.objects.demands import Demands
 from pinfut.rpc.objects.interface import interface_of, resolve, speaks
 from pinfut.rpc.objects.local import LocalCaller
 from pinfut.rpc.objects.promise import EMBARGOED, IMPORTED, OWN, PROMISED, Caller, Target
@@ -138,6 +139,31 @@ class Capabilities:
         self, codec: Codec, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]
     ) -> Any:
         """The value of a payload with capabilities. Raises `CodecError`, RpcError.
+
+    def require(
+        self, demands: Demands, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]
+    ) -> None:
+        """Check what parameters demand, while all that came is still the caller's. Raises
+        ForeignCapability, UnknownObject, and `CodecError`."""
+        decoder, asked = demands
+        indices = decoder.decode(payload)
+        for position, own in asked:
+            index = indices[position]
+            cap = caps[index] if 0 <= index < len(caps) else None
+            if type(cap) is PromisedCapability:
+                raise ForeignCapability(
+                    f"argument {position + 1} has to be there, and a promise was passed: await it"
+                )
+            if type(cap) is not Cap or cap.kind != frames.RECEIVER:
+                raise ForeignCapability(
+                    f"argument {position + 1} has to be what was handed out over this session"
+                )
+            thing = self._peer.exports.get(cap.id)[0]
+            if own and target_of(thing) is not None:
+                raise ForeignCapability(
+                    f"argument {position + 1} has to be an object of the side that is called, and "
+                    "is served elsewhere"
+                )
 
         Each descriptor is used at most once, and those that are not are released.
         """

@@ -12,6 +12,7 @@ from typing import Any, Final, final
 import msgspec
 import msgspec.inspect
 
+from pinfut.rpc.objects.demands import refuse_inside
 from pinfut.rpc.wire.frames import MAX_CAPS
 
 Resolve = Callable[[int, Any], object]
@@ -139,8 +140,11 @@ def _custom_types(kind: Any) -> set[type]:
     kept = []  # or an id could be used again
     while left:
         info = left.pop()
+        refuse_inside(info)
         if isinstance(info, tuple):
             left.extend(info)
+        elif isinstance(info, msgspec.inspect.RawType):
+            raise TypeError("msgspec.Raw would be sent unseen, so it is no plain data; use bytes")
         elif isinstance(info, msgspec.Struct) and id(info) not in seen:
             seen.add(id(info))
             kept.append(info)

@@ -9,6 +9,7 @@ import inspect
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
+from pinfut.rpc.objects.demands import demanded
 from pinfut.rpc.objects.method import Method
 
 _CLOSE: Final = 0.85
@@ -88,6 +89,11 @@ def check_types(found: Method, wanted: dict[str, Any], given: dict[str, Any]) ->
             raise TypeError(
                 f"{found.function.__qualname__} takes {_said(given[name])} as {name!r}, and "
                 f"{found!r} is called with {_said(wanted[name])}"
+            )
+        elif demanded(given[name]) not in (None, demanded(wanted[name])):
+            raise TypeError(
+                f"{found.function.__qualname__} demands more of {name!r} than {found!r} says: "
+                "declare Own[...] or Same[...] in the interface"
             )
 
 

@@ -36,6 +36,7 @@ from typing import (
 from pinfut.rpc import prices
 from pinfut.rpc.errors import InterfaceMismatch
 from pinfut.rpc.objects.codec import Codec
+from pinfut.rpc.objects.demands import demands_in, without
 from pinfut.rpc.objects.handlers import frame_price
 from pinfut.rpc.objects.implement import check, check_types, hints_of
 from pinfut.rpc.objects.method import Method
@@ -217,7 +218,8 @@ def _look_up(one: Method) -> None:
     """Prepare a method that is declared. Raises TypeError for annotations that are missing,
     unknown, or no plain data."""
     hints = _hints(one)
-    kinds = tuple(hints[name] for name in one.parameters)
+    declared = tuple(hints[name] for name in one.parameters)
+    kinds = tuple(map(without, declared))
     result = hints["return"]
     is_interface = isinstance(result, type) and Interface in result.__mro__
     try:
@@ -245,6 +247,7 @@ def _look_up(one: Method) -> None:
         one.frame,
         one.result.exact,
         one.result.encode,
+        one.demands = demands_in(declared, Interface)
         SHORT_FLAT if FLAT.issuperset(kinds) else SHORT,
     )
 

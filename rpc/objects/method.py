@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.objects.codec import Codec
+from pinfut.rpc.objects.demands import Demands
 
 ANSWER: Final = 1024
 """Bytes reserved for an answer unless the method declares another bound."""
@@ -29,7 +30,7 @@ class Method:
     """
 
     __slots__ = (
-        *("_answer", "arguments", "calling", "declared_frame", "fixed_room", "frame"),
+        *("_answer", "arguments", "calling", "declared_frame", "demands", "fixed_room", "frame"),
         *("function", "interface", "name", "names", "number", "parameters", "result"),
         *("returns", "serving", "signature", "told"),
     )
@@ -38,6 +39,8 @@ class Method:
     """Calls a method of an object of this process; `pinfut.rpc.objects.local` says how."""
     arguments: Codec
     """Of the arguments, as a tuple."""
+    demands: Demands | None
+    """What capabilities in the arguments have to be besides of their interfaces."""
     result: Codec
     returns: Any
     """The interface that a call gives, or None when it gives data."""

@@ -225,6 +225,8 @@ class CallsIn:
             answer.charged = held
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
+        if method.demands is not None:
+            self._capabilities.require(method.demands, payload, answer.caps)
         # To release them this side needs a lane of its own. If that cannot be paid, the call is
         # refused while they are still the caller's to take back.
         if any(type(cap) is Cap and cap.kind == frames.SENDER for cap in answer.caps):

@@ -14,6 +14,7 @@ BOTH: Final = {
     "test_calls",
     "test_cancel",
     "test_death",
+    "test_demands",
     "test_events",
     "test_facets",
     "test_failures",
