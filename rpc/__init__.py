@@ -52,14 +52,15 @@ from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.objects.promise import Promise
 from pinfut.rpc.refill import retry_with_refill
 from pinfut.rpc.session.charging import PinScope, charge, keep
+from pinfut.rpc.session.gone import on_gone
 from pinfut.rpc.session.introduce import introduce
 from pinfut.rpc.session.kept import ClientRef
 from pinfut.rpc.session.purse import leaks
-from pinfut.rpc.session.serving import current_session, nested
+from pinfut.rpc.session.serving import current_session, nested, session_of
 from pinfut.rpc.session.session import Session
 from pinfut.rpc.session.shared import SharedState
 from pinfut.rpc.session.subscriptions import EventSource, Subscription, subscribe
-from pinfut.rpc.vat import Vat, connect, serve, session_of, session_pages
+from pinfut.rpc.vat import Vat, connect, serve, session_pages
 
 __all__ = [
     "PAGE",
@@ -90,8 +91,8 @@ __all__ = [
     "OutOfBytes",
     "OutOfCaps",
     "OutOfPages",
-    "PayerExhausted",
     "Own",
+    "PayerExhausted",
     "PeerDied",
     "PinScope",
     "Promise",
@@ -104,8 +105,8 @@ __all__ = [
     "Restricted",
     "RpcError",
     "SafetyExceeded",
-    "Session",
     "Same",
+    "Session",
     "SessionClosed",
     "SessionDead",
     "SharedState",
@@ -130,6 +131,7 @@ __all__ = [
     "leaks",
     "method",
     "nested",
+    "on_gone",
     "retry_with_refill",
     "serve",
     "session_of",

@@ -449,12 +449,3 @@ def session_pages(*, slots: int = 64, ring: int | None = None, donated: bool = F
 def _ring_for(slots: int) -> int:
     """Room for a short message in every slot, and for one or two long ones."""
     return max(16_384, 1 << (max(slots, 1) * 64 - 1).bit_length())
-
-
-def session_of(capability: Interface) -> Session:
-    """The session that a capability came over. Raises TypeError for an own object."""
-    target = target_of(capability)
-    session = None if target is None else target.caller.owner
-    if not isinstance(session, Session):
-        raise TypeError(f"{capability!r} did not come over a session")
-    return session

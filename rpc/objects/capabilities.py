@@ -16,7 +16,15 @@ from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.demands import Demands
 from pinfut.rpc.objects.interface import interface_of, resolve, speaks
 from pinfut.rpc.objects.local import LocalCaller
-from pinfut.rpc.objects.promise import EMBARGOED, IMPORTED, OWN, PROMISED, Caller, Target
+from pinfut.rpc.objects.promise import (
+    DROPPED,
+    EMBARGOED,
+    IMPORTED,
+    OWN,
+    PROMISED,
+    Caller,
+    Target,
+)
 from pinfut.rpc.objects.proxy import proxy, target_of
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import PromisedCapability
@@ -47,24 +55,19 @@ class Capabilities:
         """Have what releases are sent by. Raises OutOfPages."""
         self._side.open()
 
-    def encode(
-        self, codec: Codec, value: Any
-    ) -> tuple[bytes, list[tuple[Any, Any]], tuple[Cap, ...]]:
-        """A value with capabilities: payload, the objects in it with the interfaces that are
-        declared for them, and their descriptors.
-
-        Raises `CodecError`, ForeignCapability, OutOfPages, OutOfCaps; then nothing has been
-        handed out.
-        """
-        payload, things = codec.encode_caps(value)
+    def describe_all(self, things: list[tuple[Any, Any]]) -> tuple[Cap, ...]:
+        """The descriptors of the capabilities in one value, each with the interface that is
+        declared for it. Raises as `describe` does; then nothing has been handed out."""
         caps: list[Cap] = []
         try:
             for thing, wanted in things:
                 caps.append(self.describe(thing, wanted))
         except BaseException:
             self.take_back(tuple(caps))
+            for thing, _ in things:
+                self._peer.exports.lost(thing)
             raise
-        return payload, things, tuple(caps)
+        return tuple(caps)
 
     def describe(self, thing: object, wanted: Any) -> Cap:
         """The descriptor of one capability where `wanted` is declared; an object of this side is
@@ -72,6 +75,8 @@ class Capabilities:
         OutOfPages, OutOfCaps."""
         target = target_of(thing)
         if target is not None:
+            if target.state == DROPPED:
+                target.require_usable()
             if target.own is not None:
                 return self.describe(target.own, interface_of(thing, wanted))
             if not (
@@ -135,11 +140,6 @@ class Capabilities:
             if cap.kind == frames.SENDER:
                 self._peer.exports.release(cap.id, 1)
 
-    def decode(
-        self, codec: Codec, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]
-    ) -> Any:
-        """The value of a payload with capabilities. Raises `CodecError`, RpcError.
-
     def require(
         self, demands: Demands, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]
     ) -> None:
@@ -164,6 +164,11 @@ class Capabilities:
                     f"argument {position + 1} has to be an object of the side that is called, and "
                     "is served elsewhere"
                 )
+
+    def decode(
+        self, codec: Codec, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]
+    ) -> Any:
+        """The value of a payload with capabilities. Raises `CodecError`, RpcError.
 
         Each descriptor is used at most once, and those that are not are released.
         """
@@ -191,7 +196,7 @@ class Capabilities:
         if cap.kind == frames.SENDER:
             imports = self._peer.imports
             known = imports.proxy_of(cap.id)
-            if isinstance(known, interface):
+            if isinstance(known, interface) and known._pinfut_target.state == IMPORTED:
                 imports.again(cap.id)
                 return known
             target = Target(self._side, interface, IMPORTED)

@@ -77,6 +77,11 @@ class _InterfaceMeta(_ProtocolMeta):
 class Interface(Protocol, metaclass=_InterfaceMeta):
     """Base of all interfaces and of what implements them; awaiting one gives itself.
 
+    ``with`` and ``async with`` let go of a proxy when the block ends, and `release` does so at
+    once: what the other side holds for it is refunded when that is told, whatever still names the
+    proxy. ``async with`` waits first until it is known what it stands for. An object of this
+    process stays as it is.
+
     Class arguments: ``name=`` what the interface is called on the wire (its class name by
     default); ``charge=`` bytes that an object of an implementing class holds at most, paid
     by the client that it is handed to.
@@ -114,6 +119,25 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
     def __await__(self) -> Generator[Any, Any, Self]:
         yield from ()  # a generator, as every __await__ is
         return self
+
+    def release(self) -> None:
+        """Let go of what this proxy stands for; a promise is cancelled. Idempotent. To use it
+        afterwards raises TakenTwice. Nothing for an object of this process."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """See `release`."""
+        return
+
+    async def __aenter__(self) -> Self:
+        return await self
+
+    async def __aexit__(self, *_: object) -> None:
+        """See `release`."""
+        return
 
 
 def _declare(cls: Any, name: str) -> None:
@@ -223,6 +247,7 @@ def _look_up(one: Method) -> None:
     result = hints["return"]
     is_interface = isinstance(result, type) and Interface in result.__mro__
     try:
+        one.demands = demands_in(declared, Interface)
         one.arguments = Codec(tuple.__class_getitem__(kinds), Interface)
         one.result = Codec(result, Interface)
     except TypeError as error:
@@ -247,7 +272,6 @@ def _look_up(one: Method) -> None:
         one.frame,
         one.result.exact,
         one.result.encode,
-        one.demands = demands_in(declared, Interface)
         SHORT_FLAT if FLAT.issuperset(kinds) else SHORT,
     )
 

@@ -125,6 +125,10 @@ class LocalCaller:
     def leave(self, dropped: Any, /) -> None:
         """Nothing to release: the collector of this process does it."""
 
+    def release(self, target: Target, /) -> None:
+        """The proxy is not used any more; the object is this process's own."""
+        target.let_go()
+
 
 def spawn_later(
     executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]

@@ -85,13 +85,21 @@ class Target:
         self.waiting: dict[object, Waker] | None = None
 
     def settle(self, state: int) -> None:
-        """It is known what the promise stands for."""
-        self.state = state
+        """It is known what the promise stands for, or that nobody wants it: then it stays so."""
+        if self.state == DROPPED:
+            self.own = None
+        else:
+            self.state = state
         self.parent = self.unsent = None
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
             for waker in waiting.values():
                 waker.wake()
+
+    def let_go(self) -> None:
+        """Nobody wants it any more: what waits for it is told so."""
+        self.state = DROPPED
+        self.settle(DROPPED)
 
     def fail(self, error: BaseException) -> None:
         """The call that should have given the object failed."""
@@ -137,6 +145,9 @@ class Caller(Protocol):
 
     def leave(self, dropped: Any, /) -> None:
         """A promise or target is held by nobody any more."""
+
+    def release(self, target: Target, /) -> None:
+        """A target is let go of, at once, whatever holds its proxy. Idempotent."""
 
 
 def again(error: BaseException | None) -> BaseException:

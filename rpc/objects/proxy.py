@@ -60,6 +60,17 @@ def _await(self: Any) -> Generator[Any, Any, Any]:
     return self
 
 
+def _release(self: Any, *_: object) -> None:
+    """``release`` of every proxy, and the end of its ``with``."""
+    target: Target = self._pinfut_target
+    target.caller.release(target)
+
+
+async def _release_later(self: Any, *_: object) -> None:
+    """The end of ``async with`` of every proxy."""
+    _release(self)
+
+
 def _del(self: Any) -> None:
     """``__del__`` of every proxy. It only leaves word: the collector may call it in the
     midst of anything, so the session acts on it later."""
@@ -92,6 +103,9 @@ def _make_class(interface: Any) -> type:
     body: dict[str, Any] = {
         "__await__": _await,
         "__del__": _del,
+        "__exit__": _release,
+        "__aexit__": _release_later,
+        "release": _release,
         "__repr__": _describe,
         "__reduce_ex__": FutureBase.__reduce_ex__,
         "__copy__": FutureBase.__copy__,

@@ -401,12 +401,12 @@ class CallsIn:
                 return
             result = method.result
             if result.has_caps:
-                payload, things, caps = self._capabilities.encode(result, value)
+                payload, things = result.encode_caps(value)
                 promises = [thing for thing, _ in things if _is_promise(thing)]
                 if promises:
-                    self._capabilities.take_back(caps)
                     self._give_later(answer, method, value, promises)
                     return
+                caps = self._capabilities.describe_all(things)
             else:
                 payload = result.encode_checked(value)
         except RpcError as error:

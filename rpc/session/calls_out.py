@@ -8,7 +8,7 @@ from typing import Any, final
 from pinfut.executor.contract import Runner
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint
-from pinfut.rpc.errors import MessageTooLarge, RpcError
+from pinfut.rpc.errors import BankError, MessageTooLarge, RpcError
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import CodecError
 from pinfut.rpc.objects.local import call_later
@@ -125,7 +125,8 @@ class CallsOut(Sending):
         arguments = method.arguments
         try:
             if arguments.has_caps:
-                payload, things, caps = self.capabilities.encode(arguments, args)
+                payload, things = arguments.encode_caps(args)
+                caps = self.capabilities.describe_all(things)
                 parent = holder, args
             else:
                 payload = arguments.encode(args)
@@ -156,8 +157,10 @@ class CallsOut(Sending):
             except BaseException:
                 submissions.release(place)
                 raise
-        except BaseException:
+        except BaseException as error:
             self.capabilities.take_back(caps)
+            if isinstance(error, BankError):
+                self.returns.find_cycles()
             raise
 
     def _send_call(
@@ -255,6 +258,12 @@ class CallsOut(Sending):
             self.dropped.append(dropped)
             if not self.touched:
                 self.touch()
+
+    def release(self, target: Target, /) -> None:
+        """A target is let go of, at once, whatever holds its proxy. Idempotent."""
+        if self.error is None:
+            self._give_up_target(target)
+        target.let_go()
 
     def _settle_drops(self) -> None:
         while self.dropped:

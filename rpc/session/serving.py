@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from pinfut.rpc.contract import BankLike
+from pinfut.rpc.objects.interface import Interface
+from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.conversation import serving
 from pinfut.rpc.session.session import Session
 
@@ -20,6 +22,15 @@ def current_session() -> Session:
     if session is None:
         raise RuntimeError("no call is being served here; this is for the handler of a method")
     assert isinstance(session, Session)
+    return session
+
+
+def session_of(capability: Interface) -> Session:
+    """The session that a capability came over. Raises TypeError for an own object."""
+    target = target_of(capability)
+    session = None if target is None else target.caller.owner
+    if not isinstance(session, Session):
+        raise TypeError(f"{capability!r} did not come over a session")
     return session
 
 

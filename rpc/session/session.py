@@ -40,9 +40,9 @@ class Session:
 
     __slots__ = (
         *("_calls_in", "_dead", "_events", "_idle", "_kept", "_on_guest", "_on_released"),
-        *("_outbox", "_provided", "_provided_count", "_released", "_requests", "credit", "end"),
-        *("executor", "guests", "name", "out", "peer", "purse", "round_trips", "subscriptions"),
-        *("via", "ways"),
+        *("_outbox", "_provided", "_provided_count", "_released", "_requests", "_watching"),
+        *("credit", "end", "executor", "guests", "name", "out", "peer", "purse", "round_trips"),
+        *("subscriptions", "via", "ways"),
     )
 
     def __init__(
@@ -102,6 +102,8 @@ class Session:
         self._kept: Kept | None = None
         # Whether all handlers have ended after the session has.
         self._idle = False
+        # What is called when it ends; made when somebody waits for that.
+        self._watching: dict[Callable[[], None], None] | None = None
         self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
 
     @property
@@ -244,6 +246,8 @@ class Session:
     def _close(self, error: RpcError, *, refund: bool) -> None:
         self.out.close(error, refund=refund)
         self.peer.end()
+        for call in list(self._watching or ()):
+            call()
         if self._events is not None:
             self._events.end(error)
         for guest in list(self.guests.values()):
@@ -278,6 +282,17 @@ class Session:
             via.end.account.give(_price_of_guest(self.end))
             if via._idle:
                 via.released()
+
+    def watch(self, call: Callable[[], None]) -> None:
+        """Make a call when the session ends, whichever side does it and how."""
+        if self._watching is None:
+            self._watching = {}
+        self._watching[call] = None
+
+    def unwatch(self, call: Callable[[], None]) -> None:
+        """It need not be made any more."""
+        if self._watching is not None:
+            self._watching.pop(call, None)
 
     async def wait_released(self) -> None:
         """Wait until this side, once closed, has let go of everything."""

@@ -12,11 +12,13 @@ handed out as two interfaces has two ids.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
 from pinfut.rpc.errors import GarbageFrame, UnknownObject
+from pinfut.rpc.wire.charge import pay, refund
 
 _INDEX_BITS: Final = 32
 _INDEX: Final = (1 << _INDEX_BITS) - 1
@@ -55,7 +57,7 @@ class Bushel:
 
     __slots__ = (
         *("_base", "_entries", "_free", "_generation", "_high", "_kept", "_next"),
-        *("_number_of", "_account", "_width", "things"),
+        *("_number_of", "_account", "_watched", "_width", "things"),
     )
 
     def __init__(self, account: Account | None = None) -> None:
@@ -77,6 +79,8 @@ class Bushel:
         self._kept: frozenset[int] = frozenset()
         # The most entries since then.
         self._high = _SMALL
+        # By id(thing): what waits until it is here no more; the one that waits holds the object.
+        self._watched: dict[int, list[Callable[[], None]]] | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -143,11 +147,10 @@ class Bushel:
         facet = thing, type(thing)._pinfut_tables[interface], interface
         price = prices.EXPORT + type(thing)._pinfut_charge
         if self._account is not None:
-            self._account.take_cap("an object handed out")
             try:
-                self._account.take(price, "an object handed out")
+                pay(self._account, price, "an object handed out")
             except BaseException:
-                self._account.give_cap()
+                self.lost(thing)
                 raise
         if self._free:
             number = self._free.pop()
@@ -173,8 +176,31 @@ class Bushel:
         if len(self._entries) * 4 <= self._high:
             self._shrink()
         if self._account is not None:
-            self._account.give(entry.charged)
-            self._account.give_cap()
+            refund(self._account, entry.charged)
+        self.lost(thing)
+
+    def watch(self, thing: Any, call: Callable[[], None]) -> None:
+        """Make a call when `thing`, handed out now or later, is here no more, as whatever it was
+        handed out, or could not be handed out."""
+        if self._watched is None:
+            self._watched = {}
+        self._watched.setdefault(id(thing), []).append(call)
+
+    def unwatch(self, thing: Any, call: Callable[[], None]) -> None:
+        """It need not be made any more. Nothing for one that was made."""
+        calls = self._watched.get(id(thing)) if self._watched else None
+        if self._watched and calls and call in calls:
+            calls.remove(call)
+            if not calls:
+                del self._watched[id(thing)]
+
+    def lost(self, thing: Any) -> None:
+        """An entry is gone, or was not made: who watches `thing` is told if it was the last."""
+        if self._watched and not any(
+            _key(thing, one) in self._number_of for one in type(thing)._pinfut_tables
+        ):
+            for call in self._watched.pop(id(thing), ()):
+                call()
 
     def _shrink(self) -> None:
         """Make the tables as small as what is in them: nobody pays for the rest."""

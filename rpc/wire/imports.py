@@ -12,22 +12,25 @@ from weakref import ref
 
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
+from pinfut.rpc.wire.charge import pay, refund
 
 _SMALL: Final = 16
 
 
 @final
 class Imports:
-    """Counts by id. `account` pays for each entry on the serving side."""
+    """Counts by id. `account` pays for each proxy on the serving side: a capability, and bytes."""
 
-    __slots__ = ("_counts", "_high", "_account")
+    __slots__ = ("_counts", "_high", "account", "fresh")
 
     def __init__(self, account: Account | None = None) -> None:
-        self._account = account
+        self.account = account
         # id -> [how often received, how many proxies stand for it, the last of these]
         self._counts: dict[int, list[Any]] = {}
         # The most entries since the table was last made small.
         self._high = _SMALL
+        # How many proxies were made since somebody set this to 0.
+        self.fresh = 0
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -35,10 +38,11 @@ class Imports:
     def receive(self, number: int) -> None:
         """A message handed the object over, and a proxy was made for it.
 
-        Raises OutOfPages.
+        Raises OutOfPages, OutOfCaps.
         """
-        if self._account is not None:
-            self._account.take(prices.IMPORT, "a capability received")
+        if self.account is not None:
+            pay(self.account, prices.IMPORT, "a capability received")
+        self.fresh += 1
         counts = self._counts.get(number)
         if counts is None:
             self._counts[number] = [1, 1, None]
@@ -69,8 +73,8 @@ class Imports:
         counts = self._counts.get(number)
         if counts is None:
             return 0
-        if self._account is not None:
-            self._account.give(prices.IMPORT)
+        if self.account is not None:
+            refund(self.account, prices.IMPORT)
         counts[1] -= 1
         if counts[1]:
             return 0
@@ -84,14 +88,16 @@ class Imports:
 
     def close(self) -> None:
         """Forget every import."""
-        if self._account is not None:
-            self._account.give(self.charged)
+        if self.account is not None:
+            for counts in self._counts.values():
+                for _ in range(counts[1]):
+                    refund(self.account, prices.IMPORT)
         self._counts.clear()
 
     @property
     def charged(self) -> int:
         """Bytes charged for what is held."""
-        if self._account is None:
+        if self.account is None:
             return 0
         held: int = sum(counts[1] for counts in self._counts.values())
         return prices.IMPORT * held

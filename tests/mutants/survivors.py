@@ -166,12 +166,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "a call that runs has its task before the next frame is read",
     ),
     Survivor(
-        "rpc/session/calls_in.py CallsIn._give e1174bc0",
-        "`things: list[Any] = []` -> `pass`",
-        "equivalent",
-        "read only with capabilities, and then set",
-    ),
-    Survivor(
         "rpc/session/kept.py Kept.forget aa1a4fde",
         "`en is not None and (not self.refs):` -> `en is not None:`",
         "equivalent",
@@ -242,12 +236,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "`ancelled else 0)` -> `ancelled else 1)`",
         "equivalent",
         "the flag is set already",
-    ),
-    Survivor(
-        "rpc/wire/peer.py Peer._unqueue 7c73d14a",
-        "`if answer.queued_charge and self._account ` -> `if self._account `",
-        "only speed",
-        "0 bytes are given back",
     ),
     Survivor(
         "rpc/wire/answers.py waits_for_itself 0e5646e2",

@@ -32,8 +32,8 @@ TRAPS = range(1, 43)
 """Five are made here in another form than where they were met. Memory under a server cannot be
 truncated (no view of a bytearray lets it shrink), but its owner may free it (16). No call is
 synchronous, but who waits for room may stop reading (36). Cycles across processes end with what
-pays (27), no refund waits for a collector (33), and who reads no answers has no more of them than
-it has room for (29)."""
+pays (27), no refund of what was let go of waits for a collector (33), and who reads no answers has
+no more of them than it has room for (29)."""
 
 ROWS = (8, 9, 16, 41, 45, 51, 57, 60, 65, 70, 76, 90, 119)
 """What was asked for beside rules and traps and was once held by no test, or not by the one whose
@@ -358,9 +358,9 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 31",),
-        "rpc/wire/exports.py",
-        "                self._account.give_cap()\n                raise\n",
-        "                pass\n",
+        "rpc/wire/charge.py",
+        "        account.give_cap()\n        raise\n",
+        "        pass\n",
         _BUSHEL + "an_object_that_cannot_be_paid_is_not_handed_out",
     ),
     Mutant(
@@ -390,8 +390,8 @@ MUTANTS = (
     Mutant(
         ("rule 34",),
         "rpc/objects/capabilities.py",
-        "            self.take_back(tuple(caps))\n            raise\n",
-        "            raise\n",
+        "            self.take_back(tuple(caps))\n            for thing",
+        "            for thing",
         _MEMORY + "objects_of_a_list_that_cannot_be_paid_are_handed_out_all_or_none",
     ),
     # ---- events and completions ----
@@ -902,20 +902,49 @@ MUTANTS = (
     Mutant(
         ("row 57",),
         "rpc/objects/capabilities.py",
-        "    if not isinstance(thing, interface):\n"
-        "        raise _mismatch(thing, interface)\n    return thing\n",
-        "    return thing\n",
+        "    if not _is_of(facet, interface):\n"
+        "        raise _mismatch(facet, interface)\n    return facet[0]\n",
+        "    return facet[0]\n",
         "tests/rpc/test_hostile.py::"
         "test_an_answer_that_is_an_own_object_of_another_kind_is_a_mismatch[awaited]",
     ),
     Mutant(
         ("row 57",),
         "rpc/objects/capabilities.py",
-        "    if not isinstance(thing, interface):\n"
-        "        raise _mismatch(thing, interface)\n    return thing\n",
-        "    return thing\n",
+        "    if not _is_of(facet, interface):\n"
+        "        raise _mismatch(facet, interface)\n    return facet[0]\n",
+        "    return facet[0]\n",
         "tests/rpc/test_hostile.py::"
         "test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler",
+    ),
+    Mutant(
+        ("row 57",),
+        "rpc/objects/capabilities.py",
+        "            if type(cap) is not Cap or cap.kind != frames.RECEIVER:\n",
+        "            if type(cap) is not Cap:\n",
+        "tests/rpc/test_demands.py::test_an_object_of_the_caller_is_refused_and_charged_nothing",
+    ),
+    Mutant(
+        ("row 57",),
+        "rpc/objects/capabilities.py",
+        "            if own and target_of(thing) is not None:\n",
+        "            if own and thing is None:\n",
+        "tests/rpc/test_demands.py::test_same_takes_what_is_served_elsewhere_and_own_does_not[sim]",
+    ),
+    Mutant(
+        ("T33",),
+        "rpc/session/calls_out.py",
+        "            self._give_up_target(target)\n        target.let_go()\n",
+        "            pass\n        target.let_go()\n",
+        "tests/rpc/test_release.py::"
+        "test_a_proxy_that_was_let_go_of_holds_nothing_though_something_names_it[sim-release]",
+    ),
+    Mutant(
+        ("T33",),
+        "rpc/session/returns.py",
+        "            gc.collect()\n",
+        "            pass\n",
+        "tests/rpc/test_release.py::test_proxies_in_cycles_are_found_when_the_bank_is_short[sim]",
     ),
     Mutant(
         ("row 60",),

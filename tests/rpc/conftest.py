@@ -25,6 +25,7 @@ BOTH: Final = {
     "test_order",
     "test_pipelining",
     "test_random_programs",
+    "test_release",
     "test_reverse",
     "test_walls",
 }

@@ -642,4 +642,4 @@ def test_no_method_is_called_release() -> None:
 
         class Lock(Interface, Protocol):
             @method
-            async def release(self) -> None: ...
+            async def release(self) -> None: ...  # type: ignore[override]

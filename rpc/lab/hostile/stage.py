@@ -27,10 +27,10 @@ from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.session.charging import PinScope, charge, keep
 from pinfut.rpc.session.prepayment import Prepayment
-from pinfut.rpc.session.serving import current_session
+from pinfut.rpc.session.serving import current_session, session_of
 from pinfut.rpc.session.session import Session
 from pinfut.rpc.session.subscriptions import subscribe
-from pinfut.rpc.vat import Vat, connect, serve, session_of
+from pinfut.rpc.vat import Vat, connect, serve
 
 MESSAGE: Final = 2_000
 """Simulated nanoseconds that the server takes for one message: to read it, check it, and take

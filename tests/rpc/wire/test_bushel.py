@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE, Bank, SessionAccount
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.errors import GarbageFrame, OutOfCaps, OutOfPages, UnknownObject
+from pinfut.rpc.objects.interface import Interface, method, resolve
 from pinfut.rpc.wire.exports import Bushel
 from pinfut.rpc.wire.imports import Imports
 from tests.bounded import rounds
@@ -391,8 +392,15 @@ def follow_imports(steps: list[tuple[bool, int]]) -> None:
     covered("imports equal their oracle", **counts)
 
 
-def test_an_import_that_cannot_be_paid_is_not_there() -> None:
-    bank = Bank("bank", 1, 0)
+@pytest.mark.parametrize(
+    ("caps", "error", "most"),
+    [(1000, OutOfPages, PAGE // prices.IMPORT), (3, OutOfCaps, 3)],
+    ids=["pages", "caps"],
+)
+def test_an_import_that_cannot_be_paid_is_not_there(
+    caps: int, error: type[Exception], most: int
+) -> None:
+    bank = Bank("bank", 1, caps)
     account = SessionAccount(Share(bank))
     imports = Imports(account)
 
@@ -400,11 +408,45 @@ def test_an_import_that_cannot_be_paid_is_not_there() -> None:
         for number in rounds("an import is refused", 2 * PAGE):
             imports.receive(number)
 
-    with pytest.raises(OutOfPages, match="capability received"):
+    with pytest.raises(error, match="capability received"):
         receive_all()
     number = len(imports)
-    assert number == PAGE // prices.IMPORT
+    assert number == most
     assert imports.drop(number) == 0
+    assert (account.used, account.caps - account.free_caps) == (most * prices.IMPORT, most)
+    imports.close()
+    assert (account.used, account.caps - account.free_caps) == (0, 0)
+
+
+def test_one_object_as_two_interfaces_has_two_ids_each_on_its_own() -> None:
+    class Other(Interface, Protocol):
+        @method
+        async def other(self) -> int: ...
+
+    class Two(Plain, Other):
+        @method
+        async def other(self) -> int:
+            return 1
+
+    resolve(Two)
+    bushel = Bushel(account := wealthy())
+    two = Two()
+    first, second = bushel.grant(two, Thing), bushel.grant(two, Other)
+    assert first != second
+    assert (bushel.grant(two, Other), len(bushel)) == (second, 2)
+    assert [one.name for one in bushel.get(first)[1]] == ["poke", "next"]
+    assert [one.name for one in bushel.get(second)[1]] == ["other"]
+    bushel.release(first, 1)
+    with pytest.raises(UnknownObject):
+        bushel.get(first)
+    assert bushel.get(second)[0] is two
+    told: list[int] = []
+    bushel.watch(two, lambda: told.append(len(bushel)))
+    assert bushel.grant(two, Thing) not in (first, second)
+    bushel.release(second, 2)
+    assert told == [], "it is here as a Thing"
+    bushel.close()
+    assert (told, account.used, account.caps - account.free_caps) == ([0], 0, 0)
 
 
 def test_each_answer_that_holds_an_object_keeps_it() -> None:
