@@ -26,6 +26,7 @@ from pinfut.rpc.bank.owned import Objects
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import Balance
 from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages, QuotaInUse, Restricted
+from pinfut.rpc.names import require_short
 
 __all__ = ["CAP_LOT", "MAX_DEPTH", "PAGE", "Balance", "Bank", "SessionAccount"]
 
@@ -90,6 +91,7 @@ class Bank:
     ) -> None:
         if pages < 0 or caps < 0:
             raise ValueError(f"limits are 0 or more, not pages={pages}, caps={caps}")
+        require_short(name)
         self.name = name
         self._above = parent
         self.page_limit = pages

@@ -29,6 +29,7 @@ from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import lane_bytes
 from pinfut.rpc.memory.pages import pages_for
+from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
 from tests.kernels.mail import CLOSED, DESTROYED, DIED, END, EVENT, LARGE, combine, pack
 from tests.kernels.process import CopyEndpoint, CopyPort, CopyProcess
@@ -227,7 +228,7 @@ class CopyKernel:
         spec = admit(name, service.spec, spec, service.sessions)
         if spec.events is not None:
             spec.events.require_unused()
-        label = f"{bank.name}>{name}#{self._sessions + 1}"
+        label = shortened(f"{bank.name}>{name}#{self._sessions + 1}")
         funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
         assert isinstance(owner, CopyProcess), "a process of this kernel"
         levels = spec.level, max(spec.level, service.spec.level)
@@ -246,7 +247,7 @@ class CopyKernel:
             if self._is_released(number) or self._is_released(number ^ 1):
                 raise SessionClosed("a session is closed: nobody is there to introduce")
         giver, taker = self._sides[at ^ 1], self._sides[to ^ 1]
-        label = f"{taker.endpoint.name}>{giver.endpoint.name}#{self._sessions + 1}"
+        label = shortened(f"{taker.endpoint.name}>{giver.endpoint.name}#{self._sessions + 1}")
         limits = giver.channel.limits
         spec = admit(label, limits, SessionSpec(slots=slots, ring=ring))
         above = giver.channel.funds

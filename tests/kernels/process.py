@@ -26,6 +26,7 @@ from pinfut.rpc.errors import (
     UnknownObject,
 )
 from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
 from tests.kernels.mail import (
     ANSWER,
@@ -286,7 +287,7 @@ class CopyEndpoint:
     def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._funds()
         self._nestings += 1
-        bank = funds.nested(f"{self.name}+{self._nestings}", pages, caps)
+        bank = funds.nested(shortened(f"{self.name}+{self._nestings}"), pages, caps)
         try:
             return BankHandle(bank, Rank.READ, no_remove=True)
         except BaseException:

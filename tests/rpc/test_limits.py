@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from sys import getsizeof
 from typing import Any, Protocol
 
 import pytest
@@ -15,11 +16,14 @@ from pinfut.rpc import (
     SafetyExceeded,
     SessionClosed,
     connect,
+    current_session,
     introduce,
     method,
+    nested,
     serve,
     session_of,
 )
+from pinfut.rpc import names as names_of
 from tests.rpc.services import Desk, DeskServer
 from tests.rpc.world import World, only, quiet, run
 
@@ -130,6 +134,34 @@ def test_the_limits_hold_for_sessions_that_are_introduced() -> None:
             way = [one for one in taker.sessions if not one.end.serving]
             assert [one.end.submissions().largest for one in way] == [2048]
             del at_b
+
+    run(main)
+
+
+def test_a_label_is_no_longer_than_a_name_however_often_it_is_made_of_others() -> None:
+    async def main(world: World) -> None:
+        bank = world.bank("n" * 111)
+        names: list[str] = []
+
+        async def deeper(n: int) -> int:
+            session = current_session()
+            names.append(session.name)
+            if n:
+                async with (
+                    nested(pages=30 * n) as paying,
+                    connect(world.kernel, "desk", Desk, paying, slots=8) as desk,
+                ):
+                    names.append(world.kernel.name_of(paying))
+                    return await desk.do(n - 1)
+            return n
+
+        async with (
+            serve(world.kernel, "desk", DeskServer(do=deeper)),
+            connect(world.kernel, "desk", Desk, bank, slots=8) as desk,
+        ):
+            assert await desk.do(4) == 0
+        assert len(set(names)) == len(names)
+        assert all(getsizeof(name) <= names_of.MOST for name in names)
 
     run(main)
 

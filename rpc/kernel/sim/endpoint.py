@@ -23,6 +23,7 @@ from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
 
 
@@ -193,7 +194,7 @@ class SimEndpoint:
     def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._session().funds
         self._nestings += 1
-        bank = funds.nested(f"{self.name}+{self._nestings}", pages, caps)
+        bank = funds.nested(shortened(f"{self.name}+{self._nestings}"), pages, caps)
         try:
             return BankHandle(bank, Rank.READ, no_remove=True)
         except BaseException:

@@ -39,6 +39,7 @@ from pinfut.rpc.kernel.sim.process import SimPort, SimProcess
 from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.notification import Notification
+from pinfut.rpc.names import shortened
 
 MAX_ROUTE_CAPS: Final = 256
 """The capabilities that a channel between two servers may take of the bank that pays for it."""
@@ -176,7 +177,7 @@ class SimKernel:
         if spec.events is not None:
             spec.events.require_unused()
         assert isinstance(process, SimProcess), "a process of this kernel"
-        label = f"{bank.name}>{name}#{self._sessions + 1}"
+        label = shortened(f"{bank.name}>{name}#{self._sessions + 1}")
         funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
         channel = Channel(funds, spec, service.spec)
         levels = spec.level, max(spec.level, service.spec.level)
@@ -201,7 +202,7 @@ class SimKernel:
                 raise SessionClosed(f"session {end.name} is closed: nobody is there to introduce")
         assert giver is not None
         assert taker is not None
-        label = f"{to.name}>{at.name}#{self._sessions + 1}"
+        label = shortened(f"{to.name}>{at.name}#{self._sessions + 1}")
         payer = self.channels[at.number].funds
         limits = self.channels[at.number].limits
         spec = admit(label, limits, spec)

@@ -91,7 +91,7 @@ def exports(count: int) -> Callable[[], Any]:
 
 def _banks(count: int) -> Callable[[], Any]:
     payer = _client()
-    return lambda: [payer.child(f"the name of bank {n:08}", pages=1 << 20) for n in range(count)]
+    return lambda: [payer.child(f"{n:0111}", pages=1 << 20) for n in range(count)]
 
 
 def _handles(count: int) -> Callable[[], Any]:

@@ -17,6 +17,7 @@ from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.bank.transfers import Transfers
 from pinfut.rpc.errors import BankDead, OutOfCaps, OutOfPages
 from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.names import shortened
 from pinfut.testing import Hand
 from tests.rpc.bank.test_bank_rules import settled
 
@@ -275,6 +276,17 @@ def test_a_bank_is_closed_when_only_its_own_place_is_in_its_books() -> None:
     assert bank.state == DEAD
     assert root.pages_used == 0
     assert bank.objects.first is None, "its ledger is still on the list of what it owns"
+
+
+@pytest.mark.parametrize("name", ["n" * 1000, "\U0001f600" * 40, "n" * 100 + "\U0001f600"])
+def test_a_name_that_is_longer_than_its_price_pays_for_is_refused(name: str) -> None:
+    root, _, bank = chain((100, 100), (90, 90), (50, 50))
+    used = root.pages_used
+    with pytest.raises(ValueError, match="too long for a name"):
+        bank.child(name, pages=10, funded=True)
+    assert root.pages_used == used
+    assert name.endswith(shortened(name))
+    bank.child(shortened(name), pages=10)
 
 
 def test_a_bank_that_is_not_charged_for_itself_is_closed_with_empty_books_only() -> None:
