@@ -20,6 +20,9 @@ EXPORT: Final = 416
 IMPORT: Final = 528
 """An entry for an object that the other side serves, with the proxy that stands for it."""
 
+STAND_IN: Final = 1152
+"""What stands among a handler's arguments for an object that an earlier call gave or will give."""
+
 GUEST: Final = 1024
 """A session that a client introduced its server to: what that side keeps to find it again."""
 
@@ -28,7 +31,8 @@ QUEUED: Final = 160
 arguments, and of the interface that it expects of that answer, come on top."""
 
 UNWRITTEN: Final = 224
-"""A message of the client that waits for room in the ring. Its bytes come on top."""
+"""A message that waits for room in the ring: of the client, or of the server to it. Its bytes come
+on top."""
 
 UNSENT: Final = 1424
 """A call of the client that waits for a slot, with the place for its answer, on top of its

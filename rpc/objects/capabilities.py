@@ -39,6 +39,9 @@ class Side(Caller, Protocol):
     def open(self) -> Submissions:
         """Have what this side submits to, bought if it has to be. Raises OutOfPages."""
 
+    def open_for(self, releases: int) -> None:
+        """The same, for so many releases, which it makes sure can wait. Raises OutOfPages."""
+
 
 @final
 class Capabilities:
@@ -51,9 +54,9 @@ class Capabilities:
         self._peer = peer
         self._executor = executor
 
-    def open(self) -> None:
-        """Have what releases are sent by. Raises OutOfPages."""
-        self._side.open()
+    def open_for(self, releases: int) -> None:
+        """Have what so many releases are sent by. Raises OutOfPages."""
+        self._side.open_for(releases)
 
     def describe_all(self, things: list[tuple[Any, Any]]) -> tuple[Cap, ...]:
         """The descriptors of the capabilities in one value, each with the interface that is

@@ -37,6 +37,7 @@ from pinfut.rpc import prices
 from pinfut.rpc.errors import InterfaceMismatch
 from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.demands import demands_in, without
+from pinfut.rpc.objects.expansion import expansion
 from pinfut.rpc.objects.handlers import frame_price
 from pinfut.rpc.objects.implement import check, check_types, hints_of
 from pinfut.rpc.objects.method import Method
@@ -255,6 +256,7 @@ def _look_up(one: Method) -> None:
             f"{one.function.__qualname__}: {error}; methods take and return plain data and "
             "capabilities"
         ) from error
+    one.expansion = expansion(one.arguments.type)
     one.returns = result if is_interface else None
     one.calling = None
     if not (one.arguments.has_caps or one.result.has_caps or one.fixed_room is None):

@@ -30,9 +30,9 @@ class Method:
     """
 
     __slots__ = (
-        *("_answer", "arguments", "calling", "declared_frame", "demands", "fixed_room", "frame"),
-        *("function", "interface", "name", "names", "number", "parameters", "result"),
-        *("returns", "serving", "signature", "told"),
+        *("_answer", "arguments", "calling", "declared_frame", "demands", "expansion"),
+        *("fixed_room", "frame", "function", "interface", "name", "names", "number"),
+        *("parameters", "result", "returns", "serving", "signature", "told"),
     )
 
     call_here: ClassVar[Callable[[Method, Any, tuple[Any, ...], dict[str, Any]], Any]]
@@ -42,6 +42,8 @@ class Method:
     demands: Demands | None
     """What capabilities in the arguments have to be besides of their interfaces."""
     result: Codec
+    expansion: tuple[int, int]
+    """Bytes that the arguments take at most for each byte of their message, and besides."""
     returns: Any
     """The interface that a call gives, or None when it gives data."""
     calling: tuple[Callable[[Any], bytes], Callable[[bytes], Any], int, int] | None

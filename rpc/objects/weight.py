@@ -7,7 +7,13 @@ A message of n bytes can become many times as much: an empty list is one byte on
 from __future__ import annotations
 
 import sys
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from typing import Any, Final
+from uuid import UUID
+
+from msgspec.msgpack import Ext
 
 FLAT: Final = frozenset((bytes, str, int, float, bool, type(None)))
 """Kinds of arguments that take about as much as their message."""
@@ -18,30 +24,63 @@ SHORT_FLAT: Final = 64
 SHORT: Final = 8
 """And of any other."""
 
+MOST: Final = 1 << 12
+"""Things of one message that are weighed one by one."""
 
-def weight(value: Any) -> int:
-    """The bytes of plain data, with all that it holds; capabilities are paid on their own."""
+_WHOLE: Final = FLAT | {bytearray, date, datetime, time, timedelta, Decimal}
+"""Kinds of which `sys.getsizeof` knows all."""
+
+
+def weigh(value: Any, most: int = MOST) -> tuple[int | None, int]:
+    """The bytes of plain data, with all that it holds, and the number of things that were looked
+    at; capabilities are paid on their own. The bytes are None for what has more than `most` things
+    in it, and for what holds something of a kind that is not known here: then its caller pays
+    what its message can become at most (`expansion`)."""
     sizeof = sys.getsizeof
-    total = 0
+    total = things = 0
     left = [value]
     while left:
+        things += 1
+        if things > most:
+            return None, things
         thing = left.pop()
         kind = type(thing)
-        if kind in FLAT:
+        if kind in _WHOLE:
             total += sizeof(thing) + 15 & -16
-        elif kind is list or kind is tuple or kind is set or kind is frozenset:
+        elif hasattr(kind, "_pinfut_methods") or issubclass(kind, Enum):
+            pass  # paid on its own, and there for all
+        elif issubclass(kind, (list, tuple, set, frozenset, dict)):
             total += sizeof(thing) + 15 & -16
+            if things + len(left) + len(thing) > most:
+                return None, things + len(left) + len(thing)
             left.extend(thing)
-        elif kind is dict:
+            if issubclass(kind, dict):
+                left.extend(thing.values())
+        else:
+            names = _fields(kind)
+            if names is None:
+                return None, things
             total += sizeof(thing) + 15 & -16
-            left.extend(thing)
-            left.extend(thing.values())
-        elif not hasattr(kind, "_pinfut_methods"):
-            total += sizeof(thing) + 15 & -16
-            fields: Any = getattr(kind, "__struct_fields__", ())
-            fields = fields or getattr(kind, "__dataclass_fields__", ())
-            left.extend(getattr(thing, name, None) for name in fields)
             inside = getattr(thing, "__dict__", None)
-            if inside is not None:
-                total += sizeof(inside) + 15 & -16
-    return total
+            if inside is None:
+                inside = ()
+            else:
+                total += sizeof(inside) + 31 & -16  # with the head of its values
+                left.extend(inside.values())
+            left.extend(getattr(thing, name, None) for name in names if name not in inside)
+    return total, things
+
+
+def _fields(kind: type) -> Any:
+    """What an instance of a class holds, by name; None for a class that is not known to tell."""
+    if kind is UUID:
+        return ("int",)
+    if kind is Ext:
+        return ("data",)
+    if hasattr(kind, "__struct_fields__"):
+        return kind.__struct_fields__
+    if hasattr(kind, "__dataclass_fields__"):
+        return kind.__dataclass_fields__
+    if hasattr(kind, "__attrs_attrs__"):
+        return [one.name for one in kind.__attrs_attrs__]
+    return None

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, cast, final
 
 from pinfut.coroutine import native, task_context
 from pinfut.executor.contract import JoinHandle, Runner, Timer
+from pinfut.rpc import prices
 from pinfut.rpc.errors import (
     BadAnswer,
     BadArguments,
@@ -34,11 +35,12 @@ from pinfut.rpc.objects.interface import Interface, interface_at
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import EMBARGOED, again
 from pinfut.rpc.objects.proxy import target_of
-from pinfut.rpc.objects.weight import weight
+from pinfut.rpc.objects.weight import weigh
 from pinfut.rpc.session.conversation import Conversation, Introduced, serving
+from pinfut.rpc.session.fairness import THING
 from pinfut.rpc.session.introduce import Introducer, Introducing
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.answers import Answer, waits_for_itself
+from pinfut.rpc.wire.answers import Answer, PromisedCapability, waits_for_itself
 from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
@@ -50,9 +52,18 @@ _SEND: Final = CoroutineType.send
 
 _log = logging.getLogger("pinfut.rpc")
 
+SMALL: Final = 1024
+"""Bytes that arguments may become without being weighed: so much is charged for them."""
+
+UNPAID: Final = 8192
+"""Bytes that arguments may become before they are charged: the server's own, for one message."""
+
 
 class Whole(Conversation, Introduced, Protocol):
     """The session, as the calls that come in know it."""
+
+    credit: int
+    """Bytes of messages that may be looked at."""
 
 
 @final
@@ -62,7 +73,7 @@ class CallsIn:
     __slots__ = (
         *("_account", "_again", "_capabilities", "_context", "_ended", "_executor", "_grace"),
         *("_peer", "_purse", "_root", "_session", "_starting", "_timer", "_unpaid", "_watched"),
-        *("running", "short"),
+        *("running", "short", "things"),
     )
 
     def __init__(
@@ -99,6 +110,8 @@ class CallsIn:
         # Whether a handler is in its first step, which holds its charge, too.
         self._starting = False
         self._ended = False
+        # Things in arguments that were weighed, in all; of others as many as there may be.
+        self.things = 0
         self._watched = bool(executor.instruments)
 
     @property
@@ -121,12 +134,11 @@ class CallsIn:
         try:
             method: Method = methods[answer.method]
             function, decode, frame, plain, encode, short = method.serving
-            if decode is None or answer.caps:
-                args = self._open_arguments(answer, method, payload)
+            if len(payload) > short or decode is None or answer.caps:
+                args, more = self._open(answer, method, payload)
+                frame += more
             else:
                 args = decode(payload)
-            if len(payload) > short:
-                frame += weight(args)
             if self.short is not None:
                 self._require_settled(answer)
             free = account.free
@@ -224,13 +236,46 @@ class CallsIn:
         else:
             answer.charged = held
 
+    def _open(self, answer: Answer, method: Method, payload: bytes) -> tuple[Any, int]:
+        """The arguments of a call, and the bytes that they take beside the handler's frame. What
+        they may become is charged before anybody looks at them, and the rest refunded."""
+        _, decode, _, _, _, short = method.serving
+        bound = 0
+        if len(payload) > short:
+            expansion, bound = method.expansion
+            bound += expansion * len(payload)
+            if bound <= SMALL and decode is not None and not answer.caps:
+                return decode(payload), bound
+        promised = sum(type(cap) is PromisedCapability for cap in answer.caps) * prices.STAND_IN
+        advance = bound + promised
+        if advance <= UNPAID:
+            advance = 0
+        else:
+            if self._account.free < advance:
+                self._session.end.redeem(answer.x)
+            self._account.take(advance, "arguments while they are decoded")
+        try:
+            args = self._open_arguments(answer, method, payload)
+        finally:
+            self._account.give(advance)
+        if bound:
+            taken, things = weigh(args)
+            if taken is None:
+                things = len(payload)
+            elif taken < bound:
+                bound = taken
+            self.things += things
+            self._session.credit -= THING * things
+        return args, bound + promised
+
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
         if method.demands is not None:
             self._capabilities.require(method.demands, payload, answer.caps)
         # To release them this side needs a lane of its own. If that cannot be paid, the call is
         # refused while they are still the caller's to take back.
-        if any(type(cap) is Cap and cap.kind == frames.SENDER for cap in answer.caps):
-            self._capabilities.open()
+        given = sum(type(cap) is Cap and cap.kind == frames.SENDER for cap in answer.caps)
+        if given:
+            self._capabilities.open_for(given)
         caps, answer.caps = answer.caps, ()
         if method.arguments.has_caps:
             return self._capabilities.decode(method.arguments, payload, caps)
@@ -270,8 +315,8 @@ class CallsIn:
         session = self._session
         self._account.give(answer.charged)
         answer.charged = 0
-        answer.stops = 0.0
         answer.kept = answer.task = None
+        answer.stops = 0.0
         del self.running[task]
         if self._timer is not None and not self.running:
             self._executor.timers.cancel(self._timer)

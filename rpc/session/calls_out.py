@@ -55,7 +55,7 @@ class CallsOut(Sending):
         via: CallsOut | None,
         outbox: Outbox,
     ) -> None:
-        super().__init__(end, executor, on_fail, outbox)
+        super().__init__(end, executor, on_fail, outbox, end.serving or via is not None)
         self.owner = owner
         self.via = via
         self.peer = peer

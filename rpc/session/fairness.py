@@ -9,8 +9,8 @@ otherwise everybody would be in the highest.
 A look ends after `BUDGET` messages or when the session's credit is used up, whichever comes
 first (deficit round robin). Credit is bytes: `QUANTUM` for each look, nothing saved once the
 session has nothing more, and a message that was longer than the credit is paid off in later
-looks. So of sessions that are ready all the time, each has the same share, however long its
-messages are.
+looks. What is many things when it is decoded costs credit for each of them, too. So of sessions
+that are ready all the time, each has the same share, however long or dense its messages are.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ BUDGET: Final = 64
 
 QUANTUM: Final = 16_384
 """Bytes of one look."""
+
+THING: Final = QUANTUM // 4096
+"""Bytes of credit for a thing in arguments that are weighed: 4,096 of them are a look."""
 
 TURN: Final = 32
 """How many looks before other tasks of the process have their turn."""

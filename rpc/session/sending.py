@@ -12,9 +12,11 @@ from typing import Any, final
 
 from pinfut.executor.contract import Runner
 from pinfut.executor.current import report_call
+from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint, Submissions
-from pinfut.rpc.errors import ProtocolError, RpcError
+from pinfut.rpc.errors import BankError, ProtocolError, RpcError
 from pinfut.rpc.objects.promise import again
+from pinfut.rpc.wire.frames import RELEASE_FRAME
 
 
 @final
@@ -62,8 +64,8 @@ class Sending:
     """The frames of one side over `end`. `on_fail` ends the session."""
 
     __slots__ = (
-        *("_frames", "_on_fail", "_outbox", "account", "dropped", "end", "error", "executor"),
-        *("flowing", "held", "name", "opened", "submissions", "touched", "watched"),
+        *("_frames", "_on_fail", "_outbox", "_owing", "account", "dropped", "end", "error"),
+        *("executor", "flowing", "held", "name", "opened", "submissions", "touched", "watched"),
     )
 
     submissions: Submissions
@@ -75,6 +77,7 @@ class Sending:
         executor: Runner,
         on_fail: Callable[[RpcError], None],
         outbox: Outbox,
+        owing: bool,
     ) -> None:
         self.name = end.name
         self.end = end
@@ -91,6 +94,8 @@ class Sending:
         self.opened = False
         # What was dropped since the last flush, of which nobody was told.
         self.dropped: deque[Any] = deque()
+        # Whether this side is a server, which waits at its client's cost.
+        self._owing = owing
         # Whether calls wait for a slot; every other call goes behind them.
         self.held = False
         # Whether a flush is coming.
@@ -124,9 +129,22 @@ class Sending:
         return len(self._frames)
 
     def send(self, frame: bytes, /) -> None:
-        """Send a frame behind all others. For the few that the protocol itself sends: they
-        are as many as slots and imports, and paid for with these."""
-        self.write(frame, 0)
+        """Send a frame of the protocol itself behind all others. A client has as many of them as
+        slots and imports. What a server owes waits at the client's cost: of one that reads
+        nothing, and has nothing left to pay with, the session ends."""
+        try:
+            self.write(frame, prices.UNWRITTEN + len(frame) if self._owing else 0)
+        except BankError as error:
+            self.executor.call_soon(self._on_fail, again(error))
+
+    def open_for(self, releases: int) -> None:
+        """Have what so many releases are sent by, and make sure that they can be paid while they
+        wait. Raises OutOfPages."""
+        self.open()
+        charge = releases * (prices.UNWRITTEN + RELEASE_FRAME.size)
+        if self._owing and self.account.free < charge:
+            self.account.take(charge, "releases that wait for room in the ring")
+            self.account.give(charge)
 
     def write(self, frame: bytes, charge: int) -> None:
         """Send a frame; `charge` is what it costs while it waits for room. Raises OutOfPages."""

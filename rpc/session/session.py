@@ -116,6 +116,11 @@ class Session:
         """Whether the session has ended."""
         return self.out.error is not None
 
+    @property
+    def things(self) -> int:
+        """Things in arguments that were weighed here, in all: the work of decoding them."""
+        return self._calls_in.things
+
     def bootstrap(self, interface: Any) -> Any:
         """A proxy of the other side's root object, which has to be of `interface`."""
         return self.out.bootstrap(interface)
@@ -211,7 +216,8 @@ class Session:
                             return False
                 finally:
                     self.executor.end_inline(outside)
-            credit -= requests.consumed - begin
+            # What was decoded has cost some of it, too.
+            credit = self.credit + quantum + begin - requests.consumed
             if requests.more:
                 self.credit = credit
                 return True

@@ -87,8 +87,7 @@ class Answer:
         self.state = FREE
         # With the kind of its frame above the lowest 8 bits, for one that is not a plain call.
         self.flags = self.method = self.target = self.room = self.place = 0
-        # Bytes of the session's account that this call holds, while it waits for another's
-        # answer, or while its handler does.
+        # Bytes of the session's account that this call holds, waiting or with its handler.
         self.charged = 0
         # Of a call on another answer, with the interface that it expects of that before the rest.
         self.payload = b""

@@ -326,8 +326,7 @@ class Sessions:
             held[side] += sum(one.charge for one in session.out.backlog.calls)
         held[SERVER] += prices.SESSION + peer.slots * prices.SLOT
         held[SERVER] += peer.exports.charged + peer.imports.charged
-        held[SERVER] += sum(one.charged for one in peer.answers if one.state == RUNNING)
-        held[SERVER] += sum(one.charged for one in peer.answers if one.state == QUEUED)
+        held[SERVER] += sum(one.charged for one in peer.answers if one.state in (QUEUED, RUNNING))
         assert tuple(held) == self.charged, (
             f"{held} bytes are held, and {self.charged} are charged (client, server)"
         )

@@ -34,11 +34,15 @@ from pinfut.rpc.lab.hostile.measure import traced
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.objects.capabilities import Capabilities
+from pinfut.rpc.objects.codec import Codec
+from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import IMPORTED, Promise, Target
 from pinfut.rpc.objects.proxy import proxy
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.subscriptions import EventSource
 from pinfut.rpc.vat import Vat
+from pinfut.rpc.wire.answers import PromisedCapability
 from pinfut.rpc.wire.exports import Bushel
 from pinfut.rpc.wire.frames import EXPECTED, RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.wire.imports import Imports
@@ -290,6 +294,32 @@ def test_an_argument_that_is_still_to_come() -> None:
 
     used = traced(make)
     assert used <= host.held[0] - before + 10 * prices.SLOT
+
+
+@pytest.mark.parametrize("state", ["given", "failed", "still to come"])
+def test_what_stands_in_for_an_argument_of_an_earlier_call(state: str) -> None:
+    def made(count: int, capabilities: Capabilities) -> int:
+        def make() -> object:
+            stand_ins = []
+            for _ in range(count):
+                late = PromisedCapability()
+                if state != "still to come":
+                    if state == "given":
+                        late.settle((things, (), Thing), None)
+                    else:
+                        late.settle(None, (1, "K" * 48, "x" * 96))
+                payload = capabilities.decode(codec, encoded, (late,))
+                stand_ins.append((late, payload))
+            return stand_ins
+
+        return traced(make)
+
+    async def main() -> float:
+        capabilities = Capabilities(None, None, current_executor())  # type: ignore[arg-type]
+        return (made(2560, capabilities) - made(512, capabilities)) / 2048
+
+    things, codec, encoded = Plain(), Codec(tuple[Thing], Interface), b"\x91\x00"
+    check("STAND_IN", state, run(main(), checked=False))
 
 
 def counted(kernel: SimKernel) -> int:
