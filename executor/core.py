@@ -168,9 +168,13 @@ class Executor(FirstSteps):
                 raise
         task = self.task_type(queue, coro, copy_context())
         self.tasks[task] = owner
-        if self.watching:
-            self.instruments.spawn(task)
-        queue.append(task)
+        try:
+            if self.watching:
+                self.instruments.spawn(task)
+            queue.append(task)
+        except RecursionError:
+            del self.tasks[task]
+            raise
         return task
 
     def _queue(self, priority: Priority) -> ReadyQueue:

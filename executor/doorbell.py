@@ -14,13 +14,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Final, final
 
 from pinfut.executor.contract import Priority, Runner, Timer
 from pinfut.executor.current import report_call
 from pinfut.executor.ready import ReadyQueue, require_own_thread
 from pinfut.executor.timers import Timers
 from pinfut.executor.trace.watched import WatchedTimers
+from pinfut.stack import require_stack
+
+_STACK: Final = 24
+"""Frames that a ring takes at most, as far as the host's callback is a modest one."""
 
 
 @final
@@ -34,6 +38,11 @@ class Doorbell:
         self._ring = ring
         # Invariant: True from the end of a turn to the first ring after it that was heard.
         self.listening = True
+
+    def require_stack(self) -> None:
+        """Raise RecursionError where there is not enough left for a ring."""
+        if self.listening:
+            require_stack(_STACK)
 
     def ring(self, what: object) -> None:
         """`what` became ready. An error of the host's callback is reported, and what became
@@ -59,6 +68,7 @@ class RingingReadyQueue(ReadyQueue):
         self._bell = bell
 
     def append(self, entry: Any, /) -> None:
+        self._bell.require_stack()
         super().append(entry)
         self._bell.ring(entry)
 
@@ -74,6 +84,7 @@ class RingingCalls(deque[Any]):
         self._bell = bell
 
     def append(self, call: Any, /) -> None:
+        self._bell.require_stack()
         super().append(call)
         self._bell.ring(call[0])
 
@@ -86,6 +97,7 @@ class _RingsOnPush:
     bell: Doorbell
 
     def push(self, deadline: float, timer: Timer) -> None:
+        self.bell.require_stack()
         super().push(deadline, timer)  # type: ignore[misc]  # of the Timers that it is mixed into
         self.bell.ring(timer)
 

@@ -147,7 +147,11 @@ class Task(FutureBase[T]):
         if not self.queued:
             self.queued = True
             queue = self._queue
-            queue.append(self)
+            try:
+                queue.append(self)
+            except RecursionError:
+                self.queued = False
+                raise
             if queue.asleep:
                 require_own_thread(queue.runner, self)
 

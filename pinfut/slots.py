@@ -108,15 +108,15 @@ class SlotTable(Generic[T]):
     def acquire(self) -> Slot[T]:
         """Take a slot; its ``x`` is the id to send. Raises SlotsFull."""
         try:
-            slot = self.free.popleft()
+            slot = self.free[0]
         except IndexError:
             raise SlotsFull(f"all {self.capacity} slots are taken") from None
         # The smallest x above _last that falls on this slot.
         x = self._last + 1
         x += (slot.index - x) % self.capacity
         if x > MAX_ID:
-            self.free.appendleft(slot)
             raise SlotsFull("all 64-bit ids are used up; open a new table")
+        self.free.popleft()
         self._last = slot.x = x
         slot.state = WAITING
         return slot

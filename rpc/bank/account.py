@@ -74,12 +74,12 @@ class SessionAccount:
 
     def give(self, count: int, /) -> None:
         """Refund `count` bytes that were taken. Raises ValueError for more than that."""
-        self.free = free = self.free + count
+        free = self.free + count
         if free >= self.high:
             if free > self.pages * PAGE:
-                self.free = free - count
                 raise ValueError(f"an account of {self.used} used bytes was given {count} back")
             self._resize(1 - free // PAGE)
+        self.free += count
 
     def _grow(self, count: int, why: str) -> None:
         """Buy what `count` bytes need beside what is free."""
@@ -104,7 +104,7 @@ class SessionAccount:
             self._source.sell(-pages, 0)
         self.pages += pages
         self.free += pages * PAGE
-        self.high = min(2 * PAGE, self.pages * PAGE + 1)
+        self.high = 2 * PAGE if self.pages > 1 else self.pages * PAGE + 1
 
     def take_cap(self, why: str = "a capability", /) -> None:
         """Charge one capability. Raises OutOfCaps, and nothing has changed then."""
@@ -123,11 +123,11 @@ class SessionAccount:
         """Refund one capability. Raises ValueError for more than were taken."""
         if self.free_caps >= self.caps:
             raise ValueError("an account was given a capability back that it had not paid for")
-        self.free_caps += 1
-        if self.free_caps >= 2 * CAP_LOT:
+        if self.free_caps + 1 >= 2 * CAP_LOT:
             self._source.sell(0, CAP_LOT)
             self.caps -= CAP_LOT
             self.free_caps -= CAP_LOT
+        self.free_caps += 1
 
     def require_unused(self, but: int = 0) -> None:
         """Raises ValueError while anything is in use; `but`: bytes that may be."""

@@ -22,16 +22,23 @@ from pinfut.poll import Waker
 from pinfut.rpc import prices
 from pinfut.rpc.bank.account import CAP_LOT, PAGE, SessionAccount
 from pinfut.rpc.bank.handle_table import HandleTable
-from pinfut.rpc.bank.owned import Objects
+from pinfut.rpc.bank.owned import STACK, Objects
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import Balance
 from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages, QuotaInUse, Restricted
 from pinfut.rpc.names import require_short
+from pinfut.stack import require_stack
 
 __all__ = ["CAP_LOT", "MAX_DEPTH", "PAGE", "Balance", "Bank", "SessionAccount"]
 
 MAX_DEPTH: Final = 16
 """How deep banks may nest: every operation walks to the root, so its cost is bounded."""
+
+_STACK: Final = 8
+"""Frames that buying and selling take at most, the kernel's hearing of it included."""
+
+_VANISH: Final = STACK + MAX_DEPTH
+"""Frames that the end of a bank takes at most: it may be that of banks above, one by one."""
 
 OPEN: Final = 0
 REMOVED: Final = 1
@@ -72,7 +79,8 @@ class Bank:
     """
 
     __slots__ = (
-        *("_above", "_charged", "_children", "_doing", "_ends", "_own_caps", "_own_pages"),
+        *("_above", "_charged", "_children", "_doing", "_ends", "_loose_caps"),
+        *("_loose_pages", "_own_caps", "_own_pages"),
         *("_unfinished", "_waiter", "_waiting", "cap_limit", "caps_used", "doomed", "funded"),
         *("heir", "ledger", "machine", "name", "no_remove", "objects", "page_limit"),
         *("pages_used", "popped", "share", "state", "visited", "wanted"),
@@ -103,6 +111,9 @@ class Bank:
         # Invariant: what of it was bought from this bank and not from one below.
         self._own_pages = 0
         self._own_caps = 0
+        # Invariant: what of that no object has: the rest only its object can sell.
+        self._loose_pages = 0
+        self._loose_caps = 0
         # Pages that somebody has asked its holder to give back; a friendly request, no more.
         self.wanted = 0
         self.state = OPEN
@@ -197,6 +208,7 @@ class Bank:
         BankDead, and OutOfPages or OutOfCaps when it cannot be paid; then it does not exist.
         """
         self._require_payable(0, 0, "")
+        require_stack(STACK)
         return Bank(name, pages, caps, self, self.machine, funded=funded, no_remove=no_remove)
 
     @property
@@ -231,28 +243,50 @@ class Bank:
         """
         if pages < 0 or caps < 0:
             raise ValueError(f"buy takes amounts of 0 or more, not {pages} and {caps}")
+        self.acquire(pages, caps, why=why)
+        self._loose_pages += pages
+        self._loose_caps += caps
+
+    def sell(self, pages: int = 0, caps: int = 0) -> None:
+        """Refund this bank and every ancestor. Raises ValueError for more than was bought
+        with `buy`: what an object has, and the bank's own books, go with these."""
+        bank = self
+        while bank.heir is not None:
+            bank = bank.heir
+        if not (0 <= pages <= bank._loose_pages and 0 <= caps <= bank._loose_caps):
+            raise ValueError(
+                f"bank {bank.name!r} sold {pages} pages and {caps} caps, "
+                f"but bought {bank._loose_pages} and {bank._loose_caps}"
+            )
+        bank.refund(pages, caps)
+        bank._loose_pages -= pages
+        bank._loose_caps -= caps
+
+    def acquire(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
+        """As `buy`, for an object, which alone gives it back."""
         self._require_payable(pages, caps, why)
+        require_stack(_STACK)
         self._own_pages += pages
         self._own_caps += caps
         self._debit(pages, caps, why)
 
-    def sell(self, pages: int = 0, caps: int = 0) -> None:
-        """Refund this bank and every ancestor. Raises ValueError for more than was bought
-        from this bank itself."""
+    def refund(self, pages: int = 0, caps: int = 0) -> None:
+        """Undo an `acquire`. Raises ValueError for more than was bought from this bank itself."""
         if self.heir is not None:
-            self.heir.sell(pages, caps)
+            self.heir.refund(pages, caps)
             return
         if not (0 <= pages <= self._own_pages and 0 <= caps <= self._own_caps):
             raise ValueError(
                 f"bank {self.name!r} sold {pages} pages and {caps} caps, "
                 f"but holds {self._own_pages} and {self._own_caps}"
             )
+        require_stack(_STACK)
         self._own_pages -= pages
         self._own_caps -= caps
         self._debit(-pages, -caps)
 
     def take_back(self, pages: int = 0, caps: int = 0) -> None:
-        """Undo a `sell` of this very moment, between which and now nobody else has run; it
+        """Undo a `refund` of this very moment, between which and now nobody else has run; it
         cannot fail, also where a limit is below usage."""
         bank = self
         while bank.heir is not None:
@@ -320,6 +354,7 @@ class Bank:
         OutOfCaps, and less than is used QuotaInUse.
         """
         self._require_alive()
+        require_stack(STACK)
         if self.funded:
             self._move(pages, caps)
             return
@@ -374,6 +409,7 @@ class Bank:
                 f"bank {self.name!r} still pays for {self.pages_used - kept} pages and "
                 f"{self.caps_used} capabilities; close what uses it first"
             )
+        require_stack(_VANISH)
         self._vanish()
 
     def remove(self) -> None:
@@ -392,6 +428,7 @@ class Bank:
                 f"bank {self.name!r} was made with no_remove: what it owns cannot be given to "
                 f"bank {heir.name!r}; destroy it instead"
             )
+        require_stack(_VANISH)
         # What stays is a place in the tree without limits, until the last sub-bank has gone; the
         # books of that place are the heir's as well.
         self.state = REMOVED
@@ -406,6 +443,8 @@ class Bank:
         heir._own_pages += pages
         heir._own_caps += caps
         self._own_pages = self._own_caps = 0
+        heir._loose_pages += self._loose_pages
+        heir._loose_caps += self._loose_caps
         self.page_limit = self.cap_limit = _UNLIMITED
         heir.objects.take_all(self.objects)
         self._tell_waiter()
@@ -423,7 +462,7 @@ class Bank:
             and not (bank._unfinished or bank.doomed.first or bank.objects.first)
         ):
             if bank._own_pages or bank._own_caps:
-                bank.sell(bank._own_pages, bank._own_caps)
+                bank.refund(bank._own_pages, bank._own_caps)
             bank = bank._vanish()
 
     def begin_to_die(self) -> None:
@@ -446,6 +485,7 @@ class Bank:
         is pinned goes with its pins."""
         if self.visited or self.state == DEAD:
             return False
+        require_stack(_VANISH)
         self.state = DYING
         # The walk stands in the banks, so that the end of a bank above goes on with it.
         bank = self
@@ -505,6 +545,7 @@ class Bank:
 
     def forget(self, count: int) -> None:
         """Refund what `keep` charged."""
+        require_stack(2 * _STACK)
         self.ledger.give(count)
         self._tidy()
 

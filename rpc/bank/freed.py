@@ -12,7 +12,9 @@ from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.bank.owned import STACK
 from pinfut.rpc.errors import AlreadyArmed
+from pinfut.stack import require_stack
 
 
 @final
@@ -30,6 +32,7 @@ class Freed(FutureBase[None]):
         self._waker: Waker | None = None
 
     def poll(self, cx: Context, /) -> Poll[None]:
+        require_stack(STACK)
         bank = self._bank
         if bank.armed is not self:
             if bank.armed is not None:

@@ -60,7 +60,7 @@ class SessionFunds:
         # The bank that pays.
         self.bank = bank = payer if self.own is None else self.own
         try:
-            bank.buy(caps=CAPS, why="a session")
+            bank.acquire(caps=CAPS, why="a session")
             try:
                 # What the client's side and the serving side have bought.
                 # A call that waits at the client leaves a page for its own handler.
@@ -70,7 +70,7 @@ class SessionFunds:
             except BaseException:
                 self.near.seize()
                 self.far.seize()
-                bank.sell(caps=CAPS)
+                bank.refund(caps=CAPS)
                 raise
         except BaseException:
             if self.own is not None:
@@ -137,14 +137,14 @@ class SessionFunds:
                 self.bank.name,
                 pages - left,
             )
-        self.bank.buy(pages, why=why)
+        self.bank.acquire(pages, why=why)
         self._last += 1
         self.refunds[self._last] = pages
         return self._last
 
     def end_refund(self, number: int) -> None:
         """These pages are not needed any more. Idempotent."""
-        self.bank.sell(self.refunds.pop(number, 0))
+        self.bank.refund(self.refunds.pop(number, 0))
 
     # ---- what is below ----
 
@@ -189,7 +189,7 @@ class SessionFunds:
         self._tickets.clear()
         for number in list(self.refunds):
             self.end_refund(number)
-        self.bank.sell(caps=CAPS)
+        self.bank.refund(caps=CAPS)
 
     def end(self, destroy: Callable[[Bank], None]) -> None:
         """Nothing of the session is left in its bank: have `destroy` end its own, and the banks of

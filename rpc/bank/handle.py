@@ -15,9 +15,11 @@ from typing import final
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import DEAD, Bank
+from pinfut.rpc.bank.owned import STACK
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.contract import Balance
 from pinfut.rpc.errors import NotABank, Restricted
+from pinfut.stack import require_stack
 
 
 class Rank(IntEnum):
@@ -39,6 +41,7 @@ class BankHandle:
     def __init__(self, bank: Bank, rank: Rank, *, no_remove: bool = False) -> None:
         self._table = bank.machine.handles
         self._number = 0
+        require_stack(STACK)
         bank.keep(prices.HANDLE, "a handle of the bank")
         self._number = self._table.insert(bank)
         self.rank = rank
@@ -76,6 +79,7 @@ class BankHandle:
 
     def drop(self) -> None:
         """Give the handle up. Idempotent."""
+        require_stack(STACK)
         bank: Bank | None = self._table.remove(self._number)
         if bank is not None:
             bank.forget(prices.HANDLE)

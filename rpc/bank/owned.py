@@ -12,9 +12,13 @@ The life of an object::
 
 from __future__ import annotations
 
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from pinfut.rpc.errors import StillPinned
+from pinfut.stack import require_stack
+
+STACK: Final = 24
+"""Frames that are taken at most by what buys or sells and does more."""
 
 
 class OwningBank(Protocol):
@@ -26,9 +30,9 @@ class OwningBank(Protocol):
     # Any: once removed, who owns what it owned; a bank as well.
     heir: Any
 
-    def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None: ...
+    def acquire(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None: ...
 
-    def sell(self, pages: int = 0, caps: int = 0) -> None: ...
+    def refund(self, pages: int = 0, caps: int = 0) -> None: ...
 
     def settle(self) -> None: ...
 
@@ -70,6 +74,8 @@ class Owned:
         than were pinned."""
         if not self._pins:
             raise ValueError(f"{self!r} was unpinned more often than pinned")
+        if self.doomed:
+            require_stack(2 * STACK)
         self._pins -= 1
         if self.doomed and not self._pins:
             bank = self.bank

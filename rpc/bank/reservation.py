@@ -8,7 +8,8 @@ from typing import final
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import Bank
-from pinfut.rpc.bank.owned import Owned
+from pinfut.rpc.bank.owned import STACK, Owned
+from pinfut.stack import require_stack
 
 
 @final
@@ -22,9 +23,10 @@ class Reservation(Owned):
     __slots__ = ("_keeper", "caps", "pages", "valid")
 
     def __init__(self, bank: Bank, pages: int = 0, caps: int = 0, why: str = "one request") -> None:
+        require_stack(STACK)
         bank.keep(prices.RESERVATION, "a reservation")
         try:
-            bank.buy(pages, caps, why=why)
+            bank.acquire(pages, caps, why=why)
         except BaseException:
             bank.forget(prices.RESERVATION)
             raise
@@ -39,11 +41,12 @@ class Reservation(Owned):
     def spend(self) -> Iterator[None]:
         """Inside the block, which must not await, the bank has what is reserved here. What was
         not bought then stays reserved."""
+        require_stack(STACK)
         bank = self.bank
         pages, caps = self.pages, self.caps
         self.pages = self.caps = 0
         before = bank.pages_used, bank.caps_used
-        bank.sell(pages, caps)
+        bank.refund(pages, caps)
         try:
             yield
         finally:
@@ -57,6 +60,7 @@ class Reservation(Owned):
     def drop(self) -> None:
         """Give back what is still reserved. Idempotent."""
         if self.valid:
+            require_stack(STACK)
             self._reclaim()
 
     def _reclaim(self) -> None:
@@ -65,7 +69,7 @@ class Reservation(Owned):
         self.leave_bank()
         pages, caps = self.pages, self.caps
         self.pages = self.caps = 0
-        bank.sell(pages, caps)
+        bank.refund(pages, caps)
         self._keeper.forget(prices.RESERVATION)
 
     def __repr__(self) -> str:

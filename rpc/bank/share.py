@@ -42,13 +42,13 @@ class Share(Owned):
         # Bought with what has to be left, so that the refusal is the bank's own.
         leaves = self._leaves if pages else 0
         try:
-            self._bank.buy(pages + leaves, caps, why=why)
+            self._bank.acquire(pages + leaves, caps, why=why)
         except OutOfPages:
             if self.on_short is None or not self.on_short():
                 raise
-            self._bank.buy(pages + leaves, caps, why=why)
+            self._bank.acquire(pages + leaves, caps, why=why)
         if leaves:
-            self._bank.sell(leaves)
+            self._bank.refund(leaves)
         self.pages += pages
         self.caps += caps
 
@@ -61,7 +61,7 @@ class Share(Owned):
                 f"a share of {self.pages} pages and {self.caps} caps has not {pages} and {caps} "
                 "to sell"
             )
-        self._bank.sell(pages, caps)
+        self._bank.refund(pages, caps)
         self.pages -= pages
         self.caps -= caps
 
@@ -71,7 +71,7 @@ class Share(Owned):
             self.alive = False
             pages, self.pages = self.pages, 0
             caps, self.caps = self.caps, 0
-            self._bank.sell(pages, caps)
+            self._bank.refund(pages, caps)
             self.leave_bank()
 
     def _reclaim(self) -> None:

@@ -7,8 +7,10 @@ from typing import Final, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import Bank
+from pinfut.rpc.bank.owned import STACK
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.errors import BankError, NotReference
+from pinfut.stack import require_stack
 
 FLUSH: Final = 16
 """Transfers that one flush makes at most, unless it says otherwise."""
@@ -62,6 +64,7 @@ class Transfers:
         bank = self._bank
         if not (end.funded and end.parent is bank):
             raise NotReference(f"bank {bank.name!r} does not fund bank {end.name!r}")
+        require_stack(2 * STACK)
         bank.keep(prices.TRANSFER, "a transfer that waits")
         try:
             ticket = Reservation(bank, pages, caps, "a transfer that waits")
@@ -74,6 +77,7 @@ class Transfers:
         """Carry out the oldest transfers, at most `limit`; how many that were. Anyone may."""
         done = 0
         while done < limit and len(self):
+            require_stack(2 * STACK)
             ticket, end = self._queue.popleft()
             pages, caps = ticket.pages, ticket.caps
             ticket.drop()

@@ -186,7 +186,7 @@ class RingSubmissions(RingWriter):
 
     def release(self, place: int, /) -> None:
         """The place is not needed any more."""
-        if place < LARGE:
+        if not place & LARGE:
             self.places.append(place)
         else:
             del self._large[place - LARGE]

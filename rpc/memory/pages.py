@@ -6,8 +6,9 @@ from typing import final
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE, Bank
-from pinfut.rpc.bank.owned import Owned
+from pinfut.rpc.bank.owned import STACK, Owned
 from pinfut.rpc.errors import SessionDead
+from pinfut.stack import require_stack
 
 
 @final
@@ -21,11 +22,12 @@ class Region(Owned):
     __slots__ = ("buffer", "generation", "mappings", "pages", "sharers")
 
     def __init__(self, bank: Bank, pages: int, why: str = "a region") -> None:
-        bank.buy(pages, why=why)
+        require_stack(STACK)
+        bank.acquire(pages, why=why)
         try:
             memory = bytearray(pages * PAGE)
         except MemoryError:
-            bank.sell(pages)
+            bank.refund(pages)
             raise
         self._begin(bank, pages, memory)
 
@@ -65,6 +67,7 @@ class Region(Owned):
         or for all of them.
         """
         self.require_unpinned()
+        require_stack(STACK)
         if not (0 <= first and 1 <= count < self.pages and first + count <= self.pages):
             raise ValueError(f"pages {first} to {first + count} of a region of {self.pages}")
         bank = self.bank
@@ -90,6 +93,7 @@ class Region(Owned):
         them is dead. Raises Pinned while somebody uses them."""
         if self.pages:
             self.require_unpinned()
+            require_stack(STACK)
             self._reclaim()
 
     def change_owner(self, to: Bank) -> None:
@@ -109,7 +113,7 @@ class Region(Owned):
         bank = self.bank
         self.leave_bank()
         self._renew(memoryview(b""))
-        bank.sell(pages)
+        bank.refund(pages)
 
     def __repr__(self) -> str:
         return f"<Region of {self.pages} pages, paid by {self._bank.name!r}>"
@@ -122,6 +126,7 @@ class Mapping:
     __slots__ = ("_cap", "_mapper")
 
     def __init__(self, region: Region, mapper: Bank) -> None:
+        require_stack(STACK)
         mapper.keep(prices.MAPPING, "a mapping")
         region.mappings += 1
         self._mapper: Bank | None = mapper
@@ -136,6 +141,7 @@ class Mapping:
 
     def unmap(self) -> None:
         """Take it out of the address space again, and refund its entry. Idempotent."""
+        require_stack(STACK)
         mapper, self._mapper = self._mapper, None
         if mapper is not None:
             self._cap.region.mappings -= 1
@@ -181,12 +187,13 @@ def move_batch(regions: list[Region], to: Bank) -> None:
         raise ValueError("each region is moved once, and has pages")
     for one in regions:
         one.require_unpinned()
+    require_stack(STACK)
     # Sold first: between banks with one ancestor the machine need not have them twice.
     before = [(one.bank, one.pages) for one in regions]
     for bank, pages in before:
-        bank.sell(pages)
+        bank.refund(pages)
     try:
-        to.buy(sum(pages for _, pages in before), why="memory that is handed over")
+        to.acquire(sum(pages for _, pages in before), why="memory that is handed over")
     except BaseException:
         for bank, pages in before:
             bank.take_back(pages)

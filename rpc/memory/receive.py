@@ -11,8 +11,10 @@ from collections import deque
 from typing import final
 
 from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.owned import STACK
 from pinfut.rpc.errors import MessageTooLarge
 from pinfut.rpc.memory.pages import Region, move_batch
+from pinfut.stack import require_stack
 
 
 @final
@@ -134,9 +136,10 @@ def swap(some: list[Region], others: list[Region], first: Bank, second: Bank) ->
         one.require_unpinned()
     for bank in (first, second):
         bank.lacking_alive(0, 0)
+    require_stack(STACK)
     pages = sum(r.pages for r in some)
-    first.sell(pages)
-    second.sell(pages)
+    first.refund(pages)
+    second.refund(pages)
     for one, owner in [*((r, second) for r in some), *((r, first) for r in others)]:
         one.change_owner(owner)
     first.take_back(pages)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, cast, final
+from typing import Any, Final, cast, final
 
+from pinfut import laws
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.rpc.errors import ProtocolError
@@ -13,8 +14,12 @@ from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import EMBARGOED, IMPORTED, OWN, STATES, Promise, Target
 from pinfut.rpc.wire.frames import CALL_HEAD, PLAIN_CALL
+from pinfut.stack import require_stack
 
 _CALL = CALL_HEAD.size
+
+RECORD: Final = 20
+"""Frames that a promise takes at most to be recorded, in checked mode."""
 
 pack_plain_call = PLAIN_CALL.pack
 
@@ -165,12 +170,21 @@ def _stub(one: Method) -> Any:
                 size = _CALL + len(payload)
                 submissions = caller.submissions
                 if size <= submissions.largest:
-                    places = submissions.places
-                    if places and room <= submissions.small:
-                        place = places.pop()
-                    else:
-                        place = submissions.reserve(room)
+                    # First: behind what was submitted nothing may fail.
+                    if laws.recording:
+                        require_stack(RECORD)
+                    if not caller.touched:
+                        caller.touch()
                     question = caller.questions.acquire()
+                    try:
+                        places = submissions.places
+                        if places and room <= submissions.small:
+                            place = places.pop()
+                        else:
+                            place = submissions.reserve(room)
+                    except BaseException:
+                        caller.questions.release(question)
+                        raise
                     head = pack_plain_call(size, word, question.x, target.id, room, place, 0)
                     try:
                         written = submissions.submit(head + payload)
@@ -178,8 +192,6 @@ def _stub(one: Method) -> Any:
                         written = False  # the general way ends the session
                     if written:
                         question.place = place
-                        if not caller.touched:
-                            caller.touch()
                         return Promise(caller, question, one, None)
                     submissions.release(place)
                     caller.questions.release(question)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, final
 
+from pinfut import laws
 from pinfut.executor.contract import Runner
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint
@@ -24,7 +25,7 @@ from pinfut.rpc.objects.promise import (
     Unsent,
     again,
 )
-from pinfut.rpc.objects.proxy import cannot_send, proxy
+from pinfut.rpc.objects.proxy import RECORD, cannot_send, proxy
 from pinfut.rpc.session.backlog import Backlog
 from pinfut.rpc.session.returns import Returns, unreadable
 from pinfut.rpc.session.sending import Outbox, Sending
@@ -33,6 +34,7 @@ from pinfut.rpc.wire.frames import CALL_HEAD, CAP, EXPECTED, Cap
 from pinfut.rpc.wire.peer import Peer
 from pinfut.rpc.wire.questions import Question
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
+from pinfut.stack import require_stack
 
 _CALL = CALL_HEAD.size
 _PLAIN = frames.PLAIN
@@ -108,6 +110,8 @@ class CallsOut(Sending):
         """
         if self.error is not None:
             raise again(self.error)
+        if laws.recording:
+            require_stack(2 * RECORD)
         flags = 0
         # What has to stay until the answer is there: a promise that is dropped is cancelled.
         parent: Any = None

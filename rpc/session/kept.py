@@ -7,13 +7,17 @@ through it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
 from pinfut.rpc.errors import SessionDead, StillPinned
+from pinfut.stack import require_stack
 
 T = TypeVar("T")
+
+_STACK: Final = 64
+"""Frames that the end of a session takes at most."""
 
 
 @final
@@ -42,9 +46,9 @@ class Kept:
 
     def give(self, count: int) -> None:
         """Refund it."""
-        self.bytes -= count
         if self._paid:
             self._account.give(count)
+        self.bytes -= count
 
     def close(self, then: Callable[[], None] | None) -> bool:
         """The session has ended: everything goes that no pin scope holds, and the rest with its
@@ -58,10 +62,9 @@ class Kept:
             self._then = then
         return not self.refs
 
-    def forget(self, ref: ClientRef[Any], charged: int) -> None:
-        """One thing is kept no longer."""
+    def forget(self, ref: ClientRef[Any]) -> None:
+        """One thing is kept no longer, and its charge was refunded."""
         del self.refs[ref]
-        self.give(charged)
         then = self._then
         if then is not None and not self.refs:
             self._then = None
@@ -126,8 +129,9 @@ class ClientRef(Generic[T]):
 
     def revoke(self) -> None:
         """It ends, now or with the pin scope that holds it."""
-        self.alive = False
-        if not self._pins:
+        if self._pins:
+            self.alive = False
+        else:
             self._go()
 
     def pin(self) -> None:
@@ -138,12 +142,16 @@ class ClientRef(Generic[T]):
 
     def unpin(self) -> None:
         """The scope is over."""
-        self._pins -= 1
-        if not self._pins and not self.alive:
+        if not self.alive and self._pins == 1:
+            # With it the session may be over, too.
+            require_stack(_STACK)
             self._go()
+        self._pins -= 1
 
     def _go(self) -> None:
-        if self in self._kept.refs:
-            self._thing = None
-            charged, self._charged = self._charged, 0
-            self._kept.forget(self, charged)
+        # Refunded first, which may fail.
+        self._kept.give(self._charged)
+        self.alive = False
+        self._thing = None
+        self._charged = 0
+        self._kept.forget(self)

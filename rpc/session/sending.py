@@ -35,10 +35,10 @@ class Outbox:
 
     def put(self, sending: Sending, level: int) -> None:
         """Have a session flushed when this turn ends."""
-        self._levels[level].append(sending)
         if not self._coming:
-            self._coming = True
             self._runner.call_soon(self._flush_all)
+            self._coming = True
+        self._levels[level].append(sending)
 
     def _flush_all(self) -> None:
         self._coming = False
@@ -149,6 +149,9 @@ class Sending:
     def write(self, frame: bytes, charge: int) -> None:
         """Send a frame; `charge` is what it costs while it waits for room. Raises OutOfPages."""
         submissions = self.open()
+        # First, since it may fail, and a flush of nothing is harmless.
+        if not self.touched:
+            self.touch()
         try:
             written = not self._frames and submissions.submit(frame)
         except ProtocolError as error:
@@ -161,14 +164,12 @@ class Sending:
                 self.account.take(charge, "a message that waits for room in the ring")
             self._frames.append((frame, charge))
             self.flowing = False
-        if not self.touched:
-            self.touch()
 
     def touch(self) -> None:
         """Have `flush` run when this turn ends."""
         if not self.touched:
-            self.touched = True
             self._outbox.put(self, self.end.level)
+            self.touched = True
 
     def fail(self, error: RpcError, /) -> None:
         """The session cannot go on."""

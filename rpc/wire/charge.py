@@ -16,6 +16,10 @@ def pay(account: Account, size: int, why: str) -> None:
 
 
 def refund(account: Account, size: int) -> None:
-    """The entry is gone."""
-    account.give(size)
+    """The entry goes. Raises RecursionError; then nothing has changed."""
     account.give_cap()
+    try:
+        account.give(size)
+    except BaseException:
+        account.take_cap("what could not be given back")
+        raise

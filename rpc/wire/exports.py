@@ -19,10 +19,13 @@ from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
 from pinfut.rpc.errors import GarbageFrame, UnknownObject
 from pinfut.rpc.wire.charge import pay, refund
+from pinfut.stack import require_stack
 
 _INDEX_BITS: Final = 32
 _INDEX: Final = (1 << _INDEX_BITS) - 1
 _SMALL: Final = 16
+_STACK: Final = 4
+"""Frames that the tables take at most; with an account, four times as many."""
 _LAST_GENERATION: Final = (1 << 32) - 1
 """An index whose generations are used up is retired."""
 
@@ -104,9 +107,9 @@ class Bushel:
     def unhold(self, number: int) -> None:
         """The answer is over."""
         entry = self._entries[number]
-        entry.holds -= 1
-        if not (entry.holds or entry.uses):
+        if entry.holds == 1 and not entry.uses:
             self._drop(entry)
+        entry.holds -= 1
 
     def get(self, number: int) -> Facet:
         """The facet of an id. Raises UnknownObject for a released or invented one."""
@@ -127,11 +130,11 @@ class Bushel:
             raise GarbageFrame(
                 f"object {number:#x} was handed out {entry.uses} times, and {count} are released"
             )
-        entry.uses -= count
-        if not entry.uses:
-            del self.things[number]
+        if entry.uses == count:
             if not entry.holds:
                 self._drop(entry)
+            self.things.pop(number, None)
+        entry.uses -= count
 
     def close(self) -> None:
         """Drop every object."""
@@ -144,6 +147,7 @@ class Bushel:
         return sum(entry.charged for entry in self._entries.values())
 
     def _admit(self, thing: Any, interface: Any) -> int:
+        require_stack(_STACK if self._account is None else 4 * _STACK)
         facet = thing, type(thing)._pinfut_tables[interface], interface
         price = prices.EXPORT + type(thing)._pinfut_charge
         if self._account is not None:
@@ -165,6 +169,9 @@ class Bushel:
         return number
 
     def _drop(self, entry: _Entry) -> None:
+        require_stack(_STACK)
+        if self._account is not None:
+            refund(self._account, entry.charged)
         number = entry.number
         self._note(number)
         self.things.pop(number, None)
@@ -175,8 +182,6 @@ class Bushel:
             self._free.append(number + (1 << _INDEX_BITS))
         if len(self._entries) * 4 <= self._high:
             self._shrink()
-        if self._account is not None:
-            refund(self._account, entry.charged)
         self.lost(thing)
 
     def watch(self, thing: Any, call: Callable[[], None]) -> None:

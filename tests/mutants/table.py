@@ -83,7 +83,9 @@ MUTANTS = (
     Mutant(
         ("rule 2", "T20"),
         BANK,
-        "        self._require_payable(pages, caps, why)\n        self._own_pages += pages\n",
+        "        self._require_payable(pages, caps, why)\n"
+        "        require_stack(_STACK)\n"
+        "        self._own_pages += pages\n",
         "        self._require_payable(0, 0, why)\n"
         "        below = self\n"
         "        while self.lacking(pages, caps) not in (None, below):\n"
@@ -131,8 +133,8 @@ MUTANTS = (
     Mutant(
         ("rule 7",),
         BANK,
-        "        if not (0 <= pages <= self._own_pages and",
-        "        if not (0 <= pages <= self.pages_used and",
+        "        if not (0 <= pages <= bank._loose_pages and",
+        "        if not (0 <= pages <= bank._own_pages and",
         _RULES + "only_the_bank_that_bought_pages_can_sell_them_and_every_capability_dies",
     ),
     Mutant(
@@ -201,13 +203,12 @@ MUTANTS = (
     Mutant(
         ("rule 17",),
         BANK,
-        "        payer._require_payable(max(0, pages), max(0, caps), "
-        'f"funding bank {self.name!r}")\n'
-        "        above._debit(pages, caps)\n        self.page_limit += pages\n",
+        "        payer._require_payable(max(0, pages), max(0, caps), why)\n"
+        "        above._debit(pages, caps, why)\n"
+        "        self.page_limit += pages\n",
         "        self.page_limit += pages\n"
-        "        payer._require_payable(max(0, pages), max(0, caps), "
-        'f"funding bank {self.name!r}")\n'
-        "        above._debit(pages, caps)\n",
+        "        payer._require_payable(max(0, pages), max(0, caps), why)\n"
+        "        above._debit(pages, caps, why)\n",
         _RULES + "a_transfer_that_fails_at_any_step_leaves_every_sum_as_it_was",
     ),
     Mutant(
@@ -234,7 +235,7 @@ MUTANTS = (
     Mutant(
         ("rule 21",),
         FUNDS,
-        "        self.bank.sell(caps=CAPS)\n\n",
+        "        self.bank.refund(caps=CAPS)\n\n",
         "\n",
         _QUOTA + "closing_a_session_returns_its_donation_and_what_its_books_cost",
     ),
@@ -366,8 +367,8 @@ MUTANTS = (
     Mutant(
         ("rule 32", "T1"),
         "pinfut/slots.py",
-        "            slot = self.free.popleft()\n",
-        "            slot = self.free.popleft()\n"
+        "            slot = self.free[0]\n",
+        "            slot = self.free[0]\n"
         "            slot = self._slots[(self._last + 1) % self.capacity]\n",
         "tests/pinfut/test_slots.py::test_a_slot_table_agrees_with_its_model_in_every_history",
     ),
@@ -612,7 +613,7 @@ MUTANTS = (
     Mutant(
         ("T15",),
         "rpc/memory/ring.py",
-        "                if length < _MIN_FRAME or end > size:\n",
+        "                if not _MIN_FRAME <= length <= largest or end > size:\n",
         "                if False:\n",
         "tests/rpc/memory/test_ring.py::test_a_length_that_runs_out_of_what_was_written_is_refused",
     ),
@@ -633,7 +634,7 @@ MUTANTS = (
     Mutant(
         ("T20",),
         FUNDS,
-        "                self.far.seize()\n                bank.sell(caps=CAPS)\n",
+        "                self.far.seize()\n                bank.refund(caps=CAPS)\n",
         "                self.far.seize()\n",
         "tests/rpc/kernel/test_channel.py::test_a_channel_is_bought_whole_or_not_at_all",
     ),
@@ -758,8 +759,8 @@ MUTANTS = (
     Mutant(
         ("T40",),
         CALLS_IN,
-        "        if task is not None and not task.cancels:\n",
-        "        if task is not None:\n",
+        "        if task is None or answer is None or answer.stops:\n",
+        "        if task is None or answer is None:\n",
         _CANCEL + "a_second_cancel_frame_does_not_cut_a_clean_up_off",
     ),
     Mutant(
@@ -825,9 +826,8 @@ MUTANTS = (
     Mutant(
         ("T33",),
         KEPT,
-        "            self._kept.forget(self, charged)\n",
-        "            self._kept.forget(self, 0)\n"
-        "            __import__('weakref').finalize(self, self._kept.give, charged)\n",
+        "        self._kept.give(self._charged)\n",
+        "        __import__('weakref').finalize(self, self._kept.give, self._charged)\n",
         _BACKSTOPS + "a_refund_waits_for_no_collector_and_for_nobody_to_let_go",
     ),
     Mutant(
@@ -871,9 +871,9 @@ MUTANTS = (
     Mutant(
         ("row 16", "T15"),
         "rpc/memory/ring.py",
-        "                frames.append(data[start : start + length])\n",
+        "                frame = data[start : start + length]\n",
         "                begin = position + start\n"
-        "                frames.append(self._buffer[begin : begin + length].tobytes())\n",
+        "                frame = self._buffer[begin : begin + length].tobytes()\n",
         "tests/rpc/memory/test_ring.py::"
         "test_a_body_is_copied_once_and_what_was_copied_is_what_is_used",
     ),

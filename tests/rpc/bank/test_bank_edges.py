@@ -101,7 +101,7 @@ def test_what_a_removed_bank_owned_is_sold_through_its_heir() -> None:
     middle.remove()
     assert (root.pages_used, root.caps_used) == (total[0] - 2, total[1])  # their own books
     assert heir.own == (5, 7)
-    gone.sell(2, 3)
+    gone.refund(2, 3)
     assert heir.own == (3, 4)
     gone.take_back(2, 3)
     assert heir.own == (5, 7)

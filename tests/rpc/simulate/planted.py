@@ -62,9 +62,8 @@ PLANTED: Final = (
         "T1",
         "a slot is taken that is not free",
         SLOTS,
-        "            slot = self.free.popleft()\n        except IndexError:",
-        "            slot = self.free[0] if len(self.free) > 1 else self.free.popleft()\n"
-        "        except IndexError:",
+        "        self.free.popleft()\n",
+        "        if len(self.free) == 1:\n            self.free.popleft()\n",
     ),
     Planted(
         "T2",
