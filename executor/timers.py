@@ -37,6 +37,13 @@ class Call:
     def expire(self) -> None:
         self._call()
 
+    def forget(self) -> None:
+        """It was cancelled: a dead entry may stay here, and what was to be called does not."""
+        self._call = _nothing
+
+
+def _nothing() -> None: ...
+
 
 class Timers:
     """The deadlines of one executor.
@@ -88,6 +95,8 @@ class Timers:
         if not timer.live:
             return
         timer.live = False
+        if type(timer) is Call:
+            timer.forget()
         heap = self.heap
         if heap and heap[-1][2] is timer:
             heap.pop()  # the last leaf of the heap: what a short timeout leaves as it ends

@@ -13,7 +13,7 @@ from pinfut.coroutine import Interrupt
 from pinfut.executor.contract import Runner, Timer
 from pinfut.executor.current import running
 from pinfut.executor.task import OVER, Task
-from pinfut.executor.timers import Timers
+from pinfut.executor.timers import Call, Timers
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.laws import ForeignWake
 from pinfut.places import calling_frame
@@ -156,6 +156,8 @@ class WatchedTimers(Timers):
     def cancel(self, timer: Timer) -> None:
         if timer.live:
             timer.live = False
+            if type(timer) is Call:
+                timer.forget()
             watched = self._watched.pop(timer)
             self._tell.timer(watched.number, "cancelled", watched.deadline)
             super().cancel(watched)

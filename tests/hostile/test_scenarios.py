@@ -7,6 +7,7 @@ import gc
 import tracemalloc
 import weakref
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 import pytest
@@ -168,6 +169,28 @@ def type_of(value: object) -> object:
     if isinstance(value, list) and value and isinstance(value[0], set):
         return list[set[int]]
     return type(value)
+
+
+def test_a_call_at_a_time_that_is_taken_back_keeps_nothing_of_what_it_was_for() -> None:
+    """Nor does it where it stands behind others, as the end of a session's grace does."""
+
+    class Held:
+        def called(self) -> None: ...
+
+    async def main() -> None:
+        timers: Any = current_executor().timers
+        held = [Held() for _ in range(8)]
+        calls = [timers.add(1e9 + n, one.called) for n, one in enumerate(held)]
+        alive = [weakref.ref(one) for one in held]
+        for call in calls:
+            timers.cancel(call)
+        held.clear()
+        del call
+        gc.collect()
+        assert len(timers) == 0 < timers.entries, "a dead entry stays: this shows something"
+        assert [one() for one in alive] == [None] * 8
+
+    run(main(), clock=VirtualClock())
 
 
 def test_a_sleep_that_is_dropped_does_not_keep_its_task() -> None:
