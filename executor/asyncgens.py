@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable
 from threading import get_ident
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 from weakref import WeakValueDictionary
 
 from pinfut.executor.contract import Runner
@@ -21,6 +21,10 @@ from pinfut.executor.task import Internal
 from pinfut.executor.timeout import timeout_at
 
 Generator: TypeAlias = AsyncGenerator[Any, None]
+
+
+OVER: Final = 256
+"""Numbers of generators that are over and are kept at most, beside those of others."""
 
 
 @final
@@ -69,7 +73,7 @@ class AsyncGens(Internal):
             if before.firstiter is not None:
                 before.firstiter(generator)
             return
-        if len(self._ours) > 256 + 2 * len(self._begun):  # most have come to their ends
+        if len(self._ours) > OVER + 2 * len(self._begun):  # most have come to their ends
             self._ours = set(self._begun)
         self._ours.add(key)
         self._begun[key] = generator

@@ -77,3 +77,6 @@ KEPT: Final = 208
 
 MAPPING: Final = 144
 """A region in an address space: one entry, however many pages."""
+
+HOLD: Final = 384
+"""A hold on the pages of a region, without the pages: itself and the table of the region."""

@@ -21,14 +21,15 @@ from pinfut.stack import require_stack
 class Freed(FutureBase[None]):
     """Ready when the bank could pay for so much; nothing is reserved by it."""
 
-    __slots__ = ("_at", "_bank", "_caps", "_pages", "_waker")
+    __slots__ = ("_bank", "_caps", "_pages", "_waker", "lacking")
 
     def __init__(self, bank: Bank, pages: int, caps: int) -> None:
         self._bank = bank
         self._pages = pages
         self._caps = caps
-        # The bank that lacked what is asked; this may stand in its list.
-        self._at: Bank | None = None
+        # The bank that lacks what is waited for, whose shortage this is: the one that was asked,
+        # or one above it, the machine's at the top. None while it does not wait.
+        self.lacking: Bank | None = None
         self._waker: Waker | None = None
 
     def poll(self, cx: Context, /) -> Poll[None]:
@@ -53,7 +54,7 @@ class Freed(FutureBase[None]):
         if lacking is None:
             self.drop()
             return None
-        self._at = lacking
+        self.lacking = lacking
         lacking.enlist(self)
         return PENDING
 
@@ -64,9 +65,9 @@ class Freed(FutureBase[None]):
             waker.wake()
 
     def _leave(self) -> None:
-        at, self._at = self._at, None
-        if at is not None:
-            at.strike(self)
+        lacking, self.lacking = self.lacking, None
+        if lacking is not None:
+            lacking.strike(self)
 
     def drop(self) -> None:
         """Disarm."""

@@ -290,4 +290,73 @@ RULES: Final = (
         "tests/rpc/test_charging.py::"
         "test_what_a_nested_server_holds_counts_against_the_first_payer",
     ),
+    Rule(
+        43,
+        "Books are whole at every remaining depth of the stack",
+        "pinfut/stack.py",
+        "tests/rpc/bank/test_bank_stack.py::test_an_operation_without_stack_changes_nothing",
+    ),
+    Rule(
+        44,
+        "A lasting hold charges its holder the whole, once; the owner's free takes nobody's hold",
+        "rpc/memory/pages.py",
+        "tests/rpc/memory/test_hold.py::"
+        "test_an_owner_that_frees_is_refunded_at_once_and_takes_nobodys_hold",
+    ),
+    Rule(
+        45,
+        "A short hold is free and ends with the work; racing a lasting one loses no quota",
+        "rpc/bank/owned.py",
+        "tests/rpc/memory/test_hold.py::"
+        "test_a_short_hold_costs_nothing_and_loses_no_quota_in_any_order_beside_a_lasting_one",
+    ),
+    Rule(
+        46,
+        "What the kernel keeps in an account survives that everything is freed",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_asking.py::"
+        "test_what_the_kernel_keeps_in_a_bank_survives_that_everything_is_freed",
+    ),
+    Rule(
+        47,
+        "Who must not fail later can ask first whether it may free or pay",
+        "rpc/bank/bank.py",
+        "tests/rpc/bank/test_bank_asking.py::"
+        "test_who_asked_first_whether_it_may_pay_or_free_is_not_refused",
+    ),
+    Rule(
+        48,
+        "A waiter knows which shortage it waits for: the machine's or its quota's",
+        "rpc/bank/freed.py",
+        "tests/rpc/bank/test_bank_asking.py::"
+        "test_who_waits_knows_whose_shortage_it_is_and_is_woken_when_that_one_ends",
+    ),
+    Rule(
+        49,
+        "What is kept for a client has a fixed type and refuses re-entry; what is swapped is whole",
+        "rpc/session/subscriptions.py",
+        "tests/rpc/test_grants.py::"
+        "test_a_subscription_that_is_swapped_is_heard_no_more_or_is_not_swapped",
+    ),
+    Rule(
+        50,
+        "What one message makes the server copy or hold is bounded per message",
+        "rpc/memory/ring.py",
+        "tests/hostile/test_amplification.py::"
+        "test_what_one_message_makes_a_server_hold_is_bounded_by_its_length",
+    ),
+    Rule(
+        51,
+        "What is freed under another payer or thread drifts nothing",
+        "rpc/session/kept.py",
+        "tests/rpc/test_drift.py::"
+        "test_what_is_freed_under_another_payer_or_in_another_thread_drifts_nothing",
+    ),
+    Rule(
+        52,
+        "A shared value whose other holders have gone is charged to the last",
+        "rpc/session/shared.py",
+        "tests/rpc/test_charging.py::"
+        "test_shared_state_goes_with_the_last_who_pays_for_it_in_whatever_order_they_leave",
+    ),
 )

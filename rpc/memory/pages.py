@@ -19,7 +19,7 @@ class Region(Owned):
     cut nor given away. Raises OutOfPages when the bank cannot pay; then there is no region.
     """
 
-    __slots__ = ("buffer", "generation", "mappings", "pages", "sharers")
+    __slots__ = ("buffer", "generation", "holds", "mappings", "pages", "sharers")
 
     def __init__(self, bank: Bank, pages: int, why: str = "a region") -> None:
         require_stack(STACK)
@@ -41,6 +41,8 @@ class Region(Owned):
         self.mappings = 0
         # How many capabilities to it were handed out and not dropped, this one among them.
         self.sharers = 1
+        # Invariant: by bank, who pays for these pages beside their owner; None before the first.
+        self.holds: dict[Bank, Hold] | None = None
         # New memory is zeroed by the interpreter, so nothing of a former owner shows.
         self.buffer = memoryview(memory)
 
@@ -57,6 +59,17 @@ class Region(Owned):
         """Put the region into an address space: one entry for all of its pages, which the bank
         of the one who maps it pays. Raises OutOfPages and BankDead."""
         return Mapping(self, mapper)
+
+    def hold(self, bank: Bank) -> Hold:
+        """These pages for `bank` too, which pays for all of them, once however often it takes
+        hold. Raises SessionDead for pages that are gone, OutOfPages and BankDead."""
+        if not self.pages:
+            raise SessionDead("these pages were taken back; nobody can take hold of them")
+        hold = self.holds.get(bank) if self.holds else None
+        if hold is None:
+            hold = Hold(self, bank)
+        hold.count += 1
+        return hold
 
     def extract(self, first: int, count: int) -> Region:
         """Take `count` pages out of the region as one of their own, with what is in them. The
@@ -117,6 +130,65 @@ class Region(Owned):
 
     def __repr__(self) -> str:
         return f"<Region of {self.pages} pages, paid by {self._bank.name!r}>"
+
+
+@final
+class Hold(Owned):
+    """The pages of a region for one more bank, which pays for all of them. They stay, with what is
+    in them, until it has released them as often as it took hold: whatever their owner does."""
+
+    __slots__ = ("_keeper", "_memory", "_pages", "_region", "count")
+
+    def __init__(self, region: Region, bank: Bank) -> None:
+        require_stack(STACK)
+        bank.keep(prices.HOLD, "a hold on pages")
+        try:
+            bank.acquire(region.pages, why="pages that are held")
+        except BaseException:
+            bank.forget(prices.HOLD)
+            raise
+        super().__init__(bank)
+        self._keeper = bank
+        self._memory = region.buffer
+        self._pages = region.pages
+        self._region = region
+        # How often it was taken and not released.
+        self.count = 0
+        if region.holds is None:
+            region.holds = {}
+        region.holds[bank] = self
+
+    def get(self) -> memoryview:
+        """The memory. Raises SessionDead once it was released, or its bank destroyed."""
+        if not self.count:
+            raise SessionDead("this hold is over")
+        return self._memory
+
+    def release(self) -> None:
+        """One hold is over; with the last one all is refunded. Raises ValueError for more than
+        were taken, and Pinned for the last while somebody uses it."""
+        if not self.count:
+            raise ValueError("a hold was released more often than taken")
+        if self.count == 1:
+            self.require_unpinned()
+            require_stack(STACK)
+            self._reclaim()
+        else:
+            self.count -= 1
+
+    def _reclaim(self) -> None:
+        holds = self._region.holds
+        assert holds is not None
+        del holds[self._keeper]
+        self.count = 0
+        self._memory = memoryview(b"")
+        bank = self.bank
+        self.leave_bank()
+        bank.refund(self._pages)
+        self._keeper.forget(prices.HOLD)
+
+    def __repr__(self) -> str:
+        return f"<Hold on {self._pages} pages, paid by {self._bank.name!r}>"
 
 
 @final

@@ -77,10 +77,11 @@ class PinScope:
     ``with PinScope([ref, region], safety=64):`` holds each thing until the block ends: a client or
     a bank that goes meanwhile takes nothing from under it. The block must not await. A scope that
     would hold more than `safety` things is refused: that much memory the server has for its own
-    safety, and no client can make it take more.
+    safety, and no client can make it take more. Nor does one scope hold two pieces of work: it is
+    entered again when it has ended, and RuntimeError before.
     """
 
-    __slots__ = ("_held", "_things")
+    __slots__ = ("_entered", "_held", "_things")
 
     def __init__(self, things: Sequence[Pinnable], *, safety: int = SAFETY) -> None:
         if len(things) > safety:
@@ -91,8 +92,12 @@ class PinScope:
         self._things = things
         # Invariant: a stack of what is pinned, with the generation that it had; empty outside.
         self._held: list[tuple[Pinnable, int]] = []
+        self._entered = False
 
     def __enter__(self) -> PinScope:
+        if self._entered:
+            raise RuntimeError("this pin scope is entered already; make another one inside")
+        self._entered = True
         try:
             for thing in self._things:
                 if getattr(thing, "doomed", False):
@@ -108,6 +113,7 @@ class PinScope:
         self._release()
 
     def _release(self) -> None:
+        self._entered = False
         while self._held:
             thing, generation = self._held.pop()
             assert getattr(thing, "generation", 0) == generation, "what was pinned has changed"

@@ -8,7 +8,7 @@ used.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 from pinfut.rpc.errors import SessionDead
 from pinfut.rpc.session.charging import charge, keep
@@ -23,15 +23,14 @@ class SharedState(Generic[T]):
     """A value of `size` bytes that is made when the first subscribes, and dropped when the last
     has gone; between these it is there once."""
 
-    __slots__ = ("_make", "_refs", "_value", "size")
+    __slots__ = ("_make", "_refs", "size")
 
     def __init__(self, make: Callable[[], T], size: int) -> None:
         self._make = make
         self.size = size
-        # Invariant: None exactly while nobody subscribes.
-        self._value: T | None = None
-        # One for each subscriber, which pays for it; bounded by what they pay.
-        self._refs: dict[ClientRef[SharedState[T]], None] = {}
+        # One for each subscriber, which pays for it; those that are over until the next look.
+        # Nothing but these holds the value, so that it goes with the last of them.
+        self._refs: dict[ClientRef[T], None] = {}
 
     @property
     def subscribers(self) -> int:
@@ -42,38 +41,33 @@ class SharedState(Generic[T]):
     @property
     def stored(self) -> bool:
         """Whether the value is kept at all."""
-        self._sweep()
-        return self._value is not None
+        return self.subscribers > 0
 
-    def subscribe(self, session: Conversation) -> ClientRef[SharedState[T]]:
+    def subscribe(self, session: Conversation) -> ClientRef[T]:
         """The client of `session` pays for all of it from now on, until the ref is dropped or
         the session ends. Raises OutOfPages and SessionDead; then nothing was made."""
         self._sweep()
         with charge(session):
-            ref: ClientRef[SharedState[T]] = keep(self, self.size)
+            ref: ClientRef[Any] = keep(self, self.size)
+        try:
+            ref.set(next(iter(self._refs)).get() if self._refs else self._make())
+        except BaseException:
+            ref.drop()
+            raise
         self._refs[ref] = None
-        if self._value is None:
-            try:
-                self._value = self._make()
-            except BaseException:
-                self.leave(ref)
-                raise
         return ref
 
-    def leave(self, ref: ClientRef[SharedState[T]]) -> None:
+    def leave(self, ref: ClientRef[T]) -> None:
         """One subscriber goes; the others pay what they paid."""
         ref.drop()
         self._sweep()
 
-    def value(self, ref: ClientRef[SharedState[T]]) -> T:
+    def value(self, ref: ClientRef[T]) -> T:
         """The value, for a subscriber. Raises SessionDead for one that is gone."""
-        ref.get()
-        if self._value is None or ref not in self._refs:
+        if ref not in self._refs:
             raise SessionDead("this subscription is over")
-        return self._value
+        return ref.get()
 
     def _sweep(self) -> None:
         for ref in [one for one in self._refs if not one.alive]:
             del self._refs[ref]
-        if not self._refs:
-            self._value = None

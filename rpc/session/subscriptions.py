@@ -159,12 +159,12 @@ def subscribe(key: int, session: Conversation | None = None) -> Subscription:
         and buffer.memory.cast("Q")[place * (buffer.shape.record >> 3) + GENERATION] == generation
     ):
         raise NoEventBuffer(f"{key} is the key of no open place: pass what `EventBuffer.open` gave")
-    former = session.subscriptions.get(place)
-    if former is not None:
-        former.release()
     with charge(session):
         made = Subscription(session, buffer, place, generation)
         made._kept = keep(made, prices.SUBSCRIPTION)
+    former = session.subscriptions.get(place)
+    if former is not None:
+        former.release()
     session.subscriptions[place] = made
     return made
 

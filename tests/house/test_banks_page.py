@@ -24,7 +24,7 @@ def docstrings(path: Path) -> dict[str, str]:
 
 
 def test_every_rule_is_listed_once_and_the_page_shows_the_list() -> None:
-    assert [rule.number for rule in RULES] == [*range(1, 43)]
+    assert [rule.number for rule in RULES] == [*range(1, 53)]
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if re.match(r"\| \d", line)]
     assert rows == [rule.row() for rule in RULES]

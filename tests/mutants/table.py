@@ -26,7 +26,7 @@ class Mutant(NamedTuple):
         return f"{'+'.join(self.breaks)} in {self.file}: {self.old.strip().splitlines()[0][:40]}"
 
 
-RULES = range(1, 43)
+RULES = range(1, 53)
 
 TRAPS = range(1, 43)
 """Five are made here in another form than where they were met. Memory under a server cannot be
@@ -51,6 +51,16 @@ _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
+
+_STACK = "tests/rpc/bank/test_bank_stack.py::test_"
+_HOLD = "tests/rpc/memory/test_hold.py::test_"
+_ASKING = "tests/rpc/bank/test_bank_asking.py::test_"
+_GRANTS = "tests/rpc/test_grants.py::test_"
+_AMPLIFICATION = "tests/hostile/test_amplification.py::test_"
+_DRIFT = (
+    "tests/rpc/test_drift.py::"
+    "test_what_is_freed_under_another_payer_or_in_another_thread_drifts_nothing"
+)
 
 BANK = "rpc/bank/bank.py"
 PAGES = "rpc/memory/pages.py"
@@ -837,6 +847,118 @@ MUTANTS = (
         "            frames = [] if out.waiting else requests.receive(budget, credit)\n",
         "tests/rpc/test_reverse.py::test_two_that_call_each_other_with_full_rings_both_go_on",
     ),
+    # ---- what is whole at every depth of the stack ----
+    Mutant(
+        ("rule 43",),
+        BANK,
+        "        require_stack(_STACK)\n        self._own_pages += pages\n",
+        "        self._own_pages += pages\n",
+        _STACK + "an_operation_without_stack_changes_nothing[buy]",
+    ),
+    Mutant(
+        ("rule 43",),
+        "rpc/bank/account.py",
+        "        free = self.free + count\n        if free >= self.high:\n",
+        "        free = self.free + count\n        self.free = free\n        count = 0\n"
+        "        if free >= self.high:\n",
+        _STACK + "an_operation_without_stack_changes_nothing[give]",
+    ),
+    Mutant(
+        ("rule 43",),
+        "rpc/session/sending.py",
+        "            self._outbox.put(self, self.end.level)\n            self.touched = True\n",
+        "            self.touched = True\n            self._outbox.put(self, self.end.level)\n",
+        "tests/rpc/test_stack.py::"
+        "test_a_call_at_any_remaining_depth_is_made_or_changes_nothing[plain-unchecked]",
+    ),
+    Mutant(
+        ("rule 43",),
+        "executor/task.py",
+        "            except RecursionError:\n                self.queued = False\n",
+        "            except RecursionError:\n",
+        "tests/executor/test_stack.py::"
+        "test_an_operation_without_stack_changes_nothing_and_the_run_goes_on[waking-hosted]",
+    ),
+    # ---- who holds, who asks, who waits ----
+    Mutant(
+        ("rule 44",),
+        PAGES,
+        "        hold = self.holds.get(bank) if self.holds else None\n",
+        "        hold = None\n",
+        _HOLD + "a_lasting_hold_is_paid_whole_by_its_holder_once_however_often_it_is_taken",
+    ),
+    Mutant(
+        ("rule 44",),
+        PAGES,
+        "        pages, self.pages = self.pages, 0\n        bank = self.bank\n",
+        "        pages, self.pages = self.pages, 0\n        bank = self.bank\n"
+        "        for one in list((self.holds or {}).values()):\n            one._reclaim()\n",
+        _HOLD + "an_owner_that_frees_is_refunded_at_once_and_takes_nobodys_hold",
+    ),
+    Mutant(
+        ("rule 45",),
+        PAGES,
+        "        if self.pages:\n            self.require_unpinned()\n",
+        "        if self.pages:\n",
+        _HOLD + "a_short_hold_costs_nothing_and_loses_no_quota_in_any_order_beside_a_lasting_one",
+    ),
+    Mutant(
+        ("rule 46",),
+        BANK,
+        "        if not (0 <= pages <= bank._loose_pages and",
+        "        if not (0 <= pages <= bank._own_pages and",
+        _ASKING + "what_the_kernel_keeps_in_a_bank_survives_that_everything_is_freed",
+    ),
+    Mutant(
+        ("rule 47",),
+        BANK,
+        "            if caps and bank.caps_used + caps > bank.cap_limit:\n"
+        "                return bank\n",
+        "",
+        _ASKING + "who_asked_first_whether_it_may_pay_or_free_is_not_refused",
+    ),
+    Mutant(
+        ("rule 48",),
+        "rpc/bank/freed.py",
+        "        self.lacking = lacking\n        lacking.enlist(self)\n",
+        "        self.lacking = bank\n        bank.enlist(self)\n",
+        _ASKING + "who_waits_knows_whose_shortage_it_is_and_is_woken_when_that_one_ends",
+    ),
+    Mutant(
+        ("rule 49",),
+        "rpc/session/charging.py",
+        "        if self._entered:\n",
+        "        if False:\n",
+        _GRANTS + "a_scope_that_is_entered_already_is_refused_and_holds_what_it_held",
+    ),
+    Mutant(
+        ("rule 49",),
+        "rpc/session/subscriptions.py",
+        "    if former is not None:\n        former.release()\n",
+        "",
+        _GRANTS + "a_subscription_that_is_swapped_is_heard_no_more_or_is_not_swapped",
+    ),
+    Mutant(
+        ("rule 50",),
+        "rpc/memory/ring.py",
+        "_MIN_FRAME <= length <= largest",
+        "_MIN_FRAME <= length",
+        _AMPLIFICATION + "what_one_message_makes_a_server_hold_is_bounded_by_its_length",
+    ),
+    Mutant(
+        ("rule 51",),
+        KEPT,
+        "        self._charged += change\n",
+        "        self._charged = size\n",
+        _DRIFT,
+    ),
+    Mutant(
+        ("rule 52",),
+        KEPT,
+        "        self._thing = None\n        self._charged = 0\n",
+        "        self._charged = 0\n",
+        _CHARGING + "shared_state_goes_with_the_last_who_pays_for_it_in_whatever_order_they_leave",
+    ),
     # ---- rows that no test held, or not the one that is named for them ----
     Mutant(
         ("row 8",),
@@ -856,8 +978,8 @@ MUTANTS = (
     Mutant(
         ("row 9",),
         "rpc/session/shared.py",
-        "        if self._value is None:\n            try:",
-        "        if True:\n            try:",
+        "(next(iter(self._refs)).get() if self._refs else self._make())",
+        "(self._make())",
         _CHARGING + "shared_state_is_stored_once_and_each_subscriber_pays_for_all_of_it",
     ),
     Mutant(

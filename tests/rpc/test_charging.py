@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections import Counter
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -336,6 +337,46 @@ def share(steps: list[tuple[str, int]]) -> None:
         covered(SHARED, **counts)
 
     run(main)
+
+
+def test_shared_state_goes_with_the_last_who_pays_for_it_in_whatever_order_they_leave() -> None:
+    """Bank rule 52: the last is charged for all of it, and at its end the value is gone, before
+    anybody looks at the shared state again."""
+
+    async def main(world: World) -> None:
+        async with world.served("desk", DeskServer()) as server:
+            for order in permutations(range(3)):
+                shared = SharedState(Big, 10_000)
+                clients: list[Any] = []
+                for number in range(3):
+                    bank = world.bank(f"{order}{number}")
+                    clients.append(connect(world.kernel, "desk", Desk, bank))
+                    await clients[-1].__aenter__()
+                sessions = server.sessions[-3:]
+                refs = [shared.subscribe(one) for one in sessions]
+                value = weakref.ref(shared.value(refs[0]))
+                paid = [one.kept().bytes for one in sessions]
+                left = set(order)
+                for who in order:
+                    assert value() is not None
+                    left.remove(who)
+                    if (who + order[0]) % 2:
+                        shared.leave(refs[who])
+                        covered("ways to leave", left=1)
+                    else:
+                        await clients[who].__aexit__(None, None, None)
+                        await quiet()
+                        covered("ways to leave", ended=1)
+                    for n in left:
+                        assert shared.value(refs[n]) is value()
+                        assert sessions[n].kept().bytes == paid[n] >= 10_000
+                assert value() is None, "it is there and nobody pays"
+                for n, client in enumerate(clients):
+                    if (n + order[0]) % 2:
+                        await client.__aexit__(None, None, None)
+
+    run(main)
+    require(covered("ways to leave"), "left", "ended")
 
 
 # ---- nested calls ----

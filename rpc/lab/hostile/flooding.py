@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from pinfut.rpc.lab.hostile.raw import call, overwrite, short, tail_of, word
-from pinfut.rpc.lab.hostile.stage import COUNT, HOLD, Scenario, Stage
+from pinfut.rpc.lab.hostile.shop import COUNT, HOLD
+from pinfut.rpc.lab.hostile.stage import Scenario, Stage
 from pinfut.rpc.wire.frames import CANCEL
 
 SLOTS: Final = 64

@@ -13,7 +13,8 @@ from pinfut.rpc.lab.hostile.raw import (
     tail_of,
     word,
 )
-from pinfut.rpc.lab.hostile.stage import COUNT, MAKE, Scenario, Stage
+from pinfut.rpc.lab.hostile.shop import COUNT, MAKE
+from pinfut.rpc.lab.hostile.stage import Scenario, Stage
 from pinfut.rpc.wire.frames import FINISH
 
 

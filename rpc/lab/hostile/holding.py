@@ -6,16 +6,8 @@ from typing import Final
 
 from pinfut.executor import sleep
 from pinfut.rpc.lab.hostile.raw import call, short
-from pinfut.rpc.lab.hostile.stage import (
-    CLEAN_UP,
-    COUNT,
-    HOLD,
-    MAKE,
-    NEVER,
-    STUBBORN,
-    Scenario,
-    Stage,
-)
+from pinfut.rpc.lab.hostile.shop import CLEAN_UP, COUNT, HOLD, MAKE, NEVER, STUBBORN
+from pinfut.rpc.lab.hostile.stage import Scenario, Stage
 from pinfut.rpc.wire.frames import CANCEL, FINISH, ON_ANSWER, PIPELINE
 
 SLOTS: Final = 64

@@ -21,7 +21,7 @@ from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.bank.transfers import Transfers
-from pinfut.rpc.lab.hostile.stage import Item, ItemServer
+from pinfut.rpc.lab.hostile.shop import Item, ItemServer
 from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.session.kept import ClientRef, Kept
@@ -143,6 +143,16 @@ def _maps(count: int) -> Callable[[], Any]:
     return lambda: [region.map(payer) for _ in range(count)]
 
 
+def _holds(count: int) -> Callable[[], Any]:
+    payer = _client()
+    regions = [Region(payer, 1) for _ in range(count)]
+
+    def make() -> Any:
+        return [region.hold(payer) for region in regions]
+
+    return make
+
+
 def _refs(count: int) -> Callable[[], Any]:
     kept = Kept(SessionAccount(Share(_client())))
     return lambda: [ClientRef(kept, None, 5000) for _ in range(count)]
@@ -157,5 +167,6 @@ MANY: Final[dict[str, Many]] = {
     "TRANSFER": _transfers,
     "KEPT": _refs,
     "MAPPING": _maps,
+    "HOLD": _holds,
 }
 """By the name of its price: how to make many of a kind."""

@@ -7,7 +7,8 @@ from typing import Final
 from pinfut.executor import sleep
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.lab.hostile.raw import call
-from pinfut.rpc.lab.hostile.stage import REFUND, TURN, Scenario, Stage
+from pinfut.rpc.lab.hostile.shop import REFUND, TURN
+from pinfut.rpc.lab.hostile.stage import Scenario, Stage
 
 
 async def limit_cut(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from pinfut.executor import VirtualClock, run
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.kernel.sim.kernel import SimKernel
-from pinfut.rpc.lab.hostile.stage import ItemServer
+from pinfut.rpc.lab.hostile.shop import ItemServer
 from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.session.charging import charge, keep
 from pinfut.rpc.session.serving import current_session, nested

@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from pinfut.rpc.contract import Memory
+from pinfut.rpc.lab.hostile.handing import items
 from pinfut.rpc.lab.hostile.raw import Raw, call, quiet, short
-from pinfut.rpc.lab.hostile.stage import HOLD, MAKE, NEVER, WATCH, Stage, perform
-from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE
+from pinfut.rpc.lab.hostile.shop import (
+    FAIL,
+    HOLD,
+    HOLD_ANY,
+    HOLD_ITEMS,
+    MAKE,
+    NAP,
+    NEVER,
+    WATCH,
+)
+from pinfut.rpc.lab.hostile.stage import Stage, perform
+from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER
 
 BATCH: Final = 64
 
@@ -49,6 +60,63 @@ async def _pipelined_calls(stage: Stage, raw: Raw, begin: int, end: int) -> None
         await quiet()
 
 
+async def _arguments(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for at in range(begin, end, BATCH):
+        ids = range(raw.slots + at, raw.slots + min(at + BATCH, end))
+        raw.send(*(call(x, 0, HOLD_ANY, {"numbers": [x, x], "text": str(x)}) for x in ids))
+        await quiet()
+
+
+async def _timers(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for at in range(begin, end, BATCH):
+        ids = range(raw.slots + at, raw.slots + min(at + BATCH, end))
+        raw.send(*(call(x, 0, NAP, 1e6 + x) for x in ids))
+        await quiet()
+
+
+async def _of_a_session_each(
+    stage: Stage, begin: int, end: int, make: Callable[[int], bytes]
+) -> None:
+    """In a session for each batch: what its slots pay for is paid when it is opened."""
+    for at in range(begin, end, BATCH):
+        slots = min(BATCH, end - at)
+        raw = await stage.session(slots=slots, ring=1 << 14)
+        for x in range(slots, 2 * slots):
+            raw.send(make(x))
+            await quiet()
+
+
+async def _answers(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    await _of_a_session_each(stage, begin, end, lambda x: call(x, 0, MAKE, flags=PIPELINE))
+
+
+async def _errors(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    text = "\U0001f600" + "a" * 2000
+    await _of_a_session_each(stage, begin, end, lambda x: call(x, 0, FAIL, text, flags=PIPELINE))
+
+
+async def _stand_ins(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    half = raw.slots // 2
+    for x in range(raw.slots + begin // 2, raw.slots + end // 2):
+        args = items(RECEIVER_ANSWER, x, 1)
+        raw.send(
+            call(x, 0, NEVER, flags=PIPELINE), call(half + x, 0, HOLD_ITEMS, caps=1, payload=args)
+        )
+        await quiet()
+
+
+async def _queued_capabilities(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    if not begin:
+        raw.send(call(raw.slots, 0, NEVER, flags=PIPELINE))
+        await quiet()
+    for at in range(begin, end):
+        x, args = raw.slots + 1 + at, items(SENDER, 8 * at, 8)
+        raw.send(call(x, raw.slots, 0, caps=8, payload=args, flags=ON_ANSWER))
+        if at % BATCH == BATCH - 1:
+            await quiet()
+    await quiet()
+
+
 async def _sessions(stage: Stage, raw: Raw, begin: int, end: int) -> None:
     for _ in range(begin, end):
         await stage.session(slots=1, ring=4096, cell=4096)
@@ -77,6 +145,12 @@ KINDS: Final[dict[str, Grow]] = {
     "open calls": _open_calls,
     "held capabilities": _held_capabilities,
     "queued pipelined calls": _pipelined_calls,
+    "queued capabilities": _queued_capabilities,
+    "stand-ins": _stand_ins,
+    "arguments": _arguments,
+    "answers": _answers,
+    "errors": _errors,
+    "timers": _timers,
     "subscriptions": _subscriptions,
     "sessions": _sessions,
     "half-sent messages": _half_sent,

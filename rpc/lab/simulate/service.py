@@ -149,7 +149,7 @@ class Commons:
         # How often the value was made, and how often somebody came while nobody was there.
         self._made = self._begun = 0
         self._shared = SharedState(self._make, SHARED)
-        self._refs: list[tuple[Session, ClientRef[SharedState[bytes]]]] = []
+        self._refs: list[tuple[Session, ClientRef[bytes]]] = []
 
     def _make(self) -> bytes:
         self._made += 1
@@ -184,7 +184,7 @@ class Commons:
                     f"not {charged}",
                 )
 
-    def _there(self) -> list[tuple[Session, ClientRef[SharedState[bytes]]]]:
+    def _there(self) -> list[tuple[Session, ClientRef[bytes]]]:
         self._refs = [one for one in self._refs if one[1].alive]
         return self._refs
 
