@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import weakref
 from contextvars import ContextVar
 
@@ -681,6 +682,7 @@ def test_tasks_share_a_task_by_clones(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.skipif(sys.platform == "emscripten", reason="a browser's Python ends of it")
 def test_a_failure_that_is_nested_deeper_than_the_stack_ends_its_task(run: Run) -> None:
     async def fails() -> None:
         error: Exception = ValueError()

@@ -302,6 +302,15 @@ def test_what_never_ends_and_what_takes_too_much_is_stopped(browser: Any, server
         assert "[None, None, None]" in who.do("run"), "after that it goes on"
 
 
+TOO_DEEP = """async def main():
+    error = ValueError()
+    for _ in range(100_000):
+        error = ExceptionGroup("", [error])
+    error.split(KeyError)
+"""
+"""What the stack of a browser is too small for: that ends its Python."""
+
+
 def test_a_site_goes_on_after_a_program_that_never_ends(browser: Any, site: str) -> None:
     with learner(browser, site) as who:
         who.page.clock.install()
@@ -315,6 +324,10 @@ def test_a_site_goes_on_after_a_program_that_never_ends(browser: Any, site: str)
         who.page.clock.fast_forward(11_000)
         who.page.wait_for_selector("#run:not(:disabled)")
         assert "ran for 30 s and was stopped" in who.page.inner_text("#result")
+        who.write(TOO_DEEP)
+        assert "Python ended" in who.do("run")
+        assert "Pyodide has suffered a fatal error" in who.errors[0]
+        who.errors.clear()
         who.write(LESSONS["02"].solution)
         assert "[None, None, None]" in who.do("run")
 

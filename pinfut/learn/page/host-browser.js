@@ -14,11 +14,19 @@ export async function openHost({ tell }) {
       worker.onmessage = ({ data }) => {
         if (data.ready) resolve();
         else if (data.failed) reject(new Error(`Python did not start: ${data.failed}`));
-        else asked?.(data.result);
+        else {
+          if (data.ended) restart();
+          asked?.(data.result);
+        }
       };
       worker.onerror = (event) => reject(new Error(`Python did not start: ${event.message}`));
     });
     ready.catch(() => {});
+  }
+
+  function restart() {
+    worker.terminate();
+    start();
   }
 
   start(); // while the learner reads
@@ -33,8 +41,7 @@ export async function openHost({ tell }) {
       tell("");
       return new Promise((resolve) => {
         const timer = setTimeout(() => {
-          worker.terminate();
-          start();
+          restart();
           asked = null;
           resolve({ kind: "stopped", note: `It ran for ${SECONDS} s and was stopped. Is there a loop without an \`await\` that waits?` });
         }, SECONDS * 1000);

@@ -32,13 +32,12 @@ work
 }
 
 self.onmessage = ({ data }) => {
-  let result;
   try {
-    result = JSON.parse(work(data));
+    self.postMessage({ result: JSON.parse(work(data)) });
   } catch (error) {
-    result = { kind: "stopped", note: `Python ended: ${String(error.message).slice(-500)}` };
+    const note = `Python ended: ${String(error.message).slice(-500)}`;
+    self.postMessage({ result: { kind: "stopped", note }, ended: true });
   }
-  self.postMessage({ result });
 };
 
 start().then(
