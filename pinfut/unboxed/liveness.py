@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from pinfut.unboxed.scopes import own_nodes
+from pinfut.unboxed.scopes import Comprehension, inside, own_nodes
 from pinfut.unboxed.trees import children
 
 Live: TypeAlias = frozenset[str]
@@ -72,9 +72,12 @@ class Liveness:
 
     def _parts(self, parts: list[ast.AST], out: Live) -> Live:
         """What is live before the expressions `parts` of one statement; notes their awaits."""
-        for node in own_nodes(parts):
+        nodes = list(own_nodes(parts))
+        repeated = set().union(*(inside(node) for node in nodes if isinstance(node, Comprehension)))
+        for node in nodes:
             if isinstance(node, ast.Await):
-                self._note(node, out | uses(parts, node.value))
+                # In a comprehension what it waits for is read again for the next item.
+                self._note(node, out | uses(parts, None if node in repeated else node.value))
         return out | uses(parts) | self._exc
 
     def _body(self, body: list[ast.stmt], out: Live) -> Live:

@@ -13,7 +13,15 @@ from typing import Final
 
 from pinfut.unboxed.liveness import Liveness
 from pinfut.unboxed.resolve import ClassBody, Resolver
-from pinfut.unboxed.scopes import Closure, Comprehension, Names, arguments, outside, own_nodes
+from pinfut.unboxed.scopes import (
+    Closure,
+    Comprehension,
+    Names,
+    arguments,
+    inside,
+    outside,
+    own_nodes,
+)
 from pinfut.unboxed.trees import children, walk
 from pinfut.unboxed.unit import Awaited, Embed, Unit
 
@@ -150,12 +158,12 @@ class Plan:
     def _mark_closure(self, node: Closure) -> bool:
         resolver = self._resolver
         if resolver is not None and isinstance(node, ast.GeneratorExp):
-            inside = set(walk(node)).difference(walk(node.generators[0].iter))
-            if any(
+            waits = (
                 isinstance(each, ast.Await)
                 or (isinstance(each, ast.comprehension) and each.is_async)
-                for each in inside
-            ):
+                for each in inside(node)
+            )
+            if any(waits):
                 resolver.refuse(
                     node,
                     "an asynchronous generator expression has a frame of its own",

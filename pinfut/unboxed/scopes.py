@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from pinfut.unboxed.trees import children
+from pinfut.unboxed.trees import children, walk
 
 Closure: TypeAlias = (
     ast.Lambda | ast.FunctionDef | ast.AsyncFunctionDef | ast.GeneratorExp | ast.ClassDef
@@ -31,6 +31,11 @@ def outside(node: Closure | Comprehension) -> list[ast.AST]:
         returns = [] if node.returns is None else [node.returns]
         return [*node.decorator_list, node.args, *returns]
     return [node.generators[0].iter]
+
+
+def inside(node: Closure | Comprehension) -> set[ast.AST]:
+    """What is evaluated in there, again and again in a comprehension, with `node` itself."""
+    return set(walk(node)).difference(*map(walk, outside(node)))
 
 
 def own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:

@@ -379,6 +379,21 @@ async def main():
 """,
 )
 program(
+    "comprehensions of an argument",
+    """
+@unboxed
+async def each(p, q, r, xs):
+    many = [await get(p) for x in xs]
+    by_name = {x: await leaf(q) for x in xs if await get(x)}
+    deep = [[await get((x, y)) for y in await get(r)] for x in xs]
+    return many, by_name, deep
+@unboxed
+async def main():
+    return await each("p", "q", (1, 2), (0, 1, 2))
+""",
+)
+
+program(
     "comprehensions",
     """
 @unboxed
