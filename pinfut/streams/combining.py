@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Generic, TypeVar, final, overload
 
-from pinfut.closing import close_each
 from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, Woken
-from pinfut.poll import PENDING, Context, Poll
-from pinfut.streams.stream import END, Adapter, CloseAll, PollNext, Stream, StreamBase
+from pinfut.poll import PENDING, Context
+from pinfut.streams.stream import END, Adapter, Owner, PollNext, Stream, StreamBase
 from pinfut.streams.unordered import FuturesOrdered, FuturesUnordered
 
 T = TypeVar("T")
@@ -44,13 +43,14 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
 
 
 @final
-class Merge(StreamBase[T]):
+class Merge(Owner[T]):
     """The items of several streams, as they come. One that always has an item does not
     keep the others from giving theirs."""
 
-    __slots__ = ("_closing", "_cx", "_left", "_streams", "_todo", "_woken")
+    __slots__ = ("_cx", "_left", "_streams", "_todo", "_woken")
 
     def __init__(self, streams: tuple[Stream[T], ...]) -> None:
+        super().__init__()
         # Invariant: None where the stream has ended; `_left` have not.
         self._streams: list[Stream[T] | None] = list(streams)
         self._left = len(streams)
@@ -58,7 +58,6 @@ class Merge(StreamBase[T]):
         self._cx = ChildContext(self._woken)
         # Invariant: those to be polled next, each before it gets its second turn.
         self._todo: OrderedDict[int, None] = OrderedDict()
-        self._closing: CloseAll | None = None
 
     def poll_next(self, cx: Context, /) -> PollNext[T]:
         woken, todo, streams = self._woken, self._todo, self._streams
@@ -90,20 +89,14 @@ class Merge(StreamBase[T]):
         self._streams[key] = None
         self._left -= 1
 
-    def drop(self) -> None:
-        """Drop every stream, and then raise as `raise_first`."""
-        left = self._open()
+    def owned(self) -> list[Stream[T]]:
+        return [stream for stream in self._streams if stream is not None]
+
+    def take_owned(self) -> list[Stream[T]]:
+        left = self.owned()
         self._streams = [None] * len(self._streams)
         self._left = 0
-        close_each([stream.drop for stream in left])
-
-    def poll_close(self, cx: Context, /) -> Poll[None]:
-        if self._closing is None:
-            self._closing = CloseAll(self._open())
-        return self._closing.poll(cx)
-
-    def _open(self) -> list[Stream[T]]:
-        return [stream for stream in self._streams if stream is not None]
+        return left
 
 
 def buffered(source: Stream[Awaited[T]], count: int) -> StreamBase[T]:

@@ -20,7 +20,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
-from pinfut.closing import ENDS_THE_RUN, close_each, raise_first
+from pinfut.closing import ENDS_THE_RUN, raise_first
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll
 from pinfut.variables import copy_context
@@ -226,51 +226,69 @@ class Close(_OfStream[None]):
         return self._stream.poll_close(cx)
 
 
-@final
-class CloseAll:
-    """Closes several streams at the same time; when all are closed, `poll` gives None, or raises as
-    `raise_first`. Given up in between, it leaves it to their owner to drop them."""
+class Owner(StreamBase[T_co]):
+    """A stream that owns others. It closes or drops all of them, also when one fails, and then
+    raises as `raise_first`.
 
-    __slots__ = ("_errors", "_left")
+    No helper stands between two levels: a chain of streams takes no more of the stack when it is
+    given up than when it is polled."""
 
-    def __init__(self, streams: Iterable[Stream[Any]]) -> None:
-        # Invariant: those that are not closed yet.
-        self._left = list(streams)
+    __slots__ = ("_errors", "_unclosed")
+
+    def __init__(self) -> None:
+        # Invariant: those that are not closed yet; None before `poll_close`.
+        self._unclosed: list[Stream[Any]] | None = None
         self._errors: list[BaseException] = []
 
-    def poll(self, cx: Context) -> Poll[None]:
-        left, self._left = self._left, []
-        for stream in left:
+    def owned(self) -> Iterable[Stream[Any]]:
+        """Those that have not ended, in the order in which they are closed."""
+        raise NotImplementedError
+
+    def take_owned(self) -> Iterable[Stream[Any]]:
+        """As `owned`; they are polled no more."""
+        return self.owned()
+
+    def drop(self) -> None:
+        """Drop what it is made of."""
+        errors: list[BaseException] = []
+        for stream in self.take_owned():
+            try:
+                stream.drop()
+            except BaseException as error:
+                errors.append(error)
+        if errors:
+            raise_first(errors)
+
+    def poll_close(self, cx: Context, /) -> Poll[None]:
+        """Close what it is made of, all at the same time."""
+        streams = self.owned() if self._unclosed is None else self._unclosed
+        self._unclosed = left = []
+        for stream in streams:
             try:
                 if stream.poll_close(cx) is PENDING:
-                    self._left.append(stream)
+                    left.append(stream)
             except BaseException as error:
                 self._errors.append(error)
-        if self._left:
+        if left:
             return PENDING
-        raise_first(self._errors)
+        if self._errors:
+            raise_first(self._errors)
         return None
 
 
-class Adapter(StreamBase[U], Generic[T, U]):
-    """A stream made of one other, or of several, which it owns."""
+class Adapter(Owner[U], Generic[T, U]):
+    """A stream made of one other, or of several."""
 
-    __slots__ = ("_closing", "_owned", "_source")
+    __slots__ = ("_owned", "_source")
 
     def __init__(self, source: Stream[T], *owned: Stream[Any]) -> None:
-        """`owned`: all of them, where there are others, in the order in which they are closed."""
+        """`owned`: all of them, where there are others."""
+        super().__init__()
         self._source = source
         self._owned = owned or (source,)
-        self._closing: CloseAll | None = None
 
-    def drop(self) -> None:
-        """Drop what it is made of, and then raise as `raise_first`."""
-        close_each([each.drop for each in self._owned])
-
-    def poll_close(self, cx: Context, /) -> Poll[None]:
-        if self._closing is None:
-            self._closing = CloseAll(self._owned)
-        return self._closing.poll(cx)
+    def owned(self) -> Iterable[Stream[Any]]:
+        return self._owned
 
 
 class _WithFunction(Adapter[T, U]):

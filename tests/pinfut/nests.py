@@ -14,7 +14,18 @@ from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import pinfut
-from pinfut import join, pin, race, select, shared, try_join
+from pinfut import (
+    StreamBase,
+    buffered,
+    from_iterable,
+    join,
+    merge,
+    pin,
+    race,
+    select,
+    shared,
+    try_join,
+)
 from pinfut.executor import CancelledError, current_executor, run, sleep, spawn, yield_now
 
 MOST: Final = 1_200
@@ -31,8 +42,24 @@ class Nest:
         self.begun = 0
         self.ended = 0
         self.future: Awaitable[Any] = sleep(1000)
+        self.items: StreamBase[Any] | None = None
         for _ in range(levels):
             self.future = wrap(self)
+
+    def stream(self, wrap: Callable[[StreamBase[Any]], StreamBase[Any]]) -> Awaitable[Any]:
+        """One more level of streams, and who takes an item of them all."""
+        if self.items is None:
+            self.items = buffered(from_iterable([self.future]), 1)
+        self.items = wrap(self.items)
+        return self.takes(self.items)
+
+    async def takes(self, items: StreamBase[Any]) -> None:
+        self.begun += 1
+        try:
+            async with items:
+                await items.next()
+        finally:
+            self.ended += 1
 
     async def awaits(self, inner: Awaitable[Any]) -> None:
         self.begun += 1
@@ -52,6 +79,8 @@ KINDS: Final[dict[str, Wrap]] = {
     "pin": lambda nest: join(pin(nest.future)),
     "shared": lambda nest: shared(nest.future),
     "map": lambda nest: pinfut.map(nest.future, str),
+    "mapped streams": lambda nest: nest.stream(lambda items: items.map(str)),
+    "merged streams": lambda nest: nest.stream(lambda items: merge(items)),
     "coroutine in a join": lambda nest: join(nest.awaits(nest.future)),
     "coroutine in a race": lambda nest: race(nest.awaits(nest.future), sleep(1000)),
 }
