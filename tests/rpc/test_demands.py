@@ -186,29 +186,24 @@ class Plain(Interface, Protocol, name="Safe"):
     async def lend(self, thing: Thing) -> Thing: ...
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [list[Own[Thing]], Holder, Own[Thing] | None, Annotated[list[Same[Thing]], "x"], Own[int]],
-)
-def test_a_demand_inside_of_a_parameter_is_refused_by_name(kind: Any) -> None:
-    class Deep(Interface, Protocol):
+def taking(kind: Any) -> Interface:
+    """An object whose method takes a value of this type."""
+
+    class Takes(Interface, Protocol):
         @method
-        async def call(self, thing: kind) -> int: ...
+        async def call(self, value: kind) -> None: ...
 
-    class DeepServer(Deep):
+    class TakesServer(Takes):
         @method
-        async def call(self, thing: kind) -> int:
-            return 1
+        async def call(self, value: kind) -> None:
+            return None
 
-    async def main(world: World) -> None:
-        with pytest.raises(TypeError, match=r"are for the whole of a parameter, "):
-            serve(world.kernel, "deep", DeepServer())
-
-    run(main)
+    return TakesServer()
 
 
-@pytest.mark.parametrize("kind", [Own[Thing], list[Same[Thing]]])
-def test_a_demand_on_a_result_is_refused_by_name(kind: Any) -> None:
+def giving(kind: Any) -> Interface:
+    """An object whose method gives a value of this type."""
+
     class Gives(Interface, Protocol):
         @method
         async def call(self) -> kind: ...
@@ -218,11 +213,29 @@ def test_a_demand_on_a_result_is_refused_by_name(kind: Any) -> None:
         async def call(self) -> kind:
             raise AssertionError
 
+    return GivesServer()
+
+
+def serves(thing: Interface) -> None:
     async def main(world: World) -> None:
-        with pytest.raises(TypeError, match="are for the whole of a parameter, and not for a res"):
-            serve(world.kernel, "gives", GivesServer())
+        serve(world.kernel, "it", thing)
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [list[Own[Thing]], Holder, Own[Thing] | None, Annotated[list[Same[Thing]], "x"], Own[int]],
+)
+def test_a_demand_inside_of_a_parameter_is_refused_by_name(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"are for the whole of a parameter, "):
+        serves(taking(kind))
+
+
+@pytest.mark.parametrize("kind", [Own[Thing], list[Same[Thing]]])
+def test_a_demand_on_a_result_is_refused_by_name(kind: Any) -> None:
+    with pytest.raises(TypeError, match="are for the whole of a parameter, and not for a result"):
+        serves(giving(kind))
 
 
 def test_a_class_that_demands_more_than_its_interface_is_refused_where_it_is_written() -> None:
@@ -242,28 +255,7 @@ def test_a_class_that_demands_more_than_its_interface_is_refused_where_it_is_wri
 
 
 @pytest.mark.parametrize("kind", [msgspec.Raw, list[msgspec.Raw], dict[str, msgspec.Raw]])
-def test_raw_messages_are_refused_by_name(kind: Any) -> None:
-    class Sends(Interface, Protocol):
-        @method
-        async def call(self, data: kind) -> None: ...
-
-    class SendsServer(Sends):
-        @method
-        async def call(self, data: kind) -> None:
-            return None
-
-    class Gives(Interface, Protocol):
-        @method
-        async def call(self) -> kind: ...
-
-    class GivesServer(Gives):
-        @method
-        async def call(self) -> kind:
-            return msgspec.Raw(b"\xc1")
-
-    async def main(world: World) -> None:
-        for server in (SendsServer(), GivesServer()):
-            with pytest.raises(TypeError, match=r"msgspec\.Raw would be sent unseen.*use bytes"):
-                serve(world.kernel, "raw", server)
-
-    run(main)
+@pytest.mark.parametrize("having", [taking, giving])
+def test_raw_messages_are_refused_by_name(having: Any, kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"msgspec\.Raw would be sent unseen.*use bytes"):
+        serves(having(kind))
