@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import weakref
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -852,3 +853,123 @@ def test_whatever_code_of_a_message_raises_ends_its_call_and_nothing_else(
     run(main)
     assert ended == {"decoded": 5, "encoded": 5, "raised": 5}
     assert [one for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+class Key(msgspec.Struct, frozen=True):
+    n: int
+
+    def __hash__(self) -> int:
+        raise Unexpected("nobody may ask")
+
+
+class Mortal(msgspec.Struct, weakref=True):
+    """Raises when it is let go of."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.cry)
+
+    @staticmethod
+    def cry() -> None:
+        raise Unexpected("too late")
+
+    def __del__(self) -> None:
+        raise Unexpected("too late")
+
+
+class Shy:
+    """Is nothing that was asked for, and nobody may ask what it is."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise Unexpected("nobody may ask")
+
+    def __repr__(self) -> str:
+        raise Unexpected("nobody may ask")
+
+
+class Strange(Interface, Protocol):
+    @method
+    async def hashed(self, keys: set[Key]) -> int: ...
+    @method
+    async def weighed(self, keys: dict[str, Key], rest: bytes) -> int: ...
+    @method
+    async def dropped(self, thing: Mortal) -> int: ...
+    @method
+    async def shy(self) -> Desk: ...
+    @method
+    async def shy_data(self) -> list[int]: ...
+
+
+class StrangeServer(Strange):
+    @method
+    async def hashed(self, keys: set[Key]) -> int:
+        return len(keys)
+
+    @method
+    async def weighed(self, keys: dict[str, Key], rest: bytes) -> int:
+        return len(keys)
+
+    @method
+    async def dropped(self, thing: Mortal) -> int:
+        return thing.n
+
+    @method
+    async def shy(self) -> Desk:
+        return Shy()  # type: ignore[return-value]
+
+    @method
+    async def shy_data(self) -> list[int]:
+        return [Shy()]  # type: ignore[list-item]
+
+
+def test_what_classes_of_a_message_do_when_they_are_hashed_asked_or_let_go_of_is_the_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unraisable: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda about: unraisable.append(about.exc_type))
+
+    async def main(world: World) -> None:
+        async with (
+            world.served("odd", StrangeServer()) as vat,
+            connect(world.kernel, "odd", Strange, world.bank("odd")) as odd,
+            connect(world.kernel, "odd", Strange, world.bank("victim")) as victim,
+        ):
+            keys = [Key(n) for n in range(3)]
+            with pytest.raises(BadArguments):
+                # As who wants to hurt writes it: a list is a set on its way.
+                await odd.hashed(keys)  # type: ignore[arg-type]
+            assert await odd.weighed({"a": keys[0]}, bytes(5000)) == 1
+            assert await odd.dropped(Mortal(3)) == 3
+            for call in (odd.shy, odd.shy_data):
+                with pytest.raises(BadAnswer):
+                    await call()
+                assert await victim.weighed({}, b"") == 0
+            assert vat.process.alive
+            assert len(vat.sessions) == 2
+
+    run(main)
+    # Its own side lets go of one, and the server of the other.
+    assert unraisable.count(Unexpected) >= 3
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_handler_that_exits_ends_the_run_of_its_server(waits: bool) -> None:
+    """As any task of the program does: it is the server's own code that says so."""
+
+    async def main(world: World) -> None:
+        async def do(n: int) -> int:
+            if waits:
+                await sleep(1)
+            raise SystemExit(n)
+
+        async with (
+            world.served("service", DeskServer(do=do)),
+            connect(world.kernel, "service", Desk, world.bank()) as desk,
+        ):
+            await desk.do(3)
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == 3
