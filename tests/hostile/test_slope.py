@@ -21,6 +21,8 @@ MANY = {
     "answers": 2_000,
     "errors": 2_000,
     "timers": 2_000,
+    "releases": 2_000,
+    "labels": 500,
     "subscriptions": 5_000,
     "sessions": 1_000,
     "half-sent messages": 1_000,
@@ -28,7 +30,7 @@ MANY = {
 
 EACH = 64
 
-HIGH_WATER = {"sessions": 400, "half-sent messages": 400}
+HIGH_WATER = {"sessions": 400, "half-sent messages": 400, "labels": 400}
 """Bytes that the tables of both processes and of the loop keep for each of the most that there
 ever were at one time: calls the former, sessions these."""
 

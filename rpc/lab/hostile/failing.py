@@ -54,7 +54,7 @@ async def nested_without_end(stage: Stage) -> None:
     raw = await stage.session(SLOTS, ring=1 << 18)
     for n in range(16):
         x = SLOTS + n
-        raw.send(call(x, 0, HOLD_ANY, payload=b"\x91" * 50_000 + b"\xc0", place=x % 4))
+        raw.send(call(x, 0, HOLD_ANY, payload=b"\x91" * 1200 + b"\xc0", place=x % 4))
         await stage.sample()
         if raw.closed or raw.replies() != [x]:
             raise AssertionError("what is nested too deeply was not answered")

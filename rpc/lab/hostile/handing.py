@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from pinfut.rpc.lab.hostile.raw import call, returned, short
-from pinfut.rpc.lab.hostile.shop import FAIL, HOLD_ITEMS, NEVER, VISIT, Item
+from pinfut.rpc.lab.hostile.shop import COUNT, FAIL, HOLD_ITEMS, NEVER, VISIT, Item
 from pinfut.rpc.lab.hostile.stage import Scenario, Stage
 from pinfut.rpc.wire.frames import CAP, FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER
 
@@ -34,6 +34,17 @@ async def stand_ins(stage: Stage) -> None:
         await stage.sample()
 
 
+async def stand_ins_of_failures(stage: Stage) -> None:
+    """The same with an answer that is an error, so that nothing has to be waited for."""
+    raw = await stage.session(SLOTS, ring=1 << 18)
+    raw.send(call(SLOTS, 0, FAIL, "no", flags=PIPELINE))
+    await stage.sample()
+    args = items(RECEIVER_ANSWER, SLOTS, step=0)
+    for x in range(SLOTS + 1, 2 * SLOTS):
+        raw.send(call(x, 0, HOLD_ITEMS, caps=MANY, payload=args, place=x % 4))
+        await stage.sample()
+
+
 async def imports(stage: Stage) -> None:
     """Hands a hundred objects of its own over in each of many calls that are not ended."""
     raw = await stage.session(SLOTS, ring=1 << 18)
@@ -41,6 +52,22 @@ async def imports(stage: Stage) -> None:
         x, args = SLOTS + n, items(SENDER, MANY * n)
         raw.send(call(x, 0, HOLD_ITEMS, caps=MANY, payload=args, place=x % 4))
         await stage.sample()
+
+
+async def unread_releases(stage: Stage) -> None:
+    """Hands objects over where none is expected, so that each has to be released, and never reads
+    its own ring: what is owed to it waits in memory that it pays, or the session ends."""
+    raw = await stage.session(SLOTS, ring=1 << 16)
+    for x in range(SLOTS, SLOTS + 600):
+        if raw.closed:
+            break
+        args = items(SENDER, MANY * x)[: -len(msgspec.msgpack.encode([list(range(MANY))]))]
+        raw.send(call(x, 0, COUNT, caps=MANY, payload=args + msgspec.msgpack.encode([1])))
+        await stage.turn()
+        raw.replies()
+        if x % 50 == 0:
+            await stage.sample()
+    await stage.sample()
 
 
 async def queued_capabilities(stage: Stage) -> None:
@@ -97,10 +124,22 @@ HANDING: Final = (
         "measured on an earlier state of this server",
     ),
     Scenario(
+        "stand-ins for an answer that failed",
+        stand_ins_of_failures,
+        "the same, with nothing that would ever be settled",
+        "measured on an earlier state of this server",
+    ),
+    Scenario(
         "objects handed over",
         imports,
         "100 objects handed over cost bytes and no capability",
         "Genode 17.05: capabilities are a quota of their own",
+    ),
+    Scenario(
+        "releases that nobody reads",
+        unread_releases,
+        "86 pages of client held any amount of server, in releases that waited for room",
+        "measured on an earlier state of this server",
     ),
     Scenario(
         "capabilities in calls that wait",

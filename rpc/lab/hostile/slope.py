@@ -11,10 +11,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+import msgspec
+
 from pinfut.rpc.contract import Memory
 from pinfut.rpc.lab.hostile.handing import items
 from pinfut.rpc.lab.hostile.raw import Raw, call, quiet, short
 from pinfut.rpc.lab.hostile.shop import (
+    COUNT,
     FAIL,
     HOLD,
     HOLD_ANY,
@@ -25,9 +28,20 @@ from pinfut.rpc.lab.hostile.shop import (
     WATCH,
 )
 from pinfut.rpc.lab.hostile.stage import Stage, perform
-from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER
+from pinfut.rpc.wire.frames import (
+    CAP,
+    FINISH,
+    MAX_CAPS,
+    ON_ANSWER,
+    PIPELINE,
+    RECEIVER_ANSWER,
+    SENDER,
+)
 
 BATCH: Final = 64
+
+FILLING: Final = 8
+"""Messages after which the client's ring is full of releases."""
 
 Grow = Callable[[Stage, Raw, int, int], Coroutine[Any, Any, None]]
 """Let the client hold so many: from the second number up to the third."""
@@ -117,6 +131,30 @@ async def _queued_capabilities(stage: Stage, raw: Raw, begin: int, end: int) -> 
     await quiet()
 
 
+async def _releases(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    if not begin:
+        # First its ring is filled, so that what comes then waits for room in it.
+        for x in range(raw.slots, raw.slots + FILLING):
+            raw.send(_in_vain(x, MAX_CAPS))
+            await quiet()
+        raw.replies()
+    for at in range(begin, end, BATCH):
+        raw.send(_in_vain(raw.slots + FILLING + at // BATCH, min(BATCH, end - at)))
+        await quiet()
+        raw.replies()
+
+
+def _in_vain(x: int, count: int) -> bytes:
+    """A call with objects that nobody takes: each is released, in a message to the client."""
+    caps = items(SENDER, x << 20, count)[: CAP.size * count]
+    return call(x, 0, COUNT, caps=count, payload=caps + msgspec.msgpack.encode([1]))
+
+
+async def _labels(stage: Stage, raw: Raw, begin: int, end: int) -> None:
+    for at in range(begin, end):
+        await stage.session(slots=1, ring=4096, cell=4096, bank=stage.child(f"{at:0111}"))
+
+
 async def _sessions(stage: Stage, raw: Raw, begin: int, end: int) -> None:
     for _ in range(begin, end):
         await stage.session(slots=1, ring=4096, cell=4096)
@@ -151,6 +189,8 @@ KINDS: Final[dict[str, Grow]] = {
     "answers": _answers,
     "errors": _errors,
     "timers": _timers,
+    "releases": _releases,
+    "labels": _labels,
     "subscriptions": _subscriptions,
     "sessions": _sessions,
     "half-sent messages": _half_sent,

@@ -26,7 +26,7 @@ GENERATORS: Final = OVER * (32 + 32)
 async def amplified(stage: Stage) -> None:
     """Messages of which each byte becomes a table of its own when it is here."""
     raw = await stage.session(SLOTS, ring=1 << 16)
-    payload = b"\x91\xdd" + (3000).to_bytes(4, "big") + b"\x80" * 3000
+    payload = b"\x91\xdd" + (1000).to_bytes(4, "big") + b"\x80" * 1000
     for x in range(SLOTS, SLOTS + 32):
         raw.send(call(x, 0, HOLD_ANY, payload=payload, place=x % 4))
         await stage.sample()
@@ -69,6 +69,18 @@ async def churn(stage: Stage) -> None:
         if n % 10 == 0:
             await stage.sample()
     await stage.sample()
+
+
+async def long_names(stage: Stage) -> None:
+    """Opens sessions with banks whose names are as long as they may be, since who pays stands in
+    what the server keeps about each; longer ones are refused."""
+    for n in range(24):
+        with suppress(ValueError):
+            stage.child(f"{n} " + "n" * 20_000)
+            raise AssertionError("a name that nobody pays for")
+        raw = await stage.session(8, bank=stage.child(f"{n:0111}"))
+        raw.send(call(8, 0, HOLD, b"what is held"))
+        await stage.sample()
 
 
 async def timers(stage: Stage) -> None:
@@ -144,6 +156,12 @@ SPENDING: Final = (
         churn,
         "what a server keeps about each connection there ever was",
         "CVE-2023-44487's kin: connection churn",
+    ),
+    Scenario(
+        "long names",
+        long_names,
+        "64 sessions of a bank with a long name held its name 64 times",
+        "measured on an earlier state of this server",
     ),
     Scenario(
         "timers that are given up",

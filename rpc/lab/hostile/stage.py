@@ -71,6 +71,7 @@ class Stage:
         self._over = 0
         self._raws: list[Raw] = []
         self._buffers: list[EventBuffer] = []
+        self._banks: list[Bank] = []
         # Bytes that were traced before the attacker came.
         self._base = 0
         # The sessions that the attacker opened in all.
@@ -110,6 +111,12 @@ class Stage:
         await raw.bootstrap(Shop)
         self.ready = True
         return raw
+
+    def child(self, name: str) -> Bank:
+        """A bank below the attacker's, which is closed when that leaves."""
+        bank = self.bank.child(name, pages=200, caps=200)
+        self._banks.append(bank)
+        return bank
 
     def events(self, raw: Raw, places: int) -> EventBuffer:
         """Memory for events, which the attacker brings to this session."""
@@ -221,6 +228,8 @@ class Stage:
         await sleep(2 * CLEAN_UP)
         while self._buffers:
             self._buffers.pop().free()
+        while self._banks:
+            self._banks.pop().close()
         self.banks_back = self.bank.pages_used == self.bank.caps_used == 0
         self._read.clear()
         self.shop.forget()
