@@ -16,8 +16,8 @@ from tests.covered import covered, require
 LENGTH = 24_000
 
 MOST = 96
-"""Bytes that a byte of a message may become, before they are weighed and charged or refused: an
-empty table is one byte on its way, and 64 and its place when it is here."""
+"""Bytes that a byte of a message may become: an empty table is one byte on its way, and 64 and its
+place when it is here."""
 
 ROOM = 24_576
 """Bytes that a server's own tables and one call take beside that."""

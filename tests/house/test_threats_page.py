@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from sys import getsizeof
 
 import pytest
 
 from pinfut.executor.asyncgens import OVER
 from pinfut.executor.timers import MIN_DEAD
-from pinfut.rpc import contract
+from pinfut.rpc import contract, names
 from pinfut.rpc.lab.hostile import SCENARIOS
 from pinfut.rpc.lab.hostile.stage import LONGER, UNCHARGED
-from pinfut.rpc.session import kept
+from pinfut.rpc.objects import weight
+from pinfut.rpc.session import calls_in, kept
 from pinfut.rpc.session.charging import SAFETY
-from tests.hostile.test_amplification import MOST
 from tests.hostile.test_slope import EACH, HIGH_WATER
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
 
+LETTERS = next(n for n in range(1000) if getsizeof("n" * (n + 1)) > names.MOST)
+
 FIGURES = {
     "one message": contract.MESSAGE,
-    "what a byte of it": MOST,
+    "bytes that its arguments": calls_in.UNPAID,
+    "things in it": weight.MOST,
+    "letters": LETTERS,
     "bytes that a session": UNCHARGED,
     "sessions": contract.SESSIONS,
     "slots": contract.SLOTS,
