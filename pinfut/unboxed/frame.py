@@ -24,6 +24,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, cast, final
 from weakref import getweakrefs, ref
 
+from pinfut.payers import current
 from pinfut.unboxed.binding import binder
 from pinfut.unboxed.compiled import further_size
 from pinfut.unboxed.errors import FrameTooSmall
@@ -42,13 +43,15 @@ _NO_RESULT: Final = object()
 class FreeList:
     """The idle frames of a pool, and how many are in use."""
 
-    __slots__ = ("bound", "high_water", "idle", "size", "taken", "unit")
+    __slots__ = ("bound", "high_water", "idle", "payer", "size", "taken", "unit")
 
     def __init__(self, unit: Unit, size: int, bound: int) -> None:
         self.unit = unit
         # Bytes of each.
         self.size = size
-        # Invariant: at most `bound` frames, each idle and scrubbed.
+        # Who pays for the pool, if anybody does.
+        self.payer = current()[0]
+        # Invariant: at most `bound` frames, each idle and scrubbed, and each of `payer`.
         self.idle: list[Frame[Any]] = []
         self.bound = bound
         # Frames that are in use, and the most that ever were.

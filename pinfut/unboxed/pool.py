@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, TypeVar, final
 
+from pinfut.payers import current
 from pinfut.unboxed.binding import starter
 from pinfut.unboxed.frame import Frame, FreeList, frame_size
 from pinfut.unboxed.unit import unit_of
@@ -27,10 +28,13 @@ def start(free_list: FreeList, args: list[Any]) -> Frame[Any]:
         frame = Frame(free_list.size, free_list)
     generator = frame._generator
     if generator is None:
+        if current()[0] is not free_list.payer:
+            frame = Frame(free_list.size)  # of whoever pays here, and never of the pool
         generator = frame.prepare(free_list.unit)
-    free_list.taken = taken = free_list.taken + 1
-    if taken > free_list.high_water:
-        free_list.high_water = taken
+    if frame._free_list is not None:
+        free_list.taken = taken = free_list.taken + 1
+        if taken > free_list.high_water:
+            free_list.high_water = taken
     frame._open = True
     frame.__next__ = generator.asend(args).__next__  # type: ignore[attr-defined]
     return frame

@@ -6,11 +6,13 @@ import gc
 import os
 import sys
 import tracemalloc
+from typing import Any
 
 import pytest
 
 from pinfut import payers
 from pinfut.payers import PAGE, Payer, PayersUnavailable
+from pinfut.unboxed import pool, unboxed
 from tests.payers.apart import apart, python
 
 CACHE: dict[str, object] = {}
@@ -83,6 +85,42 @@ def test_what_leaked_is_listed_with_the_container_that_holds_it() -> None:
     CACHE.clear()
     gc.collect()
     assert not [leak for leak in payers.leaks(p) if isinstance(leak.held, Token)]
+
+
+@unboxed
+async def _twice(n: int) -> int:
+    return 2 * n
+
+
+@unboxed
+async def _fails() -> None:
+    raise ValueError
+
+
+def _end(frame: Any) -> None:
+    try:
+        frame.send(None)
+    except (StopIteration, ValueError):
+        pass
+
+
+@apart
+def test_a_pool_of_frames_is_of_one_payer() -> None:
+    first, second = Payer(1_000), Payer(1_000)
+    frames = first.soft_call(pool, _twice)
+    for payer, kept in ((second, 0), (first, 1), (second, 1)):
+        payer.soft_call(lambda: _end(frames.begin(1)))
+        assert len(frames) == kept
+    failing = pool(_fails)  # nobody's, and each call needs a new generator
+    _end(failing.begin())
+    assert len(failing) == 1
+    second.soft_call(lambda: _end(failing.begin()))
+    assert len(failing) == 0
+    assert failing.taken == frames.taken == 0
+    pages = second.pages
+    for _ in range(100):
+        second.soft_call(lambda: _end(frames.begin(1)))
+    assert second.pages <= pages
 
 
 @needs_payers
