@@ -82,9 +82,16 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 async def read(request: Request) -> Response:
     """``GET /hello.py?offset=0&size=100``: a piece of a file."""
     visitor = await request.app.state.files.visitor(request)
-    offset, size = (int(request.query_params.get(key, 0)) for key in ("offset", "size"))
+    offset, size = (number(request, key) for key in ("offset", "size"))
     name = request.path_params["name"]
     return Response(await visitor.root.open(name).read(offset, size or PIECE))
+
+
+def number(request: Request, key: str) -> int:
+    text = request.query_params.get(key, "0")
+    if not text.isdecimal() or len(text) > 18:
+        raise HTTPException(400, f"{key!r} is a number of bytes")
+    return int(text)
 
 
 async def order(request: Request) -> Response:

@@ -52,6 +52,8 @@ def test_its_handlers_call_the_service_in_each_host(host: Host) -> None:
             missing = await reader.get("/nothing.py")
             assert missing.status_code == 404
             assert "nothing.py" in missing.text
+            for wrong in ("offset=ten", "offset=-1", "size=1e3", f"size={10**30}"):
+                assert (await reader.get(f"/hello.py?{wrong}")).status_code == 400
             banks = [one.bank for one in app.state.files.visitors.values()]
             assert [bank.pages_used > 0 for bank in banks] == [True, True]
         return [bank.pages_used for bank in banks]
