@@ -204,6 +204,16 @@ def test_a_task_can_be_chosen_and_followed(open_page: Any, tmp_path: Path) -> No
     assert "idler" in page.text(".px-tree h3")
 
 
+def test_where_a_task_waits_is_in_sight_when_nothing_runs(open_page: Any, tmp_path: Path) -> None:
+    trace = recorded("calls", tmp_path)
+    page = open_page(trace)
+    parks = [i for i, e in enumerate(trace.events, 1) if e["k"] == "park" and e["a"] == 1]
+    page.tab.evaluate("i => explorer.go(i)", parks[len(parks) // 2])
+    code = page.tab.locator(".px-code").bounding_box()
+    tag = page.tab.locator(".px-tag", has_text="main ‖ parked").bounding_box()
+    assert code["y"] <= tag["y"] <= code["y"] + code["height"] - tag["height"]
+
+
 def test_the_slider_the_map_and_the_list_of_steps_lead_there_too(
     open_page: Any, tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ export function mount(root, trace, options = {}) {
     const who = chosen || event?.a || state.running || model.tasks[0] || 0;
     lanes.show(position, who, state, follow);
     panels.show(state, position, who);
-    where(state, event, failed);
+    where(state, failed, state.tasks[who]?.at);
     overview();
     button("fold").setAttribute("aria-pressed", String(lanes.folded));
     px.dataset.position = String(position);
@@ -143,8 +143,8 @@ export function mount(root, trace, options = {}) {
     }
   }
 
-  /** Which line runs, and who waits where. */
-  function where(state, event, failed) {
+  /** Which line runs, and who waits where. `other`: where the task is that the step is about. */
+  function where(state, failed, other) {
     const waits = [];
     for (const [number, task] of Object.entries(state.tasks)) {
       const place = task.st === "done" || +number === state.running ? null : placeOf(task.at);
@@ -155,7 +155,7 @@ export function mount(root, trace, options = {}) {
     const error = model.header.error;
     const lost = failed ? (state.at ?? error?.at ?? Object.values(state.tasks).find((task) => task.st === "parked")?.at) : null;
     const at = lost ?? state.at;
-    source?.show(at, failed, shown);
+    source?.show(at, failed, shown, other);
     options.onLine?.(placeOf(at), shown, failed);
   }
 

@@ -218,8 +218,9 @@ export class Source {
     });
   }
 
-  /** `at`: the place that runs; `bad`: it is where the law broke; `waits`: [line, text, hue]. */
-  show(at, bad, waits) {
+  /** `at`: the place that runs; `bad`: it is where the law broke; `waits`: [line, text, hue];
+   * `other`: what is brought into sight when nothing runs. */
+  show(at, bad, waits, other) {
     const place = placeOf(at);
     if (place && this.model.sources.has(place[0])) this.open(place[0]);
     for (const old of this.root.querySelectorAll(".px-at, .px-wrong")) {
@@ -231,11 +232,14 @@ export class Source {
       const tags = file === this.file && this.root.querySelector(`[data-line="${line}"] .px-tags`);
       if (tags) tags.innerHTML += `<span class="px-tag" style="--h:${h}">${text}</span>`;
     }
-    const line = place && place[0] === this.file && this.root.querySelector(`[data-line="${place[1]}"]`);
+    const [file, number] = place ?? placeOf(other) ?? [];
+    const line = file === this.file && this.root.querySelector(`[data-line="${number}"]`);
     if (!line) return;
-    line.classList.add(bad ? "px-wrong" : "px-at");
-    line.setAttribute("aria-current", "true");
-    const top = (place[1] - 1) * LINE;
+    if (place) {
+      line.classList.add(bad ? "px-wrong" : "px-at");
+      line.setAttribute("aria-current", "true");
+    }
+    const top = (number - 1) * LINE;
     if (top < this.top + LINE || top > this.top + this.height - 3 * LINE) {
       this.top = Math.max(0, top - this.height / 2);
       this.root.querySelector(".px-code").scrollTop = this.top;
