@@ -240,7 +240,8 @@ FOLLOW = """
 def test_calls_their_slots_and_what_they_cost_can_be_followed_with_the_arrow_keys(
     open_page: Any, tmp_path: Path
 ) -> None:
-    page = open_page(recorded("calls", tmp_path))
+    trace = recorded("calls", tmp_path)
+    page = open_page(trace)
     told: dict[str, str] = {}
     for say, panels in page.tab.evaluate(FOLLOW, ["slot", "serve", "bank", "flush"]):
         told.setdefault(say, panels)
@@ -260,6 +261,11 @@ def test_calls_their_slots_and_what_they_cost_can_be_followed_with_the_arrow_key
     assert "of 64 pages left" in panels
     assert "5 pages for the ring of a session" in panels
     assert "call 2: 1024 bytes for its answer" in panels
+    crossings = sum(event["k"] == "flush" for event in trace.events)
+    begun = sum(event["k"] == "serve" for event in trace.events)
+    page.press(*"-" * 10)  # so that all of it is drawn
+    assert page.tab.locator(".px-flush").count() == crossings > 3
+    assert page.tab.locator(".px-begins").count() == begun > 3
     names = page.tab.eval_on_selector_all(".px-call title", "all => all.map(e => e.textContent)")
     assert names
 

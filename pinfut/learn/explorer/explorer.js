@@ -51,8 +51,10 @@ const FRAME = `
       <span class="px-l-polls"><b>⊗</b> poll: error</span><span><i class="px-l-wake"></i>wake</span><span><i class="px-l-merged"></i>wake, merged</span>
       <span><b>■</b> ends <b>✗</b> fails <b>⊘</b> cancelled</span>
       <span class="px-l-calls"><i class="px-l-call"></i>call, until its answer is there</span>
+      <span class="px-l-calls"><b>▸</b> its handler begins</span>
       <span class="px-l-calls"><i class="px-l-answer"></i>until that is taken</span>
       <span class="px-l-calls"><b>›</b> pipelined on another</span>
+      <span class="px-l-calls"><b>⇉</b> flush: what has gathered crosses</span>
       <span class="px-l-banks"><i class="px-l-bank"></i>pages that a bank has left</span>
     </div>
     <div class="px-panels">${PANELS}</div>

@@ -325,6 +325,11 @@ export class Lanes {
     } else if (event.k === "spawn") {
       if (event.b) this.wire(out, event, x, y, "px-spawn");
       out.push(`<circle class="px-born" ${style} cx="${x}" cy="${y}" r="3.4">${title}</circle>`);
+    } else if (event.k === "serve") {
+      const [top] = this.placeOf(i);
+      out.push(`<path class="px-begins" d="M${x - 3} ${top + 4}v8l7 -4z">${title}</path>`);
+    } else if (event.k === "flush") {
+      out.push(`<text class="px-flush" x="${x}" y="${row + HEAD - 5}">⇉${title}</text>`);
     } else if (event.k === "law") {
       out.push(`<text class="px-end px-error" x="${x}" y="${y + 5}">‼${title}</text>`);
     } else if (event.k === "out") {
