@@ -118,7 +118,9 @@ async def select_two(a: Future[Any], b: Future[Any]) -> Selected[Any]:
     [(winner, value, error)] = await bells.round(first=True)
     if error is not None:
         raise error
-    return Selected(winner, value, tuple(pin(loser) for loser in bells.children if loser))
+    return Selected(
+        winner, value, tuple(pin(loser) for loser in bells.children if loser is not None)
+    )
 
 
 @unboxed
