@@ -444,9 +444,12 @@ class Executor(FirstSteps):
             self._end_run(main, dumps, ctrl_c)
 
     def _run_turns(self, until: Task[Any] | AllOf | Visit, most: int) -> int:
-        if self._observed is None:
-            return self.run_turns(until, most)
-        return self._observed.run_turns(until, most)
+        try:
+            if self._observed is None:
+                return self.run_turns(until, most)
+            return self._observed.run_turns(until, most)
+        finally:
+            del until  # as in `Loop.run_turns`
 
     def _throw_first(self, task: Task[Any], kind: type[BaseException]) -> None:
         """Raise `kind` in a task that waits, whatever shields it, before any other runs."""
@@ -468,6 +471,7 @@ class Executor(FirstSteps):
             took = self._run_turns(ONE_TURN, min(steps, TURN))
             steps -= max(1, took)
             if until.done:
+                del until  # as in `Loop.run_turns`
                 return
             if steps <= 0:
                 ready = [*self.high, *self.ready, *self.low][:8]

@@ -239,6 +239,7 @@ class Loop:
             cx.waker = nobody
             # From here as `after_turn`, but without a call where nothing is to do.
             if until._outcome is not NOT_DONE:
+                del until  # the frame of a coroutine that has failed has this frame behind it
                 return steps
             if deferred:
                 count = len(deferred)

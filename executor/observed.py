@@ -97,6 +97,7 @@ class ObservedLoop:
             loop.current = task = None
             loop.cx.waker = NOBODY
             if until.done:
+                del until  # as in `Loop.run_turns`
                 return steps
             steps = loop.after_turn(steps)
 

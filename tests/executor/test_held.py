@@ -318,7 +318,14 @@ def test_what_has_failed_holds_nothing(
     assert run(main())() is None
 
 
-def test_what_a_run_has_raised_holds_nothing() -> None:
+def in_steps(main: Coroutine[Any, Any, Any]) -> Any:
+    return Executor().run(main, steps=100)
+
+
+@pytest.mark.parametrize("in_steps", [in_steps, None], ids=["steps", "to the end"])
+def test_what_a_run_has_raised_holds_nothing(
+    run: Run, in_steps: Callable[[Coroutine[Any, Any, Any]], Any] | None
+) -> None:
     alive: list[weakref.ref[Thing]] = []
 
     async def main() -> None:
@@ -327,7 +334,7 @@ def test_what_a_run_has_raised_holds_nothing() -> None:
         raise LookupError("with the frame of main in its traceback")
 
     with suppress(LookupError):
-        Executor().run(main())
+        (in_steps or run)(main())
     assert alive[0]() is None
 
 
@@ -373,6 +380,7 @@ def test_a_scope_that_its_own_body_cancels_makes_no_cycle(run: Run) -> None:
             s.cancel()
 
     async def main() -> int:
+        gc.collect()  # what others have left
         for _ in range(100):
             await cancels_itself()
         return gc.collect()
