@@ -50,7 +50,7 @@ TASK: Final = 528
 OBJECT: Final = 512
 """The default bound for an object that a handler makes and hands out."""
 
-BANK: Final = 896
+BANK: Final = 912
 """A bank below another one's client: its counts, its ledger, its name and its place there."""
 
 HANDLE: Final = 176

@@ -49,7 +49,6 @@ _SCALARS: Final[dict[type, int]] = {
     kinds.BytesType: 24,
     kinds.ByteArrayType: 40,
     kinds.MemoryViewType: 160,
-    kinds.RawType: 80,
     kinds.EnumType: 0,
     kinds.LiteralType: 0,
     kinds.CustomType: 0,  # a capability, which is paid on its own

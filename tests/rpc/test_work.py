@@ -58,8 +58,6 @@ class Work(Interface, Protocol):
     @method
     async def view(self, view: memoryview) -> int: ...
     @method
-    async def raw(self, raw: msgspec.Raw) -> int: ...
-    @method
     async def fail(self) -> Item: ...
     @method
     async def items(self, items: list[Item]) -> int: ...
@@ -67,7 +65,7 @@ class Work(Interface, Protocol):
     async def ping(self) -> int: ...
 
 
-COUNT, LISTS, DATA, _PAIR, _EXT, _VIEW, _RAW, FAIL, ITEMS, PING = range(10)
+COUNT, LISTS, DATA, _PAIR, _EXT, _VIEW, FAIL, ITEMS, PING = range(9)
 
 
 class WorkServer(Work):
@@ -107,10 +105,6 @@ class WorkServer(Work):
     @method
     async def view(self, view: memoryview) -> int:
         return await self._hold(view)
-
-    @method
-    async def raw(self, raw: msgspec.Raw) -> int:
-        return await self._hold(raw)
 
     @method
     async def fail(self) -> Item:
@@ -166,7 +160,6 @@ def test_what_a_message_may_become_is_paid_before_anybody_looks_at_it() -> None:
         ("pair", Pair(bytes(100_000))),
         ("ext", msgspec.msgpack.Ext(1, bytes(100_000))),
         ("view", memoryview(bytes(100_000))),
-        ("raw", msgspec.Raw(msgspec.msgpack.encode(bytes(100_000)))),
         ("data", bytes(100_000)),
         ("lists", [[]] * 2 * MOST),
     ],

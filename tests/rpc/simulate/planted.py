@@ -239,8 +239,8 @@ PLANTED: Final = (
         "refund",
         "a capability is never given back",
         ACCOUNT,
-        "        self.free_caps += 1\n        if self.free_caps >= 2 * CAP_LOT:\n",
-        "        if self.free_caps >= 2 * CAP_LOT:\n",
+        "            self.free_caps -= CAP_LOT\n        self.free_caps += 1\n",
+        "            self.free_caps -= CAP_LOT\n",
     ),
     Planted(
         "refund",
@@ -254,8 +254,8 @@ PLANTED: Final = (
         "T24",
         "a release is lost",
         BUSHEL,
-        "        entry.uses -= count\n        if not entry.uses:\n",
-        "        entry.uses -= count\n        if not entry.uses and number % 4:\n",
+        "        if entry.uses == count:\n",
+        "        if entry.uses == count and number % 4:\n",
     ),
     Planted(
         "T24",
@@ -344,8 +344,9 @@ PLANTED: Final = (
         "T21",
         "a pin scope pins nothing that is kept",
         KEPT,
-        "        self.alive = False\n        if not self._pins:\n            self._go()\n",
-        "        self.alive = False\n        self._go()\n",
+        "        if self._pins:\n            self.alive = False\n        else:\n"
+        "            self._go()\n",
+        "        self._go()\n",
     ),
     Planted(
         "T21",
@@ -425,8 +426,8 @@ PLANTED: Final = (
         "row 9",
         "a shared value is made anew for each subscriber",
         SHARED,
-        "        if self._value is None:\n            try:",
-        "        if True:\n            try:",
+        "next(iter(self._refs)).get() if self._refs else self._make()",
+        "self._make()",
     ),
     Planted(
         "T23",

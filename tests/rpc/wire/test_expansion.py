@@ -60,9 +60,9 @@ class Order:
 
 
 KINDS = (
-    *(bytes, str, int, float, bool, Any, bytearray, memoryview, msgspec.Raw, UUID, Decimal),
+    *(bytes, str, int, float, bool, Any, bytearray, memoryview, UUID, Decimal),
     *(datetime, timedelta, Colour, list[Any], list[int], list[float], list[str], list[bytes]),
-    *(list[bytearray], list[memoryview], list[msgspec.Raw], list[list[int]], list[bool | None]),
+    *(list[bytearray], list[memoryview], list[list[int]], list[bool | None]),
     *(tuple[int, ...], tuple[int, str, list[Any]], list[tuple[()]], list[tuple[int, int]]),
     *(set[int], frozenset[str], list[set[int]], list[frozenset[Any]], dict[str, int]),
     *(dict[int, list[int]], dict[Any, Any], list[dict[int, int]], list[dict[str, Any]]),
