@@ -1,0 +1,170 @@
+"""The designs that benches/compare sets beside each other do the same work."""
+
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+
+from benches.compare import __main__ as command
+from benches.compare.calls import Calls, Refused
+from benches.compare.objects import ObjectCalls
+from benches.compare.queues import QueueCalls
+from benches.compare.slots import SlotCalls
+from benches.compare.work import DESIGNS, WORK, made
+from pinfut.rpc import GarbageFrame
+from tests.covered import covered, require
+
+SLOTS, SIZE = 5, 24
+
+
+class Driven:
+    """A design that a history drives: what its client and its server have said."""
+
+    def __init__(self, make: type[Calls]) -> None:
+        self.asked: list[int] = []
+        self.data: dict[int, bytes] = {}
+        self.calls = make(SLOTS, SIZE, self.handle)
+
+    def handle(self, x: int, data: bytes) -> bytes | None:
+        # By the data alone, so that each design decides the same: one in two is answered later.
+        self.data[x] = data
+        if data[:1] < b"\x80":
+            return self.answer(x)
+        self.asked.append(x)
+        return None
+
+    def answer(self, x: int) -> bytes:
+        return self.data[x][::-1][:8]
+
+
+def history(seed: int, make: type[Calls]) -> list[object]:
+    """What a client sees of a random history; ids and the order of completions apart."""
+    rng = random.Random(seed)
+    driven = Driven(make)
+    calls = driven.calls
+    names: dict[int, int] = {}
+    chained: set[int] = set()
+    open_: list[int] = []
+    ready: list[int] = []
+    cancelled: list[int] = []
+    seen: list[object] = []
+    for step in range(60):
+        kind = rng.choices(("start", "on", "cancel", "late", "take", "turn"), (6, 2, 1, 3, 3, 6))[0]
+        # Each draw is made whatever is there, so that all designs draw the same.
+        pick, data = rng.random(), bytes(rng.randrange(256) for _ in range(8))
+        if kind in ("start", "on") and len(open_) + len(ready) + len(cancelled) < SLOTS:
+            on = open_[int(pick * len(open_))] if kind == "on" and open_ else None
+            x = calls.start(data, on)
+            assert x is not None, "there is a place"
+            names[x] = step
+            open_.append(x)
+            covered("designs of a call", starts=1, pipelined=int(on is not None))
+            if on is not None:
+                chained.update((on, x))
+        elif kind == "cancel":
+            # Neither what waits for another nor what another waits for is cancelled: some designs
+            # tell the server at once, one does not.
+            free = [x for x in open_ if x not in chained]
+            if free:
+                x = free[int(pick * len(free))]
+                open_.remove(x)
+                calls.cancel(x)
+                cancelled.append(x)
+                seen.append(("cancelled", names[x]))
+                covered("designs of a call", cancels=1)
+        elif kind == "late" and driven.asked:
+            x = driven.asked.pop(0)
+            calls.finish(x, driven.answer(x))
+            covered("designs of a call", late=1)
+        elif kind == "take" and ready:
+            ready.sort(key=names.__getitem__)
+            x = ready.pop(int(pick * len(ready)))
+            seen.append((names[x], calls.take(x)))
+            covered("designs of a call", takes=1)
+        elif kind == "turn":
+            turn(calls, open_, ready)
+            # A cancelled call has its place until its server is through with it, in some designs.
+            cancelled = [x for x in cancelled if x in driven.asked or x not in driven.data]
+            seen.append(sorted(names[x] for x in ready))
+    for _ in range(3):
+        turn(calls, open_, ready)
+        while driven.asked:
+            x = driven.asked.pop(0)
+            calls.finish(x, driven.answer(x))
+    turn(calls, open_, ready)
+    assert open_ == []
+    for x in sorted(ready, key=names.__getitem__):
+        seen.append((names[x], calls.take(x)))
+    assert calls.open() == (0, 0)
+    return seen
+
+
+def turn(calls: Calls, open_: list[int], ready: list[int]) -> None:
+    calls.submit()
+    calls.serve()
+    calls.publish()
+    for x in calls.collect():
+        if x in open_:
+            open_.remove(x)
+            ready.append(x)
+
+
+def test_each_design_gives_the_same_answers() -> None:
+    for seed in range(150):
+        slots = history(seed, SlotCalls)
+        assert history(seed, QueueCalls) == slots
+        assert history(seed, ObjectCalls) == slots
+    require(covered("designs of a call"), "starts", "pipelined", "cancels", "late", "takes")
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_work_leaves_nothing_open_and_grows_nothing(design: str, work: str) -> None:
+    calls = made(design, work)
+    do, n = WORK[work]
+    before = calls.held()
+    for _ in range(3):
+        do(calls, n)
+        assert calls.open() == (0, 0)
+    assert calls.held() == before
+    assert calls.counts.transitions > 0
+
+
+def hostile(make: type[Calls], memory: Callable[[Calls], bytearray]) -> None:
+    for seed in range(200):
+        rng = random.Random(seed)
+        calls = make(SLOTS, SIZE, lambda x, data: data)
+        try:
+            for _ in range(6):
+                calls.start(bytes(8))
+                calls.submit()
+                shared = memory(calls)
+                for _ in range(rng.randrange(1, 4)):
+                    shared[rng.randrange(len(shared))] = rng.choice((0, 1, 255, rng.randrange(256)))
+                calls.serve()
+                calls.publish()
+                for x in calls.collect():
+                    calls.take(x)
+            covered("designs of a call, hostile", unseen=1)
+        except (Refused, GarbageFrame, RuntimeError):
+            covered("designs of a call, hostile", refused=1)
+
+
+def test_garbage_in_shared_memory_is_refused_or_unseen() -> None:
+    hostile(SlotCalls, lambda calls: calls._ring)  # type: ignore[attr-defined]
+    hostile(SlotCalls, lambda calls: calls._places)  # type: ignore[attr-defined]
+    hostile(ObjectCalls, lambda calls: calls._memory)  # type: ignore[attr-defined]
+    require(covered("designs of a call, hostile"), "refused", "unseen")
+
+
+def test_the_table_is_printed_without_valgrind_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benches.callgrind.shutil.which", lambda _: None)
+    assert command.main(["--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["work"], row["design"]) for row in rows] == [(w, d) for w in WORK for d in DESIGNS]
+    assert {row["instructions"] for row in rows} == {None}
+    by_work = {(row["work"], row["design"]): row["transitions"] for row in rows}
+    assert by_work["batch-64", "queues"] > 50 * by_work["batch-64", "slots"]
