@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benches.callgrind import CallgrindFailed, count
+from benches.compare.bushel_work import BUSHEL_WORK, BUSHELS, weigh
 from benches.compare.work import DESIGNS, WORK, made, places
 from benches.registry import System
 
 ROUNDS = 20
+OPS = 2_000
 
 
 @dataclass(frozen=True)
-class Row:
+class CallRow:
     """Figures for one call."""
 
     work: str
@@ -35,73 +37,115 @@ class Row:
     """By callgrind, for the Python that stands here; None without valgrind."""
 
 
-def measure(instructions: dict[str, dict[str, float]]) -> list[Row]:
+@dataclass(frozen=True)
+class BushelRow:
+    """Figures for one object of a client."""
+
+    design: str
+    bytes: float
+    left: float
+    """Bytes a client, when each of 64 has released all of 256 objects but the last."""
+    instructions: Mapping[str, float]
+    """By what is done; empty without valgrind."""
+
+
+class Counting:
+    """Counts the instructions of designs, as long as there is a valgrind to do so."""
+
+    def __init__(self, errors: Console) -> None:
+        self._errors = errors
+        self._there = True
+
+    def __call__(self, design: str, ops: Mapping[str, int]) -> dict[str, float]:
+        if not self._there:
+            return {}
+        system = System(design, "benches.compare.suite", env={"DESIGN": design})
+        try:
+            with self._errors.status(design) as status:
+                counts, failures = count(system, ops, status.update)
+        except CallgrindFailed as error:
+            self._there = False
+            self._errors.print(f"no instructions: {error}", markup=False)
+            return {}
+        for name, reason in failures.items():
+            self._errors.print(f"failed: {design}, {name}: {reason}", markup=False)
+        return counts
+
+
+def calls(counting: Counting) -> list[CallRow]:
+    ops = {name: max(n, OPS // n * n) for name, (_, n) in WORK.items()}
+    instructions = {design: counting(design, ops) for design in DESIGNS}
     rows = []
     for name, (work, n) in WORK.items():
         for design in DESIGNS:
-            calls = made(design, name)
+            it = made(design, name)
             for _ in range(ROUNDS):
-                work(calls, n)
-            done, counts = ROUNDS * n, calls.counts
+                work(it, n)
+            done, counts = ROUNDS * n, it.counts
             rows.append(
-                Row(
+                CallRow(
                     name,
                     design,
                     counts.transitions / done,
                     counts.copied / done,
                     counts.written / done,
-                    calls.held().all / places(name),
-                    instructions.get(design, {}).get(name),
+                    it.held().all / places(name),
+                    instructions[design].get(name),
                 )
             )
     return rows
 
 
-def counted(errors: Console) -> dict[str, dict[str, float]]:
-    """Instructions a call, by design and work; empty without valgrind."""
-    ops = {name: max(n, 2_000 // n * n) for name, (_, n) in WORK.items()}
-    counts = {}
-    for design in DESIGNS:
-        system = System(design, "benches.compare.suite", env={"DESIGN": design})
-        try:
-            with errors.status(design) as status:
-                counts[design], failures = count(system, ops, status.update)
-        except CallgrindFailed as error:
-            errors.print(f"no instructions: {error}", markup=False)
-            return {}
-        for name, reason in failures.items():
-            errors.print(f"failed: {design}, {name}: {reason}", markup=False)
-    return counts
+def bushels(counting: Counting) -> list[BushelRow]:
+    names = {name.replace(" ", "-"): OPS if name != "leave" else 200 for name in BUSHEL_WORK}
+    return [BushelRow(design, *weigh(design), counting(design, names)) for design in BUSHELS]
+
+
+def show(out: Console, of_calls: Sequence[CallRow], of_bushels: Sequence[BushelRow]) -> None:
+    table = Table(box=SIMPLE_HEAD, title="for each call")
+    table.add_column("work")
+    table.add_column("design")
+    for heading in ("transitions", "copied", "written", "held", "instructions"):
+        table.add_column(heading, justify="right")
+    for row in of_calls:
+        table.add_row(
+            row.work,
+            row.design,
+            f"{row.transitions:.2f}",
+            *(f"{value:.0f}" for value in (row.copied, row.written, row.held)),
+            number(row.instructions),
+            end_section=row.design == [*DESIGNS][-1],
+        )
+    out.print(table)
+    table = Table(box=SIMPLE_HEAD, title="for each object of a client")
+    table.add_column("design")
+    for heading in ("bytes", "left", *BUSHEL_WORK):
+        table.add_column(heading, justify="right")
+    for one in of_bushels:
+        counts = [one.instructions.get(name.replace(" ", "-")) for name in BUSHEL_WORK]
+        table.add_row(one.design, f"{one.bytes:.0f}", f"{one.left:,.0f}", *map(number, counts))
+    out.print(table)
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     cli = argparse.ArgumentParser(prog="python -m benches.compare", description=__doc__)
     cli.add_argument("--json", metavar="FILE", help="write the rows there; - is standard output")
     args = cli.parse_args(argv)
-    rows = measure(counted(Console(stderr=True)))
-    if args.json is not None:
-        text = json.dumps([vars(row) for row in rows], indent=2) + "\n"
-        if args.json == "-":
-            sys.stdout.write(text)
-        else:
-            Path(args.json).write_text(text, "utf-8")
+    counting = Counting(Console(stderr=True))
+    of_calls, of_bushels = calls(counting), bushels(counting)
+    if args.json is None:
+        show(Console(), of_calls, of_bushels)
         return 0
-    table = Table(box=SIMPLE_HEAD, title="for each call")
-    table.add_column("work")
-    table.add_column("design")
-    for heading in ("transitions", "copied", "written", "held", "instructions"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        last = "-" if row.instructions is None else f"{row.instructions:,.0f}"
-        table.add_row(
-            row.work,
-            row.design,
-            f"{row.transitions:.2f}",
-            *(f"{value:.0f}" for value in (row.copied, row.written, row.held)),
-            last,
-            end_section=row.design == [*DESIGNS][-1],
-        )
-    Console().print(table)
+    rows = {"calls": [vars(row) for row in of_calls], "bushels": [vars(row) for row in of_bushels]}
+    text = json.dumps(rows, indent=2) + "\n"
+    if args.json == "-":
+        sys.stdout.write(text)
+    else:
+        Path(args.json).write_text(text, "utf-8")
     return 0
 
 

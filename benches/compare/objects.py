@@ -50,7 +50,7 @@ class ObjectCalls:
         # The client's own: which blocks are free, and of each its call, whether its answer is
         # wanted, whether that is here, and when it was submitted.
         self._free: deque[int] = deque(range(1, self._blocks))
-        self._x = [*range(-self._blocks, 0)]
+        self._x: list[int] = [*range(-self._blocks, 0)]
         self._wanted = [False] * self._blocks
         self._here = [False] * self._blocks
         self._when = [0] * self._blocks
@@ -80,7 +80,7 @@ class ObjectCalls:
                 self._free.append(block)
         self._limbo = [block for block in self._limbo if not self._is_passed(block)]
         block = self._free.popleft()
-        x = self._x[block] + self._blocks
+        x: int = self._x[block] + self._blocks
         self._open += 1
         self._submitted += 1
         self._x[block] = x

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable
 
+from benches.compare.bushel_work import BUSHEL_WORK, BUSHELS, filled
 from benches.compare.work import WORK, made
 from benches.probe import BenchFunction, Probe, Suite
 
@@ -19,19 +19,34 @@ def run(bench: BenchFunction, probe: Probe) -> None:
     raise AssertionError("it awaits")
 
 
-def _bench(name: str) -> BenchFunction:
-    work, n = WORK[name]
-    calls = made(os.environ["DESIGN"], name)
-
+def _bench(do: Callable[[int], None]) -> BenchFunction:
     async def rounds(probe: Probe) -> None:
         for ops in probe.timed():
-            for _ in range(max(1, ops // n)):
-                work(calls, n)
+            do(ops)
 
-    def bench(probe: Probe) -> Coroutine[Any, Any, None]:
-        return rounds(probe)
-
-    return bench
+    return rounds
 
 
-SUITE = Suite(run, {name: _bench(name) for name in WORK})
+def _calls(design: str, name: str) -> BenchFunction:
+    work, n = WORK[name]
+    calls = made(design, name)
+
+    def do(ops: int) -> None:
+        for _ in range(max(1, ops // n)):
+            work(calls, n)
+
+    return _bench(do)
+
+
+def _bushels(design: str, name: str) -> BenchFunction:
+    work, it = BUSHEL_WORK[name], filled(design)
+    return _bench(lambda ops: work(it, ops))
+
+
+def suite(design: str) -> Suite:
+    if design in BUSHELS:
+        return Suite(run, {name.replace(" ", "-"): _bushels(design, name) for name in BUSHEL_WORK})
+    return Suite(run, {name: _calls(design, name) for name in WORK})
+
+
+SUITE = suite(os.environ.get("DESIGN", "slots"))

@@ -8,11 +8,12 @@ from typing import Final
 from benches.compare.calls import Calls
 from benches.compare.objects import ObjectCalls
 from benches.compare.queues import QueueCalls
-from benches.compare.slots import SlotCalls
+from benches.compare.slots import CellCalls, SlotCalls
 
 SIZE: Final = 16
 DESIGNS: Final[Mapping[str, type[Calls]]] = {
     "slots": SlotCalls,
+    "cells": CellCalls,
     "objects": ObjectCalls,
     "queues": QueueCalls,
 }
@@ -69,7 +70,7 @@ def cancelled(calls: Calls, n: int) -> None:
 
 def mixed(calls: Calls, n: int) -> None:
     """A quarter is cancelled, a quarter waits for another, the rest is answered at once."""
-    started = []
+    started: list[int] = []
     for i in range(n):
         x = calls.start(bytes(8), started[-1] if i % 4 == 3 else None)
         assert x is not None

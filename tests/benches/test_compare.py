@@ -7,10 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from benches.compare import __main__ as command
+from benches.compare.bushel_work import BUSHELS
+from benches.compare.bushels import UnknownNumber
 from benches.compare.calls import Calls, Refused
 from benches.compare.objects import ObjectCalls
 from benches.compare.queues import QueueCalls
-from benches.compare.slots import SlotCalls
+from benches.compare.slots import CellCalls, SlotCalls
 from benches.compare.work import DESIGNS, WORK, made
 from pinfut.rpc import GarbageFrame
 from tests.covered import covered, require
@@ -113,6 +115,7 @@ def turn(calls: Calls, open_: list[int], ready: list[int]) -> None:
 def test_each_design_gives_the_same_answers() -> None:
     for seed in range(150):
         slots = history(seed, SlotCalls)
+        assert history(seed, CellCalls) == slots
         assert history(seed, QueueCalls) == slots
         assert history(seed, ObjectCalls) == slots
     require(covered("designs of a call"), "starts", "pipelined", "cancels", "late", "takes")
@@ -131,7 +134,7 @@ def test_work_leaves_nothing_open_and_grows_nothing(design: str, work: str) -> N
     assert calls.counts.transitions > 0
 
 
-def hostile(make: type[Calls], memory: Callable[[Calls], bytearray]) -> None:
+def hostile(make: type[Calls], memory: Callable[[Calls], bytearray | memoryview]) -> None:
     for seed in range(200):
         rng = random.Random(seed)
         calls = make(SLOTS, SIZE, lambda x, data: data)
@@ -153,7 +156,9 @@ def hostile(make: type[Calls], memory: Callable[[Calls], bytearray]) -> None:
 
 def test_garbage_in_shared_memory_is_refused_or_unseen() -> None:
     hostile(SlotCalls, lambda calls: calls._ring)  # type: ignore[attr-defined]
-    hostile(SlotCalls, lambda calls: calls._places)  # type: ignore[attr-defined]
+    hostile(SlotCalls, lambda calls: calls._places._places)  # type: ignore[attr-defined]
+    hostile(CellCalls, lambda calls: calls._places._bytes)  # type: ignore[attr-defined]
+    hostile(CellCalls, lambda calls: calls._places._ready.cast("B"))  # type: ignore[attr-defined]
     hostile(ObjectCalls, lambda calls: calls._memory)  # type: ignore[attr-defined]
     require(covered("designs of a call, hostile"), "refused", "unseen")
 
@@ -163,8 +168,56 @@ def test_the_table_is_printed_without_valgrind_too(
 ) -> None:
     monkeypatch.setattr("benches.callgrind.shutil.which", lambda _: None)
     assert command.main(["--json", "-"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
+    rows = printed["calls"]
     assert [(row["work"], row["design"]) for row in rows] == [(w, d) for w in WORK for d in DESIGNS]
     assert {row["instructions"] for row in rows} == {None}
     by_work = {(row["work"], row["design"]): row["transitions"] for row in rows}
     assert by_work["batch-64", "queues"] > 50 * by_work["batch-64", "slots"]
+    assert [row["design"] for row in printed["bushels"]] == [*BUSHELS]
+    assert all(row["bytes"] > 8 for row in printed["bushels"])
+
+
+@pytest.mark.parametrize("design", BUSHELS)
+def test_a_bushel_names_what_was_given_and_nothing_else(design: str) -> None:
+    for seed in range(40):
+        rng = random.Random(seed)
+        bushels = BUSHELS[design]()
+        given: dict[tuple[int, int], object] = {}
+        over: list[tuple[int, int]] = []
+        for _ in range(300):
+            client = rng.randrange(4)
+            kinds = ("grant", "release", "leave", "stale", "other")
+            kind = rng.choices(kinds, (9, 6, 0.3, 2, 2))[0]
+            if kind == "grant":
+                thing = object()
+                key = (client, bushels.grant(client, thing))
+                assert key not in given
+                assert key not in over
+                given[key] = thing
+            elif kind == "release" and given:
+                key = rng.choice(list(given))
+                bushels.release(*key)
+                del given[key]
+                over.append(key)
+            elif kind == "leave":
+                bushels.leave(client)
+                if len({client for client, _ in given}) > 1:
+                    covered("bushels", left_beside_others=1)
+                # Numbers of a client that has gone mean nothing, also when it comes again.
+                over = [key for key in over if key[0] != client]
+                given = {key: thing for key, thing in given.items() if key[0] != client}
+            elif kind == "stale" and over:
+                covered("bushels", stale=1)
+                with pytest.raises(UnknownNumber):
+                    bushels.get(*rng.choice(over))
+            elif kind == "other" and given:
+                _, number = rng.choice(list(given))
+                if (client, number) not in given:
+                    covered("bushels", others=1)
+                    with pytest.raises(UnknownNumber):
+                        bushels.get(client, number)
+            assert len(bushels) == len(given)
+        for key, thing in given.items():
+            assert bushels.get(*key) is thing
+    require(covered("bushels"), "left_beside_others", "stale", "others")
