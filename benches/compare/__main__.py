@@ -6,15 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.box import SIMPLE_HEAD
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 from benches.callgrind import CallgrindFailed, count
 from benches.compare.bushel_work import BUSHEL_WORK, BUSHELS, weigh
+from benches.compare.pairs import BUSHELS_EACH, PAIRS, weigh_pairs
 from benches.compare.work import DESIGNS, WORK, made, places
 from benches.registry import System
 
@@ -47,6 +48,19 @@ class BushelRow:
     """Bytes a client, when each of 64 has released all of 256 objects but the last."""
     instructions: Mapping[str, float]
     """By what is done; empty without valgrind."""
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """Figures for one client with some bushels of one server."""
+
+    bushels: int
+    design: str
+    pages: int
+    """What the client's bank has paid: rings, tables, and a buffer of events."""
+    transitions: float
+    """For each call, when each bushel is called at once."""
+    instructions: float | None
 
 
 class Counting:
@@ -101,29 +115,59 @@ def bushels(counting: Counting) -> list[BushelRow]:
     return [BushelRow(design, *weigh(design), counting(design, names)) for design in BUSHELS]
 
 
-def show(out: Console, of_calls: Sequence[CallRow], of_bushels: Sequence[BushelRow]) -> None:
-    table = Table(box=SIMPLE_HEAD, title="for each call")
+def pairs(counting: Counting) -> list[PairRow]:
+    ops = {f"bushels-{count}": OPS // count * count for count in BUSHELS_EACH}
+    counts = {design: counting(design, ops) for design in PAIRS}
+    return [
+        PairRow(n, design, *weigh_pairs(design, n), counts[design].get(f"bushels-{n}"))
+        for n in BUSHELS_EACH
+        for design in PAIRS
+    ]
+
+
+@dataclass(frozen=True)
+class Rows:
+    calls: Sequence[CallRow]
+    bushels: Sequence[BushelRow]
+    pairs: Sequence[PairRow]
+
+
+def show(out: Console, rows: Rows) -> None:
+    table = Table(box=MARKDOWN, title="for each call")
     table.add_column("work")
     table.add_column("design")
     for heading in ("transitions", "copied", "written", "held", "instructions"):
         table.add_column(heading, justify="right")
-    for row in of_calls:
+    for row in rows.calls:
         table.add_row(
             row.work,
             row.design,
             f"{row.transitions:.2f}",
             *(f"{value:.0f}" for value in (row.copied, row.written, row.held)),
             number(row.instructions),
-            end_section=row.design == [*DESIGNS][-1],
         )
     out.print(table)
-    table = Table(box=SIMPLE_HEAD, title="for each object of a client")
+    table = Table(box=MARKDOWN, title="for each object of a client")
     table.add_column("design")
     for heading in ("bytes", "left", *BUSHEL_WORK):
         table.add_column(heading, justify="right")
-    for one in of_bushels:
+    for one in rows.bushels:
         counts = [one.instructions.get(name.replace(" ", "-")) for name in BUSHEL_WORK]
         table.add_row(one.design, f"{one.bytes:.0f}", f"{one.left:,.0f}", *map(number, counts))
+    out.print(table)
+    table = Table(box=MARKDOWN, title="for a client of several bushels")
+    table.add_column("bushels", justify="right")
+    table.add_column("design")
+    for heading in ("pages", "transitions", "instructions"):
+        table.add_column(heading, justify="right")
+    for pair in rows.pairs:
+        table.add_row(
+            str(pair.bushels),
+            pair.design,
+            str(pair.pages),
+            f"{pair.transitions:.2f}",
+            number(pair.instructions),
+        )
     out.print(table)
 
 
@@ -136,12 +180,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_argument("--json", metavar="FILE", help="write the rows there; - is standard output")
     args = cli.parse_args(argv)
     counting = Counting(Console(stderr=True))
-    of_calls, of_bushels = calls(counting), bushels(counting)
+    rows = Rows(calls(counting), bushels(counting), pairs(counting))
     if args.json is None:
-        show(Console(), of_calls, of_bushels)
+        show(Console(), rows)
         return 0
-    rows = {"calls": [vars(row) for row in of_calls], "bushels": [vars(row) for row in of_bushels]}
-    text = json.dumps(rows, indent=2) + "\n"
+    text = json.dumps(asdict(rows), indent=2) + "\n"
     if args.json == "-":
         sys.stdout.write(text)
     else:

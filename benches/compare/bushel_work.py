@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,6 +19,7 @@ from benches.compare.bushels import (
 
 CLIENTS: Final = 64
 EACH: Final = 16
+_MANY: Final = 256
 BUSHELS: Final[Mapping[str, type[Bushels]]] = {
     "map each": MapForEach,
     "map for all": MapForAll,
@@ -71,26 +73,20 @@ BUSHEL_WORK: Final[Mapping[str, Callable[[Filled, int], None]]] = {
 
 
 def weigh(design: str) -> tuple[float, float]:
-    """Bytes an object, of the tables: when 64 clients have 256 each, and of those that are left
-    when each has released all but its last."""
+    """Bytes an object, of the tables: when 64 clients have 256 each; and bytes a client, when each
+    has released all but its last."""
+    numbers = array("Q", bytes(8 * CLIENTS * _MANY))  # keeps no object that a table has made
+    bushels = BUSHELS[design]()
     gc.collect()
     tracemalloc.start()
     try:
-        filled(design, 1, 1)
-        before = tracemalloc.get_traced_memory()[0]
-        bushels, given = filled(design, CLIENTS, 256)
-        numbers = tracemalloc.get_traced_memory()[0]
-        copy = [(client, number) for client, number in given]
-        own = tracemalloc.get_traced_memory()[0] - numbers  # the list of those given is not theirs
-        full = (numbers - own - before) / len(given)
-        last = dict(copy)
-        del copy
-        held = tracemalloc.get_traced_memory()[0]
-        for client, number in given:
-            if last[client] != number:
-                bushels.release(client, number)
-        rest = (tracemalloc.get_traced_memory()[0] - held + numbers - own - before) / CLIENTS
+        for i in range(len(numbers)):
+            numbers[i] = bushels.grant(i % CLIENTS, THING)
+        full = tracemalloc.get_traced_memory()[0]
+        for i in range(len(numbers) - CLIENTS):
+            bushels.release(i % CLIENTS, numbers[i])
+        left = tracemalloc.get_traced_memory()[0]
         assert len(bushels) == CLIENTS
-        return full, rest
+        return full / len(numbers), left / CLIENTS
     finally:
         tracemalloc.stop()

@@ -6,6 +6,7 @@ differ in who shares a table, in what a table is, and in how it is known that a 
 
 from __future__ import annotations
 
+from array import array
 from typing import Any, Final, Protocol, final
 
 _INDEX_BITS: Final = 32
@@ -38,96 +39,144 @@ class Bushels(Protocol):
     def __len__(self) -> int: ...
 
 
+class _Map:
+    def __init__(self) -> None:
+        self.things: dict[int, object] = {}
+        self._free: list[int] = []
+        self._count = 0
+        # The most things since the tables were last made small.
+        self._high = _CHUNK
+
+    def put(self, thing: object) -> int:
+        if self._free:
+            number = self._free.pop()
+        else:
+            number = self._count
+            self._count += 1
+        self.things[number] = thing
+        self._high = max(self._high, len(self.things))
+        return number
+
+    def drop(self, number: int) -> None:
+        del self.things[number]
+        self._free.append(number + (1 << _INDEX_BITS))
+        if len(self.things) < self._high // 4:
+            # A dict does not shrink by itself. An index that is forgotten here is not used again.
+            self._high = max(_CHUNK, len(self.things))
+            self.things = dict(self.things)
+            self._free = self._free[-self._high :]
+
+
 @final
 class MapForEach:
     """A dict for each client, from the whole number to the object. Whoever holds the ring may
     send: nothing else is asked."""
 
     def __init__(self) -> None:
-        # By client: what it may name, the indices to use again, how many there were.
-        self._clients: dict[int, tuple[dict[int, object], list[int], list[int]]] = {}
+        self._clients: dict[int, _Map] = {}
 
     def grant(self, client: int, thing: object, /) -> int:
-        things, free, count = self._clients.setdefault(client, ({}, [], [0]))
-        if free:
-            number = free.pop()
-        else:
-            number = count[0]
-            count[0] += 1
-        things[number] = thing
-        return number
+        own = self._clients.get(client)
+        if own is None:
+            own = self._clients[client] = _Map()
+        return own.put(thing)
 
     def get(self, client: int, number: int, /) -> object:
         try:
-            return self._clients[client][0][number]
+            return self._clients[client].things[number]
         except KeyError:
             raise UnknownNumber(number) from None
 
     def release(self, client: int, number: int, /) -> None:
         try:
-            things, free, _ = self._clients[client]
-            del things[number]
+            self._clients[client].drop(number)
         except KeyError:
             raise UnknownNumber(number) from None
-        free.append(number + (1 << _INDEX_BITS))
 
     def leave(self, client: int, /) -> None:
         self._clients.pop(client, None)
 
     def __len__(self) -> int:
-        return sum(len(things) for things, _, _ in self._clients.values())
+        return sum(len(own.things) for own in self._clients.values())
+
+
+class _Chunk:
+    def __init__(self, generation: int) -> None:
+        self.generations = array("I", [generation]) * _CHUNK
+        self.things: list[Any] = [None] * _CHUNK
+        self.free = array("B", range(_CHUNK))
+
+
+def _number(chunk: _Chunk, at: int, place: int) -> int:
+    return chunk.generations[place] << _INDEX_BITS | at * _CHUNK + place
 
 
 class _Slab:
-    """An array in chunks: number and object of each entry, and a list of those that are free."""
+    """An array in chunks. An empty chunk is given back, unless it is the only one: so whoever
+    grants and releases at an edge does not buy a chunk each time."""
 
     def __init__(self) -> None:
-        # Invariant: a free entry's number is that which it will have.
-        self.chunks: list[tuple[list[int], list[Any]]] = []
-        self.free: list[int] = []
-        self.used: list[int] = []
-        self.generation = 0
+        self.chunks: list[_Chunk | None] = []
+        # Chunks with a free place; places where a chunk was; the empty chunk that is kept.
+        self._open: dict[int, None] = {}
+        self._holes: list[int] = []
+        self._spare: int | None = None
+        # The highest that a chunk which is gone may have used, and one more.
+        self._generation = 0
+
+    def __len__(self) -> int:
+        return sum(_CHUNK - len(chunk.free) for chunk in self.chunks if chunk is not None)
 
     def put(self, thing: object) -> int:
-        while self.free and self.free[-1] & _INDEX >= len(self.chunks) * _CHUNK:
-            self.free.pop()
-        if not self.free:
-            first = len(self.chunks) * _CHUNK
-            # A generation that no chunk which was here before has used.
-            numbers = [(self.generation << _INDEX_BITS) + first + i for i in range(_CHUNK)]
-            self.chunks.append((numbers, [None] * _CHUNK))
-            self.used.append(0)
-            self.free.extend(reversed(numbers))
-        number = self.free.pop()
-        at, place = divmod(number & _INDEX, _CHUNK)
-        self.chunks[at][1][place] = thing
-        self.used[at] += 1
-        return number
+        if self._open:
+            at = next(reversed(self._open))
+            chunk = self.chunks[at]
+            assert chunk is not None
+        else:
+            chunk = _Chunk(self._generation)
+            if self._holes:
+                at = self._holes.pop()
+                self.chunks[at] = chunk
+            else:
+                at = len(self.chunks)
+                self.chunks.append(chunk)
+            self._open[at] = None
+        if at == self._spare:
+            self._spare = None
+        place = chunk.free.pop()
+        if not chunk.free:
+            del self._open[at]
+        chunk.things[place] = thing
+        return _number(chunk, at, place)
 
     def at(self, number: int) -> Any:
         at, place = divmod(number & _INDEX, _CHUNK)
-        if at >= len(self.chunks):
-            raise UnknownNumber(number)
-        numbers, things = self.chunks[at]
-        if numbers[place] != number or things[place] is None:
-            raise UnknownNumber(number)
-        return things[place]
+        if at < len(self.chunks):
+            chunk = self.chunks[at]
+            if chunk is not None and chunk.generations[place] == number >> _INDEX_BITS:
+                thing = chunk.things[place]
+                if thing is not None:
+                    return thing
+        raise UnknownNumber(number)
 
     def drop(self, number: int) -> None:
         self.at(number)
         at, place = divmod(number & _INDEX, _CHUNK)
-        numbers, things = self.chunks[at]
-        things[place] = None
-        numbers[place] = number + (1 << _INDEX_BITS)
-        self.generation = max(self.generation, (number >> _INDEX_BITS) + 1)
-        self.free.append(numbers[place])
-        self.used[at] -= 1
-        if not self.used[-1]:
-            while self.used and not self.used[-1]:
-                self.used.pop()
-                self.chunks.pop()
-            last = len(self.chunks) * _CHUNK
-            self.free = [number for number in self.free if number & _INDEX < last]
+        chunk = self.chunks[at]
+        assert chunk is not None
+        chunk.things[place] = None
+        chunk.generations[place] += 1
+        chunk.free.append(place)
+        self._open[at] = None
+        if len(chunk.free) < _CHUNK:
+            return
+        if self._spare is None:
+            self._spare = at
+            return
+        self._generation = max(self._generation, *chunk.generations)
+        self.chunks[at] = None
+        self._holes.append(at)
+        del self._open[at]
 
 
 @final
@@ -159,22 +208,29 @@ class SlabForEach:
         self._clients.pop(client, None)
 
     def __len__(self) -> int:
-        return sum(sum(slab.used) for slab in self._clients.values())
+        return sum(map(len, self._clients.values()))
 
 
 @final
 class TaggedArena:
-    """One slab for all clients; each entry is tagged with whose it is."""
+    """One slab for all clients, and a tag for each entry: whose it is."""
 
     def __init__(self) -> None:
         self._slab = _Slab()
+        # By index. What is free has an old tag, and the slab knows that it is free.
+        self._tags = array("I")
 
     def grant(self, client: int, thing: object, /) -> int:
-        return self._slab.put((client, thing))
+        number = self._slab.put(thing)
+        index = number & _INDEX
+        if index >= len(self._tags):
+            self._tags.extend([0] * (index + 1 - len(self._tags)))
+        self._tags[index] = client
+        return number
 
     def get(self, client: int, number: int, /) -> object:
-        tag, thing = self._slab.at(number)
-        if tag != client:
+        thing = self._slab.at(number)
+        if self._tags[number & _INDEX] != client:
             raise UnknownNumber(number)
         return thing
 
@@ -184,13 +240,15 @@ class TaggedArena:
 
     def leave(self, client: int, /) -> None:
         # Nothing lists what is one client's: the whole arena is looked through.
-        for numbers, things in list(self._slab.chunks):
-            for place, entry in enumerate(things):
-                if entry is not None and entry[0] == client:
-                    self._slab.drop(numbers[place])
+        for index, tag in enumerate(self._tags):
+            if tag == client:
+                at, place = divmod(index, _CHUNK)
+                chunk = self._slab.chunks[at]
+                if chunk is not None and chunk.things[place] is not None:
+                    self._slab.drop(_number(chunk, at, place))
 
     def __len__(self) -> int:
-        return sum(self._slab.used)
+        return len(self._slab)
 
 
 @final
@@ -230,13 +288,14 @@ class AccessPages:
 
     def leave(self, client: int, /) -> None:
         for at, bits in self._pages.pop(client, {}).items():
-            numbers, _ = self._slab.chunks[at]
+            chunk = self._slab.chunks[at]
+            assert chunk is not None
             for place in range(_CHUNK):
                 if bits >> place & 1:
-                    self._slab.drop(numbers[place])
+                    self._slab.drop(_number(chunk, at, place))
 
     def __len__(self) -> int:
-        return sum(self._slab.used)
+        return len(self._slab)
 
 
 @final

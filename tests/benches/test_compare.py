@@ -11,6 +11,7 @@ from benches.compare.bushel_work import BUSHELS
 from benches.compare.bushels import UnknownNumber
 from benches.compare.calls import Calls, Refused
 from benches.compare.objects import ObjectCalls
+from benches.compare.pairs import PAIRS
 from benches.compare.queues import QueueCalls
 from benches.compare.slots import CellCalls, SlotCalls
 from benches.compare.work import DESIGNS, WORK, made
@@ -176,6 +177,20 @@ def test_the_table_is_printed_without_valgrind_too(
     assert by_work["batch-64", "queues"] > 50 * by_work["batch-64", "slots"]
     assert [row["design"] for row in printed["bushels"]] == [*BUSHELS]
     assert all(row["bytes"] > 8 for row in printed["bushels"])
+    pairs = {(row["bushels"], row["design"]): row for row in printed["pairs"]}
+    assert pairs[16, "one pair"]["pages"] * 4 < pairs[16, "a pair for each"]["pages"]
+    assert pairs[16, "one pair"]["transitions"] * 8 < pairs[16, "a pair for each"]["transitions"]
+
+
+def test_the_tables_are_printed_for_people(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benches.callgrind.shutil.which", lambda _: None)
+    assert command.main([]) == 0
+    printed = capsys.readouterr()
+    assert "no instructions: counting needs valgrind" in printed.err
+    for design in (*DESIGNS, *BUSHELS, *PAIRS):
+        assert f"| {design} " in printed.out
 
 
 @pytest.mark.parametrize("design", BUSHELS)
