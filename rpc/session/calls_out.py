@@ -265,6 +265,7 @@ class CallsOut(Sending):
 
     def release(self, target: Target, /) -> None:
         """A target is let go of, at once, whatever holds its proxy. Idempotent."""
+        require_stack(2 * RECORD)
         if self.error is None:
             self._give_up_target(target)
         target.let_go()

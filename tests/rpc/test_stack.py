@@ -87,6 +87,16 @@ async def without_room_in_the_ring(world: World, desk: Any, session: Session) ->
     return lambda: (desk.length(bytes(3000)), kept)
 
 
+async def letting_go(world: World, desk: Any, session: Session) -> Operation:
+    thing = await desk.make("t")
+    return lambda: thing.release()
+
+
+async def letting_go_of_a_promise(world: World, desk: Any, session: Session) -> Operation:
+    thing = desk.make("t", 0.001)
+    return lambda: thing.release()
+
+
 CALLS = (
     plain,
     plain_behind_another,
@@ -101,6 +111,8 @@ CALLS = (
     without_a_slot_naming,
     without_a_slot_giving,
     without_room_in_the_ring,
+    letting_go,
+    letting_go_of_a_promise,
 )
 
 
