@@ -209,7 +209,7 @@ class CallsIn:
                 answer.charged = frame
                 held = held_by(coro)
             else:
-                self._purse.take_over(frame)
+                answer.charged = self._purse.take_over(frame)
                 held = 0
             if self._ended:
                 self._cancel(task)  # in its first step it could not be
@@ -308,6 +308,7 @@ class CallsIn:
         if purse is None:
             self._handled(answer, task)
         else:
+            purse.parked -= answer.charged
             purse.payer.soft_call(self._handled, answer, task)
             self._session.settle(purse)
 
@@ -484,6 +485,8 @@ class CallsIn:
             return
         answer.kept = waits_for
         answer.charged = method.frame
+        if self._purse is not None:
+            answer.charged = self._purse.take_over(method.frame)
         answer.served = method
         answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
         self.running[task] = answer

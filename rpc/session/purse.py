@@ -29,6 +29,10 @@ FEW: Final = 16
 LISTED: Final = 10
 """So many leaks are told at the end of a server, of however many."""
 
+PARKED: Final = 128
+"""Bytes of a handler's price that stay charged while it waits: its place among the timers and tasks
+of the executor, which are the server's."""
+
 _UNLIMITED: Final = 1 << 40
 
 _log = logging.getLogger("pinfut.rpc")
@@ -46,7 +50,7 @@ class Purse:
     (`settle`), or the session is told to give some up.
     """
 
-    __slots__ = ("_bought", "_elsewhere", "_end", "kept", "payer", "refusal")
+    __slots__ = ("_bought", "_elsewhere", "_end", "kept", "parked", "payer", "refusal")
 
     def __init__(self, end: Endpoint) -> None:
         self._end = end
@@ -54,6 +58,8 @@ class Purse:
         self._bought = 0
         # Pages of the account that are there for what lies elsewhere.
         self._elsewhere = 0
+        # Bytes that stay charged for handlers that wait.
+        self.parked = 0
         # What the service keeps for the client, once it does.
         self.kept: _Kept | None = None
         # Why it could not buy, the last time that it could not.
@@ -64,8 +70,10 @@ class Purse:
 
     def _paid(self) -> int:
         """How many pages are paid for: by price, or because they were bought here."""
-        pages, kept = self._end.account.pages - self._elsewhere, self.kept
-        return pages if kept is None else max(0, pages - -(-kept.bytes // PAGE))
+        apart, kept = self.parked, self.kept
+        if kept is not None:
+            apart += kept.bytes
+        return max(0, self._end.account.pages - self._elsewhere - -(-apart // PAGE))
 
     def opened(self) -> None:
         """The session has been made: what its tables were priced at, and did not take of the
@@ -102,9 +110,13 @@ class Purse:
                 break
         self.look()
 
-    def take_over(self, charge: int) -> None:
-        """What was charged in advance is there now: its pages are counted, not its price."""
-        self._bought += charge
+    def take_over(self, charge: int) -> int:
+        """What was charged in advance is there now: its pages are counted, not its price. What
+        stays charged all the same, until it ends."""
+        stays = min(charge, PARKED)
+        self.parked += stays
+        self._bought += charge - stays
+        return stays
 
     def settle(self) -> bool:
         """Buy what is in use, and sell what is not. False when the client cannot pay for it, and

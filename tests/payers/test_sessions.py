@@ -285,7 +285,7 @@ def test_a_handler_may_catch_it_and_say_so() -> None:
 
 @apart
 def test_at_rest_nothing_is_held_that_is_not_paid() -> None:
-    rounds = 10_000 if SOAK else 150
+    rounds = 10_000 if SOAK else 50
     draw = random.Random(51).randrange
 
     async def main() -> None:
