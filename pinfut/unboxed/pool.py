@@ -29,7 +29,7 @@ def start(free_list: FreeList, args: list[Any]) -> Frame[Any]:
     generator = frame._generator
     if generator is None:
         if current()[0] is not free_list.payer:
-            frame = Frame(free_list.size)  # of whoever pays here, and never of the pool
+            frame = Frame(free_list.size)  # who pays here has it, and the pool never
         generator = frame.prepare(free_list.unit)
     if frame._free_list is not None:
         free_list.taken = taken = free_list.taken + 1
