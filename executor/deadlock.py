@@ -15,15 +15,15 @@ _MOST: Final = 1_000
 
 
 def parts(leaf: Any) -> list[Any]:
-    """The futures that `leaf` polls in place, None for those that are done: by the names under
-    which those of the house keep them."""
+    """The futures that `leaf` polls in place, None for those that are done, or the tasks whose end
+    it waits for: by the names under which those of the house keep them."""
     if isinstance(leaf, CoroutineFuture | Interrupt):
         return [leaf._leaf]
-    for name in ("_children", "_future", "_stream"):
+    for name in ("_children", "_future", "_stream", "_tasks"):
         found = getattr(leaf, name, None)
         if found is not None and not isinstance(leaf, Task):
             if isinstance(found, dict):
-                return list(found.values())
+                return list(found if name == "_tasks" else found.values())
             return found if isinstance(found, list) else [found]
     return []
 

@@ -225,14 +225,14 @@ class _Started(_Woken[T]):
 class _AllEnded(_Woken[None]):
     """Ready when a scope has no children left."""
 
-    __slots__ = ("_children",)
+    __slots__ = ("_tasks",)
 
-    def __init__(self, children: dict[JoinHandle[Any], Any]) -> None:
+    def __init__(self, tasks: dict[JoinHandle[Any], Any]) -> None:
         super().__init__()
-        self._children = children
+        self._tasks = tasks
 
     def poll(self, cx: Context, /) -> Poll[None]:
-        if not self._children:
+        if not self._tasks:
             return None
         self._waker = cx.waker
         return PENDING

@@ -246,6 +246,17 @@ def test_the_law_is_named_and_its_line_marked(browser: Any, server: str) -> None
         assert "return PENDING" in bad.inner_text() or "await bell" in bad.inner_text()
 
 
+def test_who_waits_in_a_circle_is_told_with_the_line(browser: Any, server: str) -> None:
+    with learner(browser, server) as who:
+        who.open(LESSONS["10"])
+        assert "A circle" in who.do("check")
+        tree = " ".join(who.page.inner_text(".px-tree").split())
+        assert "main is parked since 0 s on" in tree
+        assert "ada task 2, parked" in tree
+        assert "bob task 3, parked" in tree
+        assert "target.lock" in who.page.locator(".cm-line.learn-bad").inner_text()
+
+
 def test_what_came_of_it_is_in_sight(browser: Any, server: str) -> None:
     with learner(browser, server) as who:
         who.open(LESSONS["03"])

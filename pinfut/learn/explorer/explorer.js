@@ -155,7 +155,8 @@ export function mount(root, trace, options = {}) {
     const shown = crowded(waits);
     // Nobody runs when everybody is parked for ever: then it is where the first one waits.
     const error = model.header.error;
-    const lost = failed ? (state.at ?? error?.at ?? Object.values(state.tasks).find((task) => task.st === "parked")?.at) : null;
+    const parked = Object.values(state.tasks).filter((task) => task.st === "parked" && model.sources.has(placeOf(task.at)?.[0]));
+    const lost = failed ? (state.at ?? error?.at ?? parked[0]?.at) : null;
     const at = lost ?? state.at;
     source?.show(at, failed, shown, other);
     options.onLine?.(placeOf(at), shown, failed);

@@ -104,7 +104,7 @@ export class Panels {
     if (node.at) notes.push(`line ${node.at.replace(/^.*:/, "")}`);
     const below = [...(node.c ?? []).map((child) => this.node(child, state))];
     if (node.more) below.push(`<li class="px-node">… ${node.more} more</li>`);
-    return `<li class="px-node"><span class="px-dot">${dot}</span> <b>${esc(futureName(node.n))}</b> <small>${esc(notes.join(", "))}</small>${polling}${
+    return `<li class="px-node"><span class="px-dot">${dot}</span> ${node.a ? this.words.task(node.a) : `<b>${esc(futureName(node.n))}</b>`} <small>${esc(notes.join(", "))}</small>${polling}${
       below.length ? `<ul>${below.join("")}</ul>` : ""}</li>`;
   }
 

@@ -450,6 +450,9 @@ def test_a_task_is_parked_on_a_tree_of_futures_with_their_lines(tmp_path: Path) 
     assert after["c"][1]["f"] == join["c"][1]["f"]
     [waited] = [tree for tree in trees if tree.get("a") is not None and "waiter" in tree["n"]]
     assert waited["a"] == 2, "a task is told as one"
+    parked = of(recorded("bell", tmp_path), "park")
+    [scope] = [event["tr"] for event in parked if event["tr"]["n"] == "_AllEnded"]
+    assert [node["a"] for node in scope["c"]] == [2], "a scope waits for the end of tasks"
 
 
 @pytest.mark.parametrize("checked", [True, False])
