@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import CoroutineFuture, join, race
+from pinfut import PENDING, Context, CoroutineFuture, Poll, join, poll_fn, race
 from pinfut.executor import (
     CancelledError,
     current_executor,
@@ -463,3 +463,41 @@ def test_a_coroutine_with_a_timeout_that_is_never_polled_is_closed_by_a_drop(run
         await race(sleep(0), timeout(5, sleeps(1)))
 
     run(main())
+
+
+def test_all_blocks_inside_of_one_that_is_left_too_early_are_told_of(run: Run) -> None:
+    async def main() -> int:
+        outer, middle, inner = timeout(10), timeout(20), timeout(30)
+        for block in (outer, middle, inner):
+            block.__enter__()
+        outer.__exit__(None, None, None)
+        for block, seconds in ((inner, 30), (middle, 20)):
+            named = rf"timeout\({seconds}\), left at .*timeout\(10\), left at"
+            with pytest.raises(RuntimeError, match=named):
+                block.__exit__(None, None, None)
+        with timeout(1):
+            return 5
+
+    assert run(main()) == 5
+
+
+def test_a_coroutine_with_a_timeout_that_was_polled_can_be_awaited(run: Run) -> None:
+    begun = 0
+
+    async def slow() -> int:
+        nonlocal begun
+        begun += 1
+        await sleep(2)
+        return 7
+
+    async def main() -> int:
+        future = timeout(10, slow())
+
+        def polls(cx: Context) -> Poll[bool]:
+            return cx.poll(future) is PENDING
+
+        assert await poll_fn(polls)
+        return await future
+
+    assert run(main()) == 7
+    assert begun == 1

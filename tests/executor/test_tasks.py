@@ -16,6 +16,7 @@ from pinfut import (
     LostWakeup,
     PinError,
     Poll,
+    TakenTwice,
     join,
     pending,
     select,
@@ -772,5 +773,20 @@ def test_an_attribute_error_of_a_future_is_not_taken_for_a_future_that_is_none(r
     async def main() -> None:
         with pytest.raises(AttributeError, match="of the future's own"):
             await Broken()
+
+    run(main())
+
+
+def test_an_error_that_an_await_has_raised_is_not_there_to_be_asked_for(run: Run) -> None:
+    async def fails() -> None:
+        raise LookupError
+
+    async def main() -> None:
+        task = spawn(fails())
+        with pytest.raises(LookupError):
+            await task
+        for asks in (task.error, task.result):
+            with pytest.raises(TakenTwice, match="was raised by its await"):
+                asks()
 
     run(main())
