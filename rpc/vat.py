@@ -139,8 +139,7 @@ class Vat:
                 session = self._sessions.get(process.at(badges[0]))  # type: ignore[arg-type]
                 if session is not None:
                     self.serviced += 1
-                    level = session.end.level
-                    if level and self._outbox.flush(level):
+                    if self._outbox.mixed and self._outbox.flush(session.end.level):
                         await self._hand_over()
                     more = self._look_at(session)
                     session = None
@@ -154,8 +153,7 @@ class Vat:
                     if end is not None:
                         queue.put(end, end.level)
                     end = queue.pick()
-                    level = end.level
-                    if level and self._outbox.flush(level):
+                    if self._outbox.mixed and self._outbox.flush(end.level):
                         await self._hand_over()
                     if not self._service(end):
                         end = None

@@ -22,19 +22,28 @@ from pinfut.rpc.wire.frames import RELEASE_FRAME
 @final
 class Outbox:
     """The sessions of one process that have something to make visible, by level. All of it goes
-    when the turn ends, or before: an answer does not wait for work that is less urgent."""
+    when the turn ends, or before: an answer does not wait for work that is less urgent. While all
+    sessions are of one level, nothing is kept here."""
 
-    __slots__ = ("_coming", "_levels", "_runner")
+    __slots__ = ("_coming", "_levels", "_met", "_runner", "mixed")
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        # The levels that were met, as bits, and whether these are several.
+        self._met = 0
+        self.mixed = False
         # Invariant: a session that is touched stands here once.
         self._levels: tuple[list[Sending], ...] = ([], [], [])
         # Whether a flush is coming.
         self._coming = False
 
+    def meet(self, level: int) -> None:
+        """There is a session of this level."""
+        self._met |= 1 << level
+        self.mixed = self._met & (self._met - 1) != 0
+
     def put(self, sending: Sending, level: int) -> None:
-        """Have a session flushed when this turn ends."""
+        """Have a session flushed when this turn ends. Only where levels are mixed."""
         if not self._coming:
             self._runner.call_soon(self._flush_all)
             self._coming = True
@@ -85,6 +94,7 @@ class Sending:
         self.executor = executor
         self._on_fail = on_fail
         self._outbox = outbox
+        outbox.meet(end.level)
         # Why the session has ended; None while it has not.
         self.error: RpcError | None = None
         # Invariant: frames that found no room in the ring, oldest first, each with its
@@ -168,7 +178,10 @@ class Sending:
     def touch(self) -> None:
         """Have `flush` run when this turn ends."""
         if not self.touched:
-            self._outbox.put(self, self.end.level)
+            if self._outbox.mixed:
+                self._outbox.put(self, self.end.level)
+            else:
+                self.executor.call_soon(self.flush)
             self.touched = True
 
     def fail(self, error: RpcError, /) -> None:
