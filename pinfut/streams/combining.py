@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, final, overload
 
 from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, Woken
 from pinfut.poll import PENDING, Context
-from pinfut.streams.stream import END, Adapter, Owner, PollNext, Stream, StreamBase
+from pinfut.streams.stream import END, Adapter, OwningStream, PollNext, Stream, StreamBase
 from pinfut.streams.unordered import FuturesOrdered, FuturesUnordered
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
 
 
 @final
-class Merge(Owner[T]):
+class Merge(OwningStream[T]):
     """The items of several streams, as they come. One that always has an item does not
     keep the others from giving theirs."""
 

@@ -226,7 +226,7 @@ class Close(_OfStream[None]):
         return self._stream.poll_close(cx)
 
 
-class Owner(StreamBase[T_co]):
+class OwningStream(StreamBase[T_co]):
     """A stream that owns others. It closes or drops all of them, also when one fails, and then
     raises as `raise_first`.
 
@@ -276,7 +276,7 @@ class Owner(StreamBase[T_co]):
         return None
 
 
-class Adapter(Owner[U], Generic[T, U]):
+class Adapter(OwningStream[U], Generic[T, U]):
     """A stream made of one other, or of several."""
 
     __slots__ = ("_owned", "_source")

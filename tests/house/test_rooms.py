@@ -12,6 +12,7 @@ RPC = {"rpc": "pinfut.rpc"}
 AT_THE_TOP = {
     "contract": "contract",
     "errors": "contract",
+    "names": "contract",
     "prices": "contract",
     "records": "contract",
     "refill": "vat",
