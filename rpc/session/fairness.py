@@ -28,6 +28,9 @@ BUDGET: Final = 64
 QUANTUM: Final = 16_384
 """Bytes of one look."""
 
+CHUNK: Final = QUANTUM // 4
+"""Bytes that are read at a time, of which each may be a thing."""
+
 THING: Final = QUANTUM // 4096
 """Bytes of credit for a thing in arguments that are weighed: 4,096 of them are a look."""
 

@@ -24,6 +24,7 @@ from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
 from pinfut.rpc.session.calls_in import CallsIn
 from pinfut.rpc.session.calls_out import CallsOut
+from pinfut.rpc.session.fairness import CHUNK
 from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
@@ -202,10 +203,14 @@ class Session:
                 requests = self._find_requests() if end.called else None
                 if requests is None:
                     return False
-            credit = self.credit + quantum
-            begin = requests.consumed
-            frames = requests.receive(budget, credit)
-            if frames:
+            self.credit += quantum
+            while True:
+                begin = requests.consumed
+                # Not all at once: what it becomes costs credit, too.
+                frames = requests.receive(budget, min(self.credit, CHUNK))
+                self.credit -= requests.consumed - begin
+                if not frames:
+                    break
                 out.touch()  # what was read is told the writer
                 receive = self.peer.receive
                 outside = self.executor.begin_inline()
@@ -216,12 +221,12 @@ class Session:
                             return False
                 finally:
                     self.executor.end_inline(outside)
-            # What was decoded has cost some of it, too.
-            credit = self.credit + quantum + begin - requests.consumed
+                budget -= len(frames)
+                if not (budget and requests.more and self.credit > 0):
+                    break
             if requests.more:
-                self.credit = credit
                 return True
-            self.credit = credit if credit < 0 else 0
+            self.credit = min(self.credit, 0)
             return False
         except ProtocolError as error:
             self.close(error)

@@ -16,7 +16,7 @@ from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.lab.hostile.raw import Lane
 from pinfut.rpc.objects.weight import MOST
 from pinfut.rpc.session.calls_in import UNPAID
-from pinfut.rpc.session.fairness import QUANTUM, THING
+from pinfut.rpc.session.fairness import BUDGET, CHUNK, QUANTUM, THING
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import CAP, PIPELINE, RECEIVER_ANSWER, SENDER
 from tests.bounded import rounds
@@ -402,5 +402,37 @@ def test_a_server_that_owes_what_nobody_can_pay_ends_the_session_and_no_other() 
             raw.leave()
             await quiet()
             assert bank.pages_used == 0
+
+    run(main)
+
+
+def test_one_look_at_a_session_is_bounded_by_what_its_messages_become() -> None:
+    """Many short messages, each of which is as many things as it has bytes."""
+
+    async def main(world: World) -> None:
+        bank = world.bank("dense", pages=2000)
+        async with serve(world.kernel, "work", WorkServer()) as vat:
+            raw = Raw(world.kernel, "work", bank, 64, 1 << 16)
+            await raw.bootstrap(Work)
+            session = only(vat)
+            payload = empty_lists(480)
+            for n in range(32):
+                assert raw.lane.submissions.submit(call(64 + n, 0, LISTS, payload=payload))
+            raw.lane.submissions.publish()
+            looks = 0
+            before = session.things
+            for _ in rounds("all were looked at", 100):
+                more = session.service(BUDGET, QUANTUM)
+                spent = THING * (session.things - before)
+                assert spent <= QUANTUM + (1 + THING) * CHUNK
+                before = session.things
+                looks += 1
+                if not more:
+                    break
+            assert session.things >= 32 * 480
+            assert looks >= THING * 32 * 480 // QUANTUM
+            await quiet()
+            raw.leave()
+            await quiet()
 
     run(main)
