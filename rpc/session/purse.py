@@ -70,10 +70,10 @@ class Purse:
 
     def _paid(self) -> int:
         """How many pages are paid for: by price, or because they were bought here."""
-        apart, kept = self.parked, self.kept
+        pages, apart, kept = self._end.account.pages - self._elsewhere, self.parked, self.kept
         if kept is not None:
             apart += kept.bytes
-        return max(0, self._end.account.pages - self._elsewhere - -(-apart // PAGE))
+        return max(0, pages - -(-apart // PAGE)) if apart else pages
 
     def opened(self) -> None:
         """The session has been made: what its tables were priced at, and did not take of the
