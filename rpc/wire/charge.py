@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pinfut.rpc.contract import Account
+from pinfut.stack import require_stack
+
+_STACK: Final = 16
+"""Frames that a charge takes at most."""
 
 
 def pay(account: Account, size: int, why: str) -> None:
     """Charge one entry. Raises OutOfCaps, OutOfPages; then nothing has changed."""
+    require_stack(_STACK)
     account.take_cap(why)
     try:
         account.take(size, why)

@@ -25,7 +25,7 @@ _INDEX_BITS: Final = 32
 _INDEX: Final = (1 << _INDEX_BITS) - 1
 _SMALL: Final = 16
 _STACK: Final = 4
-"""Frames that the tables take at most; with an account, four times as many."""
+"""Frames that the tables take at most, without what is charged."""
 _LAST_GENERATION: Final = (1 << 32) - 1
 """An index whose generations are used up is retired."""
 
@@ -147,7 +147,7 @@ class Bushel:
         return sum(entry.charged for entry in self._entries.values())
 
     def _admit(self, thing: Any, interface: Any) -> int:
-        require_stack(_STACK if self._account is None else 4 * _STACK)
+        require_stack(_STACK)
         facet = thing, type(thing)._pinfut_tables[interface], interface
         price = prices.EXPORT + type(thing)._pinfut_charge
         if self._account is not None:

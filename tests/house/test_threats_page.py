@@ -17,7 +17,6 @@ from pinfut.rpc.objects import weight
 from pinfut.rpc.session import calls_in, kept
 from pinfut.rpc.session.charging import SAFETY
 from tests.hostile.test_slope import EACH, HIGH_WATER
-from tests.payers.test_hostile import ENTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
@@ -36,7 +35,6 @@ FIGURES = {
     "things": SAFETY,
     "tables": EACH,
     "the same": HIGH_WATER["sessions"],
-    "on arenas": ENTRY,
     "timers": 2 * MIN_DEAD,
     "numbers": OVER,
     "frames": kept._STACK,
