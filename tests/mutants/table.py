@@ -310,8 +310,8 @@ MUTANTS = (
     Mutant(
         ("T37",),
         ENDPOINT,
-        '        bank = funds.nested(f"{self.name}+{self._nestings}", pages, caps)\n',
-        '        bank = funds.nested(f"{self.name}+{self._nestings}", 1 << 20, caps)\n',
+        '        bank = funds.nested(shortened(f"{self.name}+{self._nestings}"), pages, caps)\n',
+        '        bank = funds.nested(shortened(f"{self.name}+{self._nestings}"), 1 << 20, caps)\n',
         _CHARGING + "a_nested_call_spends_no_more_than_its_ceiling",
     ),
     Mutant(
@@ -747,7 +747,7 @@ MUTANTS = (
     Mutant(
         ("T35",),
         SESSION,
-        "            credit -= requests.consumed - begin\n",
+        "            credit = self.credit + quantum + begin - requests.consumed\n",
         "            credit = 0\n",
         _TURNS + "a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it",
     ),
