@@ -195,7 +195,7 @@ class EdgeSource:
                     "from_thread, or detach the descriptor and wrap it anew"
                 )
             other = poller.known(self.fd) if self.displaced else None
-            if other is not None and (other.reader or other.writer):
+            if other is not None and (other.reader is not None or other.writer is not None):
                 # It has tried, and would wait as the other does: they would displace each other.
                 raise Busy(
                     f"descriptor {self.fd} is waited for through two wrappers of it (sockets, "
