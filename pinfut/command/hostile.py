@@ -26,7 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Play, and print; 1 when a mark was missed."""
-    pairs = [(name, mode) for name in chosen(options, BY_NAME) for mode in memories(options)]
+    pairs: list[tuple[str, Memory]] = [
+        (name, mode) for name in chosen(options, BY_NAME) for mode in memories(options)
+    ]
     work = (_row(BY_NAME[name], options.seed, mode) for name, mode in pairs)
     rows = list(progress(work, len(pairs), "hostile clients"))
     show(options, rows)

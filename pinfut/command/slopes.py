@@ -28,7 +28,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Measure, and print; 1 when more is taken than is charged."""
-    pairs = [(kind, mode) for kind in chosen(options, KINDS) for mode in memories(options)]
+    pairs: list[tuple[str, Memory]] = [
+        (kind, mode) for kind in chosen(options, KINDS) for mode in memories(options)
+    ]
     work = (_row(kind, options.many, mode) for kind, mode in pairs)
     rows = list(progress(work, len(pairs), "slopes"))
     show(options, rows)
