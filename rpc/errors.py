@@ -218,8 +218,10 @@ def of_handler(error: BaseException) -> BaseException:
     the handler's."""
     if not isinstance(error, BankError) or isinstance(error, NestedShortage):
         return error
-    told = NestedShortage(*error.args)
-    told.kind, told.bank, told.short = type(error), error.bank, error.short
+    told = NestedShortage(words_of(error))
+    told.kind = type(error)
+    # Of a class of the handler's own it need not have them.
+    told.bank, told.short = (error.__dict__.get(name) for name in ("bank", "short"))
     return told
 
 
@@ -245,9 +247,18 @@ def to_wire(error: BaseException) -> tuple[int, str, str]:
 
     A BankError has `short` and the name of its bank in the place of the type's name.
     """
+    try:
+        return _to_wire(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # out of its class, which may be the handler's own
+        return 1, type(error).__qualname__, f"(it cannot be told: {type(problem).__qualname__})"
+
+
+def _to_wire(error: BaseException) -> tuple[int, str, str]:
     kind = type(error).__qualname__
     if isinstance(error, RemoteError):
-        return 1, _text(error.kind), _text(error.detail)  # passed on as it came
+        return 1, _text(str(error.kind)), _text(str(error.detail))  # passed on as it came
     message = words_of(error)
     if isinstance(error, BankError):
         nested = isinstance(error, NestedShortage)

@@ -255,6 +255,28 @@ class Speechless(Exception):
         raise RuntimeError("this error has no words")
 
 
+class Lacking(OutOfPages):
+    """Makes itself in a way of its own, so nothing is there that its base has."""
+
+    def __init__(self, one: int, two: int, three: int, four: int) -> None:
+        Exception.__init__(self, one, two, three, four)
+
+
+class Hidden(OutOfPages):
+    @property
+    def short(self) -> int:  # type: ignore[override]
+        raise Unexpected("nobody may ask")
+
+    @short.setter
+    def short(self, value: int) -> None:
+        pass
+
+
+class Unmade(RemoteError):
+    def __init__(self) -> None:
+        Exception.__init__(self, "no kind")
+
+
 RAISED: list[tuple[Callable[[], BaseException], str, str]] = [
     (lambda: ValueError("a value"), "ValueError", "a value"),
     (lambda: KeyError("key"), "KeyError", "'key'"),
@@ -279,6 +301,10 @@ RAISED: list[tuple[Callable[[], BaseException], str, str]] = [
     (lambda: ValueError("\ud800 half a pair"), "ValueError", "half a pair"),
     (lambda: Speechless(), "Speechless", ""),
     (lambda: ValueError("ü" * 100_000), "ValueError", "ü" * 20),
+    (lambda: RemoteError(404, b"none"), "404", "b'none'"),  # type: ignore[arg-type]
+    (lambda: Lacking(1, 2, 3, 4), "NestedShortage", "(1, 2, 3, 4)"),
+    (lambda: Hidden("hidden"), "NestedShortage", "hidden"),
+    (lambda: Unmade(), "Unmade", "cannot be told: AttributeError"),
 ]
 
 
