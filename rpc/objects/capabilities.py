@@ -138,10 +138,12 @@ class Capabilities:
         return tuple(now)
 
     def take_back(self, caps: tuple[Cap, ...]) -> None:
-        """A message with these descriptors is not sent after all."""
+        """A message with these descriptors is not sent after all. Nothing for what the other side
+        has meanwhile released too often."""
+        exports = self._peer.exports
         for cap in caps:
-            if cap.kind == frames.SENDER:
-                self._peer.exports.release(cap.id, 1)
+            if cap.kind == frames.SENDER and cap.id in exports.things:
+                exports.release(cap.id, 1)
 
     def require(
         self, demands: Demands, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]

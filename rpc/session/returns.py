@@ -187,7 +187,9 @@ class Returns:
         question.decode_eagerly = None
         caps, question.sent_caps = question.sent_caps, ()
         if caps and opened[0] & frames.RETURN_ARGS:
-            self._capabilities.take_back(caps)
+            for cap in caps:
+                if cap.kind == frames.SENDER:
+                    self._peer.release(cap.id, 1)
         if question.state == DETACHED:
             question.state = FREE
             return opened

@@ -318,7 +318,7 @@ class Peer:
         if length != len(frame):
             raise GarbageFrame(f"a frame of {len(frame)} bytes claims to have {length}")
         if kind == frames.RELEASE:
-            self._release(number, count)
+            self.release(number, count)
         elif kind == frames.FINISH:
             self._receive_finish(x, flags)
         elif kind == frames.CANCEL:
@@ -530,10 +530,12 @@ class Peer:
         answer.clear()
         for number in granted or ():
             if flags & frames.RELEASE_CAPS:
-                self._release(number, 1)
+                self.release(number, 1)
             self.exports.unhold(number)
 
-    def _release(self, number: int, count: int) -> None:
+    def release(self, number: int, count: int) -> None:
+        """The other side says that `count` of the times are over that an object was handed out to
+        it. Raises GarbageFrame."""
         try:
             self.exports.release(number, count)
         except UnknownObject as error:

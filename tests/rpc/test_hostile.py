@@ -6,7 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -15,6 +15,7 @@ from pinfut.executor import sleep, spawn, timeout
 from pinfut.rpc import (
     BadArguments,
     GarbageFrame,
+    Interface,
     InterfaceMismatch,
     ProtocolError,
     RpcError,
@@ -512,6 +513,84 @@ def test_an_answer_that_is_an_own_object_of_another_kind_is_a_mismatch(how: str)
             await quiet()
             with pytest.raises(InterfaceMismatch, match=r"expected a Desk, .* as a Thing"):
                 await (promise if how == "awaited" else promise.do(1))
+
+    run(main)
+
+
+# ---- capabilities that are released and given back ----
+
+
+class Listener(Interface, Protocol):
+    @method
+    async def on_one(self, thing: Thing) -> Thing: ...
+
+
+class Feed(Interface, Protocol):
+    @method
+    async def listen(self, listener: Listener) -> str: ...
+
+
+class FeedServer(Feed):
+    """Calls its clients back, with an object of its own."""
+
+    @method
+    async def listen(self, listener: Listener) -> str:
+        return await (await listener.on_one(ThingServer("its"))).name()
+
+
+class Slow(Listener):
+    @method
+    async def on_one(self, thing: Thing) -> Thing:
+        await sleep(1)
+        return thing
+
+
+def test_what_was_released_and_is_given_back_all_the_same_ends_that_session_alone() -> None:
+    """A client that is called back with an object releases it, and then refuses the call, which
+    says that it has not taken what came with it."""
+
+    async def main(world: World) -> None:
+        async with (
+            world.served("feed", FeedServer()) as vat,
+            connect(world.kernel, "feed", Feed, world.bank("honest")) as honest,
+            connect(world.kernel, "feed", Feed, world.bank("hostile")) as feed,
+        ):
+            near = session_of(feed)
+            (far,) = [one for one in vat.sessions if one.name == near.name]
+            waiting = feed.listen(Slow())
+            await quiet()
+            (called,) = near.peer.open_answers()
+            (number,) = set(far.peer.exports.things) - {0}
+            hostile.send(near, release(number, 1))
+            await quiet()
+            refused = msgspec.msgpack.encode((1, "Refused", ""))
+            flags = frames.ERROR | frames.NO_FINISH | frames.RETURN_ARGS
+            hostile.answer(near, called.place, called.x, returned(called.x, refused, flags=flags))
+            with pytest.raises(SessionClosed):
+                await waiting
+            assert type(far.error) is GarbageFrame
+            assert await honest.listen(Slow()) == "its"
+
+    run(main)
+
+
+def test_a_call_that_waits_can_be_given_up_whatever_was_released_of_what_it_names() -> None:
+    async def main(world: World) -> None:
+        async with (
+            world.served("service", DeskServer()) as vat,
+            connect(world.kernel, "service", Desk, world.bank(), slots=1) as desk,
+        ):
+            near, own = session_of(desk), ThingServer("own")
+            await desk.keep(own)
+            nap, waits = desk.nap(1), desk.back(own)
+            await quiet()
+            (number,) = near.peer.exports.things
+            hostile.send(only(vat), release(number, 2))  # one of these was not sent
+            await quiet()
+            assert not near.peer.exports.things
+            waits.release()
+            assert await nap == 1
+            assert await desk.length(b"abc") == 3
 
     run(main)
 
