@@ -15,7 +15,6 @@ from pinfut.rpc.objects.promise import EMBARGOED, PROMISED, UNSENT, Promise, Tar
 from pinfut.rpc.objects.proxy import proxy
 from pinfut.rpc.session.returns import Returns
 from pinfut.rpc.session.sending import Sending
-from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import Peer
 from pinfut.rpc.wire.questions import Question
@@ -55,29 +54,13 @@ class Backlog:
         kind: int,
     ) -> Any:
         """Keep a call until a slot is free. It is paid for like everything that waits."""
-        returns, capabilities, peer = self._returns, self._capabilities, self._peer
+        returns, capabilities = self._returns, self._capabilities
 
         def build(question: Question) -> bytes:
             # By then the target may have been sent, or have come.
             target.require_usable()
-            flags = frames.PIPELINE if method.returns is not None else 0
-            if target.state == PROMISED:
-                flags |= frames.ON_ANSWER
-                returns.pipeline(question, target)
             now = capabilities.describe_again(things, caps) if caps else caps
-            returns.remember(question, method, now)
-            return peer.call(
-                question.x,
-                flags,
-                method.number,
-                target.id,
-                room,
-                place,
-                now,
-                payload,
-                kind,
-                target.interface._pinfut_id,
-            )
+            return returns.frame_of(question, target, method, room, place, now, payload, kind)
 
         charge = prices.UNSENT + len(payload) + prices.QUEUED_CAP * len(caps)
         self._sending.account.take(charge, "a call that waits for a slot")

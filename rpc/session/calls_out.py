@@ -74,22 +74,11 @@ class CallsOut(Sending):
         target = Target(self, interface, PROMISED)
         place = submissions.reserve(256)
         question = self.questions.acquire()
-        target.id = question.x
+        target.id = x = question.x
         question.place = place
         self.returns.promise(question, target)
-        self.send(
-            self.peer.call(
-                question.x,
-                frames.PIPELINE,
-                0,
-                interface._pinfut_id,
-                256,
-                place,
-                (),
-                b"",
-                frames.BOOTSTRAP,
-            )
-        )
+        wanted, kind = interface._pinfut_id, frames.BOOTSTRAP
+        self.send(self.peer.call(x, frames.PIPELINE, 0, wanted, 256, place, (), b"", kind))
         return proxy(target)
 
     def call(
@@ -112,7 +101,7 @@ class CallsOut(Sending):
             raise again(self.error)
         if laws.recording:
             require_stack(2 * RECORD)
-        flags = 0
+        promised = False
         # What has to stay until the answer is there: a promise that is dropped is cancelled.
         parent: Any = None
         if target.state != IMPORTED:
@@ -121,7 +110,7 @@ class CallsOut(Sending):
             if target.state in (OWN, EMBARGOED):
                 return call_later(self.executor, holder, method, args)
             target.require_usable()
-            flags = frames.ON_ANSWER
+            promised = True
             parent = holder
         submissions = self.open()
         caps: tuple[Cap, ...] = ()
@@ -140,7 +129,7 @@ class CallsOut(Sending):
         try:
             if room is None:
                 room = method.room(args)
-            head = _CALL + EXPECTED.size if flags else _CALL
+            head = _CALL + EXPECTED.size if promised else _CALL
             if head + CAP.size * len(caps) + len(payload) > submissions.largest:
                 raise MessageTooLarge(
                     f"{method!r} with {len(payload)} bytes of arguments is above what this "
@@ -155,9 +144,7 @@ class CallsOut(Sending):
                     return self.backlog.wait(
                         holder, target, method, args, room, place, things, caps, payload, kind
                     )
-                return self._send_call(
-                    target, method, flags, room, place, caps, payload, parent, kind
-                )
+                return self._send_call(target, method, room, place, caps, payload, parent, kind)
             except BaseException:
                 submissions.release(place)
                 raise
@@ -171,7 +158,6 @@ class CallsOut(Sending):
         self,
         target: Target,
         method: Method,
-        flags: int,
         room: int,
         place: int,
         caps: tuple[Cap, ...],
@@ -179,47 +165,29 @@ class CallsOut(Sending):
         parent: Any,
         kind: int,
     ) -> Any:
-        returns = method.returns
-        if returns is not None:
-            flags |= frames.PIPELINE
+        returns = self.returns
         question = self.questions.acquire()
-        x = question.x
         try:
-            frame = self.peer.call(
-                x,
-                flags,
-                method.number,
-                target.id,
-                room,
-                place,
-                caps,
-                payload,
-                kind,
-                target.interface._pinfut_id,
-            )
+            frame = returns.frame_of(question, target, method, room, place, caps, payload, kind)
             self.write(frame, prices.UNWRITTEN + len(frame))
         except BaseException:
+            returns.forget(question)
             self.questions.release(question)
             raise
         question.place = place
-        if flags & frames.ON_ANSWER:
-            self.returns.pipeline(question, target)
-        self.returns.remember(question, method, caps)
         if self.watched:
-            on = target.id if flags & frames.ON_ANSWER else None
-            self.watch(x, "sent", m=method.name, on=on, z=room)
-        if returns is None:
+            on = target.id if target.state == PROMISED else None
+            self.watch(question.x, "sent", m=method.name, on=on, z=room)
+        if method.returns is None:
             return Promise(self, question, method, parent)
-        settles = Target(self, returns, PROMISED, x)
-        self.returns.promise(question, settles)
+        settles = Target(self, method.returns, PROMISED, question.x)
+        returns.promise(question, settles)
         settles.parent = parent
         return proxy(settles)
 
     # ---- answers ----
 
     def take(self, question: Question, method: Method, /) -> Any:
-        """The value of a returned call; its slot is free afterwards. Raises what the call
-        ended with."""
         plan = method.calling
         if plan is None or not self.flowing:
             return self.returns.take(question, method)
@@ -233,7 +201,6 @@ class CallsOut(Sending):
             raise unreadable(method, error) from error
 
     def take_detached(self, question: Question, method: Method, /) -> Any:
-        """As `take`, of a call whose slot has gone to another."""
         return self.returns.take_detached(question, method)
 
     def completed(self) -> bool:
@@ -264,7 +231,6 @@ class CallsOut(Sending):
                 self.touch()
 
     def release(self, target: Target, /) -> None:
-        """A target is let go of, at once, whatever holds its proxy. Idempotent."""
         require_stack(2 * RECORD)
         if self.error is None:
             self._give_up_target(target)

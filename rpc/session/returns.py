@@ -61,21 +61,36 @@ class Returns:
 
     # ---- what a question needs when its Return comes ----
 
-    def remember(self, question: Question, method: Method, caps: tuple[Cap, ...]) -> None:
-        """What was handed out by a question, and how its answer has to be read."""
+    def frame_of(
+        self,
+        question: Question,
+        target: Target,
+        method: Method,
+        room: int,
+        place: int,
+        caps: tuple[Cap, ...],
+        payload: bytes,
+        kind: int,
+    ) -> bytes:
+        """The frame of a call on `target`. What the question hands out, and how its answer has to
+        be read, is noted; `forget` is the undo."""
+        flags = frames.PIPELINE if method.returns is not None else 0
+        if target.state == PROMISED:
+            flags |= frames.ON_ANSWER
+            target.under_way += 1
+            question.pipelined_on = target
+            self.promised += 1
         question.sent_caps = caps
         if method.returns is None and method.result.has_caps:
             question.decode_eagerly = method
+        x, number, expected = question.x, method.number, target.interface._pinfut_id
+        return self._peer.call(
+            x, flags, number, target.id, room, place, caps, payload, kind, expected
+        )
 
     def promise(self, question: Question, target: Target) -> None:
         """The answer will settle `target`."""
         question.settles = target
-        self.promised += 1
-
-    def pipeline(self, question: Question, target: Target) -> None:
-        """The question goes to what is promised."""
-        target.under_way += 1
-        question.pipelined_on = target
         self.promised += 1
 
     def disown(self, question: Question) -> None:

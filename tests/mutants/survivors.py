@@ -76,8 +76,8 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "set when the lane is opened, before anybody reads it",
     ),
     Survivor(
-        "rpc/session/calls_out.py CallsOut.bootstrap 1950f5a9",
-        "`mes.PIPELINE, 0, interface._p` -> `mes.PIPELINE, 1, interface._p`",
+        "rpc/session/calls_out.py CallsOut.bootstrap 5b3c3fde",
+        "`mes.PIPELINE, 0, wanted, 256,` -> `mes.PIPELINE, 1, wanted, 256,`",
         "equivalent",
         "nobody reads the method of a Bootstrap",
     ),
@@ -178,7 +178,7 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "any other look of the eight would do",
     ),
     Survivor(
-        "rpc/session/returns.py Returns.remember f8d6fd33",
+        "rpc/session/returns.py Returns.frame_of 154d6ea4",
         "`if method.returns is None and method.result.has_caps:` -> `if method.result.has_caps:`",
         "equivalent",
         "passed over, for it settles a promise",
