@@ -264,9 +264,6 @@ class Endpoint(Protocol):
         """The other side's question `x` is short of memory: what was kept for it is there now.
         Who calls this charges at once. Whether there was anything."""
 
-    def allow_refund(self, pages: int, /) -> None:
-        """Pages that the client takes over from its server at most."""
-
     def refund(self, pages: int, why: str, /) -> int:
         """Have the client's bank pay for pages from now on; the number of the refund. Raises
         OutOfPages when the client allows or has less, and SessionClosed."""

@@ -30,7 +30,8 @@ class AccountSource(Protocol):
 
 @final
 class SessionAccount:
-    """A count of bytes inside pages that were bought for it, and of capabilities.
+    """A count of bytes inside pages that were bought for it, and of capabilities (as
+    `pinfut.rpc.contract.Account`).
 
     A page is bought when the bytes run short, and sold when two whole pages are free: one
     spare page keeps a small charge that comes and goes from buying each time. Capabilities
@@ -62,7 +63,6 @@ class SessionAccount:
 
     @property
     def used(self) -> int:
-        """Bytes that are charged now."""
         return self.pages * PAGE - self.free
 
     def take(self, count: int, why: str = "memory", /) -> None:
@@ -107,7 +107,6 @@ class SessionAccount:
         self.high = 2 * PAGE if self.pages > 1 else self.pages * PAGE + 1
 
     def take_cap(self, why: str = "a capability", /) -> None:
-        """Charge one capability. Raises OutOfCaps, and nothing has changed then."""
         if not self.free_caps:
             lot = CAP_LOT
             try:

@@ -16,12 +16,12 @@ The life of a bank::
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Final, final
 
 from pinfut.poll import Waker
 from pinfut.rpc import prices
 from pinfut.rpc.bank.account import CAP_LOT, PAGE, SessionAccount
-from pinfut.rpc.bank.handle_table import HandleTable
 from pinfut.rpc.bank.owned import STACK, Objects
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import Balance
@@ -49,12 +49,20 @@ _UNLIMITED: Final = 1 << 62
 
 
 @final
+class HandleTable(dict[int, "Bank"]):
+    """The banks that handles stand for, by number. What a process has instead of a bank is such a
+    number: given out once, it names nothing any more when its handle is dropped or gone."""
+
+    __slots__ = ()
+
+
+@final
 class Machine:
     """What all banks of one tree have in common. `changed`: hears of every purchase and (negative)
     sale, with the bank that it was made from, and what a purchase was for. `buying`: asked before
     a purchase that could be paid, by `Faults` say; raises to refuse it."""
 
-    __slots__ = ("buying", "changed", "handles")
+    __slots__ = ("buying", "changed", "handles", "numbers")
 
     def __init__(
         self,
@@ -64,6 +72,8 @@ class Machine:
         self.changed = changed
         self.buying = buying
         self.handles = HandleTable()
+        # For handles, each given out once.
+        self.numbers = count(1)
 
 
 @final
@@ -81,7 +91,7 @@ class Bank:
     __slots__ = (
         *("_above", "_charged", "_children", "_doing", "_ends", "_loose_caps"),
         *("_loose_pages", "_own_caps", "_own_pages"),
-        *("_unfinished", "_waiter", "_waiting", "cap_limit", "caps_used", "doomed", "funded"),
+        *("_unfinished", "_waiting", "armed", "cap_limit", "caps_used", "doomed", "funded"),
         *("heir", "ledger", "machine", "name", "no_remove", "objects", "page_limit"),
         *("pages_used", "popped", "share", "state", "visited", "wanted"),
     )
@@ -134,9 +144,9 @@ class Bank:
         self.popped = False
         # Who waits for the end of destroying this one.
         self._ends: dict[Waker, None] | None = None
-        # Invariant: at most one wait for pages of this bank, and the waits of banks below that
+        # The one wait for pages of this bank, if there is one, and the waits of banks below that
         # lack what this one has to have.
-        self._waiter: Waker | None = None
+        self.armed: Waker | None = None
         self._waiting: dict[Waker, None] | None = None
         depth = 0
         bank = parent
@@ -295,8 +305,10 @@ class Bank:
         bank._own_caps += caps
         bank._debit(pages, caps)
 
-    def lacking(self, pages: int, caps: int = 0) -> Bank | None:
-        """The first bank, from here up, that has not what is asked; None when all have."""
+    def lacking(self, pages: int, caps: int) -> Bank | None:
+        """The first bank, from here up, that has not what is asked; None when all have. Raises
+        BankDead for a bank that can buy nothing any more."""
+        self._require_payable(0, 0, "")
         bank: Bank | None = self
         while bank is not None:
             if pages and bank.pages_used + pages > bank.page_limit:
@@ -305,11 +317,6 @@ class Bank:
                 return bank
             bank = None if bank.funded else bank._above
         return None
-
-    def lacking_alive(self, pages: int, caps: int) -> Bank | None:
-        """As `lacking`. Raises BankDead for a bank that can buy nothing any more."""
-        self._require_payable(0, 0, "")
-        return self.lacking(pages, caps)
 
     def _require_payable(self, pages: int, caps: int, why: str) -> None:
         # First ask everybody, then debit everybody: a refusal has nothing to undo.
@@ -465,10 +472,6 @@ class Bank:
                 bank.refund(bank._own_pages, bank._own_caps)
             bank = bank._vanish()
 
-    def begin_to_die(self) -> None:
-        """From now on nothing can be bought here or below."""
-        self.state = DYING
-
     def watch_end(self, who: Waker) -> None:
         """Wake `who` when nothing of this bank is left."""
         if self._ends is None:
@@ -561,8 +564,8 @@ class Bank:
 
     def _tell_waiter(self) -> None:
         # It stays armed until it has looked, and finds the bank's end then.
-        if self._waiter is not None:
-            self._waiter.wake()
+        if self.armed is not None:
+            self.armed.wake()
 
     def tell_waiting(self) -> None:
         """Wake those who wait for what this bank lacked: one wake for each bank that is armed."""
@@ -571,15 +574,6 @@ class Bank:
             self._waiting = None
             for wait in waiting:
                 wait.wake()
-
-    def arm(self, wait: Waker | None) -> None:
-        """Set or clear the one wait that this bank may have."""
-        self._waiter = wait
-
-    @property
-    def armed(self) -> Waker | None:
-        """The wait for pages of this bank, if there is one."""
-        return self._waiter
 
     def enlist(self, wait: Waker) -> None:
         """Tell `wait`, once, when this bank has more than now."""

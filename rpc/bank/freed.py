@@ -42,12 +42,12 @@ class Freed(FutureBase[None]):
                     "bit for it; share that wait (pinfut.shared)"
                 )
             bank.keep(prices.ARMED, "a wait for pages")
-            bank.arm(self)
+            bank.armed = self
         self._waker = cx.waker
         self._leave()
         # Looked at after arming: from here on nothing that comes back is missed.
         try:
-            lacking = bank.lacking_alive(self._pages, self._caps)
+            lacking = bank.lacking(self._pages, self._caps)
         except BaseException:
             self.drop()
             raise
@@ -74,7 +74,7 @@ class Freed(FutureBase[None]):
         self._waker = None
         self._leave()
         if self._bank.armed is self:
-            self._bank.arm(None)
+            self._bank.armed = None
             self._bank.forget(prices.ARMED)
 
 

@@ -39,8 +39,8 @@ class SessionFunds:
     """
 
     __slots__ = (
-        *("_below", "_last", "_tickets", "_wakers", "bank", "far", "near", "on_over", "own"),
-        *("refundable", "refunds", "released"),
+        *("_below", "_last", "_wakers", "bank", "far", "near", "on_over", "own"),
+        *("refundable", "refunds", "released", "tickets"),
     )
 
     def __init__(
@@ -85,7 +85,7 @@ class SessionFunds:
         self.refunds: dict[int, int] = {}
         self._last = 0
         # By question and side: what is kept for it.
-        self._tickets: dict[tuple[int, bool], Ticket] = {}
+        self.tickets: dict[tuple[int, bool], Ticket] = {}
         # What others have below the bank on behalf of this session, until it has ended: the
         # sessions of introductions, and the banks of nested calls.
         self._below: dict[object, None] = {}
@@ -104,25 +104,15 @@ class SessionFunds:
         if self.own is not None:
             self.own.close()
 
-    # ---- tickets ----
-
-    def keep_ticket(self, x: int, serving: bool, ticket: Ticket) -> None:
-        """One side has kept something for its question `x`."""
-        self._tickets[x, serving] = ticket
-
-    def drop_ticket(self, x: int, serving: bool) -> None:
-        """Question `x` of one side is over. Idempotent."""
-        self._tickets.pop((x, serving), None)
+    # ---- tickets and refunds ----
 
     def redeem(self, x: int, serving: bool) -> bool:
         """What was kept for question `x` of that side is there now; whether there was any."""
-        ticket = self._tickets.pop((x, serving), None)
+        ticket = self.tickets.pop((x, serving), None)
         if ticket is None:
             return False
         ticket.drop()
         return True
-
-    # ---- refunds ----
 
     def refund(self, pages: int, why: str) -> int:
         """The bank of the session pays for pages of the server's from now on; the number of the
@@ -184,9 +174,9 @@ class SessionFunds:
         self.near.on_short = self.far.on_short = None
         self.near.seize()
         self.far.seize()
-        for ticket in self._tickets.values():
+        for ticket in self.tickets.values():
             ticket.drop()
-        self._tickets.clear()
+        self.tickets.clear()
         for number in list(self.refunds):
             self.end_refund(number)
         self.bank.refund(caps=CAPS)

@@ -43,14 +43,14 @@ class BankHandle:
         self._number = 0
         require_stack(STACK)
         bank.keep(prices.HANDLE, "a handle of the bank")
-        self._number = self._table.insert(bank)
+        self._number = next(bank.machine.numbers)
+        self._table[self._number] = bank
         self.rank = rank
         self.no_remove = no_remove
 
     def peek(self) -> Bank | None:
         """The bank, for the kernel itself; None once the handle was dropped."""
-        bank: Bank | None = self._table.get(self._number)
-        return bank
+        return self._table.get(self._number)
 
     def living(self) -> Bank | None:
         """The bank, for the kernel itself; None when nothing is left of it."""
@@ -80,13 +80,13 @@ class BankHandle:
     def drop(self) -> None:
         """Give the handle up. Idempotent."""
         require_stack(STACK)
-        bank: Bank | None = self._table.remove(self._number)
+        bank = self._table.pop(self._number, None)
         if bank is not None:
             bank.forget(prices.HANDLE)
 
     def __del__(self) -> None:
         # Who lets go of it without a word leaves the books as they are, and the table without it.
-        self._table.remove(self._number)
+        self._table.pop(self._number, None)
 
     # ---- USE ----
 

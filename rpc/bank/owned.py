@@ -40,13 +40,14 @@ class OwningBank(Protocol):
 class Owned:
     """An object of a bank. Pins keep it where it is while it is used."""
 
-    __slots__ = ("_after", "_bank", "_before", "_pins", "doomed")
+    __slots__ = ("_after", "_bank", "_before", "doomed", "pins")
 
     def __init__(self, bank: OwningBank) -> None:
         self._bank = bank
         self._before: Owned | None = None
         self._after: Owned | None = None
-        self._pins = 0
+        # How many use it at present.
+        self.pins = 0
         # Invariant: set only while pinned: the bank is being destroyed and waits for the pins.
         self.doomed = False
         bank.objects.add(self)
@@ -60,31 +61,26 @@ class Owned:
         self._bank = bank
         return bank
 
-    @property
-    def pins(self) -> int:
-        """How many use it at present."""
-        return self._pins
-
     def pin(self) -> None:
         """Use it: it stays until `unpin`, whatever becomes of its bank."""
-        self._pins += 1
+        self.pins += 1
 
     def unpin(self) -> None:
         """One use is over. With the last one a doomed object goes. Raises ValueError for more
         than were pinned."""
-        if not self._pins:
+        if not self.pins:
             raise ValueError(f"{self!r} was unpinned more often than pinned")
         if self.doomed:
             require_stack(2 * STACK)
-        self._pins -= 1
-        if self.doomed and not self._pins:
+        self.pins -= 1
+        if self.doomed and not self.pins:
             bank = self.bank
             self._reclaim()
             bank.settle()
 
     def revoke(self) -> None:
         """The bank is being destroyed: go now, or, if pinned, with the last pin."""
-        if not self._pins:
+        if not self.pins:
             self._reclaim()
             return
         bank = self.bank
@@ -94,9 +90,9 @@ class Owned:
 
     def require_unpinned(self) -> None:
         """Raises Pinned while somebody uses it."""
-        if self._pins:
+        if self.pins:
             raise StillPinned(
-                f"{self!r} is in use ({self._pins} pins); end the turn that uses it first"
+                f"{self!r} is in use ({self.pins} pins); end the turn that uses it first"
             )
 
     def leave_bank(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final, final
 
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
-from pinfut.rpc.bank.bank import DEAD, OPEN, REMOVED, Bank
+from pinfut.rpc.bank.bank import DEAD, DYING, OPEN, REMOVED, Bank
 from pinfut.rpc.errors import BankDead
 
 STEP: Final = 64
@@ -35,7 +35,7 @@ class Destroying(FutureBase[None]):
         self._step = step
         self._waker: Waker | None = None
         if bank.state == OPEN:
-            bank.begin_to_die()
+            bank.state = DYING
 
     @property
     def done(self) -> bool:

@@ -73,8 +73,8 @@ class EventBuffer:
     """
 
     __slots__ = (
-        "_armed", "_arms", "_error", "_free", "_generations", "_ready", "_region", "_seen",
-        "_waits", "_words", "armings", "delivered", "name", "notification", "shape",
+        "_armed", "_arms", "_free", "_generations", "_ready", "_region", "_seen", "_waits",
+        "_words", "armings", "delivered", "error", "name", "notification", "shape",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +99,8 @@ class EventBuffer:
         self._ready: dict[int, None] = {}
         # Whether somebody waits in `next`.
         self._waits = False
-        self._error: BaseException | None = None
+        # Why nothing comes any more; None while the session is there, or was not yet.
+        self.error: BaseException | None = None
         # How often places were armed, and how many events came of it.
         self.armings = 0
         self.delivered = 0
@@ -251,11 +252,6 @@ class EventBuffer:
     # ---- the other side, and the end ----
 
     @property
-    def error(self) -> BaseException | None:
-        """Why nothing comes any more; None while the session is there, or was not yet."""
-        return self._error
-
-    @property
     def memory(self) -> memoryview:
         """The records, as the other side maps them."""
         return self._region.view()[: self.shape.places * self.shape.record]
@@ -264,7 +260,7 @@ class EventBuffer:
         """Raises ValueError for a buffer that a session has or had, and SessionClosed for one that
         has no memory any more."""
         self._require_memory()
-        if self._region.pins or self._error is not None:
+        if self._region.pins or self.error is not None:
             raise ValueError("an event buffer is for one session; make another one")
 
     def attach(self) -> None:
@@ -279,8 +275,8 @@ class EventBuffer:
 
     def end(self, error: BaseException) -> None:
         """The session is over: who waits is told."""
-        if self._error is None:
-            self._error = error
+        if self.error is None:
+            self.error = error
             self.notification.signal(0)
             self.notification.wake()
 

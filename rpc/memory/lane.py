@@ -142,7 +142,6 @@ class RingSubmissions(RingWriter):
         self._large: dict[int, memoryview] = {}
 
     def reserve(self, room: int, /) -> int:
-        """A place for an answer of up to `room` bytes. Raises OutOfPages."""
         if room <= self.small and self.places:
             return self.places.pop()
         return self._buy(room)
@@ -158,8 +157,6 @@ class RingSubmissions(RingWriter):
         return first
 
     def read(self, place: int, /) -> bytes:
-        """A copy of the answer at `place`, which begins with its length in 32 bits. Raises
-        GarbageFrame for a length beyond the place."""
         try:
             page, start = self._cells[place]
             room = self.small
@@ -172,7 +169,6 @@ class RingSubmissions(RingWriter):
         return page[start : start + length].tobytes()
 
     def take_plain(self, place: int, x: int, word: int, /) -> bytes | None:
-        """The rest of a small answer whose head is as expected; its place is free then."""
         try:
             page, start = self._cells[place]
         except IndexError:
@@ -185,20 +181,13 @@ class RingSubmissions(RingWriter):
         return page[start + _HEAD.size : start + length].tobytes()
 
     def release(self, place: int, /) -> None:
-        """The place is not needed any more."""
         if not place & LARGE:
             self.places.append(place)
         else:
             del self._large[place - LARGE]
             self._memory().release(place - LARGE)
 
-    @property
-    def free_places(self) -> list[int]:
-        """The small places that may be reserved without buying, for audits."""
-        return self.places.copy()
-
     def trim(self) -> None:
-        """Give memory for answers that is between two uses back to the bank."""
         self._memory().trim()
 
 
@@ -222,8 +211,6 @@ class RingRequests(RingReader):
         self._slots = slots
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
-        """Write the answer to call `x` in place. Raises GarbageFrame for a place that does not
-        exist or is too small, which only a hostile caller names."""
         length = len(frame)
         try:
             page, start = self._cells[place]
@@ -251,14 +238,10 @@ class RingRequests(RingReader):
                     known += [(page, at) for at in _STARTS[:: self._cell // 64]]
                     del known[self._slots :]
                 return page, start, self._cell
-        raise _no_place(place)
+        raise GarbageFrame(f"there is no place {place:#x} for an answer")
 
     def publish(self) -> bool:
         """Make the answers visible, and say what was read; whether the caller wants to hear of
         it. Raises GarbageFrame for more answers than there can be calls."""
         news = self.completions.publish()
         return self.release() or news
-
-
-def _no_place(place: int) -> GarbageFrame:
-    return GarbageFrame(f"there is no place {place:#x} for an answer")

@@ -59,17 +59,14 @@ class LanePages:
     # ---- what the two sides ask for ----
 
     def lane(self) -> memoryview:
-        """The completions, and the ring behind them."""
         return self._ring.view()[: self._size]
 
     def grow(self) -> memoryview:
-        """One more page for small answers. Raises OutOfPages."""
         page = self._buy(1)
         self._pages.append(page)
         return page.view()
 
     def reserve(self, pages: int, /) -> tuple[int, memoryview]:
-        """A region of so many pages or more, and its number. Raises OutOfPages."""
         region = self._find_spare(pages) or self._buy(pages)
         if self._numbers:
             number = self._numbers.pop()
@@ -96,11 +93,9 @@ class LanePages:
         return bool(spares)
 
     def page(self, number: int, /) -> memoryview | None:
-        """A page for small answers; None when there is none."""
         return self._pages[number].view() if 0 <= number < len(self._pages) else None
 
     def region(self, number: int, /) -> memoryview | None:
-        """A region in use; None when there is none."""
         region = self._large[number] if 0 <= number < len(self._large) else None
         return None if region is None else region.view()
 

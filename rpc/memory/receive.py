@@ -135,7 +135,7 @@ def swap(some: list[Region], others: list[Region], first: Bank, second: Bank) ->
     for one in (*some, *others):
         one.require_unpinned()
     for bank in (first, second):
-        bank.lacking_alive(0, 0)
+        bank.lacking(0, 0)  # raises for one that is dead
     require_stack(STACK)
     pages = sum(r.pages for r in some)
     first.refund(pages)

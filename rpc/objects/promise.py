@@ -245,10 +245,10 @@ class Promise(FutureBase[T_co]):
 
     # Invariant: `_slot` is the slot of the call, which stays taken as long as it stands
     # here; before the call is sent an Unsent; _TAKEN when the answer was taken or given up.
-    __slots__ = ("_caller", "_kept", "_method", "_slot")
+    __slots__ = ("_kept", "_method", "_slot", "caller")
 
     def __init__(self, caller: Caller, slot: Question | Unsent, method: Method, kept: Any) -> None:
-        self._caller = caller
+        self.caller = caller
         self._slot: Question | Unsent | _Taken = slot
         self._method = method
         # What has to stay until the answer is there.
@@ -263,7 +263,7 @@ class Promise(FutureBase[T_co]):
         if state == READY:
             self._slot = _TAKEN
             self._kept = None
-            return self._caller.take(slot, self._method)  # type: ignore[no-any-return]
+            return self.caller.take(slot, self._method)  # type: ignore[no-any-return]
         return self._poll_unusual(cx)
 
     def _poll_unusual(self, cx: Context) -> Poll[T_co]:
@@ -271,7 +271,7 @@ class Promise(FutureBase[T_co]):
         if type(unsent) is Question and unsent.state == DETACHED:
             self._slot = _TAKEN
             self._kept = None
-            return self._caller.take_detached(unsent, self._method)  # type: ignore[no-any-return]
+            return self.caller.take_detached(unsent, self._method)  # type: ignore[no-any-return]
         if type(unsent) is not Unsent:
             raise TakenTwice(f"the answer of {self._method!r} was taken already", self)
         if unsent.error is not None:
@@ -291,11 +291,6 @@ class Promise(FutureBase[T_co]):
         slot = self._slot
         return slot if type(slot) is Question else None
 
-    @property
-    def caller(self) -> Caller:
-        """Who carries the call."""
-        return self._caller
-
     def drop(self) -> None:
         """Give the call up: the other side is asked to stop, and the slot stays taken
         until it has acknowledged."""
@@ -305,7 +300,7 @@ class Promise(FutureBase[T_co]):
     def _give_up(self) -> None:
         slot, self._slot = self._slot, _TAKEN
         self._kept = None
-        self._caller.leave(slot)
+        self.caller.leave(slot)
 
     def __del__(self) -> None:
         if self._slot is not _TAKEN:

@@ -377,7 +377,6 @@ class CallsIn:
             raise cast(RpcError, again(self.short))
 
     def on_cancel(self, answer: Answer, /) -> None:
-        """The caller gave up a call that runs: its handler is asked to stop."""
         self._cancel(answer.task)
 
     def _cancel(self, task: JoinHandle[Any] | None) -> None:
@@ -498,7 +497,6 @@ class CallsIn:
         self.on_call(answer, (introducer, methods, Introducing), payload)
 
     def on_bootstrap(self, answer: Answer, wanted: int, /) -> None:
-        """Give the root object, if it is of the interface of that id."""
         root = self._root
         try:
             if root is None:

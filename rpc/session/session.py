@@ -179,7 +179,6 @@ class Session:
         return self._provided_count
 
     def accept(self, number: int, /) -> Provided | None:
-        """What was kept under that number, once."""
         return None if self._provided is None else self._provided.pop(number, None)
 
     # ---- being told ----

@@ -313,7 +313,7 @@ class Sessions:
         for slot in (*held, *map(_sent, _dropped(client))):
             if type(slot) is Question and slot.state == DETACHED and slot.value is None:
                 used.append(slot.place)
-        both = sorted(used + lane.submissions.free_places)
+        both = sorted(used + lane.submissions.places)
         # Behind the ring there are pages of small places, and nothing else.
         pages = lane.pages.memories[1:]
         assert all(len(page) == PAGE for page in pages), "no answer here is large"

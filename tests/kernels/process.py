@@ -306,17 +306,14 @@ class CopyEndpoint:
         return _Gone(payer.living)
 
     def keep_ticket(self, x: int, ticket: Ticket, /) -> None:
-        self._funds().keep_ticket(x, self.serving, ticket)
+        self._funds().tickets[x, self.serving] = ticket
 
     def drop_ticket(self, x: int, /) -> None:
         if (funds := self._payer()) is not None:
-            funds.drop_ticket(x, self.serving)
+            funds.tickets.pop((x, self.serving), None)
 
     def redeem(self, x: int, /) -> bool:
         return self._funds().redeem(x, not self.serving)
-
-    def allow_refund(self, pages: int, /) -> None:
-        self._funds().refundable = pages
 
     def refund(self, pages: int, why: str, /) -> int:
         return self._funds().refund(pages, why)

@@ -296,7 +296,7 @@ MUTANTS = (
     Mutant(
         ("T21",),
         "rpc/bank/owned.py",
-        "        if not self._pins:\n            self._reclaim()\n            return\n",
+        "        if not self.pins:\n            self._reclaim()\n            return\n",
         "        if True:\n            self._reclaim()\n            return\n",
         _RULES + "a_destroy_waits_for_what_is_in_use_and_for_nothing_else",
     ),
@@ -587,8 +587,8 @@ MUTANTS = (
     Mutant(
         ("T10",),
         "rpc/bank/freed.py",
-        "            lacking = bank.lacking_alive(self._pages, self._caps)\n",
-        "            lacking = bank.lacking_alive(self._pages, self._caps) or bank\n",
+        "            lacking = bank.lacking(self._pages, self._caps)\n",
+        "            lacking = bank.lacking(self._pages, self._caps) or bank\n",
         _RULES + "who_waits_for_pages_is_told_once_and_not_too_early",
     ),
     Mutant(

@@ -127,7 +127,7 @@ def books(session: Session) -> list[object]:
         (session.end.account.used, session.end.account.free_caps),
         [(one.state, one.settles, one.pipelined_on, one.sent_caps) for one in slots],
         (len(out.questions), len(peer.exports), len(peer.imports)),
-        (len(cells._cells) - len(cells.free_places), len(cells._large)),
+        (len(cells._cells) - len(cells.places), len(cells._large)),
         (out.submissions.unpublished, len(out.backlog.calls)),
         (out.held, out.flowing, out.waiting, out.returns.promised),
     ]

@@ -212,17 +212,14 @@ class SimEndpoint:
         return _Gone(payer.living)  # type: ignore[attr-defined]
 
     def keep_ticket(self, x: int, ticket: Ticket, /) -> None:
-        self._session().funds.keep_ticket(x, self.serving, ticket)
+        self._session().funds.tickets[x, self.serving] = ticket
 
     def drop_ticket(self, x: int, /) -> None:
         if (funds := self._funds()) is not None:
-            funds.drop_ticket(x, self.serving)
+            funds.tickets.pop((x, self.serving), None)
 
     def redeem(self, x: int, /) -> bool:
         return self._session().funds.redeem(x, not self.serving)
-
-    def allow_refund(self, pages: int, /) -> None:
-        self._session().funds.refundable = pages
 
     def refund(self, pages: int, why: str, /) -> int:
         return self._session().funds.refund(pages, why)
@@ -308,7 +305,6 @@ class _Source:
         return "of a session that is over" if held is None else held.funds.bank.name
 
     def buy(self, pages: int, caps: int, why: str, /) -> None:
-        """Buy. Raises OutOfPages, OutOfCaps, BankDead, SessionClosed."""
         _held(self._kernel, self._number).funds.share(self._serving).buy(pages, caps, why)
 
     def sell(self, pages: int, caps: int, /) -> None:

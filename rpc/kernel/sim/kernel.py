@@ -63,7 +63,7 @@ class _Service:
 
 @final
 class SimKernel:
-    """A simulated machine (`pinfut.rpc.contract.Kernel`).
+    """A simulated machine; what `pinfut.rpc.contract.Kernel` and its parts have is said there.
 
     `seed`: draws the order and the delays of signals, from 0 if it is None. `pages`: how much
     memory the machine has. `record`: keep a digest of the history, every published byte included.
@@ -116,7 +116,6 @@ class SimKernel:
         return self.root.child(name, pages=pages, caps=caps)
 
     def process(self, name: str, /) -> SimProcess:
-        """A new process."""
         return SimProcess(name)
 
     def digest(self) -> str:
@@ -130,13 +129,11 @@ class SimKernel:
         return verify(self.root, thing)
 
     def name_of(self, payer: object, /) -> str:
-        """What the bank is called that `payer` is or stands for. Raises NotABank."""
         return bank_of(self.root, payer).name
 
     # ---- services ----
 
     def listen(self, process: contract.Process, name: str, spec: ServiceSpec, /) -> SimPort:
-        """Offer a service under `name`. Raises ValueError when the name is taken."""
         if name in self._services:
             raise ValueError(f"a service {name!r} is served already")
         assert isinstance(process, SimProcess), "a process of this kernel"
@@ -147,7 +144,6 @@ class SimKernel:
         return port
 
     def accept(self, port: SimPort, /) -> list[contract.Endpoint]:
-        """What `SimPort.accept` gives."""
         service = self._services.get(port.name)
         if service is None or service.port is not port:
             return []
@@ -155,7 +151,6 @@ class SimKernel:
         return waiting
 
     def unlisten(self, port: contract.Port, /) -> None:
-        """Take a service back; who waits to be accepted is told."""
         service = self._services.pop(port.name)
         service.process.caps.remove(service.port.handle)
         for end in service.waiting:
@@ -166,8 +161,6 @@ class SimKernel:
     def connect(
         self, process: contract.Process, name: str, payer: object, spec: SessionSpec, /
     ) -> SimEndpoint:
-        """A session with the service `name`, paid by `payer`; this side's endpoint. Raises as
-        `pinfut.rpc.contract.Kernel.connect`; on any error nothing was bought."""
         service = self._services.get(name)
         if service is None:
             served = ", ".join(sorted(self._services)) or "nothing"
@@ -195,7 +188,6 @@ class SimKernel:
     def introduce(
         self, at: SimEndpoint, to: SimEndpoint, spec: SessionSpec, pages: int, /
     ) -> Route:
-        """What `SimEndpoint.introduce` gives."""
         giver, taker = self.peer_of(at), self.peer_of(to)
         for end, peer in ((at, giver), (to, taker)):
             if end.released or peer is None or peer.released:
@@ -375,7 +367,6 @@ class SimKernel:
                 return
 
     def kill(self, process: contract.Process, /) -> None:
-        """The process dies where it stands: its endpoints are let go of, its peers are told."""
         assert isinstance(process, SimProcess), "a process of this kernel"
         process.alive = False
         things = process.caps.all()

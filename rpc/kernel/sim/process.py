@@ -28,7 +28,6 @@ class SimPort:
         self.handle = -1
 
     def accept(self) -> list[contract.Endpoint]:
-        """The endpoints of who has connected since the last time."""
         return self._kernel.accept(self)
 
 
@@ -45,11 +44,9 @@ class SimProcess(Notification):
         self.alive = True
 
     def at(self, badge: int, /) -> contract.Endpoint | contract.Port | None:
-        """What a badge stands for: the capability in that place, if it is still there."""
         return self.caps.at(badge)
 
     def nudge(self, badge: int, /) -> None:
-        """Signal a badge of its own."""
         self.signal(badge)
         self.wake()
 

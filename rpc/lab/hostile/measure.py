@@ -128,7 +128,7 @@ def _waits(count: int) -> Callable[[], Any]:
         kept = []
         for bank in below:
             wait = Freed(bank, 1 << 19, 0)
-            bank.arm(wait)
+            bank.armed = wait
             wait._waker = Waker()
             payer.enlist(wait)
             kept.append(wait)

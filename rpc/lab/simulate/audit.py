@@ -183,7 +183,7 @@ def audit_session(world: World, session: Session) -> None:
 
 def _free_places(session: Session) -> list[int]:
     submissions: Any = session.out.submissions if session.out.opened else None
-    return [] if submissions is None else submissions.free_places
+    return [] if submissions is None else submissions.places.copy()
 
 
 def _audit_account(session: Session) -> None:

@@ -71,7 +71,7 @@ def test_who_asked_first_whether_it_may_pay_or_free_is_not_refused() -> None:
             if step in ("buy", "reserve", "region"):
                 # A ticket has a place in the books, which may take a page more.
                 pages = count + (step == "reserve")
-                lacking = bank.lacking_alive(pages, 0 if step == "region" else count)
+                lacking = bank.lacking(pages, 0 if step == "region" else count)
                 refused: str | None = None
                 try:
                     if step == "buy":

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from pinfut.rpc.bank.handle_table import HandleTable
+from pinfut.rpc.bank.bank import HandleTable
 from pinfut.rpc.objects.method import Method
 
 STOPS: Final[tuple[type, ...]] = (

@@ -322,9 +322,9 @@ def test_a_plain_answer_is_taken_by_its_head_and_its_place_is_free() -> None:
     for payload in (b"", b"value", bytes(CELL - HEAD.size)):
         place = cells.reserve(CELL)
         cells.write(place, plain(7, payload))
-        assert place not in cells.caller.free_places
+        assert place not in cells.caller.places.copy()
         assert cells.caller.take_plain(place, 7, WORD) == payload
-        assert cells.caller.free_places.count(place) == 1
+        assert cells.caller.places.count(place) == 1
         assert cells.reserve(CELL) == place, "the place that was used last comes first"
         cells.release(place)
 
@@ -355,15 +355,15 @@ def take_by_the_head(length: int, word: int, x: int, before: int) -> None:
     place = cells.reserve(CELL)
     body = bytes(number % 251 for number in range(CELL - HEAD.size))
     cells.write(place, HEAD.pack(length, word, x) + body)
-    free = cells.caller.free_places
+    free = cells.caller.places.copy()
     found = cells.caller.take_plain(place, 9, WORD)
     if word == WORD and x == 9 and HEAD.size <= length <= CELL:
         assert found == body[: length - HEAD.size]
-        assert cells.caller.free_places == [*free, place]
+        assert cells.caller.places == [*free, place]
         covered(PLAIN, taken=1)
         return
     assert found is None
-    assert cells.caller.free_places == free, "a place was freed whose answer is still there"
+    assert cells.caller.places == free, "a place was freed whose answer is still there"
     covered(
         PLAIN,
         word=word != WORD,
@@ -385,8 +385,8 @@ def test_an_answer_in_a_place_of_its_own_is_left_for_a_read() -> None:
     cells.write(large, plain(3, b"large"))
     assert cells.caller.take_plain(large, 3, WORD) is None
     assert cells.read(large) == plain(3, b"large")
-    assert small not in cells.caller.free_places
-    assert large not in cells.caller.free_places
+    assert small not in cells.caller.places.copy()
+    assert large not in cells.caller.places.copy()
 
 
 def test_a_head_that_changes_after_it_was_looked_at_is_not_believed_again(
