@@ -111,7 +111,6 @@ class Executor(FirstSteps):
         self._dump_on_signal = dump_on_signal
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
         self._asyncgens = AsyncGens(self)
-        # What else runs here, as an event loop's tasks do: lines for `dump`.
         self.others: Iterable[str] = ()
         self.instruments.attach(self)
 

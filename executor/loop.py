@@ -149,16 +149,11 @@ class Loop:
         # Invariant: every task that is not done, so that none is lost to the collector. With
         # each, who hears of its end. Its order is that of spawning, in every run.
         self.tasks: dict[Any, Owner | None] = {}
-        # The task whose step is running; None between the steps.
+        # What these are says `contract.Runner`.
         self.current: JoinHandle[Any] | None = None
-        # The coroutine whose first step is running inside another's, and what it needs to
-        # become a task.
         self.first: FirstStep | None = None
-        # Whether a task is being closed for good, so that nobody cleans up after what it drops.
         self.ending = False
-        # Not None while the executor is open.
         self.poller: Poller | None = None
-        # The thread that opened it; 0 while it is not open.
         self.thread = 0
         # Whether a turn had a step that went on with TURN futures; a visit looks, and clears it.
         self.went_on = False

@@ -50,7 +50,7 @@ class Busy(RuntimeError):
 
 
 class EdgeSource:
-    """The readiness of one descriptor. It does not own the descriptor.
+    """The readiness of one descriptor: a `contract.Source`.
 
     `close` before the descriptor is closed: the kernel tells nobody of a close.
     """
@@ -131,7 +131,6 @@ class EdgeSource:
             self._waits_less("write")
 
     def fire(self, mask: int, tell: Hooks | None = None) -> int:
-        """The poller has reported `mask`: wake who waits for it. How many were woken."""
         woken = 0
         if mask & NOT_DRAINED:
             self.drains = False
@@ -170,12 +169,10 @@ class EdgeSource:
             poller.external -= self.fire(ERR)
 
     def attach(self, poller: Poller, mask: int) -> None:
-        """`poller` watches it for `mask` from here on. For pollers."""
         self.poller = poller
         self.mask = mask
 
     def detach(self, displaced: bool = False) -> None:
-        """Nobody watches it any more, and who waited is not woken. For pollers."""
         self.poller = None
         self.displaced = displaced
         self.mask = 0
@@ -216,7 +213,6 @@ class EdgeSource:
                 poller.tell.io(self.fd, event, "cancelled")
 
     def tell_cancelled(self) -> None:
-        """Nothing will fire here any more: tell who watches so, for each wait."""
         if self.poller is not None and self.poller.tell is not None:
             for event, future in (("read", self.reader), ("write", self.writer)):
                 if future is not None:

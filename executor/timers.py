@@ -46,7 +46,7 @@ def _nothing() -> None: ...
 
 
 class Timers:
-    """The deadlines of one executor.
+    """The deadlines of one executor: a `contract.TimerQueue`.
 
     Each call does a bounded amount of work, however many timers there are. Cancelling leaves
     a dead entry in the heap. When more than half are dead, a new heap is begun, and whenever
@@ -57,7 +57,6 @@ class Timers:
     __slots__ = ("_dead", "_old", "_order", "heap")
 
     references: ClassVar[int] = 1
-    """How many references there are here to a timer that is live."""
 
     def __init__(self) -> None:
         # Entries are (deadline, order, timer): of equal deadlines the older comes first,
@@ -85,13 +84,11 @@ class Timers:
         heappush(self.heap, (deadline, order, timer))
 
     def add(self, deadline: float, call: Callable[[], object]) -> Call:
-        """Have `call` called once `deadline` is reached."""
         timer = Call(call)
         self.push(deadline, timer)
         return timer
 
     def cancel(self, timer: Timer) -> None:
-        """Take a timer back; a no-op when it has expired."""
         if not timer.live:
             return
         timer.live = False
@@ -107,7 +104,6 @@ class Timers:
             self._clean()
 
     def clear(self) -> None:
-        """Take every timer back: the run is over."""
         for _, _, timer in [*self.heap, *self._old]:
             if timer.live:
                 self.cancel(getattr(timer, "timer", timer))  # a watched one stands for another

@@ -226,7 +226,7 @@ class Vat:
                 session.settle(purse)
             self._queue.put(end, end.level)
 
-    async def close(self, why: str = "closed") -> None:
+    async def close(self) -> None:
         """End every session, wait until their handlers have ended, and stop."""
         self._closed = True
         for port in list(self._roots):
@@ -234,7 +234,7 @@ class Vat:
         self._roots.clear()
         sessions = self.sessions
         try:
-            close_each(partial(_close, session, why) for session in sessions)
+            close_each(partial(_close, session) for session in sessions)
             for session in sessions:
                 await session.wait_released()
         finally:
@@ -255,8 +255,8 @@ class Vat:
         close_each([*[session.die for session in self.sessions], self._task.cancel])
 
 
-def _close(session: Session, why: str = "closed") -> None:
-    session.close(SessionClosed(f"session {session.name} was {why} by this side"))
+def _close(session: Session) -> None:
+    session.close(SessionClosed(f"session {session.name} was closed by this side"))
 
 
 @final

@@ -44,14 +44,12 @@ class _Entry:
 
     @property
     def name(self: Any) -> str:
-        """As traces and errors call it: by its task, or by its callback."""
         task = getattr(self._callback, "__self__", None)
         if isinstance(task, asyncio.Task):
             return str(task.get_name())
         return str(getattr(self._callback, "__qualname__", None) or repr(self._callback))
 
     def wake(self: Any) -> None:
-        """Put it into its queue, unless it is there."""
         if not self.queued:
             self.queued = True
             self._loop._ready.append(self)
@@ -78,7 +76,6 @@ class TimerHandle(_Entry, events.TimerHandle):
     __hash__ = object.__hash__
 
     def expire(self: Any) -> None:
-        """The deadline is reached. For the timers."""
         self._scheduled = False
         self.wake()
 

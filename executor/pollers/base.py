@@ -26,7 +26,8 @@ SOCKETS: Final = hasattr(socket, "socketpair") and sys.platform not in ("emscrip
 
 
 class BasePoller(ABC):
-    """Descriptors, and what other threads hand over, for one opening of an executor."""
+    """Descriptors, and what other threads hand over, for one opening of an executor: a
+    `contract.Poller`."""
 
     __slots__ = (
         "_handed", "_hears", "_lock", "_receive", "_send", "_sources", "external", "home",
@@ -123,7 +124,6 @@ class BasePoller(ABC):
                     pass  # it is full, so that its owner wakes, or closed
 
     def hear_signals(self) -> None:
-        """As `contract.Poller.hear_signals`."""
         if self._send is not None and threading.current_thread() is threading.main_thread():
             self._hears = True
             WAKEUP_FD.take(self._send.fileno())
@@ -131,13 +131,11 @@ class BasePoller(ABC):
     # ---- from other threads ----
 
     def unpark(self) -> None:
-        """End the present park, or the next one. For any thread or signal handler."""
         with self._lock:
             if not self.is_closed:
                 self._signal()
 
     def hand_over(self, call: Callable[..., object], *args: Any) -> bool:
-        """As `contract.Poller.hand_over`."""
         with self._lock:
             if self.is_closed:
                 return False
@@ -187,17 +185,14 @@ class BasePoller(ABC):
         return Readiness(fd, READ)
 
     def writable(self, fd: int) -> Readiness:
-        """As `readable`, for a write."""
         return Readiness(fd, WRITE)
 
     def closing(self, fd: int) -> None:
-        """`fd` is about to be closed: who waits for it gets Closed."""
         source = self._sources.get(fd)
         if source is not None:
             source.close()
 
     def known(self, fd: int) -> Source | None:
-        """What is watched under this descriptor."""
         return self._sources.get(fd)
 
     def _enter(self, source: Source, mask: int) -> None:
@@ -212,7 +207,6 @@ class BasePoller(ABC):
             known.detach(displaced=True)
 
     def forget(self, source: Source) -> None:
-        """Report nothing more of a source. For `EdgeSource.close`."""
         if self._sources.get(source.fd) is source:
             del self._sources[source.fd]
             self._unwatch(source.fd)
@@ -245,7 +239,6 @@ class BasePoller(ABC):
             self.threads.shutdown(wait)
 
     def close(self) -> None:
-        """Wait for nothing, and give the descriptors back. Idempotent."""
         self.finish(wait=False)
         self.threads = None
         for source in self._sources.values():

@@ -14,7 +14,7 @@ from typing import Any
 
 from pinfut.unboxed.emission import Emission
 from pinfut.unboxed.scopes import Closure, arguments, bare
-from pinfut.unboxed.trees import code_in, compiled
+from pinfut.unboxed.trees import code_in, compiled, function_of
 
 
 class Closures(Emission):
@@ -110,13 +110,7 @@ class Closures(Emission):
             function.decorator_list = []
             function.returns = None
             inner = function
-        outer = ast.FunctionDef(
-            "outer·",
-            ast.arguments([], [ast.arg(each) for each in cells], None, [], [], None, []),
-            [inner],
-            [],
-            None,
-        )
+        outer = function_of("outer·", [ast.arg(each) for each in cells], [inner])
         ast.copy_location(outer, node)
         found = code_in(compiled(outer, self.plan.file, self.plan.code.co_flags), str(name))
         prefix = "outer·.<locals>." + ("make·class.<locals>." if name == "make·class" else "")
@@ -136,13 +130,8 @@ class Closures(Emission):
         )
         at = 1 if documented else 0
         named.body = [*node.body[:at], ast.copy_location(title, node), *node.body[at:]]
-        maker = ast.FunctionDef(
-            "make·class",
-            ast.arguments([], [ast.arg("bases·"), ast.arg("words·")], None, [], [], None, []),
-            [named, ast.Return(ast.Name(node.name, ast.Load()))],
-            [],
-            None,
-        )
+        body = [named, ast.Return(ast.Name(node.name, ast.Load()))]
+        maker = function_of("make·class", [ast.arg("bases·"), ast.arg("words·")], body)
         return ast.copy_location(maker, node)
 
 

@@ -78,7 +78,7 @@ class Frame(Coroutine[Any, Any, T_co]):
     """
 
     __slots__ = (
-        "__next__", "__weakref__", "_free_list", "_generator", "_open", "_unit", "_value", "size",
+        "__next__", "__weakref__", "_free_list", "_generator", "_unit", "_value", "busy", "size",
     )  # fmt: skip
 
     # One step with None, as the interpreter takes it: that of the call, for the interpreter
@@ -94,7 +94,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         # before the first call, and after one that raised.
         self._generator: AsyncGenerator[Any, Any] | None = None
         # Whether a call has begun here and has not ended.
-        self._open = False
+        self.busy = False
         # The result cell. Invariant: _NO_RESULT but between the end of a call and the release
         # of its frame, and always in a pool.
         self._value: Any = _NO_RESULT
@@ -112,7 +112,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         needed = frame_size(unit)
         if needed > self.size:
             raise FrameTooSmall(unit.code.co_qualname, needed, self.size)
-        if self._open:
+        if self.busy:
             raise RuntimeError(
                 f"a call of {unit.code.co_qualname} was to begin in a frame that is in use; "
                 "take another one"
@@ -122,7 +122,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         if generator is None or self._unit is not unit:
             generator = self.prepare(unit)
         self._value = _NO_RESULT
-        self._open = True
+        self.busy = True
         self.__next__ = generator.asend(bound).__next__  # type: ignore[attr-defined]
         return self
 
@@ -145,11 +145,6 @@ class Frame(Coroutine[Any, Any, T_co]):
         return cast("AsyncGenerator[Any, Any]", generator)
 
     @property
-    def busy(self) -> bool:
-        """Whether a call has begun here and has not ended."""
-        return self._open
-
-    @property
     def done(self) -> bool:
         """Whether the call has returned, so that `result` can be read."""
         return self._value is not _NO_RESULT
@@ -165,7 +160,7 @@ class Frame(Coroutine[Any, Any, T_co]):
     @property
     def _step(self) -> Any:
         # The awaitable of the call that has begun last.
-        if not self._open:
+        if not self.busy:
             _over()
         return cast(Any, self.__next__).__self__
 
@@ -201,7 +196,7 @@ class Frame(Coroutine[Any, Any, T_co]):
     def close(self) -> None:
         """End the call: its ``finally`` blocks run, innermost first. Nothing happens when no
         call runs here. Raises RuntimeError when the call goes on waiting all the same."""
-        if not self._open:
+        if not self.busy:
             return
         if not self._started:
             self._forget()
@@ -217,7 +212,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         # Some versions do this by ending the generator, some report what was not closed.
         self._step.close()
         self._generator = None
-        self._open = False
+        self.busy = False
         self.__next__ = _over
         if self._free_list is not None:
             self._free_list.put(self)
@@ -225,12 +220,12 @@ class Frame(Coroutine[Any, Any, T_co]):
     @property
     def cr_frame(self) -> FrameType | None:
         """The interpreter's frame of the call, as coroutines have it: where it waits."""
-        return cast(Any, self._generator).ag_frame if self._open else None
+        return cast(Any, self._generator).ag_frame if self.busy else None
 
     @property
     def cr_await(self) -> Any:
         """The boxed coroutine or further frame that the call waits for, if it does."""
-        return cast(Any, self._generator).ag_await if self._open else None
+        return cast(Any, self._generator).ag_await if self.busy else None
 
     def release(self) -> None:
         """Forget the result, so that the frame holds nothing of its call."""
@@ -243,7 +238,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         return cast("Iterator[Any]", self)
 
     def __del__(self) -> None:
-        if self._open and not self._started:
+        if self.busy and not self._started:
             warnings.warn(
                 f"a call of {cast(Unit, self._unit).code.co_qualname} was begun and never awaited",
                 RuntimeWarning,
@@ -262,8 +257,8 @@ def ended(home: ref[Frame[Any]], free_list: FreeList | None, value: Any, _: None
     """A call is about to return `value`. For generated code; the last argument is there to be
     evaluated after the others."""
     frame = home()
-    if frame is not None and frame._open:
-        frame._open = False
+    if frame is not None and frame.busy:
+        frame.busy = False
         if free_list is None:
             frame._value = value
         else:
@@ -282,7 +277,7 @@ def failed(home: ref[Frame[Any]], free_list: FreeList | None) -> None:
         if free_list is not None:
             free_list.taken -= 1
         return
-    frame._open = False
+    frame.busy = False
     frame._generator = None
     if free_list is not None:
         free_list.put(frame)

@@ -21,7 +21,7 @@ from pinfut.unboxed.errors import Refused
 from pinfut.unboxed.frameplan import LINKED, FramePlan, Suspension, Var
 from pinfut.unboxed.scopes import arguments, bare
 from pinfut.unboxed.tracing import Tracer
-from pinfut.unboxed.trees import compiled, with_constants
+from pinfut.unboxed.trees import compiled, function_of, with_constants
 from pinfut.unboxed.unit import Unit
 
 _GENERATOR: Final = 0x20
@@ -182,8 +182,7 @@ def looping(unit: Unit, ended: Any, failed: Any) -> Generated:
     for var, parameter in zip((home, free_list), parameters, strict=True):
         var.sites.append((parameter, "arg"))
     forever = lowering.at(ast.While(ast.Constant(True), loop, []), node)
-    args = ast.arguments([], parameters, None, [], [], None, [])
-    made = ast.FunctionDef(node.name, args, [*begin, forever], [], None)
+    made = function_of(node.name, parameters, [*begin, forever])
     return Generated(frame, made, _ASYNC_GENERATOR | _ITERABLE)
 
 

@@ -35,7 +35,7 @@ def start(free_list: FreeList, args: list[Any]) -> Frame[Any]:
         free_list.taken = taken = free_list.taken + 1
         if taken > free_list.high_water:
             free_list.high_water = taken
-    frame._open = True
+    frame.busy = True
     frame.__next__ = generator.asend(args).__next__  # type: ignore[attr-defined]
     return frame
 

@@ -37,6 +37,12 @@ def walk(node: ast.AST) -> list[ast.AST]:
     return found
 
 
+def function_of(name: str, parameters: list[ast.arg], body: list[ast.stmt]) -> ast.FunctionDef:
+    """A function with a few plain parameters."""
+    args = ast.arguments([], parameters, None, [], [], None, [])
+    return ast.FunctionDef(name, args, body, [], None)
+
+
 def compiled(node: ast.FunctionDef, file: str, flags: int = 0) -> CodeType:
     """The code of the function at `node`. `flags`: those of code whose futures it shares. The
     compiler has warned of the source before. Raises SyntaxError and RecursionError."""

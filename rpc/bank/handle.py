@@ -157,10 +157,10 @@ def verify(root: Bank, thing: object) -> bool:
     return type(thing) is Bank and thing.alive and thing.is_below(root)
 
 
-def bank_of(root: Bank, thing: object, need: Rank = Rank.USE) -> Bank:
+def bank_of(root: Bank, thing: object) -> Bank:
     """The bank that `thing` is, or is a handle of. Raises NotABank for what this kernel has not
-    made, and Restricted for a handle that is too weak."""
-    bank = thing.bank(need) if type(thing) is BankHandle else thing
+    made, and Restricted for a handle that was dropped."""
+    bank = thing.bank() if type(thing) is BankHandle else thing
     if type(bank) is not Bank or not (bank.is_below(root) or not bank.alive):
         raise NotABank(
             f"this {type(thing).__name__} is no bank of this kernel; make one with "

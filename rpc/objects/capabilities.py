@@ -6,25 +6,12 @@ from typing import Any, Protocol, final
 
 from pinfut.executor.contract import Runner
 from pinfut.rpc.contract import Submissions
-from pinfut.rpc.errors import (
-    ForeignCapability,
-    GarbageFrame,
-    InterfaceMismatch,
-    from_wire,
-)
+from pinfut.rpc.errors import ForeignCapability, GarbageFrame, InterfaceMismatch, from_wire
 from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.demands import Demands
 from pinfut.rpc.objects.interface import interface_of, resolve, speaks
 from pinfut.rpc.objects.local import LocalCaller
-from pinfut.rpc.objects.promise import (
-    DROPPED,
-    EMBARGOED,
-    IMPORTED,
-    OWN,
-    PROMISED,
-    Caller,
-    Target,
-)
+from pinfut.rpc.objects.promise import DROPPED, EMBARGOED, IMPORTED, OWN, PROMISED, Caller, Target
 from pinfut.rpc.objects.proxy import proxy, target_of
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import PromisedCapability

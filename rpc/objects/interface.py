@@ -22,16 +22,7 @@ import hashlib
 import inspect
 import weakref
 from collections.abc import Callable, Coroutine, Generator
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Concatenate,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from pinfut.rpc import prices
 from pinfut.rpc.errors import InterfaceMismatch

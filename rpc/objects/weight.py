@@ -31,9 +31,9 @@ _WHOLE: Final = FLAT | {bytearray, date, datetime, time, timedelta, Decimal}
 """Kinds of which `sys.getsizeof` knows all."""
 
 
-def weigh(value: Any, most: int = MOST) -> tuple[int | None, int]:
+def weigh(value: Any) -> tuple[int | None, int]:
     """The bytes of plain data, with all that it holds, and the number of things that were looked
-    at; capabilities are paid on their own. The bytes are None for what has more than `most` things
+    at; capabilities are paid on their own. The bytes are None for what has more than `MOST` things
     in it, and for what holds something of a kind that is not known here: then its caller pays
     what its message can become at most (`expansion`)."""
     sizeof = sys.getsizeof
@@ -41,7 +41,7 @@ def weigh(value: Any, most: int = MOST) -> tuple[int | None, int]:
     left = [value]
     while left:
         things += 1
-        if things > most:
+        if things > MOST:
             return None, things
         thing = left.pop()
         kind = type(thing)
@@ -51,7 +51,7 @@ def weigh(value: Any, most: int = MOST) -> tuple[int | None, int]:
             pass  # paid on its own, and there for all
         elif issubclass(kind, (list, tuple, set, frozenset, dict)):
             total += sizeof(thing) + 15 & -16
-            if things + len(left) + len(thing) > most:
+            if things + len(left) + len(thing) > MOST:
                 return None, things + len(left) + len(thing)
             left.extend(thing)
             if issubclass(kind, dict):

@@ -8,6 +8,7 @@ call and never kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, final
 
 from pinfut.future import FutureBase
@@ -270,14 +271,12 @@ class SimEndpoint:
 
 
 @final
+@dataclass(slots=True, eq=False)
 class EventRecords:
     """A client's records, as its server reaches them (`pinfut.rpc.contract.EventMemory`)."""
 
-    __slots__ = ("memory", "shape")
-
-    def __init__(self, shape: Shape, memory: memoryview) -> None:
-        self.shape = shape
-        self.memory = memory
+    shape: Shape
+    memory: memoryview
 
 
 def _held(kernel: KernelCalls, number: int, released: bool = False) -> KernelSession:

@@ -22,13 +22,7 @@ from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import bank_of, verify
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.contract import Balance, Memory, Route, ServiceSpec, SessionSpec
-from pinfut.rpc.errors import (
-    PeerDied,
-    RpcError,
-    SessionClosed,
-    SessionDead,
-    UnknownService,
-)
+from pinfut.rpc.errors import PeerDied, RpcError, SessionClosed, SessionDead, UnknownService
 from pinfut.rpc.kernel.memory_mode import choose_memory
 from pinfut.rpc.kernel.sim.arrival import Arrival, Arrivals
 from pinfut.rpc.kernel.sim.channel import Channel
