@@ -17,7 +17,7 @@
 #define NOWHERE ((size_t)-1)
 
 typedef struct Block {
-    struct Block *next, *prev;
+    struct Block *next, *prev; /* the first of a list keeps no `prev` */
 } Block;
 
 struct Payer {
@@ -27,10 +27,9 @@ struct Payer {
     size_t lot;     /* bought and sold at a time */
     size_t peak;    /* most pages so far */
     size_t bytes;   /* in blocks */
-    size_t blocks;  /* in use, adopted ones not included */
     size_t adopted; /* pages of payers that this one is the heir of */
     size_t raised, refused;
-    /* Invariant: freed when there is no object, no block, and nobody whose heir it is. It is
+    /* Invariant: freed when there is no object, no page, and nobody whose heir it is. It is
        current only in calls that have a reference to its object. */
     PyObject *object; /* the Python object, borrowed; NULL once it is gone */
     size_t heirs;     /* payers that it is the heir of */
@@ -50,10 +49,11 @@ typedef struct {
 
 #if defined(__GLIBC__)
 /* One instruction in place of a call; glibc keeps room for that in what is loaded late. */
-static _Thread_local Current now __attribute__((tls_model("initial-exec")));
+#define PER_THREAD _Thread_local __attribute__((tls_model("initial-exec")))
 #else
-static _Thread_local Current now;
+#define PER_THREAD _Thread_local
 #endif
+static PER_THREAD Current now;
 
 static const Current NOBODY = {NULL, NULL, 0};
 
@@ -63,15 +63,28 @@ static size_t allowance = ((size_t)64 << 20) / PAGE; /* pages that a step may ov
    and pending calls are. */
 static void ask_for_error(void);
 
+/* By granules, rounded up, and by class: on the path of each block a look-up is less than sums. */
+static uint8_t classes[SMALL / 16 + 1];
+static uint16_t sizes[CLASSES];
+
+static void make_classes(void)
+{
+    size_t size = 0, granules = 0;
+    for (unsigned c = 0; c < CLASSES; c++) {
+        size += size < 512 ? 16 : 128;
+        sizes[c] = (uint16_t)size;
+        for (; granules * 16 <= size; granules++) classes[granules] = (uint8_t)c;
+    }
+}
+
 static inline unsigned class_of(size_t size)
 {
-    return size <= 512 ? (unsigned)((size + 15 + !size) >> 4) - 1
-                       : 32 + (unsigned)((size - 513) >> 7);
+    return classes[(size + 15) >> 4];
 }
 
 static inline size_t size_of(unsigned c)
 {
-    return c < 32 ? (size_t)(c + 1) << 4 : 512 + ((size_t)(c - 31) << 7);
+    return sizes[c];
 }
 
 static inline size_t room(const char *carve)
@@ -85,7 +98,6 @@ static inline void link_block(Payer *p, void *q, unsigned c)
 {
     Block *block = q, *head = p->free[c];
     NOTE_OPEN(block, sizeof *block);
-    block->prev = NULL;
     block->next = head;
     NOTE_CLOSED(block, sizeof *block);
     if (head) {
@@ -101,16 +113,17 @@ static inline void unlink_block(Payer *p, Block *block, unsigned c)
     NOTE_OPEN(block, sizeof *block);
     Block *next = block->next, *prev = block->prev;
     NOTE_CLOSED(block, sizeof *block);
-    if (prev) {
+    if (p->free[c] == block)
+        p->free[c] = next;
+    else {
         NOTE_OPEN(prev, sizeof *prev);
         prev->next = next;
         NOTE_CLOSED(prev, sizeof *prev);
-    } else
-        p->free[c] = next;
-    if (next) {
-        NOTE_OPEN(next, sizeof *next);
-        next->prev = prev;
-        NOTE_CLOSED(next, sizeof *next);
+        if (next) {
+            NOTE_OPEN(next, sizeof *next);
+            next->prev = prev;
+            NOTE_CLOSED(next, sizeof *next);
+        }
     }
 }
 
@@ -236,40 +249,54 @@ static void *carve(Payer *p, unsigned c)
 
 /* ---- blocks ---- */
 
-static void *allocate_large(Payer *p, size_t size, int *zeroed)
+static NEVER_INLINE void *allocate_large(Payer *p, size_t size, int *zeroed)
 {
     if (size > range.bytes) return NULL;
     size_t run = (size + PAGE - 1) / PAGE, at = buy_pages(p, run, zeroed);
     if (!at) return NULL;
     range.pages[at].kind = LARGE;
     p->bytes += run * PAGE;
-    p->blocks++;
     NOTE_ALLOCATED(address_of(at), run * PAGE, *zeroed);
     return address_of(at);
 }
 
-static inline void *allocate(Payer *p, size_t size, int *zeroed)
+static inline void *counted(Payer *p, void *q, unsigned c)
 {
-    *zeroed = 0;
-    if (UNLIKELY(size > SMALL)) return allocate_large(p, size, zeroed);
-    unsigned c = class_of(size);
-    Block *block = p->free[c];
-    if (LIKELY(block != NULL))
-        unlink_block(p, block, c);
-    else if (UNLIKELY((block = carve(p, c)) == NULL))
-        return NULL;
-    range.pages[page_of(block)].live++;
+    range.pages[page_of(q)].live++;
     p->bytes += size_of(c);
-    p->blocks++;
-    NOTE_ALLOCATED(block, size_of(c), 0);
-    return block;
+    NOTE_ALLOCATED(q, size_of(c), 0);
+    return q;
 }
 
-/* The last of it. */
+static NEVER_INLINE void *allocate_carved(Payer *p, unsigned c)
+{
+    void *q = carve(p, c);
+    return q ? counted(p, q, c) : NULL;
+}
+
+/* What is rare stands in functions of its own, and in the last place: the rest needs no stack. */
+static inline void *allocate_small(Payer *p, size_t size)
+{
+    unsigned c = class_of(size);
+    Block *block = p->free[c];
+    if (UNLIKELY(block == NULL)) return allocate_carved(p, c);
+    NOTE_OPEN(block, sizeof *block);
+    p->free[c] = block->next;
+    return counted(p, block, c);
+}
+
+static void *allocate(Payer *p, size_t size)
+{
+    int zeroed;
+    return size > SMALL ? allocate_large(p, size, &zeroed) : allocate_small(p, size);
+}
+
+/* The last of it, if it is over. */
 static void bury(Payer *p)
 {
-    while (p && !p->object && !p->blocks && !p->heirs) {
+    while (p && !p->object && !p->heirs) {
         trim(p);
+        if (p->pages) return;
         Payer *heir = p->heir;
         PyMem_RawFree(p);
         if (heir) heir->heirs--;
@@ -277,55 +304,71 @@ static void bury(Payer *p)
     }
 }
 
+/* The class of a block in a page of small ones. */
+static inline unsigned class_in(const Page *page, const void *q)
+{
+    return page->kind == MIXED ? range.granules[(size_t)((const char *)q - range.base) >> 4] - 1u
+                               : page->size_class;
+}
+
 static inline size_t block_size(const void *q)
 {
     const Page *page = &range.pages[page_of(q)];
-    if (page->kind == MIXED)
-        return size_of(range.granules[(size_t)((const char *)q - range.base) >> 4] - 1u);
-    return page->kind == CLASS ? size_of(page->size_class) : page->run * PAGE;
+    return page->kind == LARGE ? page->run * PAGE : size_of(class_in(page, q));
 }
 
-static void release(void *q)
+static NEVER_INLINE void release_large(Payer *p, void *q)
 {
-    size_t at = page_of(q);
-    Page *page = &range.pages[at];
-    Payer *p = page->as.payer;
-    p->blocks--;
-    if (UNLIKELY(page->kind == LARGE)) {
-        p->bytes -= page->run * PAGE;
-        NOTE_FREED(q, page->run * PAGE);
-        return_pages(p, at, page->run);
-    } else {
-        unsigned c = page->kind == MIXED
-                         ? range.granules[(size_t)((char *)q - range.base) >> 4] - 1u
-                         : page->size_class;
-        p->bytes -= size_of(c);
-        NOTE_FREED(q, size_of(c));
-        link_block(p, q, c);
-        /* the page that is being carved stays, or the next block would have to buy it again */
-        if (--page->live == 0 && (carved_in(p, at) > CLASSES || !p->object)) drop_page(p, at);
-    }
+    size_t at = page_of(q), run = range.pages[at].run;
+    p->bytes -= run * PAGE;
+    NOTE_FREED(q, run * PAGE);
+    return_pages(p, at, run);
     if (UNLIKELY(!p->object)) bury(p);
+}
+
+/* Nothing lives in a page any more. */
+static NEVER_INLINE void emptied(Payer *p, size_t at)
+{
+    /* the page that is being carved stays, or the next block would have to buy it again */
+    if (carved_in(p, at) > CLASSES || !p->object) drop_page(p, at);
+    if (UNLIKELY(!p->object)) bury(p);
+}
+
+static inline void release(void *q)
+{
+    Page *page = &range.pages[page_of(q)];
+    Payer *p = page->as.payer;
+    if (UNLIKELY(page->kind == LARGE)) {
+        release_large(p, q);
+        return;
+    }
+    unsigned c = class_in(page, q);
+    p->bytes -= size_of(c);
+    NOTE_FREED(q, size_of(c));
+    link_block(p, q, c);
+    if (UNLIKELY(--page->live == 0)) emptied(p, page_of(q));
 }
 
 /* ---- what Python calls; `ctx` is the allocator from before ---- */
 
 static void *hook_malloc(void *ctx, size_t size)
 {
-    int zeroed;
-    if (now.payer) return allocate(now.payer, size, &zeroed);
     const PyMemAllocatorEx *own = ctx;
-    return own->malloc(own->ctx, size);
+    Payer *p = now.payer;
+    if (!p) return own->malloc(own->ctx, size);
+    return UNLIKELY(size > SMALL) ? allocate(p, size) : allocate_small(p, size);
 }
 
 static void *hook_calloc(void *ctx, size_t count, size_t each)
 {
     const PyMemAllocatorEx *own = ctx;
-    if (!now.payer) return own->calloc(own->ctx, count, each);
+    Payer *p = now.payer;
+    if (!p) return own->calloc(own->ctx, count, each);
     if (each && count > range.bytes / each) return NULL;
-    int zeroed;
-    void *q = allocate(now.payer, count * each, &zeroed);
-    if (q && !zeroed) memset(q, 0, count * each);
+    size_t size = count * each;
+    int zeroed = 0;
+    void *q = size > SMALL ? allocate_large(p, size, &zeroed) : allocate_small(p, size);
+    if (q && !zeroed) memset(q, 0, size);
     return q;
 }
 
@@ -361,8 +404,7 @@ static void *hook_realloc(void *ctx, void *q, size_t size)
         return q;
     }
     if (size <= before && (size > before / 2 || before <= 64)) return q;
-    int zeroed;
-    void *moved = allocate(now.payer ? now.payer : p, size, &zeroed);
+    void *moved = allocate(now.payer ? now.payer : p, size);
     if (moved == NULL) return size <= before ? q : NULL;
     memcpy(moved, q, before < size ? before : size);
     release(q);

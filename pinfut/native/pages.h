@@ -21,6 +21,7 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define NEVER_INLINE __attribute__((noinline))
 
 /* What memcheck and AddressSanitizer have to know, where they are used. */
 #ifdef PINFUT_ANNOTATE
