@@ -110,7 +110,7 @@ class SlotTable(Generic[T]):
         try:
             slot = self.free[0]
         except IndexError:
-            raise SlotsFull(f"all {self.capacity} slots are taken") from None
+            slot = self._none_free()
         # The smallest x above _last that falls on this slot.
         x = self._last + 1
         x += (slot.index - x) % self.capacity
@@ -120,6 +120,10 @@ class SlotTable(Generic[T]):
         self._last = slot.x = x
         slot.state = WAITING
         return slot
+
+    def _none_free(self) -> Slot[T]:
+        """The slot to take all the same. Raises SlotsFull."""
+        raise SlotsFull(f"all {self.capacity} slots are taken") from None
 
     def find(self, x: int) -> Slot[T]:
         """The taken slot of operation `x`. Raises UnknownId unless the whole id matches."""

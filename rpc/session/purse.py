@@ -33,6 +33,10 @@ PARKED: Final = 128
 """Bytes of a handler's price that stay charged while it waits: its place among the timers and tasks
 of the executor, which are the server's."""
 
+LATER: Final = 360
+"""Bytes of a slot's price that lie here once it is used: its answer, which the first call makes,
+its question, which the first call back does, and their places."""
+
 _UNLIMITED: Final = 1 << 40
 
 _log = logging.getLogger("pinfut.rpc")
@@ -76,9 +80,10 @@ class Purse:
         return max(0, pages - -(-apart // PAGE)) if apart else pages
 
     def opened(self) -> None:
-        """The session has been made: what its tables were priced at, and did not take of the
-        payer's pages, is for its other side and the kernel."""
-        self._elsewhere = max(0, self._end.account.pages - self.payer.pages)
+        """The session has been made: what its tables were priced at, and do not take of the
+        payer's pages now nor later, is for its other side and the kernel."""
+        here = self.payer.pages + self._end.slots * LATER // PAGE
+        self._elsewhere = max(0, self._end.account.pages - here)
 
     def buy(self) -> None:
         """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""

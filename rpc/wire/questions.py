@@ -5,7 +5,8 @@ A question is the slot of its call (`pinfut.slots`), and knows all that its answ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, final
 
 from pinfut.rpc.wire.frames import Cap
 from pinfut.slots import Slot, SlotTable
@@ -32,14 +33,40 @@ class Question(Slot[Any]):
         self.decode_eagerly: Any = None
 
 
+_NONE: Final[deque[Slot[Any]]] = deque()
+"""What is free of a table whose questions are not made. Nobody puts anything in."""
+
+
 @final
 class Questions(SlotTable[Any]):
-    """The questions of one side: N of them."""
+    """The questions of one side: N of them, made when the first is asked. Most servers ask none."""
 
-    __slots__ = ()
+    __slots__ = ("_made",)
 
     def __init__(self, capacity: int) -> None:
-        super().__init__(capacity, Question)
+        self.capacity = capacity
+        self._make = Question
+        self._last = -1
+        # Until then one stands for all: FREE, no call's, and not to be had.
+        self._slots: list[Slot[Any]] = [Question(0)] * capacity
+        self.free = _NONE
+        self._made = False
+
+    def __len__(self) -> int:
+        return super().__len__() if self._made else 0
+
+    @property
+    def full(self) -> bool:
+        return self._made and not self.free
+
+    def _none_free(self) -> Slot[Any]:
+        if self._made:
+            return super()._none_free()
+        slots: list[Slot[Any]] = [Question(index) for index in range(self.capacity)]
+        self.free = deque(slots)
+        self._slots = slots
+        self._made = True
+        return slots[0]
 
     if TYPE_CHECKING:  # every slot here is a question
 

@@ -153,7 +153,7 @@ def audit_session(world: World, session: Session) -> None:
             taken += 1
         if slot.x >= 0 and slot.x % capacity != index:
             raise Broken("no live id reused", f"{slot!r} stands at {index}")
-    if taken + len(free) != capacity:
+    if taken != len(questions):
         raise Broken("outbound below outstanding", f"{taken} taken and {len(free)} free slots")
     if session.out.waiting:
         world.met("a ring was full")
