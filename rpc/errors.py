@@ -221,7 +221,7 @@ def of_handler(error: BaseException) -> BaseException:
     told = NestedShortage(words_of(error))
     told.kind = type(error)
     # Of a class of the handler's own it need not have them.
-    told.bank, told.short = (error.__dict__.get(name) for name in ("bank", "short"))
+    told.bank, told.short = error.__dict__.get("bank"), error.__dict__.get("short", 0)
     return told
 
 

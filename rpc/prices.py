@@ -75,6 +75,9 @@ client's buffer, its places in tables included, without what `KEPT` pays for."""
 KEPT: Final = 208
 """What a service keeps for a client, without the thing itself: its ref and its place."""
 
+GRANTED: Final = 24
+"""Each capability but the first in an answer: its places in what is kept until Finish."""
+
 MAPPING: Final = 144
 """A region in an address space: one entry, however many pages."""
 

@@ -463,7 +463,7 @@ class CallsIn:
             self._peer.refuse(answer, BadAnswer(f"{method!r}: {words_of(error)}"))
         else:
             if caps:
-                self._peer.give_caps(answer, payload, caps, None, things)
+                self._peer.give_caps(answer, payload, caps, None, [one for one, _ in things])
             else:
                 self._peer.give(answer, payload)
 
@@ -477,15 +477,16 @@ class CallsIn:
                 PromiseLoop(f"{method!r} gives a promise that waits for this very call: end it"),
             )
             return
+        frame = method.frame + prices.GRANTED * (len(waits_for) - 1)
         try:
-            self._account.take(method.frame, "the handler of a call")
+            self._account.take(frame, "the handler of a call")
         except RpcError as error:
             self._peer.refuse(answer, after_begin(error))
             return
         answer.kept = waits_for
-        answer.charged = method.frame
+        answer.charged = frame
         if self._purse is not None:
-            answer.charged = self._purse.take_over(method.frame)
+            answer.charged = self._purse.take_over(frame)
         answer.served = method
         answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
         self.running[task] = answer

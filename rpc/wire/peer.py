@@ -28,6 +28,7 @@ from pinfut.rpc.errors import (
     SlotInUse,
     UnknownObject,
     UnknownReply,
+    after_begin,
     from_wire,
     to_wire,
 )
@@ -355,17 +356,24 @@ class Peer:
         """As `give`, with capabilities. `result` is the facet that later calls may be made on,
         if there is one; `kept` are objects to hold until the caller has read the Return."""
         size = _RETURN + CAP.size * len(caps) + len(payload)
+        error: RpcError | None = None
         if size > answer.room:
+            error = AnswerTooLarge(
+                f"the answer takes {size} bytes and {answer.room} were reserved; declare "
+                f"@method(answer={size}) or more, or ask for less at a time"
+            )
+        elif len(caps) > 1 and self._account is not None:
+            charge = prices.GRANTED * (len(caps) - 1)
+            try:
+                self._account.take(charge, "what an answer names until it is finished")
+                answer.charged = charge
+            except RpcError as short:
+                error = after_begin(short)
+        if error is not None:
             for cap in caps:
                 if cap.kind == frames.SENDER:
                     self.exports.release(cap.id, 1)
-            self.refuse(
-                answer,
-                AnswerTooLarge(
-                    f"the answer takes {size} bytes and {answer.room} were reserved; declare "
-                    f"@method(answer={size}) or more, or ask for less at a time"
-                ),
-            )
+            self.refuse(answer, error)
             return
         answer.granted = [cap.id for cap in caps if cap.kind == frames.SENDER]
         answer.result = result
@@ -518,6 +526,7 @@ class Peer:
         answer.join(on)
 
     def _unqueue(self, answer: Answer) -> None:
+        """Refund what a call held that waited, or what an answer named."""
         if answer.charged and self._account is not None:
             self._account.give(answer.charged)
         answer.charged = 0
@@ -527,6 +536,7 @@ class Peer:
         if answer is None or answer.x != x or answer.state != RETURNED:
             raise UnknownReply(f"Finish for {x}, which has no Return to finish")
         granted = answer.granted
+        self._unqueue(answer)
         answer.clear()
         for number in granted or ():
             if flags & frames.RELEASE_CAPS:

@@ -264,7 +264,7 @@ class Lacking(OutOfPages):
 
 class Hidden(OutOfPages):
     @property
-    def short(self) -> int:  # type: ignore[override]
+    def short(self) -> int:
         raise Unexpected("nobody may ask")
 
     @short.setter

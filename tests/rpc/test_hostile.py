@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -591,6 +593,70 @@ def test_a_call_that_waits_can_be_given_up_whatever_was_released_of_what_it_name
             waits.release()
             assert await nap == 1
             assert await desk.length(b"abc") == 3
+
+    run(main)
+
+
+class Sorter(Interface, Protocol):
+    @method(answer=lambda things: 64 + 32 * len(things))
+    async def turn(self, things: list[Thing]) -> list[Thing]: ...
+    @method(answer=lambda count: 64 + 32 * count)
+    async def repeat(self, count: int) -> list[Thing]: ...
+
+
+class SorterServer(Sorter):
+    def __init__(self) -> None:
+        self.thing = ThingServer("its")
+
+    @method
+    async def turn(self, things: list[Thing]) -> list[Thing]:
+        return things[::-1]
+
+    @method
+    async def repeat(self, count: int) -> list[Thing]:
+        return [self.thing] * count
+
+
+@pytest.mark.parametrize("whose", ["the client's", "the server's"])
+def test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished(whose: str) -> None:
+    """The object is paid once; what the answer keeps of each time that it names it, as often."""
+    count, answers, room = 1000, 16, 20_000
+
+    async def main(world: World) -> None:
+        async with world.served("sorter", SorterServer()) as vat:
+            raw = Raw(world.kernel, "sorter", world.bank(pages=1000), 32, 1 << 17)
+            await raw.bootstrap(Sorter)
+            places = [raw.lane.submissions.reserve(room) for _ in range(answers)]
+
+            async def ask(n: int) -> None:
+                if whose == "the client's":
+                    caps = hostile.CAP.pack(1, 7, interface_id(Thing)) * count
+                    body = caps + msgspec.msgpack.encode((list(range(count)),))
+                    frame = call(n, 0, 0, room=room, place=places[n], caps=count, payload=body)
+                else:
+                    frame = call(n, 0, 1, count, room=room, place=places[n])
+                raw.send(frame)
+                await quiet()
+
+            for n in range(1, 3):  # with what is there once
+                await ask(n)
+            charged = raw.charged.used
+            gc.collect()
+            tracemalloc.start()
+            for n in range(3, answers):
+                await ask(n)
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            paid = raw.charged.used - charged
+            covered("answers that name one object often", grown=grown, paid=paid)
+            assert only(vat).error is None
+            assert len(raw.replies()) == answers - 1
+            assert 0 < grown <= paid
+            raw.send(*[short(FINISH, n) for n in range(3, answers)])
+            await quiet()
+            assert raw.charged.used == charged
+            raw.leave()
 
     run(main)
 
