@@ -7,7 +7,7 @@ through it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Final, Generic, TypeVar, cast, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
@@ -81,23 +81,21 @@ class ClientRef(Generic[T]):
     __slots__ = ("__weakref__", "_charged", "_kept", "_pins", "_thing", "alive")
 
     def __init__(self, kept: Kept, thing: T, size: int) -> None:
-        if size < 0:
-            raise ValueError(f"a size is 0 bytes or more, not {size}")
-        kept.take(size + prices.KEPT)
         self._kept = kept
-        self._charged = size + prices.KEPT
+        self._charged = 0
         # Invariant: None once it is neither alive nor held by a pin scope.
         self._thing: T | None = thing
         self._pins = 0
         # Whether it can still be read; a pin scope that holds it may, until it ends.
         self.alive = True
+        self.resize(size)
         kept.refs[self] = None
 
     def get(self) -> T:
         """What is kept. Raises SessionDead once the session has ended or it was dropped."""
-        if self._thing is None:
+        if not self.alive and not self._pins:
             raise SessionDead("what was kept for this client is gone with its session")
-        return self._thing
+        return cast(T, self._thing)
 
     def set(self, thing: T) -> bool:
         """Keep something else of at most the same size in its place. Never fails: after the end
@@ -109,8 +107,10 @@ class ClientRef(Generic[T]):
         return True
 
     def resize(self, size: int) -> None:
-        """Pay for so many bytes from now on. Raises OutOfPages, and nothing has changed; and
-        StillPinned while a pin scope holds it, since it counts on what was paid."""
+        """Pay for so many bytes from now on. Raises OutOfPages and ValueError, and nothing has
+        changed; and StillPinned while a pin scope holds it, since it counts on what was paid."""
+        if size < 0:
+            raise ValueError(f"a size is 0 bytes or more, not {size}")
         if self._pins:
             raise StillPinned("a pin scope holds this; resize it before or after")
         if not self.alive:

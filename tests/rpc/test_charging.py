@@ -549,8 +549,9 @@ def test_a_charge_follows_the_size_down_to_the_page_and_nothing_is_a_size() -> N
             session = only(server)
             with charge(session):
                 ref = keep([1], 0)
-                with pytest.raises(ValueError, match="0 bytes or more"):
-                    keep([1], -1)
+                for refused in (lambda: keep([1], -1), lambda: ref.resize(-1)):
+                    with pytest.raises(ValueError, match="0 bytes or more"):
+                        refused()
             least, pages = session.kept().bytes, bank.pages_used
             ref.resize(20 * PAGE)
             assert session.kept().bytes == least + 20 * PAGE
@@ -561,6 +562,24 @@ def test_a_charge_follows_the_size_down_to_the_page_and_nothing_is_a_size() -> N
             assert session.kept().bytes == least
             ref.drop()
             assert session.kept().bytes == 0
+
+    run(main)
+
+
+def test_nothing_can_be_kept_and_is_there_as_long_as_anything_else() -> None:
+    async def main(world: World) -> None:
+        async with (
+            world.served("desk", DeskServer()) as server,
+            connect(world.kernel, "desk", Desk, world.bank()),
+        ):
+            with charge(only(server)):
+                ref = keep(None, 100)
+            assert ref.get() is None
+            with PinScope([ref]):
+                ref.drop()
+                assert ref.get() is None
+            with pytest.raises(SessionDead):
+                ref.get()
 
     run(main)
 
