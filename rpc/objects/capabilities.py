@@ -9,7 +9,7 @@ from pinfut.rpc.contract import Submissions
 from pinfut.rpc.errors import ForeignCapability, GarbageFrame, InterfaceMismatch, from_wire
 from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.demands import Demands
-from pinfut.rpc.objects.interface import interface_of, resolve, speaks
+from pinfut.rpc.objects.interface import Interface, interface_of, resolve, spans, speaks
 from pinfut.rpc.objects.local import LocalCaller
 from pinfut.rpc.objects.promise import DROPPED, EMBARGOED, IMPORTED, OWN, PROMISED, Caller, Target
 from pinfut.rpc.objects.proxy import proxy, target_of
@@ -202,13 +202,22 @@ class Capabilities:
             return made
         if cap.kind != frames.RECEIVER:
             raise GarbageFrame(f"a capability of the unknown kind {cap.kind}")
-        return _of(self._peer.exports.get(cap.id), interface)
+        return self._of(self._peer.exports.get(cap.id), interface)
+
+    def _of(self, facet: Facet, interface: Any) -> Any:
+        """The object of a facet, if it was handed out as `interface`. Raises InterfaceMismatch."""
+        if not _is_of(facet, interface):
+            raise _mismatch(facet, interface)
+        if interface is Interface and not spans(facet[2], type(facet[0])):
+            # Where no interface is named, the object itself would be handed on as all that it is.
+            return narrowed(facet, self._executor)
+        return facet[0]
 
     def _stand_in(self, late: PromisedCapability, interface: Any) -> Any:
         """An earlier call's object, or a promise of it while that call runs. Of a call that
         failed, a promise that raises its error where it is used."""
         if late.facet is not None:
-            return _of(late.facet, interface)
+            return self._of(late.facet, interface)
         stand_in = late.stand_ins.get(interface)
         if stand_in is not None:
             return stand_in
@@ -221,7 +230,7 @@ class Capabilities:
             elif late.facet is None or not _is_of(late.facet, interface):
                 target.fail(_mismatch(late.facet, interface))
             else:
-                target.own = late.facet[0]
+                target.own = self._of(late.facet, interface)
                 target.settle(OWN)
 
         stand_in = proxy(target)
@@ -237,7 +246,7 @@ class Capabilities:
         """Settle a target on the capability that came for it. Raises as `decode` does; then it is
         still to be released."""
         if cap.kind == frames.RECEIVER:
-            target.own = _of(self._peer.exports.get(cap.id), target.interface)
+            target.own = self._of(self._peer.exports.get(cap.id), target.interface)
             if target.under_way:
                 target.state = EMBARGOED
             else:
@@ -265,27 +274,21 @@ class Capabilities:
 
 
 def narrowed(facet: Facet, executor: Runner) -> Any:
-    """An object of this process that is handed out as one of its interfaces, and as no other."""
-    target = Target(LocalCaller(executor), facet[2], OWN)
+    """An object of this process that is handed out as one of its interfaces, and as no other: to
+    await it gives this proxy, and not the object."""
+    target = Target(LocalCaller(executor), facet[2], IMPORTED)
     target.own = facet[0]
     return proxy(target)
 
 
 def _is_of(facet: Facet, interface: Any) -> bool:
-    """Whether an object was handed out as `interface`, and not only implements it. Of a class that
-    implements, only one that it is itself is enough."""
+    """Whether an object was handed out as `interface`, and not only implements it; as a class that
+    implements, if it was handed out as all that this implements."""
     return interface in facet[2].__mro__ or (
         not vars(interface).get("_pinfut_id")
-        and facet[2] in interface.__mro__
+        and spans(facet[2], interface)
         and isinstance(facet[0], interface)
     )
-
-
-def _of(facet: Facet, interface: Any) -> Any:
-    """The object of a facet, if it was handed out as `interface`. Raises InterfaceMismatch."""
-    if not _is_of(facet, interface):
-        raise _mismatch(facet, interface)
-    return facet[0]
 
 
 def _mismatch(facet: Facet | None, interface: Any) -> InterfaceMismatch:

@@ -185,9 +185,15 @@ def interface_of(thing: object, wanted: Any = Interface) -> Any:
     found = _interfaces(cls)
     if not found:
         raise TypeError(f"{thing!r} is no capability; its class has to implement an Interface")
-    if not found[0]._pinfut_ids.issuperset(one._pinfut_id for one in found):
+    if not spans(found[0], cls):
         raise TypeError(f"{cls.__name__} implements {_names(found)}; declare which is handed out")
     return found[0]
+
+
+def spans(interface: Any, cls: Any) -> bool:
+    """Whether an interface is, or extends, each that a class implements."""
+    ids: frozenset[int] = interface._pinfut_ids
+    return ids.issuperset(one._pinfut_id for one in _interfaces(cls))
 
 
 def is_capability(thing: object) -> bool:

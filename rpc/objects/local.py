@@ -108,7 +108,7 @@ class LocalCaller:
 
     def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
         """Make a call on `target` as soon as it is there; calls keep their order."""
-        if target.state == OWN and not target.line:
+        if target.own is not None and not target.line:
             return getattr(target.own, method.name)(*args)
         target.require_usable()
         return call_later(self._executor, holder, method, args)

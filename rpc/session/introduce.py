@@ -28,7 +28,7 @@ from pinfut.rpc.errors import ForeignCapability, InterfaceMismatch, RpcError, Un
 from pinfut.rpc.objects.capabilities import narrowed
 from pinfut.rpc.objects.interface import Interface, interface_by_id, method, resolve
 from pinfut.rpc.objects.method import Method
-from pinfut.rpc.objects.promise import IMPORTED, OWN, Caller, Target, again
+from pinfut.rpc.objects.promise import IMPORTED, Caller, Target, again
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.conversation import Introduced
 from pinfut.rpc.wire import frames
@@ -166,7 +166,7 @@ async def introduce(
     """
     thing = await thing
     source, receiver = target_of(thing), target_of(to)
-    if source is None or source.state == OWN:
+    if source is None or source.own is not None:
         return thing  # an own object: it is handed out as it is
     if receiver is None:
         raise ForeignCapability(f"{to!r} is in this process; pass {thing!r} to it as it is")

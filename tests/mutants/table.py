@@ -1024,18 +1024,16 @@ MUTANTS = (
     Mutant(
         ("row 57",),
         "rpc/objects/capabilities.py",
-        "    if not _is_of(facet, interface):\n"
-        "        raise _mismatch(facet, interface)\n    return facet[0]\n",
-        "    return facet[0]\n",
+        "        if not _is_of(facet, interface):\n            raise _mismatch(facet, interface)\n",
+        "",
         "tests/rpc/test_hostile.py::"
         "test_an_answer_that_is_an_own_object_of_another_kind_is_a_mismatch[awaited]",
     ),
     Mutant(
         ("row 57",),
         "rpc/objects/capabilities.py",
-        "    if not _is_of(facet, interface):\n"
-        "        raise _mismatch(facet, interface)\n    return facet[0]\n",
-        "    return facet[0]\n",
+        "        if not _is_of(facet, interface):\n            raise _mismatch(facet, interface)\n",
+        "",
         "tests/rpc/test_hostile.py::"
         "test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler",
     ),

@@ -260,6 +260,91 @@ def test_a_facet_is_not_widened_by_handing_it_back(seconds: float) -> None:
     run(main)
 
 
+class Editor(Reader, Protocol):
+    @method
+    async def write(self, text: str) -> str: ...
+
+
+class Page(Editor):
+    @method
+    async def read(self, name: str) -> str:
+        return f"read {name}"
+
+    @method
+    async def write(self, text: str) -> str:
+        return f"written {text}"
+
+
+class Names(Interface, Protocol):
+    """Keeps for its clients what it need not know."""
+
+    @method
+    async def reader(self, seconds: float = 0.0) -> Reader: ...
+    @method
+    async def editor(self, seconds: float = 0.0) -> Editor: ...
+    @method
+    async def put(self, thing: Interface) -> int: ...
+    @method
+    async def get(self) -> Interface: ...
+    @method(answer=512)
+    async def listed(self) -> list[Interface]: ...
+
+
+class NamesServer(Names):
+    def __init__(self) -> None:
+        self.page = Page()
+        self.kept: list[Interface] = []
+
+    @method
+    async def reader(self, seconds: float = 0.0) -> Reader:
+        await sleep(seconds)
+        return self.page
+
+    @method
+    async def editor(self, seconds: float = 0.0) -> Editor:
+        await sleep(seconds)
+        return self.page
+
+    @method
+    async def put(self, thing: Interface) -> int:
+        self.kept = [await thing]
+        return 1
+
+    @method
+    async def get(self) -> Interface:
+        return self.kept[0]
+
+    @method(answer=512)
+    async def listed(self) -> list[Interface]:
+        return self.kept
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0], ids=["there", "to come"])
+def test_a_facet_is_not_widened_by_who_takes_and_gives_any_interface(seconds: float) -> None:
+    async def main(world: World) -> None:
+        async with world.session(Names, NamesServer()) as names:
+            refused = passed = 0
+            for give, numbers in ((names.reader, 1), (names.editor, 2)):
+                thing = give(seconds)
+                if not seconds:
+                    await thing
+                await names.put(thing)
+                for back in (await names.get(), *await names.listed()):
+                    target = target_of(back)
+                    assert target is not None
+                    assert await _by_number(target, Reader.read, 0) == "read x"
+                    if numbers == 1:
+                        with pytest.raises(UnknownMethod):
+                            await _by_number(target, Reader.read, 1)
+                        refused += 1
+                    else:
+                        assert await _by_number(target, Reader.read, 1) == "written x"
+                        passed += 1
+            require(covered("facets of any interface", refused=refused, passed=passed), "refused")
+
+    run(main)
+
+
 def test_interface_itself_grants_what_an_object_is_when_that_is_one() -> None:
     class One(RootServer):
         @method
