@@ -304,14 +304,16 @@ class Returns:
         target, promise = question.settles, question.pipelined_on
         self.disown(question)
         question.pipelined_on = None
-        if target is not None:
-            try:
+        try:
+            if target is not None:
                 self._settle(question, target)
-            except ProtocolError as error:
-                target.fail(again(error))
-                raise
-        if promise is not None:
-            self._arrive_at(promise)
+        except ProtocolError as error:
+            assert target is not None
+            target.fail(again(error))
+            raise
+        finally:
+            if promise is not None:
+                self._arrive_at(promise)
 
     def _settle(self, question: Question, target: Target) -> None:
         """A promised capability has come: from now on calls go to the object itself."""

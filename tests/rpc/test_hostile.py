@@ -519,6 +519,46 @@ def test_an_answer_that_is_an_own_object_of_another_kind_is_a_mismatch(how: str)
     run(main)
 
 
+@pytest.mark.parametrize("last", [b"", b"\xc1"], ids=["no capability", "no error"])
+def test_an_own_object_is_there_though_the_last_call_on_its_promise_had_garbage(
+    last: bytes,
+) -> None:
+    """A promise is one of the client's own objects, and the answers to the calls that were sent on
+    it are what it waits for: the session ends in the midst of these."""
+
+    async def main(world: World) -> None:
+        async with (
+            world.served("service", DeskServer()) as vat,
+            connect(world.kernel, "service", Desk, world.bank()) as desk,
+        ):
+            near, far, own = session_of(desk), only(vat), DeskServer()
+            number = near.peer.exports.grant(own, Desk)
+            promise = desk.desk("d", 1000)
+            on_it = promise.make("t")
+            waiting = [spawn(wait(one)) for one in (promise, on_it)]
+            await quiet()
+            first, second = far.peer.open_answers()
+            requests = hostile.other_lane(far).requests
+            mine = returned(first.x, named(number, Desk), flags=0, caps=1)
+            requests.complete(first.place, first.x, mine)
+            garbage = returned(second.x, last, flags=1 if last else 0)
+            requests.complete(second.place, second.x, garbage)
+            hostile.post(far)
+            with timeout(1):
+                ends = [await one for one in waiting]
+            assert type(near.error) is GarbageFrame
+            assert ends[0] is own
+            assert isinstance(ends[1], GarbageFrame)
+
+    async def wait(promise: Any) -> Any:
+        try:
+            return await promise
+        except RpcError as error:
+            return error
+
+    run(main)
+
+
 # ---- capabilities that are released and given back ----
 
 
