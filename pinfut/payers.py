@@ -165,4 +165,9 @@ def leaks(payer: Payer) -> list[Leak]:
     Found among the objects that the collector knows; a block that only C code holds is not. Takes
     a time like all objects of the process.
     """
-    return off_call(lambda: [Leak(*pair) for pair in payer.held(gc.get_objects())])
+
+    def found() -> list[Leak]:
+        both = payer.held(gc.get_objects())
+        return list(map(Leak, both[::2], both[1::2]))
+
+    return off_call(found)

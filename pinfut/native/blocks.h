@@ -57,7 +57,7 @@ static PER_THREAD Current now;
 
 static const Current NOBODY = {NULL, NULL, 0};
 
-static size_t allowance = ((size_t)64 << 20) / PAGE; /* pages that a step may overdraw */
+static size_t allowance = ((size_t)64 << 20) / PAGE; /* the reserve: pages that a step may overdraw */
 
 /* Over its limit and firm: have MemoryError raised at the next safe point. Defined where threads
    and pending calls are. */
@@ -179,15 +179,21 @@ static void trim(Payer *p)
         }
 }
 
+/* What a step may have until it has used up the reserve. */
+static inline size_t with_reserve(const Payer *p)
+{
+    return (p->limit > p->could ? p->limit : p->could) + allowance;
+}
+
 /* Whether `p` may have `run` more pages. Only a firm step is ever refused, and only when it is
-   over its limit by the whole allowance: stock Python does not survive a small refusal. */
-static int may_take(Payer *p, size_t run)
+   over its limit by the whole reserve. For `small` blocks by two: stock Python does not survive
+   it where it runs bytecode, which gets its error at each safe point from one reserve on. */
+static int may_take(Payer *p, size_t run, int small)
 {
     if (LIKELY(p->pages + run <= p->limit)) return 1;
     trim(p);
     if (p->pages + run <= p->limit || now.payer != p || !now.firm) return 1;
-    size_t most = (p->limit > p->could ? p->limit : p->could) + allowance;
-    if (p->pages + run > most) {
+    if (p->pages + run > with_reserve(p) + (small ? allowance : 0)) {
         p->refused++;
         return 0;
     }
@@ -195,9 +201,9 @@ static int may_take(Payer *p, size_t run)
     return 1;
 }
 
-static size_t buy_pages(Payer *p, size_t run, int *zeroed)
+static size_t buy_pages(Payer *p, size_t run, int small, int *zeroed)
 {
-    if (!may_take(p, run)) return 0;
+    if (!may_take(p, run, small)) return 0;
     size_t at = take_run(run, zeroed);
     if (UNLIKELY(!at)) return 0;
     range.pages[at].as.payer = p;
@@ -218,7 +224,7 @@ static void *carve(Payer *p, unsigned c)
         place = CLASSES;
     if (size > room(p->carve[place])) {
         int zeroed;
-        size_t at = buy_pages(p, 1, &zeroed);
+        size_t at = buy_pages(p, 1, 1, &zeroed);
         if (UNLIKELY(!at)) return NULL;
         /* what is left of a mixed page becomes free blocks */
         for (size_t left; place == CLASSES && (left = room(p->carve[CLASSES])) != 0;) {
@@ -252,7 +258,7 @@ static void *carve(Payer *p, unsigned c)
 static NEVER_INLINE void *allocate_large(Payer *p, size_t size, int *zeroed)
 {
     if (size > range.bytes) return NULL;
-    size_t run = (size + PAGE - 1) / PAGE, at = buy_pages(p, run, zeroed);
+    size_t run = (size + PAGE - 1) / PAGE, at = buy_pages(p, run, 0, zeroed);
     if (!at) return NULL;
     range.pages[at].kind = LARGE;
     p->bytes += run * PAGE;

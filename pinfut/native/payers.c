@@ -132,9 +132,11 @@ static void call_buyer(Payer *p, PyObject *what)
     now = was;
 }
 
-/* How many pages it is over its limit when it has bought what it can, and garbage is gone. */
+/* How many pages it, or who has adopted it, is over the limit when it has bought what it can, and
+   garbage is gone. */
 static size_t overdrawn(Payer *p)
 {
+    while (UNLIKELY(p->heir != NULL)) p = p->heir;
     if (LIKELY(p->pages <= p->limit)) return 0;
     trim(p);
     if (p->pages > p->limit) call_buyer(p, name_buy);
@@ -157,7 +159,7 @@ static size_t overdrawn(Payer *p)
 static struct {
     unsigned long thread; /* 0: free */
     Payer *payer;
-    int delivered;
+    enum { WAITING, LOOKING, SENT } stage;
 } asking[ASKING];
 static PyThread_type_lock ring; /* held, but for the moment in which it rings */
 static int ringing, pending;
@@ -172,12 +174,16 @@ static int raise_here(void *Py_UNUSED(unused))
     pending = 0;
     if (!p || !was.firm || p->pages <= p->limit) return 0;
     now = NOBODY;
-    int quiet = stands_in_pinfut(PyThreadState_Get(), was.by);
+    /* Whoever goes on beyond the reserve, because it catches the error or was called by pinfut, is
+       asked at each safe point: before a small block is refused. */
+    int spent = p->pages > with_reserve(p);
+    int quiet = stands_in_pinfut(PyThreadState_Get(), spent ? NULL : was.by);
     if (!quiet && overdrawn(p)) {
         p->raised++;
         PyErr_SetString(PyExc_MemoryError, MESSAGE);
     }
     now = was;
+    if (spent && p->pages > p->limit) ask_for_error();
     return PyErr_Occurred() ? -1 : 0;
 }
 
@@ -195,7 +201,7 @@ static void ask_for_error(void)
             asked = i + 1;
         }
     if (!asked) return; /* when it asks for the next page */
-    asking[asked - 1].delivered = 0;
+    asking[asked - 1].stage = WAITING;
     if (!ringing) {
         ringing = 1;
         PyThread_release_lock(ring);
@@ -206,8 +212,9 @@ static void ask_for_error(void)
 static void retract(void)
 {
     int i = asked - 1;
-    if (asking[i].delivered) PyThreadState_SetAsyncExc(asking[i].thread, NULL);
+    if (asking[i].stage == SENT) PyThreadState_SetAsyncExc(asking[i].thread, NULL);
     asking[i].thread = 0;
+    asking[i].stage = WAITING;
     asked = 0;
 }
 
@@ -218,11 +225,30 @@ static int make_ring(void)
     return ring && PyThread_acquire_lock(ring, WAIT_LOCK);
 }
 
-/* Whether it has more than could be bought. Buying is for the thread that the account is of. */
-static int over_all(Payer *p)
+/* Send the error to the thread that asked at `i`, if it has more than could be bought. Buying is
+   for the thread that the account is of. Looking runs Python: meanwhile the thread may leave its
+   step, ask again, or end, and another may ask at `i`. Each of these ends the stage. */
+static void deliver_to(int i)
 {
-    if (p->pages > p->limit) call_buyer(p, name_look);
-    return p->pages > p->limit && p->pages > p->could;
+    unsigned long thread = asking[i].thread;
+    Payer *p = asking[i].payer;
+    if (!thread || asking[i].stage != WAITING || p->pages <= p->limit) return;
+    PyObject *object = Py_XNewRef(p->object); /* without one there is no buyer to call */
+    asking[i].stage = LOOKING;
+    call_buyer(p, name_look);
+    if (asking[i].stage == LOOKING) {
+        asking[i].stage = WAITING;
+        int collects = PyGC_Disable(); /* making a frame's object may collect: Python again */
+        PyThreadState *each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+        while (each && each->thread_id != thread) each = PyThreadState_Next(each);
+        if (each && p->pages > p->limit && p->pages > p->could && !stands_in_pinfut(each, NULL)) {
+            asking[i].stage = SENT;
+            p->raised++;
+            PyThreadState_SetAsyncExc(thread, PyExc_MemoryError);
+        }
+        if (collects) PyGC_Enable();
+    }
+    Py_XDECREF(object);
 }
 
 static PyObject *deliver(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
@@ -233,16 +259,7 @@ static PyObject *deliver(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
     Py_END_ALLOW_THREADS
     if (!got) Py_RETURN_NONE;
     ringing = 0;
-    PyThreadState *each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-    for (; each; each = PyThreadState_Next(each))
-        for (int i = 0; i < ASKING; i++)
-            if (asking[i].thread && asking[i].thread == each->thread_id && !asking[i].delivered
-                && over_all(asking[i].payer)
-                && !stands_in_pinfut(each, NULL)) {
-                asking[i].delivered = 1;
-                asking[i].payer->raised++;
-                PyThreadState_SetAsyncExc(asking[i].thread, PyExc_MemoryError);
-            }
+    for (int i = 0; i < ASKING; i++) deliver_to(i);
     Py_RETURN_NONE;
 }
 
@@ -616,10 +633,9 @@ static int visit(PyObject *object, void *arg)
 {
     Search *search = arg;
     if (!lies_with(object, search->payer)) return 0;
-    PyObject *pair = PyTuple_Pack(2, search->container, object);
-    int bad = pair ? PyList_Append(search->found, pair) : -1;
-    Py_XDECREF(pair);
-    return bad;
+    /* no tuple: making one may collect, and a finalizer change what is traversed */
+    if (PyList_Append(search->found, search->container) < 0) return -1;
+    return PyList_Append(search->found, object);
 }
 
 static PyObject *payer_held(PayerObject *self, PyObject *containers)
@@ -810,7 +826,7 @@ static PyObject *install(PyObject *self, PyObject *args)
 static PyObject *forked(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
     main_thread = PyThread_get_thread_ident();
-    role = UNKNOWN;
+    role = MAIN; /* also of a step that goes on here */
     asked = pending = ringing = 0;
     memset(asking, 0, sizeof asking);
     return make_ring() ? Py_NewRef(Py_None) : PyErr_NoMemory();

@@ -14,6 +14,7 @@ from pinfut import payers
 from pinfut.payers import PAGE, Payer, PayersUnavailable
 from pinfut.unboxed import pool, unboxed
 from tests.payers.apart import apart, python
+from tests.payers.crowd import Parked
 
 CACHE: dict[str, object] = {}
 
@@ -85,6 +86,50 @@ def test_what_leaked_is_listed_with_the_container_that_holds_it() -> None:
     CACHE.clear()
     gc.collect()
     assert not [leak for leak in payers.leaks(p) if isinstance(leak.held, Token)]
+
+
+@apart
+def test_nothing_is_collected_while_it_is_looked_for_what_leaked() -> None:
+    collected = 0
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            nonlocal collected
+            collected += 1
+            Garbage()
+
+    p = Payer(1_000)
+    CACHE["many"] = [p.soft_call(bytes, 100) for _ in range(1_000)]
+    Garbage()
+    gc.set_threshold(1)
+    containers: list[object] = [CACHE["many"]]
+    before = collected
+    assert len(p.held(containers)) == 2 * 1_000
+    assert collected - before <= 1, "a finalizer could change what is gone through"
+    made = [[] for _ in range(100)]  # type: ignore[var-annotated]
+    assert made
+    assert collected > 10, "as it is elsewhere"
+    CACHE.clear()
+
+
+@apart
+def test_what_is_left_of_a_client_goes_on_at_its_heirs_expense_whatever_its_limit_was() -> None:
+    async def goes_on() -> str:
+        await Parked()
+        return "went on"
+
+    p, server = Payer(20), Payer(10_000)
+    held = p.soft_call(bytearray, 50 * PAGE)
+    assert p.settle() > 0
+    server.adopt(p)
+    coro = goes_on()
+    p.send(coro, None)
+    with pytest.raises(StopIteration, match="went on"):
+        p.send(coro, None)
+    assert (p.raised, p.settle(), len(held)) == (0, 0, 50 * PAGE)
 
 
 @unboxed
@@ -262,3 +307,22 @@ def test_a_child_of_a_fork_has_its_own_payers_and_its_own_main_thread() -> None:
     assert p.pages >= 10
     assert (p.raised, len(held)) == (0, 10 * PAGE)
     assert not tracemalloc.is_tracing()
+
+
+@apart
+def test_a_step_in_which_a_process_was_forked_is_refused_in_the_child_at_a_safe_point() -> None:
+    p = Payer(50)
+
+    def forks() -> int:
+        child = os.fork()
+        if child:
+            return child
+        code = 1
+        try:
+            sum(len(bytearray(100 * PAGE)) for _ in range(3))
+        except MemoryError:
+            code = 7
+        os._exit(code)
+
+    _, status = os.waitpid(p.firm_call(forks), 0)
+    assert os.waitstatus_to_exitcode(status) == 7

@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import types
+from collections import deque
 from collections.abc import Generator
 from functools import partial
 from operator import methodcaller
@@ -184,6 +185,50 @@ def test_nothing_is_raised_in_a_frame_of_pinfut_but_the_park_settles_it() -> Non
 
 
 @apart
+def test_who_goes_on_beyond_the_reserve_is_stopped_before_a_small_block_is_refused() -> None:
+    outer = types.ModuleType("pinfut.elsewhere")
+    exec("def through(call, *args):\n return call(*args)", outer.__dict__)
+
+    def closures(held: list[Any]) -> None:
+        while True:
+            held.append([(x for x in held), lambda: held, {}])
+
+    def catches(held: list[Any]) -> None:
+        while True:
+            try:
+                closures(held)
+            except MemoryError:
+                pass
+
+    async def called_by_pinfut(what: Any, held: list[Any]) -> None:
+        outer.through(what, held)
+
+    payers.reserve(500)
+    for what in (closures, catches):
+        p = Payer(20)
+        held: list[Any] = [None] * 10**6  # grows no more: no large block is asked for
+        held.clear()
+        with pytest.raises(MemoryError):
+            p.send(called_by_pinfut(what, held), None)
+        assert p.refused == 0
+        assert 520 < p.peak < 20 + 2 * 500
+        held.clear()
+        gc.collect()
+        p.audit()
+
+
+@apart
+def test_a_large_block_is_refused_beyond_the_reserve_and_a_small_one_beyond_two() -> None:
+    payers.reserve(100)
+    for grow, reserves in ((list, 1), (deque, 2)):
+        p = Payer(10)
+        with pytest.raises(MemoryError):
+            p.firm_call(grow, map(float, range(10**6)))  # no bytecode runs inside
+        assert p.refused > 0
+        assert 10 + 100 * (reserves - 1) < p.peak <= 10 + 100 * reserves
+
+
+@apart
 def test_finalizers_run_on_nobodys_account() -> None:
     seen: list[Any] = []
 
@@ -286,3 +331,46 @@ def test_an_error_that_comes_too_late_is_taken_back_with_the_step() -> None:
     assert late == []
     assert p.raised == 1
     assert p.settle() == 0
+
+
+@apart
+def test_an_error_for_one_step_is_never_sent_into_the_next_of_its_thread() -> None:
+    looking, left = threading.Event(), threading.Event()
+
+    class Slow:
+        def buy(self) -> None: ...
+        def look(self) -> None:
+            looking.set()
+            left.wait()
+
+    class Rich:
+        def buy(self) -> None: ...
+        def look(self) -> None:
+            second.could = 10**6
+
+    first, second = Payer(10), Payer(10)
+    first.buyer, second.buyer = Slow(), Rich()
+    ends: list[str] = []
+
+    def over(*then: Any) -> list[Any]:
+        return [bytes(40 * PAGE), *(each() for each in then)]
+
+    def go_on() -> None:
+        left.set()
+        while second.could < 10**6:  # until it was looked at
+            time.sleep(0.001)
+        sum(range(10_000))
+
+    def work() -> None:
+        try:
+            held = first.firm_call(over, looking.wait)
+            held += second.firm_call(over, go_on)
+            ends.append("whole")
+        except MemoryError:
+            ends.append("refused")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ends == ["whole"]
+    assert (first.raised, second.raised) == (0, 0)
