@@ -64,7 +64,6 @@ class Unclaimed:
         self.error: BaseException | None = error
 
     def report(self) -> None:
-        """Report the error, unless someone has it already."""
         error, self.error = self.error, None
         if error is not None:
             self._runner.report(self._name, error)

@@ -58,7 +58,6 @@ class Timeout(Block):
         return self
 
     def expire(self) -> None:
-        """The time is over. For the timers."""
         self.fire()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -124,7 +123,6 @@ class TimeoutFuture(FutureBase[T]):
         return PENDING
 
     def expire(self) -> None:
-        """The time is over. For the timers."""
         self._waker.wake()
 
     def __del__(self) -> None:
@@ -184,7 +182,6 @@ class TimeoutCoroutine(FutureBase[T]):
         return cx.poll(self._future)
 
     def drop(self) -> None:
-        """Drop the coroutine."""
         if self._future is None:
             self._coro.close()
         else:

@@ -28,7 +28,6 @@ class _OfFuture(FutureBase[U], Generic[T, U]):
         self._context = copy_context()
 
     def drop(self) -> None:
-        """Drop the future inside."""
         drop_of(self._future)()
 
 

@@ -61,6 +61,5 @@ class _Wait(Waiter[None, Event]):
         return self.wait(self.source._queue, cx)
 
     def drop(self) -> None:
-        """Wait no more."""
         self.woken = False
         self.source._queue.leave(self)

@@ -96,26 +96,3 @@ def layout(function: Callable[..., Any]) -> Layout:
         tuple(waits),
         tuple((each.code.co_qualname, called_size(each)) for each in generated.further),
     )
-
-
-def table(shown: Layout) -> str:
-    """The layout as a table, for people."""
-    out = [
-        f"{shown.function}: a frame of {shown.size} bytes "
-        f"({shown.generator} the generator, {shown.size - shown.generator} around it)",
-        f"  called without a pool: {shown.called} bytes; as plain coroutines: {shown.boxed} bytes",
-        f"  {len(shown.slots)} slots of {REFERENCE} bytes; {shown.overlap} bytes shared by "
-        "locals that are never live together",
-    ]
-    for name, size in shown.further:
-        out.append(f"  {name} has no room in there and gets a frame of its own, of {size} bytes")
-    out += ["", "  waits"]
-    for number, wait in enumerate(shown.waits):
-        out.append(f"    {number:3}  {wait.function}  {wait.file}:{wait.line}")
-    out += ["", "  slot  local                                     live over"]
-    for slot in shown.slots:
-        for index, local in enumerate(slot.locals):
-            place = f"{slot.number:4}" if index == 0 else "    "
-            over = ", ".join(map(str, local.waits)) or "-"
-            out.append(f"  {place}  {local.function + ' · ' + local.name:40}  {over}")
-    return "\n".join(out)

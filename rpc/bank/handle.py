@@ -34,7 +34,8 @@ class Rank(IntEnum):
 @final
 class BankHandle:
     """A weaker capability to a bank: a number that stands for it in a table of its kernel. The
-    bank's ledger pays for it until `drop`."""
+    bank's ledger pays for it until `drop`. Under their names it has the methods of `Bank`, and
+    they raise Restricted where it is too weak or was dropped."""
 
     __slots__ = ("_number", "_table", "no_remove", "rank")
 
@@ -91,11 +92,9 @@ class BankHandle:
     # ---- USE ----
 
     def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
-        """As `Bank.buy`."""
         self.bank().buy(pages, caps, why=why)
 
     def sell(self, pages: int = 0, caps: int = 0) -> None:
-        """As `Bank.sell`."""
         self.bank().sell(pages, caps)
 
     def child(self, name: str, *, pages: int, caps: int = 1024, funded: bool = False) -> Bank:
@@ -108,29 +107,24 @@ class BankHandle:
 
     @property
     def balance(self) -> Balance:
-        """As `Bank.balance`."""
         return self.bank(Rank.READ).balance
 
     @property
     def pages_used(self) -> int:
-        """As `Bank.pages_used`."""
         return self.bank(Rank.READ).pages_used
 
     @property
     def caps_used(self) -> int:
-        """As `Bank.caps_used`."""
         return self.bank(Rank.READ).caps_used
 
     # ---- LIMIT ----
 
     def refill(self, pages: int = 0, caps: int = 0) -> None:
-        """As `Bank.refill`."""
         self.bank(Rank.LIMIT).refill(pages, caps)
 
     # ---- DESTROY ----
 
     def destroy(self) -> Destroying:
-        """As `destroy`."""
         return destroy(self.bank(Rank.DESTROY))
 
     def remove(self) -> None:
@@ -141,7 +135,6 @@ class BankHandle:
         bank.remove()
 
     def close(self) -> None:
-        """As `Bank.close`."""
         self.bank(Rank.DESTROY).close()
 
     def __repr__(self) -> str:

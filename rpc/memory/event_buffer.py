@@ -324,7 +324,6 @@ class _Next(FutureBase[SourceEvent]):
                 return PENDING
 
     def drop(self) -> None:
-        """Wait no more."""
         if self._parked:
             self._parked = self._buffer._waits = False
             self._buffer.notification.unpark()

@@ -69,7 +69,6 @@ class CallsOut(Sending):
     # ---- calling ----
 
     def bootstrap(self, interface: Any) -> Any:
-        """A proxy of the other side's root object, which has to be of `interface`."""
         submissions = self.open()
         target = Target(self, interface, PROMISED)
         place = submissions.reserve(256)
@@ -216,7 +215,6 @@ class CallsOut(Sending):
         return bool(xs)
 
     def trim(self) -> None:
-        """Give memory for large answers that is between two uses back to the bank."""
         if self.opened and self.error is None:
             self.submissions.trim()
 

@@ -155,20 +155,8 @@ class Peer:
             payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
         if flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP:
             payload = EXPECTED.pack(expected) + payload
-        return (
-            pack_call(
-                CALL_HEAD.size + len(payload),
-                kind,
-                flags,
-                method,
-                x,
-                target,
-                room,
-                place,
-                len(caps),
-            )
-            + payload
-        )
+        size = CALL_HEAD.size + len(payload)
+        return pack_call(size, kind, flags, method, x, target, room, place, len(caps)) + payload
 
     def open_return(self, x: int, frame: bytes) -> tuple[int, tuple[Cap, ...], bytes]:
         """A Return for question `x` as (flags, capabilities, payload).
