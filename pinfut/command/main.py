@@ -16,6 +16,7 @@ SUBCOMMANDS: Final = {
     "info": "versions, settings, and which optional parts are there",
     "laws": "the eight laws of polling",
     "rules": "the rules of paying, each with the test that holds it",
+    "rows": "what the design notes ask for, each with its answer, its test and its mutant",
     "prices": "each price, beside what one of the kind takes on this interpreter",
     "slopes": "what more of a kind costs a client, and takes at the server",
     "hostile": "what hostile clients come to: who pays, and what others notice",

@@ -64,6 +64,7 @@ def test_without_a_subcommand_it_lists_what_there_is(capsys: pytest.CaptureFixtu
         ["laws"],
         ["info"],
         ["rules"],
+        ["rows"],
     ],
 )
 def test_it_prints_where_only_ascii_can_be(words: list[str]) -> None:

@@ -1,19 +1,23 @@
-"""``pinfut rules``, ``prices``, ``slopes`` and ``hostile``."""
+"""``pinfut rules``, ``rows``, ``prices``, ``slopes`` and ``hostile``."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pinfut
 from pinfut.command import hostile, slopes
 from pinfut.command.main import main
 from pinfut.rpc import prices
 from pinfut.rpc.lab.hostile import SCENARIOS, Scenario
 from pinfut.rpc.lab.hostile.slope import KINDS, Slope
 from pinfut.rpc.lab.hostile.stage import Stage
+from pinfut.rpc.lab.rows import ROWS
 from pinfut.rpc.lab.rules import RULES
+from tests.mutants.prove import mutants_of
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -28,6 +32,33 @@ def test_rules_are_printed_each_with_its_test(capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     assert [line.strip() for line in lines[::2]] == [f"{r.number}. {r.text}" for r in RULES]
     assert [line.split() for line in lines[1::2]] == [[r.where, r.test] for r in RULES]
+
+
+def test_rows_are_printed_each_with_its_state(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = printed(capsys, "rows")
+    assert [(row["number"], row["state"]) for row in rows] == [(r.number, r.state) for r in ROWS]
+    assert main(["rows", "--only", "1", "--only", "34"]) == 0
+    first, where, test, _, _, missing, sums = capsys.readouterr().out.splitlines()
+    assert first == f"  1. {ROWS[0].text}"
+    assert where == f"     line 1, {ROWS[0].where}: shown"
+    assert test == f"     {ROWS[0].test}  kills rule 1"
+    assert missing == f"     missing: {ROWS[33].missing}"
+    assert sums == "1 shown, 0 in part, 1 open"
+
+
+def test_rows_are_proved_in_a_checkout_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert main(["rows", "--only", "60", "--only", "76", "--only", "57", "--prove"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == "3 of 3 rows have mutants; alive in none"
+    for row, line in zip((57, 60, 76), lines[-4:-1], strict=True):
+        planted = len(mutants_of(ROWS[row - 1]))
+        assert line == f"{row:>3}. {planted} of {planted} mutants killed"
+    monkeypatch.setattr(pinfut, "__file__", str(tmp_path / "pinfut" / "__init__.py"))
+    assert main(["rows", "--prove"]) == 2
+    out, err = capfd.readouterr()
+    assert (out, "use --prove in a checkout" in err) == ("", True)
 
 
 def test_prices_are_printed_with_what_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

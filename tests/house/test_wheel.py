@@ -183,6 +183,7 @@ QUICK = {
     "info": ("--json", "-"),
     "laws": (),
     "rules": ("--json", "-"),
+    "rows": ("--json", "-"),
     "prices": ("--only", "HANDLE", "--json", "-"),
     "slopes": ("--only", "sessions", "--many", "128", "--json", "-"),
     "hostile": ("--only", "frames of zero length", "--json", "-"),

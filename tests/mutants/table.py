@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 class Mutant(NamedTuple):
     """One fault. `breaks`: the rules ("rule 7"), traps ("T24") and rows of the design notes
-    ("row 60") that do not hold with it."""
+    ("row 60", of `pinfut rows`) that do not hold with it."""
 
     breaks: tuple[str, ...]
     file: str
@@ -35,10 +35,6 @@ synchronous, but who waits for room may stop reading (36). Cycles across process
 pays (27), no refund of what was let go of waits for a collector (33), and who reads no answers has
 no more of them than it has room for (29)."""
 
-ROWS = (8, 9, 16, 41, 45, 51, 57, 60, 65, 70, 76, 90, 119)
-"""What was asked for beside rules and traps and was once held by no test, or not by the one whose
-name promises it."""
-
 _TREE = "tests/rpc/bank/test_bank_tree.py::test_whatever_happens_usage_is_the_sum_of_what_is_owned"
 _RULES = "tests/rpc/bank/test_bank_rules.py::test_"
 _QUOTA = "tests/rpc/test_quota.py::test_"
@@ -51,6 +47,12 @@ _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
+
+_RECEIVE = "tests/rpc/memory/test_receive.py::test_"
+_INTRODUCE = "tests/rpc/test_introduce.py::test_"
+_SLOTS = "tests/pinfut/test_slots.py::test_"
+_PIN = "tests/pinfut/test_pin.py::test_"
+_FRAMES = "tests/pinfut/unboxed/test_frames.py::test_"
 
 _STACK = "tests/rpc/bank/test_bank_stack.py::test_"
 _HOLD = "tests/rpc/memory/test_hold.py::test_"
@@ -747,8 +749,8 @@ MUTANTS = (
     Mutant(
         ("T35",),
         SESSION,
-        "            credit = self.credit + quantum + begin - requests.consumed\n",
-        "            credit = 0\n",
+        "            self.credit += quantum\n",
+        "            self.credit = quantum\n",
         _TURNS + "a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it",
     ),
     Mutant(
@@ -776,8 +778,8 @@ MUTANTS = (
     Mutant(
         ("T41",),
         SESSION,
-        "            frames = requests.receive(budget, credit)\n",
-        "            frames = requests.receive(1 << 30, credit)\n",
+        "requests.receive(budget, min(self.credit, CHUNK))\n",
+        "requests.receive(1 << 30, min(self.credit, CHUNK))\n",
         _TURNS + "messages_that_are_nearly_empty_count_too",
     ),
     Mutant(
@@ -843,8 +845,8 @@ MUTANTS = (
     Mutant(
         ("T36",),
         SESSION,
-        "            frames = requests.receive(budget, credit)\n",
-        "            frames = [] if out.waiting else requests.receive(budget, credit)\n",
+        "frames = requests.receive(budget, min(self.credit, CHUNK))\n",
+        "frames = [] if out.waiting else requests.receive(budget, min(self.credit, CHUNK))\n",
         "tests/rpc/test_reverse.py::test_two_that_call_each_other_with_full_rings_both_go_on",
     ),
     # ---- what is whole at every depth of the stack ----
@@ -866,8 +868,9 @@ MUTANTS = (
     Mutant(
         ("rule 43",),
         "rpc/session/sending.py",
-        "            self._outbox.put(self, self.end.level)\n            self.touched = True\n",
-        "            self.touched = True\n            self._outbox.put(self, self.end.level)\n",
+        "            if self._outbox.mixed:\n                self._outbox.put(",
+        "            self.touched = True\n            if self._outbox.mixed:\n"
+        "                self._outbox.put(",
         "tests/rpc/test_stack.py::"
         "test_a_call_at_any_remaining_depth_is_made_or_changes_nothing[plain-unchecked]",
     ),
@@ -1127,6 +1130,159 @@ MUTANTS = (
         "        idle.pop()\n        frame = Frame(free_list.size, free_list)\n",
         "tests/pinfut/unboxed/test_frames.py::"
         "test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays",
+    ),
+    # ---- rows that their own test holds, and no rule or trap beside it ----
+    Mutant(
+        ("row 10",),
+        "rpc/wire/imports.py",
+        '            pay(self.account, prices.IMPORT, "a capability received")\n',
+        '            self.account.take(prices.IMPORT, "a capability received")\n',
+        "tests/rpc/test_release.py::test_an_import_costs_its_client_a_capability",
+    ),
+    Mutant(
+        ("row 12",),
+        "rpc/memory/receive.py",
+        "        self.dropped += 1\n        return False\n",
+        "        return False\n",
+        _RECEIVE + "packets_take_what_the_receiver_posted_and_are_dropped_and_counted_beyond",
+    ),
+    Mutant(
+        ("row 18",),
+        KEPT,
+        "        if self._thing is None:\n            raise SessionDead(",
+        "        if False:\n            raise SessionDead(",
+        _CHARGING + "what_is_kept_is_charged_and_nothing_of_it_is_reachable_after_the_end",
+    ),
+    Mutant(
+        ("row 20",),
+        "rpc/session/charging.py",
+        "        if len(things) > safety:\n",
+        "        if len(things) > safety + 1:\n",
+        _CHARGING + "a_turn_is_bounded_by_the_servers_own_safety_memory",
+    ),
+    Mutant(
+        ("row 31",),
+        PAGES,
+        "        region.mappings += 1\n",
+        "        region.mappings += region.pages\n",
+        _RECEIVE + "a_region_is_one_mapping_and_its_pages_can_be_taken_out",
+    ),
+    Mutant(
+        ("row 37",),
+        PEER,
+        "        called = things.get(target)\n        if called is None:\n",
+        "        called = things.get(target) or next(iter(things.values()), None)\n"
+        "        if called is None:\n",
+        _PEER + "a_call_for_an_object_that_is_not_held_is_refused_alone",
+    ),
+    Mutant(
+        ("row 39",),
+        "rpc/session/introduce.py",
+        "    way = ways.get(there.end)\n    if",
+        "    way = None\n    if",
+        _INTRODUCE + "two_servers_have_one_route_however_much_is_introduced_to_them",
+    ),
+    Mutant(
+        ("row 40",),
+        "rpc/session/introduce.py",
+        "            at.end.withdraw(way.route)\n",
+        "            pass\n",
+        _INTRODUCE + "whatever_a_leg_lacks_nothing_of_the_introduction_stays",
+    ),
+    Mutant(
+        ("row 43",),
+        "rpc/session/prepayment.py",
+        "        if state == OWN:\n            self._bank.sell(self.pages)\n",
+        "        if state == OWN:\n            pass\n",
+        "tests/rpc/test_prepayment.py::"
+        "test_a_client_that_allows_nothing_and_one_that_dies_pay_nothing",
+    ),
+    Mutant(
+        ("row 72",),
+        "pinfut/slots.py",
+        "        x += (slot.index - x) % self.capacity\n",
+        "        slot = self._slots[x % self.capacity]\n",
+        "tests/pinfut/test_slots.py::"
+        "test_counting_x_without_skipping_would_collide_where_the_table_does_not",
+    ),
+    Mutant(
+        ("row 80",),
+        "rpc/session/subscriptions.py",
+        "        made._kept = keep(made, prices.SUBSCRIPTION)\n",
+        "        made._kept = keep(made, 0)\n",
+        _EVENTS + "a_subscription_is_paid_by_who_subscribes_and_refunded_once",
+    ),
+    Mutant(
+        ("row 81",),
+        EVENTS,
+        "        if self._version(place) > self._seen[place] or self._ended(place):\n",
+        "        if self._ended(place):\n",
+        _EVENTS + "an_event_between_the_look_and_the_arming_comes_at_once",
+    ),
+    Mutant(
+        ("row 87",),
+        EVENTS,
+        "            if over > 0:\n",
+        "            if over > 1:\n",
+        _EVENTS + "what_is_written_over_while_it_is_copied_counts_as_lost",
+    ),
+    Mutant(
+        ("row 95",),
+        "pinfut/slots.py",
+        "            slot.waker = cx.waker\n",
+        "            slot.waker = slot.waker or cx.waker\n",
+        _SLOTS + "the_newest_waker_is_the_one_that_is_called",
+    ),
+    Mutant(
+        ("row 96",),
+        "pinfut/slots.py",
+        "        if slot.x != x or slot.state != READY:\n",
+        "        if slot.state != READY:\n",
+        _SLOTS + "a_future_never_takes_the_result_of_a_later_operation_in_its_slot",
+    ),
+    Mutant(
+        ("row 97",),
+        "pinfut/pin.py",
+        '    def __copy__(self) -> NoReturn:\n        raise PinError(self._future, "copied")\n',
+        "    def __copy__(self) -> Pinned[T_co]:\n        return Pinned(self._future)\n",
+        _PIN + "a_pinned_future_may_not_be_copied_or_pickled",
+    ),
+    Mutant(
+        ("row 99",),
+        "pinfut/combinators/selecting.py",
+        "            if child is not None\n        )\n        self._given = ()\n",
+        "            if child is not None\n        )\n"
+        "        for one in losers:\n            one.drop()\n        self._given = ()\n",
+        "tests/pinfut/test_combinators.py::"
+        "test_select_gives_the_winner_and_leaves_the_losers_where_they_are",
+    ),
+    Mutant(
+        ("row 106",),
+        "pinfut/slots.py",
+        "        slot.value = None\n        slot.waker = None\n        self.free.append(slot)\n",
+        "        slot.waker = None\n        self.free.append(slot)\n",
+        _SLOTS + "a_free_slot_holds_neither_value_nor_waker",
+    ),
+    Mutant(
+        ("row 117",),
+        "examples/lessons/echo_on_executor.py",
+        "            if self.table.complete(val, total):\n",
+        "            if self.table.complete(min(s.x for s in self.table.taken()), total):\n",
+        "tests/examples/lessons/test_echo.py::test_each_call_gets_its_own_answer_in_any_order",
+    ),
+    Mutant(
+        ("row 130",),
+        "pinfut/unboxed/frame.py",
+        "        if self._value is _NO_RESULT:\n            raise RuntimeError(",
+        "        if True:\n            raise RuntimeError(",
+        _FRAMES + "the_result_is_read_without_resuming",
+    ),
+    Mutant(
+        ("row 131",),
+        "pinfut/unboxed/frame.py",
+        "        if needed > self.size:\n",
+        "        if needed > self.size + 8:\n",
+        _FRAMES + "a_frame_that_is_too_small_traps_before_anything_is_written",
     ),
     # ---- found to survive once ----
     Mutant(
