@@ -1284,6 +1284,31 @@ MUTANTS = (
         "        if needed > self.size + 8:\n",
         _FRAMES + "a_frame_that_is_too_small_traps_before_anything_is_written",
     ),
+    Mutant(
+        ("row 5",),
+        "rpc/bank/share.py",
+        "        leaves = self._leaves if pages else 0\n",
+        "        leaves = self._leaves if pages else 0\n"
+        "        from pinfut import sync\n\n        sync.Lock()\n",
+        "tests/rpc/bank/test_charges_call_nobody.py::"
+        "test_nothing_that_is_charged_calls_anybody_whether_it_is_paid_or_refused",
+    ),
+    Mutant(
+        ("row 78",),
+        EVENTS,
+        "            if buffer.notification.park(cx.waker):\n                return PENDING\n",
+        "            return PENDING\n",
+        "tests/rpc/test_one_wait.py::"
+        "test_one_wait_is_told_of_an_answer_an_event_a_socket_and_a_time_in_any_order",
+    ),
+    Mutant(
+        ("row 109",),
+        SESSION,
+        "                self.round_trips += 1\n",
+        "                self.round_trips += 1\n"
+        "                self.subscriptions[-self.round_trips] = None\n",
+        "tests/rpc/test_steady_state.py::test_calls_that_come_and_go_keep_not_a_byte",
+    ),
     # ---- found to survive once ----
     Mutant(
         ("T31",),

@@ -31,11 +31,11 @@ ROWS: Final = (
     Row(
         78,
         71,
-        "One wait ends for a client that connects, for a message and for an answer",
+        "One wait covers answers, events, bytes of sockets and times; what connects, too",
         "rpc/vat.py",
-        "tests/rpc/test_turns.py::test_one_wait_sees_a_new_session_a_message_and_an_answer",
-        "rule 27",
-        "a test of one wait over a call, an event, a socket and a timer",
+        "tests/rpc/test_one_wait.py::"
+        "test_one_wait_is_told_of_an_answer_an_event_a_socket_and_a_time_in_any_order",
+        "row 78",
     ),
     Row(
         79,

@@ -123,12 +123,10 @@ ROWS: Final = (
     Row(
         109,
         228,
-        "Once it runs, a call allocates nothing that stays",
-        "pinfut/unboxed/pool.py",
-        "tests/pinfut/unboxed/test_frames.py::"
-        "test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays",
-        "row 119",
-        "the same for calls over a session, which no test traces",
+        "Once it runs, a call over a session allocates nothing that stays",
+        "rpc/session/calls_out.py",
+        "tests/rpc/test_steady_state.py::test_calls_that_come_and_go_keep_not_a_byte",
+        "row 109",
     ),
     Row(
         110,

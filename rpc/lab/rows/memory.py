@@ -50,8 +50,9 @@ ROWS: Final = (
         6,
         "A charge never waits for another process: it changes the books, and calls nobody",
         "rpc/bank/bank.py",
-        "",
-        missing="a test that sees whatever is called while something is charged",
+        "tests/rpc/bank/test_charges_call_nobody.py::"
+        "test_nothing_that_is_charged_calls_anybody_whether_it_is_paid_or_refused",
+        "row 5",
     ),
     Row(
         6,
