@@ -13,7 +13,7 @@ from pinfut.rpc.lab.simulate.draws import draw
 from pinfut.rpc.lab.simulate.faults import FAULTS
 from pinfut.rpc.lab.simulate.run import simulate
 from pinfut.rpc.lab.simulate.shrink import shrink
-from tests.rpc.simulate.selling import broken
+from tests.rpc.simulate.refunding import broken
 
 
 @pytest.mark.parametrize("faults", [None, "cut,refuse,crash-client", ""])

@@ -18,7 +18,7 @@ from pinfut.rpc.lab.simulate.many import Job, never, once
 from pinfut.rpc.lab.simulate.run import Outcome, simulate
 from pinfut.rpc.lab.simulate.shrink import shrink
 from tests.covered import covered
-from tests.rpc.simulate.selling import broken
+from tests.rpc.simulate.refunding import broken
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
 

@@ -1,4 +1,4 @@
-"""A runtime that is broken on purpose: a bank that sells less than it says."""
+"""A runtime that is broken on purpose: a bank that refunds less than it says."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pinfut.rpc.lab.simulate.run import Outcome, simulate
 
 def broken(monkeypatch: pytest.MonkeyPatch) -> tuple[int, Outcome]:
     """Break the runtime. The first seed in which that is seen, and what came of it."""
-    whole = Bank.sell
+    whole = Bank.refund
 
-    def sell(self: Bank, pages: int = 0, caps: int = 0) -> None:
+    def refund(self: Bank, pages: int = 0, caps: int = 0) -> None:
         whole(self, max(0, pages - (pages > 1)), caps)
 
-    monkeypatch.setattr(Bank, "sell", sell)
+    monkeypatch.setattr(Bank, "refund", refund)
     for seed in range(20):
         outcome = simulate(draw(seed, 100))
         if outcome.failure is not None:
