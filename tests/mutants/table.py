@@ -327,8 +327,8 @@ MUTANTS = (
     Mutant(
         ("T37",),
         "rpc/errors.py",
-        "    told = NestedShortage(*error.args)\n",
-        "    return error\n    told = NestedShortage(*error.args)\n",
+        "    told = NestedShortage(words_of(error))\n",
+        "    return error\n    told = NestedShortage(words_of(error))\n",
         "tests/rpc/test_vats.py::"
         "test_what_a_nested_call_lacks_is_told_to_the_first_caller_and_both_go_on",
     ),
@@ -358,8 +358,9 @@ MUTANTS = (
     Mutant(
         ("rule 29",),
         "rpc/objects/capabilities.py",
-        "        return _of(self._peer.exports.get(cap.id), interface)\n",
-        "        return __import__('copy').copy(_of(self._peer.exports.get(cap.id), interface))\n",
+        "        return self._of(self._peer.exports.get(cap.id), interface)\n",
+        "        return __import__('copy').copy("
+        "self._of(self._peer.exports.get(cap.id), interface))\n",
         "tests/rpc/test_calls.py::test_an_object_of_the_server_keeps_its_identity_on_a_round_trip",
     ),
     Mutant(
@@ -1023,6 +1024,30 @@ MUTANTS = (
         "                self.touch()\n",
         "            self.dropped.append(dropped)\n            self.flush()\n",
         "tests/rpc/test_introduce.py::test_clone_drop_and_compare_are_no_kernel_transitions",
+    ),
+    Mutant(
+        ("row 57",),
+        "rpc/objects/capabilities.py",
+        "        if interface is Interface and not spans(facet[2], type(facet[0])):\n",
+        "        if False:\n",
+        "tests/rpc/test_facets.py::"
+        "test_a_facet_is_not_widened_by_who_takes_and_gives_any_interface",
+    ),
+    Mutant(
+        ("row 57",),
+        "rpc/session/returns.py",
+        "                    self._peer.release(cap.id, 1)\n",
+        "                    self._peer.exports.release(cap.id, 1)\n",
+        "tests/rpc/test_hostile.py::"
+        "test_what_was_released_and_is_given_back_all_the_same_ends_that_session_alone",
+    ),
+    Mutant(
+        ("row 57",),
+        "rpc/wire/peer.py",
+        "            charge = prices.GRANTED * (len(caps) - 1)\n",
+        "            charge = 0\n",
+        "tests/rpc/test_hostile.py::"
+        "test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished",
     ),
     Mutant(
         ("row 57",),
