@@ -344,25 +344,21 @@ class Peer:
         """As `give`, with capabilities. `result` is the facet that later calls may be made on,
         if there is one; `kept` are objects to hold until the caller has read the Return."""
         size = _RETURN + CAP.size * len(caps) + len(payload)
-        error: RpcError | None = None
         if size > answer.room:
             error = AnswerTooLarge(
                 f"the answer takes {size} bytes and {answer.room} were reserved; declare "
                 f"@method(answer={size}) or more, or ask for less at a time"
             )
-        elif len(caps) > 1 and self._account is not None:
+            self._refuse_caps(answer, caps, error)
+            return
+        if len(caps) > 1 and self._account is not None:
             charge = prices.GRANTED * (len(caps) - 1)
             try:
                 self._account.take(charge, "what an answer names until it is finished")
-                answer.charged = charge
             except RpcError as short:
-                error = after_begin(short)
-        if error is not None:
-            for cap in caps:
-                if cap.kind == frames.SENDER:
-                    self.exports.release(cap.id, 1)
-            self.refuse(answer, error)
-            return
+                self._refuse_caps(answer, caps, after_begin(short))
+                return
+            answer.charged = charge
         answer.granted = [cap.id for cap in caps if cap.kind == frames.SENDER]
         answer.result = result
         answer.kept = kept
@@ -372,6 +368,13 @@ class Peer:
             self.exports.hold(number)
         flags = 0 if caps or self._is_awaited(answer) else frames.NO_FINISH
         self._return(answer, flags, len(caps), payload)
+
+    def _refuse_caps(self, answer: Answer, caps: tuple[Cap, ...], error: RpcError) -> None:
+        """An answer cannot be given: nothing of it was handed out."""
+        for cap in caps:
+            if cap.kind == frames.SENDER:
+                self.exports.release(cap.id, 1)
+        self.refuse(answer, error)
 
     def refuse(self, answer: Answer, error: BaseException) -> None:
         """The call has failed. The error fits into what is reserved already."""
