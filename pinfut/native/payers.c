@@ -201,6 +201,7 @@ static void ask_for_error(void)
             asked = i + 1;
         }
     if (!asked) return; /* when it asks for the next page */
+    if (asking[asked - 1].stage == LOOKING) return; /* it is seen to; or a busy thread never was */
     asking[asked - 1].stage = WAITING;
     if (!ringing) {
         ringing = 1;
@@ -227,7 +228,7 @@ static int make_ring(void)
 
 /* Send the error to the thread that asked at `i`, if it has more than could be bought. Buying is
    for the thread that the account is of. Looking runs Python: meanwhile the thread may leave its
-   step, ask again, or end, and another may ask at `i`. Each of these ends the stage. */
+   step, and another may ask at `i`; `retract` ends the stage then. */
 static void deliver_to(int i)
 {
     unsigned long thread = asking[i].thread;
