@@ -173,6 +173,8 @@ static int raise_here(void *Py_UNUSED(unused))
     Payer *p = was.payer;
     pending = 0;
     if (!p || !was.firm || p->pages <= p->limit) return 0;
+    /* an interpreter that is being made does not survive it: the step gets it afterwards */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) return 0;
     now = NOBODY;
     /* Whoever goes on beyond the reserve, because it catches the error or was called by pinfut, is
        asked at each safe point: before a small block is refused. */

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 import types
 from collections import deque
 from collections.abc import Generator
 from functools import partial
+from importlib import import_module
 from operator import methodcaller
 from typing import Any
 
@@ -374,3 +376,14 @@ def test_an_error_for_one_step_is_never_sent_into_the_next_of_its_thread() -> No
     thread.join()
     assert ends == ["whole"]
     assert (first.raised, second.raised) == (0, 0)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="the module has another name there")
+@apart
+def test_an_interpreter_that_is_made_in_a_step_is_made_though_the_step_is_over_its_limit() -> None:
+    interpreters = import_module("_xxsubinterpreters")
+    p = Payer(50)
+    with pytest.raises(MemoryError):
+        p.firm_call(lambda: (interpreters.create(isolated=False), list(map(bytes, range(999)))))
+    assert p.peak > 2 * 50
+    p.audit()
