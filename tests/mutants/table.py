@@ -52,6 +52,7 @@ _RECEIVE = "tests/rpc/memory/test_receive.py::test_"
 _INTRODUCE = "tests/rpc/test_introduce.py::test_"
 _SLOTS = "tests/pinfut/test_slots.py::test_"
 _PIN = "tests/pinfut/test_pin.py::test_"
+_LAWS = "tests/pinfut/test_laws.py::test_"
 _FRAMES = "tests/pinfut/unboxed/test_frames.py::test_"
 
 _STACK = "tests/rpc/bank/test_bank_stack.py::test_"
@@ -1333,6 +1334,76 @@ MUTANTS = (
         "                self.round_trips += 1\n"
         "                self.subscriptions[-self.round_trips] = None\n",
         "tests/rpc/test_steady_state.py::test_calls_that_come_and_go_keep_not_a_byte",
+    ),
+    Mutant(
+        ("row 3",),
+        FUNDS,
+        "caps=quota.caps, funded=True, no_remove=True)",
+        "caps=quota.caps, no_remove=True)",
+        "tests/rpc/contract/test_money.py::"
+        "test_a_donation_is_bought_at_once_and_is_all_that_the_session_has",
+    ),
+    Mutant(
+        ("row 26",),
+        "rpc/vat.py",
+        "            badges = await process.wait()\n",
+        "            badges = await process.wait()\n"
+        "            badges += [one.handle & 0xFFFF_FFFF for one in self._sessions]\n",
+        _TURNS + "idle_sessions_are_never_looked_at",
+    ),
+    Mutant(
+        ("row 33",),
+        "rpc/memory/lane.py",
+        "        if room <= self.small and self.places:\n",
+        "        if room <= self.small and len(self.places) > 1:\n",
+        "tests/rpc/memory/test_lane.py::"
+        "test_answers_stand_in_places_of_their_own_and_pages_follow_concurrency",
+    ),
+    Mutant(
+        ("row 53",),
+        "rpc/kernel/sim/capset.py",
+        "        self._generations[index] += 1\n",
+        "",
+        "tests/rpc/kernel/test_capset.py::test_a_handle_names_one_object_for_ever_or_nothing",
+    ),
+    Mutant(
+        ("row 74",),
+        PEER,
+        "        if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):\n"
+        "            raise self._improper(answer, x, room)\n        answer.x = x\n",
+        "        if answer.state or room < MIN_ROOM or length != len(frame):\n"
+        "            raise self._improper(answer, x, room)\n        answer.x = x\n",
+        _PEER + "ids_of_a_slot_only_go_up",
+    ),
+    Mutant(
+        ("row 103",),
+        "pinfut/checked.py",
+        "            call._live = False\n            spent",
+        "            spent",
+        _LAWS + "a_context_used_after_its_poll_is_named",
+    ),
+    Mutant(
+        ("row 112",),
+        "pinfut/checked.py",
+        "        child._parent = self\n",
+        "",
+        _LAWS + "a_derived_context_ends_with_the_one_that_it_came_from",
+    ),
+    Mutant(
+        ("row 129",),
+        "rpc/objects/handlers.py",
+        "layout(function).called\n",
+        "layout(function).called + 8\n",
+        "tests/rpc/test_handlers.py::"
+        "test_an_unboxed_handler_is_charged_what_its_frame_takes_to_the_byte",
+    ),
+    Mutant(
+        ("row 132",),
+        CALLS_IN,
+        "            elif held > frame:\n",
+        "            elif held > 0:\n",
+        "tests/rpc/test_handlers.py::"
+        "test_a_handler_that_holds_what_was_charged_is_charged_nothing_more",
     ),
     # ---- found to survive once ----
     Mutant(

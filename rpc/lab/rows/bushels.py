@@ -160,6 +160,7 @@ ROWS: Final = (
         "A set of capabilities in the kernel: an index for each, used again under another number",
         "rpc/kernel/sim/capset.py",
         "tests/rpc/kernel/test_capset.py::test_a_handle_names_one_object_for_ever_or_nothing",
+        "row 53",
     ),
     Row(
         54,

@@ -135,6 +135,7 @@ ROWS: Final = (
         "The server keeps answers by the client's slot, and the ids of a slot only go up",
         "rpc/wire/answers.py",
         _PEER + "ids_of_a_slot_only_go_up",
+        "row 74",
         missing="N is agreed on when a session opens, and does not change",
     ),
     Row(

@@ -99,6 +99,7 @@ ROWS: Final = (
         "A layout is known before a call, and who begins the call says in which memory",
         "rpc/objects/handlers.py",
         _HANDLERS + "an_unboxed_handler_is_charged_what_its_frame_takes_to_the_byte",
+        "row 129",
     ),
     Row(
         130,
@@ -122,6 +123,7 @@ ROWS: Final = (
         "A handler without a known size pays a bound, and more once it first waits and has more",
         "rpc/objects/handlers.py",
         _HANDLERS + "a_handler_that_holds_what_was_charged_is_charged_nothing_more",
+        "row 132",
         missing="who holds less than the bound gets nothing back before its handler ends",
     ),
     Row(

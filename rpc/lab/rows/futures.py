@@ -80,6 +80,7 @@ ROWS: Final = (
         "What a poll is given is valid while it runs, and using it later raises",
         "pinfut/checked.py",
         _LAWS + "a_context_used_after_its_poll_is_named",
+        "row 103",
     ),
     Row(
         104,
@@ -149,6 +150,7 @@ ROWS: Final = (
         "A context made for a child ends with the one that it came from",
         "pinfut/poll.py",
         _LAWS + "a_derived_context_ends_with_the_one_that_it_came_from",
+        "row 112",
         missing="anybody can make a context, and outside of checked mode one that is kept works",
     ),
     Row(

@@ -36,6 +36,7 @@ ROWS: Final = (
         "rpc/bank/funds.py",
         "tests/rpc/contract/test_money.py::"
         "test_a_donation_is_bought_at_once_and_is_all_that_the_session_has",
+        "row 3",
     ),
     Row(
         4,
@@ -227,6 +228,7 @@ ROWS: Final = (
         "A session that is idle costs its server nothing in a turn; ready ones share by bytes",
         "rpc/session/fairness.py",
         "tests/rpc/test_turns.py::test_idle_sessions_are_never_looked_at",
+        "row 26",
     ),
     Row(
         27,
@@ -283,6 +285,7 @@ ROWS: Final = (
         "rpc/memory/lane_pages.py",
         "tests/rpc/memory/test_lane.py::"
         "test_answers_stand_in_places_of_their_own_and_pages_follow_concurrency",
+        "row 33",
         missing="the ring and the table of slots are bought whole when a session opens",
     ),
     Row(
