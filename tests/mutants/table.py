@@ -52,6 +52,7 @@ _RECEIVE = "tests/rpc/memory/test_receive.py::test_"
 _INTRODUCE = "tests/rpc/test_introduce.py::test_"
 _SLOTS = "tests/pinfut/test_slots.py::test_"
 _PIN = "tests/pinfut/test_pin.py::test_"
+_COMPARE = "tests/benches/test_compare.py::test_"
 _LAWS = "tests/pinfut/test_laws.py::test_"
 _FRAMES = "tests/pinfut/unboxed/test_frames.py::test_"
 
@@ -1404,6 +1405,55 @@ MUTANTS = (
         "            elif held > 0:\n",
         "tests/rpc/test_handlers.py::"
         "test_a_handler_that_holds_what_was_charged_is_charged_nothing_more",
+    ),
+    Mutant(
+        ("row 27",),
+        "rpc/prices.py",
+        "EXPORT: Final = 416\n",
+        "EXPORT: Final = 208\n",
+        "tests/rpc/bank/test_prices.py::test_an_entry_of_a_bushel",
+    ),
+    Mutant(
+        ("row 36",),
+        "benches/compare/bushels.py",
+        "        if pages is None or not pages.get(at, 0) >> place & 1:\n",
+        "        if pages is None or at not in pages:\n",
+        _COMPARE + "a_bushel_names_what_was_given_and_nothing_else",
+    ),
+    Mutant(
+        ("row 44",),
+        "benches/compare/bushels.py",
+        "        if self._tags[number & _INDEX] != client:\n",
+        "        if not self._tags:\n",
+        _COMPARE + "a_bushel_names_what_was_given_and_nothing_else",
+    ),
+    Mutant(
+        ("row 47",),
+        "benches/compare/bushels.py",
+        "        del self.things[number]\n        self._free.append(number + (1 << _INDEX_BITS))\n",
+        "        del self.things[number]\n        self._free.append(number)\n",
+        _COMPARE + "a_bushel_names_what_was_given_and_nothing_else",
+    ),
+    Mutant(
+        ("row 50",),
+        "benches/compare/queues.py",
+        "self._serving.begin(x, data, on - 1 if on else None)\n",
+        "self._serving.begin(x, data, None)\n",
+        _COMPARE + "each_design_gives_the_same_answers",
+    ),
+    Mutant(
+        ("row 66",),
+        "benches/compare/objects.py",
+        "self._serving.begin(x, data, on - 1 if on else None)\n",
+        "self._serving.begin(x, data, None)\n",
+        _COMPARE + "each_design_gives_the_same_answers",
+    ),
+    Mutant(
+        ("row 94",),
+        "benches/compare/slots.py",
+        "self._serving.begin(x, data, on - 1 if on else None)\n",
+        "self._serving.begin(x, data, None)\n",
+        _COMPARE + "each_design_gives_the_same_answers",
     ),
     # ---- found to survive once ----
     Mutant(

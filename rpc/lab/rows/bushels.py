@@ -26,6 +26,7 @@ ROWS: Final = (
         "Pages with a bit for each object that a client may name: compared, and not taken",
         "benches/compare/bushels.py",
         _TABLES,
+        "row 36",
     ),
     Row(
         37,
@@ -89,6 +90,7 @@ ROWS: Final = (
         "One allocation for all bushels with a tag on each object: compared, and not taken",
         "benches/compare/bushels.py",
         _TABLES,
+        "row 44",
     ),
     Row(
         45,
@@ -113,6 +115,7 @@ ROWS: Final = (
         "A bushel as a map and as a slab: compared; a map is taken in Python, a slab in C",
         "benches/compare/bushels.py",
         _TABLES,
+        "row 47",
     ),
     Row(
         48,
@@ -136,6 +139,7 @@ ROWS: Final = (
         "Queues as objects of the kernel, built beside the rings and compared with them",
         "benches/compare/queues.py",
         _COMPARE + "each_design_gives_the_same_answers",
+        "row 50",
     ),
     Row(
         51,

@@ -69,6 +69,7 @@ ROWS: Final = (
         "Memory allocated for each call, or an id over a queue: both, compared; the id is taken",
         "benches/compare/objects.py",
         _SAME,
+        "row 66",
     ),
     Row(
         67,

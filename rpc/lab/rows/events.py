@@ -159,5 +159,6 @@ ROWS: Final = (
         "A reply as a buffer of one event: built, compared, and not taken",
         "benches/compare/slots.py",
         _COMPARE + "each_design_gives_the_same_answers",
+        "row 94",
     ),
 )

@@ -236,6 +236,7 @@ ROWS: Final = (
         "The tables that grow in a server are charged by what they take when they are emptiest",
         "rpc/prices.py",
         "tests/rpc/bank/test_prices.py::test_an_entry_of_a_bushel",
+        "row 27",
         missing="tables of a process and of its event loop, which no session is charged for",
     ),
     Row(
