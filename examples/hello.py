@@ -25,7 +25,7 @@ class GreeterService(Greeter):
 
 async def main() -> None:
     kernel = SimKernel()
-    bank = kernel.bank("client", pages=32)
+    bank = kernel.bank("client", pages=40)
     async with (
         serve(kernel, "greeter", GreeterService()),
         connect(kernel, "greeter", Greeter, bank) as greeter,

@@ -141,7 +141,10 @@ class Vat:
                     self.serviced += 1
                     if self._outbox.mixed and self._outbox.flush(session.end.level):
                         await self._hand_over()
-                    more = self._look_at(session)
+                    if session.purse is None:
+                        more = session.service(self.budget, QUANTUM)
+                    else:
+                        more = self._look_at(session, session.purse)
                     session = None
                     if not more:
                         continue
@@ -192,13 +195,12 @@ class Vat:
             if end.via is not None and end.ending is not None:
                 end.close()  # taken back before it was used
             return False
-        return self._look_at(session)
-
-    def _look_at(self, session: Session) -> bool:
-        """Service a session, on its client's account where that is known; whether it has more."""
-        purse = session.purse
-        if purse is None:
+        if session.purse is None:
             return session.service(self.budget, QUANTUM)
+        return self._look_at(session, session.purse)
+
+    def _look_at(self, session: Session, purse: Purse) -> bool:
+        """Service a session on its client's account; whether it has more."""
         more = purse.payer.soft_call(session.service, self.budget, QUANTUM)
         session.settle(purse)
         return more

@@ -110,8 +110,8 @@ class RingReader:
     """The reading end: copies each frame once, and only then looks at it."""
 
     __slots__ = (
-        *("_buffer", "_mask", "_seen", "_words", "capacity", "consumed", "copied", "frames"),
-        *("largest", "more"),
+        *("_buffer", "_mask", "_seen", "_words", "capacity", "consumed", "frames", "largest"),
+        "more",
     )
 
     def __init__(self, memory: memoryview) -> None:
@@ -121,10 +121,9 @@ class RingReader:
         self._buffer = memory[HEAD_BYTES:]
         # Bytes of the longest frame that is taken.
         self.largest = self.capacity
-        # Bytes that were read in all, and frames; and bytes that were copied for that.
+        # Bytes that were read in all, and frames.
         self.consumed = 0
         self.frames = 0
-        self.copied = 0
         # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
         self._seen = 0
         # Whether `receive` has left something that it had seen.
@@ -148,12 +147,14 @@ class RingReader:
         largest = self.largest
         while head < seen and head < last and len(frames) < limit:
             position = head & self._mask
-            size = min(seen - head, self.capacity - position)
-            stop = min(size, last - head)
+            size, stop = seen - head, last - head
+            if size > self.capacity - position:
+                size = self.capacity - position
+            if stop > size:
+                stop = size
             # One copy of what may be taken, in a row; from here on nobody else can change it.
             here = stop + 7 & -8
             data = self._buffer[position : position + here].tobytes()
-            self.copied += here
             lengths = memoryview(data).cast("I")
             start = 0
             for _ in range(limit - len(frames)):
@@ -173,7 +174,6 @@ class RingReader:
                 if end > here:
                     # It begins in what may be taken, and goes on.
                     frame += self._buffer[position + here : position + start + length].tobytes()
-                    self.copied += end - here
                 frames.append(frame)
                 start = end
             head += start

@@ -204,9 +204,9 @@ class Session:
                     return False
             self.credit += quantum
             while True:
-                begin = requests.consumed
+                begin, credit = requests.consumed, self.credit
                 # Not all at once: what it becomes costs credit, too.
-                frames = requests.receive(budget, min(self.credit, CHUNK))
+                frames = requests.receive(budget, credit if credit < CHUNK else CHUNK)
                 self.credit -= requests.consumed - begin
                 if not frames:
                     break
@@ -225,7 +225,8 @@ class Session:
                     break
             if requests.more:
                 return True
-            self.credit = min(self.credit, 0)
+            if self.credit > 0:
+                self.credit = 0
             return False
         except ProtocolError as error:
             self.close(error)
