@@ -14,7 +14,7 @@ Sizes are in bytes unless they are called pages.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -151,6 +151,9 @@ class Requests(Protocol):
     def receive(self, limit: int, credit: int, /) -> list[bytes]:
         """Copies of the next frames, at most `limit`, and none that begins after the first
         `credit` bytes. Raises ProtocolError for what no honest writer does."""
+
+    def put_back(self, frames: Sequence[bytes], /) -> None:
+        """Have the last frames of the last `receive` read again by the next."""
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
         """Write the answer to call `x` where its caller wants it; seen after `Endpoint.publish`.

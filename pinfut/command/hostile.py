@@ -1,6 +1,6 @@
 """Play each hostile client beside a victim, and print: bytes charged, traced, uncharged for a
-session and left behind; the victim's calls, and its worst wait in simulated ns, alone and beside
-it; and the marks that were missed."""
+session and left behind; the victim's calls, its worst wait in simulated ns, alone and beside it,
+and the longest that others were served in a turn of it; and the marks that were missed."""
 
 from __future__ import annotations
 
@@ -48,5 +48,6 @@ def _row(scenario: Scenario, seed: int, mode: Memory) -> Row:
         "lost": found.lost,
         "alone_ns": found.alone,
         "worst_ns": found.worst,
+        "beside_ns": found.beside,
         "missed": "; ".join(found.failures),
     }

@@ -11,6 +11,7 @@ read once, checked, then used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pinfut.rpc.errors import GarbageFrame
@@ -110,8 +111,8 @@ class RingReader:
     """The reading end: copies each frame once, and only then looks at it."""
 
     __slots__ = (
-        *("_buffer", "_mask", "_seen", "_words", "capacity", "consumed", "frames", "largest"),
-        "more",
+        *("_buffer", "_mask", "_seen", "_skipped", "_words", "capacity", "consumed", "frames"),
+        *("largest", "more"),
     )
 
     def __init__(self, memory: memoryview) -> None:
@@ -126,6 +127,8 @@ class RingReader:
         self.frames = 0
         # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
         self._seen = 0
+        # Bytes that the last `receive` has skipped at the end of the ring.
+        self._skipped = 0
         # Whether `receive` has left something that it had seen.
         self.more = False
 
@@ -143,6 +146,7 @@ class RingReader:
             raise GarbageFrame(f"the writer of a ring claims to be at {seen} of {head}")
         self._seen = seen
         frames: list[bytes] = []
+        self._skipped = 0
         last = head + credit
         largest = self.largest
         while head < seen and head < last and len(frames) < limit:
@@ -168,6 +172,7 @@ class RingReader:
                             f"a frame of {length} bytes does not fit what was written, or is "
                             f"longer than {largest} bytes"
                         )
+                    self._skipped = size - start
                     start = size
                     break
                 frame = data[start : start + length]
@@ -181,6 +186,18 @@ class RingReader:
         self.frames += len(frames)
         self.more = head < seen
         return frames
+
+    def put_back(self, frames: Sequence[bytes], /) -> None:
+        """Have the last frames of the last `receive` read again by the next, copied once more:
+        until then the writer may change them. Before `release` only."""
+        head = self.consumed
+        for frame in reversed(frames):
+            if not head & self._mask:
+                head -= self._skipped
+            head -= len(frame) + 7 & -8
+        self.consumed = head
+        self.frames -= len(frames)
+        self.more = head < self._seen
 
     def release(self) -> bool:
         """Tell the writer what has been read. True when it is waiting to hear."""

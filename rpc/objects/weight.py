@@ -30,6 +30,10 @@ MOST: Final = 1 << 12
 _WHOLE: Final = FLAT | {bytearray, date, datetime, time, timedelta, Decimal}
 """Kinds of which `sys.getsizeof` knows all."""
 
+_HOLDERS: Final = (list, tuple, set, frozenset, dict)
+
+_PLAIN: Final = frozenset(_HOLDERS)
+
 
 def weigh(value: Any) -> tuple[int | None, int]:
     """The bytes of plain data, with all that it holds, and the number of things that were looked
@@ -39,35 +43,37 @@ def weigh(value: Any) -> tuple[int | None, int]:
     sizeof = sys.getsizeof
     total = things = 0
     left = [value]
+    # One depth of it after the other.
     while left:
-        things += 1
-        if things > MOST:
+        if things + len(left) > MOST:
             return None, things
-        thing = left.pop()
-        kind = type(thing)
-        if kind in _WHOLE:
-            total += sizeof(thing) + 15 & -16
-        elif hasattr(kind, "_pinfut_methods") or issubclass(kind, Enum):
-            pass  # paid on its own, and there for all
-        elif issubclass(kind, (list, tuple, set, frozenset, dict)):
-            total += sizeof(thing) + 15 & -16
-            if things + len(left) + len(thing) > MOST:
-                return None, things + len(left) + len(thing)
-            left.extend(thing)
-            if issubclass(kind, dict):
-                left.extend(thing.values())
-        else:
-            names = _fields(kind)
-            if names is None:
-                return None, things
-            total += sizeof(thing) + 15 & -16
-            inside = getattr(thing, "__dict__", None)
-            if inside is None:
-                inside = ()
-            else:
-                total += sizeof(inside) + 31 & -16  # with the head of its values
-                left.extend(inside.values())
-            left.extend(getattr(thing, name, None) for name in names if name not in inside)
+        things += len(left)
+        inside: list[Any] = []
+        for thing in left:
+            kind = type(thing)
+            if kind in _WHOLE:
+                total += sizeof(thing) + 15 & -16
+            elif kind in _PLAIN or issubclass(kind, _HOLDERS):
+                total += sizeof(thing) + 15 & -16
+                if thing:
+                    if things + len(inside) + len(thing) > MOST:
+                        return None, things
+                    inside += thing
+                    if isinstance(thing, dict):
+                        inside += thing.values()
+            elif not (hasattr(kind, "_pinfut_methods") or issubclass(kind, Enum)):
+                names = _fields(kind)
+                if names is None:
+                    return None, things
+                total += sizeof(thing) + 15 & -16
+                own = getattr(thing, "__dict__", None)
+                if own is None:
+                    own = ()
+                else:
+                    total += sizeof(own) + 31 & -16  # with the head of its values
+                    inside += own.values()
+                inside += [getattr(thing, name, None) for name in names if name not in own]
+        left = inside
     return total, things
 
 

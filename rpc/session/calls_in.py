@@ -37,7 +37,7 @@ from pinfut.rpc.objects.promise import EMBARGOED, again
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.objects.weight import weigh
 from pinfut.rpc.session.conversation import Conversation, Introduced, serving
-from pinfut.rpc.session.fairness import THING
+from pinfut.rpc.session.fairness import ADVANCE, THING
 from pinfut.rpc.session.introduce import Introducer, Introducing
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import Answer, PromisedCapability, waits_for_itself
@@ -110,7 +110,8 @@ class CallsIn:
         # Whether a handler is in its first step, which holds its charge, too.
         self._starting = False
         self._ended = False
-        # Things in arguments that were weighed, in all; of others as many as there may be.
+        # Things in arguments that were weighed, in all. Eight that were only decoded count as one;
+        # of these there are as many as there may be.
         self.things = 0
         self._watched = bool(executor.instruments)
 
@@ -254,19 +255,19 @@ class CallsIn:
             if self._account.free < advance:
                 self._session.end.redeem(answer.x)
             self._account.take(advance, "arguments while they are decoded")
+        self._session.credit -= bound // ADVANCE
+        taken, things = None, 0
         try:
             args = self._open_arguments(answer, method, payload)
+            if bound:
+                taken, things = weigh(args)
         finally:
             self._account.give(advance)
-        if bound:
-            taken, things = weigh(args)
-            if taken is None:
-                things = len(payload)
-            elif taken < bound:
-                bound = taken
+            if bound and taken is None:
+                things += len(payload) >> 3
             self.things += things
             self._session.credit -= THING * things
-        return args, bound + promised
+        return args, (bound if taken is None else min(taken, bound)) + promised
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
         if method.demands is not None:

@@ -9,8 +9,10 @@ otherwise everybody would be in the highest.
 A look ends after `BUDGET` messages or when the session's credit is used up, whichever comes
 first (deficit round robin). Credit is bytes: `QUANTUM` for each look, nothing saved once the
 session has nothing more, and a message that was longer than the credit is paid off in later
-looks. What is many things when it is decoded costs credit for each of them, too. So of sessions
-that are ready all the time, each has the same share, however long or dense its messages are.
+looks. What may be many things when it is decoded costs credit, too: for what is paid for it in
+advance, and for each thing that is weighed. So of sessions that are ready all the time, each has
+the same share, however long or dense its messages are. A message is handled whole, so a look takes
+its credit and one message more.
 """
 
 from __future__ import annotations
@@ -29,10 +31,14 @@ QUANTUM: Final = 16_384
 """Bytes of one look."""
 
 CHUNK: Final = QUANTUM // 4
-"""Bytes that are read at a time, of which each may be a thing."""
+"""Bytes that are read at a time. What the credit does not reach to is put back."""
 
-THING: Final = QUANTUM // 4096
-"""Bytes of credit for a thing in arguments that are weighed: 4,096 of them are a look."""
+THING: Final = QUANTUM // 256
+"""Bytes of credit for a thing in arguments that are weighed, about twice what it takes beside a
+message: the look that ends with a long message has that much to spare."""
+
+ADVANCE: Final = 16
+"""Bytes that arguments may become, for each byte of credit: they are bought, decoded and sold."""
 
 TURN: Final = 32
 """How many looks before other tasks of the process have their turn."""

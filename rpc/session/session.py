@@ -205,21 +205,23 @@ class Session:
             self.credit += quantum
             while True:
                 begin, credit = requests.consumed, self.credit
-                # Not all at once: what it becomes costs credit, too.
                 frames = requests.receive(budget, credit if credit < CHUNK else CHUNK)
-                self.credit -= requests.consumed - begin
                 if not frames:
                     break
                 out.touch()  # what was read is told the writer
                 receive = self.peer.receive
                 outside = self.executor.begin_inline()
                 try:
-                    for frame in frames:
+                    for frame in (left := iter(frames)):
                         receive(frame)
                         if out.error is not None:
                             return False
+                        if self.credit <= 0:
+                            # What these have become has used it up.
+                            requests.put_back(list(left))
                 finally:
                     self.executor.end_inline(outside)
+                self.credit -= requests.consumed - begin
                 budget -= len(frames)
                 if not (budget and requests.more and self.credit > 0):
                     break

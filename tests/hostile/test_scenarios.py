@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import tracemalloc
 import weakref
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,11 +16,25 @@ import pytest
 
 from pinfut.executor import VirtualClock, current_executor, run, sleep, yield_now
 from pinfut.rpc import GarbageFrame
+from pinfut.rpc.kernel.sim.cost import CostModel
 from pinfut.rpc.lab.hostile import SCENARIOS, Scenario, ScenarioOutcome, alone, play
-from pinfut.rpc.lab.hostile.stage import CALLS, ROUNDS, Stage, perform
+from pinfut.rpc.lab.hostile.raw import call as call_frame
+from pinfut.rpc.lab.hostile.raw import quiet
+from pinfut.rpc.lab.hostile.shop import HOLD, HOLD_ANY
+from pinfut.rpc.lab.hostile.stage import (
+    CALLS,
+    COPIED,
+    MESSAGE,
+    ROUNDS,
+    THING,
+    Stage,
+    perform,
+)
 from pinfut.rpc.memory.lane import Completions
 from pinfut.rpc.objects.weight import weigh
 from tests.covered import covered, require
+
+ROOT = Path(__file__).resolve().parents[2]
 
 WANTED = (
     "never reads answers",
@@ -64,6 +80,22 @@ def test_every_kind_of_hostile_client_is_there_with_what_it_did_to_others() -> N
     assert all(one.history and one.source and one.attack.__doc__ for one in SCENARIOS)
 
 
+def test_what_the_page_says_holds_an_attack_is_there() -> None:
+    page = (ROOT / "docs" / "hostile.md").read_text(encoding="utf-8")
+    table = page.partition("## What was found")[2]
+    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")][1:]
+    names = {scenario.name for scenario in SCENARIOS}
+    assert len(rows) > 20
+    for row in rows:
+        played = re.findall(r"\*(.+?)\*", row)
+        tests = re.findall(r"`(tests/[^`:]+)(?:::(\w+))?`", row)
+        assert played or tests, row
+        assert set(played) <= names, row
+        for file, test in tests:
+            assert (ROOT / file).exists(), file
+            assert not test or f"def {test}(" in (ROOT / file).read_text(encoding="utf-8"), test
+
+
 def test_the_same_seed_gives_the_same_waits() -> None:
     flood = next(one for one in SCENARIOS if one.name == "control flood")
     first, second = (perform(flood.attack, 7, suffers=True, traced=False) for _ in range(2))
@@ -107,6 +139,7 @@ def outcome(**changed: int) -> ScenarioOutcome:
         {"lost": 1, "answered": CALLS * ROUNDS - 1},
         {"answered": CALLS * ROUNDS - 1},
         {"worst": 201},
+        {"beside": 126},
     ],
     ids=str,
 )
@@ -127,6 +160,36 @@ def test_memory_that_nobody_pays_for_is_seen() -> None:
     assert 50_000 < found.uncharged < 110_000
     assert found.left < 8192  # it goes with the client
     assert len(found.failures) == 1
+
+
+def test_what_a_message_makes_its_server_do_takes_time() -> None:
+    """The clock: by the bytes of a message, what it becomes, and the pages that are paid for it."""
+    spent: dict[str, int] = {}
+    lists = b"\x91\xdc\x03\xe8" + b"\x90" * 1000
+    payloads = {
+        "short": b"\x91\x90",
+        "long": b"\x91\xc6\x00\x01\x00\x00" + bytes(1 << 16),
+        "lists": lists,
+        "wrong": lists[:-1] + b"\xc1",
+    }
+
+    async def one_of_each(stage: Stage) -> None:
+        raw = await stage.session(8, ring=1 << 18)
+        for name, payload in payloads.items():
+            before, paged = stage.spent(), stage.bank.pages_used
+            number = HOLD if name == "long" else HOLD_ANY
+            raw.send(call_frame(8 + len(spent), 0, number, payload=payload, place=len(spent)))
+            await quiet()
+            spent[name] = stage.spent() - before
+            assert name in ("short", "wrong") or stage.bank.pages_used > paged
+
+    perform(one_of_each, suffers=False, traced=False)
+    page = CostModel().page
+    advance = 2 * page * (150 * 1000 // 4096)
+    assert MESSAGE < spent["short"] < 10 * MESSAGE
+    assert spent["long"] - spent["short"] >= (1 << 16) // COPIED + 16 * page
+    assert spent["lists"] - spent["short"] >= 1000 * THING + advance
+    assert spent["wrong"] - spent["short"] >= 1000 * THING // 8 + advance
 
 
 def test_the_victim_waits_for_its_own_calls_when_it_is_alone() -> None:

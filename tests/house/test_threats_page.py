@@ -12,7 +12,7 @@ from pinfut.executor.asyncgens import OVER
 from pinfut.executor.timers import MIN_DEAD
 from pinfut.rpc import contract, names
 from pinfut.rpc.lab.hostile import SCENARIOS
-from pinfut.rpc.lab.hostile.stage import LONGER, UNCHARGED
+from pinfut.rpc.lab.hostile.stage import BESIDE, LONGER, UNCHARGED
 from pinfut.rpc.objects import weight
 from pinfut.rpc.session import calls_in, kept
 from pinfut.rpc.session.charging import SAFETY
@@ -39,6 +39,7 @@ FIGURES = {
     "numbers": OVER,
     "frames": kept._STACK,
     "how much longer": LONGER,
+    "in the rest": BESIDE,
 }
 
 

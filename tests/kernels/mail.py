@@ -8,7 +8,7 @@ nothing is seen before it is published, and no word can lie to who reads it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Final, Protocol, final
 
@@ -188,6 +188,11 @@ class Requests:
             self.consumed += size_of(frames[-1])
         self.more = bool(self._frames)
         return frames
+
+    def put_back(self, frames: Sequence[bytes], /) -> None:
+        self._frames.extendleft(reversed(frames))
+        self.consumed -= sum(map(size_of, frames))
+        self.more = bool(self._frames)
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
         room = self._kernel.room(self._number, place)

@@ -752,8 +752,8 @@ MUTANTS = (
     Mutant(
         ("T35",),
         SESSION,
-        "            self.credit += quantum\n",
-        "            self.credit = quantum\n",
+        "                self.credit -= requests.consumed - begin\n",
+        "",
         _TURNS + "a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it",
     ),
     Mutant(
@@ -781,9 +781,23 @@ MUTANTS = (
     Mutant(
         ("T41",),
         SESSION,
-        "requests.receive(budget, min(self.credit, CHUNK))\n",
-        "requests.receive(1 << 30, min(self.credit, CHUNK))\n",
+        "requests.receive(budget, credit if",
+        "requests.receive(1 << 30, credit if",
         _TURNS + "messages_that_are_nearly_empty_count_too",
+    ),
+    Mutant(
+        ("T41",),
+        SESSION,
+        "                            requests.put_back(list(left))\n",
+        "                            pass\n",
+        "tests/rpc/test_work.py::test_one_look_at_a_session_is_bounded_by_what_its_messages_become",
+    ),
+    Mutant(
+        ("T41",),
+        "rpc/session/calls_in.py",
+        "        self._session.credit -= bound // ADVANCE\n",
+        "",
+        "tests/rpc/test_work.py::test_one_look_at_a_session_is_bounded_by_what_its_messages_become",
     ),
     Mutant(
         ("T42",),
@@ -848,8 +862,8 @@ MUTANTS = (
     Mutant(
         ("T36",),
         SESSION,
-        "frames = requests.receive(budget, min(self.credit, CHUNK))\n",
-        "frames = [] if out.waiting else requests.receive(budget, min(self.credit, CHUNK))\n",
+        "                frames = requests.receive(budget, ",
+        "                frames = [] if out.waiting else requests.receive(budget, ",
         "tests/rpc/test_reverse.py::test_two_that_call_each_other_with_full_rings_both_go_on",
     ),
     # ---- what is whole at every depth of the stack ----

@@ -14,9 +14,10 @@ from pinfut import checked, pending
 from pinfut.rpc import Interface, OutOfPages, connect, method, prices, serve
 from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.lab.hostile.raw import Lane
+from pinfut.rpc.objects.expansion import expansion
 from pinfut.rpc.objects.weight import MOST
 from pinfut.rpc.session.calls_in import UNPAID
-from pinfut.rpc.session.fairness import BUDGET, CHUNK, QUANTUM, THING
+from pinfut.rpc.session.fairness import ADVANCE, BUDGET, QUANTUM, THING
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import CAP, PIPELINE, RECEIVER_ANSWER, SENDER
 from tests.bounded import rounds
@@ -229,24 +230,27 @@ def test_what_is_many_things_takes_of_the_share_that_its_session_has() -> None:
         server = WorkServer()
         async with serve(world.kernel, "work", server) as vat:
             raws = [
-                Raw(world.kernel, "work", world.bank(name, pages=2000), 64, 1 << 17)
+                Raw(world.kernel, "work", world.bank(name, pages=2000), 256, 1 << 19)
                 for name in ("dense", "plain")
             ]
             for raw in raws:
                 await raw.bootstrap(Work)
             dense, plain = raws
-            count = QUANTUM // 4 - 64
-            dense.send(*(call(64 + n, 0, LISTS, payload=empty_lists(count)) for n in range(24)))
-            plain.send(*(call(64 + n, 0, DATA, payload=bytes_of(count)) for n in range(24)))
+            count = QUANTUM // 16 - 64
+            lists, data = empty_lists(count), bytes_of(count)
+            dense.send(*(call(256 + n, 0, LISTS, payload=lists) for n in range(24)))
+            plain.send(*(call(256 + n, 0, DATA, payload=data) for n in range(250)))
             await quiet()
-            assert server.order.count("lists") == server.order.count("data") == 24
+            assert server.order.count("lists") == 24
+            assert server.order.count("data") == 250
             last = len(server.order) - server.order[::-1].index("data")
             beside = server.order[:last].count("lists")
-            # A message of the dense one is five of the other's.
-            assert 24 // 6 <= beside <= 24 // 4 + 1
-            assert max(session.things for session in vat.sessions) == 24 * (count + 2)
-            assert THING * (count + 2) > QUANTUM / 2
-            covered("shares of work", dense=beside, plain=24)
+            things, advance = count + 2, expansion(tuple[list[Any]])[0] * len(lists)
+            cost = len(lists) + THING * things + advance // ADVANCE
+            assert cost > QUANTUM, "a message of the dense one is several looks"
+            assert abs(beside - 250 * len(data) / cost) < 2
+            assert max(session.things for session in vat.sessions) == 24 * things
+            covered("shares of work", dense=beside, plain=250)
             for raw in raws:
                 raw.leave()
             await quiet()
@@ -264,13 +268,13 @@ def test_no_more_than_so_many_things_of_a_message_are_weighed() -> None:
             assert await work.lists([[]] * (MOST - 2)) == 1
             assert session.things == MOST
             assert await work.lists([[]] * (MOST - 1)) == 1
-            # As many as the message could be: its bytes.
-            assert session.things == 2 * MOST + len(empty_lists(0)) - 2 - 1
+            # What was looked at, and an eighth of what the message could be: its bytes.
+            assert session.things == MOST + 2 + (len(empty_lists(MOST - 1)) >> 3)
             # What is in things that are no containers counts as well.
             things = [Counted(1000 + n) for n in range(MOST - 100)]
             before = session.things
             assert await work.count(things) == len(things)
-            assert session.things - before > 3 * len(things)
+            assert session.things - before > 1.5 * len(things)
 
     run(main)
 
@@ -416,6 +420,7 @@ def test_one_look_at_a_session_is_bounded_by_what_its_messages_become() -> None:
             await raw.bootstrap(Work)
             session = only(vat)
             payload = empty_lists(480)
+            cost = THING * 482 + expansion(tuple[list[Any]])[0] * len(payload) // ADVANCE
             for n in range(32):
                 assert raw.lane.submissions.submit(call(64 + n, 0, LISTS, payload=payload))
             raw.lane.submissions.publish()
@@ -423,14 +428,14 @@ def test_one_look_at_a_session_is_bounded_by_what_its_messages_become() -> None:
             before = session.things
             for _ in rounds("all were looked at", 100):
                 more = session.service(BUDGET, QUANTUM)
-                spent = THING * (session.things - before)
-                assert spent <= QUANTUM + (1 + THING) * CHUNK
+                spent = cost * (session.things - before) // 482
+                assert spent <= QUANTUM + cost
                 before = session.things
                 looks += 1
                 if not more:
                     break
-            assert session.things >= 32 * 480
-            assert looks >= THING * 32 * 480 // QUANTUM
+            assert session.things == 32 * 482
+            assert looks >= cost * 32 // QUANTUM
             await quiet()
             raw.leave()
             await quiet()

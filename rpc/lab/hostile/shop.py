@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, final
 
 from pinfut import pending
-from pinfut.executor import sleep
+from pinfut.executor import current_executor, sleep
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.session.charging import PinScope, charge, keep
@@ -120,9 +120,12 @@ class ShopServer(Shop):
         # What happens here, for who watches, and what is stored once for who joins.
         self.source = EventSource()
         self.shared = SharedState(lambda: bytes(1000), 1033)
-        # What the server had done, and had done when the victim was last served.
-        self.work: Callable[[], int] = int
+        # The time; when the victim was last served; and the longest that others were served
+        # in what was left of such a turn.
+        self.spent: Callable[[], int] = int
         self.sold = 0
+        self.beside = 0
+        self._selling = False
 
     def forget(self) -> None:
         """Keep nothing of what was done here."""
@@ -139,8 +142,15 @@ class ShopServer(Shop):
 
     @method
     async def buy(self, n: int) -> int:
-        self.sold = self.work()
+        self.sold = self.spent()
+        if not self._selling:
+            self._selling = True
+            current_executor().call_soon(self._end_turn)
         return n
+
+    def _end_turn(self) -> None:
+        self._selling = False
+        self.beside = max(self.beside, self.spent() - self.sold)
 
     @method(frame=FRAME)
     async def hold(self, data: bytes) -> int:

@@ -11,7 +11,7 @@ from pinfut.executor.timers import MIN_DEAD
 from pinfut.rpc.errors import BankError, RpcError
 from pinfut.rpc.lab.hostile.raw import call, short
 from pinfut.rpc.lab.hostile.shop import BELOW, HOLD, HOLD_ANY, JOIN, NAP, RING, WATCH
-from pinfut.rpc.lab.hostile.stage import Scenario, Stage
+from pinfut.rpc.lab.hostile.stage import DENSE, Scenario, Stage
 from pinfut.rpc.wire.frames import CANCEL
 
 SLOTS: Final = 64
@@ -25,8 +25,9 @@ GENERATORS: Final = OVER * (32 + 32)
 
 async def amplified(stage: Stage) -> None:
     """Messages of which each byte becomes a table of its own when it is here."""
-    raw = await stage.session(SLOTS, ring=1 << 16)
-    payload = b"\x91\xdd" + (1000).to_bytes(4, "big") + b"\x80" * 1000
+    raw = await stage.session(SLOTS, service="dense")
+    count = DENSE - 64
+    payload = b"\x91\xdd" + count.to_bytes(4, "big") + b"\x80" * count
     for x in range(SLOTS, SLOTS + 32):
         raw.send(call(x, 0, HOLD_ANY, payload=payload, place=x % 4))
         await stage.sample()
@@ -41,6 +42,41 @@ async def longest_messages(stage: Stage) -> None:
         await stage.sample()
     if raw.closed:
         raise AssertionError("the longest message was refused")
+
+
+async def dense(stage: Stage) -> None:
+    """Messages that are as many things as they have bytes, one behind the other, as long as the
+    service takes them; one that is longer ends the session."""
+    raw = await stage.session(SLOTS, service="dense")
+    count = DENSE - 64
+    payload = b"\x91\xdd" + count.to_bytes(4, "big") + b"\x80" * count
+    raw.send(*(call(x, 0, HOLD_ANY, payload=payload) for x in range(SLOTS, 2 * SLOTS)))
+    for _ in range(400):
+        await stage.turn()
+    await stage.sample()
+    if raw.closed or stage.things < SLOTS * count:
+        raise AssertionError("its messages were not looked at")
+    raw.send(call(2 * SLOTS, 0, HOLD_ANY, payload=payload + payload))
+    await stage.sample()
+    if not raw.closed:
+        raise AssertionError("a message above the server's limit was taken")
+
+
+async def dense_and_wrong(stage: Stage) -> None:
+    """The same, with an end that is wrong: what was decoded until then is thrown away, and the
+    call is refused; again and again."""
+    raw = await stage.session(SLOTS, service="dense")
+    count = DENSE - 64
+    payload = b"\x91\xdd" + count.to_bytes(4, "big") + b"\x80" * (count - 1) + b"\xc1"
+    x = answered = SLOTS
+    for _ in range(400):
+        answered += len(raw.replies())
+        calls = (call(x + i, 0, HOLD_ANY, payload=payload) for i in range(answered + SLOTS - x))
+        x += raw.offer(*calls)
+        await stage.turn()
+    await stage.sample()
+    if raw.closed or answered < 3 * SLOTS:
+        raise AssertionError("its messages were not looked at")
 
 
 async def poor_sessions(stage: Stage) -> None:
@@ -138,6 +174,18 @@ SPENDING: Final = (
         amplified,
         "a message of n bytes took 74 n when it was decoded",
         "decompression bombs; wasmtime's advisories of February 2026",
+    ),
+    Scenario(
+        "messages of many things",
+        dense,
+        "a message of 8 MiB of empty lists was decoded and weighed for 3.8 s",
+        "measured on an earlier state of this server",
+    ),
+    Scenario(
+        "messages of many things with a wrong end",
+        dense_and_wrong,
+        "parsers built all of a document before they refused it, and nobody paid",
+        "hash and entity floods: CVE-2011-4885, CVE-2003-1564",
     ),
     Scenario(
         "the longest messages",

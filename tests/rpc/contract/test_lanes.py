@@ -24,6 +24,11 @@ def test_what_is_submitted_is_seen_once_published_in_order_and_not_before(kernel
         assert out.unpublished == 0
         await arrived()
         assert requests.receive(99, ALL) == frames
+        end = requests.consumed
+        requests.put_back(frames[1:])
+        assert requests.more
+        assert requests.receive(99, ALL) == frames[1:]
+        assert (requests.consumed, requests.more) == (end, False)
         assert requests.receive(99, ALL) == []
         assert not requests.more
         pair.close()

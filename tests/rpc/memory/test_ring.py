@@ -84,7 +84,8 @@ class Oracle:
 def test_a_ring_gives_what_was_published_in_order_and_as_it_was_written() -> None:
     follow_a_ring()
     require(
-        covered(NAME), "wraps", "full", "hidden", "bounded", "frames", "waits_told", "unaligned"
+        covered(NAME),
+        *("wraps", "full", "hidden", "bounded", "frames", "waits_told", "unaligned", "put_back"),
     )
 
 
@@ -139,6 +140,11 @@ def follow_a_ring(capacity: int, steps: list[tuple[str, int]]) -> None:
             assert frames == oracle.read(size)
             assert reader.more == bool(oracle.visible)
             counts["frames"] += len(frames)
+            back = frames[number % 4 :]
+            reader.put_back(back)
+            assert reader.more == bool(back or oracle.visible)
+            assert reader.receive(len(back)) == back
+            counts["put_back"] += len(back)
         else:
             moved = oracle.head < oracle.read_to
             told = reader.release()
@@ -209,6 +215,18 @@ def two_laps() -> tuple[memoryview, RingReader, list[bytes], int]:
         assert writer.submit(frame)
     writer.publish()
     return view, reader, frames, 80 + 8 + 16
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_what_was_put_back_is_read_again_also_where_it_goes_round_the_end(count: int) -> None:
+    _, reader, frames, _ = two_laps()
+    assert reader.receive(9) == frames
+    end, read = reader.consumed, reader.frames
+    reader.put_back(frames[5 - count :])
+    assert reader.more == (count > 0)
+    assert reader.frames == read - count
+    assert reader.receive(9) == frames[5 - count :]
+    assert (reader.consumed, reader.frames) == (end, read)
 
 
 @pytest.mark.parametrize("limit", range(7))
