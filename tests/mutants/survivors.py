@@ -88,12 +88,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "the numbers only have to differ",
     ),
     Survivor(
-        "rpc/session/sending.py Sending.send f331920c",
-        "`.write(frame, 0)` -> `.write(frame, 1)`",
-        "blind",
-        "a byte too much, paid and given back, where a frame of the protocol waits for room",
-    ),
-    Survivor(
         "rpc/session/sending.py Sending.touch 1d742c89",
         "`elf.touched = True` -> `elf.touched = False`",
         "only speed",
@@ -118,28 +112,10 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "the long way gives the same",
     ),
     Survivor(
-        "rpc/session/session.py Session.service 3be2f201",
-        "`t if credit < 0 else 0` -> `t if credit < 1 else 0`",
-        "equivalent",
-        "both are 0",
-    ),
-    Survivor(
         "rpc/session/session.py Session.released 86b8c834",
         "`close(None if self._dead else self.rel` -> `close(None if False else self.rel`",
         "equivalent",
         "a process that is dead holds no pin scope, so nothing is left to refund",
-    ),
-    Survivor(
-        "rpc/session/session.py Session.released 1bb4dd5a",
-        "`e) is not None and (not via._dead):` -> `e) is not None:`",
-        "blind",
-        "a session over which another was introduced, and whose process dies first",
-    ),
-    Survivor(
-        "rpc/session/calls_in.py CallsIn.on_call 2f4ec292",
-        "`if decode is None or answer.caps:` -> `if True:`",
-        "only speed",
-        "the long way gives the same",
     ),
     Survivor(
         "rpc/session/calls_in.py CallsIn.on_call 34bd2e45",
@@ -158,12 +134,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "`aised', method, exc_info=error)` -> `aised', method)`",
         "diagnostic only",
         "the traceback in a debug message",
-    ),
-    Survivor(
-        "rpc/session/calls_in.py CallsIn._cancel 390c1b91",
-        "`if task is not None and (not task.cancels):` -> `if not task.cancels:`",
-        "equivalent",
-        "a call that runs has its task before the next frame is read",
     ),
     Survivor(
         "rpc/session/kept.py Kept.forget aa1a4fde",

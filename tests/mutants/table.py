@@ -1190,7 +1190,7 @@ MUTANTS = (
     Mutant(
         ("row 18",),
         KEPT,
-        "        if self._thing is None:\n            raise SessionDead(",
+        "        if not self.alive and not self._pins:\n            raise SessionDead(",
         "        if False:\n            raise SessionDead(",
         _CHARGING + "what_is_kept_is_charged_and_nothing_of_it_is_reachable_after_the_end",
     ),
