@@ -258,7 +258,7 @@ async def hostile(probe: Probe, *, paid: bool) -> None:
             for ops in probe.weighed():
                 bank = kernel.bank(f"hostile {ops}", pages=1000 + 8 * ops, caps=1000 + 8 * ops)
                 before = bank.balance.pages
-                client = Raw(kernel, "hold", bank, slots=ops, ring=RING)
+                client = Raw(kernel, "hold", bank, slots=ops, ring=2 * RING)
                 sessions.callback(client.leave)
                 await client.bootstrap(Holder)
                 server.held = 0

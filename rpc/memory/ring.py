@@ -111,8 +111,8 @@ class RingReader:
     """The reading end: copies each frame once, and only then looks at it."""
 
     __slots__ = (
-        *("_buffer", "_mask", "_seen", "_skipped", "_words", "capacity", "consumed", "frames"),
-        *("largest", "more"),
+        *("_buffer", "_mask", "_seen", "_skipped", "_words", "capacity", "consumed", "copied"),
+        *("frames", "largest", "more"),
     )
 
     def __init__(self, memory: memoryview) -> None:
@@ -122,9 +122,10 @@ class RingReader:
         self._buffer = memory[HEAD_BYTES:]
         # Bytes of the longest frame that is taken.
         self.largest = self.capacity
-        # Bytes that were read in all, and frames.
+        # Bytes that were read in all, and frames; and bytes that were copied for that.
         self.consumed = 0
         self.frames = 0
+        self.copied = 0
         # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
         self._seen = 0
         # Bytes that the last `receive` has skipped at the end of the ring.
@@ -159,6 +160,7 @@ class RingReader:
             # One copy of what may be taken, in a row; from here on nobody else can change it.
             here = stop + 7 & -8
             data = self._buffer[position : position + here].tobytes()
+            self.copied += here
             lengths = memoryview(data).cast("I")
             start = 0
             for _ in range(limit - len(frames)):
@@ -179,6 +181,7 @@ class RingReader:
                 if end > here:
                     # It begins in what may be taken, and goes on.
                     frame += self._buffer[position + here : position + start + length].tobytes()
+                    self.copied += end - here
                 frames.append(frame)
                 start = end
             head += start

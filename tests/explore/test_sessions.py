@@ -71,6 +71,8 @@ def cancel_at_once(self: SlotTable[Any], x: int) -> bool:
 
 
 def acquire_without_counting(self: SlotTable[Any]) -> Slot[Any]:
+    if not self.free:
+        self._none_free()
     slot = self.free.popleft()
     slot.x, slot.state = slot.index, WAITING
     return slot

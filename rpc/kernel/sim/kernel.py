@@ -82,7 +82,7 @@ class SimKernel:
         faults: Faults | None = None,
         memory: Memory | None = None,
     ) -> None:
-        self.memory = choose_memory(memory, seeded=seed is not None or record)
+        self.memory: Memory = choose_memory(memory, seeded=seed is not None or record)
         self.seed = seed = seed or 0
         self.arrivals = None if arrival is None else Arrivals(self, arrival, seed)
         self.cost = CostModel() if cost is None else cost

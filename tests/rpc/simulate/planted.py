@@ -156,8 +156,9 @@ PLANTED: Final = (
         "T4",
         "the charge of a handler ends with its cancel",
         CALLS_IN,
-        '        """The caller gave up a call that runs: its handler is asked to stop."""\n',
-        "        self._account.give(answer.charged)\n        answer.charged = 0\n",
+        "        self._cancel(answer.task)\n",
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n"
+        "        self._cancel(answer.task)\n",
     ),
     Planted(
         "T5",
@@ -337,8 +338,8 @@ PLANTED: Final = (
         "T21",
         "pins hold nothing of a bank that is destroyed",
         OWNED,
-        "        if not self._pins:\n            self._reclaim()\n            return\n",
-        "        if not self._pins or True:\n            self._reclaim()\n            return\n",
+        "        if not self.pins:\n            self._reclaim()\n            return\n",
+        "        if not self.pins or True:\n            self._reclaim()\n            return\n",
     ),
     Planted(
         "T21",
