@@ -167,13 +167,13 @@ def serve(lessons: Sequence[Lesson], *, port: int, progress: Path | None, browse
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
+        listener.listen(16)  # before the address is told
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/?t={token}"
         print(f"{len(lessons)} lessons at {address}", flush=True)
         print(f"Progress is kept in {kept.file}. Ctrl-C ends it.", flush=True)
         config = uvicorn.Config(
             make_app(lessons, kept, token), log_level="warning", server_header=False, lifespan="off"
         )
-        listener.listen(16)
         if browser:
             webbrowser.open(address)
         uvicorn.Server(config).run(sockets=[listener])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from starlette.applications import Starlette
 
 from pinfut.learn.lesson import HOUSE, load
 from pinfut.learn.progress import Progress
-from pinfut.learn.server import MOST_BODY, make_app
+from pinfut.learn.server import MOST_BODY, make_app, serve
 
 TOKEN = "secret"
 LESSONS = load(HOUSE)[:3]
@@ -188,3 +190,20 @@ def test_a_file_of_progress_that_cannot_be_read_is_put_aside(tmp_path: Path) -> 
         assert Progress(file).records == {}
         assert not file.exists()
         assert (tmp_path / "learn.json.unreadable").read_text() == text
+
+
+def test_who_is_told_the_address_can_connect_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected = 0
+
+    def told(text: str, **options: object) -> None:
+        nonlocal connected
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)/", text):
+            socket.create_connection(("127.0.0.1", int(found[1]))).close()
+            connected += 1
+
+    monkeypatch.setattr("builtins.print", told)
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
+    assert serve(LESSONS, port=0, progress=tmp_path / "learn.json", browser=False) == 0
+    assert connected == 1
