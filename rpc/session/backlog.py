@@ -100,8 +100,7 @@ class Backlog:
             question.place = unsent.place
             if sending.watched:
                 _, target, method, args = unsent.call
-                on = target.id if target.state == PROMISED else None
-                sending.watch(question.x, "sent", m=method.name, on=on, z=method.room(args))
+                sending.watch_sent(question.x, target, method, method.room(args))
             question.waker = unsent.waker
             unsent.slot = question
             settles = unsent.settles

@@ -175,8 +175,7 @@ class CallsOut(Sending):
             raise
         question.place = place
         if self.watched:
-            on = target.id if target.state == PROMISED else None
-            self.watch(question.x, "sent", m=method.name, on=on, z=room)
+            self.watch_sent(question.x, target, method, room)
         if method.returns is None:
             return Promise(self, question, method, parent)
         settles = Target(self, method.returns, PROMISED, question.x)

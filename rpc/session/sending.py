@@ -15,7 +15,8 @@ from pinfut.executor.current import report_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint, Submissions
 from pinfut.rpc.errors import BankError, ProtocolError, RpcError
-from pinfut.rpc.objects.promise import again
+from pinfut.rpc.objects.method import Method
+from pinfut.rpc.objects.promise import PROMISED, Target, again
 from pinfut.rpc.wire.frames import RELEASE_FRAME
 
 
@@ -132,6 +133,11 @@ class Sending:
         if self.watched:
             name = f"{self.name} back" if self.end.serving else self.name
             self.executor.instruments.slot(name, x, state, N=self.end.slots, **about)
+
+    def watch_sent(self, x: int, target: Target, method: Method, room: int) -> None:
+        """Tell that question `x` was sent: what it calls, and with room for what answer."""
+        on = target.id if target.state == PROMISED else None
+        self.watch(x, "sent", m=method.name, on=on, z=room)
 
     @property
     def waiting(self) -> int:

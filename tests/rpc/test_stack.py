@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -141,6 +142,17 @@ def bought(session: Session, world: World) -> tuple[int, ...]:
     return funds.near.pages, funds.near.caps, funds.bank.pages_used, funds.bank.caps_used
 
 
+@asynccontextmanager
+async def at_a_desk(world: World) -> AsyncIterator[tuple[Any, Session]]:
+    """A client that has made its first call."""
+    async with (
+        world.served("service", DeskServer()),
+        connect(world.kernel, "service", Desk, world.bank(), slots=8, ring=16384) as desk,
+    ):
+        await desk.do(0)
+        yield desk, session_of(desk)
+
+
 @pytest.mark.parametrize("checked", [True, False], ids=["checked", "unchecked"])
 @pytest.mark.parametrize("prepare", CALLS, ids=lambda one: one.__name__)
 def test_a_call_at_any_remaining_depth_is_made_or_changes_nothing(
@@ -149,13 +161,7 @@ def test_a_call_at_any_remaining_depth_is_made_or_changes_nothing(
     counts = {"made": 0, "refused": 0}
 
     async def at(world: World, room: int) -> None:
-        server = DeskServer()
-        async with (
-            world.served("service", server),
-            connect(world.kernel, "service", Desk, world.bank(), slots=8, ring=16384) as desk,
-        ):
-            session = session_of(desk)
-            await desk.do(0)
+        async with at_a_desk(world) as (desk, session):
             operation = await prepare(world, desk, session)
             before = books(session), bought(session, world)
             try:
@@ -181,13 +187,7 @@ def test_a_call_of_which_a_charge_is_refused_changes_nothing(prepare: Prepare) -
     """Each charge that it makes is refused in turn, until it makes no more."""
 
     async def at(world: World, nth: int) -> bool:
-        server = DeskServer()
-        async with (
-            world.served("service", server),
-            connect(world.kernel, "service", Desk, world.bank(), slots=8, ring=16384) as desk,
-        ):
-            session = session_of(desk)
-            await desk.do(0)
+        async with at_a_desk(world) as (desk, session):
             operation = await prepare(world, desk, session)
             before = books(session)
             with refusing(nth) as charges:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from pinfut import checked, pending
-from pinfut.rpc import Interface, OutOfPages, connect, method, prices, serve
+from pinfut.rpc import Bank, Interface, OutOfPages, Session, Vat, connect, method, prices, serve
 from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.lab.hostile.raw import Lane
 from pinfut.rpc.objects.expansion import expansion
@@ -324,6 +324,17 @@ def nobodys(count: int) -> bytes:
     return b"".join(CAP.pack(SENDER, n, Item._pinfut_id) for n in range(count)) + b"\x90"
 
 
+async def one_more(world: World, vat: Vat, bank: Bank) -> tuple[Raw, Session]:
+    """A client beside others, and the server's side of its session, which has something to send
+    by."""
+    others = vat.sessions
+    raw = Raw(world.kernel, "work", bank, 64, 1 << 14)
+    await raw.bootstrap(Work)
+    (session,) = (one for one in vat.sessions if one not in others)
+    session.out.open()
+    return raw, session
+
+
 def test_what_a_server_owes_is_paid_by_the_client_that_reads_nothing_until_it_cannot() -> None:
     """Then its calls are refused, with what is in them still its own; when it reads, they are not,
     and all that waited comes."""
@@ -334,11 +345,7 @@ def test_what_a_server_owes_is_paid_by_the_client_that_reads_nothing_until_it_ca
             serve(world.kernel, "work", WorkServer()) as vat,
             connect(world.kernel, "work", Work, world.bank("victim")) as victim,
         ):
-            others = vat.sessions
-            raw = Raw(world.kernel, "work", bank, 64, 1 << 14)
-            await raw.bootstrap(Work)
-            (session,) = (one for one in vat.sessions if one not in others)
-            session.out.open()
+            raw, session = await one_more(world, vat, bank)
             rest = session.end.account.used
 
             async def ping(x: int) -> int:
@@ -388,11 +395,7 @@ def test_a_server_that_owes_what_nobody_can_pay_ends_the_session_and_no_other() 
             serve(world.kernel, "work", WorkServer()) as vat,
             connect(world.kernel, "work", Work, world.bank("victim")) as victim,
         ):
-            others = vat.sessions
-            raw = Raw(world.kernel, "work", bank, 64, 1 << 14)
-            await raw.bootstrap(Work)
-            (session,) = (one for one in vat.sessions if one not in others)
-            session.out.open()
+            raw, session = await one_more(world, vat, bank)
             x = 0
             for x in rounds("it ends", 20_000):
                 session.peer.cancel(x)

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from pinfut.rpc.lab.hostile.raw import call, returned, short
+from pinfut.rpc.lab.hostile.raw import Raw, call, returned, short
 from pinfut.rpc.lab.hostile.shop import COUNT, FAIL, HOLD_ITEMS, NEVER, VISIT, Item
 from pinfut.rpc.lab.hostile.stage import Scenario, Stage
 from pinfut.rpc.wire.frames import CAP, FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER
@@ -24,14 +24,19 @@ def items(kind: int, first: int, count: int = MANY, step: int = 1) -> bytes:
     return caps + msgspec.msgpack.encode([list(range(count))])
 
 
-async def stand_ins(stage: Stage) -> None:
-    """Passes the answer of one call that does not end, a hundred times in each of many calls."""
-    raw = await stage.session(SLOTS, ring=1 << 18)
-    raw.send(call(SLOTS, 0, NEVER, flags=PIPELINE))
+async def pass_often(stage: Stage, raw: Raw) -> None:
+    """Pass the answer of the first call, so many times in each of many calls."""
     args = items(RECEIVER_ANSWER, SLOTS, step=0)
     for x in range(SLOTS + 1, 2 * SLOTS):
         raw.send(call(x, 0, HOLD_ITEMS, caps=MANY, payload=args, place=x % 4))
         await stage.sample()
+
+
+async def stand_ins(stage: Stage) -> None:
+    """Passes the answer of one call that does not end, a hundred times in each of many calls."""
+    raw = await stage.session(SLOTS, ring=1 << 18)
+    raw.send(call(SLOTS, 0, NEVER, flags=PIPELINE))
+    await pass_often(stage, raw)
 
 
 async def stand_ins_of_failures(stage: Stage) -> None:
@@ -39,10 +44,7 @@ async def stand_ins_of_failures(stage: Stage) -> None:
     raw = await stage.session(SLOTS, ring=1 << 18)
     raw.send(call(SLOTS, 0, FAIL, "no", flags=PIPELINE))
     await stage.sample()
-    args = items(RECEIVER_ANSWER, SLOTS, step=0)
-    for x in range(SLOTS + 1, 2 * SLOTS):
-        raw.send(call(x, 0, HOLD_ITEMS, caps=MANY, payload=args, place=x % 4))
-        await stage.sample()
+    await pass_often(stage, raw)
 
 
 async def imports(stage: Stage) -> None:
