@@ -206,6 +206,8 @@ class Endpoint(Protocol):
     """What this process calls it; the lowest 32 bits are its badge."""
     level: int
     """How urgent it is, 0 before 2."""
+    message: int
+    """Bytes of the longest message that the service takes."""
     via: Endpoint | None
     """The endpoint of the same process over which a client introduced it to this one."""
     account: Account

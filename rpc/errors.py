@@ -130,7 +130,7 @@ class BadArguments(RpcError, code=3):
 
 
 class MessageTooLarge(RpcError, code=15):
-    """A message does not fit into the session's ring; nothing was sent."""
+    """A message is longer than the session or its types carry; it was not sent, or not read."""
 
 
 class NoEventBuffer(RpcError, code=71):

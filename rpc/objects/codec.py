@@ -12,13 +12,19 @@ from typing import Any, Final, final
 import msgspec
 import msgspec.inspect
 
+from pinfut.rpc.contract import MESSAGE
+from pinfut.rpc.errors import MessageTooLarge
 from pinfut.rpc.objects.demands import refuse_inside
+from pinfut.rpc.objects.expansion import foreseen, shortest
 from pinfut.rpc.wire.frames import MAX_CAPS
 
 Resolve = Callable[[int, Any], object]
 """The object behind an index, checked to be of the interface wanted."""
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
+
+SQUARE: Final = shortest(MESSAGE)
+"""Bytes of the longest value in which hashes of keys can be foreseen, both ways."""
 
 CodecError = (
     msgspec.MsgspecError,
@@ -45,10 +51,11 @@ _SCALARS: Final[dict[Any, tuple[type, ...]]] = {
 class Codec:
     """Encodes and decodes values of one type; `interface` is the base of capabilities.
 
-    Raises TypeError for a type that is neither plain data nor a capability.
+    Raises TypeError for a type that is neither plain data nor a capability. A value of a type with
+    keys whose hashes can be foreseen (`foreseen`) is MessageTooLarge above `SQUARE` bytes.
     """
 
-    __slots__ = ("_interface", "decode", "encode", "exact", "has_caps", "type")
+    __slots__ = ("_interface", "decode", "encode", "exact", "foreseen", "has_caps", "type")
 
     def __init__(self, kind: Any, interface: type) -> None:
         self.type = kind
@@ -60,11 +67,15 @@ class Codec:
         self.has_caps = bool(custom)
         # The class of a scalar, for which a look at the class of a value is all the check.
         self.exact = kind if kind in _SCALARS else None
-        # For values without capabilities these two are msgspec's own functions.
+        self.foreseen = foreseen(kind)
+        # For values without capabilities these two are msgspec's own functions, in most types.
         self.encode: Callable[[Any], bytes] = _ENCODE
         self.decode: Callable[[bytes], Any] = _no_decoder
         if not self.has_caps:
-            self.decode = msgspec.msgpack.Decoder(kind).decode
+            decode = self.decode = msgspec.msgpack.Decoder(kind).decode
+            if self.foreseen:
+                self.encode = lambda value: require_short(_ENCODE(value))
+                self.decode = lambda payload: decode(require_short(payload))
 
     def encode_checked(self, value: Any) -> bytes:
         """Encode a value without capabilities, once it is certain that the other side can
@@ -121,7 +132,21 @@ class Codec:
                 )
             return resolve(index, kind)
 
+        if self.foreseen:
+            require_short(payload)
         return msgspec.msgpack.Decoder(self.type, dec_hook=hook).decode(payload)
+
+
+def require_short(payload: bytes, longest: int = SQUARE) -> bytes:
+    """A value in which hashes of keys can be foreseen. Raises MessageTooLarge for a longer one."""
+    if len(payload) > longest:
+        raise MessageTooLarge(
+            f"{len(payload)} bytes of a type with keys whose hashes can be foreseen, and at most "
+            f"{longest} are carried: keys that were chosen for it take the square of their number. "
+            "Have str, bytes or date as keys, or a list of pairs; in the place of Any, a bare dict "
+            "or a bare set, declare what is in it"
+        )
+    return payload
 
 
 class WithCapabilities(Exception):

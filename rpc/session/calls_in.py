@@ -30,6 +30,8 @@ from pinfut.rpc.errors import (
     words_of,
 )
 from pinfut.rpc.objects.capabilities import Capabilities
+from pinfut.rpc.objects.codec import require_short
+from pinfut.rpc.objects.expansion import shortest
 from pinfut.rpc.objects.handlers import held_by, tell_of
 from pinfut.rpc.objects.interface import Interface, interface_at
 from pinfut.rpc.objects.method import Method
@@ -72,8 +74,8 @@ class CallsIn:
 
     __slots__ = (
         *("_account", "_again", "_capabilities", "_context", "_ended", "_executor", "_grace"),
-        *("_peer", "_purse", "_root", "_session", "_starting", "_timer", "_unpaid", "_watched"),
-        *("running", "short", "things"),
+        *("_longest", "_peer", "_purse", "_root", "_session", "_starting", "_timer", "_unpaid"),
+        *("_watched", "running", "short", "things"),
     )
 
     def __init__(
@@ -92,6 +94,8 @@ class CallsIn:
         self._root = root
         self._account = session.end.account
         self._purse = session.purse
+        # Bytes of arguments in which hashes of keys can be foreseen, at most.
+        self._longest = shortest(session.end.message)
         # Every handler starts from the context in which the session was opened.
         self._context = task_context()
         self._context.run(serving.set, session)
@@ -243,6 +247,8 @@ class CallsIn:
         _, decode, _, _, _, short = method.serving
         bound = 0
         if len(payload) > short:
+            if method.arguments.foreseen:
+                require_short(payload, self._longest)
             expansion, bound = method.expansion
             bound += expansion * len(payload)
             if bound <= SMALL and decode is not None and not answer.caps:

@@ -14,6 +14,7 @@ from pinfut.rpc import contract, names
 from pinfut.rpc.lab.hostile import SCENARIOS
 from pinfut.rpc.lab.hostile.stage import BESIDE, LONGER, UNCHARGED
 from pinfut.rpc.objects import weight
+from pinfut.rpc.objects.expansion import shortest
 from pinfut.rpc.session import calls_in, kept
 from pinfut.rpc.session.charging import SAFETY
 from tests.hostile.test_slope import EACH, HIGH_WATER
@@ -25,6 +26,7 @@ LETTERS = next(n for n in range(1000) if getsizeof("n" * (n + 1)) > names.MOST)
 
 FIGURES = {
     "one message": contract.MESSAGE,
+    "of one with": shortest(contract.MESSAGE),
     "bytes that its arguments": calls_in.UNPAID,
     "things in it": weight.MOST,
     "letters": LETTERS,

@@ -179,6 +179,7 @@ class CopyEndpoint:
         self.serving = serving
         self.slots = spec.slots
         self.level = level
+        self.message = spec.message
         self.via: contract.Endpoint | None = via
         # Bytes that are charged here from the beginning, and given back with the session.
         self._tables = tables_of(spec.slots) if serving else 0

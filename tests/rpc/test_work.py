@@ -49,7 +49,7 @@ class Work(Interface, Protocol):
     @method
     async def count(self, things: list[Counted]) -> int: ...
     @method
-    async def lists(self, lists: list[Any]) -> int: ...
+    async def lists(self, lists: list[list[None]]) -> int: ...
     @method
     async def data(self, data: bytes) -> int: ...
     @method
@@ -86,7 +86,7 @@ class WorkServer(Work):
         return len(things)
 
     @method
-    async def lists(self, lists: list[Any]) -> int:
+    async def lists(self, lists: list[list[None]]) -> int:
         self.order.append("lists")
         return await self._hold(lists)
 
@@ -245,7 +245,7 @@ def test_what_is_many_things_takes_of_the_share_that_its_session_has() -> None:
             assert server.order.count("data") == 250
             last = len(server.order) - server.order[::-1].index("data")
             beside = server.order[:last].count("lists")
-            things, advance = count + 2, expansion(tuple[list[Any]])[0] * len(lists)
+            things, advance = count + 2, expansion(tuple[list[list[None]]])[0] * len(lists)
             cost = len(lists) + THING * things + advance // ADVANCE
             assert cost > QUANTUM, "a message of the dense one is several looks"
             assert abs(beside - 250 * len(data) / cost) < 2
@@ -423,7 +423,7 @@ def test_one_look_at_a_session_is_bounded_by_what_its_messages_become() -> None:
             await raw.bootstrap(Work)
             session = only(vat)
             payload = empty_lists(480)
-            cost = THING * 482 + expansion(tuple[list[Any]])[0] * len(payload) // ADVANCE
+            cost = THING * 482 + expansion(tuple[list[list[None]]])[0] * len(payload) // ADVANCE
             for n in range(32):
                 assert raw.lane.submissions.submit(call(64 + n, 0, LISTS, payload=payload))
             raw.lane.submissions.publish()

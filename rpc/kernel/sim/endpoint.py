@@ -70,8 +70,8 @@ class SimEndpoint:
 
     __slots__ = (
         "_account", "_cell", "_events", "_into", "_kernel", "_largest", "_nestings", "_out",
-        "_tables", "account", "called", "ending", "guests", "handle", "level", "name", "number",
-        "process", "released", "serving", "slots", "via",
+        "_tables", "account", "called", "ending", "guests", "handle", "level", "message", "name",
+        "number", "process", "released", "serving", "slots", "via",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +94,7 @@ class SimEndpoint:
         self.slots = spec.slots
         self._cell = spec.cell
         self._largest = spec.largest
+        self.message = spec.message
         self.level = level
         # Bytes that the kernel has charged here at opening.
         self._tables = tables_of(spec.slots) if serving else 0
