@@ -146,7 +146,7 @@ class Block:
         self._owner = _CLOSED
         if self._passed is None:
             return not self._is_pending_outside() if self.fired else False
-        if isinstance(error, Exception | BaseExceptionGroup):
+        if issubclass(type(error), (Exception, BaseExceptionGroup)):
             # It has taken the place of the CancelledError, and may be caught further out.
             executor, source = self.executor, self._passed
             if isinstance(source, Block):
@@ -203,7 +203,7 @@ class Block:
         held = ""
         while lost is not None:
             # The interrupt of a block that is open in no coroutine: nobody else will tell.
-            told = told and not (lost.fired and isinstance(error, CancelledError))
+            told = told and not (lost.fired and issubclass(type(error), CancelledError))
             held += f" and {lost!r}, held by {_holder(lost)}" if not told else ""
             lost._owner = _CLOSED
             lost = lost.outer

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from pinfut.closing import ENDS_THE_RUN
+from pinfut.closing import ENDS_THE_RUN, tell
 from pinfut.executor.contract import Poller, Runner
 
 _log = logging.getLogger("pinfut.executor")
@@ -60,10 +60,10 @@ def report_call(call: Callable[..., object], error: BaseException) -> None:
 
     Raises KeyboardInterrupt and SystemExit again, for they end the run.
     """
-    if isinstance(error, ENDS_THE_RUN):
+    if issubclass(type(error), ENDS_THE_RUN):
         raise error
     name = getattr(call, "__qualname__", repr(call))
     if running.executor is None:
-        _log.error("%r failed and nobody awaited it", name, exc_info=error)
+        tell(_log.error, error, "%r failed and nobody awaited it", name)
     else:
         running.executor.report(name, error)

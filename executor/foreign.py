@@ -25,8 +25,8 @@ _NO_LOOP: Final = "no running event loop"
 
 def explain(error: BaseException) -> None:
     """Add the way out to an error of another framework's that a task here has ended with."""
-    if not isinstance(error, RuntimeError | AttributeError):
-        return
+    if not (type(error) is RuntimeError or type(error) is AttributeError):
+        return  # of a class that may have its own idea of what follows
     traceback = error.__traceback__
     if traceback is None or hasattr(error, "__notes__"):
         return

@@ -19,7 +19,7 @@ from types import CoroutineType
 from typing import Any, Final, cast, final
 
 from pinfut.checked import CheckedContext
-from pinfut.closing import ENDS_THE_RUN
+from pinfut.closing import ENDS_THE_RUN, set_traceback, tell, traceback_of
 from pinfut.coroutine import YIELD, not_a_future
 from pinfut.executor.contract import (
     Clock,
@@ -289,7 +289,7 @@ class Loop:
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""
         self.instruments.report(name, error)
-        _log.error("%r failed and nobody awaited it", name, exc_info=error)
+        tell(_log.error, error, "%r failed and nobody awaited it", name)
 
     def look(self, timeout: float | None = None) -> None:
         """Fire the timers that are due, look at the descriptors, and sleep when nobody is
@@ -338,7 +338,7 @@ class Loop:
         """Raise the error of a poll inside the coroutine; what it waits for next."""
         if not isinstance(task, Task):
             # It ends at the entry, in `fail_step`. A StopIteration would look like a result.
-            if isinstance(error, StopIteration):
+            if issubclass(type(error), StopIteration):
                 raise RuntimeError(f"{task.name} raised StopIteration") from error
             raise error
         if type(error) is AttributeError and not hasattr(leaf, "poll"):
@@ -353,7 +353,7 @@ class Loop:
     def fail_step(self, task: Entry, error: BaseException) -> None:
         """The step of `task` has raised: that is its end. Raises what ends the run."""
         _strip(error)
-        ends = type(error) is not CancelledError and isinstance(error, ENDS_THE_RUN)
+        ends = type(error) is not CancelledError and issubclass(type(error), ENDS_THE_RUN)
         if ends and isinstance(task, Task) and task._coro.cr_frame is not None:
             # Ctrl-C came in the middle of the executor's own work: the coroutine waits yet.
             task.abandon()
@@ -385,8 +385,9 @@ def _strip(error: BaseException) -> None:
     """Take the executor's own frames off a traceback: their locals would keep the task
     alive, and the task the error. Those that have ended are emptied too, for the frames
     that they called still know them (since Python 3.12 that of a coroutine, too)."""
-    traceback = error.__traceback__
     # One by one, for this is the path of every cancel.
+    plain = type(error) is CancelledError
+    traceback = error.__traceback__ if plain else traceback_of(error)
     other, watched, own, checks, poll = _own_namespaces
     caught = True  # the first frame is the one that has caught it, and is running
     while traceback is not None:
@@ -408,4 +409,4 @@ def _strip(error: BaseException) -> None:
             except RuntimeError:
                 pass  # it is running, and caught this error before
         traceback = traceback.tb_next
-    error.__traceback__ = traceback
+    set_traceback(error, traceback)

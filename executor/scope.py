@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, TypeVar, final
+from typing import Any, ClassVar, TypeVar, cast, final
 
 from pinfut.executor.block import Block
 from pinfut.executor.contract import JoinHandle, Priority
@@ -108,7 +108,7 @@ class Scope(Block):
             return  # nobody will raise its error here, so it is reported like any other
         else:
             error = child.error()
-        if error is not None and not isinstance(error, CancelledError):
+        if error is not None and not issubclass(type(error), CancelledError):
             self._errors.append(error)
             self.cancel()
         if not self._children and self._waiter is not None:
@@ -121,12 +121,12 @@ class Scope(Block):
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         self._waiter = waiter = _AllEnded(self._children)
-        if isinstance(error, GeneratorExit):
-            self._leave(error)
+        if issubclass(type(error), GeneratorExit):
+            self._leave(cast(GeneratorExit, error))
             return False
         if error is not None:
             known = any(one is error for one in self._errors)  # from a child that it awaited
-            if not isinstance(error, CancelledError) and not known:
+            if not issubclass(type(error), CancelledError) and not known:
                 self._errors.append(error)
             self.cancel()
         cancelled: CancelledError | None = None

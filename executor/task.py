@@ -15,6 +15,7 @@ from contextvars import Context as ContextVars
 from types import CoroutineType
 from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 
+from pinfut.closing import set_traceback, traceback_of
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor.block import Block
 from pinfut.executor.contract import JoinHandle, Runner
@@ -45,8 +46,8 @@ class Failure:
     def __init__(self, error: BaseException, unclaimed: Unclaimed | None) -> None:
         # Invariant: None once an await has raised it.
         self.error: BaseException | None = error
-        # As the task left it: each time that it is raised begins with that.
-        self.traceback = error.__traceback__
+        # As the task left it: each time that it is raised begins with that; none of a cancel.
+        self.traceback = None if type(error) is CancelledError else traceback_of(error)
         # Invariant: None once somebody has seen the error, or when there is nothing to report.
         self.unclaimed = unclaimed
 
@@ -75,17 +76,17 @@ class Unclaimed:
 # What somebody asked for, or what `run` raises: nothing to report.
 _ASKED_FOR: Final = (CancelledError, KeyboardInterrupt, SystemExit)
 
+_EXCEPTIONS: Final[Any] = BaseExceptionGroup.__dict__["exceptions"]
+
 
 def _asked_for(error: BaseException) -> bool:
-    if not isinstance(error, BaseExceptionGroup):
-        return isinstance(error, _ASKED_FOR)
     # Not by `split`, which is recursive: groups may be nested as deep as joins are.
     left: list[BaseException] = [error]
     while left:
         one = left.pop()
-        if isinstance(one, BaseExceptionGroup):
-            left += one.exceptions
-        elif not isinstance(one, _ASKED_FOR):
+        if issubclass(type(one), BaseExceptionGroup):
+            left += _EXCEPTIONS.__get__(one)
+        elif not issubclass(type(one), _ASKED_FOR):
             return False
     return True
 
@@ -198,7 +199,7 @@ class Task(FutureBase[T]):
             return cast(T, outcome)
         del self  # or the traceback would keep the task, and the task the traceback
         try:
-            raise cast(BaseException, error).with_traceback(outcome.traceback)
+            raise set_traceback(cast(BaseException, error), outcome.traceback)
         finally:
             del error, outcome
 
@@ -233,7 +234,7 @@ class Task(FutureBase[T]):
         error = outcome.error
         if error is None or outcome.unclaimed is not None:
             error = cast(BaseException, self.error())
-        error.__traceback__ = outcome.traceback
+        set_traceback(error, outcome.traceback)
         outcome.error = outcome.traceback = None
         del self, outcome, cx
         try:

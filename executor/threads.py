@@ -321,7 +321,7 @@ class Relay:
                 return
         except BaseException as error:
             self.settle(None, error)
-            if isinstance(error, KeyboardInterrupt):
+            if issubclass(type(error), KeyboardInterrupt):
                 raise  # that is for the run, too
         else:
             self.settle(value)

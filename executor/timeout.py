@@ -65,7 +65,7 @@ class Timeout(Block):
         # Without an error the block's own CancelledError was swallowed inside of it.
         own = self.close(error)
         self.outer = None  # a dead entry of this may stay among the timers
-        if own and (error is None or isinstance(error, CancelledError)):
+        if own and (error is None or issubclass(type(error), CancelledError)):
             raise self.late() from error
 
     def ends(self, now: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
 from pinfut import laws
 from pinfut.checked import Record, keep_records
-from pinfut.closing import ENDS_THE_RUN
+from pinfut.closing import ENDS_THE_RUN, tell
 from pinfut.laws import PinError, checked_by_default
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.variables import copy_context
@@ -146,9 +146,9 @@ def let_go(future: object) -> None:
 
 def tell_undropped(future: object, error: BaseException) -> None:
     """As `let_go` does with the `error` of a drop."""
-    if isinstance(error, ENDS_THE_RUN):
+    if issubclass(type(error), ENDS_THE_RUN):
         raise error
-    _log.error("%r could not be dropped", future, exc_info=error)
+    tell(_log.error, error, "%r could not be dropped", future)
 
 
 @final

@@ -6,7 +6,11 @@ traceback never leaves the process in which it happened.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pinfut.closing import name_of
+
+E = TypeVar("E", bound=BaseException)
 
 _BY_CODE: Final[dict[int, type[RpcError]]] = {}
 _CODES: Final[dict[type[BaseException], int]] = {}
@@ -209,6 +213,7 @@ _BEGUN: Final = 128
 """Added to the code of a BankError that came after the handler had begun."""
 _NESTED: Final = 256
 """Added to the code of a BankError that the handler met itself."""
+_DICT: Final[Any] = BaseException.__dict__["__dict__"]
 _LONGEST: Final = 18
 """Digits of a `short` that is believed."""
 
@@ -216,19 +221,21 @@ _LONGEST: Final = 18
 def of_handler(error: BaseException) -> BaseException:
     """What the caller gets for an error that the handler raised: a BankError says that it is
     the handler's."""
-    if not isinstance(error, BankError) or isinstance(error, NestedShortage):
+    kind = type(error)
+    if not issubclass(kind, BankError) or issubclass(kind, NestedShortage):
         return error
     told = NestedShortage(words_of(error))
-    told.kind = type(error)
+    told.kind = kind
     # Of a class of the handler's own it need not have them.
-    told.bank, told.short = error.__dict__.get("bank"), error.__dict__.get("short", 0)
+    about = _DICT.__get__(error)
+    told.bank, told.short = about.get("bank"), about.get("short", 0)
     return told
 
 
-def after_begin(error: RpcError) -> RpcError:
+def after_begin(error: E) -> E:
     """An error of a call whose handler has begun, told so."""
-    if isinstance(error, BankError):
-        error.begun = True
+    if issubclass(type(error), BankError):
+        _DICT.__get__(error)["begun"] = True
     return error
 
 
@@ -239,7 +246,7 @@ def words_of(error: BaseException) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:
-        return f"(its message raises {type(problem).__qualname__})"
+        return f"(its message raises {name_of(problem)})"
 
 
 def to_wire(error: BaseException) -> tuple[int, str, str]:
@@ -252,11 +259,11 @@ def to_wire(error: BaseException) -> tuple[int, str, str]:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # out of its class, which may be the handler's own
-        return 1, type(error).__qualname__, f"(it cannot be told: {type(problem).__qualname__})"
+        return 1, name_of(error), f"(it cannot be told: {name_of(problem)})"
 
 
 def _to_wire(error: BaseException) -> tuple[int, str, str]:
-    kind = type(error).__qualname__
+    kind = name_of(error)
     if isinstance(error, RemoteError):
         return 1, _text(str(error.kind)), _text(str(error.detail))  # passed on as it came
     message = words_of(error)

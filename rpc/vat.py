@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, final
 
-from pinfut.closing import close_each
+from pinfut.closing import close_each, tell
 from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Priority
 from pinfut.executor.current import current_executor
@@ -119,8 +119,8 @@ class Vat:
         except GeneratorExit:
             raise
         except BaseException as error:
-            if not (self._task.cancels and isinstance(error, CancelledError)):
-                _log.error("the dispatcher of %r failed, and ends it", self.process, exc_info=error)
+            if not (self._task.cancels and issubclass(type(error), CancelledError)):
+                tell(_log.error, error, "the dispatcher of %r failed, and ends it", self.process)
                 self.kill()
             raise
 

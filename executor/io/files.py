@@ -69,7 +69,7 @@ class File(Generic[S]):
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, GeneratorExit):
+        if issubclass(type(error), GeneratorExit):
             self.raw.close()  # nothing can be awaited
         else:
             await self.close()

@@ -119,7 +119,7 @@ class ChildProcess:
                 await self.wait()
         finally:
             if self.returncode is None:
-                if isinstance(error, GeneratorExit):
+                if issubclass(type(error), GeneratorExit):
                     _end(self._popen)  # nothing can be awaited; what is killed ends at once
                 else:
                     self.kill()

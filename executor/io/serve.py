@@ -17,9 +17,9 @@ import logging
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, cast, final
 
-from pinfut.closing import ENDS_THE_RUN
+from pinfut.closing import ENDS_THE_RUN, tell
 from pinfut.executor.current import current_executor
 from pinfut.executor.io.sockets import Socket
 from pinfut.executor.scope import scope
@@ -152,7 +152,7 @@ class _Server:
                 await self._handler(socket)
         except BaseException as error:
             # Extensions raise what is no Exception when they panic, over what a peer sent, say.
-            if isinstance(error, CancelledError) or _ends_the_run(error):
+            if issubclass(type(error), CancelledError) or _ends_the_run(error):
                 raise
             self._tell(error)
         finally:
@@ -176,19 +176,21 @@ class _Server:
         except BaseException as late:
             if _ends_the_run(late):
                 raise
-            _log.error("on_error of serve failed over %r", error, exc_info=late)
+            tell(_log.error, late, "on_error of serve failed over %r", error)
 
 
 def _ends_the_run(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(ENDS_THE_RUN) is not None
-    if isinstance(error, GeneratorExit):
+    kind = type(error)
+    if issubclass(kind, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return BaseExceptionGroup.subgroup(group, ENDS_THE_RUN) is not None
+    if issubclass(kind, GeneratorExit):
         return current_executor().ending  # else a handler has raised it
-    return isinstance(error, ENDS_THE_RUN)
+    return issubclass(kind, ENDS_THE_RUN)
 
 
 def _log_error(error: BaseException) -> Any:
-    if isinstance(error, ConnectionError):
+    if issubclass(type(error), ConnectionError):
         _log.info("a visitor has gone: %r", error)
     else:
-        _log.error("a visitor could not be served", exc_info=error)
+        tell(_log.error, error, "a visitor could not be served")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, final
 
+from pinfut.closing import tell
 from pinfut.executor.contract import Entry, Runner
 from pinfut.executor.task import Task
 
@@ -159,4 +160,4 @@ def _tell(hear: tuple[Callable[..., None], ...], *what: Any, **about: Any) -> No
             raise
         except BaseException as error:
             one = getattr(hook, "__self__", hook)
-            _log.error("%r failed in %r", one, hook.__name__, exc_info=error)
+            tell(_log.error, error, "%r failed in %r", one, hook.__name__)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
-from pinfut.closing import ENDS_THE_RUN, raise_first
+from pinfut.closing import ENDS_THE_RUN, raise_first, tell
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop_of
@@ -178,7 +178,7 @@ class Group(FutureBase[T]):
         except ENDS_THE_RUN:
             raise
         except BaseException as error:
-            _log.error("a future could not be dropped", exc_info=error)
+            tell(_log.error, error, "a future could not be dropped")
 
     def drop(self) -> None:
         """Drop every child that is not done, and then raise as `raise_first`."""

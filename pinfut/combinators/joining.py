@@ -12,6 +12,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast, final, overload
 
+from pinfut.closing import ENDS_THE_RUN
 from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, E, F, G, Group, H
 from pinfut.future import FutureBase
 from pinfut.pin import Pinned
@@ -88,7 +89,7 @@ class Join(_All):
         self._errors: list[BaseException] | None = None
 
     def _failed(self, error: BaseException) -> bool:
-        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        if issubclass(type(error), (*ENDS_THE_RUN, GeneratorExit)):
             return True
         if self._errors is None:
             self._errors = []
@@ -103,7 +104,7 @@ class Join(_All):
             return tuple(self._values)
         errors, self._errors = self._errors, None
         # A cancel is no failure beside others, as in a scope.
-        failures = [error for error in errors if not isinstance(error, CancelledError)]
+        failures = [error for error in errors if not issubclass(type(error), CancelledError)]
         try:
             if not failures:
                 raise errors[0]

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Generic, TypeVar, cast, final
 
+from pinfut.closing import set_traceback, tell, traceback_of
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
 from pinfut.future import FutureBase, drop_of
@@ -66,7 +67,7 @@ class _Hub(Generic[T]):
             value = cx.derive(self, self).poll(future)
         except BaseException as error:
             self.error = error
-            self.traceback: TracebackType | None = error.__traceback__
+            self.traceback: TracebackType | None = traceback_of(error)
         else:
             if value is PENDING:
                 return False
@@ -112,7 +113,7 @@ class Shared(FutureBase[T]):
         self._leave()
         error = hub.error
         if error is not None:
-            error.__traceback__ = hub.traceback
+            set_traceback(error, hub.traceback)
             if not hub.clones:
                 # Its traceback leads to who holds handles: with them it would keep itself.
                 hub.error = hub.traceback = None
@@ -146,7 +147,7 @@ class Shared(FutureBase[T]):
         try:
             self.drop()
         except BaseException as error:  # the interpreter lets nothing out of here
-            _log.error("a future could not be dropped", exc_info=error)
+            tell(_log.error, error, "a future could not be dropped")
 
 
 def shared(awaitable: Awaited[T]) -> Shared[T]:

@@ -20,7 +20,7 @@ from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
-from pinfut.closing import ENDS_THE_RUN, raise_first
+from pinfut.closing import ENDS_THE_RUN, raise_first, tell
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Pending, Poll
 from pinfut.variables import copy_context
@@ -113,7 +113,7 @@ class StreamBase(Generic[T_co]):
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, GeneratorExit):
+        if issubclass(type(error), GeneratorExit):
             # The coroutine is being closed and cannot wait any more.
             self.drop()
             return
@@ -128,7 +128,7 @@ class StreamBase(Generic[T_co]):
             if error is None:
                 raise
             # What happened first is what is raised; this is an error of undoing it.
-            _log.error("%r could not be closed", self, exc_info=late)
+            tell(_log.error, late, "%r could not be closed", self)
 
     async def collect(self, limit: int) -> list[T_co]:
         """All items. `limit` is the most that there may be: one more raises Full."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, TypeVar, final
 
+from pinfut.closing import ENDS_THE_RUN
 from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.executor.current import current_executor
@@ -74,8 +75,10 @@ async def settle(target: Target, task: JoinHandle[Any]) -> None:
     """Settle the target when the task has ended."""
     try:
         target.own = await task
-    except Exception as error:
+    except BaseException as error:
         target.fail(error)
+        if issubclass(type(error), (*ENDS_THE_RUN, GeneratorExit)):
+            raise
     else:
         target.settle(OWN)
 

@@ -156,10 +156,12 @@ def again(error: BaseException | None) -> BaseException:
     try:
         # Not by a call, which would run an __init__ that has its own idea of arguments.
         fresh = type(error).__new__(type(error), *error.args)
-    except TypeError:
-        return error
-    fresh.args = error.args
-    fresh.__dict__.update(error.__dict__)
+        fresh.args = error.args
+        fresh.__dict__.update(error.__dict__)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return error  # of a class of its own, which has another idea of all this
     return fresh
 
 

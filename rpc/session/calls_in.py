@@ -13,6 +13,7 @@ from math import inf
 from types import CoroutineType
 from typing import Any, Final, Protocol, cast, final
 
+from pinfut.closing import ENDS_THE_RUN, tell
 from pinfut.coroutine import native, task_context
 from pinfut.executor.contract import JoinHandle, Runner, Timer
 from pinfut.rpc import prices
@@ -199,7 +200,7 @@ class CallsIn:
             if executor.current is not None:
                 executor.end_first(None, error)
             account.give(frame)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if issubclass(type(error), ENDS_THE_RUN):
                 raise
             if self._ended:
                 self._end()
@@ -292,9 +293,10 @@ class CallsIn:
     def _refuse(self, answer: Answer, called: Facet, error: BaseException) -> None:
         """A call cannot be started: say why, or end the session if no honest side does so."""
         _, methods, interface = called
-        if isinstance(error, ProtocolError):
-            self._session.close(error)
-        elif isinstance(error, RpcError):
+        kind = type(error)
+        if issubclass(kind, ProtocolError):
+            self._session.close(cast(ProtocolError, error))
+        elif issubclass(kind, RpcError):
             self._peer.refuse(answer, error)
         elif answer.method >= len(methods):
             self._peer.refuse(
@@ -342,12 +344,13 @@ class CallsIn:
             self._fail(answer, answer.served, error)
 
     def _fail(self, answer: Answer, method: Method, error: BaseException) -> None:
-        if isinstance(error, CancelledError):
+        kind = type(error)
+        if issubclass(kind, CancelledError):
             error = CallCancelled(f"{method!r} was cancelled")
-        elif isinstance(error, MemoryError) and self._purse is not None and self._purse.refusal:
+        elif issubclass(kind, MemoryError) and self._purse is not None and self._purse.refusal:
             error = after_begin(cast(RpcError, again(self._purse.refusal)))
-        elif not isinstance(error, RpcError):
-            _log.debug("%r raised", method, exc_info=error)
+        elif not issubclass(kind, RpcError):
+            tell(_log.debug, error, "%r raised", method)
         elif (
             method not in Introducer._pinfut_tables[Introducing]
         ):  # these are nobody's but the session's

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from typing import Any, final
 
+from pinfut.closing import set_traceback
 from pinfut.rpc.errors import (
     BadAnswer,
     BankError,
@@ -273,7 +274,8 @@ class Returns:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # of a class in the answer; it is its caller's
-            return None, error.with_traceback(None)
+            set_traceback(error, None)
+            return None, error
 
     # ---- answers that come ----
 

@@ -378,7 +378,7 @@ class Peer:
 
     def refuse(self, answer: Answer, error: BaseException) -> None:
         """The call has failed. The error fits into what is reserved already."""
-        self._refuse(answer, to_wire(error), isinstance(error, CallCancelled))
+        self._refuse(answer, to_wire(error), issubclass(type(error), CallCancelled))
 
     def _refuse(self, answer: Answer, wire: tuple[int, str, str], cancelled: bool) -> None:
         code, kind, message = wire
