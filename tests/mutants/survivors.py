@@ -130,12 +130,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "the long way gives the same",
     ),
     Survivor(
-        "rpc/session/calls_in.py CallsIn._fail 1fae3f8d",
-        "`aised', method, exc_info=error)` -> `aised', method)`",
-        "diagnostic only",
-        "the traceback in a debug message",
-    ),
-    Survivor(
         "rpc/session/kept.py Kept.forget aa1a4fde",
         "`en is not None and (not self.refs):` -> `en is not None:`",
         "equivalent",
