@@ -2,7 +2,8 @@
 
    A block of up to SMALL bytes stands in a page of its payer's, the rest in whole pages. While a
    payer has fewer than MIX pages, a page holds blocks of all sizes, so that a small client takes
-   few; then each page holds blocks of one size, which leaves less unused when much is freed.
+   few; then each page holds blocks of one size, which leaves less unused when much is freed. What
+   a block of more than half a page leaves of its page is for blocks of any size.
    Freed blocks stand in a list for each size class, doubly linked, so that a page in which
    nothing lives can leave with all of its blocks. */
 
@@ -11,8 +12,9 @@
 
 #include "pages.h"
 
-#define SMALL ((size_t)2048)
-#define CLASSES 44 /* 16 to 512 by 16, then to 2,048 by 128 */
+#define SMALL ((size_t)3840)
+#define CLASSES 51 /* 16 to 512 by 16, to 2,048 by 128, then to 3,840 by 256 */
+#define APART 44   /* from this class on one page holds one block: they stand in mixed pages only */
 #define MIX 24
 #define NOWHERE ((size_t)-1)
 
@@ -71,7 +73,7 @@ static void make_classes(void)
 {
     size_t size = 0, granules = 0;
     for (unsigned c = 0; c < CLASSES; c++) {
-        size += size < 512 ? 16 : 128;
+        size += size < 512 ? 16 : size < 2048 ? 128 : 256;
         sizes[c] = (uint16_t)size;
         for (; granules * 16 <= size; granules++) classes[granules] = (uint8_t)c;
     }
@@ -220,7 +222,8 @@ static void *carve(Payer *p, unsigned c)
 {
     size_t size = size_of(c);
     unsigned place = c;
-    if (size > room(p->carve[c]) && (p->pages < MIX || size <= room(p->carve[CLASSES])))
+    if (size > room(p->carve[c])
+        && (p->pages < MIX || c >= APART || size <= room(p->carve[CLASSES])))
         place = CLASSES;
     if (size > room(p->carve[place])) {
         int zeroed;

@@ -55,9 +55,12 @@ static int is_ours(PyFrameObject *frame)
 }
 
 /* Whether the thread stands in pinfut, called by the coroutine `by`; then nothing may be raised
-   there. Without a coroutine only the innermost frame is looked at. */
-static int stands_in_pinfut(PyThreadState *thread, PyObject *by)
+   there. Without a coroutine only the innermost frame is looked at. Looking makes objects that
+   live as long as the frames, which are the payer's. */
+static int stands_in_pinfut(PyThreadState *thread, Payer *p, PyObject *by)
 {
+    Current was = now;
+    now = (Current){p, NULL, 0};
     PyObject *last = NULL;
     if (by && !(last = PyObject_GetAttr(by, name_cr_frame)))
         PyErr_Clear();
@@ -72,6 +75,7 @@ static int stands_in_pinfut(PyThreadState *thread, PyObject *by)
     }
     Py_XDECREF(frame);
     Py_XDECREF(last);
+    now = was;
     return ours;
 }
 
@@ -155,6 +159,7 @@ static size_t overdrawn(Payer *p)
    the allocator writes the thread down and rings, and a thread of `payers.py` delivers. */
 
 #define ASKING 64
+#define SLACK ((size_t)16)
 
 static struct {
     unsigned long thread; /* 0: free */
@@ -179,7 +184,7 @@ static int raise_here(void *Py_UNUSED(unused))
     /* Whoever goes on beyond the reserve, because it catches the error or was called by pinfut, is
        asked at each safe point: before a small block is refused. */
     int spent = p->pages > with_reserve(p);
-    int quiet = stands_in_pinfut(PyThreadState_Get(), spent ? NULL : was.by);
+    int quiet = stands_in_pinfut(PyThreadState_Get(), p, spent ? NULL : was.by);
     if (!quiet && overdrawn(p)) {
         p->raised++;
         PyErr_SetString(PyExc_MemoryError, MESSAGE);
@@ -189,9 +194,18 @@ static int raise_here(void *Py_UNUSED(unused))
     return PyErr_Occurred() ? -1 : 0;
 }
 
+/* So much a step of a coroutine may have before it is asked at a safe point, which takes a look at
+   its frames: what is bought when it parks or ends, if the payer can still pay for it then. */
+static inline size_t bought_at_end(const Payer *p)
+{
+    size_t most = p->limit + SLACK;
+    return p->could < most ? p->could : most;
+}
+
 static void ask_for_error(void)
 {
     if (role == MAIN) {
+        if (now.by && now.payer->pages <= bought_at_end(now.payer)) return;
         if (!pending && Py_AddPendingCall(raise_here, NULL) == 0) pending = 1;
         return;
     }
@@ -244,7 +258,7 @@ static void deliver_to(int i)
         int collects = PyGC_Disable(); /* making a frame's object may collect: Python again */
         PyThreadState *each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
         while (each && each->thread_id != thread) each = PyThreadState_Next(each);
-        if (each && p->pages > p->limit && p->pages > p->could && !stands_in_pinfut(each, NULL)) {
+        if (each && p->pages > p->limit && p->pages > p->could && !stands_in_pinfut(each, p, NULL)) {
             asking[i].stage = SENT;
             p->raised++;
             PyThreadState_SetAsyncExc(thread, PyExc_MemoryError);
@@ -345,6 +359,15 @@ static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
     return NULL;
 }
 
+/* A step was the last one, which leaves what it has left to be paid. */
+static void buy_at_end(Payer *p)
+{
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    call_buyer(p, name_buy);
+    PyErr_Restore(type, error, traceback);
+}
+
 static void stop_iteration(PyObject *value)
 {
     if (value == Py_None) {
@@ -369,9 +392,12 @@ static PyObject *payer_send(PayerObject *self, PyObject *const *args, Py_ssize_t
     PySendResult how = PyIter_Send(args[0], args[1], &value);
     if (LIKELY(how == PYGEN_NEXT)) {
         if (UNLIKELY(p->pages > p->limit)) value = settle_at_park(p, args[0], value);
-    } else if (how == PYGEN_RETURN) {
-        stop_iteration(value);
-        Py_CLEAR(value);
+    } else {
+        if (UNLIKELY(p->pages > p->limit)) buy_at_end(p);
+        if (how == PYGEN_RETURN) {
+            stop_iteration(value);
+            Py_CLEAR(value);
+        }
     }
     back_to(was);
     return value;
