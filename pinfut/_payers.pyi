@@ -82,8 +82,8 @@ class Payer:
         """How many pages it is over its limit; collects garbage before it says more than 0,
         unless that would take more than a twentieth of the time."""
 
-    def due(self, limit: int, /) -> int:
-        """So many pages are paid for, which is its limit now. How many to buy more, or, below 0,
+    def due(self, paid: int, apart: int = 0, /) -> int:
+        """So many pages are paid for, less `apart` bytes; that is its limit now. How many to buy more, or, below 0,
         to sell: whole lots, so that what is paid for covers what is in use."""
 
     def context(self, variables: Context, /) -> Context:

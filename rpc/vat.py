@@ -202,7 +202,8 @@ class Vat:
     def _look_at(self, session: Session, purse: Purse) -> bool:
         """Service a session on its client's account; whether it has more."""
         more = purse.payer.soft_call(session.service, self.budget, QUANTUM)
-        session.settle(purse)
+        if not purse.settle() or purse.refusal is not None:
+            session.settle(purse)
         return more
 
     def _enter(self, guest: Session) -> None:

@@ -600,11 +600,15 @@ static PyObject *payer_settle(PayerObject *self, PyObject *Py_UNUSED(unused))
     return PyLong_FromSize_t(overdrawn(self->payer));
 }
 
-/* due(limit): so many pages are paid for now. */
-static PyObject *payer_due(PayerObject *self, PyObject *limit)
+/* due(paid, apart=0): so many pages are paid for now, but for so many bytes of them. */
+static PyObject *payer_due(PayerObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Payer *p = self->payer;
-    if (as_size(limit, &p->limit) < 0) return NULL;
+    size_t paid, apart = 0;
+    if (count < 1 || count > 2) return PyErr_Format(PyExc_TypeError, "due(paid, apart=0) takes pages and bytes");
+    if (as_size(args[0], &paid) < 0 || (count == 2 && as_size(args[1], &apart) < 0)) return NULL;
+    apart = apart / PAGE + (apart % PAGE != 0);
+    p->limit = paid > apart ? paid - apart : 0;
     if (p->pages > p->lot && 2 * p->bytes < p->pages * PAGE) trim(p);
     size_t need = (p->pages + p->lot - 1) / p->lot * p->lot;
     Py_ssize_t due = 0;
@@ -775,7 +779,7 @@ static PyMethodDef payer_methods[] = {
     {"soft_call", FASTCALL(payer_soft_call), METH_FASTCALL | METH_KEYWORDS, NULL},
     {"firm_call", FASTCALL(payer_firm_call), METH_FASTCALL | METH_KEYWORDS, NULL},
     {"settle", (PyCFunction)payer_settle, METH_NOARGS, NULL},
-    {"due", (PyCFunction)payer_due, METH_O, NULL},
+    {"due", FASTCALL(payer_due), METH_FASTCALL, NULL},
     {"context", (PyCFunction)payer_context, METH_O, NULL},
     {"adopt", (PyCFunction)payer_adopt, METH_O, NULL},
     {"held", (PyCFunction)payer_held, METH_O, NULL},

@@ -317,7 +317,7 @@ class CallsIn:
         if purse is None:
             self._handled(answer, task)
         else:
-            purse.parked -= answer.charged
+            purse.apart -= answer.charged
             purse.payer.soft_call(self._handled, answer, task)
             self._session.settle(purse)
 

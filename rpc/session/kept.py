@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar, cast, final
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
 from pinfut.rpc.errors import SessionDead, StillPinned
+from pinfut.rpc.session.purse import Purse
 from pinfut.stack import require_stack
 
 T = TypeVar("T")
@@ -24,10 +25,11 @@ _STACK: Final = 64
 class Kept:
     """What one session has had kept for it; it goes when the session has let go."""
 
-    __slots__ = ("_paid", "_account", "_then", "alive", "bytes", "discarded", "refs")
+    __slots__ = ("_account", "_paid", "_purse", "_then", "alive", "bytes", "discarded", "refs")
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, purse: Purse | None = None) -> None:
         self._account = account
+        self._purse = purse
         self._paid = True
         self._then: Callable[[], None] | None = None
         self.alive = True
@@ -42,13 +44,18 @@ class Kept:
         if not self.alive:
             raise SessionDead("the session that should pay has ended")
         self._account.take(count, "what a service keeps for its client")
-        self.bytes += count
+        self._count(count)
 
     def give(self, count: int) -> None:
         """Refund it."""
         if self._paid:
             self._account.give(count)
-        self.bytes -= count
+        self._count(-count)
+
+    def _count(self, change: int) -> None:
+        self.bytes += change
+        if self._purse is not None:
+            self._purse.apart += change
 
     def close(self, then: Callable[[], None] | None) -> bool:
         """The session has ended: everything goes that no pin scope holds, and the rest with its

@@ -13,7 +13,7 @@ import gc
 import logging
 from functools import cache
 from sys import getsizeof
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from pinfut import payers
 from pinfut.payers import PAGE, Leak, Payer
@@ -42,10 +42,6 @@ _UNLIMITED: Final = 1 << 40
 _log = logging.getLogger("pinfut.rpc")
 
 
-class _Kept(Protocol):
-    bytes: int
-
-
 @final
 class Purse:
     """Buys for the payer of the session over `end`.
@@ -54,40 +50,35 @@ class Purse:
     (`settle`), or the session is told to give some up.
     """
 
-    __slots__ = ("_bought", "_elsewhere", "_end", "kept", "parked", "payer", "refusal")
+    __slots__ = ("_account", "_bought", "_end", "apart", "payer", "refusal")
 
     def __init__(self, end: Endpoint) -> None:
         self._end = end
+        self._account = end.account
         # Invariant: bytes of the account that are there for the payer, and priced by nothing.
         self._bought = 0
-        # Pages of the account that are there for what lies elsewhere.
-        self._elsewhere = 0
-        # Bytes that stay charged for handlers that wait.
-        self.parked = 0
-        # What the service keeps for the client, once it does.
-        self.kept: _Kept | None = None
+        # Bytes of the account for what lies elsewhere: tables of the other side and of the kernel,
+        # what stays charged for handlers that wait, and what the service keeps by its price.
+        self.apart = 0
         # Why it could not buy, the last time that it could not.
         self.refusal: RpcError | None = None
         self.payer = Payer(0, lot=LOT)
         self.payer.buyer = self
-        self.payer.due(self._paid())
+        self._due()
 
-    def _paid(self) -> int:
-        """How many pages are paid for: by price, or because they were bought here."""
-        pages, apart, kept = self._end.account.pages - self._elsewhere, self.parked, self.kept
-        if kept is not None:
-            apart += kept.bytes
-        return max(0, pages - -(-apart // PAGE)) if apart else pages
+    def _due(self) -> int:
+        """Pages to buy, or below 0 to sell: paid for is what has its price, or was bought here."""
+        return self.payer.due(self._account.pages, self.apart)
 
     def opened(self) -> None:
         """The session has been made: what its tables were priced at, and do not take of the
         payer's pages now nor later, is for its other side and the kernel."""
         here = self.payer.pages + self._end.slots * LATER // PAGE
-        self._elsewhere = max(0, self._end.account.pages - here)
+        self.apart = max(0, self._account.pages - here) * PAGE
 
     def buy(self) -> None:
         """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""
-        due = self.payer.due(self._paid())
+        due = self._due()
         if due > 0:
             self._buy(due)
 
@@ -100,7 +91,7 @@ class Purse:
         self.payer.could = self.payer.limit + room
 
     def _buy(self, due: int) -> None:
-        account = self._end.account
+        account = self._account
         least = self.payer.pages - self.payer.limit
         for pages in (due, least) if least < due else (due,):
             # What is bought and not charged is paid for already.
@@ -119,7 +110,7 @@ class Purse:
         """What was charged in advance is there now: its pages are counted, not its price. What
         stays charged all the same, until it ends."""
         stays = min(charge, PARKED)
-        self.parked += stays
+        self.apart += stays
         self._bought += charge - stays
         return stays
 
@@ -127,15 +118,15 @@ class Purse:
         """Buy what is in use, and sell what is not. False when the client cannot pay for it, and
         no garbage is left."""
         payer = self.payer
-        due = payer.due(self._paid())
+        due = payer.due(self._account.pages, self.apart)
         if not due or payer.buyer is None:
             return True
         if due < 0:
             count = min(-due * PAGE, self._bought)
             if count:
                 self._bought -= count
-                self._end.account.give(count)
-                payer.limit = self._paid()
+                self._account.give(count)
+                self._due()
             return True
         self._buy(due)
         return payer.pages <= payer.limit or not payer.settle()
@@ -147,7 +138,7 @@ class Purse:
             self.payer.buyer = None
             count, self._bought = self._bought, 0
             if refund:
-                self._end.account.give(count)
+                self._account.give(count)
             server().adopt(self.payer)
 
 

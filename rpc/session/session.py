@@ -145,10 +145,8 @@ class Session:
     def kept(self) -> Kept:
         """What is kept for the client of this session (`pinfut.rpc.session.charging`)."""
         if self._kept is None:
-            self._kept = Kept(self.end.account)
+            self._kept = Kept(self.end.account, self.purse if self.via is None else None)
             self._kept.alive = self.error is None
-            if self.purse is not None and self.via is None:
-                self.purse.kept = self._kept
         return self._kept
 
     # ---- introductions ----
