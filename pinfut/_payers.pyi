@@ -29,7 +29,8 @@ class Payer:
     """So many are paid for: with more a firm step is over its limit. Soft ones never are."""
     could: int
     """How far the limit could be raised, as far as is known. A thread that cannot buy may go so
-    far, and one large allocation; the rest is settled later."""
+    far, and one large allocation, a coroutine's step in the main thread 16 pages of that; the rest
+    is settled later."""
     buyer: Buyer | None
     """Asked before a firm step is refused."""
 

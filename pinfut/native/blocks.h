@@ -59,7 +59,8 @@ static PER_THREAD Current now;
 
 static const Current NOBODY = {NULL, NULL, 0};
 
-static size_t allowance = ((size_t)64 << 20) / PAGE; /* the reserve: pages that a step may overdraw */
+/* The reserve: pages that a step may overdraw. */
+static size_t allowance = ((size_t)64 << 20) / PAGE;
 
 /* Over its limit and firm: have MemoryError raised at the next safe point. Defined where threads
    and pending calls are. */

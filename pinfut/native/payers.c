@@ -38,7 +38,7 @@ typedef struct {
 
 static PyObject *coroutine_send, *coroutine_throw; /* the methods of CoroutineType */
 /* Interned: the cache of methods keeps each other string that a method was looked up by. */
-static PyObject *name_buy, *name_look, *name_throw, *name_close, *name_cr_frame;
+static PyObject *name_buy, *name_look, *name_throw, *name_close, *name_cr_frame, *name_name;
 static PyObject *let_go; /* called with what a coroutine waits for no more */
 
 /* ---- whose frames ---- */
@@ -46,7 +46,7 @@ static PyObject *let_go; /* called with what a coroutine waits for no more */
 static int is_ours(PyFrameObject *frame)
 {
     PyObject *globals = PyFrame_GetGlobals(frame);
-    PyObject *name = globals ? PyDict_GetItemString(globals, "__name__") : NULL;
+    PyObject *name = globals ? PyDict_GetItemWithError(globals, name_name) : NULL;
     const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
     int ours = text && strncmp(text, "pinfut", 6) == 0 && (text[6] == '.' || text[6] == '\0');
     Py_XDECREF(globals);
@@ -120,8 +120,8 @@ static PyObject *collecting(PyObject *Py_UNUSED(self), PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
-/* Have its buyer called, whose errors are nobody's here: `buy` raises the limit if that can be paid,
-   `look` writes down how far the limit could go. */
+/* Have its buyer called, whose errors are nobody's here: `buy` raises the limit if that can be
+   paid, `look` writes down how far the limit could go. */
 static void call_buyer(Payer *p, PyObject *what)
 {
     PyObject *buyer = p->object ? ((PayerObject *)p->object)->buyer : NULL;
@@ -256,9 +256,11 @@ static void deliver_to(int i)
     if (asking[i].stage == LOOKING) {
         asking[i].stage = WAITING;
         int collects = PyGC_Disable(); /* making a frame's object may collect: Python again */
+        /* a thread leaves this list with the GIL held, and comes in at its head */
         PyThreadState *each = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
         while (each && each->thread_id != thread) each = PyThreadState_Next(each);
-        if (each && p->pages > p->limit && p->pages > p->could && !stands_in_pinfut(each, p, NULL)) {
+        if (each && p->pages > p->limit && p->pages > p->could
+            && !stands_in_pinfut(each, p, NULL)) {
             asking[i].stage = SENT;
             p->raised++;
             PyThreadState_SetAsyncExc(thread, PyExc_MemoryError);
@@ -362,10 +364,17 @@ static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
 /* A step was the last one, which leaves what it has left to be paid. */
 static void buy_at_end(Payer *p)
 {
+    if (LIKELY(p->pages <= p->limit)) return;
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *error = PyErr_GetRaisedException();
+    call_buyer(p, name_buy);
+    PyErr_SetRaisedException(error);
+#else
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
     call_buyer(p, name_buy);
     PyErr_Restore(type, error, traceback);
+#endif
 }
 
 static void stop_iteration(PyObject *value)
@@ -385,7 +394,8 @@ static void stop_iteration(PyObject *value)
 static PyObject *payer_send(PayerObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Payer *p = self->payer;
-    if (UNLIKELY(count != 2 || !PyCoro_CheckExact(args[0]))) return PyErr_Format(PyExc_TypeError, "send(coro, value) takes a coroutine and a value");
+    if (UNLIKELY(count != 2 || !PyCoro_CheckExact(args[0])))
+        return PyErr_Format(PyExc_TypeError, "send(coro, value) takes a coroutine and a value");
     Current was = now;
     if (UNLIKELY(change((PyObject *)self, p, args[0], 1) < 0)) return NULL;
     PyObject *value;
@@ -393,7 +403,7 @@ static PyObject *payer_send(PayerObject *self, PyObject *const *args, Py_ssize_t
     if (LIKELY(how == PYGEN_NEXT)) {
         if (UNLIKELY(p->pages > p->limit)) value = settle_at_park(p, args[0], value);
     } else {
-        if (UNLIKELY(p->pages > p->limit)) buy_at_end(p);
+        buy_at_end(p);
         if (how == PYGEN_RETURN) {
             stop_iteration(value);
             Py_CLEAR(value);
@@ -405,16 +415,21 @@ static PyObject *payer_send(PayerObject *self, PyObject *const *args, Py_ssize_t
 
 static PyObject *payer_throw(PayerObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 2 || !PyCoro_CheckExact(args[0])) return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an exception");
+    if (count != 2 || !PyCoro_CheckExact(args[0]))
+        return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an error");
     Current was = now;
     if (change((PyObject *)self, self->payer, args[0], 1) < 0) return NULL;
     PyObject *leaf = PyObject_CallMethodOneArg(args[0], name_throw, args[1]);
-    if (leaf) leaf = settle_at_park(self->payer, args[0], leaf);
+    if (leaf)
+        leaf = settle_at_park(self->payer, args[0], leaf);
+    else
+        buy_at_end(self->payer);
     back_to(was);
     return leaf;
 }
 
-static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *args,
+                         Py_ssize_t count, PyObject *names)
 {
     if (UNLIKELY(count < 1)) return PyErr_Format(PyExc_TypeError, "it takes what is to be called");
     Current was = now;
@@ -433,7 +448,8 @@ static inline PyCFunction function_of(PyObject *method)
 
 /* As contextvars.Context.run, on the payer's account: a firm step where it is the `send` or the
    `throw` of coroutines that is called, or of one coroutine, else a firm call. */
-static PyObject *context_run(ContextObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *context_run(ContextObject *self, PyObject *const *args, Py_ssize_t count,
+                             PyObject *names)
 {
     if (UNLIKELY(count < 1)) return PyErr_Format(PyExc_TypeError, "it takes what is to be called");
     PayerObject *payer = (PayerObject *)self->payer;
@@ -509,17 +525,20 @@ static PyObject *copy_context(PyObject *self, PyObject *Py_UNUSED(unused))
 
 static PyObject *payer_context(PayerObject *self, PyObject *context)
 {
-    if (!PyContext_CheckExact(context)) return PyErr_Format(PyExc_TypeError, "context(variables) takes a contextvars.Context");
+    if (!PyContext_CheckExact(context))
+        return PyErr_Format(PyExc_TypeError, "context(variables) takes a contextvars.Context");
     State *state = PyType_GetModuleState(Py_TYPE(self));
     return make_context(state->context_type, (PyObject *)self, Py_NewRef(context));
 }
 
-static PyObject *payer_soft_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *payer_soft_call(PayerObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *names)
 {
     return call_as((PyObject *)self, self->payer, 0, args, count, names);
 }
 
-static PyObject *payer_firm_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *payer_firm_call(PayerObject *self, PyObject *const *args, Py_ssize_t count,
+                                 PyObject *names)
 {
     return call_as((PyObject *)self, self->payer, 1, args, count, names);
 }
@@ -552,7 +571,8 @@ static PyObject *payer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:Payer", names, &limit, &lot)) return NULL;
     if (as_size(limit, &pages) < 0 || (lot && as_size(lot, &lots) < 0)) return NULL;
     if (lots == 0) return PyErr_Format(PyExc_ValueError, "a lot has one page at least");
-    if (!installed) return PyErr_Format(PyExc_RuntimeError, "payers are not installed: call payers.install()");
+    if (!installed)
+        return PyErr_Format(PyExc_RuntimeError, "payers are not installed: call payers.install()");
     Current was = now;
     now = NOBODY;
     PayerObject *self = (PayerObject *)type->tp_alloc(type, 0);
@@ -605,7 +625,8 @@ static PyObject *payer_due(PayerObject *self, PyObject *const *args, Py_ssize_t 
 {
     Payer *p = self->payer;
     size_t paid, apart = 0;
-    if (count < 1 || count > 2) return PyErr_Format(PyExc_TypeError, "due(paid, apart=0) takes pages and bytes");
+    if (count < 1 || count > 2)
+        return PyErr_Format(PyExc_TypeError, "due(paid, apart=0) takes pages and bytes");
     if (as_size(args[0], &paid) < 0 || (count == 2 && as_size(args[1], &apart) < 0)) return NULL;
     apart = apart / PAGE + (apart % PAGE != 0);
     p->limit = paid > apart ? paid - apart : 0;
@@ -621,9 +642,11 @@ static PyObject *payer_due(PayerObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyObject *payer_adopt(PayerObject *self, PyObject *object)
 {
-    if (!Py_IS_TYPE(object, Py_TYPE(self))) return PyErr_Format(PyExc_TypeError, "adopt(other) takes a payer");
+    if (!Py_IS_TYPE(object, Py_TYPE(self)))
+        return PyErr_Format(PyExc_TypeError, "adopt(other) takes a payer");
     Payer *heir = self->payer, *p = ((PayerObject *)object)->payer;
-    if (p == heir || p->heir || heir->heir) return PyErr_Format(PyExc_RuntimeError, "one of the two is adopted already, or they are one");
+    if (p == heir || p->heir || heir->heir)
+        return PyErr_Format(PyExc_RuntimeError, "one of the two is adopted, or they are one");
     trim(p);
     p->heir = heir;
     heir->heirs++;
@@ -635,11 +658,19 @@ static PyObject *payer_adopt(PayerObject *self, PyObject *object)
 
 /* ---- what is where ---- */
 
+/* The next page, or the one behind a free run. */
+static size_t next_of(size_t at)
+{
+    const Page *page = &range.pages[at];
+    return at + (page->kind == FREE ? page->run : 1);
+}
+
 static Payer *owner_of(const void *q)
 {
     if (!in_range(q)) return NULL;
     const Page *page = &range.pages[page_of(q)];
-    return page->kind == MIXED || page->kind == CLASS || page->kind == LARGE ? page->as.payer : NULL;
+    int owned = page->kind == MIXED || page->kind == CLASS || page->kind == LARGE;
+    return owned ? page->as.payer : NULL;
 }
 
 static PyObject *owner(PyObject *Py_UNUSED(self), PyObject *object)
@@ -673,7 +704,8 @@ static int visit(PyObject *object, void *arg)
 
 static PyObject *payer_held(PayerObject *self, PyObject *containers)
 {
-    if (!PyList_CheckExact(containers)) return PyErr_Format(PyExc_TypeError, "held(containers) takes a list");
+    if (!PyList_CheckExact(containers))
+        return PyErr_Format(PyExc_TypeError, "held(containers) takes a list");
     Current was = now;
     now = NOBODY;
     Search search = {self->payer, NULL, PyList_New(0)};
@@ -695,7 +727,7 @@ static PyObject *payer_audit(PayerObject *self, PyObject *Py_UNUSED(unused))
     Payer *p = self->payer;
     size_t pages = 0, bytes = 0, freed = 0;
     int good = 1;
-    for (size_t at = 1; at < range.top; at += range.pages[at].kind == FREE ? range.pages[at].run : 1) {
+    for (size_t at = 1; at < range.top; at = next_of(at)) {
         const Page *page = &range.pages[at];
         if (owner_of(address_of(at)) != p) continue;
         if (page->kind == LARGE) {
@@ -708,21 +740,25 @@ static PyObject *payer_audit(PayerObject *self, PyObject *Py_UNUSED(unused))
         good = good && (page->live || carved <= CLASSES);
         pages++;
         freed -= page->live;
-        for (size_t size; q < end && q + (size = block_size(q)) <= end; q += size, freed++) bytes += size;
+        for (size_t size; q < end && q + (size = block_size(q)) <= end; q += size, freed++)
+            bytes += size;
     }
     for (unsigned c = 0; c < CLASSES; c++)
-        for (Block *each = p->free[c], *before = NULL, *next; each && good; before = each, each = next) {
+        for (Block *each = p->free[c], *before = NULL, *next; each && good; each = next) {
             NOTE_OPEN(each, sizeof *each);
             next = each->next;
-            good = (!before || each->prev == before) && owner_of(each) == p && block_size(each) == size_of(c) && freed;
+            good = (!before || each->prev == before) && owner_of(each) == p
+                   && block_size(each) == size_of(c) && freed;
+            before = each;
             NOTE_CLOSED(each, sizeof *each);
             freed--;
             bytes -= size_of(c);
         }
     good = good && !freed && pages == p->pages - p->adopted && bytes == p->bytes;
     if (good) Py_RETURN_NONE;
-    return PyErr_Format(PyExc_AssertionError, "counted %zu pages, %zu bytes, %zd lost; the accounts "
-        "say %zu, %zu", pages, bytes, (Py_ssize_t)freed, p->pages - p->adopted, p->bytes);
+    return PyErr_Format(PyExc_AssertionError,
+        "counted %zu pages, %zu bytes, %zd lost; the accounts say %zu, %zu",
+        pages, bytes, (Py_ssize_t)freed, p->pages - p->adopted, p->bytes);
 }
 
 static PyObject *get_counter(PayerObject *self, void *offset)
@@ -739,7 +775,7 @@ static int set_counter(PayerObject *self, PyObject *value, void *offset)
 static PyObject *get_blocks(PayerObject *self, void *Py_UNUSED(unused))
 {
     size_t blocks = 0;
-    for (size_t at = 1; at < range.top; at += range.pages[at].kind == FREE ? range.pages[at].run : 1)
+    for (size_t at = 1; at < range.top; at = next_of(at))
         if (owner_of(address_of(at)) == self->payer)
             blocks += range.pages[at].kind == LARGE ? 1 : range.pages[at].live;
     return PyLong_FromSize_t(blocks);
@@ -774,21 +810,42 @@ static PyGetSetDef payer_counters[] = {
 
 #define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
 static PyMethodDef payer_methods[] = {
-    {"send", FASTCALL(payer_send), METH_FASTCALL, NULL},
-    {"throw", FASTCALL(payer_throw), METH_FASTCALL, NULL},
-    {"soft_call", FASTCALL(payer_soft_call), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"firm_call", FASTCALL(payer_firm_call), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"settle", (PyCFunction)payer_settle, METH_NOARGS, NULL},
-    {"due", FASTCALL(payer_due), METH_FASTCALL, NULL},
-    {"context", (PyCFunction)payer_context, METH_O, NULL},
-    {"adopt", (PyCFunction)payer_adopt, METH_O, NULL},
-    {"held", (PyCFunction)payer_held, METH_O, NULL},
-    {"audit", (PyCFunction)payer_audit, METH_NOARGS, NULL},
+    {"send", FASTCALL(payer_send), METH_FASTCALL,
+     PyDoc_STR("send($self, coro, value, /)\n--\n\n"
+               "coro.send(value), as a firm step.")},
+    {"throw", FASTCALL(payer_throw), METH_FASTCALL,
+     PyDoc_STR("throw($self, coro, error, /)\n--\n\n"
+               "coro.throw(error), as a firm step.")},
+    {"soft_call", FASTCALL(payer_soft_call), METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("soft_call($self, function, /, *args, **kwargs)\n--\n\n"
+               "Call it, charged and never refused.")},
+    {"firm_call", FASTCALL(payer_firm_call), METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("firm_call($self, function, /, *args, **kwargs)\n--\n\n"
+               "Call it, charged and refused over the limit.")},
+    {"settle", (PyCFunction)payer_settle, METH_NOARGS,
+     PyDoc_STR("settle($self, /)\n--\n\n"
+               "Pages over the limit when garbage was collected.")},
+    {"due", FASTCALL(payer_due), METH_FASTCALL,
+     PyDoc_STR("due($self, paid, apart=0, /)\n--\n\n"
+               "Pages to buy, or below 0 to sell, when so many are paid.")},
+    {"context", (PyCFunction)payer_context, METH_O,
+     PyDoc_STR("context($self, variables, /)\n--\n\n"
+               "These context variables, for what this payer pays.")},
+    {"adopt", (PyCFunction)payer_adopt, METH_O,
+     PyDoc_STR("adopt($self, other, /)\n--\n\n"
+               "Pay for what is left of other; how many pages that is.")},
+    {"held", (PyCFunction)payer_held, METH_O,
+     PyDoc_STR("held($self, containers, /)\n--\n\n"
+               "Each container that holds a thing of its, and the thing, in turn.")},
+    {"audit", (PyCFunction)payer_audit, METH_NOARGS,
+     PyDoc_STR("audit($self, /)\n--\n\n"
+               "Raise AssertionError where its accounts are wrong.")},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot payer_slots[] = {
-    {Py_tp_doc, (void *)"Payer(limit, *, lot=8)\n--\n\nWho pays for memory, in pages of 4,096 bytes."},
+    {Py_tp_doc, (void *)"Payer(limit, *, lot=8)\n--\n\n"
+                        "Who pays for memory, in pages of 4,096 bytes."},
     {Py_tp_new, payer_new},
     {Py_tp_dealloc, payer_dealloc},
     {Py_tp_traverse, payer_traverse},
@@ -806,8 +863,12 @@ static PyType_Spec payer_spec = {
 };
 
 static PyMethodDef context_methods[] = {
-    {"run", FASTCALL(context_run), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"copy", (PyCFunction)context_copy, METH_NOARGS, NULL},
+    {"run", FASTCALL(context_run), METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("run($self, function, /, *args, **kwargs)\n--\n\n"
+               "As contextvars.Context.run, for who pays.")},
+    {"copy", (PyCFunction)context_copy, METH_NOARGS,
+     PyDoc_STR("copy($self, /)\n--\n\n"
+               "A copy, for the same payer.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -831,15 +892,16 @@ static PyType_Spec context_spec = {
 /* ---- the module ---- */
 
 /* Hook the allocators, for good. `start()` is called when a thread other than `main` first makes a
-   payer current; it has `deliver` called in a thread, again and again. `let_go(leaf)` is called with
-   what a coroutine waits for no more. */
+   payer current; it has `deliver` called in a thread, again and again. `let_go(leaf)` is called
+   with what a coroutine waits for no more. */
 static PyObject *install(PyObject *self, PyObject *args)
 {
     PyObject *start, *give_up;
     unsigned long main;
     if (!PyArg_ParseTuple(args, "OkO:install", &start, &main, &give_up)) return NULL;
     if (installed) Py_RETURN_NONE;
-    if (!range.bytes && !reserve_range()) return PyErr_Format(PyExc_RuntimeError, "not even 1 GiB of addresses could be reserved");
+    if (!range.bytes && !reserve_range())
+        return PyErr_Format(PyExc_RuntimeError, "not even 1 GiB of addresses could be reserved");
     if (!make_ring()) return PyErr_NoMemory();
     make_classes();
     ((State *)PyModule_GetState(self))->start = Py_NewRef(start);
@@ -873,8 +935,9 @@ static PyObject *current(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 
 static PyObject *stats(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
-    return Py_BuildValue("{snsnsnsn}", "used", (Py_ssize_t)range.used, "kept", (Py_ssize_t)range.dirty,
-        "top", (Py_ssize_t)(range.top ? range.top - 1 : 0), "range", (Py_ssize_t)(range.bytes / PAGE));
+    size_t top = range.top ? range.top - 1 : 0, all = range.bytes / PAGE;
+    return Py_BuildValue("{snsnsnsn}", "used", (Py_ssize_t)range.used, "kept",
+        (Py_ssize_t)range.dirty, "top", (Py_ssize_t)top, "range", (Py_ssize_t)all);
 }
 
 static PyObject *reserve_pages(PyObject *Py_UNUSED(self), PyObject *args)
@@ -887,16 +950,36 @@ static PyObject *reserve_pages(PyObject *Py_UNUSED(self), PyObject *args)
 }
 
 static PyMethodDef functions[] = {
-    {"install", install, METH_VARARGS, NULL},
-    {"deliver", deliver, METH_NOARGS, NULL},
-    {"forked", forked, METH_NOARGS, NULL},
-    {"collecting", FASTCALL(collecting), METH_FASTCALL, NULL},
-    {"off_call", FASTCALL(off_call), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"copy_context", copy_context, METH_NOARGS, NULL},
-    {"owner", owner, METH_O, NULL},
-    {"current", current, METH_NOARGS, NULL},
-    {"stats", stats, METH_NOARGS, NULL},
-    {"reserve", reserve_pages, METH_VARARGS, NULL},
+    {"install", install, METH_VARARGS,
+     PyDoc_STR("install($module, start, main, let_go, /)\n--\n\n"
+               "Hook the allocators, for good.")},
+    {"deliver", deliver, METH_NOARGS,
+     PyDoc_STR("deliver($module, /)\n--\n\n"
+               "Wait until threads ask for a MemoryError, and send it.")},
+    {"forked", forked, METH_NOARGS,
+     PyDoc_STR("forked($module, /)\n--\n\n"
+               "Begin anew in the child of a fork.")},
+    {"collecting", FASTCALL(collecting), METH_FASTCALL,
+     PyDoc_STR("collecting($module, phase, info, /)\n--\n\n"
+               "For gc.callbacks: finalizers run on nobody's account.")},
+    {"off_call", FASTCALL(off_call), METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("off_call($module, function, /, *args, **kwargs)\n--\n\n"
+               "Call it on nobody's account.")},
+    {"copy_context", copy_context, METH_NOARGS,
+     PyDoc_STR("copy_context($module, /)\n--\n\n"
+               "The context variables of here, with who pays here.")},
+    {"owner", owner, METH_O,
+     PyDoc_STR("owner($module, value, /)\n--\n\n"
+               "Whose pages it lies in, or None.")},
+    {"current", current, METH_NOARGS,
+     PyDoc_STR("current($module, /)\n--\n\n"
+               "Who pays here, and 'off', 'soft' or 'firm'.")},
+    {"stats", stats, METH_NOARGS,
+     PyDoc_STR("stats($module, /)\n--\n\n"
+               "Pages in use, kept, ever used, and in the range.")},
+    {"reserve", reserve_pages, METH_VARARGS,
+     PyDoc_STR("reserve($module, pages=None, /)\n--\n\n"
+               "Set the pages that a step may overdraw; what it was.")},
     {NULL, NULL, 0, NULL},
 };
 
@@ -915,15 +998,23 @@ static int execute(PyObject *self)
     if (!state->payer_type || PyModule_AddType(self, state->payer_type) < 0) return -1;
     state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &context_spec, NULL);
     if (!state->context_type) return -1;
-    coroutine_send = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");
-    coroutine_throw = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
+    if (coroutine_send) return 0; /* imported again */
+    PyObject *throws = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
+    PyObject *sends = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");
+    if (!throws || !sends) return -1;
     static const struct { PyObject **name; const char *text; } names[] = {
         {&name_buy, "buy"}, {&name_look, "look"}, {&name_throw, "throw"}, {&name_close, "close"},
-        {&name_cr_frame, "cr_frame"},
+        {&name_cr_frame, "cr_frame"}, {&name_name, "__name__"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
-    return coroutine_send && coroutine_throw ? 0 : -1;
+    if (!Py_IS_TYPE(throws, &PyMethodDescr_Type) || !Py_IS_TYPE(sends, &PyMethodDescr_Type)) {
+        PyErr_SetString(PyExc_ImportError, "the methods of coroutines are no functions in C here");
+        return -1;
+    }
+    coroutine_throw = throws;
+    coroutine_send = sends;
+    return 0;
 }
 
 static int traverse(PyObject *self, visitproc visit, void *arg)
