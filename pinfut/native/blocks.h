@@ -2,7 +2,7 @@
 
    A block of up to SMALL bytes stands in a page of its payer's, the rest in whole pages. While a
    payer has fewer than MIX pages, a page holds blocks of all sizes, so that a small client takes
-   few; then each page holds blocks of one size, which leaves less unused when much is freed. What
+   few; with more, each size has pages of its own, which leaves less unused when much is freed. What
    a block of more than half a page leaves of its page is for blocks of any size.
    Freed blocks stand in a list for each size class, doubly linked, so that a page in which
    nothing lives can leave with all of its blocks. */
@@ -222,10 +222,10 @@ static size_t buy_pages(Payer *p, size_t run, int small, int *zeroed)
 static void *carve(Payer *p, unsigned c)
 {
     size_t size = size_of(c);
+    /* one size after the other, so that the first pages of all do not come at once */
+    int mixes = p->pages < MIX + 4 * (c % 16) || c >= APART;
     unsigned place = c;
-    if (size > room(p->carve[c])
-        && (p->pages < MIX || c >= APART || size <= room(p->carve[CLASSES])))
-        place = CLASSES;
+    if (size > room(p->carve[c]) && (mixes || size <= room(p->carve[CLASSES]))) place = CLASSES;
     if (size > room(p->carve[place])) {
         int zeroed;
         size_t at = buy_pages(p, 1, 1, &zeroed);

@@ -87,6 +87,22 @@ def test_a_small_client_takes_few_pages_and_a_large_one_wastes_little() -> None:
 
 
 @apart
+def test_what_a_block_of_more_than_half_a_page_leaves_of_it_is_for_others() -> None:
+    p = Payer(MANY)
+    large = [p.soft_call(bytes, 9 * PAGE) for _ in range(40)]  # no small client
+    pages = p.pages
+    held = [
+        (p.soft_call(bytes, 2_100), [p.soft_call(bytes, 90) for _ in range(14)]) for _ in range(99)
+    ]
+    assert 99 * 3_400 <= (p.pages - pages) * PAGE <= 1.25 * 99 * 3_400
+    p.audit()
+    del held, large
+    collect()
+    assert (p.blocks, p.pages) == (0, 0)
+    p.audit()
+
+
+@apart
 def test_nothing_drifts_however_long_a_client_is_busy() -> None:
     p = Payer(MANY)
     rounds = 200 if SOAK else 20

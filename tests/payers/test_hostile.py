@@ -6,6 +6,7 @@ Waits are the same on prices, and tested there.
 
 from __future__ import annotations
 
+from pinfut.payers import PAGE
 from pinfut.rpc.lab.hostile import SCENARIOS, play
 from pinfut.rpc.lab.hostile.slope import KINDS, slope
 from tests.payers.apart import apart
@@ -26,3 +27,19 @@ def test_what_one_client_pays_grows_as_fast_as_what_it_holds() -> None:
         found = slope(kind, 64, 640, "arenas")
         assert found.charged >= found.traced, f"{kind}: {found}"
         assert found.traced > 2_000, kind
+
+
+@apart
+def test_an_open_call_takes_less_than_2000_bytes_and_is_charged_little_more() -> None:
+    """What the server holds for a call that waits: its handler, task and context, its arguments,
+    its places in tables, in whole pages. The place for the answer is of the client's own memory,
+    and what a slot takes was paid for when the session was opened."""
+    for kind in ("open calls", "timers", "arguments"):
+        for many in (64, 256, 1000):
+            found = slope(kind, 0, many, "arenas")
+            assert many * 800 <= found.traced <= found.charged + 100 * many, f"{kind}: {found}"
+            assert found.charged <= many * 2_000, f"{kind}: {found}"
+            more = (
+                2 * PAGE if many == 64 else 0
+            )  # of a page that is just begun, and of one to spare
+            assert found.charged <= 1.25 * found.traced + more, f"{kind}: {found}"

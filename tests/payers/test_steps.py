@@ -155,6 +155,54 @@ def test_who_parks_over_the_limit_is_refused_once_and_then_closed() -> None:
     p.audit()
 
 
+class Buys:
+    """For a payer that can pay; how much the step had taken when it bought."""
+
+    def __init__(self, p: Payer, held: list[bytes]) -> None:
+        self.p, self.held = p, held
+        self.log: list[int] = []
+
+    def buy(self) -> None:
+        self.log.append(sum(map(bool, self.held)))
+        self.p.limit = self.p.pages
+
+    def look(self) -> None: ...
+
+
+@apart
+def test_pages_that_can_be_bought_are_bought_where_a_step_parks_or_ends_without_a_look() -> None:
+    async def fills(held: list[bytes], end: str) -> None:
+        for i in range(len(held)):
+            held[i] = bytes(PAGE - 40)
+        if end == "parks":
+            await Parked()
+        elif end == "raises":
+            raise LookupError
+
+    def fill(limit: int, pages: int, end: str) -> tuple[list[int], int]:
+        """When it bought, and the blocks in which something else than the pages lies."""
+        p, held = Payer(limit), [b""] * pages
+        p.buyer = buys = Buys(p, held)
+        p.could = 1_000
+        coro = fills(held, end)
+        if end == "parks":
+            p.send(coro, None)
+        else:
+            with pytest.raises(StopIteration if end == "ends" else LookupError):
+                p.send(coro, None)
+        assert p.limit >= p.pages
+        p.audit()
+        return buys.log, p.blocks - pages
+
+    assert fill(0, 10, "ends")[0] == [10]
+    assert fill(0, 10, "raises")[0] == [10]
+    unasked = fill(100, 10, "parks")[1]
+    assert fill(0, 10, "parks") == ([10], unasked)
+    asked, more = fill(0, 60, "parks")
+    assert asked[0] < 60, "it took more than it may unasked"
+    assert more > unasked, "what a look at its frame makes is its own"
+
+
 @apart
 def test_nothing_is_raised_in_a_frame_of_pinfut_but_the_park_settles_it() -> None:
     code = "def keep(n, held):\n for _ in range(n): held.append(bytes(5000))\n return 'whole'"
