@@ -84,8 +84,8 @@ class Payer:
         unless that would take more than a twentieth of the time."""
 
     def due(self, paid: int, apart: int = 0, /) -> int:
-        """So many pages are paid for, less `apart` bytes; that is its limit now. How many to buy more, or, below 0,
-        to sell: whole lots, so that what is paid for covers what is in use."""
+        """So many pages are paid for, less `apart` bytes; that is its limit now. How many to buy
+        more, or, below 0, to sell: whole lots, so that what is paid for covers what is in use."""
 
     def context(self, variables: Context, /) -> Context:
         """In place of these context variables, with `run` and `copy` alone: ``run(send, coro,
