@@ -29,6 +29,30 @@ class Balance(NamedTuple):
     caps: int
 
 
+class Cap(NamedTuple):
+    """A capability that goes from one side of a session to the other. `id`: of SENDER and RECEIVER
+    the number under which the side that has the object handed it over; of RECEIVER_ANSWER that of
+    a question. `interface`: what it is granted as."""
+
+    kind: int
+    id: int
+    interface: int
+
+
+SENDER: Final = 1
+"""A capability that the sender of the message exports."""
+RECEIVER: Final = 2
+"""A capability that the receiver of the message exports: it unwraps to its own object."""
+RECEIVER_ANSWER: Final = 3
+"""The result of a question that the sender has asked and the receiver answers."""
+
+MAX_CAPS: Final = 1024
+"""How many capabilities one message may carry."""
+
+CALLS: Final = -1
+"""In place of the place of an answer: what goes with a call."""
+
+
 Memory: TypeAlias = Literal["arenas", "prices"]
 """How what a server holds for a client is counted: by where it lies, or by declared prices."""
 
@@ -246,6 +270,24 @@ class Endpoint(Protocol):
     def wait_freed(self) -> Awaitable[None]:
         """Wait until everything has been given back to the bank that paid, and what others have
         below it on behalf of this session too."""
+
+    # -- capabilities, which lie in memory of the kernel's --
+
+    def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None:
+        """Put down what goes with the next call that has capabilities and is submitted, or with
+        the answer at `place`. From then on the other side holds what is of kind SENDER.
+
+        Raises UnknownObject for what this side may not name: of kind RECEIVER what it does not
+        hold, and promises in an answer; MessageTooLarge for too many; OutOfPages. Then nothing
+        was put down. On any later error of the message the session ends."""
+
+    def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]:
+        """What came with the oldest call that has capabilities, or with the answer at `place`,
+        which says that there are so many; once. Raises GarbageFrame when there are not."""
+
+    def take_back(self, number: int, /) -> None:
+        """The other side holds nothing any more under the number under which this side handed it
+        over. Idempotent."""
 
     # -- memory on the client's behalf --
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 13952
-"""A session: its two ends, their tables' heads, what each sees of the ring."""
+SESSION: Final = 15104
+"""A session: its two ends, their tables' heads, what each sees of the ring, and its first places
+for capabilities."""
+
+PLACE: Final = 144
+"""A capability in the side table of a session: held, or with a message that was not read."""
 
 SLOT: Final = 1024
 """A slot: the question on one side, the answer on the other, the place where it is written."""

@@ -12,11 +12,10 @@ from typing import Any, Final, final
 import msgspec
 import msgspec.inspect
 
-from pinfut.rpc.contract import MESSAGE
+from pinfut.rpc.contract import MAX_CAPS, MESSAGE
 from pinfut.rpc.errors import MessageTooLarge
 from pinfut.rpc.objects.demands import refuse_inside
 from pinfut.rpc.objects.expansion import foreseen, shortest
-from pinfut.rpc.wire.frames import MAX_CAPS
 
 Resolve = Callable[[int, Any], object]
 """The object behind an index, checked to be of the interface wanted."""

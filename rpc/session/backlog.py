@@ -88,7 +88,7 @@ class Backlog:
             question = questions.acquire()
             try:
                 frame = unsent.build(question)
-                sending.write(frame, prices.UNWRITTEN + len(frame))
+                sending.write(frame, prices.UNWRITTEN + len(frame), question.sent_caps)
             except Exception as error:  # of what it is for, too: what that ended with
                 questions.release(question)
                 caps = question.sent_caps or unsent.caps

@@ -30,7 +30,7 @@ from pinfut.rpc.session.backlog import Backlog
 from pinfut.rpc.session.returns import Returns, unreadable
 from pinfut.rpc.session.sending import Outbox, Sending
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import CALL_HEAD, CAP, EXPECTED, Cap
+from pinfut.rpc.wire.frames import CALL_HEAD, EXPECTED, Cap
 from pinfut.rpc.wire.peer import Peer
 from pinfut.rpc.wire.questions import Question
 from pinfut.slots import CANCELLING, DETACHED, READY, WAITING
@@ -129,7 +129,7 @@ class CallsOut(Sending):
             if room is None:
                 room = method.room(args)
             head = _CALL + EXPECTED.size if promised else _CALL
-            if head + CAP.size * len(caps) + len(payload) > submissions.largest:
+            if head + len(payload) > submissions.largest:
                 raise MessageTooLarge(
                     f"{method!r} with {len(payload)} bytes of arguments is above what this "
                     f"session carries, {submissions.largest} bytes a message; send it in parts, "
@@ -168,7 +168,7 @@ class CallsOut(Sending):
         question = self.questions.acquire()
         try:
             frame = returns.frame_of(question, target, method, room, place, caps, payload, kind)
-            self.write(frame, prices.UNWRITTEN + len(frame))
+            self.write(frame, prices.UNWRITTEN + len(frame), caps)
         except BaseException:
             returns.forget(question)
             self.questions.release(question)

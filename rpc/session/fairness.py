@@ -40,6 +40,9 @@ message: the look that ends with a long message has that much to spare."""
 ADVANCE: Final = 16
 """Bytes that arguments may become, for each byte of credit: they are bought, decoded and sold."""
 
+CAP_BYTES: Final = 16
+"""Bytes of credit for a capability that goes with a message."""
+
 TURN: Final = 32
 """How many looks before other tasks of the process have their turn."""
 

@@ -184,21 +184,33 @@ class Returns:
     ) -> tuple[int, tuple[Cap, ...], bytes]:
         """Read the Return of a question, free its slot (`leave`: and leave it to its holder), and
         finish the question if need be. Raises ProtocolError, and the session has ended."""
-        sending = self._sending
         try:
-            frame = sending.submissions.read(question.place)
-            sending.submissions.release(question.place)
-            return self._opened(question, frame, release, leave)
+            opened = self._look(question)
+            return self._opened(question, opened, release, leave)
         except ProtocolError as error:
-            sending.fail(error)
+            self._sending.fail(error)
             raise
 
+    def _look(self, question: Question) -> tuple[int, tuple[Cap, ...], bytes]:
+        """Read the Return of a question, once: its capabilities are taken with it. Raises
+        ProtocolError."""
+        frame = self._sending.submissions.read(question.place)
+        flags, count, payload = self._peer.open_return(question.x, frame)
+        if not count:
+            return flags, (), payload
+        return flags, self._peer.beside.take_over(count, question.place), payload
+
     def _opened(
-        self, question: Question, frame: bytes, release: bool, leave: bool
+        self,
+        question: Question,
+        opened: tuple[int, tuple[Cap, ...], bytes],
+        release: bool,
+        leave: bool = False,
     ) -> tuple[int, tuple[Cap, ...], bytes]:
+        """A Return was read: free its place and its slot."""
         sending = self._sending
+        sending.submissions.release(question.place)
         x = question.x
-        opened = self._peer.open_return(x, frame)
         sending.watch(x, "taken")
         question.decode_eagerly = None
         caps, question.sent_caps = question.sent_caps, ()
@@ -227,7 +239,7 @@ class Returns:
                 continue
             try:
                 frame = self._sending.submissions.read(question.place)
-                flags, caps, payload = self._peer.open_return(question.x, frame)
+                flags, _, _ = self._peer.open_return(question.x, frame)
             except ProtocolError as error:
                 self._sending.fail(error)
                 raise
@@ -237,8 +249,7 @@ class Returns:
                 # The other side holds the slot until Finish, and what is named in the answer
                 # only until then: it is read now.
                 method = question.decode_eagerly
-                self.open(question, release=False, leave=True)
-                question.value = self._read(method, flags, caps, payload)
+                question.value = self._read(method, *self.open(question, leave=True))
 
     def find_cycles(self) -> None:
         """The client's bank is short: have the collector find proxies that only cycles hold, whose
@@ -319,9 +330,7 @@ class Returns:
 
     def _settle(self, question: Question, target: Target) -> None:
         """A promised capability has come: from now on calls go to the object itself."""
-        peer = self._peer
-        frame = self._sending.submissions.read(question.place)
-        flags, caps, payload = peer.open_return(question.x, frame)
+        opened = flags, caps, payload = self._look(question)
         if not flags & frames.ERROR and len(caps) != 1:
             raise GarbageFrame(f"the answer {question.x} is one capability, not {len(caps)}")
         if flags & frames.ERROR:
@@ -335,4 +344,4 @@ class Returns:
                 raise
             except RpcError as error:
                 target.fail(again(after_begin(error)))
-        self.open(question, release=target.state == BROKEN)
+        self._opened(question, opened, target.state == BROKEN)

@@ -13,7 +13,7 @@ from typing import Any, final
 from pinfut.executor.contract import Runner
 from pinfut.executor.current import report_call
 from pinfut.rpc import prices
-from pinfut.rpc.contract import Endpoint, Submissions
+from pinfut.rpc.contract import Cap, Endpoint, Submissions
 from pinfut.rpc.errors import BankError, ProtocolError, RpcError
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import PROMISED, Target, again
@@ -162,9 +162,16 @@ class Sending:
             self.account.take(charge, "releases that wait for room in the ring")
             self.account.give(charge)
 
-    def write(self, frame: bytes, charge: int) -> None:
-        """Send a frame; `charge` is what it costs while it waits for room. Raises OutOfPages."""
+    def write(self, frame: bytes, charge: int, caps: tuple[Cap, ...] = ()) -> None:
+        """Send a frame, and `caps` beside it; `charge` is what it costs while it waits for room.
+        Raises as `Endpoint.hand_over` does."""
         submissions = self.open()
+        if caps:
+            # What is handed over is not taken back: nothing may fail behind it.
+            if self.account.free < charge:
+                self.account.take(charge, "a message that may have to wait")
+                self.account.give(charge)
+            self.end.hand_over(caps)
         # First, since it may fail, and a flush of nothing is harmless.
         if not self.touched:
             self.touch()

@@ -10,7 +10,7 @@ what the other side has written::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast, final
 from weakref import WeakValueDictionary
 
@@ -18,13 +18,13 @@ from pinfut.executor.contract import Runner
 from pinfut.future import FutureBase
 from pinfut.payers import off_call
 from pinfut.rpc import prices
-from pinfut.rpc.contract import GRACE, BankLike, Endpoint, EventSink, Requests
+from pinfut.rpc.contract import CALLS, GRACE, BankLike, Cap, Endpoint, EventSink, Requests
 from pinfut.rpc.errors import PeerDied, ProtocolError, RpcError, SessionClosed
 from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
 from pinfut.rpc.session.calls_in import CallsIn
 from pinfut.rpc.session.calls_out import CallsOut
-from pinfut.rpc.session.fairness import CHUNK
+from pinfut.rpc.session.fairness import CAP_BYTES, CHUNK
 from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
@@ -94,6 +94,8 @@ class Session:
         )
         self._calls_in = CallsIn(self, self.peer, self.out.capabilities, executor, root, grace)
         self.peer.attach(self.out, self._calls_in)
+        self.peer.beside = self
+        self.peer.exports.on_released = end.take_back
         # The other side's calls; on the client's side None until that makes room for any.
         self._requests: Requests | None = None
         if not end.serving:
@@ -178,6 +180,17 @@ class Session:
 
     def accept(self, number: int, /) -> Provided | None:
         return None if self._provided is None else self._provided.pop(number, None)
+
+    # ---- capabilities beside the bytes ----
+
+    def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None:
+        self.end.hand_over(caps, place)
+
+    def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]:
+        if place == CALLS:
+            # They are looked at as the bytes of a message are.
+            self.credit -= CAP_BYTES * count
+        return self.end.take_over(count, place)
 
     # ---- being told ----
 

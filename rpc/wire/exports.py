@@ -60,11 +60,13 @@ class Bushel:
 
     __slots__ = (
         *("_base", "_entries", "_free", "_generation", "_high", "_kept", "_next"),
-        *("_number_of", "_account", "_watched", "_width", "things"),
+        *("_number_of", "_account", "_watched", "_width", "on_released", "things"),
     )
 
     def __init__(self, account: Account | None = None) -> None:
         self._account = account
+        # Called with an id that the other side may not name any more, in a kernel.
+        self.on_released: Callable[[int], None] | None = None
         # By id, generation included: whatever is found there was handed out as that id.
         self.things: dict[int, Facet] = {}
         self._entries: dict[int, _Entry] = {}
@@ -134,6 +136,8 @@ class Bushel:
             if not entry.holds:
                 self._drop(entry)
             self.things.pop(number, None)
+            if self.on_released is not None:
+                self.on_released(number)
         entry.uses -= count
 
     def close(self) -> None:

@@ -20,18 +20,24 @@ the callee to stop; the Return still comes, and acknowledges.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
+
+from pinfut.rpc.contract import RECEIVER, RECEIVER_ANSWER, SENDER, Cap
+
+__all__ = ["RECEIVER", "RECEIVER_ANSWER", "SENDER", "Cap"]
 
 CALL: Final = 1
 """A question. `method`: its number in the interface that the target was handed out as. `flags`:
 ON_ANSWER when `target` is a question's id and not an export's; PIPELINE when the caller will
 send Finish. `room`: how long the Return may be; `place`: where it is to be written. With
-ON_ANSWER the id of the interface follows that the caller expects of that answer. Then `caps`
-descriptors, then the arguments."""
+ON_ANSWER the id of the interface follows that the caller expects of that answer. Then the
+arguments. The `caps` capabilities among them are no bytes of the frame: the kernel hands them over
+beside it (`pinfut.rpc.contract.Endpoint.hand_over`)."""
 
 RETURN: Final = 2
 """The end of a question. `flags`: ERROR when the payload is an error (code, type,
-message), CANCELLED when it ended by Cancel; NO_FINISH when the callee has forgotten it."""
+message), CANCELLED when it ended by Cancel; NO_FINISH when the callee has forgotten it. Its
+`caps` capabilities go as those of a Call do."""
 
 FINISH: Final = 3
 """The caller has the Return of x. `flags`: RELEASE when it wants none of the capabilities
@@ -86,24 +92,3 @@ SHORT: Final = Struct("<IBBHQ")
 """length, kind, flags, unused, x: Finish and Cancel"""
 RELEASE_FRAME: Final = Struct("<IBBHQI")
 """length, kind, unused, unused, x, count"""
-
-SENDER: Final = 1
-"""A capability that the sender of the message exports."""
-RECEIVER: Final = 2
-"""A capability that the receiver of the message exports: it unwraps to its own object."""
-RECEIVER_ANSWER: Final = 3
-"""The result of a question that the sender has asked and the receiver answers."""
-
-CAP: Final = Struct("<BQQ")
-"""kind, id, interface: a capability that travels with a message"""
-
-MAX_CAPS: Final = 1024
-"""How many capabilities one message may carry."""
-
-
-class Cap(NamedTuple):
-    """A capability in a message."""
-
-    kind: int
-    id: int
-    interface: int

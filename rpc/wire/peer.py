@@ -9,14 +9,14 @@ used; what no honest peer sends raises ProtocolError, and the session ends with 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from struct import error as struct_error
 from typing import Any, Protocol, final
 
 import msgspec
 
 from pinfut.rpc import prices
-from pinfut.rpc.contract import Account
+from pinfut.rpc.contract import CALLS, Account, Cap
 from pinfut.rpc.errors import (
     AnswerTooLarge,
     CallCancelled,
@@ -35,7 +35,7 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import FREE, QUEUED, RETURNED, RUNNING, Answer, PromisedCapability
 from pinfut.rpc.wire.exports import Bushel, Facet
-from pinfut.rpc.wire.frames import CALL_HEAD, CAP, EXPECTED, MAX_CAPS, RETURN_HEAD, SHORT, Cap
+from pinfut.rpc.wire.frames import CALL_HEAD, EXPECTED, RETURN_HEAD, SHORT
 from pinfut.rpc.wire.imports import Imports
 from pinfut.rpc.wire.questions import Questions
 
@@ -80,6 +80,14 @@ class Line(Protocol):
         """The other side broke the protocol: the session ends."""
 
 
+class Beside(Protocol):
+    """The capabilities that go beside the bytes; as those of `contract.Endpoint`."""
+
+    def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None: ...
+
+    def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]: ...
+
+
 class Callee(Protocol):
     """What a peer asks of that which runs its calls."""
 
@@ -109,7 +117,7 @@ class Peer:
 
     __slots__ = (
         *("_account", "_callee", "_calling", "_line", "_resumed", "_resuming", "answers"),
-        *("complete", "exports", "imports", "questions", "slots"),
+        *("beside", "complete", "exports", "imports", "questions", "slots"),
     )
 
     def __init__(self, slots: int, account: Account | None = None) -> None:
@@ -126,6 +134,8 @@ class Peer:
         # Writes a Return where the caller wants it (`contract.Requests`); has to be set before
         # the first frame is received.
         self.complete: Callable[[int, int, bytes], None]
+        # As well, with the first that carries capabilities.
+        self.beside: Beside
 
     def attach(self, line: Line, callee: Callee) -> None:
         """Who moves the bytes and who runs the calls; before anything else."""
@@ -149,17 +159,15 @@ class Peer:
         kind: int = frames.CALL,
         expected: int = 0,
     ) -> bytes:
-        """The frame of a question whose slot has been taken. `expected`: the id of the interface
-        that it expects of its target, when that is another answer."""
-        if caps:
-            payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
+        """The frame of a question whose slot has been taken; `caps` go beside it. `expected`: the
+        id of the interface that it expects of its target, when that is another answer."""
         if flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP:
             payload = EXPECTED.pack(expected) + payload
         size = CALL_HEAD.size + len(payload)
         return pack_call(size, kind, flags, method, x, target, room, place, len(caps)) + payload
 
-    def open_return(self, x: int, frame: bytes) -> tuple[int, tuple[Cap, ...], bytes]:
-        """A Return for question `x` as (flags, capabilities, payload).
+    def open_return(self, x: int, frame: bytes) -> tuple[int, int, bytes]:
+        """A Return for question `x` as (flags, how many capabilities, payload).
 
         Raises GarbageFrame for anything else.
         """
@@ -169,10 +177,7 @@ class Peer:
             raise GarbageFrame(f"a Return of {len(frame)} bytes is cut short") from None
         if length != len(frame) or kind != frames.RETURN or number != x:
             raise GarbageFrame(f"in place of the Return of {x} stands kind {kind} for {number}")
-        if not count:
-            return flags, (), frame[RETURN_HEAD.size :]
-        caps, payload = _split(frame, RETURN_HEAD.size, count)
-        return flags, caps, payload
+        return flags, count, frame[RETURN_HEAD.size :]
 
     def open_error(self, payload: bytes) -> RpcError:
         """The error in a Return. Raises GarbageFrame."""
@@ -246,14 +251,10 @@ class Peer:
         answer = answers[x % self.slots]
         if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
             raise self._improper(answer, x, room)
-        if flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP:
-            start = _CALL + EXPECTED.size
-            if length < start:
-                raise GarbageFrame(f"call {x} does not say what it expects of its target")
-            caps, payload = _split(frame, start, count)
-            payload = frame[_CALL:start] + payload
-        else:
-            caps, payload = _split(frame, _CALL, count)
+        on_answer = flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP
+        if on_answer and length < _CALL + EXPECTED.size:
+            raise GarbageFrame(f"call {x} does not say what it expects of its target")
+        caps = self.beside.take_over(count) if count else ()
         answer.x = x
         answer.flags = flags
         answer.room = room
@@ -264,7 +265,7 @@ class Peer:
             answer.state = RUNNING
             self._callee.on_bootstrap(answer, target)
             return
-        answer.payload = payload
+        answer.payload = frame[_CALL:]
         answer.target = target
         if kind != frames.CALL:
             answer.flags |= kind << 8
@@ -343,7 +344,7 @@ class Peer:
     ) -> None:
         """As `give`, with capabilities. `result` is the facet that later calls may be made on,
         if there is one; `kept` are objects to hold until the caller has read the Return."""
-        size = _RETURN + CAP.size * len(caps) + len(payload)
+        size = _RETURN + len(payload)
         if size > answer.room:
             error = AnswerTooLarge(
                 f"the answer takes {size} bytes and {answer.room} were reserved; declare "
@@ -351,18 +352,20 @@ class Peer:
             )
             self._refuse_caps(answer, caps, error)
             return
-        if len(caps) > 1 and self._account is not None:
-            charge = prices.GRANTED * (len(caps) - 1)
-            try:
+        try:
+            if len(caps) > 1 and self._account is not None:
+                charge = prices.GRANTED * (len(caps) - 1)
                 self._account.take(charge, "what an answer names until it is finished")
-            except RpcError as short:
-                self._refuse_caps(answer, caps, after_begin(short))
-                return
-            answer.charged = charge
+                answer.charged = charge
+            if caps:
+                self.beside.hand_over(caps, answer.place)
+        except RpcError as error:
+            self._unqueue(answer)
+            self._refuse_caps(answer, caps, after_begin(error))
+            return
         answer.granted = [cap.id for cap in caps if cap.kind == frames.SENDER]
         answer.result = result
         answer.kept = kept
-        payload = b"".join([CAP.pack(*cap) for cap in caps]) + payload
         for number in answer.granted:
             # The answer holds it until Finish, whatever the caller releases meanwhile.
             self.exports.hold(number)
@@ -585,14 +588,6 @@ class _Failed(Exception):
     def __init__(self, wire: tuple[int, str, str]) -> None:
         super().__init__()
         self.wire = wire
-
-
-def _split(frame: bytes, start: int, count: int) -> tuple[tuple[Cap, ...], bytes]:
-    """The capabilities and the payload of a frame. Raises GarbageFrame."""
-    end = start + CAP.size * count
-    if count > MAX_CAPS or end > len(frame):
-        raise GarbageFrame(f"{count} capabilities do not fit into a frame of {len(frame)} bytes")
-    return tuple(Cap(*cap) for cap in CAP.iter_unpack(frame[start:end])), frame[end:]
 
 
 def _cut(text: str, size: int) -> str:

@@ -10,9 +10,14 @@ from __future__ import annotations
 import struct
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from pinfut.rpc.lab.hostile.raw import Message
+from pinfut.rpc.memory.side_table import CAP
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.frames import CALL_HEAD, EXPECTED, RETURN_HEAD, Cap
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -55,6 +60,46 @@ length is made to fit, or few changed frames would get beyond the first look at 
 
 NAMED = 64
 """In an operation's argument: the frame names what is there, an id that can be used next."""
+
+
+_HEADS = {
+    frames.RETURN: (RETURN_HEAD.size, 6),
+    **dict.fromkeys(
+        (frames.CALL, frames.BOOTSTRAP, frames.PROVIDE, frames.ACCEPT, frames.TAKE),
+        (CALL_HEAD.size, CALL_HEAD.size - 2),
+    ),
+}
+
+
+def _cut(frame: bytes, count: int | None = None) -> tuple[int, int]:
+    """Where the capabilities of a message stand in an input: behind its head."""
+    start, at = _HEADS.get(frame[4] if len(frame) > 4 else 0, (0, 0))
+    if len(frame) < start or not start:
+        return 0, 0
+    if count is None:
+        count = int.from_bytes(frame[at : at + 2], "little")
+    if start == CALL_HEAD.size and frame[5] & frames.ON_ANSWER and frame[4] != frames.BOOTSTRAP:
+        start += EXPECTED.size
+    return start, start + CAP.size * count
+
+
+def parted(frame: bytes) -> Message:
+    """The message of an input, with what goes beside it."""
+    start, end = _cut(frame)
+    if end == start or end > len(frame):
+        return Message(frame)
+    caps = tuple(Cap(*cap) for cap in CAP.iter_unpack(frame[start:end]))
+    left = frame[:start] + frame[end:]
+    length = int.from_bytes(frame[:4], "little") - (end - start)
+    return Message(max(0, length).to_bytes(4, "little") + left[4:], caps)
+
+
+def joined(frame: bytes, caps: Sequence[Cap]) -> bytes:
+    """The input of a message and what goes beside it."""
+    start, _ = _cut(frame, 0)
+    packed = b"".join(CAP.pack(*cap) for cap in caps)
+    whole = frame[:start] + packed + frame[start:]
+    return len(whole).to_bytes(4, "little") + whole[4:]
 
 
 def fitting(argument: int, frame: bytes) -> bytearray:

@@ -8,6 +8,7 @@ once broke something, and stays.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
@@ -15,12 +16,14 @@ import msgspec
 
 from pinfut.executor import sleep
 from pinfut.rpc import RpcError, session_of
+from pinfut.rpc.contract import CALLS
 from pinfut.rpc.errors import UnknownObject, to_wire
+from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import CAP, RETURN_HEAD, Cap
+from pinfut.rpc.wire.frames import RETURN_HEAD, Cap
 from tests.fuzz import on_answers, on_frames, on_payloads, on_rings, on_session
-from tests.fuzz.harness import AS_IT_IS, CORPUS, NAMED, piece
+from tests.fuzz.harness import AS_IT_IS, CORPUS, NAMED, joined, piece
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.wire.fakes import Thing as FakeThing
 from tests.rpc.wire.fakes import bootstrap, call, cancel, finish, release
@@ -41,18 +44,29 @@ class Traffic:
         written: list[tuple[RingSubmissions, bytes]] = []
         given: list[tuple[RingRequests, int, bytes]] = []
         submit, complete = RingSubmissions.submit, RingRequests.complete
+        hand_over = SimEndpoint.hand_over
+        beside: list[Cap] = []
+
+        def on_hand_over(end: SimEndpoint, caps: Sequence[Cap], place: int = CALLS, /) -> None:
+            beside[:] = caps  # of what is written next
+            hand_over(end, caps, place)
+
+        def joining(frame: bytes) -> bytes:
+            caps, beside[:] = beside.copy(), []
+            return joined(frame, caps) if caps else bytes(frame)
 
         def on_submit(ring: RingSubmissions, frame: bytes, /) -> bool:
-            written.append((ring, bytes(frame)))
+            written.append((ring, joining(frame)))
             return submit(ring, frame)
 
         def on_complete(ring: RingRequests, place: int, x: int, frame: bytes, /) -> None:
-            given.append((ring, x, bytes(frame)))
+            given.append((ring, x, joining(frame)))
             complete(ring, place, x, frame)
 
         with (
             mock.patch.object(RingSubmissions, "submit", on_submit),
             mock.patch.object(RingRequests, "complete", on_complete),
+            mock.patch.object(SimEndpoint, "hand_over", on_hand_over),
         ):
             async with world.session(Desk, DeskServer(), slots=8) as desk:
                 end = session_of(desk).end
@@ -130,8 +144,8 @@ def conversations(talked: Traffic) -> dict[str, bytes]:
     answered = (Cap(frames.RECEIVER_ANSWER, 1, kind),)
     for name, frame in {
         "bootstrap": bootstrap(5),
-        "capabilities": call(5, 0, b"arguments", caps=caps),
-        "capability-to-come": call(5, 0, b"arguments", caps=answered),
+        "capabilities": joined(call(5, 0, b"arguments", caps=caps), caps),
+        "capability-to-come": joined(call(5, 0, b"arguments", caps=answered), answered),
         "provide": call(5, 0, kind=frames.PROVIDE),
         "accept": call(5, 0, kind=frames.ACCEPT),
         "take": call(5, 0, kind=frames.TAKE),
@@ -253,9 +267,9 @@ def sessions(talked: Traffic) -> dict[str, bytes]:
     caps = tuple(Cap(one, 0, Thing._pinfut_id) for one in (frames.SENDER, frames.RECEIVER))
     args = msgspec.msgpack.encode([0, 1])
     number = next(one.number for one in Desk._pinfut_methods if one.name == "same")
-    found["same"] = piece(on_session.SEND, 0, call(9, 0, args, caps=caps, method=number)) + turn
+    same = joined(call(9, 0, args, caps=caps, method=number), caps)
+    found["same"] = piece(on_session.SEND, 0, same) + turn
     found["tail"] = piece(on_session.OVERWRITE, 9, struct.pack("<Q", 1 << 40)) + turn
-    assert CAP.size == 17
     return found
 
 

@@ -15,10 +15,10 @@ from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import QUANTUM
 from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import CAP, RETURN_HEAD
+from pinfut.rpc.wire.frames import RETURN_HEAD, Cap
 from pinfut.testing import CountingWaker
 from tests.explore.still import Still
-from tests.fuzz.harness import NAMED, fitting, pieces
+from tests.fuzz.harness import NAMED, fitting, parted, pieces
 from tests.rpc.hostile import CELL
 from tests.rpc.services import Desk, ThingServer
 
@@ -47,16 +47,10 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
         if len(completions.posted) < completions.capacity:
             completions.post(x)
 
-    def returned(
-        x: int, payload: bytes, flags: int, caps: tuple[tuple[int, int, int], ...]
-    ) -> bytes:
-        payload = b"".join(CAP.pack(*cap) for cap in caps) + payload
-        size = RETURN_HEAD.size + len(payload)
-        return RETURN_HEAD.pack(size, frames.RETURN, flags, len(caps), x) + payload
-
-    cap = CAP.pack(frames.SENDER, 0, Desk._pinfut_id)
-    head = RETURN_HEAD.pack(RETURN_HEAD.size + len(cap), frames.RETURN, 0, 1, 0)
-    requests.complete(session.peer.questions.find(0).place, 0, head + cap)
+    place = session.peer.questions.find(0).place
+    far.hand_over([Cap(frames.SENDER, 0, Desk._pinfut_id)], place)
+    head = RETURN_HEAD.pack(RETURN_HEAD.size, frames.RETURN, 0, 1, 0)
+    requests.complete(place, 0, head)
     completions.publish()
     session.out.flush()
     session.service(16, QUANTUM)
@@ -87,7 +81,14 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
                 if argument & NAMED and len(part) >= RETURN_HEAD.size:
                     part[4] = frames.RETURN
                     part[8:16] = (n + 1).to_bytes(8, "little")
-                memory[: len(part)] = part
+                message = parted(bytes(part))
+                if message.caps:
+                    try:
+                        far.hand_over(message.caps, places[n])
+                        counts["handed over"] += 1
+                    except RpcError:
+                        counts["not handed over"] += 1
+                memory[: len(message)] = message
             case 1:  # SAY
                 say(n + 1)
                 completions.publish()
@@ -116,7 +117,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
             break
         table = session.peer.questions
         assert len(table.taken()) + len(table.free) == table.capacity
-        assert len(session.peer.imports) <= 1 + len(data) // CAP.size
+        assert len(session.peer.imports) <= 1 + len(data) // 17
     kept.clear()
     session.close(SessionClosed("the input is over"))
     for n, wait in enumerate(waits):

@@ -9,7 +9,7 @@ from pinfut.rpc import RpcError
 from pinfut.rpc.errors import ProtocolError
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import FREE
-from tests.fuzz.harness import NAMED, fitting, pieces
+from tests.fuzz.harness import NAMED, fitting, parted, pieces
 from tests.rpc.wire.fakes import Host, Plain, host_in_the_midst
 
 RECEIVE, GIVE, HAND_OUT, REFUSE, FRESH = range(5)
@@ -23,7 +23,7 @@ def fuzz_frames(data: bytes, counts: Counter[str]) -> None:
     for operation, argument, frame in pieces(data):
         try:
             if operation % 5 == RECEIVE:
-                host.peer.receive(_named(host, argument, fitting(argument, frame)))
+                host.receive(parted(_named(host, argument, fitting(argument, frame))))
                 counts["handled"] += 1
             elif operation % 5 != FRESH:
                 _end(host, operation % 5, argument)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from itertools import count
 
-from pinfut.rpc import connect, method
+from pinfut.rpc import RpcError, connect, method
 from pinfut.rpc.errors import GarbageFrame, ProtocolError
 from pinfut.rpc.lab.hostile.raw import Lane
 from pinfut.rpc.wire import frames
-from tests.fuzz.harness import NAMED, fitting, pieces
+from tests.fuzz.harness import NAMED, fitting, parted, pieces
 from tests.rpc.hostile import CELL, Raw
 from tests.rpc.services import Desk, DeskServer, ThingServer
 from tests.rpc.services import Thing as DeskThing
@@ -118,8 +118,15 @@ def _send(raw: Raw, given: bytes, counts: Counter[str]) -> None:
     if len(given) < 8:
         given = given.ljust(8, b"\0")
     ring = raw.lane.submissions
+    message = parted(given[: ring.largest])
     try:
-        if ring.submit(given[: ring.largest]):
+        if message.caps:
+            raw.end.hand_over(message.caps)
+            counts["handed over"] += 1
+    except RpcError:
+        counts["not handed over"] += 1
+    try:
+        if ring.submit(message.ljust(8, b"\0")):
             counts["sent"] += 1
         ring.publish()
     except GarbageFrame:

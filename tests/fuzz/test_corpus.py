@@ -16,7 +16,6 @@ from pinfut.rpc.memory.lane import Completions, RingRequests, RingSubmissions
 from pinfut.rpc.memory.ring import ALL, RingReader
 from pinfut.rpc.wire import peer
 from pinfut.rpc.wire.exports import Bushel
-from pinfut.rpc.wire.frames import CAP, Cap
 from pinfut.rpc.wire.peer import Peer
 from pinfut.slots import SlotTable
 from tests.covered import covered, require
@@ -95,11 +94,6 @@ def test_memory_that_an_input_does_not_explain_is_seen() -> None:
 # ---- planted faults ----
 
 
-def split_unchecked(frame: bytes, start: int, count: int) -> tuple[tuple[Cap, ...], bytes]:
-    end = start + CAP.size * count
-    return tuple(Cap(*cap) for cap in CAP.iter_unpack(frame[start:end])), frame[end:]
-
-
 def finish_unchecked(self: Peer, x: int, flags: int) -> None:
     answer = self.answers[x % self.slots]
     for number in answer.granted or ():
@@ -170,7 +164,6 @@ def decode_anything(payload: bytes) -> Any:
 
 
 FAULTS: list[tuple[str, Any, str, Any, int]] = [
-    ("frames", peer, "_split", split_unchecked, 2000),
     ("frames", Peer, "_receive_finish", finish_unchecked, 2000),
     ("frames", Bushel, "release", release_unchecked, 2000),
     ("ring", RingReader, "receive", receive_unchecked, 2000),

@@ -29,6 +29,7 @@ from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import lane_bytes
 from pinfut.rpc.memory.pages import pages_for
+from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
 from tests.kernels.mail import CLOSED, DESTROYED, DIED, END, EVENT, LARGE, combine, pack
@@ -75,7 +76,9 @@ class Channel(Owned):
     number, doubled, and 1 more for the one that serves. Raises OutOfPages, and ValueError for
     a cell that makes no sense; then the funds are given back."""
 
-    __slots__ = ("buffer", "funds", "limits", "number", "on_revoke", "pages", "spec", "whys")
+    __slots__ = (
+        *("buffer", "caps", "funds", "limits", "number", "on_revoke", "pages", "spec", "whys"),
+    )
 
     # Those of the server; set at once.
     limits: ServiceSpec
@@ -83,6 +86,7 @@ class Channel(Owned):
     def __init__(self, number: int, funds: SessionFunds, spec: SessionSpec) -> None:
         self.number = number
         self.funds = funds
+        self.caps = SideTable(funds.bank)
         self.spec = spec
         # Pages that buffers of both sides were bought for.
         self.pages = 0
@@ -130,6 +134,7 @@ class Channel(Owned):
     def free(self, destroy: Callable[[Bank], None]) -> None:
         """Both sides have let go, or there never were any: give everything back to the bank."""
         self.sell(self.pages)
+        self.caps.close()
         self.funds.release()
         if self.buffer is not None:
             self.buffer.detach()
@@ -318,6 +323,11 @@ class CopyKernel:
         """What pays for a session; None when that is over."""
         side = self._sides.get(number)
         return None if side is None else side.channel.funds
+
+    def caps(self, number: int, /) -> SideTable | None:
+        """What both sides hold of each other; None when the session is over."""
+        side = self._sides.get(number)
+        return None if side is None else side.channel.caps
 
     def grow(self, number: int, small: int, /) -> int:
         """Buy so many small places, a page of them; the first."""

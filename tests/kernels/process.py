@@ -5,7 +5,7 @@ The methods do what `pinfut.rpc.contract` says of them; only what is particular 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, final
 
 from pinfut.future import FutureBase
@@ -15,7 +15,7 @@ from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds, tables_of
 from pinfut.rpc.bank.handle import BankHandle, Rank
-from pinfut.rpc.contract import BankLike, Route, SessionSpec, Ticket
+from pinfut.rpc.contract import CALLS, BankLike, Cap, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import (
     GarbageFrame,
     NotABank,
@@ -26,6 +26,7 @@ from pinfut.rpc.errors import (
     UnknownObject,
 )
 from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
 from tests.kernels.mail import (
@@ -59,6 +60,9 @@ class Calls(Places, Protocol):
 
     def funds(self, number: int, /) -> SessionFunds | None:
         """What pays for the session, until that is over. Used within one call, and never kept."""
+
+    def caps(self, number: int, /) -> SideTable | None:
+        """The capabilities of the session, until that is over. Never kept."""
 
     def destroy(self, bank: Bank, /) -> None: ...
 
@@ -270,6 +274,25 @@ class CopyEndpoint:
 
     def wait_freed(self) -> FutureBase[None]:
         return _Gone(self._payer)
+
+    # ---- capabilities ----
+
+    def _caps(self) -> SideTable:
+        caps = None if self.released else self._kernel.caps(self.number)
+        if caps is None:
+            raise SessionClosed(f"session {self.name} was closed by this side")
+        return caps
+
+    def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None:
+        self._caps().hand_over(self.serving, caps, place)
+
+    def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]:
+        return self._caps().take_over(self.serving, count, place)
+
+    def take_back(self, number: int, /) -> None:
+        caps = self._kernel.caps(self.number)
+        if caps is not None:
+            caps.take_back(self.serving, number)
 
     # ---- memory on the client's behalf ----
 

@@ -74,6 +74,7 @@ FUNDS = "rpc/bank/funds.py"
 PEER = "rpc/wire/peer.py"
 SESSION = "rpc/session/session.py"
 CALLS_OUT = "rpc/session/calls_out.py"
+SIDE_TABLE = "rpc/memory/side_table.py"
 CALLS_IN = "rpc/session/calls_in.py"
 KEPT = "rpc/session/kept.py"
 EVENTS = "rpc/memory/event_buffer.py"
@@ -1042,6 +1043,55 @@ MUTANTS = (
         "tests/rpc/test_introduce.py::test_clone_drop_and_compare_are_no_kernel_transitions",
     ),
     Mutant(
+        ("row 11",),
+        SIDE_TABLE,
+        "        self._claim(len(caps) + len(fresh))\n",
+        "",
+        "tests/rpc/contract/test_capabilities.py::"
+        "test_places_are_bought_before_anything_lies_in_them_and_sold_when_empty[sim]",
+    ),
+    Mutant(
+        ("row 11",),
+        SIDE_TABLE,
+        "        for cap in caps:\n            if not (\n",
+        "        for cap in caps:\n            theirs[cap.id] = None\n            if not (\n",
+        "tests/rpc/contract/test_capabilities.py::"
+        "test_of_what_cannot_be_handed_over_whole_nothing_is[sim]",
+    ),
+    Mutant(
+        ("row 52",),
+        SIDE_TABLE,
+        "                or (cap.kind == RECEIVER and cap.id in held)\n",
+        "                or cap.kind == RECEIVER\n",
+        "tests/rpc/test_forged.py::"
+        "test_no_bytes_in_the_ring_make_a_server_see_what_was_not_handed_over",
+    ),
+    Mutant(
+        ("row 52",),
+        SIDE_TABLE,
+        "        if len(packed) != count * CAP.size:\n",
+        "        if len(packed) < count * CAP.size:\n",
+        "tests/rpc/contract/test_capabilities.py::"
+        "test_a_message_that_says_another_number_than_was_handed_over_gets_none[sim]",
+    ),
+    Mutant(
+        ("row 52",),
+        SIDE_TABLE,
+        "        way.pop(place, None)\n",
+        "",
+        "tests/rpc/contract/test_capabilities.py::"
+        "test_capabilities_come_as_they_were_handed_over_in_order_and_once[sim]",
+    ),
+    Mutant(
+        ("row 52",),
+        CHANNEL,
+        "        self.caps.close()\n",
+        "",
+        "tests/rpc/contract/test_capabilities.py::"
+        "test_whoever_ends_the_session_at_whatever_step_every_place_goes_back"
+        "[sim-1-the client closes]",
+    ),
+    Mutant(
         ("row 57",),
         "rpc/objects/capabilities.py",
         "        if interface is Interface and not spans(facet[2], type(facet[0])):\n",
@@ -1060,8 +1110,8 @@ MUTANTS = (
     Mutant(
         ("row 57",),
         "rpc/wire/peer.py",
-        "            charge = prices.GRANTED * (len(caps) - 1)\n",
-        "            charge = 0\n",
+        "                charge = prices.GRANTED * (len(caps) - 1)\n",
+        "                charge = 0\n",
         "tests/rpc/test_hostile.py::"
         "test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished",
     ),

@@ -30,8 +30,10 @@ from pinfut.rpc import (
     Vat,
     connect,
     method,
+    prices,
     session_of,
 )
+from pinfut.rpc.contract import RECEIVER, RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.wire import frames
 from tests.covered import covered, require
 from tests.rpc import hostile
@@ -125,8 +127,8 @@ KEEP = next(n for n, one in enumerate(Desk._pinfut_methods) if one.name == "keep
 FIRST = msgspec.msgpack.encode((0,))
 
 
-def capability(kind: int, number: int) -> bytes:
-    return frames.CAP.pack(kind, number, Thing._pinfut_id)
+def capability(kind: int, number: int) -> tuple[Cap, ...]:
+    return (Cap(kind, number, Thing._pinfut_id),)
 
 
 @pytest.mark.parametrize(("error", "frames"), [f[1:] for f in FRAMES], ids=[f[0] for f in FRAMES])
@@ -143,11 +145,13 @@ def test_a_frame_that_no_honest_client_sends_ends_its_session_and_no_other(
     attacked(attack)
 
 
-def test_a_capability_of_no_kind_ends_the_session() -> None:
+def test_a_capability_of_no_kind_is_not_handed_over_and_what_names_it_ends_the_session() -> None:
     async def attack(on: Attack) -> None:
         raw = await on.session()
         far = on.served(raw)
-        raw.send(call(1, 0, KEEP, caps=1, payload=capability(99, 5) + FIRST))
+        with pytest.raises(UnknownObject):
+            raw.send(call(1, 0, KEEP, caps=capability(99, 5), payload=FIRST))
+        raw.send(call(1, 0, KEEP, caps=1, payload=FIRST))
         await quiet()
         await on.ended(raw, far, GarbageFrame)
 
@@ -159,7 +163,7 @@ def test_a_capability_that_no_parameter_takes_is_released_and_the_call_is_made()
         raw = await on.session()
         far = on.served(raw)
         arguments = msgspec.msgpack.encode((5,))
-        raw.send(call(1, 0, DO, caps=1, payload=capability(frames.SENDER, 7) + arguments))
+        raw.send(call(1, 0, DO, caps=capability(SENDER, 7), payload=arguments))
         await quiet()
         assert raw.replies() == [1]
         assert far.error is None
@@ -372,7 +376,7 @@ LIES: list[tuple[str, type[ProtocolError], Callable[[Session, int, int], None]]]
         lambda s, x, y: hostile.answer(s, place_of(s, y), y, returned(y, b"\xc1", flags=5)),
     ),
     (
-        "a capability of an unknown kind",
+        "a capability that was not handed over",
         GarbageFrame,
         lambda s, x, y: hostile.answer(s, place_of(s, y), y, returned(y, bytes([9]) * 17, caps=1)),
     ),
@@ -423,8 +427,10 @@ def test_the_object_that_an_own_capability_names_has_to_be_one_that_was_lent() -
             await quiet()
             far = only(vat)
             (answer,) = far.peer.open_answers()
-            cap = hostile.CAP.pack(2, 4711, interface_id(Thing))
-            hostile.answer(far, answer.place, answer.x, returned(answer.x, cap, caps=1))
+            cap = (Cap(RECEIVER, 4711, interface_id(Thing)),)
+            with pytest.raises(UnknownObject, match="holds nothing"):
+                hostile.answer(far, answer.place, answer.x, returned(answer.x, b"", caps=cap))
+            hostile.answer(far, answer.place, answer.x, returned(answer.x, b"", caps=1))
             with pytest.raises(RpcError), timeout(1):
                 await thing
 
@@ -437,9 +443,9 @@ def number_of(name: str) -> int:
     return number
 
 
-def named(number: int, interface: Any) -> bytes:
-    """The descriptor of an object of the reader's own, said to be of `interface`."""
-    return hostile.CAP.pack(2, number, interface_id(interface))
+def named(number: int, interface: Any) -> tuple[Cap, ...]:
+    """An object of the reader's own, said to be of `interface`."""
+    return (Cap(RECEIVER, number, interface_id(interface)),)
 
 
 def test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler() -> None:
@@ -463,11 +469,11 @@ def test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler
             wrong = [
                 # The root is no Thing, whatever its descriptor says that it is; nor is what an
                 # earlier call gave.
-                [call(1, 0, number_of("keep"), payload=named(0, Thing) + body, caps=1)],
-                [call(2, 0, number_of("keep"), payload=named(0, Desk) + body, caps=1)],
+                [call(1, 0, number_of("keep"), payload=body, caps=named(0, Thing))],
+                [call(2, 0, number_of("keep"), payload=body, caps=named(0, Desk))],
                 [
                     call(3, 0, number_of("desk"), "d", 0.0, flags=2),
-                    call(4, 0, number_of("keep"), place=1, payload=promised(3) + body, caps=1),
+                    call(4, 0, number_of("keep"), place=1, payload=body, caps=promised(3)),
                 ],
             ]
             for frames in wrong:
@@ -479,7 +485,7 @@ def test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler
             # What is of the type is the object itself.
             raw.send(call(5, 0, number_of("make"), "t", 0.0, flags=2))
             await quiet()
-            raw.send(call(6, 0, number_of("keep"), place=1, payload=promised(5) + body, caps=1))
+            raw.send(call(6, 0, number_of("keep"), place=1, payload=body, caps=promised(5)))
             await quiet()
             assert [type(one) for one in reached] == [ThingServer]
             assert only(vat).error is None
@@ -489,9 +495,9 @@ def test_an_own_object_that_comes_back_as_what_it_is_not_never_reaches_a_handler
     run(main)
 
 
-def promised(x: int) -> bytes:
-    """The descriptor of what call `x` of the writer gives, said to be a Thing."""
-    return hostile.CAP.pack(3, x, interface_id(Thing))
+def promised(x: int) -> tuple[Cap, ...]:
+    """What call `x` of the writer gives, said to be a Thing."""
+    return (Cap(RECEIVER_ANSWER, x, interface_id(Thing)),)
 
 
 @pytest.mark.parametrize("how", ["awaited", "called"])
@@ -510,8 +516,8 @@ def test_an_answer_that_is_an_own_object_of_another_kind_is_a_mismatch(how: str)
             await quiet()
             far = only(vat)
             (answer,) = far.peer.open_answers()
-            descriptor = named(0, Desk)
-            hostile.answer(far, answer.place, answer.x, returned(answer.x, descriptor, caps=1))
+            mine = returned(answer.x, b"", caps=named(0, Desk))
+            hostile.answer(far, answer.place, answer.x, mine)
             await quiet()
             with pytest.raises(InterfaceMismatch, match=r"expected a Desk, .* as a Thing"):
                 await (promise if how == "awaited" else promise.do(1))
@@ -539,7 +545,10 @@ def test_an_own_object_is_there_though_the_last_call_on_its_promise_had_garbage(
             await quiet()
             first, second = far.peer.open_answers()
             requests = hostile.other_lane(far).requests
-            mine = returned(first.x, named(number, Desk), flags=0, caps=1)
+            # The server holds it, since it was handed over before.
+            near.end.hand_over((Cap(SENDER, number, interface_id(Desk)),))
+            mine = returned(first.x, b"", flags=0, caps=named(number, Desk))
+            far.end.hand_over(named(number, Desk), first.place)
             requests.complete(first.place, first.x, mine)
             garbage = returned(second.x, last, flags=1 if last else 0)
             requests.complete(second.place, second.x, garbage)
@@ -670,9 +679,8 @@ def test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished(whos
 
             async def ask(n: int) -> None:
                 if whose == "the client's":
-                    caps = hostile.CAP.pack(1, 7, interface_id(Thing)) * count
-                    body = caps + msgspec.msgpack.encode((list(range(count)),))
-                    frame = call(n, 0, 0, room=room, place=places[n], caps=count, payload=body)
+                    caps = (Cap(SENDER, 7, interface_id(Thing)),) * count
+                    frame = call(n, 0, 0, list(range(count)), room=room, place=places[n], caps=caps)
                 else:
                     frame = call(n, 0, 1, count, room=room, place=places[n])
                 raw.send(frame)
@@ -680,7 +688,9 @@ def test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished(whos
 
             for n in range(1, 3):  # with what is there once
                 await ask(n)
-            charged = raw.charged.used
+            channel = raw.channel
+            assert channel is not None
+            charged, lying = raw.charged.used, channel.caps.used
             gc.collect()
             tracemalloc.start()
             for n in range(3, answers):
@@ -688,7 +698,7 @@ def test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished(whos
             gc.collect()
             grown = tracemalloc.get_traced_memory()[0]
             tracemalloc.stop()
-            paid = raw.charged.used - charged
+            paid = raw.charged.used - charged + prices.PLACE * (channel.caps.used - lying)
             covered("answers that name one object often", grown=grown, paid=paid)
             assert only(vat).error is None
             assert len(raw.replies()) == answers - 1
@@ -878,13 +888,15 @@ def noise_from_a_server(seed: int) -> Counter[str]:
                         body = msgspec.msgpack.encode(
                             draw.choice([5, [0, 1], "x", None, (1, "K", "m"), [0]])
                         )
+                    caps: int | tuple[Cap, ...] = draw.choice([0, 0, 1, 2])
                     if draw.random() < 0.4:
-                        body = hostile.CAP.pack(draw.randrange(4), draw.randrange(3), 7) + body
+                        # What a server may hand over: whatever it says is its own.
+                        caps = (Cap(SENDER, draw.randrange(3), 7),)
                     frame = returned(
                         answer.x,
                         body,
                         flags=draw.randrange(8),
-                        caps=draw.choice([0, 0, 1, 2]),
+                        caps=caps,
                     )
                     if far.error is None and only(vat).error is None:
                         x = answer.x if draw.random() < 0.9 else draw.getrandbits(8)

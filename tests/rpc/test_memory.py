@@ -613,9 +613,9 @@ def test_spare_memory_for_answers_is_given_up_when_the_server_runs_short() -> No
             await quiet()
             bank.refill(pages=-bank.balance.pages)
             used = bank.pages_used
-            things = await join(*[desk.make(str(n)) for n in range(40)])
+            things = await join(*[desk.make(str(n)) for n in range(32)])
             assert bank.pages_used < used
-            assert await things[-1].name() == "39"
+            assert await things[-1].name() == "31"
             # With nothing left to give up, it is an error as before.
             with pytest.raises(OutOfPages):
                 await desk.things(2000)

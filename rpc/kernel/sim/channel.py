@@ -20,6 +20,7 @@ from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.memory.side_table import SideTable
 
 
 @final
@@ -27,13 +28,14 @@ class Channel(Owned):
     """What both sides of a session use together. Raises OutOfPages, and ValueError for sizes
     that make no sense; then nothing is held, and the funds are given back."""
 
-    __slots__ = ("_spec", "ends", "events", "funds", "lanes", "limits", "on_revoke")
+    __slots__ = ("_spec", "caps", "ends", "events", "funds", "lanes", "limits", "on_revoke")
 
     def __init__(self, funds: SessionFunds, spec: SessionSpec, limits: ServiceSpec) -> None:
         self._spec = spec
         # Those of the server, also for sessions that are introduced over this one.
         self.limits = limits
         self.funds = funds
+        self.caps = SideTable(funds.bank, self.trim)
         # What the client has of it, and what the server has.
         self.ends: tuple[SimEndpoint, ...] = ()
         # Where events come to; the client brings it, and this keeps its pages.
@@ -83,6 +85,7 @@ class Channel(Owned):
         """Give everything back to the bank; `destroy` ends a bank that is nobody's any more."""
         for lane in self.lanes:
             lane.free()
+        self.caps.close()
         self.funds.release()
         if self.events is not None:
             self.events.detach()

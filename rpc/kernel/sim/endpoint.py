@@ -7,7 +7,7 @@ call and never kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -18,12 +18,13 @@ from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds, tables_of
 from pinfut.rpc.bank.handle import BankHandle, Rank
-from pinfut.rpc.contract import BankLike, Route, SessionSpec, Ticket
+from pinfut.rpc.contract import CALLS, BankLike, Cap, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import NotABank, RpcError, SessionClosed, UnknownObject
 from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
 
@@ -34,6 +35,7 @@ class KernelSession(Protocol):
     funds: SessionFunds
     events: EventBuffer | None
     lanes: list[LanePages]
+    caps: SideTable
 
     def open_lane(self) -> None: ...
 
@@ -46,6 +48,8 @@ class KernelCalls(Protocol):
     def find(self, number: int, /) -> KernelSession | None: ...
 
     def signal(self, end: SimEndpoint, /) -> None: ...
+
+    def enter(self, kind: str, /) -> None: ...
 
     def admit(self, end: SimEndpoint, /) -> None: ...
 
@@ -187,6 +191,22 @@ class SimEndpoint:
     def _funds(self) -> SessionFunds | None:
         held = self._kernel.find(self.number)
         return None if held is None else held.funds
+
+    # ---- capabilities ----
+
+    def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None:
+        self._kernel.enter("hand over")
+        self._session().caps.hand_over(self.serving, caps, place)
+
+    def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]:
+        # No transition: the receiver may read what the kernel writes.
+        return self._session().caps.take_over(self.serving, count, place)
+
+    def take_back(self, number: int, /) -> None:
+        held = self._kernel.find(self.number)
+        if held is not None:
+            self._kernel.enter("take back")
+            held.caps.take_back(self.serving, number)
 
     # ---- memory on the client's behalf ----
 

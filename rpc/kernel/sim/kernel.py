@@ -134,7 +134,7 @@ class SimKernel:
         port = SimPort(self, name)
         port.handle = process.caps.insert(port)
         self._services[name] = _Service(port, process, spec)
-        self._enter("listen")
+        self.enter("listen")
         return port
 
     def accept(self, port: SimPort, /) -> list[contract.Endpoint]:
@@ -173,7 +173,7 @@ class SimKernel:
         service.sessions += 1
         near, far = channel.ends
         service.waiting.append(far)
-        self._enter("connect")
+        self.enter("connect")
         self._notify(service.process, service.port.handle)
         if spec.events is not None:
             self.attach(near, spec.events)
@@ -199,7 +199,7 @@ class SimKernel:
         # In each process as urgent as the session that it came over: no way round its level.
         vias, levels = (taker, giver), (taker.level, giver.level)
         self._open(channel, label, spec, (taker.process, giver.process), levels, vias)
-        self._enter("introduce")
+        self.enter("introduce")
         return Route(self._sessions, *(end.handle for end in channel.ends))
 
     def _open(
@@ -235,7 +235,7 @@ class SimKernel:
             raise ValueError(f"session {end.name} is over, or has an event buffer already")
         buffer.attach()
         channel.events = buffer
-        self._enter("attach")
+        self.enter("attach")
 
     def channel_of(self, end: contract.Endpoint) -> Channel | None:
         """What the kernel has of a session; None when it is over."""
@@ -265,7 +265,7 @@ class SimKernel:
         channel = self.channels.get(end.number)
         if end.released or channel is None:
             raise SessionClosed(f"session {end.name} was closed by this side")
-        self._enter("signal")
+        self.enter("signal")
         if self._history is not None:
             self._record_published(channel, end.name)
         peer = channel.ends[not end.serving]
@@ -279,12 +279,12 @@ class SimKernel:
         it looks."""
         buffer = self.channels[number].events
         if buffer is not None:
-            self._enter("event")
+            self.enter("event")
             self._send(buffer.notification, place)
 
     def withdraw(self, number: int, /) -> None:
         """Tell both sides of a session that it was taken back. Idempotent."""
-        self._enter("withdraw")
+        self.enter("withdraw")
         route = self.channels.get(number)
         for end in () if route is None else route.ends:
             self._tell_closed(end)
@@ -306,7 +306,7 @@ class SimKernel:
         end.process.caps.remove(end.handle)
         if self.arrivals is not None:
             self.arrivals.forget(peer)
-        self._enter("close")
+        self.enter("close")
         for guest in list(end.guests):
             self.close(guest, died=died)
         if isinstance(end.via, SimEndpoint):
@@ -373,7 +373,8 @@ class SimKernel:
 
     # ---- time and delivery ----
 
-    def _enter(self, kind: str) -> None:
+    def enter(self, kind: str, /) -> None:
+        """A transition into the kernel."""
         self.transitions[kind] += 1
         self.clock_ns += self.cost.transition
         if self._history is not None:
@@ -428,7 +429,7 @@ class SimKernel:
 
     def _on_change(self, bank: Bank, pages: int, caps: int, why: str) -> None:
         self.clock_ns += abs(pages) * self.cost.page
-        self._enter("buy" if pages > 0 or caps > 0 else "sell")
+        self.enter("buy" if pages > 0 or caps > 0 else "sell")
         if self._faults is not None:
             self._faults.changed(bank, pages, caps)
         executor = running.executor

@@ -9,7 +9,7 @@ import msgspec
 from pinfut.rpc.lab.hostile.raw import Raw, call, returned, short
 from pinfut.rpc.lab.hostile.shop import COUNT, FAIL, HOLD_ITEMS, NEVER, VISIT, Item
 from pinfut.rpc.lab.hostile.stage import Scenario, Stage
-from pinfut.rpc.wire.frames import CAP, FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER
+from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER, Cap
 
 SLOTS: Final = 64
 
@@ -17,18 +17,21 @@ MANY: Final = 100
 """Capabilities in one message."""
 
 
-def items(kind: int, first: int, count: int = MANY, step: int = 1) -> bytes:
-    """Arguments that are a list of so many capabilities, with their descriptors before them."""
-    ids = range(first, first + step * count, step) if step else [first] * count
-    caps = b"".join(CAP.pack(kind, x, Item._pinfut_id) for x in ids)
-    return caps + msgspec.msgpack.encode([list(range(count))])
+def items(kind: int, first: int, count: int = MANY, step: int = 1) -> tuple[Cap, ...]:
+    """So many capabilities."""
+    return tuple(Cap(kind, first + step * n, Item._pinfut_id) for n in range(count))
+
+
+def listed(count: int = MANY) -> bytes:
+    """Arguments that are a list of so many."""
+    return msgspec.msgpack.encode([list(range(count))])
 
 
 async def pass_often(stage: Stage, raw: Raw) -> None:
     """Pass the answer of the first call, so many times in each of many calls."""
-    args = items(RECEIVER_ANSWER, SLOTS, step=0)
+    caps = items(RECEIVER_ANSWER, SLOTS, step=0)
     for x in range(SLOTS + 1, 2 * SLOTS):
-        raw.send(call(x, 0, HOLD_ITEMS, caps=MANY, payload=args, place=x % 4))
+        raw.send(call(x, 0, HOLD_ITEMS, caps=caps, payload=listed(), place=x % 4))
         await stage.sample()
 
 
@@ -51,8 +54,8 @@ async def imports(stage: Stage) -> None:
     """Hands a hundred objects of its own over in each of many calls that are not ended."""
     raw = await stage.session(SLOTS, ring=1 << 18)
     for n in range(SLOTS):
-        x, args = SLOTS + n, items(SENDER, MANY * n)
-        raw.send(call(x, 0, HOLD_ITEMS, caps=MANY, payload=args, place=x % 4))
+        x, caps = SLOTS + n, items(SENDER, MANY * n)
+        raw.send(call(x, 0, HOLD_ITEMS, caps=caps, payload=listed(), place=x % 4))
         await stage.sample()
 
 
@@ -63,8 +66,7 @@ async def unread_releases(stage: Stage) -> None:
     for x in range(SLOTS, SLOTS + 600):
         if raw.closed:
             break
-        args = items(SENDER, MANY * x)[: -len(msgspec.msgpack.encode([list(range(MANY))]))]
-        raw.send(call(x, 0, COUNT, caps=MANY, payload=args + msgspec.msgpack.encode([1])))
+        raw.send(call(x, 0, COUNT, 1, caps=items(SENDER, MANY * x)))
         await stage.turn()
         raw.replies()
         if x % 50 == 0:
@@ -77,8 +79,8 @@ async def queued_capabilities(stage: Stage) -> None:
     raw = await stage.session(SLOTS, ring=1 << 18)
     raw.send(call(SLOTS, 0, NEVER, flags=PIPELINE))
     for n in range(SLOTS - 1):
-        x, args = SLOTS + 1 + n, items(SENDER, MANY * n)
-        raw.send(call(x, SLOTS, 0, caps=MANY, payload=args, flags=ON_ANSWER, place=x % 4))
+        x, caps = SLOTS + 1 + n, items(SENDER, MANY * n)
+        raw.send(call(x, SLOTS, 0, caps=caps, payload=listed(), flags=ON_ANSWER, place=x % 4))
         await stage.sample()
 
 
@@ -86,8 +88,8 @@ async def unanswered_calls_back(stage: Stage) -> None:
     """Has the server call objects of its own, and answers none of these calls."""
     raw = await stage.session(SLOTS, ring=1 << 16)
     for n in range(SLOTS):
-        x, args = SLOTS + n, CAP.pack(SENDER, n, Item._pinfut_id) + msgspec.msgpack.encode([0])
-        raw.send(call(x, 0, VISIT, caps=1, payload=args, place=x % 4))
+        x = SLOTS + n
+        raw.send(call(x, 0, VISIT, 0, caps=items(SENDER, n, 1), place=x % 4))
         await stage.sample()
 
 

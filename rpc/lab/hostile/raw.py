@@ -10,7 +10,7 @@ import msgspec
 from pinfut.executor import sleep
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
-from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.contract import Cap, SessionSpec
 from pinfut.rpc.errors import RpcError, from_wire
 from pinfut.rpc.kernel.sim.channel import Channel
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
@@ -39,6 +39,22 @@ async def quiet() -> None:
     """Let everything that is under way without a long timer come to its end."""
     for _ in range(3):
         await sleep(1e-6)
+
+
+class Message(bytes):
+    """A message, and the capabilities that are handed over with it."""
+
+    caps: tuple[Cap, ...]
+
+    def __new__(cls, frame: bytes, caps: tuple[Cap, ...] = ()) -> Message:
+        made = super().__new__(cls, frame)
+        made.caps = caps
+        return made
+
+
+def beside(frame: bytes) -> tuple[Cap, ...]:
+    """What goes beside a message; nothing beside mere bytes."""
+    return frame.caps if isinstance(frame, Message) else ()
 
 
 @final
@@ -78,10 +94,17 @@ class Lane:
         if not self.end.released and self._kernel.channel_of(self.end) is not None:
             self._kernel.signal(self.end, announced=False)
 
+    def offer(self, frame: bytes) -> bool:
+        """Put a frame down, with what goes beside it; whether there was room."""
+        if caps := beside(frame):
+            self.end.hand_over(caps)
+        written: bool = self.submissions.submit(frame)
+        return written
+
     def send(self, *frames: bytes) -> None:
         """Put bytes into the ring as they are, and signal."""
         for frame in frames:
-            assert self.submissions.submit(frame)
+            assert self.offer(frame)
         self.submissions.publish()
         self.signal()
 
@@ -152,7 +175,7 @@ class Raw:
         """Put down as many as there is room for, and signal; how many that were."""
         written = 0
         for frame in frames:
-            if not self.lane.submissions.submit(frame):
+            if not self.lane.offer(frame):
                 break
             written += 1
         self.lane.send()
@@ -200,6 +223,8 @@ def cut(frame: bytes, length: int) -> bytes:
 def answer(session: Session, place: int, x: int, frame: bytes) -> None:
     """Write bytes where an answer belongs, post its id, and signal."""
     lane = other_lane(session)
+    if caps := beside(frame):
+        lane.end.hand_over(caps, place)
     lane.requests.complete(place, x, frame)
     lane.requests.publish()
     lane.signal()
@@ -236,24 +261,35 @@ def call(
     flags: int = 0,
     room: int = 256,
     place: int = 0,
-    caps: int = 0,
+    caps: int | tuple[Cap, ...] = 0,
     kind: int = CALL,
     payload: bytes | None = None,
     length: int | None = None,
     expects: int = 0,
 ) -> bytes:
-    """A Call, in every part as wanted. `expects`: the interface that it is for, on an answer."""
+    """A Call, in every part as wanted. `caps`: what is handed over with it, or only how many it
+    says that these are. `expects`: the interface that it is for, on an answer."""
     body = msgspec.msgpack.encode(args) if payload is None else payload
     if flags & ON_ANSWER and kind != BOOTSTRAP:
         body = EXPECTED.pack(expects) + body
     size = CALL_HEAD.size + len(body) if length is None else length
-    return CALL_HEAD.pack(size, kind, flags, number, x, target, room, place, caps) + body
+    said, there = (caps, ()) if isinstance(caps, int) else (len(caps), caps)
+    head = CALL_HEAD.pack(size, kind, flags, number, x, target, room, place, said)
+    return Message(head + body, there)
 
 
-def returned(x: int, payload: bytes, *, flags: int = 4, caps: int = 0, kind: int = RETURN) -> bytes:
-    """A Return, in every part as wanted."""
+def returned(
+    x: int,
+    payload: bytes,
+    *,
+    flags: int = 4,
+    caps: int | tuple[Cap, ...] = 0,
+    kind: int = RETURN,
+) -> bytes:
+    """A Return, in every part as wanted; `caps` as in `call`."""
     size = RETURN_HEAD.size + len(payload)
-    return RETURN_HEAD.pack(size, kind, flags, caps, x) + payload
+    said, there = (caps, ()) if isinstance(caps, int) else (len(caps), caps)
+    return Message(RETURN_HEAD.pack(size, kind, flags, said, x) + payload, there)
 
 
 def short(kind: int, x: int, flags: int = 0) -> bytes:

@@ -11,10 +11,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, final
 
-import msgspec
-
-from pinfut.rpc.contract import Memory
-from pinfut.rpc.lab.hostile.handing import items
+from pinfut.rpc.contract import MAX_CAPS, Memory
+from pinfut.rpc.lab.hostile.handing import items, listed
 from pinfut.rpc.lab.hostile.raw import Raw, call, quiet, short
 from pinfut.rpc.lab.hostile.shop import (
     COUNT,
@@ -28,15 +26,7 @@ from pinfut.rpc.lab.hostile.shop import (
     WATCH,
 )
 from pinfut.rpc.lab.hostile.stage import Stage, perform
-from pinfut.rpc.wire.frames import (
-    CAP,
-    FINISH,
-    MAX_CAPS,
-    ON_ANSWER,
-    PIPELINE,
-    RECEIVER_ANSWER,
-    SENDER,
-)
+from pinfut.rpc.wire.frames import FINISH, ON_ANSWER, PIPELINE, RECEIVER_ANSWER, SENDER
 
 BATCH: Final = 64
 
@@ -112,10 +102,9 @@ async def _errors(stage: Stage, raw: Raw, begin: int, end: int) -> None:
 async def _stand_ins(stage: Stage, raw: Raw, begin: int, end: int) -> None:
     half = raw.slots // 2
     for x in range(raw.slots + begin // 2, raw.slots + end // 2):
-        args = items(RECEIVER_ANSWER, x, 1)
-        raw.send(
-            call(x, 0, NEVER, flags=PIPELINE), call(half + x, 0, HOLD_ITEMS, caps=1, payload=args)
-        )
+        caps = items(RECEIVER_ANSWER, x, 1)
+        held = call(half + x, 0, HOLD_ITEMS, caps=caps, payload=listed(1))
+        raw.send(call(x, 0, NEVER, flags=PIPELINE), held)
         await quiet()
 
 
@@ -124,8 +113,8 @@ async def _queued_capabilities(stage: Stage, raw: Raw, begin: int, end: int) -> 
         raw.send(call(raw.slots, 0, NEVER, flags=PIPELINE))
         await quiet()
     for at in range(begin, end):
-        x, args = raw.slots + 1 + at, items(SENDER, 8 * at, 8)
-        raw.send(call(x, raw.slots, 0, caps=8, payload=args, flags=ON_ANSWER))
+        x, caps = raw.slots + 1 + at, items(SENDER, 8 * at, 8)
+        raw.send(call(x, raw.slots, 0, caps=caps, payload=listed(8), flags=ON_ANSWER))
         if at % BATCH == BATCH - 1:
             await quiet()
     await quiet()
@@ -146,8 +135,7 @@ async def _releases(stage: Stage, raw: Raw, begin: int, end: int) -> None:
 
 def _in_vain(x: int, count: int) -> bytes:
     """A call with objects that nobody takes: each is released, in a message to the client."""
-    caps = items(SENDER, x << 20, count)[: CAP.size * count]
-    return call(x, 0, COUNT, caps=count, payload=caps + msgspec.msgpack.encode([1]))
+    return call(x, 0, COUNT, 1, caps=items(SENDER, x << 20, count))
 
 
 async def _labels(stage: Stage, raw: Raw, begin: int, end: int) -> None:

@@ -152,11 +152,11 @@ ROWS: Final = (
     Row(
         52,
         84,
-        "A message that names capabilities which are not there is refused where it arrives",
-        "rpc/objects/capabilities.py",
-        "tests/rpc/wire/test_peer_hostile.py::"
-        "test_capabilities_that_are_announced_and_not_there_are_refused",
-        missing="they are checked on arrival; no table of the kernel's makes forging impossible",
+        "Data in shared memory, capabilities in a side table of the kernel, checked when sent",
+        "rpc/memory/side_table.py",
+        "tests/rpc/test_forged.py::"
+        "test_no_bytes_in_the_ring_make_a_server_see_what_was_not_handed_over",
+        "row 52",
     ),
     Row(
         53,

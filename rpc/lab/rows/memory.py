@@ -99,10 +99,10 @@ ROWS: Final = (
         11,
         15,
         "Messages that wait may hold capabilities, each in a place that was paid before",
-        "rpc/wire/exports.py",
-        "tests/rpc/wire/test_bushel.py::test_an_object_that_cannot_be_paid_is_not_handed_out",
-        "rule 31",
-        "capabilities are numbers in the message, not entries of a table that the kernel keeps",
+        "rpc/memory/side_table.py",
+        "tests/rpc/contract/test_capabilities.py::"
+        "test_places_are_bought_before_anything_lies_in_them_and_sold_when_empty",
+        "row 11",
     ),
     Row(
         12,

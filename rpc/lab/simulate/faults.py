@@ -20,7 +20,7 @@ from pinfut.rpc.lab.simulate.plan import Op
 from pinfut.rpc.lab.simulate.service import UNIT
 from pinfut.rpc.lab.simulate.work import Doing, Kind, ends, name_of, steps_later
 from pinfut.rpc.lab.simulate.world import SERVICES, Client, World
-from pinfut.rpc.wire.frames import CALL_HEAD, CAP, RELEASE_FRAME, RETURN_HEAD, SHORT
+from pinfut.rpc.wire.frames import CALL_HEAD, RELEASE_FRAME, RETURN_HEAD, SENDER, SHORT, Cap
 
 FAULTS: Final[dict[str, Kind]] = {}
 """All kinds of faults, by name."""
@@ -203,7 +203,11 @@ def _garbage(world: World, op: Op, client: Client) -> None:
     rng = random.Random(op.a << 16 | op.b)
     submissions = end.submissions()
     for _ in range(1 + op.c):
-        submissions.submit(_frame(rng))
+        frame, caps = _frame(rng)
+        if caps < 10:
+            # Its own, whatever it calls them; of more it only says that they are there.
+            end.hand_over([Cap(SENDER, n, n) for n in range(caps)])
+        submissions.submit(frame)
     end.publish()
     world.run_aside(_close_later(end, bank))
 
@@ -216,15 +220,16 @@ _FRAMES: Final[tuple[tuple[tuple[int, ...], Struct], ...]] = (
 )
 
 
-def _frame(rng: random.Random) -> bytes:
-    """A frame that is well-formed in its length, and often in its kind."""
+def _frame(rng: random.Random) -> tuple[bytes, int]:
+    """A frame that is well-formed in its length, and often in its kind; and how many capabilities
+    it says that it has."""
     kinds, head = rng.choice(_FRAMES)
-    body = rng.randbytes(rng.choice((0, 0, 3, CAP.size, 40)))
+    body = rng.randbytes(rng.choice((0, 0, 3, 17, 40)))
     fields = head.unpack(bytes(head.size))
     numbers = [rng.choice((0, 0, 1, 1, 2, 5, 255)) for _ in fields]
     numbers[0] = head.size + len(body)
     numbers[1] = rng.choice(kinds) if rng.random() < 0.9 else rng.randrange(256)
-    return head.pack(*numbers) + body
+    return head.pack(*numbers) + body, numbers[-1] if head is CALL_HEAD else 0
 
 
 async def _close_later(end: SimEndpoint, bank: Bank) -> None:

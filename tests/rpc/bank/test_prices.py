@@ -124,7 +124,7 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
         base = FAR - FAR % slots
         for i in range(slots):
             x, place = base + i, (1 << 20) + i
-            host.peer.receive(
+            host.receive(
                 call(x, number, room=1 << 20, place=place, method=300, pipeline=state == "failed")
             )
         return host
@@ -253,7 +253,7 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
         host = Host(slots=count + 1, pages=1 << 20, caps=1 << 20)
         base = FAR - FAR % (count + 1)
         number = host.peer.exports.grant(Plain(), Thing)
-        host.peer.receive(call(base, number, pipeline=True))
+        host.receive(call(base, number, pipeline=True))
         for answer in host.peer.answers[1:]:  # as after a first use of each slot
             answer.x, answer.target, answer.room, answer.place = (FAR // 2 + i for i in range(4))
 
@@ -261,7 +261,7 @@ def test_a_call_that_waits_for_another(shape: str, caps: int) -> None:
             for i in range(1, count + 1):
                 on = base + i - 1 if shape == "a chain" else base
                 things = tuple(Cap(SENDER, FAR + j, ID) for j in range(caps))
-                host.peer.receive(
+                host.receive(
                     call(base + i, on, bytes(size), on_answer=True, pipeline=True, caps=things)
                 )
             return None
@@ -285,13 +285,13 @@ def test_an_argument_that_is_still_to_come() -> None:
         answer.caps = ()  # the handler has its arguments, within its frame's bound
 
     calls_to(host, on_call)
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     late = tuple(Cap(RECEIVER_ANSWER, 0, ID) for _ in range(100))
     before = host.held[0]
 
     def make() -> object:
         for x in range(1, 11):
-            host.peer.receive(call(x, number, caps=late))
+            host.receive(call(x, number, caps=late))
         return None
 
     used = traced(make)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pinfut.rpc.bank.account import PAGE, SessionAccount
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.share import Share
-from pinfut.rpc.errors import RpcError
+from pinfut.rpc.contract import CALLS
+from pinfut.rpc.errors import GarbageFrame, RpcError
+from pinfut.rpc.lab.hostile.raw import Message, beside
 from pinfut.rpc.objects.interface import Interface, method, resolve
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.exports import Facet
@@ -71,10 +75,30 @@ class Host:
         self.cancelled: list[int] = []
         self.sent: list[bytes] = []
         # By question: the one Return that it got.
-        self.returns: dict[int, bytes] = {}
+        self.returns: dict[int, Message] = {}
         self.touched = True
         self.peer.attach(self, self)
         self.peer.complete = self.complete
+        self.peer.beside = self
+        # What was handed over to it and not taken, by message; and by it with the next answer.
+        self.came: deque[tuple[Cap, ...]] = deque()
+        self._beside: tuple[Cap, ...] = ()
+
+    def receive(self, frame: bytes) -> None:
+        """Have the peer take a frame, and what goes beside it."""
+        if caps := beside(frame):
+            self.came.append(caps)
+        self.peer.receive(frame)
+
+    # ---- what a peer asks of the kernel ----
+
+    def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None:
+        self._beside = tuple(caps)
+
+    def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]:
+        if not self.came or len(self.came[0]) != count:
+            raise GarbageFrame(f"{count} capabilities were not handed over")
+        return self.came.popleft()
 
     # ---- what a peer asks of its line and its callee ----
 
@@ -89,7 +113,8 @@ class Host:
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
         assert x not in self.returns, f"a second Return for {x}"
-        self.returns[x] = frame
+        self.returns[x] = Message(frame, self._beside)
+        self._beside = ()
 
     def on_call(self, answer: Any, called: Facet, payload: bytes, /) -> None:
         self.started.add(answer.x)
@@ -172,14 +197,16 @@ def call(
     kind: int = frames.CALL,
     flags: int | None = None,
     expected: int = Thing._pinfut_id,
-) -> bytes:
-    """The bytes of a Call, or of Bootstrap."""
+) -> Message:
+    """A Call, or Bootstrap."""
     if flags is None:
         flags = frames.ON_ANSWER * on_answer | frames.PIPELINE * pipeline
-    return Peer(1).call(x, flags, method, target, room, place, caps, payload, kind, expected)
+    peer = Peer(1)
+    frame = peer.call(x, flags, method, target, room, place, caps, payload, kind, expected)
+    return Message(frame, caps)
 
 
-def bootstrap(x: int = 0, *, room: int = ROOM) -> bytes:
+def bootstrap(x: int = 0, *, room: int = ROOM) -> Message:
     return call(x, pipeline=True, room=room, kind=frames.BOOTSTRAP)
 
 
@@ -199,7 +226,10 @@ def release(number: int, count: int = 1) -> bytes:
 
 def opened(x: int, frame: bytes) -> tuple[int, tuple[Cap, ...], bytes]:
     """A Return, as its caller reads it."""
-    return Peer(1).open_return(x, frame)
+    flags, count, payload = Peer(1).open_return(x, frame)
+    caps = beside(frame)
+    assert len(caps) == count
+    return flags, caps, payload
 
 
 def error_in(x: int, frame: bytes) -> Exception:
@@ -218,8 +248,8 @@ def host_in_the_midst(pages: int = 100) -> Host:
     and one that waits for the first (3)."""
     host = Host(slots=8, pages=pages)
     host.peer.exports.grant(Plain(), Thing)
-    host.peer.receive(call(1, 0, b"runs", pipeline=True))
-    host.peer.receive(call(2, 0, b"has returned", pipeline=True))
+    host.receive(call(1, 0, b"runs", pipeline=True))
+    host.receive(call(2, 0, b"has returned", pipeline=True))
     host.hand_out(host.running(2), Plain())
-    host.peer.receive(call(3, 1, b"waits", on_answer=True, pipeline=True))
+    host.receive(call(3, 1, b"waits", on_answer=True, pipeline=True))
     return host

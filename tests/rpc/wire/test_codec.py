@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pinfut.rpc.contract import MAX_CAPS
 from pinfut.rpc.errors import RpcError, UnknownObject
 from pinfut.rpc.objects.codec import Codec, CodecError
 from pinfut.rpc.objects.interface import Interface, method
-from pinfut.rpc.wire.frames import MAX_CAPS
 from tests.covered import covered, require
 from tests.rpc.wire.fakes import Plain, Thing
 

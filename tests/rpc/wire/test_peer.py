@@ -23,6 +23,7 @@ from pinfut.rpc.errors import (
     UnknownObject,
     UnknownReply,
 )
+from pinfut.rpc.lab.hostile.raw import Message
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
@@ -67,7 +68,7 @@ def host_with(thing: Any = None, **sizes: int) -> tuple[Host, int]:
 
 def test_a_call_ends_with_one_return_that_says_that_nothing_is_left_to_finish() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, b"arguments", method=1, place=7))
+    host.receive(call(0, number, b"arguments", method=1, place=7))
     ((answer, thing, payload),) = host.calls
     assert (answer.x, answer.method, answer.room, answer.place) == (0, 1, 1024, 7)
     assert isinstance(thing, Plain)
@@ -95,7 +96,7 @@ def answer_in_any_order(order: list[int]) -> None:
     for pick in order:
         if pick > 3 and not caller.peer.questions.full:
             x = caller.peer.questions.acquire().x
-            host.peer.receive(call(x, number, b"%d" % x))
+            host.receive(call(x, number, b"%d" % x))
             open_.append(x)
             made.append(x)
         elif open_:
@@ -114,34 +115,34 @@ def answer_in_any_order(order: list[int]) -> None:
 
 def test_a_call_for_an_object_that_is_not_held_is_refused_alone() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, 99))
+    host.receive(call(0, 99))
     assert isinstance(error_in(0, host.returns[0]), UnknownObject)
     assert host.calls == []
-    host.peer.receive(call(8, number))
+    host.receive(call(8, number))
     assert len(host.calls) == 1
 
 
 def test_a_handlers_error_travels_as_code_name_and_message() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number))
+    host.receive(call(0, number))
     host.peer.refuse(host.running(0), ZeroDivisionError("by zero"))
     error = error_in(0, host.returns[0])
     assert isinstance(error, RemoteError)
     assert (error.kind, error.detail) == ("ZeroDivisionError", "by zero")
-    host.peer.receive(call(8, number))  # and the slot is free
+    host.receive(call(8, number))  # and the slot is free
 
 
 def test_bootstrap_hands_the_root_out_and_calls_go_to_it() -> None:
     host = Host()
-    host.peer.receive(bootstrap())
+    host.receive(bootstrap())
     flags, (cap,), payload = opened(0, host.returns[0])
     assert (flags, payload, cap.kind) == (0, b"", frames.SENDER)
-    host.peer.receive(call(1, cap.id))
-    host.peer.receive(call(2, 0, on_answer=True))
+    host.receive(call(1, cap.id))
+    host.receive(call(2, 0, on_answer=True))
     assert [thing for _, thing, _ in host.calls] == [host.root, host.root]
-    host.peer.receive(finish(0))
-    host.peer.receive(release(cap.id))
-    host.peer.receive(call(3, cap.id))
+    host.receive(finish(0))
+    host.receive(release(cap.id))
+    host.receive(call(3, cap.id))
     assert isinstance(error_in(3, host.returns[3]), UnknownObject)
 
 
@@ -151,9 +152,9 @@ def test_bootstrap_hands_the_root_out_and_calls_go_to_it() -> None:
 def test_a_call_on_what_has_not_come_waits_and_is_delivered_in_order() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, b"open", pipeline=True))
+    host.receive(call(0, number, b"open", pipeline=True))
     for x in range(1, 6):
-        host.peer.receive(call(x, 0, b"%d" % x, on_answer=True))
+        host.receive(call(x, 0, b"%d" % x, on_answer=True))
     assert host.called() == [b"open"]
     assert host.held[0] - before[0] == 5 * (prices.QUEUED + frames.EXPECTED.size + 1), (
         "who waits, pays"
@@ -163,7 +164,7 @@ def test_a_call_on_what_has_not_come_waits_and_is_delivered_in_order() -> None:
     assert host.called() == [b"open", b"1", b"2", b"3", b"4", b"5"]
     assert {id(thing) for _, thing, _ in host.calls[1:]} == {id(found)}
     assert host.held[0] - before[0] == prices.EXPORT + prices.OBJECT
-    host.peer.receive(call(6, 0, b"late", on_answer=True))
+    host.receive(call(6, 0, b"late", on_answer=True))
     assert host.called()[-1] == b"late"
 
 
@@ -210,9 +211,9 @@ def pipeline_at_random(steps: list[tuple[str, int]]) -> None:
             target = alive[pick % len(alive)] if alive and pick % 4 else None
             started = len(host.calls)
             if target is None:
-                host.peer.receive(call(x, number, b"%d" % x, pipeline=True))
+                host.receive(call(x, number, b"%d" % x, pipeline=True))
             else:
-                host.peer.receive(call(x, target, b"%d" % x, pipeline=True, on_answer=True))
+                host.receive(call(x, target, b"%d" % x, pipeline=True, on_answer=True))
                 sent.setdefault(target, []).append(x)
                 counts["waited" if len(host.calls) == started else "went_at_once"] += 1
             alive.append(x)
@@ -224,13 +225,13 @@ def pipeline_at_random(steps: list[tuple[str, int]]) -> None:
         elif step == "cancel" and alive:
             one = alive[pick % len(alive)]
             was = len(host.returns)
-            host.peer.receive(cancel(one))
+            host.receive(cancel(one))
             counts["cancelled"] += len(host.returns) > was
         elif step == "finish":
             done = [n for n in alive if n in host.returns]
             if done:
                 one = done[pick % len(done)]
-                host.peer.receive(finish(one, release=True))
+                host.receive(finish(one, release=True))
                 alive.remove(one)
                 ended.add(one)
                 counts["finished"] += 1
@@ -251,9 +252,9 @@ def pipeline_at_random(steps: list[tuple[str, int]]) -> None:
 def test_the_error_of_a_target_is_the_error_of_every_call_on_it() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     for x in range(1, 6):
-        host.peer.receive(call(x, x - 1, pipeline=True, on_answer=True))
+        host.receive(call(x, x - 1, pipeline=True, on_answer=True))
     host.peer.refuse(host.running(0), FileNotFoundError("no such file"))
     assert len(host.calls) == 1
     for x in range(6):
@@ -261,7 +262,7 @@ def test_the_error_of_a_target_is_the_error_of_every_call_on_it() -> None:
         assert isinstance(error, RemoteError)
         assert (error.kind, error.detail) == ("FileNotFoundError", "no such file")
     assert host.held == before
-    host.peer.receive(call(6, 3, on_answer=True))  # also one that comes afterwards
+    host.receive(call(6, 3, on_answer=True))  # also one that comes afterwards
     assert str(error_in(6, host.returns[6])) == "FileNotFoundError: no such file"
 
 
@@ -277,9 +278,9 @@ def test_a_chain_of_thousands_of_calls_is_resolved_without_deep_recursion(fails:
 
     host.on_call = at_once  # type: ignore[method-assign]
     host.peer.attach(host, host)
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     for x in range(1, length):
-        host.peer.receive(call(x, x - 1, pipeline=True, on_answer=True))
+        host.receive(call(x, x - 1, pipeline=True, on_answer=True))
     assert len(host.returns) == 0
     if fails:
         host.peer.refuse(host.running(0), KeyError(1))
@@ -297,9 +298,9 @@ def test_a_call_on_its_own_result_is_refused() -> None:
 
     host, _ = host_with()
     before = host.held
-    host.peer.receive(call(3, 3, on_answer=True))
+    host.receive(call(3, 3, on_answer=True))
     assert isinstance(error_in(3, host.returns[3]), UnknownObject)
-    host.peer.receive(call(4, 0, caps=(promised(4),)))
+    host.receive(call(4, 0, caps=(promised(4),)))
     assert isinstance(error_in(4, host.returns[4]), UnknownObject)
     assert host.held == before
 
@@ -307,40 +308,40 @@ def test_a_call_on_its_own_result_is_refused() -> None:
 @pytest.mark.parametrize("target", [1, 8, 1 << 40])
 def test_a_call_on_an_answer_that_is_not_held_is_refused(target: int) -> None:
     host, _ = host_with()
-    host.peer.receive(call(0, target, on_answer=True))
+    host.receive(call(0, target, on_answer=True))
     assert isinstance(error_in(0, host.returns[0]), UnknownObject)
 
 
 def test_a_call_on_the_result_of_a_finished_call_is_refused() -> None:
     host = Host()
-    host.peer.receive(bootstrap())
-    host.peer.receive(finish(0))
-    host.peer.receive(call(1, 0, on_answer=True))
+    host.receive(bootstrap())
+    host.receive(finish(0))
+    host.receive(call(1, 0, on_answer=True))
     assert isinstance(error_in(1, host.returns[1]), UnknownObject)
 
 
 def test_a_call_on_data_is_refused_whether_it_waited_or_not() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
-    host.peer.receive(call(1, 0, on_answer=True))
+    host.receive(call(0, number, pipeline=True))
+    host.receive(call(1, 0, on_answer=True))
     host.peer.give(host.running(0), b"data")
-    host.peer.receive(call(2, 0, on_answer=True))
+    host.receive(call(2, 0, on_answer=True))
     for x in (1, 2):
         assert isinstance(error_in(x, host.returns[x]), UnknownObject)
 
 
 def test_an_object_that_is_false_is_an_object_all_the_same() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
-    host.peer.receive(call(1, 0, b"on it", on_answer=True))
-    host.peer.receive(call(2, number, b"with it", caps=(promised(0),)))
+    host.receive(call(0, number, pipeline=True))
+    host.receive(call(1, 0, b"on it", on_answer=True))
+    host.receive(call(2, number, b"with it", caps=(promised(0),)))
     (late,) = host.running(2).caps
     empty = Empty()
     assert not empty
     host.hand_out(host.running(0), empty)
     assert host.running(1)
     assert (late.facet[0], late.error) == (empty, None)
-    host.peer.receive(call(3, number, b"with it, later", caps=(promised(0),)))
+    host.receive(call(3, number, b"with it, later", caps=(promised(0),)))
     (late,) = host.running(3).caps
     assert (late.facet[0], late.error) == (empty, None)
 
@@ -350,12 +351,12 @@ def test_a_pipelined_call_that_cannot_be_paid_is_refused_and_nothing_stays() -> 
     with pytest.raises(OutOfPages):
         repeat(lambda: host.account.take(64), "the account has no more")
     before = host.held
-    host.peer.receive(call(0, number, pipeline=True))
-    host.peer.receive(call(1, 0, b"x", on_answer=True))
+    host.receive(call(0, number, pipeline=True))
+    host.receive(call(1, 0, b"x", on_answer=True))
     assert isinstance(error_in(1, host.returns[1]), OutOfPages)
     assert host.held == before
     host.account.give(2 * prices.QUEUED)
-    host.peer.receive(call(2, 0, b"x", on_answer=True))
+    host.receive(call(2, 0, b"x", on_answer=True))
     host.account.take(64)
     host.hand_out(host.running(0), host.calls[0][1])
     assert host.called()[-1] == b"x"
@@ -363,9 +364,9 @@ def test_a_pipelined_call_that_cannot_be_paid_is_refused_and_nothing_stays() -> 
 
 def test_no_later_call_is_delivered_when_a_handler_closes_the_session() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     for x in range(1, 4):
-        host.peer.receive(call(x, 0, b"%d" % x, on_answer=True))
+        host.receive(call(x, 0, b"%d" % x, on_answer=True))
 
     def close(answer: Any, called: Facet, payload: bytes) -> None:
         Host.on_call(host, answer, called, payload)
@@ -385,8 +386,8 @@ def test_no_later_call_is_delivered_when_a_handler_closes_the_session() -> None:
 def test_an_argument_that_has_not_come_is_there_when_its_call_has_ended() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, pipeline=True))
-    host.peer.receive(call(1, number, b"use", caps=(promised(0), promised(0))))
+    host.receive(call(0, number, pipeline=True))
+    host.receive(call(1, number, b"use", caps=(promised(0), promised(0))))
     one, two = host.running(1).caps
     assert one.facet is one.error is None
     assert host.held[0] > before[0], "what is still to come is paid for"
@@ -397,27 +398,27 @@ def test_an_argument_that_has_not_come_is_there_when_its_call_has_ended() -> Non
     assert seen == [found]
     assert two.facet[0] is found
     assert host.held[0] - before[0] == prices.EXPORT + prices.OBJECT
-    host.peer.receive(call(2, number, b"again", caps=(promised(0),)))
+    host.receive(call(2, number, b"again", caps=(promised(0),)))
     assert host.running(2).caps[0].facet[0] is found
 
 
 def test_an_argument_whose_call_failed_has_the_error_of_that_call() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, pipeline=True))
-    host.peer.receive(call(1, number, b"use", caps=(promised(0),)))
+    host.receive(call(0, number, pipeline=True))
+    host.receive(call(1, number, b"use", caps=(promised(0),)))
     (late,) = host.running(1).caps
     host.peer.refuse(host.running(0), KeyError("k"))
     assert late.error[1:] == ("KeyError", "'k'")
     assert host.held == before
-    host.peer.receive(call(2, number, b"use", caps=(promised(0),)))
+    host.receive(call(2, number, b"use", caps=(promised(0),)))
     assert host.running(2).caps[0].error[1:] == ("KeyError", "'k'")
 
 
 def test_arguments_that_never_come_are_settled_and_refunded_by_the_end() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
-    host.peer.receive(call(1, number, b"use", caps=(promised(0),) * 5))
+    host.receive(call(0, number, pipeline=True))
+    host.receive(call(1, number, b"use", caps=(promised(0),) * 5))
     lates = host.running(1).caps
     host.peer.close()
     assert all(late.error is not None for late in lates)
@@ -429,14 +430,14 @@ def test_the_capabilities_of_a_call_that_is_refused_go_back_with_the_return(how:
     host, number = host_with()
     caps = (sender(11), sender(12))
     if how == "no such object":
-        host.peer.receive(call(0, 99, caps=caps))
+        host.receive(call(0, 99, caps=caps))
     elif how == "no such answer":
-        host.peer.receive(call(0, number, caps=(*caps, promised(5))))
+        host.receive(call(0, number, caps=(*caps, promised(5))))
     else:
-        host.peer.receive(call(1, number, pipeline=True))
-        host.peer.receive(call(0, 1, on_answer=True, caps=caps))
+        host.receive(call(1, number, pipeline=True))
+        host.receive(call(0, 1, on_answer=True, caps=caps))
         if how == "cancelled":
-            host.peer.receive(cancel(0))
+            host.receive(cancel(0))
         else:
             host.peer.refuse(host.running(1), KeyError())
     flags, _, _ = opened(0, host.returns[0])
@@ -466,12 +467,12 @@ def test_a_release_that_crosses_another_hand_out_loses_nothing() -> None:
     caller.peer.imports.receive(number)
     assert host.peer.exports.grant(thing, Thing) == number  # on its way
     caller.peer.drop_import(number)
-    host.peer.receive(caller.sent.pop())
+    host.receive(caller.sent.pop())
     caller.peer.imports.receive(number)  # it comes
-    host.peer.receive(call(0, number))
+    host.receive(call(0, number))
     assert len(host.calls) == 1
     caller.peer.drop_import(number)
-    host.peer.receive(caller.sent.pop())
+    host.receive(caller.sent.pop())
     assert host.held == (0, 0)
 
 
@@ -481,18 +482,18 @@ def test_a_release_that_crosses_another_hand_out_loses_nothing() -> None:
 def test_finish_can_release_the_capabilities_that_nobody_took() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     found = Costly()
     host.hand_out(host.running(0), found)
     assert host.held[0] > before[0] + 10_000
     watch = weakref.ref(found)
     del found
-    host.peer.receive(finish(0, release=True))
+    host.receive(finish(0, release=True))
     assert host.held == before
     assert watch() is None
-    host.peer.receive(call(8, number, pipeline=True))
+    host.receive(call(8, number, pipeline=True))
     host.hand_out(host.running(8), Costly())
-    host.peer.receive(finish(8))
+    host.receive(finish(8))
     assert host.held[0] > before[0] + 10_000
 
 
@@ -500,28 +501,28 @@ def test_finish_can_release_the_capabilities_that_nobody_took() -> None:
 def test_a_finish_without_a_return_is_an_error_of_the_protocol(x: int) -> None:
     host, number = host_with()
     with pytest.raises(UnknownReply):
-        host.peer.receive(finish(x))
-    host.peer.receive(call(0, number))
+        host.receive(finish(x))
+    host.receive(call(0, number))
     with pytest.raises(UnknownReply):
-        host.peer.receive(finish(x))  # it runs still, or is another
+        host.receive(finish(x))  # it runs still, or is another
     host.peer.give(host.running(0), b"")
     with pytest.raises(UnknownReply):
-        host.peer.receive(finish(x))  # there was nothing to finish
+        host.receive(finish(x))  # there was nothing to finish
     assert host.peer.open_answers() == []
 
 
 def test_a_return_that_says_no_finish_has_left_the_slot_free_whatever_was_called_on_it() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number))
-    host.peer.receive(call(1, 0, b"on it", on_answer=True))
+    host.receive(call(0, number))
+    host.receive(call(1, 0, b"on it", on_answer=True))
     host.peer.give(host.running(0), b"data")
     assert isinstance(error_in(1, host.returns[1]), UnknownObject)
     flags, _, _ = opened(0, host.returns[0])
     if flags & frames.NO_FINISH:
-        host.peer.receive(call(8, number, b"next"))
+        host.receive(call(8, number, b"next"))
     else:
-        host.peer.receive(finish(0))
-        host.peer.receive(call(8, number, b"next"))
+        host.receive(finish(0))
+        host.receive(call(8, number, b"next"))
     assert host.called()[-1] == b"next"
 
 
@@ -529,21 +530,21 @@ def test_a_slot_that_waits_for_its_finish_is_in_use() -> None:
     """Bank rule 40: an id is free after the Return came and the Finish went (trap T2)."""
 
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     host.hand_out(host.running(0), Plain())
     with pytest.raises(SlotInUse):
-        host.peer.receive(call(8, number))
-    host.peer.receive(finish(0))
-    host.peer.receive(call(8, number))
+        host.receive(call(8, number))
+    host.receive(finish(0))
+    host.receive(call(8, number))
 
 
 def test_a_hostile_release_before_finish_is_an_error_of_the_protocol_or_harmless() -> None:
     host = Host()
-    host.peer.receive(bootstrap())
+    host.receive(bootstrap())
     _, (cap,), _ = opened(0, host.returns[0])
-    host.peer.receive(release(cap.id))
+    host.receive(release(cap.id))
     try:
-        host.peer.receive(finish(0, release=True))
+        host.receive(finish(0, release=True))
     except ProtocolError:
         pass
     host.peer.close()
@@ -555,14 +556,14 @@ def test_an_object_is_paid_for_as_long_as_an_unfinished_answer_holds_it() -> Non
     hold as much as it likes for nothing."""
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     found = Costly()
     watch = weakref.ref(found)
     host.hand_out(host.running(0), found)
     del found
     _, (cap,), _ = opened(0, host.returns[0])
     try:
-        host.peer.receive(release(cap.id))
+        host.receive(release(cap.id))
     except ProtocolError:
         return
     assert watch() is None or host.held[0] - before[0] >= 10_000
@@ -573,21 +574,21 @@ def test_an_object_is_paid_for_as_long_as_an_unfinished_answer_holds_it() -> Non
 
 def test_cancel_of_a_call_that_has_not_come_or_is_over_is_ignored() -> None:
     host, number = host_with()
-    host.peer.receive(cancel(0))
-    host.peer.receive(call(0, number))
-    host.peer.receive(cancel(8))
+    host.receive(cancel(0))
+    host.receive(call(0, number))
+    host.receive(cancel(8))
     host.peer.give(host.running(0), b"")
-    host.peer.receive(cancel(0))
-    host.peer.receive(call(8, number))
-    host.peer.receive(cancel(0))  # it crossed the Return, and the slot is used again
+    host.receive(cancel(0))
+    host.receive(call(8, number))
+    host.receive(cancel(0))  # it crossed the Return, and the slot is used again
     assert host.cancelled == []
     assert list(host.returns) == [0]
 
 
 def test_cancel_of_a_running_call_asks_and_the_return_still_comes() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number))
-    host.peer.receive(cancel(0))
+    host.receive(call(0, number))
+    host.receive(cancel(0))
     assert host.cancelled == [0]
     assert host.returns == {}
     host.peer.refuse(host.running(0), CallCancelled("as you wish"))
@@ -599,25 +600,25 @@ def test_cancel_of_a_running_call_asks_and_the_return_still_comes() -> None:
 def test_cancel_of_a_waiting_call_ends_it_and_what_waits_for_it() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, b"open", pipeline=True))
-    host.peer.receive(call(1, 0, b"1", on_answer=True, pipeline=True))
-    host.peer.receive(call(2, 1, b"2", on_answer=True))
-    host.peer.receive(call(3, 0, b"3", on_answer=True))
-    host.peer.receive(cancel(1))
+    host.receive(call(0, number, b"open", pipeline=True))
+    host.receive(call(1, 0, b"1", on_answer=True, pipeline=True))
+    host.receive(call(2, 1, b"2", on_answer=True))
+    host.receive(call(3, 0, b"3", on_answer=True))
+    host.receive(cancel(1))
     for x in (1, 2):
         assert isinstance(error_in(x, host.returns[x]), CallCancelled)
     host.hand_out(host.running(0), Plain())
     assert host.called() == [b"open", b"3"]
-    host.peer.receive(finish(0, release=True))
+    host.receive(finish(0, release=True))
     assert host.held == before
 
 
 def test_cancel_after_the_return_and_before_finish_changes_nothing() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     host.hand_out(host.running(0), Plain())
-    host.peer.receive(cancel(0))
-    host.peer.receive(call(1, 0, b"still", on_answer=True))
+    host.receive(cancel(0))
+    host.receive(call(1, 0, b"still", on_answer=True))
     assert host.called()[-1] == b"still"
     assert host.cancelled == []
 
@@ -627,22 +628,22 @@ def test_cancel_after_the_return_and_before_finish_changes_nothing() -> None:
 
 def test_a_slot_that_is_in_use_takes_no_second_call() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number))
+    host.receive(call(0, number))
     for frame in (call(8, number), call(0, number), bootstrap(8), call(16, 0, on_answer=True)):
         with pytest.raises(SlotInUse, match="not over"):
-            host.peer.receive(frame)
+            host.receive(frame)
     assert len(host.calls) == 1
 
 
 @pytest.mark.parametrize("x", [0, 8, 16])
 def test_ids_of_a_slot_only_go_up(x: int) -> None:
     host, number = host_with()
-    host.peer.receive(call(16, number))
+    host.receive(call(16, number))
     host.peer.give(host.running(16), b"")
     for frame in (call(x, number), bootstrap(x), call(x, 16, on_answer=True)):
         with pytest.raises(SlotInUse, match="ids only go up"):
-            host.peer.receive(frame)
-    host.peer.receive(call((1 << 64) - 8, number))
+            host.receive(frame)
+    host.receive(call((1 << 64) - 8, number))
 
 
 # ---- room ----
@@ -652,17 +653,17 @@ def test_less_room_than_an_error_needs_is_an_error_of_the_protocol() -> None:
     host, number = host_with()
     for frame in (call(0, number, room=MIN_ROOM - 1), bootstrap(room=0)):
         with pytest.raises(GarbageFrame):
-            host.peer.receive(frame)
+            host.receive(frame)
     assert host.calls == []
 
 
 def test_an_answer_that_does_not_fit_becomes_an_error_that_says_how_much_to_reserve() -> None:
     host, number = host_with()
     head = frames.RETURN_HEAD.size
-    host.peer.receive(call(0, number, room=300))
+    host.receive(call(0, number, room=300))
     host.peer.give(host.running(0), b"x" * (300 - head))
     assert opened(0, host.returns[0])[2] == b"x" * (300 - head)
-    host.peer.receive(call(1, number, room=300))
+    host.receive(call(1, number, room=300))
     host.peer.give(host.running(1), b"x" * (301 - head))
     error = error_in(1, host.returns[1])
     assert isinstance(error, AnswerTooLarge)
@@ -673,9 +674,9 @@ def test_an_answer_that_does_not_fit_becomes_an_error_that_says_how_much_to_rese
 def test_an_answer_too_large_takes_its_capabilities_back() -> None:
     host, number = host_with()
     before = host.held
-    host.peer.receive(call(0, number, room=256))
+    host.receive(call(0, number, room=256))
     caps = tuple(sender(host.peer.exports.grant(Plain(), Thing)) for _ in range(20))
-    host.peer.give_caps(host.running(0), b"", caps, None)
+    host.peer.give_caps(host.running(0), bytes(256), caps, None)
     assert isinstance(error_in(0, host.returns[0]), AnswerTooLarge)
     assert host.held == before
 
@@ -699,7 +700,7 @@ def test_every_error_fits_into_the_least_room_that_can_be_reserved() -> None:
 )
 def refuse_with_any_text(message: str, kind: str, room: int, own: bool, pipeline: bool) -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, room=room, pipeline=pipeline))
+    host.receive(call(0, number, room=room, pipeline=pipeline))
     error: Exception = OutOfPages(message) if own else RemoteError(kind, message)
     host.peer.refuse(host.running(0), error)
     frame = host.returns[0]
@@ -738,7 +739,7 @@ def test_what_is_kept_of_an_error_is_small_however_long_it_is(error: Any, room: 
     slots = 64
     host, number = host_with(slots=slots)
     for x in range(slots):
-        host.peer.receive(call(x, number, room=room, pipeline=True))
+        host.receive(call(x, number, room=room, pipeline=True))
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for x in range(slots):
@@ -747,8 +748,8 @@ def test_what_is_kept_of_an_error_is_small_however_long_it_is(error: Any, room: 
     kept = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert kept < slots * 1000
-    host.peer.receive(finish(0))
-    host.peer.receive(call(slots, 1, on_answer=True, room=room))
+    host.receive(finish(0))
+    host.receive(call(slots, 1, on_answer=True, room=room))
     told = error_in(slots, host.returns[slots])
     assert isinstance(told, RemoteError | OutOfPages), "it is kept, and told"
 
@@ -760,11 +761,11 @@ def test_close_refunds_everything_in_the_midst_of_everything() -> None:
     """Bank rule 41: a disconnect drops all four tables."""
 
     host, number = host_with(Costly())
-    host.peer.receive(bootstrap(0))
-    host.peer.receive(call(1, number, pipeline=True))
-    host.peer.receive(call(2, 1, b"a" * 500, on_answer=True, pipeline=True, caps=(sender(3),)))
-    host.peer.receive(call(3, 2, b"b", on_answer=True))
-    host.peer.receive(call(4, number, b"c", caps=(promised(1), promised(2))))
+    host.receive(bootstrap(0))
+    host.receive(call(1, number, pipeline=True))
+    host.receive(call(2, 1, b"a" * 500, on_answer=True, pipeline=True, caps=(sender(3),)))
+    host.receive(call(3, 2, b"b", on_answer=True))
+    host.receive(call(4, number, b"c", caps=(promised(1), promised(2))))
     host.peer.imports.receive(5)
     assert host.held[0] > 10_000
     host.peer.close()
@@ -781,40 +782,40 @@ def test_close_refunds_everything_in_the_midst_of_everything() -> None:
 def test_a_callers_frames_are_what_the_other_side_reads() -> None:
     host = Host()
     caller = Caller()
-    host.peer.receive(bootstrap())
-    _, (cap,), _ = caller.peer.open_return(0, host.returns[0])
+    host.receive(bootstrap())
+    _, (cap,), _ = opened(0, host.returns[0])
     caller.peer.imports.receive(cap.id)
     caller.peer.finish(0, release=False)
-    host.peer.receive(caller.sent.pop())
-    frame = caller.peer.call(1, 0, 1, cap.id, 512, 9, (promised(3), sender(4)), b"payload")
+    host.receive(caller.sent.pop())
+    caps = promised(3), sender(4)
+    frame = Message(caller.peer.call(1, 0, 1, cap.id, 512, 9, caps, b"payload"), caps)
     with pytest.raises(UnknownObject):
         raise error_of(host, frame, 1)
-    host.peer.receive(
-        caller.peer.call(2, frames.PIPELINE, 1, cap.id, 512, 9, (sender(4),), b"payload")
-    )
+    later = caller.peer.call(2, frames.PIPELINE, 1, cap.id, 512, 9, caps[1:], b"payload")
+    host.receive(Message(later, caps[1:]))
     answer = host.running(2)
     assert (answer.method, answer.room, answer.place) == (1, 512, 9)
     assert answer.caps == (sender(4),)
     assert host.called() == [b"payload"]
     caller.peer.cancel(2)
-    host.peer.receive(caller.sent.pop())
+    host.receive(caller.sent.pop())
     assert host.cancelled == [2]
     host.hand_out(answer, Plain())
     caller.peer.finish(2, release=True)
-    host.peer.receive(caller.sent.pop())
+    host.receive(caller.sent.pop())
     caller.peer.drop_import(cap.id)
-    host.peer.receive(caller.sent.pop())
+    host.receive(caller.sent.pop())
     assert host.held == (0, 0)
 
 
 def error_of(host: Host, frame: bytes, x: int) -> Exception:
-    host.peer.receive(frame)
+    host.receive(frame)
     return error_in(x, host.returns[x])
 
 
 def test_a_return_of_another_question_is_refused_as_garbage() -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number))
+    host.receive(call(0, number))
     host.peer.give(host.running(0), b"value")
     for x in (1, 8, 1 << 40):
         with pytest.raises(GarbageFrame, match=f"Return of {x} stands"):
@@ -841,7 +842,7 @@ def test_a_server_that_sends_noise_for_a_return_is_refused_as_garbage() -> None:
 )
 def read_noise(valid: bool, seed: int, edits: int, cut: int, noise: bytes, error: bytes) -> None:
     host, number = host_with()
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     host.hand_out(host.running(0), Plain())
     frame = bytearray(host.returns[0] if valid else noise)
     draw = random.Random(seed)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from pinfut.rpc.errors import GarbageFrame
-from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import MAX_CAPS, Cap
 from tests.rpc.wire.fakes import Host, Plain, Thing, call, cancel
 
 
@@ -22,30 +20,19 @@ def test_a_call_whose_length_is_not_its_own_is_refused(pipeline: bool, more: int
     frame = call(0, number, b"arguments", pipeline=pipeline)
     wrong = (len(frame) + more).to_bytes(4, "little") + frame[4:]
     with pytest.raises(GarbageFrame, match="wrong length"):
-        host.peer.receive(wrong)
+        host.receive(wrong)
     assert host.calls == []
-    host.peer.receive(frame)
+    host.receive(frame)
     assert host.called() == [b"arguments"]
-
-
-def test_a_call_carries_as_many_capabilities_as_a_message_may_and_no_more() -> None:
-    host, number = host_with_a_thing()
-    cap = Cap(frames.SENDER, 1, Thing._pinfut_id)
-    with pytest.raises(GarbageFrame, match="do not fit"):
-        host.peer.receive(call(0, number, caps=(cap,) * (MAX_CAPS + 1)))
-    assert host.calls == []
-    host.peer.receive(call(0, number, caps=(cap,) * MAX_CAPS))
-    ((answer, _, _),) = host.calls
-    assert len(answer.caps) == MAX_CAPS
 
 
 def test_a_call_that_is_cancelled_while_it_waits_leaves_none_of_its_bytes() -> None:
     """They are not paid any more."""
     host, number = host_with_a_thing()
-    host.peer.receive(call(0, number, pipeline=True))
+    host.receive(call(0, number, pipeline=True))
     used = host.account.used
-    host.peer.receive(call(1, 0, b"x" * 5000, on_answer=True))
+    host.receive(call(1, 0, b"x" * 5000, on_answer=True))
     assert host.account.used > used + 5000
-    host.peer.receive(cancel(1))
+    host.receive(cancel(1))
     assert host.account.used == used
     assert [one.payload for one in host.peer.answers] == [b""] * len(host.peer.answers)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.errors import ProtocolError, RpcError
+from pinfut.rpc.lab.hostile.raw import Message, beside
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import CAP, Cap
+from pinfut.rpc.wire.frames import Cap
 from tests.covered import covered, require
 from tests.rpc.wire.fakes import (
     Host,
@@ -58,7 +59,7 @@ def take(host: Host, frame: bytes) -> str:
     """Give a frame to a peer: "refused" or "handled". Any other exception is raised."""
     before = len(host.peer.answers), len(host.calls)
     try:
-        host.peer.receive(frame)
+        host.receive(frame)
     except ProtocolError:
         return "refused"
     assert len(host.peer.answers) == before[0], "a table grew"
@@ -84,7 +85,7 @@ def test_every_frame_that_is_cut_short_or_too_long_is_refused() -> None:
             # And one that is honest about its length, which therefore says something else.
             host = host_in_the_midst()
             if length >= 4:
-                take(host, struct.pack("<I", length) + frame[4:length])
+                take(host, Message(struct.pack("<I", length) + frame[4:length], beside(frame)))
             wind_up(host)
         for more in (1, 7, 8, 1000):
             host = host_in_the_midst()
@@ -100,7 +101,8 @@ def test_every_single_byte_of_every_frame_can_be_anything() -> None:
         for at in range(len(frame)):
             for value in {0, 1, 2, 3, 4, 5, 6, 7, 8, 127, 128, 255, frame[at] ^ 1}:
                 host = host_in_the_midst()
-                counts[take(host, frame[:at] + bytes([value]) + frame[at + 1 :])] += 1
+                changed = frame[:at] + bytes([value]) + frame[at + 1 :]
+                counts[take(host, Message(changed, beside(frame)))] += 1
                 wind_up(host)
     require(covered("peer, one byte changed", **counts), "refused", "handled")
 
@@ -121,7 +123,8 @@ def test_frames_changed_at_random_are_refused_or_handled() -> None:
 def change_at_random(
     name: str, seed: int, edits: int, keep_head: bool, noise: bytes | None
 ) -> None:
-    frame = bytearray(FRAMES[name] if noise is None else noise)
+    drawn = FRAMES[name] if noise is None else noise
+    frame = bytearray(drawn)
     draw = random.Random(seed)
     for _ in range(edits):
         if len(frame) > 6:
@@ -129,7 +132,8 @@ def change_at_random(
                 [0, 1, 2, 3, 8, 255, draw.randrange(256)]
             )
     host = host_in_the_midst()
-    covered("peer, frames changed at random", **{take(host, bytes(frame)): 1})
+    changed = Message(bytes(frame), beside(drawn))
+    covered("peer, frames changed at random", **{take(host, changed): 1})
     wind_up(host)
 
 
@@ -188,9 +192,9 @@ def converse(steps: list[Any], spare: int, brave: bool) -> None:
     host.account.take(ballast)
     host.root = Plain("root")
     counts: Counter[str] = Counter()
-    host.peer.receive(bootstrap(0))
+    host.receive(bootstrap(0))
     for step in steps:
-        if not isinstance(step, bytes):
+        if isinstance(step, str):
             running = host.all_running()
             if running:
                 end(host, running[-1], step)
@@ -200,7 +204,7 @@ def converse(steps: list[Any], spare: int, brave: bool) -> None:
         waiting, exports = len(host.all_waiting()), len(host.peer.exports)
         returns = len(host.returns)
         try:
-            host.peer.receive(frame)
+            host.receive(frame)
         except ProtocolError:
             counts["refused"] += 1
             break
@@ -210,7 +214,7 @@ def converse(steps: list[Any], spare: int, brave: bool) -> None:
         counts["finished"] += frame[4] == frames.FINISH
         counts["cancelled"] += frame[4] == frames.CANCEL and len(host.returns) > returns
         for back in list(host.returns.values())[returns:]:
-            counts["unpaid"] += b"refill" in back
+            counts["unpaid"] += b"refill" in bytes(back)
         queued = sum(prices.QUEUED + len(one.payload) for one in host.all_waiting())
         assert (
             host.held[0] - ballast >= queued + host.peer.exports.charged + host.peer.imports.charged
@@ -253,7 +257,7 @@ def sensible(host: Host, frame: bytes) -> bytes:
         if len(exports) < 2:
             return cancel(1 << 60)
         struct.pack_into("<QI", changed, 8, exports[frame[8] % len(exports)], 1)
-    return bytes(changed)
+    return Message(bytes(changed), beside(frame))
 
 
 def end(host: Host, answer: Any, how: str) -> None:
@@ -275,4 +279,3 @@ def test_capabilities_that_are_announced_and_not_there_are_refused() -> None:
         frame = bytearray(call(5, 0, b"short"))
         struct.pack_into("<H", frame, 32, count)
         assert take(host_in_the_midst(), bytes(frame)) == "refused"
-    assert CAP.size == 17
