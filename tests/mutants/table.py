@@ -1092,6 +1092,30 @@ MUTANTS = (
         "[sim-1-the client closes]",
     ),
     Mutant(
+        ("row 55",),
+        "rpc/bank/handle.py",
+        "    if type(bank) is not Bank or not (bank.is_below(root) or not bank.alive):\n",
+        "    if type(bank) is not Bank and not hasattr(bank, 'alive'):\n",
+        "tests/examples/test_sandbox.py::"
+        "test_a_child_without_pages_makes_no_server_but_its_parents_hold_anything",
+    ),
+    Mutant(
+        ("row 56",),
+        "rpc/objects/capabilities.py",
+        "        if not _is_of(facet, interface):\n            raise _mismatch(facet, interface)\n",
+        "",
+        "tests/rpc/test_read_only.py::"
+        "test_an_import_that_can_only_read_is_read_and_never_written[said to be a page]",
+    ),
+    Mutant(
+        ("row 56",),
+        "rpc/wire/peer.py",
+        "        if expected not in facet[2]._pinfut_ids:\n",
+        "        if not expected:\n",
+        "tests/rpc/test_read_only.py::"
+        "test_a_promise_of_what_can_only_be_read_is_not_called_as_a_page",
+    ),
+    Mutant(
         ("row 57",),
         "rpc/objects/capabilities.py",
         "        if interface is Interface and not spans(facet[2], type(facet[0])):\n",

@@ -177,18 +177,19 @@ ROWS: Final = (
     Row(
         55,
         92,
-        "Who has an empty bank can open no session, and so makes no server allocate",
-        "rpc/bank/funds.py",
-        "tests/rpc/test_quota.py::test_a_session_that_cannot_be_paid_for_does_not_exist",
-        "rule 14",
+        "A parent opens for its child; who has an empty bank makes no server allocate anything",
+        "examples/sandbox.py",
+        "tests/examples/test_sandbox.py::"
+        "test_a_child_without_pages_makes_no_server_but_its_parents_hold_anything",
+        "row 55",
     ),
     Row(
         56,
         99,
         "Parts of a space of capabilities are not shared; an import that can only read stands in",
-        "rpc/wire/imports.py",
-        "",
-        missing="there is no import that can only read",
+        "rpc/objects/capabilities.py",
+        "tests/rpc/test_read_only.py::test_an_import_that_can_only_read_is_read_and_never_written",
+        "row 56",
     ),
     Row(
         57,
