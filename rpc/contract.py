@@ -329,6 +329,15 @@ class Endpoint(Protocol):
     def post_event(self, place: int, /) -> None:
         """Tell the client that a record has changed. Idempotent until it looks."""
 
+    # -- memory that flows to the client --
+
+    def move(self, packets: Sequence[Any], sizes: Sequence[int], /) -> list[Any]:
+        """On the serving side: packets, which lie in regions of this side's, for the pool of the
+        client's session (`pinfut.rpc.memory.receive`). All that are taken change owner at once,
+        and this side has neither bank; what it has now in place of the first of them, one for
+        each that was taken. Raises ValueError where the client takes none, and as
+        `ReceivePool.give`; then nothing has changed."""
+
     # -- introductions --
 
     def introduce(self, to: Endpoint, pages: int, slots: int, ring: int, /) -> Route:
@@ -416,8 +425,8 @@ class SessionSpec:
     for messages on their way, a power of two. `cell`: bytes of a small answer's memory, a divisor
     of 4,096. `quota`: what the session is given at once, in a bank of its own; None to draw on
     the payer as it goes. `level`: how urgent it is, 0 before 2. `refund`: pages that the client
-    takes over from the server at most. `events`: its event buffer. `message`: bytes of the longest
-    message, which the kernel sets to what the service takes."""
+    takes over from the server at most. `events`: its event buffer; `receive`: its pool for packets.
+    `message`: bytes of the longest message, which the kernel sets to what the service takes."""
 
     slots: int = 64
     ring: int = 16_384
@@ -427,6 +436,7 @@ class SessionSpec:
     refund: int = 0
     events: Any = None
     message: int = MESSAGE
+    receive: Any = None
 
     @property
     def largest(self) -> int:

@@ -29,6 +29,7 @@ from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.kernel.memory_mode import tell_prices
 from pinfut.rpc.kernel.sizes import least_quota, pages_of
 from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.objects.interface import Interface, is_capability, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
@@ -407,6 +408,7 @@ def connect(
     priority: Priority = "normal",
     refund: int = 0,
     events: EventBuffer | None = None,
+    receive: ReceivePool | None = None,
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
@@ -420,7 +422,8 @@ def connect(
     this one is looked at; the service may give less on its side. `refund`: pages that the
     server may have bought on the client's behalf and have `bank` pay for, at most
     (`Session.prepay`). `events`: memory for what happens there, handed over to the service;
-    without it there are no events.
+    without it there are no events. `receive`: buffers for packets that the service moves there
+    (`Session.move`).
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
     PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
@@ -431,7 +434,14 @@ def connect(
     if type(refund) is not int or refund < 0:
         raise ValueError(f"refund is 0 pages or more, not {refund!r}")
     spec = SessionSpec(
-        slots, ring or _ring_for(slots), cell, quota, level_of(priority), refund, events
+        slots,
+        ring or _ring_for(slots),
+        cell,
+        quota,
+        level_of(priority),
+        refund,
+        events,
+        receive=receive,
     )
     return Connecting(kernel, name, interface, bank, spec, vat)
 

@@ -8,6 +8,7 @@ none is left it is dropped and counted, and nobody allocates.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import final
 
 from pinfut.rpc.bank.bank import PAGE, Bank
@@ -76,34 +77,42 @@ class ReceivePool:
         self.dropped += 1
         return False
 
-    def give(self, packets: list[Region], sizes: list[int]) -> int:
+    def give(self, packets: Sequence[Region], sizes: Sequence[int]) -> list[Region]:
         """Hand over packets that lie in pages of the sender: these pages become the receiver's,
         and as many of its posted buffers the sender's; nothing is copied, and nobody pays for
-        more than before. How many were taken; the others stay the sender's, dropped and counted.
+        more than before. What the sender has now in place of the first packets, one for each that
+        was taken; the others stay the sender's, dropped and counted.
+
+        Raises ValueError for packets of other sizes or of several banks, Pinned and BankDead; then
+        nothing has changed.
         """
-        count = min(len(packets), len(self._posted))
-        self.dropped += len(packets) - count
+        if len(sizes) != len(packets) or len({id(one) for one in packets}) < len(packets):
+            raise ValueError("each packet is given once, with its size")
+        room = range(self.pages * PAGE + 1)
+        for one, size in zip(packets, sizes, strict=True):
+            if (one.bank, one.pages) != (packets[0].bank, self.pages) or size not in room:
+                raise ValueError(f"packets in this pool lie in {self.pages} pages of one bank")
+        count = min(len(packets), len(self._posted)) if self._bank.alive else 0
         if not count:
-            return 0
-        coming, going = packets[:count], list(self._posted)[:count]
-        if any(one.pages != self.pages for one in coming):
-            raise ValueError(f"packets in this pool lie in {self.pages} pages")
-        sender = coming[0].bank
+            self.dropped += len(packets)
+            return []
+        coming, going = list(packets[:count]), list(self._posted)[:count]
         for one in going:
             one.unpin()
         try:
             # The sender's first: at no moment does anybody pay for both.
-            swap(coming, going, sender, self._bank)
+            swap(coming, going, packets[0].bank, self._bank)
         except BaseException:
             for one in going:
                 one.pin()
             raise
+        self.dropped += len(packets) - count
         for one, size in zip(coming, sizes, strict=False):
             self._posted.popleft()
             one.pin()
             self._filled.append((one, size))
         self.delivered += count
-        return count
+        return going
 
     def take(self) -> tuple[Region, int] | None:
         """The oldest packet and its size, which is the receiver's from now on; None when there

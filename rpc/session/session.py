@@ -144,6 +144,15 @@ class Session:
             raise ValueError(f"session {self.name} is paid by this side; buy from its bank")
         return Prepayment(self.end, bank, pages, why)
 
+    def move(self, packets: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
+        """Move packets of so many bytes, in regions of this side's, to the pool that the client
+        has brought (`connect(receive=)`): all that find a buffer there change owner at once, and
+        nothing is copied. The regions that this side has in place of the first of them.
+
+        Raises ValueError where the client takes none; then nothing has changed.
+        """
+        return self.end.move(packets, sizes)
+
     def kept(self) -> Kept:
         """What is kept for the client of this session (`pinfut.rpc.session.charging`)."""
         if self._kept is None:

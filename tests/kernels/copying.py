@@ -29,6 +29,7 @@ from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import lane_bytes
 from pinfut.rpc.memory.pages import pages_for
+from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
@@ -77,7 +78,8 @@ class Channel(Owned):
     a cell that makes no sense; then the funds are given back."""
 
     __slots__ = (
-        *("buffer", "caps", "funds", "limits", "number", "on_revoke", "pages", "spec", "whys"),
+        *("buffer", "caps", "funds", "limits", "number", "on_revoke", "pages", "pool", "spec"),
+        "whys",
     )
 
     # Those of the server; set at once.
@@ -87,6 +89,8 @@ class Channel(Owned):
         self.number = number
         self.funds = funds
         self.caps = SideTable(funds.bank)
+        # The client's, for packets that the server moves to it.
+        self.pool: ReceivePool | None = spec.receive
         self.spec = spec
         # Pages that buffers of both sides were bought for.
         self.pages = 0
@@ -138,7 +142,7 @@ class Channel(Owned):
         self.funds.release()
         if self.buffer is not None:
             self.buffer.detach()
-        self.buffer = self.on_revoke = None
+        self.buffer = self.on_revoke = self.pool = None
         if not self.doomed:
             self.leave_bank()
         self.unpin()
@@ -328,6 +332,11 @@ class CopyKernel:
         """What both sides hold of each other; None when the session is over."""
         side = self._sides.get(number)
         return None if side is None else side.channel.caps
+
+    def pool(self, number: int, /) -> ReceivePool | None:
+        """Where packets go that are moved to a client; None when it takes none."""
+        side = self._sides.get(number)
+        return None if side is None else side.channel.pool
 
     def grow(self, number: int, small: int, /) -> int:
         """Buy so many small places, a page of them; the first."""

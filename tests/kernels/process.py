@@ -26,6 +26,8 @@ from pinfut.rpc.errors import (
     UnknownObject,
 )
 from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
@@ -64,6 +66,7 @@ class Calls(Places, Protocol):
     def caps(self, number: int, /) -> SideTable | None:
         """The capabilities of the session, until that is over. Never kept."""
 
+    def pool(self, number: int, /) -> ReceivePool | None: ...
     def destroy(self, bank: Bank, /) -> None: ...
 
     def introduce(self, at: int, to: int, pages: int, slots: int, ring: int, /) -> Route: ...
@@ -371,6 +374,13 @@ class CopyEndpoint:
     def generation(self, place: int) -> int:
         """The kernel: the client's word of that name in a place of its event buffer."""
         return 0 if self._posted is None else self._posted.generation(place)
+
+    def move(self, packets: Sequence[Region], sizes: Sequence[int], /) -> list[Region]:
+        self._caps()  # or it is over
+        pool = self._kernel.pool(self.number) if self.serving else None
+        if pool is None:
+            raise ValueError(f"the other side of session {self.name} takes no packets")
+        return pool.give(packets, sizes)
 
     # ---- introductions ----
 

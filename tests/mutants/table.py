@@ -1262,6 +1262,28 @@ MUTANTS = (
         _RECEIVE + "packets_take_what_the_receiver_posted_and_are_dropped_and_counted_beyond",
     ),
     Mutant(
+        ("row 23",),
+        "rpc/memory/receive.py",
+        "            if (one.bank, one.pages) != (packets[0].bank, self.pages) or size not",
+        "            if one.pages != self.pages or size not",
+        "tests/rpc/contract/test_packets.py::test_of_a_batch_that_cannot_move_nothing_does[sim]",
+    ),
+    Mutant(
+        ("row 23",),
+        "rpc/memory/receive.py",
+        "            for one in going:\n                one.pin()\n            raise\n",
+        "            self._posted.clear()\n            raise\n",
+        "tests/rpc/contract/test_packets.py::test_of_a_batch_that_cannot_move_nothing_does[sim]",
+    ),
+    Mutant(
+        ("row 23",),
+        "rpc/memory/receive.py",
+        "    first.refund(pages)\n",
+        "",
+        "tests/rpc/contract/test_packets.py::"
+        "test_a_batch_moves_by_the_session_without_a_copy_and_is_paid_once[sim]",
+    ),
+    Mutant(
         ("row 18",),
         KEPT,
         "        if not self.alive and not self._pins:\n            raise SessionDead(",

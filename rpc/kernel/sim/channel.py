@@ -20,6 +20,7 @@ from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.memory.side_table import SideTable
 
 
@@ -28,7 +29,7 @@ class Channel(Owned):
     """What both sides of a session use together. Raises OutOfPages, and ValueError for sizes
     that make no sense; then nothing is held, and the funds are given back."""
 
-    __slots__ = ("_spec", "caps", "ends", "events", "funds", "lanes", "limits", "on_revoke")
+    __slots__ = ("_spec", "caps", "ends", "events", "funds", "lanes", "limits", "on_revoke", "pool")
 
     def __init__(self, funds: SessionFunds, spec: SessionSpec, limits: ServiceSpec) -> None:
         self._spec = spec
@@ -40,6 +41,8 @@ class Channel(Owned):
         self.ends: tuple[SimEndpoint, ...] = ()
         # Where events come to; the client brings it, and this keeps its pages.
         self.events: EventBuffer | None = None
+        # The client's, for packets that the server moves to it.
+        self.pool: ReceivePool | None = spec.receive
         # Called when the bank is being destroyed, to tell both sides.
         self.on_revoke: Callable[[], None] | None = None
         # The lane for the calls of the client, and the one for those of the serving side, once
@@ -90,6 +93,7 @@ class Channel(Owned):
         if self.events is not None:
             self.events.detach()
             self.events = None
+        self.pool = None
         self.on_revoke = None
         if not self.doomed:
             self.leave_bank()

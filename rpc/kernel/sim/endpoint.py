@@ -24,6 +24,8 @@ from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.memory.pages import Region
+from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
@@ -36,6 +38,7 @@ class KernelSession(Protocol):
     events: EventBuffer | None
     lanes: list[LanePages]
     caps: SideTable
+    pool: ReceivePool | None
 
     def open_lane(self) -> None: ...
 
@@ -268,6 +271,13 @@ class SimEndpoint:
     def post_event(self, place: int, /) -> None:
         if not self.released:
             self._kernel.post_event(self.number, place)
+
+    def move(self, packets: Sequence[Region], sizes: Sequence[int], /) -> list[Region]:
+        pool = self._session().pool if self.serving else None
+        if pool is None:
+            raise ValueError(f"the other side of session {self.name} takes no packets")
+        self._kernel.enter("move")
+        return pool.give(packets, sizes)
 
     # ---- introductions ----
 

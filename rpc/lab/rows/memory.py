@@ -199,11 +199,10 @@ ROWS: Final = (
     Row(
         23,
         48,
-        "Pages change owner in one batch, all or none, without a copy and without a second charge",
-        "rpc/memory/pages.py",
-        _RULES + "several_regions_are_handed_over_all_or_none",
-        "rule 3",
-        "who moves packets has both banks: no session carries such a move",
+        "Packets move by the session in one batch: pages change owner, all or none, and no copy",
+        "rpc/memory/receive.py",
+        "tests/rpc/contract/test_packets.py::test_of_a_batch_that_cannot_move_nothing_does",
+        "row 23",
     ),
     Row(
         24,

@@ -79,8 +79,10 @@ def follow_packets(steps: list[tuple[str, int]]) -> None:
                 one.buffer[:12] = wanted[-1]
             before = driver.pages_used, receiver.pages_used, root.pages_used
             buffers = [id(one.buffer.obj) for one in packets]
-            taken = pool.give(packets, [12] * n)
+            mine = pool.give(packets, [12] * n)
+            taken = len(mine)
             assert taken == min(n, posted)
+            assert all(one.bank is driver for one in mine)
             assert (driver.pages_used, receiver.pages_used, root.pages_used) == before
             posted -= taken
             delivered += taken
@@ -88,7 +90,7 @@ def follow_packets(steps: list[tuple[str, int]]) -> None:
             sent.extend(wanted[:taken])
             assert [id(one.buffer.obj) for one in packets] == buffers, "a packet was copied"
             assert all(one.bank is receiver for one in packets[:taken])
-            for one in packets[taken:]:
+            for one in packets[taken:] + mine:
                 one.free()
             counts["given"] += taken
         else:
