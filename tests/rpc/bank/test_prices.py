@@ -34,6 +34,7 @@ from pinfut.rpc.lab.hostile.measure import traced
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
+from pinfut.rpc.memory.side_table import FIRST, SideTable
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.interface import Interface
@@ -232,6 +233,24 @@ def test_an_import_with_its_proxy() -> None:
     check("IMPORT", "with its proxy", max(traced(partial(make, n)) / n - 8 for n in GROWN))
 
 
+@pytest.mark.parametrize("where", ["held", "with calls", "with answers"])
+def test_a_place_of_the_side_table(where: str) -> None:
+    def make(count: int) -> object:
+        table = SideTable(Bank("bank", 1 << 20, 0))
+        for n in range(count):
+            if where == "held":
+                table.hand_over(False, [Cap(SENDER, FAR + n, ID)])
+                table.take_over(True, 1)
+            elif where == "with calls":
+                table.hand_over(False, [Cap(RECEIVER_ANSWER, FAR + n, ID)])
+            else:
+                table.hand_over(True, [Cap(SENDER, 7, ID)], (1 << 31) + n)
+        assert table.used == count + (where == "with answers")
+        return table
+
+    check("PLACE", where, max(traced(partial(make, n)) / n for n in GROWN))
+
+
 def test_every_proxy_of_an_import_is_paid_for() -> None:
     """The same object can come a thousand times in one message, and each time a proxy is
     made; one charge for all of them would be none."""
@@ -368,7 +387,8 @@ def test_a_session_with_both_its_ends() -> None:
 
     # Nobody has called it: its one slot is a question, and no answer yet.
     slot = for_each(lambda slots: partial(Peer, slots))
-    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()) - slot)
+    places = FIRST * prices.PLACE
+    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()) - slot + places)
 
 
 def test_a_bank_for_a_nested_call() -> None:
