@@ -194,7 +194,7 @@ def test_a_message_above_what_the_ring_carries_is_refused_before_it_is_sent() ->
                 with pytest.raises(MessageTooLarge, match="ring="):
                     desk.length(b"x" * size)
             with pytest.raises(MessageTooLarge):
-                desk.names_of([ThingServer(str(n)) for n in range(100)])
+                desk.names_of([ThingServer(str(n)) for n in range(400)])
             assert await desk.length(b"x" * 400) == 400
 
     run(main)
@@ -593,7 +593,7 @@ def test_an_answer_above_its_room_is_an_error_that_says_what_to_declare() -> Non
 
 
 class Crowd(Interface, Protocol):
-    @method
+    @method(answer=256)
     async def few(self, n: int) -> list[Thing]: ...
     @method(answer=3_000_000)
     async def many(self, n: int) -> list[Thing]: ...
@@ -605,7 +605,7 @@ class CrowdServer(Crowd):
     def __init__(self) -> None:
         self.thing = ThingServer("one")
 
-    @method
+    @method(answer=256)
     async def few(self, n: int) -> list[Thing]:
         return [ThingServer(str(i)) for i in range(n)]
 
@@ -627,7 +627,7 @@ def test_capabilities_of_an_answer_that_is_too_large_are_taken_back() -> None:
             before = bank.balance
             for _ in range(20):
                 with pytest.raises(AnswerTooLarge):
-                    await crowd.few(60)
+                    await crowd.few(200)
             await quiet()
             assert bank.balance.caps >= before.caps - 16
             assert bank.balance.pages >= before.pages - 1

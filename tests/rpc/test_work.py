@@ -348,16 +348,22 @@ def test_what_a_server_owes_is_paid_by_the_client_that_reads_nothing_until_it_ca
             rest = session.end.account.used
 
             async def ping(x: int) -> int:
-                raw.send(call(x, 0, PING, caps=nobodys(3)))
+                raw.send(call(x, 0, PING, caps=nobodys(10)))
                 await quiet()
                 assert raw.replies() == [x]
                 flags: int = raw.lane.submissions.read(0)[5]
                 return flags
 
-            x = waiting = 0
-            for x in rounds("a call is refused", 1500):
-                if await ping(64 + x) & frames.ERROR:
-                    break
+            x = waiting = taken = refused = 0
+            for x in rounds("calls are refused", 500):
+                # What waits grows until there is no page left for anything, on either side.
+                if await ping(64 + x) & frames.RETURN_ARGS:
+                    refused += 1
+                    if refused == 5:
+                        break
+                else:
+                    taken += 1
+                    refused = 0
                 waiting = session.out.waiting
                 assert session.end.account.used - rest >= waiting * prices.UNWRITTEN
             assert waiting > 1000
@@ -377,7 +383,7 @@ def test_what_a_server_owes_is_paid_by_the_client_that_reads_nothing_until_it_ca
                 lane.requests.publish()
                 lane.signal()
                 await quiet()
-            assert released == 3 * x
+            assert released == 10 * taken
             assert session.out.waiting == 0
             assert session.end.account.used == rest
             assert not await ping(64 + x + 20) & frames.ERROR
