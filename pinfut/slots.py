@@ -98,7 +98,7 @@ class SlotTable(Generic[T]):
 
     def __len__(self) -> int:
         """How many slots are taken."""
-        return self.capacity - len(self.free)
+        return len(self._slots) - len(self.free)
 
     @property
     def full(self) -> bool:
@@ -127,14 +127,17 @@ class SlotTable(Generic[T]):
 
     def find(self, x: int) -> Slot[T]:
         """The taken slot of operation `x`. Raises UnknownId unless the whole id matches."""
-        slot = self._slots[x % self.capacity]
-        if slot.x != x or slot.state == FREE:
-            raise UnknownId(f"no operation {x} is in progress (slot {slot.index} has {slot.x})")
+        slot = self.peek(x)
+        if slot is None:
+            raise UnknownId(f"no operation {x} is in progress")
         return slot
 
     def peek(self, x: int) -> Slot[T] | None:
         """The taken slot of operation `x`, or None when that is over."""
-        slot = self._slots[x % self.capacity]
+        try:
+            slot = self._slots[x % self.capacity]
+        except IndexError:  # of a table that has not made all its slots
+            return None
         return slot if slot.x == x and slot.state != FREE else None
 
     def complete(self, x: int, value: T) -> bool:
@@ -165,7 +168,11 @@ class SlotTable(Generic[T]):
         slots, capacity = self._slots, self.capacity
         rest = []
         for x in xs:
-            slot = slots[x % capacity]
+            try:
+                slot = slots[x % capacity]
+            except IndexError:
+                rest.append(x)
+                continue
             if slot.state == WAITING and slot.x == x:
                 slot.state = READY
                 waker = slot.waker

@@ -14,7 +14,8 @@ Sizes are in bytes unless they are called pages.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -124,16 +125,33 @@ class Submissions(Protocol):
     after `Endpoint.publish`, in the order of submission, and not before.
     """
 
+    slots: int
+    """How many calls may be open now: of ids whose slot, x mod `Endpoint.slots`, is below it."""
+    capacity: int
+    """Bytes for messages on their way now."""
+    tail: int
+    """Bytes that were submitted in all, as they lie there."""
     largest: int
-    """Bytes of the longest frame that can always be sent."""
+    """Bytes of the longest frame that can always be sent now."""
     small: int
-    places: list[int]
-    """Places for answers of up to `small` bytes that are at hand. The holder may pop one in the
-    place of `reserve`."""
+    places: deque[int]
+    """Places for answers of up to `small` bytes that are at hand. The holder may take the first in
+    the place of `reserve`."""
 
     @property
     def unpublished(self) -> int:
         """Bytes submitted since the last `Endpoint.publish`."""
+
+    @property
+    def spare(self) -> bool:
+        """Whether there are more places than slots would fill, which `resize` gives back where
+        they are free."""
+
+    def resize(self, slots: int, ring: int, /) -> None:
+        """Have so many slots and bytes for what is submitted from now on; no call is open in a
+        slot that is given up. What grows is paid before; what is given up goes back to the bank
+        when the other side has read what was submitted before, and this side its answers. Raises
+        OutOfPages, and ValueError for more than the session's most; nothing has changed then."""
 
     def reserve(self, room: int, /) -> int:
         """A place for an answer of up to `room` bytes. Raises OutOfPages, and nothing is bought."""
@@ -171,6 +189,11 @@ class Requests(Protocol):
     """Whether `receive` has left something that was there when it looked."""
     consumed: int
     """Bytes of messages that were received in all."""
+    slots: int
+    """How many slots the calls of the last frames received may use."""
+    on_resize: Callable[[int], None]
+    """Called within `receive` with how many slots the frames from now on may use. What it raises
+    leaves `receive`; the holder sets it before that."""
 
     def receive(self, limit: int, credit: int, /) -> list[bytes]:
         """Copies of the next frames, at most `limit`, and none that begins after the first
@@ -225,7 +248,11 @@ class Endpoint(Protocol):
     serving: bool
     """Whether this is the side that was connected to."""
     slots: int
-    """How many calls each side may have open."""
+    """How many calls each side may have open at most; the slot of a call is its id modulo this."""
+    ring: int
+    """Bytes for messages on their way in each direction, at most."""
+    largest: int
+    """Bytes of the longest frame that may be sent at all."""
     handle: int
     """What this process calls it; the lowest 32 bits are its badge."""
     level: int
@@ -421,12 +448,14 @@ class ServiceSpec:
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """The sizes of a session. `slots`: calls that may be open at once on each side. `ring`: bytes
-    for messages on their way, a power of two. `cell`: bytes of a small answer's memory, a divisor
-    of 4,096. `quota`: what the session is given at once, in a bank of its own; None to draw on
-    the payer as it goes. `level`: how urgent it is, 0 before 2. `refund`: pages that the client
-    takes over from the server at most. `events`: its event buffer; `receive`: its pool for packets.
-    `message`: bytes of the longest message, which the kernel sets to what the service takes."""
+    """The sizes of a session. `slots`: calls that may be open at once on each side, at most.
+    `ring`: bytes for messages on their way, at most, a power of two. `cell`: bytes of a small
+    answer's memory, a divisor of 4,096. `quota`: what the session is given at once, in a bank of
+    its own; None to draw on the payer as it goes. `level`: how urgent it is, 0 before 2.
+    `refund`: pages that the client takes over from the server at most. `events`: its event
+    buffer; `receive`: its pool for packets. `message`: bytes of the longest message, which the
+    kernel sets to what the service takes. `least`: slots and bytes of the ring that each direction
+    has from its beginning to its end; the rest is bought when it is needed."""
 
     slots: int = 64
     ring: int = 16_384
@@ -437,11 +466,17 @@ class SessionSpec:
     events: Any = None
     message: int = MESSAGE
     receive: Any = None
+    least: tuple[int, int] = (16, 2048)
 
     @property
     def largest(self) -> int:
         """Bytes of the longest message that can always be sent and is taken."""
         return min(self.ring // 2, self.message)
+
+    @property
+    def first(self) -> tuple[int, int]:
+        """The slots and the ring that each direction begins with."""
+        return min(self.slots, self.least[0]), min(self.ring, self.least[1])
 
 
 class Kernel(Protocol):

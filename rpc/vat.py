@@ -27,7 +27,7 @@ from pinfut.rpc.contract import (
 )
 from pinfut.rpc.errors import SessionClosed
 from pinfut.rpc.kernel.memory_mode import tell_prices
-from pinfut.rpc.kernel.sizes import least_quota, pages_of
+from pinfut.rpc.kernel.sizes import first_pages, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.objects.interface import Interface, is_capability, resolve
@@ -413,9 +413,10 @@ def connect(
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
     The block yields the service's root object. `bank` pays for everything that the session
-    holds, and has it back when the block ends. `slots`: how many calls may be open at once;
-    more wait. `ring`: bytes for messages on their way, a power of two, 16 KiB or more by
-    default. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the process
+    holds, and has it back when the block ends. `slots`: how many calls may be open at once, at
+    most; more wait. `ring`: bytes for messages on their way, at most, a power of two, 16 KiB or
+    more by default. Both grow and shrink with what is in use, from what is bought when the session
+    is opened. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the process
     that calls; by default one of its own. `quota`: pages (or pages and capabilities) that the
     session has for itself: bought at once, never spent elsewhere, and back at the end. Without
     one it draws on `bank` as it goes. `priority`: before which other sessions of both processes
@@ -452,9 +453,8 @@ def session_pages(*, slots: int = 64, ring: int | None = None, donated: bool = F
 
     Raises ValueError for sizes that make no sense.
     """
-    if donated:
-        return least_quota(slots, ring or _ring_for(slots)).pages
-    return pages_of(slots, ring or _ring_for(slots))
+    spec = SessionSpec(slots, ring or _ring_for(slots))
+    return least_quota(spec).pages if donated else first_pages(spec)
 
 
 def _ring_for(slots: int) -> int:

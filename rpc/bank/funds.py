@@ -24,11 +24,6 @@ CAPS: Final = 2
 """Capabilities that a session costs: each side holds one to its end."""
 
 
-def tables_of(slots: int) -> int:
-    """Bytes of what the serving side keeps for a session of so many slots."""
-    return prices.SESSION + slots * prices.SLOT
-
-
 @final
 class SessionFunds:
     """What `payer` has given a session called `name`, whose least is `least`.
@@ -66,7 +61,7 @@ class SessionFunds:
                 # A call that waits at the client leaves a page for its own handler.
                 self.near = Share(bank, leaves=1)
                 self.far = Share(bank)
-                self.far.buy(-(-tables_of(spec.slots) // PAGE), 0, "the tables of a session")
+                self.far.buy(-(-prices.SESSION // PAGE), 0, "the tables of a session")
             except BaseException:
                 self.near.seize()
                 self.far.seize()

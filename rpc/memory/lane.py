@@ -5,6 +5,11 @@ The callee (`RingRequests`) reads the calls, writes each answer into its place a
 call's id to the completions, a ring of as many ids as there are slots, which therefore cannot
 overflow. Each has views of its own of what both see, and nothing else of the other.
 
+Completions and ring are one memory, a *generation*, which is never moved. For more slots or a
+larger ring, or for less, the caller buys the next generation and writes on there; the callee goes
+there when it has read all before, and posts from then on there; and the caller, when it has taken
+all ids before. What both have left goes back to the bank.
+
 Small answers lie in cells of one size, a page of them at a time; a larger one gets a region of
 its own. A place is an integer that travels with the call.
 """
@@ -12,13 +17,14 @@ its own. A place is an integer that travels with the call.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable
 from struct import Struct
 from typing import Final, Protocol, final
 
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.errors import GarbageFrame
-from pinfut.rpc.memory.ring import RingReader, RingWriter
+from pinfut.rpc.memory.ring import LAST, RingReader, RingWriter
 
 _HEAD: Final = Struct("<IIQ")
 """How an answer begins; `pinfut.rpc.contract.Submissions.take_plain`."""
@@ -36,8 +42,18 @@ class LaneMemory(Protocol):
     """What a kernel gives the two sides of a lane, who ask for it anew for each use. The caller
     buys; the callee looks up what the caller has named, and believes nothing of it."""
 
-    def lane(self) -> memoryview:
-        """The completions, and the ring behind them."""
+    def lane(self) -> tuple[memoryview, int]:
+        """The first completions, and the ring behind them; and for how many slots."""
+        ...
+
+    def resize(self, slots: int, ring: int, pages: int, /) -> memoryview:
+        """The caller: the next generation, with so many pages for small answers kept of what is
+        there. Raises OutOfPages and ValueError; then nothing has changed."""
+        ...
+
+    def follow(self, caller: bool, /) -> tuple[memoryview, int] | None:
+        """As `lane`, the generation behind the one that this side is at, which it leaves; None
+        when there is none."""
         ...
 
     def grow(self) -> memoryview:
@@ -65,14 +81,18 @@ class LaneMemory(Protocol):
 class Completions:
     """Ids of the calls that are answered, oldest first."""
 
-    __slots__ = ("_head", "_posted", "_words", "capacity", "post", "posted")
+    __slots__ = ("_head", "_left", "_posted", "_words", "capacity", "follow", "post", "posted")
 
     def __init__(self, memory: memoryview, capacity: int) -> None:
         # Word 0 counts what was posted; the ids follow.
-        self._words = memory.cast("Q")
+        self._words = memory[: 8 * (1 + capacity)].cast("Q")
         self.capacity = capacity
         self._posted = 0
         self._head = 0
+        # The words that were left since the last `publish`, and how many had been posted.
+        self._left: list[tuple[memoryview, int]] = []
+        # Where the ids go on that are taken, and how many there may be.
+        self.follow: Callable[[], tuple[memoryview, int] | None] = _nowhere
         # Ids to publish. The callee posts each call once, so there is room for what an honest
         # caller asks.
         self.posted: list[int] = []
@@ -86,9 +106,9 @@ class Completions:
     def publish(self) -> bool:
         """Make what was posted visible. False when nothing is new. Raises GarbageFrame for more
         answers than there can be calls: the caller used ids again before it had their answers."""
-        if not self.posted:
+        words, posted, left = self._words, self.posted, self._left
+        if not posted and not left:
             return False
-        words, posted = self._words, self.posted
         if len(posted) > self.capacity:
             raise GarbageFrame(
                 f"{len(posted)} calls were made and answered at once with {self.capacity} slots"
@@ -102,48 +122,99 @@ class Completions:
         self._posted += len(posted)
         words[0] = self._posted
         posted.clear()
+        while left:
+            words, total = left.pop()
+            words[0] = total | LAST
         return True
+
+    def go_on(self, memory: memoryview, capacity: int) -> None:
+        """Post in other memory from now on."""
+        self._left.append((self._words, self._posted))
+        self._words = memory[: 8 * (1 + capacity)].cast("Q")
+        self.capacity = capacity
 
     def take(self) -> list[int]:
         """The ids published since the last time. Raises GarbageFrame for a count that
         makes no sense."""
         head = self._head
         posted = self._words[0]
+        ends = False
         if not head <= posted <= head + self.capacity:
-            raise GarbageFrame(f"completions go from {head} to {posted}")
+            posted, ends = posted & ~LAST, posted >= LAST
+            if not (ends and head <= posted <= head + self.capacity):
+                raise GarbageFrame(f"completions go from {head} to {posted}")
         self._head = posted
         begin = 1 + head % self.capacity
         end = begin + posted - head
         over = end - 1 - self.capacity
         if over <= 0:
-            return self._words[begin:end].tolist()
-        return self._words[begin:].tolist() + self._words[1 : 1 + over].tolist()
+            xs = self._words[begin:end].tolist()
+        else:
+            xs = self._words[begin:].tolist() + self._words[1 : 1 + over].tolist()
+        # As deep as there are generations, which this side has bought.
+        return xs + self._take_on() if ends else xs
+
+    def _take_on(self) -> list[int]:
+        following = self.follow()
+        if following is None:
+            raise GarbageFrame("completions go on where there is no memory")
+        memory, self.capacity = following
+        self._words = memory[: 8 * (1 + self.capacity)].cast("Q")
+        return self.take()
+
+
+def _nowhere() -> None:
+    """Ids that do not go on."""
 
 
 @final
 class RingSubmissions(RingWriter):
-    """The caller's end (`pinfut.rpc.contract.Submissions`): `slots` calls open at once, and
-    small answers of `cell` bytes."""
+    """The caller's end (`pinfut.rpc.contract.Submissions`): small answers of `cell` bytes, and
+    messages of at most `message`."""
 
-    __slots__ = ("_cells", "_large", "_memory", "completed", "places", "small")
+    __slots__ = (
+        *("_cells", "_large", "_memory", "_message", "completed", "places", "slots", "small"),
+    )
 
-    def __init__(self, memory: Callable[[], LaneMemory], slots: int, cell: int) -> None:
-        lane = memory().lane()
-        super().__init__(lane[8 * (1 + slots) :])
-        self.completed = Completions(lane[: 8 * (1 + slots)], slots).take
+    def __init__(self, memory: Callable[[], LaneMemory], cell: int, message: int) -> None:
+        lane, self.slots = memory().lane()
+        super().__init__(lane[8 * (1 + self.slots) :])
+        completions = Completions(lane, self.slots)
+        completions.follow = lambda: memory().follow(True)
+        self.completed = completions.take
         self._memory = memory
+        self._message = message
+        self.largest = min(self.largest, message)
         self.small = cell
         # By place: the page, and where the cell begins.
         self._cells: list[tuple[memoryview, int]] = []
-        # Free small places, the last used first, so that only as much memory is bought as there
-        # were answers at one time.
-        self.places: list[int] = []
+        # Free small places. More are bought when there is none, so only as many as there were
+        # answers at one time.
+        self.places: deque[int] = deque()
         # By number: the regions in use.
         self._large: dict[int, memoryview] = {}
 
+    @property
+    def spare(self) -> bool:
+        return len(self._cells) >= self.slots + PAGE // self.small
+
+    def resize(self, slots: int, ring: int, /) -> None:
+        # Pages at the end in which no place is in use go, unless as many slots fill them.
+        count, top, free = PAGE // self.small, len(self._cells), set(self.places)
+        while top > slots and top - 1 in free:
+            top -= 1
+        pages = -(-top // count)
+        memory = self._memory().resize(slots, ring, pages)
+        del self._cells[pages * count :]
+        # The lowest are used first, so that the others are free the next time.
+        self.places = deque(sorted(free.intersection(range(len(self._cells)))))
+        self.slots = slots
+        self.go_on(memory[8 * (1 + slots) :])
+        self.largest = min(self.largest, self._message)
+
     def reserve(self, room: int, /) -> int:
         if room <= self.small and self.places:
-            return self.places.pop()
+            return self.places.popleft()
         return self._buy(room)
 
     def _buy(self, room: int) -> int:
@@ -153,7 +224,7 @@ class RingSubmissions(RingWriter):
             return LARGE + number
         page, first = self._memory().grow(), len(self._cells)
         self._cells += [(page, start) for start in range(0, PAGE, self.small)]
-        self.places.extend(range(len(self._cells) - 1, first, -1))
+        self.places.extend(range(first + 1, len(self._cells)))
         return first
 
     def read(self, place: int, /) -> bytes:
@@ -195,20 +266,31 @@ class RingSubmissions(RingWriter):
 class RingRequests(RingReader):
     """The callee's end (`pinfut.rpc.contract.Requests`)."""
 
-    __slots__ = ("_cell", "_cells", "_memory", "_post", "_slots", "completions")
+    __slots__ = ("_cell", "_cells", "_memory", "_post", "completions", "on_resize", "slots")
 
-    def __init__(self, memory: Callable[[], LaneMemory], slots: int, cell: int) -> None:
-        lane = memory().lane()
-        super().__init__(lane[8 * (1 + slots) :])
-        self.completions = Completions(lane[: 8 * (1 + slots)], slots)
+    def __init__(self, memory: Callable[[], LaneMemory], cell: int) -> None:
+        lane, self.slots = memory().lane()
+        super().__init__(lane[8 * (1 + self.slots) :])
+        self.completions = Completions(lane, self.slots)
         self._post = self.completions.post
+        self.on_resize: Callable[[int], None]
         self._memory = memory
         self._cell = cell
         # By place, as far as places were looked up: the page, and where the cell begins. At most
         # one for each slot, which pays for it, in a page for every four: the caller buys as many
         # as it likes.
         self._cells: list[tuple[memoryview, int]] = []
-        self._slots = slots
+
+    def _go_on(self) -> None:
+        following = self._memory().follow(False)
+        if following is None:
+            raise GarbageFrame("the caller goes on in memory that it has not bought")
+        memory, self.slots = following
+        self._read_from(memory[8 * (1 + self.slots) :])
+        self.completions.go_on(memory, self.slots)
+        # Pages may have gone, and their numbers to others.
+        self._cells.clear()
+        self.on_resize(self.slots)
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
         length = len(frame)
@@ -234,9 +316,9 @@ class RingRequests(RingReader):
             page = self._memory().page(number)
             if page is not None:
                 known = self._cells
-                if number <= self._slots >> 2 and number * PAGE == len(known) * self._cell:
+                if number <= self.slots >> 2 and number * PAGE == len(known) * self._cell:
                     known += [(page, at) for at in _STARTS[:: self._cell // 64]]
-                    del known[self._slots :]
+                    del known[self.slots :]
                 return page, start, self._cell
         raise GarbageFrame(f"there is no place {place:#x} for an answer")
 

@@ -5,6 +5,9 @@ of two. Tail and head count bytes for ever; a position is a count mod capacity. 
 begins with its length in 32 bits, is contiguous, and starts on a multiple of eight; where
 it would cross the end, a word with the top bit set says "go on at the start".
 
+A ring is never moved. Its writer goes on in another one, where both go on counting, and says
+so by the top bit of the tail: the reader goes there when it has read all before.
+
 Both sides keep their own count in private memory and treat the other's word as hostile:
 read once, checked, then used.
 """
@@ -24,6 +27,8 @@ _HEAD: Final = 1
 _WANT: Final = 2
 _SKIP: Final = 1 << 31
 _MIN_FRAME: Final = 8
+LAST: Final = 1 << 63
+"""With a count in shared memory: here it ends, and goes on in the next memory."""
 ALL: Final = 1 << 62
 """A credit that is no limit."""
 
@@ -40,22 +45,34 @@ class RingWriter:
     """The writing end. `submit` puts frames down; `publish` makes them visible at once."""
 
     __slots__ = (
-        *("_buffer", "_lengths", "_limit", "_mask", "_published", "_words", "capacity"),
-        *("largest", "tail"),
+        *("_begin", "_buffer", "_left", "_lengths", "_limit", "_mask", "_published", "_words"),
+        *("capacity", "largest", "tail"),
     )
 
     def __init__(self, memory: memoryview) -> None:
+        self.tail = 0
+        self._published = 0
+        # The rings that were left since the last `publish`: their words, and where each ends.
+        self._left: list[tuple[memoryview, int]] = []
+        self._write_to(memory)
+
+    def _write_to(self, memory: memoryview) -> None:
         self._words = memory[:HEAD_BYTES].cast("Q")
         self.capacity = len(memory) - HEAD_BYTES
         self._mask = self.capacity - 1
         self._buffer = memory[HEAD_BYTES:]
         self._lengths = self._buffer.cast("I")
-        self.tail = 0
-        self._published = 0
+        # The count at which this ring began; until its reader has said anything it is there.
+        self._begin = self.tail
         # Invariant: tail <= _limit, and everything below _limit has been read.
-        self._limit = self.capacity
+        self._limit = self.tail + self.capacity
         # The longest frame that can always be sent, whatever the position, in bytes.
         self.largest = self.capacity // 2
+
+    def go_on(self, memory: memoryview) -> None:
+        """Write to another ring from now on."""
+        self._left.append((self._words, self.tail))
+        self._write_to(memory)
 
     def submit(self, frame: bytes, /) -> bool:
         """Put a frame down behind the others. False when there is no room at present.
@@ -87,7 +104,7 @@ class RingWriter:
         return end <= self._read_limit()
 
     def _read_limit(self) -> int:
-        head = self._words[_HEAD]
+        head = self._words[_HEAD] or self._begin
         if not self._limit - self.capacity <= head <= self.tail:
             raise GarbageFrame(f"the reader of a ring claims to be at {head} of {self.tail}")
         self._limit = head + self.capacity
@@ -100,10 +117,14 @@ class RingWriter:
 
     def publish(self) -> bool:
         """Make everything written so far visible to the reader; whether that was anything."""
-        tail = self.tail
-        if tail == self._published:
+        tail, left = self.tail, self._left
+        if tail == self._published and not left:
             return False
         self._words[_TAIL] = self._published = tail
+        # The newest first: whoever sees that a ring has ended finds the next one there.
+        while left:
+            words, end = left.pop()
+            words[_TAIL] = end | LAST
         return True
 
 
@@ -116,22 +137,29 @@ class RingReader:
     )
 
     def __init__(self, memory: memoryview) -> None:
-        self._words = memory[:HEAD_BYTES].cast("Q")
-        self.capacity = len(memory) - HEAD_BYTES
-        self._mask = self.capacity - 1
-        self._buffer = memory[HEAD_BYTES:]
-        # Bytes of the longest frame that is taken.
-        self.largest = self.capacity
         # Bytes that were read in all, and frames; and bytes that were copied for that.
         self.consumed = 0
         self.frames = 0
         self.copied = 0
-        # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
-        self._seen = 0
+        self._read_from(memory)
+        # Bytes of the longest frame that is taken.
+        self.largest = self.capacity
         # Bytes that the last `receive` has skipped at the end of the ring.
         self._skipped = 0
         # Whether `receive` has left something that it had seen.
         self.more = False
+
+    def _read_from(self, memory: memoryview) -> None:
+        self._words = memory[:HEAD_BYTES].cast("Q")
+        self.capacity = len(memory) - HEAD_BYTES
+        self._mask = self.capacity - 1
+        self._buffer = memory[HEAD_BYTES:]
+        # Invariant: consumed <= _seen <= consumed + capacity: the writer's count when last read.
+        self._seen = self.consumed
+
+    def _go_on(self) -> None:
+        """All was read up to where the writer has left the ring. Raises GarbageFrame."""
+        raise GarbageFrame("the writer of a ring claims to go on in another")
 
     def receive(self, limit: int, credit: int = ALL, /) -> list[bytes]:
         """Copies of the next frames that were published, at most `limit`, and none that begins
@@ -143,8 +171,15 @@ class RingReader:
         """
         head = self.consumed
         seen = self._words[_TAIL]
+        ends = False
         if not self._seen <= seen <= head + self.capacity or seen & 7:
-            raise GarbageFrame(f"the writer of a ring claims to be at {seen} of {head}")
+            seen, ends = seen & ~LAST, seen >= LAST
+            if not (ends and self._seen <= seen <= head + self.capacity) or seen & 7:
+                raise GarbageFrame(f"the writer of a ring claims to be at {seen} of {head}")
+            if seen == head:
+                self._go_on()
+                self.more = True  # the next look is at the next ring
+                return []
         self._seen = seen
         frames: list[bytes] = []
         self._skipped = 0
@@ -187,7 +222,7 @@ class RingReader:
             head += start
         self.consumed = head
         self.frames += len(frames)
-        self.more = head < seen
+        self.more = head < seen or ends
         return frames
 
     def put_back(self, frames: Sequence[bytes], /) -> None:

@@ -179,7 +179,7 @@ def _stub(one: Method) -> Any:
                     try:
                         places = submissions.places
                         if places and room <= submissions.small:
-                            place = places.pop()
+                            place = places.popleft()
                         else:
                             place = submissions.reserve(room)
                     except BaseException:

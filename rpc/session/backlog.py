@@ -80,7 +80,7 @@ class Backlog:
     def send(self) -> None:
         """Send calls that waited for a slot, in the order in which they were made."""
         sending, questions = self._sending, self._peer.questions
-        while self.calls and not questions.full:
+        while self.calls and (not questions.full or sending.room.grow()):
             unsent = self.calls.popleft()
             sending.account.give(unsent.charge)
             if unsent.place < 0:

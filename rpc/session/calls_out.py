@@ -45,7 +45,7 @@ class CallsOut(Sending):
     """The calls of one side. `owner`: the session; `via`: this half of the session over which it
     was introduced."""
 
-    __slots__ = ("backlog", "capabilities", "owner", "peer", "questions", "returns", "via")
+    __slots__ = ("backlog", "capabilities", "owner", "peer", "returns", "via")
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class CallsOut(Sending):
         via: CallsOut | None,
         outbox: Outbox,
     ) -> None:
-        super().__init__(end, executor, on_fail, outbox, end.serving or via is not None)
+        owing = end.serving or via is not None
+        super().__init__(end, executor, on_fail, outbox, owing, peer.questions)
         self.owner = owner
         self.via = via
         self.peer = peer
-        self.questions = peer.questions
         self.capabilities = Capabilities(self, peer, executor)
         self.returns = Returns(self, peer, self.capabilities)
         self.backlog = Backlog(self, self, self.returns, peer, self.capabilities)
@@ -72,6 +72,8 @@ class CallsOut(Sending):
         submissions = self.open()
         target = Target(self, interface, PROMISED)
         place = submissions.reserve(256)
+        if self.questions.full:
+            self.room.grow()
         question = self.questions.acquire()
         target.id = x = question.x
         question.place = place
@@ -129,15 +131,18 @@ class CallsOut(Sending):
             if room is None:
                 room = method.room(args)
             head = _CALL + EXPECTED.size if promised else _CALL
-            if head + len(payload) > submissions.largest:
-                raise MessageTooLarge(
-                    f"{method!r} with {len(payload)} bytes of arguments is above what this "
-                    f"session carries, {submissions.largest} bytes a message; send it in parts, "
-                    "or connect with a larger ring=, up to the server's max_message="
-                )
+            size = head + len(payload)
+            if size > submissions.largest:
+                if size > self.end.largest:
+                    raise MessageTooLarge(
+                        f"{method!r} with {len(payload)} bytes of arguments is above what this "
+                        f"session carries, {self.end.largest} bytes a message; send it in parts, "
+                        "or connect with a larger ring=, up to the server's max_message="
+                    )
+                self.room.widen(size)
             place = submissions.reserve(room)
             try:
-                if self.questions.full and not self.held:
+                if self.questions.full and not (self.held or self.room.grow()):
                     self.returns.detach(self.questions.taken())
                 if self.held or self.questions.full:
                     return self.backlog.wait(
@@ -208,7 +213,11 @@ class CallsOut(Sending):
             return False
         xs = self.submissions.completed()
         if xs:
+            room = self.room
+            used = len(self.questions) if room.spacious else 0
             self.returns.complete(xs)
+            if used and not (self._frames or self.held or self.error) and room.look(used, len(xs)):
+                self.touch()
         if self._frames:
             self.touch()  # there may be room now
         return bool(xs)
@@ -216,6 +225,8 @@ class CallsOut(Sending):
     def trim(self) -> None:
         if self.opened and self.error is None:
             self.submissions.trim()
+            if not (self._frames or self.held) and self.room.shrink():
+                self.touch()
 
     # ---- giving up ----
 

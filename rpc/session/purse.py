@@ -33,10 +33,6 @@ PARKED: Final = 128
 """Bytes of a handler's price that stay charged while it waits: its place among the timers and tasks
 of the executor, which are the server's."""
 
-LATER: Final = 360
-"""Bytes of a slot's price that lie here once it is used: its answer, which the first call makes,
-its question, which the first call back does, and their places."""
-
 _UNLIMITED: Final = 1 << 40
 
 _log = logging.getLogger("pinfut.rpc")
@@ -72,9 +68,8 @@ class Purse:
 
     def opened(self) -> None:
         """The session has been made: what its tables were priced at, and do not take of the
-        payer's pages now nor later, is for its other side and the kernel."""
-        here = self.payer.pages + self._end.slots * LATER // PAGE
-        self.apart = max(0, self._account.pages - here) * PAGE
+        payer's pages, is for its other side and the kernel."""
+        self.apart = max(0, self._account.pages - self.payer.pages) * PAGE
 
     def buy(self) -> None:
         """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""

@@ -17,7 +17,9 @@ from pinfut.rpc.contract import Cap, Endpoint, Submissions
 from pinfut.rpc.errors import BankError, ProtocolError, RpcError
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import PROMISED, Target, again
+from pinfut.rpc.session.room import Room
 from pinfut.rpc.wire.frames import RELEASE_FRAME
+from pinfut.rpc.wire.questions import Questions
 
 
 @final
@@ -75,10 +77,12 @@ class Sending:
 
     __slots__ = (
         *("_frames", "_on_fail", "_outbox", "_owing", "account", "dropped", "end", "error"),
-        *("executor", "flowing", "held", "name", "opened", "submissions", "touched", "watched"),
+        *("executor", "flowing", "held", "name", "opened", "questions", "room", "submissions"),
+        *("touched", "watched"),
     )
 
     submissions: Submissions
+    room: Room
     """There once `open` was called."""
 
     def __init__(
@@ -88,8 +92,10 @@ class Sending:
         on_fail: Callable[[RpcError], None],
         outbox: Outbox,
         owing: bool,
+        questions: Questions,
     ) -> None:
         self.name = end.name
+        self.questions = questions
         self.end = end
         self.account = end.account
         self.executor = executor
@@ -120,6 +126,7 @@ class Sending:
         """Have what this side submits to, bought if it has to be. Raises OutOfPages."""
         if not self.opened:
             self.submissions = self.end.submissions()
+            self.room = Room(self.end, self.submissions, self.questions)
             self.opened = True
             self.flow()
         return self.submissions
@@ -165,7 +172,7 @@ class Sending:
     def write(self, frame: bytes, charge: int, caps: tuple[Cap, ...] = ()) -> None:
         """Send a frame, and `caps` beside it; `charge` is what it costs while it waits for room.
         Raises as `Endpoint.hand_over` does."""
-        submissions = self.open()
+        self.open()
         if caps:
             # What is handed over is not taken back: nothing may fail behind it.
             if self.account.free < charge:
@@ -176,7 +183,7 @@ class Sending:
         if not self.touched:
             self.touch()
         try:
-            written = not self._frames and submissions.submit(frame)
+            written = not self._frames and self._submit(frame)
         except ProtocolError as error:
             # A call that is being made is told first. What it is told holds its frames, so the
             # session ends with another.
@@ -187,6 +194,14 @@ class Sending:
                 self.account.take(charge, "a message that waits for room in the ring")
             self._frames.append((frame, charge))
             self.flowing = False
+
+    def _submit(self, frame: bytes) -> bool:
+        """Put a frame down, in a larger ring if need be; whether there is room."""
+        submit = self.submissions.submit
+        try:
+            return submit(frame) or (self.room.widen() and submit(frame))
+        except BankError:
+            return False
 
     def touch(self) -> None:
         """Have `flush` run when this turn ends."""
@@ -212,8 +227,7 @@ class Sending:
                 self._settle_drops()
             frames = self._frames
             if frames:
-                submit = self.submissions.submit
-                while frames and submit(frames[0][0]):
+                while frames and self._submit(frames[0][0]):
                     self.account.give(frames.popleft()[1])
                 self.flow()
             if self.watched and self.opened and self.submissions.unpublished:

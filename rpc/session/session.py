@@ -129,7 +129,8 @@ class Session:
         return self.out.bootstrap(interface)
 
     def trim(self) -> None:
-        """Give memory for large answers that is between two uses back to the bank."""
+        """Give memory for large answers that is between two uses back to the bank, and slots and
+        room for messages beyond the first, when they are free."""
         self.out.trim()
 
     def prepay(
@@ -226,7 +227,7 @@ class Session:
             while True:
                 begin, credit = requests.consumed, self.credit
                 frames = requests.receive(budget, credit if credit < CHUNK else CHUNK)
-                if not frames:
+                if not (frames or requests.more):
                     break
                 out.touch()  # what was read is told the writer
                 receive = self.peer.receive
@@ -242,7 +243,7 @@ class Session:
                 finally:
                     self.executor.end_inline(outside)
                 self.credit -= requests.consumed - begin
-                budget -= len(frames)
+                budget -= len(frames) or 1  # a larger ring to go on in
                 if not (budget and requests.more and self.credit > 0):
                     break
             if requests.more:
@@ -266,7 +267,13 @@ class Session:
         requests = self._requests = self.end.requests()
         if requests is not None:
             self.peer.complete = requests.complete
+            requests.on_resize = self._resize
+            self.peer.resize(requests.slots)
         return requests
+
+    def _resize(self, slots: int) -> None:
+        self.peer.resize(slots)
+        self.out.touch()  # what was left is told the other side
 
     # ---- the end ----
 
@@ -350,7 +357,5 @@ class Session:
 
 def _price_of_guest(end: Endpoint) -> int:
     """What this side of a route costs the session that it was introduced over. The serving
-    side's tables are paid with the route; the calling side is a server too, and not the payer."""
-    if end.serving:
-        return prices.GUEST
-    return prices.GUEST + prices.SESSION + end.slots * prices.SLOT
+    side's tables are paid with the route, and all slots; the calling side is a server too."""
+    return prices.GUEST + (0 if end.serving else prices.SESSION)

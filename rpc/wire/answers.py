@@ -73,7 +73,8 @@ def waits_for_itself(answer: Answer, promises: list[Any]) -> bool:
 
 @final
 class Answer:
-    """One call that is being served. Made once for each slot and used again."""
+    """One call that is being served. Made once for each slot and used again. `x`: what ids of its
+    calls are above."""
 
     __slots__ = (
         *("caps", "charged", "error", "flags", "granted", "kept", "late", "callee", "last"),
@@ -81,9 +82,9 @@ class Answer:
         *("room", "served", "state", "stops", "target", "task", "waiting", "waits_on", "x"),
     )
 
-    def __init__(self, callee: Any) -> None:
+    def __init__(self, callee: Any, x: int = -1) -> None:
         self.callee = callee
-        self.x = -1
+        self.x = x
         self.state = FREE
         # With the kind of its frame above the lowest 8 bits, for one that is not a plain call.
         self.flags = self.method = self.target = self.room = self.place = 0

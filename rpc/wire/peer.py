@@ -15,6 +15,7 @@ from typing import Any, Protocol, final
 
 import msgspec
 
+from pinfut.payers import off_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import CALLS, Account, Cap
 from pinfut.rpc.errors import (
@@ -110,22 +111,25 @@ class Callee(Protocol):
 
 @final
 class Peer:
-    """One side of a session with `slots` calls in each direction.
+    """One side of a session with `slots` calls in each direction, at most.
 
     `account` pays on the serving side for what that side holds.
     """
 
     __slots__ = (
         *("_account", "_callee", "_calling", "_line", "_resumed", "_resuming", "answers"),
-        *("beside", "complete", "exports", "imports", "questions", "slots"),
+        *("_newest", "_size", "beside", "complete", "exports", "imports", "questions", "slots"),
     )
 
     def __init__(self, slots: int, account: Account | None = None) -> None:
         self._account = account
         self.slots = slots
         self.questions = Questions(slots)
-        # Made when the other side calls for the first time; all at once, never grown.
+        # Made when the other side calls for the first time: as many as it may use.
         self.answers: list[Answer] = []
+        self._size = slots
+        # Of the answers that are not there, the id that came last.
+        self._newest = -1
         self.exports = Bushel(account)
         self.imports = Imports(account)
         # Calls whose target has just come; each was charged when it began to wait.
@@ -226,7 +230,10 @@ class Peer:
             return
         # What most calls are: for an object that is here, without capabilities.
         answers = self.answers or self._make_answers()
-        answer = answers[x % self.slots]
+        try:
+            answer = answers[x % self.slots]
+        except IndexError:
+            raise self._unbought(x) from None
         if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
             raise self._improper(answer, x, room)
         answer.x = x
@@ -247,8 +254,11 @@ class Peer:
         length, kind, flags, method, x, target, room, place, count = CALL_HEAD.unpack_from(frame)
         if kind not in _QUESTIONS:
             raise GarbageFrame(f"a frame of the unknown kind {kind}")
-        answers = self.answers or self._make_answers()
-        answer = answers[x % self.slots]
+        if not self.answers:
+            self._make_answers()
+        answer = self._at(x)
+        if answer is None:
+            raise self._unbought(x)
         if answer.state or x <= answer.x or room < MIN_ROOM or length != len(frame):
             raise self._improper(answer, x, room)
         on_answer = flags & frames.ON_ANSWER and kind != frames.BOOTSTRAP
@@ -291,9 +301,32 @@ class Peer:
             return SlotInUse(f"call {x} comes after {answer.x}; ids only go up")
         return GarbageFrame(f"call {x} has a wrong length, or reserves {room} bytes, too few")
 
+    def _unbought(self, x: int) -> ProtocolError:
+        return SlotInUse(f"call {x} takes slot {x % self.slots}, and {self._size} are paid for")
+
+    def _at(self, x: int) -> Answer | None:
+        """The answer in the slot of `x`; None when that is not there."""
+        place = x % self.slots
+        return self.answers[place] if place < len(self.answers) else None
+
     def _make_answers(self) -> list[Answer]:
-        self.answers = [Answer(self._callee) for _ in range(self.slots)]
+        # What this side writes down is paid with the slots.
+        missing = range(len(self.answers), self._size)
+        self.answers += off_call(lambda: [Answer(self._callee, self._newest) for _ in missing])
         return self.answers
+
+    def resize(self, size: int) -> None:
+        """The other side uses so many slots from now on. Raises SlotInUse when a call is in one
+        that goes."""
+        gone = self.answers[size:]
+        for answer in gone:
+            if answer.state != FREE:
+                raise SlotInUse(f"the slot of call {answer.x} is given up, which is not over")
+            self._newest = max(self._newest, answer.x)
+        del self.answers[size:]
+        self._size = size
+        if self.answers:
+            self._make_answers()
 
     def _receive_short(self, frame: bytes) -> None:
         """A frame that is no question."""
@@ -478,8 +511,8 @@ class Peer:
         return facet
 
     def _answer_of(self, x: int, asking: Answer) -> Answer:
-        other = self.answers[x % self.slots]
-        if other.x != x or other.state == FREE or other is asking:
+        other = self._at(x)
+        if other is None or other.x != x or other.state == FREE or other is asking:
             raise UnknownObject(f"no answer {x} is held here: it was finished, or never asked")
         return other
 
@@ -526,7 +559,7 @@ class Peer:
         answer.charged = 0
 
     def _receive_finish(self, x: int, flags: int) -> None:
-        answer = self.answers[x % self.slots] if self.answers else None
+        answer = self._at(x)
         if answer is None or answer.x != x or answer.state != RETURNED:
             raise UnknownReply(f"Finish for {x}, which has no Return to finish")
         granted = answer.granted
@@ -546,7 +579,7 @@ class Peer:
             raise GarbageFrame(str(error)) from None
 
     def _receive_cancel(self, x: int) -> None:
-        answer = self.answers[x % self.slots] if self.answers else None
+        answer = self._at(x)
         if answer is None or answer.x != x:
             return  # it crossed the Return, and the slot has been used again since
         if answer.state == RUNNING:

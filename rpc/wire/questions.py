@@ -6,8 +6,9 @@ A question is the slot of its call (`pinfut.slots`), and knows all that its answ
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
+from pinfut.payers import off_call
 from pinfut.rpc.wire.frames import Cap
 from pinfut.slots import Slot, SlotTable
 
@@ -33,40 +34,51 @@ class Question(Slot[Any]):
         self.decode_eagerly: Any = None
 
 
-_NONE: Final[deque[Slot[Any]]] = deque()
-"""What is free of a table whose questions are not made. Nobody puts anything in."""
-
-
 @final
 class Questions(SlotTable[Any]):
-    """The questions of one side: N of them, made when the first is asked. Most servers ask none."""
+    """The questions of one side: `size` of the N, the lowest, made when the first is asked. Most
+    servers ask none. N stays what ids are counted by."""
 
-    __slots__ = ("_made",)
+    __slots__ = ("idle", "size")
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self.capacity = self.size = capacity
         self._make = Question
         self._last = -1
-        # Until then one stands for all: FREE, no call's, and not to be had.
-        self._slots: list[Slot[Any]] = [Question(0)] * capacity
-        self.free = _NONE
-        self._made = False
+        self._slots: list[Slot[Any]] = []
+        self.free: deque[Slot[Any]] = deque()
+        # Free ones that are not to be used, because they are to go.
+        self.idle: list[Slot[Any]] = []
 
     def __len__(self) -> int:
-        return super().__len__() if self._made else 0
+        return super().__len__() - len(self.idle)
 
     @property
     def full(self) -> bool:
-        return self._made and not self.free
+        return bool(self._slots) and not self.free
 
     def _none_free(self) -> Slot[Any]:
-        if self._made:
+        if self._slots:
             return super()._none_free()
-        slots: list[Slot[Any]] = [Question(index) for index in range(self.capacity)]
-        self.free = deque(slots)
-        self._slots = slots
-        self._made = True
-        return slots[0]
+        # What this side writes down is paid with the slots.
+        off_call(self.resize, self.size, True)
+        return self.free[0]
+
+    def narrow(self, size: int) -> bool:
+        """Use none from `size` on any more, until `resize`; whether none of them is taken."""
+        self.idle += [one for one in self.free if one.index >= size]
+        self.free = deque(one for one in self.free if one.index < size)
+        return len(self.idle) == max(0, len(self._slots) - size)
+
+    def resize(self, size: int, make: bool = False) -> None:
+        """Have so many. What goes is free, and `narrow` has said so."""
+        if make or self._slots:
+            fresh = [Question(index) for index in range(len(self._slots), size)]
+            self.free.extend(one for one in (*self.idle, *fresh) if one.index < size)
+            self.idle.clear()
+            del self._slots[size:]
+            self._slots += fresh
+        self.size = size
 
     if TYPE_CHECKING:  # every slot here is a question
 

@@ -27,8 +27,10 @@ class Lane:
 
     def __init__(self, pages: LanePages, caller: Session, callee: Session) -> None:
         self.pages = pages
-        split = 8 * (1 + caller.end.slots)
-        memory = pages.lane()
+        # What is explored here has all its slots from the beginning.
+        memory, slots = pages.lane()
+        assert slots == caller.end.slots
+        split = 8 * (1 + slots)
         self._completions = memory[:split].cast("Q")
         self._ring = memory[split + HEAD_BYTES :]
         # These two have it as soon as they use it, and are asked only as long as they are there.

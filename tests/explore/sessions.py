@@ -314,7 +314,7 @@ class Sessions:
         for slot in (*held, *map(_sent, _dropped(client))):
             if type(slot) is Question and slot.state == DETACHED and slot.value is None:
                 used.append(slot.place)
-        both = sorted(used + lane.submissions.places)
+        both = sorted([*used, *lane.submissions.places])
         # Behind the ring there are pages of small places, and nothing else.
         pages = lane.pages.memories[1:]
         assert all(len(page) == PAGE for page in pages), "no answer here is large"
@@ -325,7 +325,7 @@ class Sessions:
         held = [sum(charge for _, charge in session.out._frames) for session in self.sessions]
         for side, session in enumerate(self.sessions):
             held[side] += sum(one.charge for one in session.out.backlog.calls)
-        held[SERVER] += prices.SESSION + peer.slots * prices.SLOT
+        held[SERVER] += prices.SESSION
         held[SERVER] += peer.exports.charged + peer.imports.charged
         held[SERVER] += sum(one.charged for one in peer.answers if one.state in (QUEUED, RUNNING))
         assert tuple(held) == self.charged, (

@@ -24,10 +24,10 @@ from pinfut.rpc.bank.handle import bank_of, verify
 from pinfut.rpc.bank.owned import Owned
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
-from pinfut.rpc.errors import SessionClosed, UnknownService
+from pinfut.rpc.errors import GarbageFrame, SessionClosed, UnknownService
 from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
-from pinfut.rpc.memory.lane_pages import lane_bytes
+from pinfut.rpc.memory.lane_pages import lane_bytes, tables_of
 from pinfut.rpc.memory.pages import pages_for
 from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.memory.side_table import SideTable
@@ -44,6 +44,11 @@ the executor has looked at its timers so many times more; others have run meanwh
 
 ROUTE_CAPS: Final = 256
 """Capabilities that a session of an introduction may take of the bank that pays for it."""
+
+
+def lane_pages(slots: int, ring: int) -> int:
+    """What buffers and slots of one direction take."""
+    return pages_for(lane_bytes(slots, ring)) + tables_of(slots)
 
 
 @final
@@ -66,6 +71,9 @@ class Side:
         # How many small places its answers have, and the bytes of each larger one.
         self.places = 0
         self.rooms: dict[int, int] = {}
+        # The slots and the ring of its calls that are paid, oldest first; the other side is at the
+        # first.
+        self.sizes = deque([channel.spec.first])
         # The side of the same process that it came over, and those that came over it.
         self.via = via
         self.guests: dict[int, None] = {}
@@ -114,7 +122,7 @@ class Channel(Owned):
 
     def buy_lane(self) -> None:
         """Buy the buffers of one direction. Raises OutOfPages."""
-        self.buy(pages_for(lane_bytes(self.spec.slots, self.spec.ring)), "the ring of a session")
+        self.buy(lane_pages(*self.spec.first), "the ring of a session")
 
     def buy(self, pages: int, why: str) -> None:
         """Buy buffers. Raises OutOfPages."""
@@ -238,7 +246,7 @@ class CopyKernel:
         if spec.events is not None:
             spec.events.require_unused()
         label = shortened(f"{bank.name}>{name}#{self._sessions + 1}")
-        funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
+        funds = SessionFunds(bank, label, spec, least_quota(spec))
         assert isinstance(owner, CopyProcess), "a process of this kernel"
         levels = spec.level, max(spec.level, service.spec.level)
         near, far = self._open(label, funds, spec, (owner, service.process), levels, (None, None))
@@ -261,7 +269,7 @@ class CopyKernel:
         spec = admit(label, limits, SessionSpec(slots=slots, ring=ring))
         above = giver.channel.funds
         ceiling = Balance(pages, ROUTE_CAPS)
-        funds = SessionFunds(above.bank, label, spec, least_quota(slots, ring), ceiling)
+        funds = SessionFunds(above.bank, label, spec, least_quota(spec), ceiling)
         levels = taker.endpoint.level, giver.endpoint.level
         owners = taker.process, giver.process
         near, far = self._open(label, funds, spec, owners, levels, (to ^ 1, at ^ 1))
@@ -365,6 +373,24 @@ class CopyKernel:
         """Bytes of a place that the other side of `number` has reserved; 0 for none."""
         caller = self._sides[number ^ 1]
         return caller.channel.spec.cell if place < caller.places else caller.rooms.get(place, 0)
+
+    def resize(self, number: int, slots: int, ring: int, /) -> None:
+        """Buy what is paid until `left`, together with what is there."""
+        side = self._sides[number]
+        spec = side.channel.spec
+        if not (1 <= slots <= spec.slots and ring <= spec.ring):
+            raise ValueError("more than the session asked for")
+        side.channel.buy(lane_pages(slots, ring), "a larger ring")
+        side.sizes.append((slots, ring))
+
+    def left(self, number: int, /) -> int:
+        """The side has read what was sent before the other's last resize: how many slots it may
+        use now. Raises GarbageFrame for a resize that was none."""
+        side = self._sides[number ^ 1]
+        if len(side.sizes) < 2:
+            raise GarbageFrame("a resize that was not paid")
+        side.channel.sell(lane_pages(*side.sizes.popleft()))
+        return side.sizes[0][0]
 
     def open_back(self, number: int, /) -> None:
         """The serving side wants to call. Raises OutOfPages."""

@@ -8,7 +8,7 @@ nothing is seen before it is published, and no word can lie to who reads it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Final, Protocol, final
 
@@ -28,6 +28,9 @@ EVENT: Final = 3
 """The bytes are the server's part of the record in place `a`."""
 END: Final = 4
 """This side has to let go; `a` says why: CLOSED, DIED, DESTROYED."""
+
+RESIZE: Final = 5
+"""The calls behind this are of the next size that was paid."""
 
 CLOSED: Final = 0
 DIED: Final = 1
@@ -71,6 +74,8 @@ class Places(Protocol):
     def reserve(self, number: int, room: int, /) -> int: ...
     def release(self, number: int, place: int, /) -> None: ...
     def room(self, number: int, place: int, /) -> int: ...
+    def resize(self, number: int, slots: int, ring: int, /) -> None: ...
+    def left(self, number: int, /) -> int: ...
 
 
 @final
@@ -81,19 +86,22 @@ class Submissions:
     def __init__(self, kernel: Places, number: int, spec: SessionSpec) -> None:
         self._kernel = kernel
         self._number = number
-        self._slots = spec.slots
         self.small = spec.cell
-        # Credit: bytes that were sent and not read by the other side are at most this.
-        self._ring = spec.ring
-        self._sent = 0
+        # Credit: bytes that were sent and not read by the other side are at most `capacity`.
+        self.slots, self.capacity = spec.first
+        self._message = spec.message
+        self.largest = min(self.capacity // 2, spec.message)
+        self.tail = 0
         self._read = 0
-        self.largest = spec.largest
+        # As many answers may come as there were slots since the last look.
+        self._most = self.slots
         # Whether a call found no room, so that the next READ is worth a wake.
         self._short = False
-        self.calls: list[bytes] = []
+        # None stands for a resize.
+        self.calls: list[bytes | None] = []
         self.unpublished = 0
         # Small places that are bought and free; what was delivered, by place, and for which calls.
-        self.places: list[int] = []
+        self.places: deque[int] = deque()
         self._answers: dict[int, bytes] = {}
         self._come: list[int] = []
 
@@ -103,18 +111,28 @@ class Submissions:
         if not self.places:
             small = PAGE // self.small
             first = self._kernel.grow(self._number, small)
-            self.places.extend(range(first + small - 1, first - 1, -1))
-        return self.places.pop()
+            self.places.extend(range(first, first + small))
+        return self.places.popleft()
+
+    # Nothing is given back.
+    spare = False
 
     def submit(self, frame: bytes, /) -> bool:
-        sent = self._sent + size_of(frame)
-        if sent - self._read > self._ring:
+        sent = self.tail + size_of(frame)
+        if sent - self._read > self.capacity:
             self._short = True
             return False
-        self._sent = sent
+        self.tail = sent
         self.calls.append(frame)
         self.unpublished += len(frame)
         return True
+
+    def resize(self, slots: int, ring: int, /) -> None:
+        self._kernel.resize(self._number, slots, ring)
+        self.slots, self.capacity = slots, ring
+        self._most = max(self._most, slots)
+        self.largest = min(ring // 2, self._message)
+        self.calls.append(None)
 
     def published(self) -> None:
         """What was submitted is on its way."""
@@ -123,8 +141,9 @@ class Submissions:
 
     def completed(self) -> list[int]:
         come, self._come = self._come, []
-        if len(come) > self._slots:
-            raise GarbageFrame(f"more answers came than there can be calls in {self._slots} slots")
+        if len(come) > self._most:
+            raise GarbageFrame(f"more answers came than there can be calls in {self._most} slots")
+        self._most = self.slots
         return come
 
     def read(self, place: int, /) -> bytes:
@@ -153,7 +172,7 @@ class Submissions:
     def answered(self, place: int, x: int, frame: bytes) -> None:
         """An answer is delivered. One more than there are slots is remembered, and no more."""
         self._answers[place] = frame
-        if len(self._come) <= self._slots:
+        if len(self._come) <= self._most:
             self._come.append(x)
 
     def credited(self, read: int) -> bool:
@@ -168,11 +187,13 @@ class Requests:
     """The callee's end (`pinfut.rpc.contract.Requests`): calls that were delivered, and answers
     that wait to be published."""
 
-    def __init__(self, kernel: Places, number: int, largest: int) -> None:
+    def __init__(self, kernel: Places, number: int, spec: SessionSpec) -> None:
         self._kernel = kernel
         self._number = number
-        self._largest = largest
-        self._frames: deque[bytes] = deque()
+        self._largest = spec.largest
+        self.slots = spec.first[0]
+        self.on_resize: Callable[[int], None]
+        self._frames: deque[bytes | None] = deque()
         self._told = 0
         self.more = False
         self.consumed = 0
@@ -182,7 +203,16 @@ class Requests:
         frames: list[bytes] = []
         last = self.consumed + credit
         while self._frames and len(frames) < limit and self.consumed < last:
-            frames.append(self._frames.popleft())
+            frame = self._frames[0]
+            if frame is None:
+                # What came before a resize is handled first.
+                if not frames:
+                    self._frames.popleft()
+                    self.slots = self._kernel.left(self._number)
+                    self.on_resize(self.slots)
+                break
+            frames.append(frame)
+            self._frames.popleft()
             if len(frames[-1]) > self._largest:
                 raise GarbageFrame(f"a frame longer than {self._largest} bytes")
             self.consumed += size_of(frames[-1])
@@ -200,8 +230,8 @@ class Requests:
             raise GarbageFrame(f"place {place:#x} has {room} bytes, the answer {len(frame)}")
         self.answers.append(pack(ANSWER, place, x, frame))
 
-    def called(self, frame: bytes) -> None:
-        """A call is delivered."""
+    def called(self, frame: bytes | None) -> None:
+        """A call is delivered, or None for a resize."""
         self._frames.append(frame)
 
     def credit(self) -> list[bytes]:

@@ -13,7 +13,7 @@ from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc import contract, prices
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
-from pinfut.rpc.bank.funds import SessionFunds, tables_of
+from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.contract import CALLS, BankLike, Cap, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import (
@@ -38,6 +38,7 @@ from tests.kernels.mail import (
     DIED,
     EVENT,
     READ,
+    RESIZE,
     Places,
     Posted,
     Records,
@@ -185,11 +186,13 @@ class CopyEndpoint:
         self.name = name
         self.serving = serving
         self.slots = spec.slots
+        self.ring = spec.ring
+        self.largest = spec.largest
         self.level = level
         self.message = spec.message
         self.via: contract.Endpoint | None = via
         # Bytes that are charged here from the beginning, and given back with the session.
-        self._tables = tables_of(spec.slots) if serving else 0
+        self._tables = prices.SESSION if serving else 0
         self._account = SessionAccount(_Source(kernel, number, serving), charged=self._tables)
         self.account: contract.Account = self._account
         self.ending: RpcError | None = None
@@ -198,7 +201,7 @@ class CopyEndpoint:
         self._calls = not serving
         self.called = serving
         self._out = Submissions(kernel, number, spec)
-        self._into = Requests(kernel, number, spec.largest)
+        self._into = Requests(kernel, number, spec)
         self._posted = None if buffer is None else Posted(buffer)
         self._records = None if shape is None else Records(shape)
         # How many banks for nested calls were made.
@@ -209,14 +212,7 @@ class CopyEndpoint:
 
     def submissions(self) -> Submissions:
         if not self._calls:
-            charge = self.slots * prices.SLOT
-            self.account.take(charge, "the slots for calls back")
-            try:
-                self._kernel.open_back(self.number)
-            except BaseException:
-                self.account.give(charge)
-                raise
-            self._tables += charge
+            self._kernel.open_back(self.number)
             self._calls = True
         return self._out
 
@@ -231,7 +227,8 @@ class CopyEndpoint:
         out, into = self._out, self._into
         if len(into.answers) > self.slots:
             raise GarbageFrame(f"{len(into.answers)} answers at once, with {self.slots} slots")
-        parts = [pack(CALL, data=frame) for frame in out.calls] + into.answers + into.credit()
+        calls = [pack(RESIZE) if one is None else pack(CALL, data=one) for one in out.calls]
+        parts = calls + into.answers + into.credit()
         if not parts:
             return False
         self._kernel.send(self.number, b"".join(parts))
@@ -250,8 +247,8 @@ class CopyEndpoint:
                 look |= self._out.credited(a)
             else:
                 look = True
-                if kind == CALL:
-                    self._into.called(data)
+                if kind in (CALL, RESIZE):
+                    self._into.called(data if kind == CALL else None)
                 elif kind == ANSWER:
                     self._out.answered(a, b, data)
                 else:

@@ -60,12 +60,7 @@ class Channel(Owned):
 
     def open_lane(self) -> None:
         """Buy one more lane. Raises OutOfPages."""
-        spec = self._spec
-        self.lanes.append(LanePages(self.funds.bank, spec.slots, spec.ring, spec.cell, self.trim))
-
-    def close_lane(self) -> None:
-        """Give it back: nobody has used it."""
-        self.lanes.pop().free()
+        self.lanes.append(LanePages(self.funds.bank, self._spec, self.trim))
 
     def trim(self) -> bool:
         """Give up the memory for answers that is between two uses: somebody runs short."""

@@ -16,7 +16,7 @@ from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc import contract, prices
 from pinfut.rpc.bank.account import SessionAccount
 from pinfut.rpc.bank.bank import Bank
-from pinfut.rpc.bank.funds import SessionFunds, tables_of
+from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.contract import CALLS, BankLike, Cap, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import NotABank, RpcError, SessionClosed, UnknownObject
@@ -41,8 +41,6 @@ class KernelSession(Protocol):
     pool: ReceivePool | None
 
     def open_lane(self) -> None: ...
-
-    def close_lane(self) -> None: ...
 
 
 class KernelCalls(Protocol):
@@ -76,9 +74,9 @@ class SimEndpoint:
     """One side of a session; `pinfut.rpc.contract.Endpoint` says what each method does."""
 
     __slots__ = (
-        "_account", "_cell", "_events", "_into", "_kernel", "_largest", "_nestings", "_out",
-        "_tables", "account", "called", "ending", "guests", "handle", "level", "message", "name",
-        "number", "process", "released", "serving", "slots", "via",
+        "_account", "_cell", "_events", "_into", "_kernel", "_nestings", "_out", "_tables",
+        "account", "called", "ending", "guests", "handle", "largest", "level", "message", "name",
+        "number", "process", "released", "ring", "serving", "slots", "via",
     )  # fmt: skip
 
     def __init__(
@@ -99,12 +97,13 @@ class SimEndpoint:
         self.name = name
         self.serving = serving
         self.slots = spec.slots
+        self.ring = spec.ring
         self._cell = spec.cell
-        self._largest = spec.largest
+        self.largest = spec.largest
         self.message = spec.message
         self.level = level
         # Bytes that the kernel has charged here at opening.
-        self._tables = tables_of(spec.slots) if serving else 0
+        self._tables = prices.SESSION if serving else 0
         self._account = SessionAccount(_Source(kernel, number, serving), charged=self._tables)
         self.account: contract.Account = self._account
         # The rest is the kernel's. `called`: whether the other side has room for calls.
@@ -135,28 +134,17 @@ class SimEndpoint:
     def submissions(self) -> RingSubmissions:
         if self._out is None:
             if self.serving:
-                self._buy_slots()
+                self._session().open_lane()
+                self._kernel.admit(self)
             lane = _Lane(self._kernel, self.number, self.serving)
-            self._out = RingSubmissions(lane, self.slots, self._cell)
-            self._out.largest = self._largest
+            self._out = RingSubmissions(lane, self._cell, self.largest)
         return self._out
-
-    def _buy_slots(self) -> None:
-        self._session().open_lane()
-        charge = self.slots * prices.SLOT
-        try:
-            self.account.take(charge, "the slots for calls back")
-        except BaseException:
-            self._session().close_lane()
-            raise
-        self._tables += charge
-        self._kernel.admit(self)
 
     def requests(self) -> RingRequests | None:
         if self._into is None and self.called:
             lane = _Lane(self._kernel, self.number, not self.serving)
-            self._into = RingRequests(lane, self.slots, self._cell)
-            self._into.largest = self._largest
+            self._into = RingRequests(lane, self._cell)
+            self._into.largest = self.largest
         return self._into
 
     def publish(self) -> bool:

@@ -165,7 +165,7 @@ class SimKernel:
             spec.events.require_unused()
         assert isinstance(process, SimProcess), "a process of this kernel"
         label = shortened(f"{bank.name}>{name}#{self._sessions + 1}")
-        funds = SessionFunds(bank, label, spec, least_quota(spec.slots, spec.ring))
+        funds = SessionFunds(bank, label, spec, least_quota(spec))
         channel = Channel(funds, spec, service.spec)
         levels = spec.level, max(spec.level, service.spec.level)
         self._open(channel, label, spec, (process, service.process), levels, (None, None))
@@ -192,8 +192,8 @@ class SimKernel:
         payer = self.channels[at.number].funds
         limits = self.channels[at.number].limits
         spec = admit(label, limits, spec)
-        least = least_quota(spec.slots, spec.ring)
-        funds = SessionFunds(payer.bank, label, spec, least, Balance(pages, MAX_ROUTE_CAPS))
+        ceiling = Balance(pages, MAX_ROUTE_CAPS)
+        funds = SessionFunds(payer.bank, label, spec, least_quota(spec), ceiling)
         channel = Channel(funds, spec, limits)
         payer.lend(funds)
         # In each process as urgent as the session that it came over: no way round its level.

@@ -179,11 +179,13 @@ def audit_session(world: World, session: Session) -> None:
             )
     if session.end.serving and channel is not None and not channel.doomed:
         _audit_charged(session)
+    if channel is not None:
+        _audit_slots(world, session, channel)
 
 
 def _free_places(session: Session) -> list[int]:
     submissions: Any = session.out.submissions if session.out.opened else None
-    return [] if submissions is None else submissions.places.copy()
+    return [] if submissions is None else list(submissions.places)
 
 
 def _audit_account(session: Session) -> None:
@@ -198,7 +200,7 @@ def _audit_account(session: Session) -> None:
 
 def _audit_charged(session: Session) -> None:
     end, peer = session.end, session.peer
-    held = prices.SESSION + end.slots * prices.SLOT
+    held = prices.SESSION
     held += peer.exports.charged + peer.imports.charged
     for answer in session._calls_in.running.values():
         # What a handler costs at least, whatever its answer says was charged.
@@ -211,12 +213,28 @@ def _audit_charged(session: Session) -> None:
         )
 
 
+def _audit_slots(world: World, session: Session, channel: Channel) -> None:
+    """What a side has written down for its slots is paid."""
+    serving = session.end.serving
+    tables = (session.peer.questions._slots, serving), (session.peer.answers, not serving)
+    for table, lane in tables:
+        if table and len(table) * prices.SLOT > channel.lanes[lane]._tables.pages * PAGE:
+            raise Broken("charged covers held", f"{session.name} has {len(table)} slots unpaid")
+    if session.out.opened:
+        out = session.out.submissions
+        before = world.sizes.get(session, (out.slots, out.capacity))
+        world.sizes[session] = now = out.slots, out.capacity
+        for old, new, what in zip(before, now, ("slots", "a ring"), strict=True):
+            if new != old:
+                world.met(f"{what} grew" if new > old else f"{what} shrank")
+
+
 def _audit_running(client: Session, server: Session) -> None:
     """What runs at the server is outstanding at the client: its slot is not another's."""
     for answer in server._calls_in.running.values():
-        slot = client.peer.questions._slots[answer.x % client.peer.questions.capacity]
-        if slot.x != answer.x or slot.state == FREE:
+        slot = client.peer.questions.peek(answer.x)
+        if slot is None:
             raise Broken(
                 "outbound below outstanding",
-                f"call {answer.x} of {server.name} runs, and its slot is {slot!r}",
+                f"call {answer.x} of {server.name} runs, and its slot is free",
             )

@@ -183,8 +183,9 @@ def _corrupt(world: World, op: Op, client: Client) -> None:
     channel = world.kernel.channel_of(end)
     assert channel is not None
     world.spoiled.add(end.name)
-    at = 0 if op.c == 3 else 8 * (1 + end.slots) + 8 * (op.b & 1)
-    channel.lanes[0].memories[0][at : at + 8] = (op.a << 20 | 5).to_bytes(8, "little")
+    lane = channel.lanes[0]
+    at = 0 if op.c == 3 else 8 * (1 + lane.slots) + 8 * (op.b & 1)
+    lane.memories[0][at : at + 8] = (op.a << 20 | 5).to_bytes(8, "little")
     world.signal_idly(ends_[0])
 
 

@@ -35,6 +35,9 @@ from pinfut.rpc.vat import Vat
 
 SERVICES: Final = ("a", "b")
 
+LEAST: Final = 1, 256
+"""What a client's session begins with; the rest is bought as it is needed."""
+
 PATIENCE: Final = 1.0
 """Simulated seconds within which everything has ended once the faults have stopped: a thousand
 times the unit in which handlers and delays are counted, of which none takes more than 20."""
@@ -129,6 +132,8 @@ class World:
         # session, and how often there was one.
         self.moved: dict[Bank, None] = {}
         self.stamps: dict[Session, object] = {}
+        # The slots and the ring that a session had then.
+        self.sizes: dict[Session, tuple[int, int]] = {}
         self.audits = 0
         # Names of sessions in which a fault broke the protocol on purpose.
         self.spoiled: set[str] = set()
@@ -208,7 +213,7 @@ class World:
         try:
             if client.watching:
                 events = EventBuffer(bank, places=4, size=32, keep=1 + client.sessions % 3)
-            spec = SessionSpec(client.slots, client.ring, events=events)
+            spec = SessionSpec(client.slots, client.ring, events=events, least=LEAST)
             session = client.vat.connect(name, bank, spec)
             held = Held(session, session.bootstrap(Node))
         except BaseException:

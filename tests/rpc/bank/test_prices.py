@@ -133,14 +133,19 @@ def server_tables(slots: int, state: str) -> Callable[[], object]:
     return make
 
 
+def lane_of(slots: int, cell: int = 1024) -> LanePages:
+    """The pages of a lane that has all of its slots from the beginning."""
+    return LanePages(Bank("bank", 1 << 20, 0), SessionSpec(slots, 64, cell, least=(slots, 64)))
+
+
 def places_answered(slots: int, cell: int, times: int = 1) -> Callable[[], object]:
     """What a serving side keeps of the places that it answers to, so many for each slot."""
-    lane = LanePages(Bank("bank", 1 << 20, 0), slots, 64, cell)
-    out = RingSubmissions(lambda: lane, slots, cell)
+    lane = lane_of(slots, cell)
+    out = RingSubmissions(lambda: lane, cell, 1 << 20)
     places = [out.reserve(cell) for _ in range(slots * times)]
 
     def make() -> object:
-        into = RingRequests(lambda: lane, slots, cell)
+        into = RingRequests(lambda: lane, cell)
         for place in places:
             into.complete(place, 0, b"")
             into.completions.posted.clear()
@@ -175,9 +180,9 @@ def test_a_slot_with_both_its_sides_in_one_process_is_reported() -> None:
         def make() -> object:
             caller = Peer(slots)
             taken = [caller.questions.acquire() for _ in range(slots)]
-            lane = LanePages(Bank("bank", 1 << 20, 0), slots, 64, 1024)
-            out = RingSubmissions(lambda: lane, slots, 1024)
-            into = RingRequests(lambda: lane, slots, 1024)
+            lane = lane_of(slots)
+            out = RingSubmissions(lambda: lane, 1024, 1 << 20)
+            into = RingRequests(lambda: lane, 1024)
             places = [out.reserve(1024) for _ in range(slots)]
             for place in places:
                 into.complete(place, 0, b"")
@@ -536,12 +541,12 @@ def beside_pages(pages: int, *, caller: bool) -> int:
     the tables of who calls."""
 
     def make() -> object:
-        lane = LanePages(Bank("bank", 1 << 20, 0), 1, 64, 1024)
+        lane = lane_of(1)
         if not caller:
             for _ in range(pages):
                 lane.grow()
             return lane
-        out = RingSubmissions(lambda: lane, 1, 1024)
+        out = RingSubmissions(lambda: lane, 1024, 1 << 20)
         for _ in range(pages * PAGE // 1024):
             out.reserve(1024)
         return lane, out

@@ -76,16 +76,20 @@ def test_a_session_that_cannot_be_opened_has_bought_nothing_and_nobody_waits(
         (SafetyExceeded, "safe", pair.bank, SessionSpec()),
         (DonationTooSmall, "it", pair.bank, SessionSpec(quota=Balance(2, 64))),
         (PayerExhausted, "it", pair.bank, SessionSpec(quota=Balance(90, 64))),
-        (OutOfPages, "it", pair.bank, SessionSpec(ring=1 << 20)),
     ]
     for error, name, payer, spec in refused:
         with pytest.raises(error):
             kernel.connect(pair.client, name, payer, spec)
         assert pair.used == used
-    pair.bank.refill(caps=-pair.bank.balance.caps)
-    with pytest.raises(OutOfCaps):
-        kernel.connect(pair.client, "it", pair.bank, SessionSpec())
-    assert pair.used == used
+    for short, error in (
+        ({"caps": -pair.bank.balance.caps}, OutOfCaps),
+        ({"pages": 5 - pair.bank.balance.pages}, OutOfPages),
+    ):
+        pair.bank.refill(**short)
+        with pytest.raises(error):
+            kernel.connect(pair.client, "it", pair.bank, SessionSpec())
+        assert pair.used == used
+        pair.bank.refill(**{what: -count for what, count in short.items()})
     assert pair.port.accept() == safe.accept() == []
     pair.close()
 

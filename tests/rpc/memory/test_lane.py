@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import GarbageFrame, OutOfPages
 from pinfut.rpc.memory import lane
 from pinfut.rpc.memory.lane import LARGE, Completions, RingRequests, RingSubmissions
@@ -33,14 +34,15 @@ def answer(length: int, fill: int) -> bytes:
 
 
 class Answers:
-    """The memory for answers of one lane, with both its sides; the ring takes a page more."""
+    """The memory for answers of one lane, with both its sides; the ring and the slots take two pages more."""
 
     def __init__(self, bank: Bank, size: int) -> None:
         self.bank = bank
+        bank.refill(pages=1)  # for the slots
         self.size = size
-        self.pages = LanePages(bank, 4, 64, size)
-        self.caller = RingSubmissions(lambda: self.pages, 4, size)
-        self.callee = RingRequests(lambda: self.pages, 4, size)
+        self.pages = LanePages(bank, SessionSpec(4, 64, size))
+        self.caller = RingSubmissions(lambda: self.pages, size, 1 << 20)
+        self.callee = RingRequests(lambda: self.pages, size)
         self.reserve = self.caller.reserve
         self.read = self.caller.read
         self.release = self.caller.release
@@ -50,7 +52,7 @@ class Answers:
     @property
     def used(self) -> int:
         """Pages that were bought for answers."""
-        return self.bank.pages_used - 1
+        return self.bank.pages_used - 2
 
     def write(self, place: int, frame: bytes) -> None:
         self.callee.complete(place, 0, frame)
@@ -118,7 +120,7 @@ class PlacesMachine(RuleBasedStateMachine):
             # It is refused only when what is between two uses would not have been enough.
             need = 1 if is_small else pages_for(room)
             assert self.small_pages() + sum((self.large()).elements()) + need > (
-                self.bank.page_limit - 1
+                self.bank.page_limit - 2
             )
             if is_small:
                 assert self.small() % (PAGE // self.cells.size) == 0
@@ -359,7 +361,7 @@ def take_by_the_head(length: int, word: int, x: int, before: int) -> None:
     found = cells.caller.take_plain(place, 9, WORD)
     if word == WORD and x == 9 and HEAD.size <= length <= CELL:
         assert found == body[: length - HEAD.size]
-        assert cells.caller.places == [*free, place]
+        assert list(cells.caller.places) == [*free, place]
         covered(PLAIN, taken=1)
         return
     assert found is None
