@@ -235,7 +235,7 @@ class RingReader:
             head -= len(frame) + 7 & -8
         self.consumed = head
         self.frames -= len(frames)
-        self.more = head < self._seen
+        self.more |= bool(frames)
 
     def release(self) -> bool:
         """Tell the writer what has been read. True when it is waiting to hear."""

@@ -294,7 +294,7 @@ class Sessions:
             table = session.peer.questions
             free = [slot.index for slot in table.free]
             taken = [slot.index for slot in table.taken()]
-            made = range(table.capacity if table._made else 0)
+            made = range(len(table._slots))
             assert sorted(free + taken) == list(made), "slots are lost or double"
         if self.freed:
             assert self.bank.balance == self.whole, "the bank has not got everything back"

@@ -56,7 +56,7 @@ def test_a_message_above_the_servers_limit_is_refused_where_it_is_made_and_nothi
             connect(world.kernel, "desk", Desk, world.bank(), ring=1 << 16) as desk,
         ):
             session = session_of(desk)
-            assert session.out.submissions.largest == 2048
+            assert session.end.largest == 2048
             assert await desk.length(bytes(2000)) == 2000
             with pytest.raises(MessageTooLarge, match="max_message="):
                 desk.length(bytes(2049))
@@ -132,7 +132,7 @@ def test_the_limits_hold_for_sessions_that_are_introduced() -> None:
                 await introduce(thing, b, slots=9)
             at_b = await introduce(thing, b, slots=8, ring=1 << 16)
             way = [one for one in taker.sessions if not one.end.serving]
-            assert [one.end.submissions().largest for one in way] == [2048]
+            assert [one.end.largest for one in way] == [2048]
             del at_b
 
     run(main)

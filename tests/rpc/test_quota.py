@@ -23,6 +23,7 @@ from pinfut.rpc.errors import (
     SessionClosed,
     SessionDead,
 )
+from pinfut.rpc.kernel.sizes import pages_of
 from pinfut.rpc.refill import retry_with_refill
 from pinfut.rpc.session.charging import charge, keep
 from pinfut.rpc.session.serving import current_session
@@ -170,7 +171,7 @@ def test_a_session_can_be_opened_with_a_handle_that_only_pays() -> None:
 def test_a_session_above_the_servers_safety_memory_is_refused_before_it_exists() -> None:
     async def main(world: World) -> None:
         bank = world.bank()
-        most = session_pages(slots=8)
+        most = pages_of(8, 16_384)
         async with serve(world.kernel, "desk", DeskServer(), safety=most) as server:
             with pytest.raises(SafetyExceeded, match=f"to lock {most}: ask for fewer slots"):
                 async with connect(world.kernel, "desk", Desk, bank, slots=64):

@@ -190,7 +190,8 @@ def test_three_processes_meet_in_no_object_with_everything_in_flight() -> None:
         await stage(world, look)
 
     run(main)
-    require(covered(NAME), *(f"{name}_{kind}" for name in NAMES for kind in KINDS))
+    kinds = {f"{name}_{kind}" for name in NAMES for kind in KINDS}
+    require(covered(NAME), *kinds - {"desk_Question"})  # it asks nothing
 
 
 @pytest.mark.parametrize("where", ["objects", "sessions", "frames"])

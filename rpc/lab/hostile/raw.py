@@ -130,7 +130,9 @@ class Raw:
         process = kernel.process("raw") if process is None else process
         self.kernel = kernel
         self.slots = slots
-        spec = SessionSpec(slots=slots, ring=ring, cell=cell, refund=refund, events=events)
+        # It has all that it asks for from the beginning: it writes where it likes.
+        least = slots, ring
+        spec = SessionSpec(slots, ring, cell, refund=refund, events=events, least=least)
         self.end = kernel.connect(process, service, bank, spec)
         self.lane = Lane(self.end, calls=True)
         self.lane.submissions.reserve(256)  # the page with the places 0 to 3
