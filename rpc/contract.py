@@ -321,6 +321,12 @@ class Endpoint(Protocol):
     def room(self) -> int:
         """How many pages the bank that pays could pay for now. Raises SessionClosed."""
 
+    def credit(self) -> memoryview:
+        """On the client's side: words that say what the bank that pays has left
+        (`pinfut.rpc.credit`). The kernel alone writes them, whenever that changes. The first
+        session of a bank that asks buys their page, and the last gives it back with its end.
+        Raises ValueError on the other side, OutOfPages, BankDead and SessionClosed."""
+
     def nested(self, pages: int, caps: int, /) -> BankLike:
         """A bank below the one that pays, with these limits, for calls of the serving side on
         behalf of its client. Raises OutOfPages."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from pinfut.poll import Waker
 from pinfut.rpc import prices
@@ -76,6 +76,13 @@ class Machine:
         self.numbers = count(1)
 
 
+class Shown(Protocol):
+    """Where what a bank has left may be read without the kernel."""
+
+    def publish(self) -> None:
+        """Write how it stands now."""
+
+
 @final
 class Bank:
     """A limit on pages and capabilities, below another bank's.
@@ -91,8 +98,8 @@ class Bank:
     __slots__ = (
         *("_above", "_charged", "_children", "_doing", "_ends", "_loose_caps"),
         *("_loose_pages", "_own_caps", "_own_pages"),
-        *("_unfinished", "_waiting", "armed", "cap_limit", "caps_used", "doomed", "funded"),
-        *("heir", "ledger", "machine", "name", "no_remove", "objects", "page_limit"),
+        *("_unfinished", "_waiting", "armed", "cap_limit", "caps_used", "credit", "doomed"),
+        *("funded", "heir", "ledger", "machine", "name", "no_remove", "objects", "page_limit"),
         *("pages_used", "popped", "share", "state", "visited", "wanted"),
     )
 
@@ -148,6 +155,8 @@ class Bank:
         # lack what this one has to have.
         self.armed: Waker | None = None
         self._waiting: dict[Waker, None] | None = None
+        # Shows what this bank has left, while somebody looks.
+        self.credit: Shown | None = None
         depth = 0
         bank = parent
         while bank is not None:
@@ -347,6 +356,8 @@ class Bank:
                 bank.wanted = max(0, bank.wanted + pages)
             if bank._waiting and (pages < 0 or caps < 0):
                 bank.tell_waiting()
+            if bank.credit is not None:
+                bank.credit.publish()
             bank = None if bank.funded else bank._above
         if self.machine.changed is not None:
             self.machine.changed(self, pages, caps, why)
@@ -364,11 +375,12 @@ class Bank:
         require_stack(STACK)
         if self.funded:
             self._move(pages, caps)
-            return
-        self.page_limit = max(0, self.page_limit + pages)
-        self.cap_limit = max(0, self.cap_limit + caps)
-        if self._waiting:
-            self.tell_waiting()
+        else:
+            self.page_limit = max(0, self.page_limit + pages)
+            self.cap_limit = max(0, self.cap_limit + caps)
+        self.tell_waiting()
+        if self.credit is not None:
+            self.credit.publish()
 
     def _move(self, pages: int, caps: int) -> None:
         """Move quota between the bank that funds this one and this one, whole or not at all."""
@@ -389,8 +401,6 @@ class Bank:
         above._debit(pages, caps, why)
         self.page_limit += pages
         self.cap_limit += caps
-        if self._waiting:
-            self.tell_waiting()
 
     def ask_back(self, pages: int) -> None:
         """Ask the holder of this bank for pages: `wanted` says how many until it has sold as
@@ -456,6 +466,8 @@ class Bank:
         heir.objects.take_all(self.objects)
         self._tell_waiter()
         self.tell_waiting()
+        if self.credit is not None:
+            self.credit.publish()
         if not self._children:
             self._vanish()
 

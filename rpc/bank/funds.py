@@ -16,6 +16,7 @@ from pinfut.poll import Waker
 from pinfut.rpc import prices
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.bank.bank import DEAD, Bank
+from pinfut.rpc.bank.credit_page import CreditPage, show
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import Balance, SessionSpec, Ticket
 from pinfut.rpc.errors import DonationTooSmall, OutOfCaps, OutOfPages, PayerExhausted, SessionClosed
@@ -34,7 +35,7 @@ class SessionFunds:
     """
 
     __slots__ = (
-        *("_below", "_last", "_wakers", "bank", "far", "near", "on_over", "own"),
+        *("_below", "_last", "_page", "_wakers", "bank", "far", "near", "on_over", "own"),
         *("refundable", "refunds", "released", "tickets"),
     )
 
@@ -84,6 +85,8 @@ class SessionFunds:
         # What others have below the bank on behalf of this session, until it has ended: the
         # sessions of introductions, and the banks of nested calls.
         self._below: dict[object, None] = {}
+        # Shows the client what the bank has left, once it looks.
+        self._page: CreditPage | None = None
         self.released = False
         self._wakers: list[Waker] = []
         # Called once, when all is over.
@@ -98,6 +101,12 @@ class SessionFunds:
         self.release()
         if self.own is not None:
             self.own.close()
+
+    def credit(self) -> memoryview:
+        """What shows how much the bank has left. Raises OutOfPages and BankDead."""
+        if self._page is None:
+            self._page = show(self.bank)
+        return self._page.view
 
     # ---- tickets and refunds ----
 
@@ -174,6 +183,8 @@ class SessionFunds:
         self.tickets.clear()
         for number in list(self.refunds):
             self.end_refund(number)
+        if self._page is not None:
+            self._page.leave()
         self.bank.refund(caps=CAPS)
 
     def end(self, destroy: Callable[[Bank], None]) -> None:

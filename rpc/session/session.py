@@ -19,6 +19,7 @@ from pinfut.future import FutureBase
 from pinfut.payers import off_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import CALLS, GRACE, BankLike, Cap, Endpoint, EventSink, Requests
+from pinfut.rpc.credit import Credit, read_credit
 from pinfut.rpc.errors import PeerDied, ProtocolError, RpcError, SessionClosed
 from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
@@ -40,10 +41,10 @@ class Session:
     the event buffer that this side has brought; `grace`: seconds that its handlers have to stop."""
 
     __slots__ = (
-        *("_calls_in", "_dead", "_events", "_idle", "_kept", "_on_guest", "_on_released"),
-        *("_outbox", "_provided", "_provided_count", "_released", "_requests", "_watching"),
-        *("credit", "end", "executor", "guests", "name", "out", "peer", "purse", "round_trips"),
-        *("subscriptions", "via", "ways"),
+        *("_calls_in", "_credit", "_dead", "_events", "_idle", "_kept", "_on_guest"),
+        *("_on_released", "_outbox", "_provided", "_provided_count", "_released", "_requests"),
+        *("_watching", "credit", "end", "executor", "guests", "name", "out", "peer", "purse"),
+        *("round_trips", "subscriptions", "via", "ways"),
     )
 
     def __init__(
@@ -101,6 +102,8 @@ class Session:
         if not end.serving:
             self.out.open()
         self._dead = False
+        # Where what the client's bank has left stands, once this side has looked.
+        self._credit: memoryview | None = None
         # What a service keeps for the client; made when it first does.
         self._kept: Kept | None = None
         # Whether all handlers have ended after the session has.
@@ -127,6 +130,17 @@ class Session:
     def bootstrap(self, interface: Any) -> Any:
         """A proxy of the other side's root object, which has to be of `interface`."""
         return self.out.bootstrap(interface)
+
+    def left(self) -> Credit | None:
+        """What the bank that pays had left a moment ago, read from a page without a call; None when
+        that is being written all the time. Advice: only the bank decides.
+
+        Raises ValueError on the serving side, SessionClosed, and OutOfPages or BankDead when the
+        page cannot be bought, which is tried at the first look.
+        """
+        if self._credit is None or self.end.released:
+            self._credit = self.end.credit()
+        return read_credit(self._credit)
 
     def trim(self) -> None:
         """Give memory for large answers that is between two uses back to the bank, and slots and

@@ -11,6 +11,7 @@ RPC = {"rpc": "pinfut.rpc"}
 # Files at the top of rpc/ and the room that each counts as.
 AT_THE_TOP = {
     "contract": "contract",
+    "credit": "contract",
     "errors": "contract",
     "names": "contract",
     "prices": "contract",

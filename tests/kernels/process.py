@@ -308,6 +308,11 @@ class CopyEndpoint:
     def room(self) -> int:
         return self._funds().bank.available.pages
 
+    def credit(self) -> memoryview:
+        if self.serving:
+            raise ValueError("the other side pays")
+        return self._funds().credit()
+
     def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._funds()
         self._nestings += 1

@@ -606,7 +606,7 @@ MUTANTS = (
     ),
     Mutant(
         ("T13",),
-        "rpc/memory/credit_page.py",
+        "rpc/credit.py",
         "        if seq % 2 == 0 and view[0] == seq:\n",
         "        if True:\n",
         "tests/rpc/memory/test_receive.py::"
@@ -1247,6 +1247,14 @@ MUTANTS = (
         "test_a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays",
     ),
     # ---- rows that their own test holds, and no rule or trap beside it ----
+    Mutant(
+        ("row 15",),
+        "rpc/bank/bank.py",
+        "            if bank.credit is not None:\n                bank.credit.publish()\n",
+        "",
+        "tests/rpc/test_credit.py::test_a_client_reads_what_its_bank_has_left_without_a_call_and_"
+        "only_the_bank_decides",
+    ),
     Mutant(
         ("row 10",),
         "rpc/wire/imports.py",

@@ -204,6 +204,11 @@ class SimEndpoint:
     def room(self) -> int:
         return self._session().funds.bank.available.pages
 
+    def credit(self) -> memoryview:
+        if self.serving:
+            raise ValueError(f"session {self.name} is paid by the other side, which alone looks")
+        return self._session().funds.credit()
+
     def nested(self, pages: int, caps: int, /) -> BankHandle:
         funds = self._session().funds
         self._nestings += 1

@@ -131,10 +131,10 @@ ROWS: Final = (
         15,
         22,
         "A page tells what a bank has left without a call; it advises, and the bank decides",
-        "rpc/memory/credit_page.py",
-        _RECEIVE + "a_reader_never_takes_half_a_publication_and_never_hangs",
-        "T13",
-        "the runtime publishes no such page for a session by itself",
+        "rpc/bank/credit_page.py",
+        "tests/rpc/test_credit.py::test_a_client_reads_what_its_bank_has_left_without_a_call_and_"
+        "only_the_bank_decides",
+        "row 15",
     ),
     Row(
         16,

@@ -11,6 +11,7 @@ from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.bank.reservation import Reservation
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import Balance, Kernel, ServiceSpec, SessionSpec
+from pinfut.rpc.credit import read_credit
 from pinfut.rpc.errors import (
     DonationTooSmall,
     NotABank,
@@ -277,3 +278,26 @@ def test_what_the_client_takes_leaves_a_page_for_the_handler_of_its_call(kernel:
     near.give(near.used)
     far.give(PAGE)
     near.take(PAGE)
+
+
+def test_the_client_sees_what_its_bank_has_left_on_words_that_the_kernel_writes(
+    kernel: Kernel,
+) -> None:
+    pair = Pair(kernel)
+    used = pair.used[0]
+    words = pair.near.credit()
+    assert pair.used[0] == used + 1
+    for take, count in ((pair.bank.buy, 3), (pair.far.account.take, 9 * PAGE)):
+        take(count)
+        credit = read_credit(words)
+        assert credit is not None
+        assert Balance(credit.pages, credit.caps) == pair.bank.balance
+    assert words.readonly
+    with pytest.raises(ValueError, match="the other side"):
+        pair.far.credit()
+    pair.far.account.give(9 * PAGE)
+    pair.bank.sell(3)
+    pair.close()
+    assert pair.used == (0, 0)
+    with pytest.raises(SessionClosed):
+        pair.near.credit()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pinfut.rpc import prices
-from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.bank import PAGE, Balance, Bank
+from pinfut.rpc.bank.credit_page import show
 from pinfut.rpc.bank.teardown import destroy
+from pinfut.rpc.credit import Credit, read_credit
 from pinfut.rpc.errors import MessageTooLarge, OutOfPages, SessionDead, StillPinned
-from pinfut.rpc.memory.credit_page import Credit, CreditPage, read_credit
 from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.memory.receive import ReceivePool
 from tests.bounded import exhaust
@@ -192,29 +194,63 @@ def test_a_region_is_one_mapping_and_its_pages_can_be_taken_out() -> None:
 # ---- credit ----
 
 
-def test_a_credit_page_shows_what_was_true_and_only_the_bank_decides() -> None:
-    _, _, bank = two()
-    page = CreditPage(bank)
-    seen = read_credit(page.view)
-    assert seen == Credit(1, 100, 1, 1024, 0)
+def test_a_credit_page_shows_at_every_moment_what_its_bank_has_left() -> None:
+    """Whatever changes it: what is bought and sold there or below, a limit that moves, its end."""
+    root, above, _ = two()
+    bank = above.child("bank", pages=60)
+    funded = above.child("funded", pages=20, caps=100, funded=True)
+    page, own = show(bank), show(funded)
+    above_page = show(above)
+    below = bank.child("below", pages=50)
+    counts: Counter[str] = Counter()
+
+    def seen(what: str) -> None:
+        for one, its in ((bank, page), (funded, own), (above, above_page)):
+            credit = read_credit(its.view)
+            assert credit is not None
+            pages, caps = (one.page_limit, one.pages_used), (one.cap_limit, one.caps_used)
+            assert credit[1:] == pages + caps, what
+            assert Balance(credit.pages, credit.caps) == one.balance
+        counts[what] += 1
+
+    seen("opened")
+    assert bank.own.pages == funded.own.pages == 2, "its books, and its page"
+    changes: list[tuple[str, Callable[[], None]]] = [
+        ("bought", lambda: bank.buy(3, 2)),
+        ("bought below", lambda: below.buy(5)),
+        ("sold below", lambda: below.sell(4)),
+        ("sold", lambda: bank.sell(1, 1)),
+        ("refilled", lambda: bank.refill(pages=7, caps=-3)),
+        ("lowered below its use", lambda: bank.refill(pages=-65)),
+        ("funded with more", lambda: funded.refill(pages=4)),
+        ("a removed bank's", below.remove),
+    ]
+    for what, change in changes:
+        change()
+        seen(what)
+    assert len(counts) == 9
     with pytest.raises(TypeError):
         page.view[1] = 5
-    bank.buy(99)
-    # Between looking and buying somebody else bought: the page still promises 99.
-    assert seen is not None
-    assert seen.pages == 99
-    with pytest.raises(OutOfPages):
-        bank.buy(seen.pages)
-    page.publish()
-    assert read_credit(page.view) == Credit(2, 100, 100, 1024, 0)
-    bank.refill(pages=-50)
-    page.publish()
-    now = read_credit(page.view)
-    assert now is not None
-    assert (now.pages, now.caps) == (0, 1024)
-    page.free()
-    page.publish()
-    assert bank.pages_used == 99
+    # A second one who looks sees the same page, and the last who leaves gives it back.
+    assert show(bank) is page
+    page.leave()
+    assert bank.credit is page
+    bank.remove()
+    removed = read_credit(page.view)
+    assert removed is not None
+    assert (removed.pages, removed.caps) == (0, 0), "nobody can buy of it"
+    kept = above.pages_used
+    page.leave()
+    assert bank.credit is None
+    assert above.pages_used == kept - 1
+    while Bank.next_to_destroy(root):
+        pass
+    for its in (own, above_page):
+        last = read_credit(its.view)
+        assert last is not None
+        assert (last.pages, last.caps) == (0, 0), "nothing is left of a bank that is destroyed"
+        its.leave()
+    assert root.pages_used == 0
 
 
 def test_a_reader_never_takes_half_a_publication_and_never_hangs() -> None:
