@@ -194,10 +194,14 @@ class Requests(Protocol):
     on_resize: Callable[[int], None]
     """Called within `receive` with how many slots the frames from now on may use. What it raises
     leaves `receive`; the holder sets it before that."""
+    most: Callable[[bytes], int] | None
+    """The holder's: how long a frame may be that begins so. Asked with its first 64 bytes (or all)
+    before more of it is copied, at the latest when it is longer than what `receive` may take."""
 
     def receive(self, limit: int, credit: int, /) -> list[bytes]:
         """Copies of the next frames, at most `limit`, and none that begins after the first
-        `credit` bytes. Raises ProtocolError for what no honest writer does."""
+        `credit` bytes. Raises ProtocolError for what no honest writer does, and for a frame that
+        is longer than `most` says."""
 
     def put_back(self, frames: Sequence[bytes], /) -> None:
         """Have the last frames of the last `receive` read again by the next."""

@@ -30,7 +30,7 @@ from pinfut.rpc.kernel.memory_mode import tell_prices
 from pinfut.rpc.kernel.sizes import first_pages, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.receive import ReceivePool
-from pinfut.rpc.objects.interface import Interface, is_capability, resolve
+from pinfut.rpc.objects.interface import Interface, is_capability, longest, resolve
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
 from pinfut.rpc.session.purse import Purse, tell_leaks
@@ -40,6 +40,9 @@ from pinfut.rpc.session.session import Session
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
 _log = logging.getLogger("pinfut.rpc")
+
+LEAST: Final = 256
+"""Bytes of a message that every service takes."""
 
 HAND_OVER: Final = 3
 """Turns from the moment when an answer is visible until its caller has run."""
@@ -353,7 +356,7 @@ def serve(
     *,
     safety: int | None = None,
     priority: Priority = "high",
-    max_message: int = contract.MESSAGE,
+    max_message: int | None = None,
     max_sessions: int = contract.SESSIONS,
     max_slots: int = contract.SLOTS,
     grace: float = contract.GRACE,
@@ -368,9 +371,10 @@ def serve(
 
     What the server can bear, beside what its clients pay: `max_message`, bytes of the longest
     message, above which a call is MessageTooLarge at its caller, and a client that sends it all
-    the same has broken the protocol; `max_sessions` at once, and `max_slots` of one, above which
-    connecting raises SafetyExceeded. `grace`: seconds after which a handler that was asked to stop
-    is ended where it stands.
+    the same has broken the protocol (None: as long as `method(touch=)` allows in all interfaces of
+    `root`, or 1 MiB where one does not say); `max_sessions` at once, and `max_slots` of one, above
+    which connecting raises SafetyExceeded. `grace`: seconds after which a handler that was asked to
+    stop is ended where it stands.
 
     The block yields the serving `Vat`. When it ends, sessions are closed and handlers
     cancelled. Raises TypeError for what is no implementation of an interface, and
@@ -380,8 +384,11 @@ def serve(
     Logs once that memory is paid by prices, where the kernel's is; in checked mode, on arenas, at
     its end what sessions have left in the process.
     """
+    if max_message is None:
+        said = longest(type(root)) if is_capability(root) else None
+        max_message = contract.MESSAGE if said is None else max(LEAST, said)
     for what, limit, least in (
-        ("max_message", max_message, 256),
+        ("max_message", max_message, LEAST),
         ("max_sessions", max_sessions, 1),
         ("max_slots", max_slots, 1),
     ):

@@ -14,7 +14,7 @@ read once, checked, then used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pinfut.rpc.errors import GarbageFrame
@@ -31,6 +31,8 @@ LAST: Final = 1 << 63
 """With a count in shared memory: here it ends, and goes on in the next memory."""
 ALL: Final = 1 << 62
 """A credit that is no limit."""
+BEGIN: Final = 64
+"""Bytes of a frame that say how long it may be."""
 
 
 def ring_bytes(capacity: int) -> int:
@@ -133,7 +135,7 @@ class RingReader:
 
     __slots__ = (
         *("_buffer", "_mask", "_seen", "_skipped", "_words", "capacity", "consumed", "copied"),
-        *("frames", "largest", "more"),
+        *("frames", "largest", "more", "most"),
     )
 
     def __init__(self, memory: memoryview) -> None:
@@ -142,8 +144,9 @@ class RingReader:
         self.frames = 0
         self.copied = 0
         self._read_from(memory)
-        # Bytes of the longest frame that is taken.
+        # Bytes of the longest frame that is taken; of one that begins so, if somebody knows.
         self.largest = self.capacity
+        self.most: Callable[[bytes], int] | None = None
         # Bytes that the last `receive` has skipped at the end of the ring.
         self._skipped = 0
         # Whether `receive` has left something that it had seen.
@@ -166,8 +169,8 @@ class RingReader:
         after the first `credit` bytes.
 
         Raises GarbageFrame when the writer's count makes no sense, and for a length that runs
-        out of what was written or is above `largest`. However much lies there, what is copied is
-        `credit` and one frame at most.
+        out of what was written or is above `largest`, or what `most` says of its beginning. However
+        much lies there, what is copied is `credit` and one frame at most.
         """
         head = self.consumed
         seen = self._words[_TAIL]
@@ -214,9 +217,14 @@ class RingReader:
                     break
                 frame = data[start : start + length]
                 if end > here:
-                    # It begins in what may be taken, and goes on.
-                    frame += self._buffer[position + here : position + start + length].tobytes()
-                    self.copied += end - here
+                    # It begins in what may be taken, and goes on: as far as it may.
+                    seen_to = max(here, start + min(length, BEGIN))
+                    frame += self._buffer[position + here : position + seen_to].tobytes()
+                    self.copied += seen_to - here
+                    if self.most is not None and length > self.most(frame):
+                        raise GarbageFrame(f"a frame of {length} bytes is longer than it may be")
+                    frame += self._buffer[position + seen_to : position + start + length].tobytes()
+                    self.copied += end - seen_to
                 frames.append(frame)
                 start = end
             head += start

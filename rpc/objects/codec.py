@@ -50,31 +50,48 @@ _SCALARS: Final[dict[Any, tuple[type, ...]]] = {
 class Codec:
     """Encodes and decodes values of one type; `interface` is the base of capabilities.
 
-    Raises TypeError for a type that is neither plain data nor a capability. A value of a type with
-    keys whose hashes can be foreseen (`foreseen`) is MessageTooLarge above `SQUARE` bytes.
+    `most`: bytes that a value may have when it is encoded, above which that raises
+    MessageTooLarge; so does one of a type with keys whose hashes can be foreseen (`foreseen`) above
+    `SQUARE` bytes. Raises TypeError for a type that is neither plain data nor a capability.
     """
 
-    __slots__ = ("_interface", "decode", "encode", "exact", "foreseen", "has_caps", "type")
+    __slots__ = (
+        "_interface", "_most", "decode", "encode", "exact", "foreseen", "has_caps", "interfaces",
+        "type",
+    )  # fmt: skip
 
-    def __init__(self, kind: Any, interface: type) -> None:
+    def __init__(self, kind: Any, interface: type, most: int | None = None) -> None:
         self.type = kind
+        self._most = most
         self._interface = interface
         custom = _custom_types(kind)
         for one in custom:
             if interface not in one.__mro__:
                 raise TypeError(f"{one.__qualname__} is neither plain data nor an interface")
+        self.interfaces = custom
         self.has_caps = bool(custom)
         # The class of a scalar, for which a look at the class of a value is all the check.
         self.exact = kind if kind in _SCALARS else None
         self.foreseen = foreseen(kind)
+        bounded = self.foreseen or most is not None
         # For values without capabilities these two are msgspec's own functions, in most types.
-        self.encode: Callable[[Any], bytes] = _ENCODE
+        self.encode: Callable[[Any], bytes] = self._encode if bounded else _ENCODE
         self.decode: Callable[[bytes], Any] = _no_decoder
         if not self.has_caps:
             decode = self.decode = msgspec.msgpack.Decoder(kind).decode
             if self.foreseen:
-                self.encode = lambda value: require_short(_ENCODE(value))
                 self.decode = lambda payload: decode(require_short(payload))
+
+    def _encode(self, value: Any) -> bytes:
+        return self._bounded(_ENCODE(value))
+
+    def _bounded(self, payload: bytes) -> bytes:
+        if self._most is not None and len(payload) > self._most:
+            raise MessageTooLarge(
+                f"{len(payload)} bytes of arguments, and the method says with touch= that it takes "
+                f"{self._most} at most; send them in parts"
+            )
+        return require_short(payload) if self.foreseen else payload
 
     def encode_checked(self, value: Any) -> bytes:
         """Encode a value without capabilities, once it is certain that the other side can
@@ -106,7 +123,7 @@ class Codec:
             things.append(thing)
             return len(things) - 1
 
-        payload = msgspec.msgpack.Encoder(enc_hook=set_aside).encode(value)
+        payload = self._bounded(msgspec.msgpack.Encoder(enc_hook=set_aside).encode(value))
         granted: list[tuple[Any, Any]] = []
 
         def see(index: int, kind: Any) -> object:

@@ -246,7 +246,7 @@ def _look_up(one: Method) -> None:
     is_interface = isinstance(result, type) and Interface in result.__mro__
     try:
         one.demands = demands_in(declared, Interface)
-        one.arguments = Codec(tuple.__class_getitem__(kinds), Interface)
+        one.arguments = Codec(tuple.__class_getitem__(kinds), Interface, one.touch)
         one.result = Codec(result, Interface)
     except TypeError as error:
         raise TypeError(
@@ -265,13 +265,14 @@ def _look_up(one: Method) -> None:
         )
     if one.declared_frame is None:
         one.frame = frame_price(one.function)
+    short = SHORT_FLAT if FLAT.issuperset(kinds) else SHORT
     one.serving = (
         one.function,
         None if one.arguments.has_caps else one.arguments.decode,
         one.frame,
         one.result.exact,
         one.result.encode,
-        SHORT_FLAT if FLAT.issuperset(kinds) else SHORT,
+        short if one.touch is None else min(short, one.touch),
     )
 
 
@@ -304,6 +305,23 @@ def resolve(cls: Any) -> None:
     _resolved.add(cls)
 
 
+def longest(cls: Any) -> int | None:
+    """Bytes of the longest call that the interfaces of a class allow, with those that their methods
+    give or take. None where one of the methods does not say (`touch`)."""
+    left: list[Any] = _interfaces(cls)
+    found = 0
+    for interface in left:  # which grows meanwhile
+        if interface is Interface:
+            return None  # any at all
+        resolve(interface)
+        for one in interface._pinfut_methods:
+            if one.touch is None:
+                return None
+            found = max(found, frames.longest_call(one.touch))
+            left += (one.arguments.interfaces | one.result.interfaces).difference(left)
+    return found
+
+
 def speaks(wire_id: int, wanted: Any) -> bool:
     """Whether the interface of that id is `wanted`, or extends it."""
     known = _by_id.get(wire_id)
@@ -321,9 +339,10 @@ def interface_by_id(wire_id: int) -> Any:
 
 def _wire_id(cls: Any) -> int:
     """The 64 bits that name an interface on the wire: a digest of its name and of the
-    names and parameters of its methods."""
+    names, parameters and `touch` of its methods."""
     parts = [cls._pinfut_name]
-    parts += [f"{m.name}({','.join(m.parameters)})" for m in cls._pinfut_methods]
+    for m in cls._pinfut_methods:
+        parts.append(f"{m.name}({','.join(m.parameters)}){'' if m.touch is None else m.touch}")
     digest = hashlib.blake2b(";".join(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
@@ -349,7 +368,10 @@ def method(
 ) -> Callable[Concatenate[S, P], Promise[T]]: ...
 @overload
 def method(
-    *, answer: int | Callable[..., int] | None = None, frame: int | None = None
+    *,
+    answer: int | Callable[..., int] | None = None,
+    frame: int | None = None,
+    touch: int | None = None,
 ) -> _Decorator: ...
 def method(
     function: Any = None,
@@ -357,19 +379,22 @@ def method(
     *,
     answer: int | Callable[..., int] | None = None,
     frame: int | None = None,
+    touch: int | None = None,
 ) -> Any:
     """Marks an ``async def`` as a method that can be called remotely.
 
     `answer`: bytes that the caller reserves for the answer, 1,024 by default; a function
     of the arguments where it depends on them. `frame`: bytes that the handler's coroutine
     holds at most, charged to the caller before it starts; arguments that are not short are
-    charged by their size on top. Raises TypeError for anything
-    but an ``async def`` with named parameters.
+    charged by their size on top. `touch`, in an interface: bytes that the arguments of a call may
+    have as they travel, which the server copies and looks at; more is MessageTooLarge where the
+    call is made. Raises TypeError for anything but an ``async def`` with named parameters.
     """
-    if frame is not None and (type(frame) is not int or frame < 0):
-        raise ValueError(f"frame is a size in bytes, not {frame!r}")
+    for what, size in (("frame", frame), ("touch", touch)):
+        if size is not None and (type(size) is not int or size < 0):
+            raise ValueError(f"{what} is a size in bytes, not {size!r}")
     if not (answer is None or type(answer) is int or callable(answer)):
         raise ValueError(f"answer is a size in bytes or a function that gives one, not {answer!r}")
     if function is not None:
-        return Method(function, answer, frame)
-    return lambda function: Method(function, answer, frame)
+        return Method(function, answer, frame, touch)
+    return lambda function: Method(function, answer, frame, touch)

@@ -32,7 +32,7 @@ class Method:
     __slots__ = (
         *("_answer", "arguments", "calling", "declared_frame", "demands", "expansion"),
         *("fixed_room", "frame", "function", "interface", "name", "names", "number"),
-        *("parameters", "result", "returns", "serving", "signature", "told"),
+        *("parameters", "result", "returns", "serving", "signature", "told", "touch"),
     )
 
     call_here: ClassVar[Callable[[Method, Any, tuple[Any, ...], dict[str, Any]], Any]]
@@ -57,7 +57,11 @@ class Method:
     needs, encode the result, and the longest message whose arguments the frame has room for."""
 
     def __init__(
-        self, function: Callable[..., Coroutine[Any, Any, Any]], answer: Any, frame: int | None
+        self,
+        function: Callable[..., Coroutine[Any, Any, Any]],
+        answer: Any,
+        frame: int | None,
+        touch: int | None,
     ) -> None:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(
@@ -70,6 +74,8 @@ class Method:
         # Bytes for a handler, task and all; what `frame=` declares, or None.
         self.declared_frame = frame
         self.frame = prices.HANDLER if frame is None else frame
+        # Bytes that the arguments of a call may have on their way; None for what a session takes.
+        self.touch = touch
         # Whether somebody was told that the bound of the frame is too low.
         self.told = False
         self._answer = answer

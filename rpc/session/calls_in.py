@@ -21,6 +21,7 @@ from pinfut.rpc.errors import (
     BadAnswer,
     BadArguments,
     CallCancelled,
+    GarbageFrame,
     PromiseLoop,
     ProtocolError,
     RpcError,
@@ -34,7 +35,7 @@ from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import require_short
 from pinfut.rpc.objects.expansion import shortest
 from pinfut.rpc.objects.handlers import held_by, tell_of
-from pinfut.rpc.objects.interface import Interface, interface_at
+from pinfut.rpc.objects.interface import Interface, interface_at, interface_by_id
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import EMBARGOED, again
 from pinfut.rpc.objects.proxy import target_of
@@ -46,7 +47,7 @@ from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.answers import Answer, PromisedCapability, waits_for_itself
 from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
-from pinfut.rpc.wire.peer import Peer
+from pinfut.rpc.wire.peer import ALL, Peer
 
 AGAIN: Final = 1.0
 """Seconds after which a session that holds more than is paid is looked at once more."""
@@ -222,6 +223,14 @@ class CallsIn:
             elif held > frame:
                 self._charge_rest(answer, task, held)
 
+    def most(self, called: Facet | None, interface: int, method: int, /) -> int:
+        known = interface_by_id(interface) if called is None else None
+        methods = called[1] if called is not None else known._pinfut_methods if known else ()
+        if method >= len(methods):
+            return 0
+        touch = methods[method].touch
+        return ALL if touch is None else touch
+
     def _end(self) -> None:
         """A first step is over in which the session ended."""
         if not self.running:
@@ -246,6 +255,8 @@ class CallsIn:
         """The arguments of a call, and the bytes that they take beside the handler's frame. What
         they may become is charged before anybody looks at them, and the rest refunded."""
         _, decode, _, _, _, short = method.serving
+        if method.touch is not None and len(payload) > method.touch:
+            raise GarbageFrame(f"{method!r} with {len(payload)} bytes of {method.touch} at most")
         bound = 0
         if len(payload) > short:
             if method.arguments.foreseen:

@@ -283,6 +283,7 @@ class Session:
             self.peer.complete = requests.complete
             requests.on_resize = self._resize
             self.peer.resize(requests.slots)
+            requests.most = self.peer.most
         return requests
 
     def _resize(self, slots: int) -> None:

@@ -92,3 +92,8 @@ SHORT: Final = Struct("<IBBHQ")
 """length, kind, flags, unused, x: Finish and Cancel"""
 RELEASE_FRAME: Final = Struct("<IBBHQI")
 """length, kind, unused, unused, x, count"""
+
+
+def longest_call(arguments: int) -> int:
+    """Bytes of the longest call with so many bytes of arguments."""
+    return CALL_HEAD.size + EXPECTED.size + arguments

@@ -43,6 +43,9 @@ from pinfut.rpc.wire.questions import Questions
 _KEPT = 96
 """Bytes of an error's message that later calls on the failed one get to see."""
 
+ALL = 1 << 62
+"""As many bytes as a session takes."""
+
 MIN_ROOM = 256
 """No call may reserve less for its answer, so that an error always fits."""
 
@@ -95,6 +98,10 @@ class Callee(Protocol):
     def on_call(self, answer: Answer, called: Facet, payload: bytes, /) -> None:
         """Run a call on a facet; `payload` holds its arguments. Ends in `Peer.give`, `give_caps`
         or `refuse`, now or later."""
+
+    def most(self, called: Facet | None, interface: int, method: int, /) -> int:
+        """Bytes that the arguments of a call may have: of a facet, or else of the interface of that
+        id. 0 for a method that nobody has, whose call is refused however long it is."""
 
     def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
@@ -248,6 +255,16 @@ class Peer:
             self.refuse(answer, UnknownObject(f"no object {target:#x} is held here"))
         else:
             on_call(answer, called, frame[_CALL:])
+
+    def most(self, begin: bytes) -> int:
+        """Bytes that a frame may have which begins so (the whole of it, or 64 bytes)."""
+        if begin[4] != frames.CALL or len(begin) < _CALL + EXPECTED.size:
+            return ALL
+        _, _, flags, method, _, target, *_ = CALL_HEAD.unpack_from(begin)
+        called = self.exports.things.get(target)
+        if flags & frames.ON_ANSWER:
+            called, target = None, EXPECTED.unpack_from(begin, _CALL)[0]
+        return frames.longest_call(self._callee.most(called, target, method))
 
     def _receive_question(self, frame: bytes) -> None:
         """A call that is for another's answer or has capabilities, or Bootstrap."""

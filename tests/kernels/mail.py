@@ -196,6 +196,7 @@ class Requests:
         self._frames: deque[bytes | None] = deque()
         self._told = 0
         self.more = False
+        self.most: Callable[[bytes], int] | None = None
         self.consumed = 0
         self.answers: list[bytes] = []
 
@@ -213,8 +214,9 @@ class Requests:
                 break
             frames.append(frame)
             self._frames.popleft()
-            if len(frames[-1]) > self._largest:
-                raise GarbageFrame(f"a frame longer than {self._largest} bytes")
+            length, most = len(frame), self.most
+            if length > self._largest or (most is not None and length > most(frame[:64])):
+                raise GarbageFrame(f"a frame of {length} bytes is longer than it may be")
             self.consumed += size_of(frames[-1])
         self.more = bool(self._frames)
         return frames

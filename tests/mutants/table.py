@@ -1248,6 +1248,14 @@ MUTANTS = (
     ),
     # ---- rows that their own test holds, and no rule or trap beside it ----
     Mutant(
+        ("row 16",),
+        "rpc/memory/ring.py",
+        "                    if self.most is not None and length > self.most(frame):\n",
+        "                    if False:\n",
+        "tests/rpc/test_limits.py::"
+        "test_what_is_longer_than_its_method_touches_is_refused_before_it_is_copied",
+    ),
+    Mutant(
         ("row 15",),
         "rpc/bank/bank.py",
         "            if bank.credit is not None:\n                bank.credit.publish()\n",

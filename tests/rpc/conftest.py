@@ -31,8 +31,9 @@ BOTH: Final = {
 }
 
 SIM_ONLY: Final = {
-    # It writes into the ring, past everybody.
+    # They write into the ring, past everybody.
     "test_a_second_cancel_frame_does_not_cut_a_clean_up_off",
+    "test_what_is_longer_than_its_method_touches_is_refused_before_it_is_copied",
     # A kernel may sell memory for answers at once, or keep it between two uses.
     "test_large_answers_arrive_whole_and_their_memory_is_used_again",
     "test_calls_that_wait_for_a_slot_are_refused_when_the_bank_is_empty",

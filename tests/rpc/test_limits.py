@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections import Counter
 from sys import getsizeof
 from typing import Any, Protocol
 
@@ -24,8 +25,15 @@ from pinfut.rpc import (
     session_of,
 )
 from pinfut.rpc import names as names_of
+from pinfut.rpc.contract import MESSAGE
+from pinfut.rpc.memory.ring import BEGIN
+from pinfut.rpc.session.fairness import CHUNK
+from pinfut.rpc.wire import frames
+from pinfut.rpc.wire.frames import longest_call
+from tests.covered import covered, require
+from tests.rpc import hostile
 from tests.rpc.services import Desk, DeskServer
-from tests.rpc.world import World, only, quiet, run
+from tests.rpc.world import World, far_of, only, quiet, run
 
 
 @pytest.mark.parametrize(
@@ -78,6 +86,121 @@ def test_a_client_that_sends_it_all_the_same_has_broken_the_protocol() -> None:
             with pytest.raises(SessionClosed):
                 await call
             assert await victim.length(b"x") == 1
+
+    run(main)
+
+
+class Bounded(Interface, Protocol):
+    """What its methods touch at most is known, and so is the longest message."""
+
+    @method(touch=100)
+    async def little(self, data: bytes) -> int: ...
+    @method(touch=20_000)
+    async def much(self, data: bytes) -> int: ...
+    @method(touch=100)
+    async def again(self) -> Bounded: ...
+
+
+class BoundedServer(Bounded):
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    @method
+    async def little(self, data: bytes) -> int:
+        self.seen.append(len(data))
+        return len(data)
+
+    @method
+    async def much(self, data: bytes) -> int:
+        return await self.little(data)
+
+    @method
+    async def again(self) -> Bounded:
+        return self
+
+
+class HalfBounded(Interface, Protocol):
+    @method(touch=100)
+    async def bounded(self) -> Bounded: ...
+    @method(touch=100)
+    async def desk(self) -> Desk: ...
+
+
+class HalfBoundedServer(HalfBounded):
+    @method
+    async def bounded(self) -> Bounded:
+        return BoundedServer()
+
+    @method
+    async def desk(self) -> Desk:
+        return DeskServer()
+
+
+def test_a_method_says_how_much_of_a_message_is_touched_and_more_is_not_sent() -> None:
+    async def main(world: World) -> None:
+        root = BoundedServer()
+        async with (
+            serve(world.kernel, "bounded", root) as vat,
+            connect(world.kernel, "bounded", Bounded, world.bank(), ring=1 << 16) as bounded,
+        ):
+            assert session_of(bounded).out.submissions.largest == longest_call(20_000, 0)
+            assert await bounded.much(bytes(19_990)) == 19_990
+            for call, size in ((bounded.little, 100), (bounded.again().much, 20_000)):
+                with pytest.raises(MessageTooLarge, match=f"touch=.* {size} at most"):
+                    call(bytes(size))
+            assert await bounded.little(bytes(90)) == 90
+            assert only(vat).error is None
+        # Where one method does not say, nobody knows.
+        async with (
+            serve(world.kernel, "half", HalfBoundedServer()),
+            connect(
+                world.kernel, "half", HalfBounded, world.bank("b", pages=1200), ring=1 << 22
+            ) as half,
+        ):
+            assert session_of(half).out.submissions.largest == MESSAGE
+
+    run(main)
+    with pytest.raises(ValueError, match="touch is a size"):
+        method(touch=-1)
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_what_is_longer_than_its_method_touches_is_refused_before_it_is_copied(
+    pipelined: bool,
+) -> None:
+    """Row 16: what is set aside for copying is what is read at a time and what the method says,
+    one message for each vat, whatever lies in the ring and however long that might be."""
+
+    async def main(world: World) -> None:
+        root, counts = BoundedServer(), Counter[str]()
+        async with (
+            serve(world.kernel, "bounded", root, max_message=1 << 20) as vat,
+            connect(world.kernel, "bounded", Bounded, world.bank("victim")) as victim,
+        ):
+            for size in (200, CHUNK, 1 << 16, 1 << 18):
+                async with connect(
+                    world.kernel, "bounded", Bounded, world.bank(f"bad {size}"), ring=1 << 20
+                ) as bad:
+                    session = session_of(bad)
+                    await quiet()
+                    reader: Any = far_of(session, world.kernel).requests()
+                    copied = reader.copied
+                    where: dict[str, Any] = {"target": bad._pinfut_target.id}  # type: ignore[attr-defined]
+                    if pipelined:
+                        its = Bounded._pinfut_id
+                        where = {"target": 1, "flags": frames.ON_ANSWER, "expects": its}
+                    hostile.send(
+                        session, hostile.call(999, where.pop("target"), 0, bytes(size), **where)
+                    )
+                    await quiet()
+                    assert session.closed
+                    assert reader.copied - copied <= CHUNK + 2 * BEGIN
+                    counts["refused"] += 1
+                    counts["beyond what is read at a time"] += size > CHUNK
+            assert root.seen == []
+            assert await victim.little(b"x") == 1
+            assert len(vat.sessions) == 1
+        require(covered("longer than touched", **counts), *counts)
 
     run(main)
 

@@ -144,7 +144,6 @@ ROWS: Final = (
         "tests/rpc/memory/test_ring.py::"
         "test_a_body_is_copied_once_and_what_was_copied_is_what_is_used",
         "row 16",
-        "no method says how much it touches at most, so no budget is made of that",
     ),
     Row(
         17,

@@ -120,6 +120,9 @@ class Host:
         self.started.add(answer.x)
         self.calls.append((answer, called[0], payload))
 
+    def most(self, called: Facet | None, interface: int, method: int, /) -> int:
+        return 1 << 20
+
     def on_bootstrap(self, answer: Any, interface: int, /) -> None:
         try:
             self.hand_out(answer, self.root)
