@@ -1,4 +1,4 @@
-"""function: an unboxed function, found by the name that a command line gives it."""
+"""function: an unboxed function, or anything, found by the name that a command line gives it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,25 @@ def add_function(parser: ArgumentParser) -> None:
     parser.add_argument("function", metavar="module:function", help=text)
 
 
-def find(text: str) -> Found:
-    """Import the module, and look the function up. Raises ArgumentError if that leads to none."""
+def load(text: str, what: str = "function") -> tuple[Any, str]:
+    """Import a module, for what is named in it. Raises ArgumentError."""
     module, _, name = text.partition(":")
     if not module or not name:
-        raise ArgumentError(None, f"name the function as module:function, not {text!r}")
-    if BOXED:
-        raise ArgumentError(None, "PINFUT_BOXED is set, so nothing is unboxed; unset it")
+        raise ArgumentError(None, f"name the {what} as module:{what}, not {text!r}")
     sys.path.insert(0, "")  # the script of an installed command has its own folder there
     try:
-        space = import_module(module)
+        return import_module(module), name
     except Exception as error:  # whatever the module's own code raises
         reason = f"importing {module} raised {type(error).__name__}: {error}"
         message = f"{reason}; be in its folder, or name that in PYTHONPATH"
         raise ArgumentError(None, message) from error
+
+
+def find(text: str) -> Found:
+    """Import the module, and look the function up. Raises ArgumentError if that leads to none."""
+    if BOXED:
+        raise ArgumentError(None, "PINFUT_BOXED is set, so nothing is unboxed; unset it")
+    space, name = load(text)
     try:
         function = attrgetter(name)(space)
         owner = attrgetter(name.rpartition(".")[0])(space) if "." in name else None

@@ -68,7 +68,7 @@ class Codec:
         for one in custom:
             if interface not in one.__mro__:
                 raise TypeError(f"{one.__qualname__} is neither plain data nor an interface")
-        self.interfaces = custom
+        self.interfaces: set[Any] = custom
         self.has_caps = bool(custom)
         # The class of a scalar, for which a look at the class of a value is all the check.
         self.exact = kind if kind in _SCALARS else None

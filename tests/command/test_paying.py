@@ -12,12 +12,14 @@ import pinfut
 from pinfut.command import hostile, slopes
 from pinfut.command.main import main
 from pinfut.rpc import prices
+from pinfut.rpc.lab.calls import prices_of
 from pinfut.rpc.lab.hostile import SCENARIOS, Scenario
 from pinfut.rpc.lab.hostile.slope import KINDS, Slope
 from pinfut.rpc.lab.hostile.stage import Stage
 from pinfut.rpc.lab.rows import ROWS
 from pinfut.rpc.lab.rules import RULES
 from tests.mutants.prove import mutants_of
+from tests.rpc.services import Desk
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -44,6 +46,22 @@ def test_rows_are_printed_each_with_its_state(capsys: pytest.CaptureFixture[str]
     assert test == f"     {ROWS[0].test}  kills rule 1"
     assert missing == f"     missing: {ROWS[33].missing}"
     assert sums == "1 shown, 0 in part, 1 open"
+
+
+def test_prices_of_calls_are_printed_before_anything_is_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "tests.rpc.services:Desk"
+    rows = printed(capsys, "prices", "--calls", name)
+    assert rows == [price._asdict() for price in prices_of(Desk)]
+    assert main(["prices", "--calls", name]) == 0
+    head, first, *rest = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["method", "touch", "handler"]
+    assert first.split()[0] == "do"
+    assert len(rest) == len(rows) - 1 > 5
+    for wrong in ("Desk", "tests.rpc.services:Nope", "pinfut.rpc:Vat", "pinfut.rpc:Interface"):
+        assert main(["prices", "--calls", wrong]) == 2
+        assert "interface" in capsys.readouterr().err
 
 
 def test_rows_are_proved_in_a_checkout_alone(

@@ -1256,6 +1256,14 @@ MUTANTS = (
         "test_what_is_longer_than_its_method_touches_is_refused_before_it_is_copied",
     ),
     Mutant(
+        ("row 25",),
+        "rpc/session/calls_in.py",
+        "                frame += more\n",
+        "",
+        "tests/rpc/test_call_prices.py::"
+        "test_what_a_call_is_charged_is_what_was_said_before_it_was_made",
+    ),
+    Mutant(
         ("row 15",),
         "rpc/bank/bank.py",
         "            if bank.credit is not None:\n                bank.credit.publish()\n",

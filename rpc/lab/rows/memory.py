@@ -214,11 +214,11 @@ ROWS: Final = (
     Row(
         25,
         63,
-        "Whatever a call makes a server allocate is charged to the caller, however much it is",
-        "rpc/prices.py",
-        "tests/hostile/test_slope.py::test_what_a_client_holds_is_charged_however_much_it_is",
-        "rule 36",
-        "prices are listed for each kind of thing, and not for each kind of call",
+        "Whatever a call makes a server allocate is charged to the caller, at a price that is told",
+        "rpc/lab/calls.py",
+        "tests/rpc/test_call_prices.py::"
+        "test_what_a_call_is_charged_is_what_was_said_before_it_was_made",
+        "row 25",
     ),
     Row(
         26,
