@@ -226,9 +226,7 @@ class CallsIn:
     def most(self, called: Facet | None, interface: int, method: int, /) -> int:
         known = interface_by_id(interface) if called is None else None
         methods = called[1] if called is not None else known._pinfut_methods if known else ()
-        if method >= len(methods):
-            return 0
-        touch = methods[method].touch
+        touch = methods[method].touch if method < len(methods) else None
         return ALL if touch is None else touch
 
     def _end(self) -> None:

@@ -101,7 +101,7 @@ class Callee(Protocol):
 
     def most(self, called: Facet | None, interface: int, method: int, /) -> int:
         """Bytes that the arguments of a call may have: of a facet, or else of the interface of that
-        id. 0 for a method that nobody has, whose call is refused however long it is."""
+        id; `ALL` where that is not said, or there is no such thing to be called."""
 
     def on_bootstrap(self, answer: Answer, interface: int, /) -> None:
         """Give the root object, if it is of the interface of that id."""
