@@ -338,7 +338,11 @@ class Runner(Protocol):
 
     @property
     def tasks(self) -> dict[Any, Owner | None]:
-        """Every task that is not done, oldest first, with who hears of its end."""
+        """Every task that is not done, oldest first, with who hears of its end. Ask anew each
+        time: after `tidy` it is another."""
+
+    def tidy(self) -> None:
+        """Many tasks may be over: give up the room that they took in tables."""
 
     @property
     def ready(self) -> deque[Any]:

@@ -38,6 +38,7 @@ from pinfut.executor.task import NOT_DONE, Task
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.executor.trace.watched import WatchedContext
 from pinfut.poll import PENDING, Context
+from pinfut.tables import tidied
 
 _ROUNDS: Final = 4
 
@@ -285,6 +286,10 @@ class Loop:
             return steps
         self.look()
         return 0
+
+    def tidy(self) -> None:
+        """As `contract.Runner` says."""
+        self.tasks = tidied(self.tasks)
 
     def report(self, name: str, error: BaseException) -> None:
         """Tell of an error that nobody waits for: logged with its traceback."""

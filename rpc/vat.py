@@ -36,6 +36,7 @@ from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_
 from pinfut.rpc.session.purse import Purse, tell_leaks
 from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.session.session import Session
+from pinfut.tables import tidied
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
 
@@ -153,6 +154,7 @@ class Vat:
                     if not more:
                         continue
             self._sort(badges)
+            badges.clear()
             while True:
                 # As many services as there are ready sessions: none has two while others wait.
                 end = None
@@ -216,7 +218,11 @@ class Vat:
         self.process.nudge(guest.end.handle & 0xFFFF_FFFF)
 
     def _forget(self, end: Endpoint) -> None:
+        # What its calls and it itself have made large is paid no more.
         self._sessions.pop(end, None)
+        self._sessions = tidied(self._sessions)
+        self._queue.tidy()
+        self._executor.tidy()
 
     def _accept(self, port: Port) -> None:
         root, grace = self._roots[port]

@@ -28,6 +28,7 @@ from pinfut.rpc.contract import Balance
 from pinfut.rpc.errors import BankDead, BankError, OutOfCaps, OutOfPages, QuotaInUse, Restricted
 from pinfut.rpc.names import require_short
 from pinfut.stack import require_stack
+from pinfut.tables import tidied
 
 __all__ = ["CAP_LOT", "MAX_DEPTH", "PAGE", "Balance", "Bank", "SessionAccount"]
 
@@ -547,6 +548,7 @@ class Bank:
             above._unfinished -= 1
         else:
             del above._children[self.name]
+            above._children = tidied(above._children)
         if above.state == REMOVED and not above._children:
             above._vanish()
         return above

@@ -21,6 +21,7 @@ from collections import deque
 from typing import Final, Generic, TypeVar, final
 
 from pinfut.executor.contract import Priority
+from pinfut.tables import tidied
 
 K = TypeVar("K")
 
@@ -80,6 +81,10 @@ class FairQueue(Generic[K]):
         if thing not in self._standing:
             self._standing.add(thing)
             self._levels[level].append(thing)
+
+    def tidy(self) -> None:
+        """Many things may have gone for good: give up the room that they took."""
+        self._standing = tidied(self._standing)
 
     def pick(self) -> K:
         """Whose look is next. Raises IndexError when nothing is ready."""

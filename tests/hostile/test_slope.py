@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from sys import getsizeof
 
 import pytest
 
+from pinfut.executor import current_executor
+from pinfut.rpc.lab.hostile.raw import quiet, short
 from pinfut.rpc.lab.hostile.slope import KINDS, slope
+from pinfut.rpc.lab.hostile.stage import Stage, perform
+from pinfut.rpc.wire.frames import CANCEL
 from tests.covered import covered, require
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
@@ -28,11 +33,12 @@ MANY = {
     "half-sent messages": 1_000,
 }
 
-EACH = 64
+LEFT = 32_768
+"""Bytes of the server's own constants that are filled, however many there were of a kind: timers
+that were given up, tasks and blocks that are used again, tables that are nearly empty."""
 
-HIGH_WATER = {"sessions": 400, "half-sent messages": 400, "labels": 400}
-"""Bytes that the tables of both processes and of the loop keep for each of the most that there
-ever were at one time: calls the former, sessions these."""
+EACH = {"subscriptions": 64}
+"""And for each of the most that there were: a service's own source of events keeps its table."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +54,34 @@ def test_what_a_client_holds_is_charged_however_much_it_is(kind: str) -> None:
     assert found.charged >= found.traced, f"tightness {found.tightness:.3f}"
     # The messages of one batch are on their way at the peak: that is the look's, not the client's.
     assert found.charged + 16_384 >= found.peak, "more was held in between than was ever paid"
-    assert found.left <= many * HIGH_WATER.get(kind, EACH) + 8192
+    assert found.left <= LEFT + many * EACH.get(kind, 0), "a table keeps room for what is gone"
+
+
+@pytest.mark.parametrize("many", [500, 4_000])
+def test_what_calls_that_are_over_leave_in_tables_is_paid_by_the_session_that_made_them(
+    many: int,
+) -> None:
+    """Row 27: the loop's table of tasks is as large as it was while the session is there."""
+    found: list[int] = []
+
+    async def end_them(stage: Stage) -> None:
+        before = stage.weigh()
+        raw = await stage.session(slots=many, ring=1 << 16)
+        await KINDS["open calls"](stage, raw, 0, many)
+        for at in range(0, many, 64):
+            ids = range(many + at, many + min(at + 64, many))
+            raw.send(*(short(CANCEL, x) for x in ids))
+            await quiet()
+            raw.replies()
+        traced, charged = (a - b for a, b in zip(stage.weigh(), before, strict=True))
+        tables = getsizeof(current_executor().tasks)
+        found.extend((traced, charged, tables, len(current_executor().tasks)))
+
+    perform(end_them, suffers=False, traced=True)
+    traced, charged, tables, tasks = found
+    assert tasks < 10, "the calls are not over"
+    assert tables > 10 * many, "no table has grown"
+    assert traced <= charged
 
 
 @pytest.mark.parametrize("kind", ["open calls", "held capabilities", "timers", "sessions"])

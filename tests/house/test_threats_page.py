@@ -17,7 +17,7 @@ from pinfut.rpc.objects import weight
 from pinfut.rpc.objects.expansion import shortest
 from pinfut.rpc.session import calls_in, kept
 from pinfut.rpc.session.charging import SAFETY
-from tests.hostile.test_slope import EACH, HIGH_WATER
+from tests.hostile.test_slope import EACH, LEFT
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
@@ -35,8 +35,8 @@ FIGURES = {
     "slots": contract.SLOTS,
     "seconds": contract.GRACE,
     "things": SAFETY,
-    "tables": EACH,
-    "the same": HIGH_WATER["sessions"],
+    "tables": LEFT,
+    "the table": EACH["subscriptions"],
     "timers": 2 * MIN_DEAD,
     "numbers": OVER,
     "frames": kept._STACK,

@@ -1256,6 +1256,14 @@ MUTANTS = (
         "test_what_is_longer_than_its_method_touches_is_refused_before_it_is_copied",
     ),
     Mutant(
+        ("row 27",),
+        "executor/loop.py",
+        "        self.tasks = tidied(self.tasks)\n",
+        "        return\n",
+        "tests/hostile/test_slope.py::"
+        "test_what_a_client_holds_is_charged_however_much_it_is[open calls]",
+    ),
+    Mutant(
         ("row 25",),
         "rpc/session/calls_in.py",
         "                frame += more\n",

@@ -9,6 +9,7 @@ from pinfut.rpc.errors import UnknownObject
 K = TypeVar("K")
 
 _INDEX_BITS = 32
+_FEW = 16
 
 
 @final
@@ -16,26 +17,31 @@ class CapSet(Generic[K]):
     """Handles to kernel objects. A handle is index + generation, so one that was removed
     names nothing, also after its index has been used again."""
 
-    __slots__ = ("_entries", "_free", "_generations")
+    __slots__ = ("_entries", "_first", "_free", "_generations")
 
     def __init__(self) -> None:
-        # Invariant: None exactly at the indices that stand in _free.
+        # Invariant: the last is not None, and of the others those are whose indices are in _free,
+        # where some may stand that are no more.
         self._entries: list[K | None] = []
         self._generations: list[int] = []
         self._free: list[int] = []
+        # The generation of an index that comes: above those that it had before.
+        self._first = 0
 
     def __len__(self) -> int:
-        return len(self._entries) - len(self._free)
+        return len(self.all())
 
     def insert(self, thing: K) -> int:
         """Add a capability; its handle. The one who inserts has paid for it."""
-        if self._free:
+        index = len(self._entries)
+        while self._free and index >= len(self._entries):
             index = self._free.pop()
+        if index < len(self._entries):
             self._entries[index] = thing
         else:
             index = len(self._entries)
             self._entries.append(thing)
-            self._generations.append(0)
+            self._generations.append(self._first)
         return self._generations[index] << _INDEX_BITS | index
 
     def get(self, handle: int) -> K:
@@ -62,4 +68,9 @@ class CapSet(Generic[K]):
         self._entries[index] = None
         self._generations[index] += 1
         self._free.append(index)
+        while self._entries and self._entries[-1] is None:
+            self._entries.pop()
+            self._first = max(self._first, self._generations.pop())
+        if len(self._free) > 2 * len(self._entries) + _FEW:
+            self._free = [index for index in self._free if index < len(self._entries)]
         return thing

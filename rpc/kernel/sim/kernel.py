@@ -34,6 +34,7 @@ from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.notification import Notification
 from pinfut.rpc.names import shortened
+from pinfut.tables import tidied
 
 MAX_ROUTE_CAPS: Final = 256
 """The capabilities that a channel between two servers may take of the bank that pays for it."""
@@ -342,6 +343,7 @@ class SimKernel:
     def _over(self, number: int, service: _Service | None = None) -> None:
         """Nothing of a session is left, which was one of `service`."""
         channel = self.channels.pop(number)
+        self.channels = tidied(self.channels)
         if service is not None:
             service.sessions -= 1
         for end in channel.ends:

@@ -235,7 +235,6 @@ ROWS: Final = (
         "rpc/prices.py",
         "tests/rpc/bank/test_prices.py::test_an_entry_of_a_bushel",
         "row 27",
-        missing="tables of a process and of its event loop, which no session is charged for",
     ),
     Row(
         28,

@@ -72,6 +72,23 @@ def follow_a_set(steps: list[tuple[str, int]]) -> None:
     covered(NAME, **counts)
 
 
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_a_set_gives_up_the_room_of_what_is_gone_and_no_handle_comes_again(keeps: int) -> None:
+    caps: CapSet[object] = CapSet()
+    kept = [caps.insert("kept") for _ in range(keeps)]
+    seen: set[int] = set(kept)
+    for many in (10, 1000, 100):
+        handles = [caps.insert("gone") for _ in range(many)]
+        assert seen.isdisjoint(handles), "a handle was given out again"
+        seen.update(handles)
+        assert caps.at(keeps + many - 1) == "gone"
+        for handle in handles[::2] + handles[1::2][::-1]:
+            caps.remove(handle)
+        assert caps.at(keeps) is None
+        assert len(caps) == keeps
+        assert len(caps._entries) + len(caps._generations) + len(caps._free) < 40
+
+
 def test_indices_are_used_again_so_that_a_set_is_as_large_as_it_ever_was() -> None:
     caps: CapSet[object] = CapSet()
     indices = set()
