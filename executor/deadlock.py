@@ -43,8 +43,8 @@ def inside(leaf: Any) -> Iterator[Any]:
 def deadlock(executor: Runner) -> LostWakeup:
     """The error for an executor whose tasks are all parked, with nobody to wake them."""
     waits = [
-        f"\n  {task!r} waits for {future.waits_for()}"
-        for task in executor.tasks
+        f"\n  {task!r}{_serving(owner)} waits for {future.waits_for()}"
+        for task, owner in executor.tasks.items()
         for future in inside(task.leaf)
         if hasattr(future, "waits_for")
     ]
@@ -60,6 +60,12 @@ def deadlock(executor: Runner) -> LostWakeup:
         f"{parked}\nThe future that a task is parked on has to keep its waker where "
         "the event finds it"
     )
+
+
+def _serving(owner: object) -> str:
+    """Which call a task serves, if its owner says so."""
+    call = getattr(owner, "call", None)
+    return "" if call is None else f", which serves {call},"
 
 
 def _history(leaf: object) -> str:

@@ -317,7 +317,8 @@ class Loop:
             latest = self.clock.now() + timeout
             if deadline is None or deadline > latest:
                 deadline = latest
-        if deadline is None and not comes:
+        threads = poller.threads
+        if deadline is None and not (comes and (threads is None or not threads.stuck)):
             if self.tasks:
                 lost = deadlock(cast(Runner, self))
                 self.instruments.law(lost)

@@ -37,10 +37,11 @@ THREADS: Final = min(32, (os.cpu_count() or 1) + 4)
 
 class _Home(threading.local):
     poller: Poller | None = None
+    call: ToThread[Any] | None = None
 
 
 _home = _Home()
-"""In a thread of `to_thread`: the poller of the executor that it works for."""
+"""In a thread of `to_thread`: the poller of the executor that it works for, and what it does."""
 
 
 @final
@@ -84,7 +85,7 @@ class RemoteWaker:
 class Threads:
     """The threads of one executor, and who waits for one."""
 
-    __slots__ = ("_free", "_pool", "_queued", "poller")
+    __slots__ = ("_free", "_pool", "_queued", "parked", "poller")
 
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
@@ -93,6 +94,15 @@ class Threads:
         # parked and no others, so that what is cancelled leaves nothing behind.
         self._free = THREADS
         self._queued: OrderedDict[ToThread[Any], None] = OrderedDict()
+        # Invariant: how many tasks wait for a call here; counted in `Poller.external`, too.
+        self.parked = 0
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing may still come but the ends of calls whose threads wait for tasks, or
+        for which no thread is free. When no task can go on either, none of them ever ends."""
+        poller = self.poller
+        return self.parked == poller.external and not (poller.working or poller.notified)
 
     def submit(self, call: ToThread[Any]) -> None:
         """Have `call` run when a thread is free, and its `done` called here when it has.
@@ -136,12 +146,14 @@ class Threads:
         except IndexError:
             return  # taken back
         _home.poller = self.poller
+        _home.call = call
         value: Any = None
         error: BaseException | None = None
         try:
             value = call.run()
         except BaseException as raised:
             error = raised
+        _home.call = None
         self.poller.hand_over(self._worked, call, value, error)
         del call, value, error
 
@@ -161,11 +173,13 @@ class Threads:
 class ToThread(FutureBase[T]):
     """The future of `to_thread`."""
 
-    __slots__ = ("_context", "_error", "_fn", "_threads", "_value", "_waker")
+    __slots__ = ("_context", "_error", "_fn", "_threads", "_value", "_waker", "task")
 
     def __init__(self, fn: Callable[[], T]) -> None:
         self._fn = fn
         self._context = copy_context()
+        # What its thread waits for, while it does so in `from_thread`.
+        self.task: JoinHandle[Any] | None = None
         # Invariant: not None from the first poll on.
         self._threads: Threads | None = None
         # Invariant: not None while a task waits; counted in `Poller.external` then.
@@ -188,6 +202,7 @@ class ToThread(FutureBase[T]):
             threads.submit(self)
             self._threads = threads
             threads.poller.external += 1
+            threads.parked += 1
             self._waker = cx.waker
             return PENDING
         if self._waker is not None:
@@ -214,7 +229,7 @@ class ToThread(FutureBase[T]):
         """The function has ended. In the executor's thread."""
         waker, self._waker = self._waker, None
         if waker is not None:
-            cast(Threads, self._threads).poller.external -= 1
+            self._count_off()
             self._value = value
             self._error = error
             waker.wake()
@@ -223,10 +238,21 @@ class ToThread(FutureBase[T]):
         """Never begin it, or throw its outcome away: a thread at work cannot be stopped."""
         if self._waker is not None:
             self._waker = None
-            threads = cast(Threads, self._threads)
-            threads.poller.external -= 1
-            threads.withdraw(self)
+            self._count_off()
+            cast(Threads, self._threads).withdraw(self)
         self._value, self._error = PENDING, None
+
+    def _count_off(self) -> None:
+        threads = cast(Threads, self._threads)
+        threads.poller.external -= 1
+        threads.parked -= 1
+
+    def waits_for(self) -> str:
+        """What keeps it from its end, for who reads an error."""
+        task = self.task
+        if task is None:
+            return f"one of {THREADS} threads, none of which is free"
+        return f"its thread, which waits in from_thread for {task!r}"
 
 
 def to_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> FutureBase[T]:
@@ -267,7 +293,7 @@ def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Runner | None =
             "from_thread was called in the executor's own thread, which would wait for itself; "
             "call the function, or await it"
         )
-    relay = Relay(poller, _home.poller is poller, partial(fn, *args))
+    relay = Relay(poller, _home.call if _home.poller is poller else None, partial(fn, *args))
     if not poller.hand_over(relay.begin):
         relay.settle(None)
         raise NoExecutor("the executor's run is over; nothing can be called in its thread")
@@ -293,15 +319,15 @@ class Relay:
     the thread has an outcome when the run is over.
     """
 
-    __slots__ = ("_call", "_context", "_ours", "_poller", "_waits", "outcome")
+    __slots__ = ("_call", "_context", "_ours", "_poller", "outcome")
 
-    def __init__(self, poller: Poller, ours: bool, call: Callable[[], Any]) -> None:
+    def __init__(self, poller: Poller, ours: ToThread[Any] | None, call: Callable[[], Any]) -> None:
         self._poller = poller
+        # What our thread does that waits; while it does so for a task it is not at work, and time
+        # may pass.
         self._ours = ours
         self._call = call
         self._context = copy_context()
-        # Whether a thread of ours waits for the task and is not at work: time may pass.
-        self._waits = False
         # The first that comes is the outcome; a queue of C takes it whole or not at all.
         self.outcome: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         poller.owed.add(self)
@@ -315,9 +341,10 @@ class Relay:
                 if poller.is_closed:
                     value.close()
                     raise NoExecutor("the executor's run is over; no task can be started in it")
-                self._context.run(partial(poller.runner.spawn, value, owner=self))
-                self._waits = self._ours
-                poller.working -= self._ours
+                task = self._context.run(partial(poller.runner.spawn, value, owner=self))
+                if self._ours is not None:
+                    self._ours.task = task
+                    poller.working -= 1
                 return
         except BaseException as error:
             self.settle(None, error)
@@ -336,8 +363,8 @@ class Relay:
 
     def settle(self, value: Any, error: BaseException | None = None) -> None:
         """The thread goes on, with this outcome. Once more is harmless."""
-        if self._waits:
-            self._waits = False
+        if self._ours is not None and self._ours.task is not None:
+            self._ours.task = None
             self._poller.working += 1
         self.outcome.put((value, error))
         self._poller.owed.discard(self)

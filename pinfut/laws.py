@@ -118,7 +118,7 @@ class LostWakeup(LawError, law=2):
 
 
 class FutureLock(LostWakeup):
-    """Somebody waits for a lock or a permit, and who has it is polled no more."""
+    """Somebody waits for a lock, a permit or a thread, and who has it cannot go on."""
 
 
 class ForeignWake(LawError, law=2):

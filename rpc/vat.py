@@ -299,6 +299,9 @@ class Serving:
         return self._vat
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        if kind is GeneratorExit:
+            self._vat.kill()  # nothing can be awaited
+            return
         await self._vat.close()
         if self._kernel.memory == "arenas" and checked_by_default():
             tell_leaks(self._name)

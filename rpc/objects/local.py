@@ -97,7 +97,7 @@ def call_later(executor: Runner, holder: Any, method: Method, args: tuple[Any, .
 class LocalCaller:
     """Carries the calls on an object of this process that is still to come."""
 
-    __slots__ = ("_executor",)
+    __slots__ = ("executor",)
 
     name = "this process"
     owner = None
@@ -107,14 +107,14 @@ class LocalCaller:
     submissions: Submissions
 
     def __init__(self, executor: Runner) -> None:
-        self._executor = executor
+        self.executor = executor
 
     def call(self, holder: Any, target: Target, method: Method, args: tuple[Any, ...], /) -> Any:
         """Make a call on `target` as soon as it is there; calls keep their order."""
         if target.own is not None and not target.line:
             return getattr(target.own, method.name)(*args)
         target.require_usable()
-        return call_later(self._executor, holder, method, args)
+        return call_later(self.executor, holder, method, args)
 
     def touch(self) -> None:
         """Nothing to make visible."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar, final
 
-from pinfut.executor.contract import JoinHandle
+from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
@@ -120,6 +120,8 @@ class Caller(Protocol):
     name: str
     owner: Any
     """The session whose side this is; None for this process."""
+    executor: Runner
+    """Where it is used."""
     flowing: bool
     """Whether a plain call may be submitted at once; the next four are there while it is so."""
     questions: Questions
@@ -286,6 +288,13 @@ class Promise(FutureBase[T_co]):
             return PENDING
         self._slot = unsent.slot
         return self.poll(cx)
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        question = self.question
+        x = "a call" if question is None else f"call {question.x}"
+        return f"{self._method.name}, {x} of session {self.caller.name}"
 
     @property
     def question(self) -> Question | None:

@@ -122,6 +122,11 @@ class CallsIn:
         self._watched = bool(executor.instruments)
 
     @property
+    def name(self) -> str:
+        """What its session is called."""
+        return self._session.name
+
+    @property
     def busy(self) -> bool:
         """Whether a handler has started and not ended."""
         return self._starting or bool(self.running)

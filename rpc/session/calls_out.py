@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, final
 
 from pinfut import laws
@@ -236,7 +237,11 @@ class CallsOut(Sending):
         if self.error is None:
             self.dropped.append(dropped)
             if not self.touched:
-                self.touch()
+                executor = self.executor
+                if executor.thread == get_ident():
+                    self.touch()
+                elif executor.poller is not None:
+                    executor.poller.hand_over(self.touch)
 
     def release(self, target: Target, /) -> None:
         require_stack(2 * RECORD)

@@ -121,6 +121,11 @@ class Answer:
         self.previous: Answer | None = None
         self.next: Answer | None = None
 
+    @property
+    def call(self) -> str:
+        """What it is called in messages."""
+        return f"call {self.x} of session {self.callee.name}"
+
     def join(self, on: Answer) -> None:
         """Wait for another, behind all who do already."""
         behind = on.last

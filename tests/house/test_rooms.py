@@ -17,6 +17,7 @@ AT_THE_TOP = {
     "prices": "contract",
     "records": "contract",
     "refill": "vat",
+    "sync": "vat",
     "vat": "vat",
 }
 

@@ -30,8 +30,8 @@ RULES = range(1, 53)
 
 TRAPS = range(1, 43)
 """Five are made here in another form than where they were met. Memory under a server cannot be
-truncated (no view of a bytearray lets it shrink), but its owner may free it (16). No call is
-synchronous, but who waits for room may stop reading (36). Cycles across processes end with what
+truncated (no view of a bytearray lets it shrink), but its owner may free it (16). A thread may wait
+for a call, and who waits for room may stop reading (36). Cycles across processes end with what
 pays (27), no refund of what was let go of waits for a collector (33), and who reads no answers has
 no more of them than it has room for (29)."""
 
@@ -46,6 +46,7 @@ _BUSHEL = "tests/rpc/wire/test_bushel.py::test_"
 _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
+_SYNC = "tests/rpc/test_sync.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
 
 _RECEIVE = "tests/rpc/memory/test_receive.py::test_"
@@ -1037,9 +1038,8 @@ MUTANTS = (
     Mutant(
         ("row 51", "T33"),
         CALLS_OUT,
-        "            self.dropped.append(dropped)\n            if not self.touched:\n"
-        "                self.touch()\n",
-        "            self.dropped.append(dropped)\n            self.flush()\n",
+        "            self.dropped.append(dropped)\n            if not self.touched:\n",
+        "            self.dropped.append(dropped)\n            self.flush()\n            if False:\n",
         "tests/rpc/test_introduce.py::test_clone_drop_and_compare_are_no_kernel_transitions",
     ),
     Mutant(
@@ -1208,6 +1208,27 @@ MUTANTS = (
         "            if there < said and self.error is None:\n",
         "            if there < said < 0 and self.error is None:\n",
         _ARRIVAL + "a_signal_before_its_message_is_an_error_that_names_session_and_ring[at once]",
+    ),
+    Mutant(
+        ("T36", "row 64"),
+        "rpc/sync.py",
+        "    if runner is None:\n",
+        "    if runner is not None:\n",
+        _SYNC + "a_handler_that_would_wait_in_its_servers_thread_is_told_who_waits_for_whom",
+    ),
+    Mutant(
+        ("T36", "row 64"),
+        "rpc/sync.py",
+        "    if runner is None:\n",
+        "    if runner is not target.caller.executor:\n",
+        _SYNC + "an_executor_does_not_stand_still_for_a_server_of_another",
+    ),
+    Mutant(
+        ("row 64",),
+        "executor/threads.py",
+        "not (poller.working or poller.notified)",
+        "not poller.notified",
+        _SYNC + "a_thread_that_waits_for_what_is_still_to_come_is_no_deadlock",
     ),
     Mutant(
         ("row 65",),

@@ -49,10 +49,10 @@ ROWS: Final = (
         64,
         106,
         "A thread may wait for a call; where that would stand still for ever it is refused",
-        "executor/threads.py",
-        "tests/executor/io/test_threads.py::"
-        "test_from_thread_in_the_executors_own_thread_is_an_error_not_a_hang",
-        missing="a synchronous call of the protocol's own, and who waits for whom in the message",
+        "rpc/sync.py",
+        "tests/rpc/test_sync.py::"
+        "test_a_handler_that_would_wait_in_its_servers_thread_is_told_who_waits_for_whom",
+        "row 64",
     ),
     Row(
         65,
