@@ -15,7 +15,7 @@ Sizes are in bytes unless they are called pages.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -160,6 +160,11 @@ class Submissions(Protocol):
         """Put a frame down behind the others. False when there is no room at present; then the
         kernel wakes this side when there is more. Raises ProtocolError when what the other side
         says of its reading makes no sense."""
+
+    def submit_all(self, frames: Iterable[bytes], /) -> int:
+        """Submit a batch, in order: how many were taken. It stops at the first for which there is
+        no room, whatever would fit of those behind it, which are not looked at. Raises as `submit`
+        does; those before are submitted then."""
 
     def completed(self) -> list[int]:
         """The ids of calls whose answers have come since the last time, oldest first, at most as

@@ -14,7 +14,7 @@ read once, checked, then used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from pinfut.rpc.errors import GarbageFrame
@@ -97,6 +97,15 @@ class RingWriter:
         self._buffer[position : position + length] = frame
         self.tail = end
         return True
+
+    def submit_all(self, frames: Iterable[bytes], /) -> int:
+        """Put frames down in order, up to the first for which there is no room: how many."""
+        taken = 0
+        for frame in frames:
+            if not self.submit(frame):
+                break
+            taken += 1
+        return taken
 
     def _has_room(self, end: int) -> bool:
         if end <= self._read_limit():

@@ -198,8 +198,12 @@ class Sending:
     def _submit(self, frame: bytes) -> bool:
         """Put a frame down, in a larger ring if need be; whether there is room."""
         submit = self.submissions.submit
+        return submit(frame) or (self._widen() and submit(frame))
+
+    def _widen(self) -> bool:
+        """Go on in a larger ring; False where there is none, or none that can be paid."""
         try:
-            return submit(frame) or (self.room.widen() and submit(frame))
+            return self.room.widen()
         except BankError:
             return False
 
@@ -227,8 +231,11 @@ class Sending:
                 self._settle_drops()
             frames = self._frames
             if frames:
-                while frames and self._submit(frames[0][0]):
-                    self.account.give(frames.popleft()[1])
+                while True:
+                    taken = self.submissions.submit_all(frame for frame, _ in frames)
+                    self.account.give(sum([frames.popleft()[1] for _ in range(taken)]))
+                    if not (frames and self._widen()):
+                        break
                 self.flow()
             if self.watched and self.opened and self.submissions.unpublished:
                 self.executor.instruments.flush(self.name, self.submissions.unpublished)

@@ -8,7 +8,8 @@ nothing is seen before it is published, and no word can lie to who reads it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import takewhile
 from struct import Struct
 from typing import Final, Protocol, final
 
@@ -126,6 +127,9 @@ class Submissions:
         self.calls.append(frame)
         self.unpublished += len(frame)
         return True
+
+    def submit_all(self, frames: Iterable[bytes], /) -> int:
+        return sum(1 for _ in takewhile(self.submit, frames))
 
     def resize(self, slots: int, ring: int, /) -> None:
         self._kernel.resize(self._number, slots, ring)

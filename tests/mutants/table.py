@@ -1039,7 +1039,8 @@ MUTANTS = (
         ("row 51", "T33"),
         CALLS_OUT,
         "            self.dropped.append(dropped)\n            if not self.touched:\n",
-        "            self.dropped.append(dropped)\n            self.flush()\n            if False:\n",
+        "            self.dropped.append(dropped)\n            self.flush()\n"
+        "            if False:\n",
         "tests/rpc/test_introduce.py::test_clone_drop_and_compare_are_no_kernel_transitions",
     ),
     Mutant(
@@ -1208,6 +1209,22 @@ MUTANTS = (
         "            if there < said and self.error is None:\n",
         "            if there < said < 0 and self.error is None:\n",
         _ARRIVAL + "a_signal_before_its_message_is_an_error_that_names_session_and_ring[at once]",
+    ),
+    Mutant(
+        ("row 61",),
+        "rpc/memory/ring.py",
+        "            if not self.submit(frame):\n                break\n            taken += 1\n",
+        "            taken += self.submit(frame)\n",
+        "tests/rpc/contract/test_lanes.py::"
+        "test_a_batch_stops_at_the_first_that_finds_no_room_and_says_how_many_were_taken",
+    ),
+    Mutant(
+        ("row 61", "T5"),
+        "rpc/session/sending.py",
+        "                self.account.give(sum([frames.popleft()[1] for _ in range(taken)]))\n",
+        "                self.account.give(sum([frames.popleft()[1] for _ in range(taken - 1)]))\n",
+        "tests/rpc/test_vats.py::"
+        "test_what_waited_for_room_is_submitted_as_a_batch_and_each_is_refunded_once",
     ),
     Mutant(
         ("T36", "row 64"),

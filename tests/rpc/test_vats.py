@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from pinfut.rpc import (
     serve,
     session_of,
 )
+from pinfut.rpc.memory.ring import RingWriter
 from tests.bounded import rounds
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
 from tests.rpc.world import World, quiet, run
@@ -381,6 +383,38 @@ def test_a_batch_of_calls_costs_one_transition() -> None:
             before = world.kernel.transitions["signal"]
             await join(*[desk.do(n) for n in range(50)])
             assert world.kernel.transitions["signal"] - before <= 3
+
+    run(main)
+
+
+def test_what_waited_for_room_is_submitted_as_a_batch_and_each_is_refunded_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row 61: a flush submits what waits in one batch, as far as it fits."""
+    batches: list[tuple[int, int]] = []
+    submit_all = RingWriter.submit_all
+
+    def counted(self: RingWriter, frames: Iterable[bytes]) -> int:
+        offered = list(frames)
+        taken = submit_all(self, offered)
+        batches.append((taken, len(offered)))
+        return taken
+
+    monkeypatch.setattr(RingWriter, "submit_all", counted)
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer(), ring=2048) as desk:
+            out = session_of(desk).out
+            free = out.account.used
+            sizes = [100 * (n % 7 + 1) for n in range(40)]
+            calls = [desk.length(bytes(size)) for size in sizes]
+            waiting = out.waiting
+            held = out.account.used
+            assert waiting
+            assert list(await join(*calls)) == sizes
+            assert sum(taken for taken, _ in batches) == waiting
+            assert sum(0 < taken < offered for taken, offered in batches), "none stopped"
+            assert out.account.used == free < held
 
     run(main)
 

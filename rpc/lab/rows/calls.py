@@ -24,10 +24,12 @@ ROWS: Final = (
     Row(
         61,
         78,
-        "Calls of one turn are sent and answered together, for one transition each way",
-        "rpc/session/sending.py",
-        "tests/rpc/test_vats.py::test_a_batch_of_calls_costs_one_transition",
-        missing="a submit that takes a batch, stops at the first failure, and says how far it came",
+        "A batch is submitted up to the first that finds no room, which is said; one transition "
+        "tells of all of a turn",
+        "rpc/contract.py",
+        "tests/rpc/contract/test_lanes.py::"
+        "test_a_batch_stops_at_the_first_that_finds_no_room_and_says_how_many_were_taken",
+        "row 61",
     ),
     Row(
         62,

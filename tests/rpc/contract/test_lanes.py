@@ -86,6 +86,33 @@ def test_a_ring_that_is_full_takes_no_more_and_its_writer_is_woken_when_there_is
     run(main)
 
 
+def test_a_batch_stops_at_the_first_that_finds_no_room_and_says_how_many_were_taken(
+    kernel: Kernel,
+) -> None:
+    """Row 61: also where what comes behind would fit; the rest is another batch, once there is
+    room, and what was taken before was not taken twice."""
+
+    async def main() -> None:
+        pair = Pair(kernel, SessionSpec(slots=4, ring=256))
+        out, requests = pair.near.submissions(), pair.incoming()
+        sizes = [out.largest, 64, out.largest, 8, 8]
+        frames = [frame(size, n) for n, size in enumerate(sizes)]
+        assert out.submit_all([]) == 0
+        assert out.submit_all(iter(frames)) == 2
+        pair.near.publish()
+        await arrived()
+        assert requests.receive(99, ALL) == frames[:2]
+        pair.far.publish()
+        await arrived()
+        assert out.submit_all(frames[2:]) == 3
+        pair.near.publish()
+        await arrived()
+        assert requests.receive(99, ALL) == frames[2:]
+        pair.close()
+
+    run(main)
+
+
 async def _badges(pair: Pair) -> list[int]:
     return await pair.client.wait()
 

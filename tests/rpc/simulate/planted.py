@@ -195,8 +195,8 @@ PLANTED: Final = (
         "T5",
         "what waits for the ring is refunded twice",
         SENDING,
-        "                    self.account.give(frames.popleft()[1])\n",
-        "                    self.account.give(2 * frames.popleft()[1])\n",
+        "                self.account.give(sum([frames.popleft()[1] for _ in range(taken)]))\n",
+        "                self.account.give(2 * sum([frames.popleft()[1] for _ in range(taken)]))\n",
     ),
     Planted(
         "T20",
