@@ -50,6 +50,7 @@ from pinfut.rpc.memory.event_buffer import EventBuffer, SourceEvent
 from pinfut.rpc.objects.demands import Own, Same
 from pinfut.rpc.objects.interface import Interface, method
 from pinfut.rpc.objects.promise import Promise
+from pinfut.rpc.objects.status import status
 from pinfut.rpc.refill import retry_with_refill
 from pinfut.rpc.session.charging import PinScope, charge, keep
 from pinfut.rpc.session.gone import on_gone
@@ -74,5 +75,5 @@ __all__ = [
     "StillPinned", "Subscription", "Transfers", "UnknownMethod", "UnknownObject", "UnknownReply",
     "UnknownService", "Vat", "charge", "connect", "current_session", "destroy", "freed",
     "introduce", "keep", "leaks", "method", "nested", "on_gone", "retry_with_refill", "serve",
-    "session_of", "session_pages", "subscribe", "transfer",
+    "session_of", "session_pages", "status", "subscribe", "transfer",
 ]  # fmt: skip

@@ -179,6 +179,11 @@ class Submissions(Protocol):
         is there for `read`. A head is 16 bytes: the length of the answer in 32 bits, a word of
         the protocol's in 32, and the id of the call in 64, little-endian."""
 
+    def peek(self, place: int, x: int, /) -> int | None:
+        """The word in the head of the answer to call `x` at `place`, as it lies there now; None
+        for no answer to that call. Advice: the other side writes it before it says so, and may
+        write anything. Needs no kernel and changes nothing."""
+
     def release(self, place: int, /) -> None:
         """The place is not needed any more."""
 

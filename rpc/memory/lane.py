@@ -220,9 +220,9 @@ class RingSubmissions(RingWriter):
     def _buy(self, room: int) -> int:
         if room > self.small:
             number, memory = self._memory().reserve(-(-room // PAGE))
-            self._large[number] = memory
+            self._large[number] = memory.toreadonly()
             return LARGE + number
-        page, first = self._memory().grow(), len(self._cells)
+        page, first = self._memory().grow().toreadonly(), len(self._cells)
         self._cells += [(page, start) for start in range(0, PAGE, self.small)]
         self.places.extend(range(first + 1, len(self._cells)))
         return first
@@ -250,6 +250,11 @@ class RingSubmissions(RingWriter):
             return None
         self.places.append(place)
         return page[start + _HEAD.size : start + length].tobytes()
+
+    def peek(self, place: int, x: int, /) -> int | None:
+        page, start = (self._large[place - LARGE], 0) if place & LARGE else self._cells[place]
+        _, word, number = _unpack_head(page, start)
+        return int(word) if number == x else None
 
     def release(self, place: int, /) -> None:
         if not place & LARGE:

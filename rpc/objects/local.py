@@ -55,19 +55,19 @@ def _promise(executor: Runner, method: Method, task: JoinHandle[Any]) -> Any:
 class LocalPromise(FutureBase[T]):
     """The value of a call in this process. Dropping it cancels the call, as over a session."""
 
-    __slots__ = ("_task",)
+    __slots__ = ("task",)
 
     def __init__(self, task: JoinHandle[T]) -> None:
-        self._task = task
+        self.task = task
 
     def poll(self, cx: Context, /) -> Poll[T]:
-        return cx.poll(self._task)
+        return cx.poll(self.task)
 
     def drop(self) -> None:
-        self._task.cancel()
+        self.task.cancel()
 
     def __del__(self) -> None:
-        if self._task.cancel():
+        if self.task.cancel():
             tell_if_forgotten(self, outcome="the call was cancelled at once")
 
 
@@ -100,6 +100,7 @@ class LocalCaller:
     __slots__ = ("executor",)
 
     name = "this process"
+    error = None
     owner = None
     via = None
     flowing = touched = False

@@ -133,6 +133,10 @@ class Caller(Protocol):
         """Make it so."""
 
     @property
+    def error(self) -> BaseException | None:
+        """Why nothing can be called any more; None while it can."""
+
+    @property
     def via(self) -> Caller | None:
         """The side of the session over which this one was introduced."""
 
@@ -295,6 +299,14 @@ class Promise(FutureBase[T_co]):
         question = self.question
         x = "a call" if question is None else f"call {question.x}"
         return f"{self._method.name}, {x} of session {self.caller.name}"
+
+    @property
+    def sent(self) -> Question | Unsent:
+        """What was sent or waits for a slot. Raises TakenTwice when the answer was taken."""
+        slot = self._slot
+        if isinstance(slot, _Taken):
+            raise TakenTwice(f"the answer of {self._method!r} was taken already", self)
+        return slot
 
     @property
     def question(self) -> Question | None:

@@ -46,6 +46,7 @@ _BUSHEL = "tests/rpc/wire/test_bushel.py::test_"
 _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
+_STATUS = "tests/rpc/test_status.py::test_"
 _SYNC = "tests/rpc/test_sync.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
 
@@ -1253,6 +1254,34 @@ MUTANTS = (
         "            queue = high or normal or low\n",
         "            queue = low or normal or high\n",
         _TURNS + "a_flood_of_low_priority_delays_a_high_one_by_at_most_one_turn",
+    ),
+    Mutant(
+        ("row 68",),
+        "rpc/memory/lane.py",
+        "return int(word) if number == x else None",
+        "return int(word)",
+        _STATUS + "a_promise_is_seen_kept_or_broken_without_a_frame_or_a_transition",
+    ),
+    Mutant(
+        ("row 68",),
+        "rpc/objects/status.py",
+        'return "broken" if word >> 8 & ERROR else "fulfilled"',
+        'return "fulfilled"',
+        _STATUS + "a_promise_is_seen_kept_or_broken_without_a_frame_or_a_transition",
+    ),
+    Mutant(
+        ("row 68",),
+        "rpc/objects/status.py",
+        "    word = caller.submissions.peek(sent.place, sent.x)\n",
+        "    word = caller.submissions.peek(sent.place, sent.x) if sent.state != 1 else None\n",
+        _STATUS + "a_status_is_there_before_the_client_has_been_told",
+    ),
+    Mutant(
+        ("row 68",),
+        "rpc/memory/lane.py",
+        "self._memory().grow().toreadonly()",
+        "self._memory().grow()",
+        _STATUS + "a_page_that_lies_gives_no_authority",
     ),
     Mutant(
         ("row 70",),

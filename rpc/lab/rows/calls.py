@@ -86,9 +86,10 @@ ROWS: Final = (
         68,
         169,
         "A client sees on a page that it reads whether a promise was kept, without a call",
-        "rpc/objects/promise.py",
-        "",
-        missing="a promise is known by its answer alone",
+        "rpc/objects/status.py",
+        "tests/rpc/test_status.py::"
+        "test_a_promise_is_seen_kept_or_broken_without_a_frame_or_a_transition",
+        "row 68",
     ),
     Row(
         69,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from pinfut.executor import spawn, yield_now
@@ -144,6 +146,25 @@ def test_an_answer_is_written_where_its_caller_wants_it(kernel: Kernel) -> None:
 
     run(main)
     require(covered("answers in place"), "taken", "again")
+
+
+def test_the_head_of_an_answer_can_be_seen_and_nothing_is_taken_by_it(kernel: Kernel) -> None:
+    async def main() -> None:
+        pair = Pair(kernel)
+        out, requests = pair.near.submissions(), pair.incoming()
+        for x, room in enumerate((64, 9000)):
+            place = out.reserve(room)
+            requests.complete(place, x, struct.pack("<IIQ", 16, 7 + x, x))
+            pair.far.publish()
+            await arrived()
+            for _ in range(2):
+                assert out.peek(place, x) == 7 + x
+                assert out.peek(place, x + 64) is None
+            assert out.completed() == [x]
+            assert len(out.read(place)) == 16
+        pair.close()
+
+    run(main)
 
 
 def test_a_place_that_was_released_is_the_next_one_s_and_costs_nothing(kernel: Kernel) -> None:

@@ -405,7 +405,7 @@ def test_a_head_that_changes_after_it_was_looked_at_is_not_believed_again(
         nonlocal looks
         looks += 1
         found: tuple[int, int, int] = HEAD.unpack_from(page, start)
-        HEAD.pack_into(page, start, PAGE, 0, 6)
+        cells.write(place, HEAD.pack(PAGE, 0, 6))
         return found
 
     monkeypatch.setattr(lane, "_unpack_head", change_behind)
