@@ -28,7 +28,8 @@ T_co = TypeVar("T_co", covariant=True)
 #     and DROPPED from each of them
 #
 # EMBARGOED is an own object with calls on their way to it through the other side, or what a call
-# on an own object will give. Calls made meanwhile wait, so that they do not overtake these.
+# on an own object will give. Calls made meanwhile wait, so that they do not overtake these, until
+# a Disembargo has come back that was sent after them, or they have their Returns.
 UNSENT: Final = 0
 PROMISED: Final = 1
 EMBARGOED: Final = 2

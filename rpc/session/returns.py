@@ -42,8 +42,8 @@ class Returns:
     """How the answers of one side's questions are opened."""
 
     __slots__ = (
-        *("_capabilities", "_fresh", "_peer", "_questions", "_sending", "on_free", "on_own"),
-        "promised",
+        *("_capabilities", "_embargoed", "_fresh", "_peer", "_questions", "_sending", "on_free"),
+        *("on_own", "promised"),
     )
 
     def __init__(self, sending: Sending, peer: Peer, capabilities: Capabilities) -> None:
@@ -53,6 +53,9 @@ class Returns:
         self._capabilities = capabilities
         # How many proxies have to come before the next search for cycles.
         self._fresh = 1
+        # Invariant: by question, those of its targets that are EMBARGOED and have calls under way:
+        # at most as many as there are slots.
+        self._embargoed: dict[int, Target] = {}
         # How many questions settle a target or were made on a promise.
         self.promised = 0
         # Sends what waits for a slot, while the sending is held.
@@ -115,7 +118,13 @@ class Returns:
     def _arrive_at(self, target: Target) -> None:
         self.promised -= 1
         target.under_way -= 1
-        if target.state == EMBARGOED and not target.under_way:
+        if not target.under_way and self._embargoed.get(target.id) is target:
+            self.lift(target.id)
+
+    def lift(self, x: int) -> None:
+        """What was called on the answer to `x` has arrived, so nothing can overtake it."""
+        target = self._embargoed.pop(x, None)
+        if target is not None:
             target.settle(OWN)
 
     def close(self, error: RpcError) -> None:
@@ -129,9 +138,8 @@ class Returns:
         for target, _ in settled:
             if target is not None and target.state == PROMISED:
                 target.fail(error)
-        for _, target in settled:
-            if target is not None and target.state == EMBARGOED:
-                target.settle(OWN)
+        for x in list(self._embargoed):
+            self.lift(x)
 
     # ---- answers that somebody takes ----
 
@@ -344,4 +352,7 @@ class Returns:
                 raise
             except RpcError as error:
                 target.fail(again(after_begin(error)))
+        if target.state == EMBARGOED:
+            self._sending.send(peer.disembargo(question.x))
+            self._embargoed[question.x] = target
         self._opened(question, opened, target.state == BROKEN)

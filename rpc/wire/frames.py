@@ -61,6 +61,11 @@ ACCEPT: Final = 8
 TAKE: Final = 9
 """A question: accept over a route what is kept there, and hand it out. `target` is 0."""
 
+DISEMBARGO: Final = 10
+"""What was called on the answer to x was for an object of the sender's own. It is sent back with
+LOOPBACK behind all that was passed on to that, and then nothing can overtake it any more. It may
+be kept back: the Returns of these calls say the same, later."""
+
 ON_ANSWER: Final = 1
 PIPELINE: Final = 2
 
@@ -72,6 +77,7 @@ RETURN_ARGS: Final = 8
 caller's as before (`releaseParamCaps` in Cap'n Proto)."""
 
 RELEASE_CAPS: Final = 1
+LOOPBACK: Final = 1
 
 CALL_HEAD: Final = Struct("<IBBHQQIIH")
 """length, kind, flags, method, x, target, room, place, caps"""
@@ -89,7 +95,7 @@ EXPECTED: Final = Struct("<Q")
 """Behind the head of a question with ON_ANSWER: the id of an interface"""
 
 SHORT: Final = Struct("<IBBHQ")
-"""length, kind, flags, unused, x: Finish and Cancel"""
+"""length, kind, flags, unused, x: Finish, Cancel and Disembargo"""
 RELEASE_FRAME: Final = Struct("<IBBHQI")
 """length, kind, unused, unused, x, count"""
 

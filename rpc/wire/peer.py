@@ -80,6 +80,12 @@ class Line(Protocol):
     def touch(self) -> None:
         """Make it so."""
 
+    def echo(self, frame: bytes, /) -> None:
+        """Send a frame behind all calls that were made, or not at all."""
+
+    def lift(self, x: int, /) -> None:
+        """All that was called on the answer to question `x` has arrived."""
+
     def fail(self, error: RpcError, /) -> None:
         """The other side broke the protocol: the session ends."""
 
@@ -205,6 +211,10 @@ class Peer:
     def cancel(self, x: int) -> None:
         """No answer to `x` is wanted any more. The Return still comes."""
         self._line.send(SHORT.pack(SHORT.size, frames.CANCEL, 0, 0, x))
+
+    def disembargo(self, x: int, flags: int = 0) -> bytes:
+        """The frame that follows the calls on the answer to `x` to where they go, or back."""
+        return SHORT.pack(SHORT.size, frames.DISEMBARGO, flags, 0, x)
 
     def drop_import(self, number: int) -> None:
         """A proxy for an import is gone."""
@@ -363,6 +373,10 @@ class Peer:
             self._receive_finish(x, flags)
         elif kind == frames.CANCEL:
             self._receive_cancel(x)
+        elif kind == frames.DISEMBARGO and flags & frames.LOOPBACK:
+            self._line.lift(x)
+        elif kind == frames.DISEMBARGO:
+            self._line.echo(self.disembargo(x, frames.LOOPBACK))
         else:
             raise GarbageFrame(f"a frame of the unknown kind {kind}")
 

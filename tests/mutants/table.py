@@ -46,6 +46,7 @@ _BUSHEL = "tests/rpc/wire/test_bushel.py::test_"
 _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
+_OWN_ORDER = "tests/rpc/test_own_order.py::test_"
 _STATUS = "tests/rpc/test_status.py::test_"
 _SYNC = "tests/rpc/test_sync.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
@@ -1226,6 +1227,28 @@ MUTANTS = (
         "                self.account.give(sum([frames.popleft()[1] for _ in range(taken - 1)]))\n",
         "tests/rpc/test_vats.py::"
         "test_what_waited_for_room_is_submitted_as_a_batch_and_each_is_refunded_once",
+    ),
+    Mutant(
+        ("row 62",),
+        CALLS_OUT,
+        "        if self.opened and not self.held:\n            self.send(frame)\n",
+        "        pass\n",
+        _OWN_ORDER
+        + "a_call_on_a_promise_that_turned_out_to_be_here_waits_for_no_call_to_end[2-sim]",
+    ),
+    Mutant(
+        ("row 62", "T25"),
+        "rpc/session/returns.py",
+        "            self._embargoed[question.x] = target\n",
+        "            target.settle(OWN)\n",
+        _OWN_ORDER + "calls_that_wait_for_a_slot_of_the_other_side_are_not_overtaken[sim]",
+    ),
+    Mutant(
+        ("row 62", "T25"),
+        CALLS_OUT,
+        "        if self.opened and not self.held:\n",
+        "        if self.opened:\n",
+        _OWN_ORDER + "calls_that_wait_for_a_slot_of_the_other_side_are_not_overtaken[sim]",
     ),
     Mutant(
         ("T36", "row 64"),

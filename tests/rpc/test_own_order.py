@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 import pytest
 
-from pinfut.executor import sleep
-from pinfut.rpc import Interface, SessionClosed, connect, current_session, method
+from pinfut.executor import current_executor, sleep
+from pinfut.rpc import (
+    PAGE,
+    Interface,
+    OutOfPages,
+    SessionClosed,
+    connect,
+    current_session,
+    method,
+    prices,
+    session_of,
+)
+from pinfut.rpc.objects.promise import EMBARGOED
+from pinfut.rpc.objects.proxy import target_of
+from pinfut.rpc.wire.frames import LOOPBACK
+from tests.covered import covered, require
 from tests.kernels.copying import CopyKernel
+from tests.rpc import hostile
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
-from tests.rpc.world import World, run
+from tests.rpc.world import World, only, quiet, run
 
 KERNELS = {"sim": None, "copying": CopyKernel}
 
@@ -161,3 +177,125 @@ def test_no_call_that_waits_for_another_begins_after_a_handler_has_closed_the_se
         assert ran == [0, 1]
 
     run(main, kernel=KERNELS[kernel])
+
+
+class Slow(ThingServer):
+    """Says when each call began; a call with a number of seconds takes these."""
+
+    def __init__(self) -> None:
+        super().__init__("own")
+        self.began: list[tuple[int, float]] = []
+
+    @method(answer=8192)
+    async def tell(self, tag: int, seconds: float = 0.0) -> list[int]:
+        self.began.append((tag, current_executor().now()))
+        self.told.append(tag)
+        await sleep(seconds)
+        return list(self.told)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("vats", [2, 3])
+def test_a_call_on_a_promise_that_turned_out_to_be_here_waits_for_no_call_to_end(
+    kernel: str, vats: int
+) -> None:
+    """Row 62, T25: what was sent through the other side has arrived once a Disembargo has come
+    back, long before it is answered; what is called then begins at once, and overtakes nothing."""
+
+    class Middle(DeskServer):
+        behind: Desk
+
+        @method
+        async def back(self, thing: Thing) -> Thing:
+            await self.behind.do(1)
+            return thing
+
+    async def main(world: World) -> None:
+        own, middle = Slow(), Middle()
+        async with AsyncExitStack() as stack:
+            middle.behind = DeskServer(do=_second)
+            if vats == 3:
+                middle.behind = await stack.enter_async_context(
+                    world.session(Desk, DeskServer(do=_second), name="back", bank=world.bank("b"))
+                )
+            desk = await stack.enter_async_context(world.session(Desk, middle))
+            promise = desk.back(own)
+            early = [promise.tell(n, 100) for n in range(3)]
+            await sleep(0.5)
+            waits = promise.tell(3)
+            assert await promise is own
+            assert await own.tell(4) == list(range(5))
+            assert [tag for tag, _ in own.began] == list(range(5))
+            assert own.began[-1][1] < 2
+            for call in [*early, waits]:
+                await call
+            covered("embargoes", lifted=1)
+
+    run(main, kernel=KERNELS[kernel])
+    require(covered("embargoes"), "lifted")
+
+
+async def _second(n: int) -> int:
+    await sleep(n)
+    return n
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_calls_that_wait_for_a_slot_of_the_other_side_are_not_overtaken(kernel: str) -> None:
+    """Behind them no Disembargo comes back; their Returns say that they have arrived."""
+
+    async def main(world: World) -> None:
+        own, server = Slow(), DeskServer()
+
+        async def busy(n: int) -> int:
+            for call in [server.keeping[0].tell(tag, 5) for tag in range(n)]:
+                await call
+            return n
+
+        server.doing = busy
+        async with world.session(Desk, server, slots=4) as desk:
+            await desk.keep(Slow())
+            busy_until = desk.do(4)
+            promise = desk.back(own)
+            early = [promise.tell(n) for n in range(2)]
+            await sleep(1)
+            assert (own.began, target_of(promise).state) == ([], EMBARGOED)  # type: ignore[union-attr]
+            late = promise.tell(2)
+            for call in [busy_until, *early, late]:
+                await call
+            assert [tag for tag, _ in own.began] == [0, 1, 2]
+
+    run(main, kernel=KERNELS[kernel])
+
+
+def test_disembargos_that_nobody_asked_for_are_paid_by_who_sends_them() -> None:
+    """T41: they lift nothing, and a client that reads none of what comes back is stopped by its
+    bank, at what each that waits is charged."""
+
+    async def main(world: World) -> None:
+        bank = world.bank(pages=60)
+        async with (
+            world.served("service", DeskServer()) as vat,
+            connect(world.kernel, "service", Desk, bank) as desk,
+        ):
+            # The server has a ring for calls back.
+            assert await desk.name_of(ThingServer("own")) == "own"
+            near, far = session_of(desk), only(vat)
+            for x in (3, 1 << 50):
+                near.out.lift(x)
+                near.out.send(near.peer.disembargo(x, LOOPBACK))
+            # No turn ends meanwhile, so the client reads nothing of what comes back.
+            lane, sent = hostile.own_lane(near), 5_000
+            for x in range(sent):
+                assert lane.submissions.submit(near.peer.disembargo(x))
+                lane.submissions.publish()
+                far.service(64, 1 << 16)
+                far.end.publish()
+            held = prices.UNWRITTEN * far.out.waiting
+            assert 0 < held <= far.end.account.used <= 60 * PAGE
+            covered("disembargos", sent=sent, waited=far.out.waiting)
+            await quiet()
+            assert isinstance(far.error, OutOfPages)
+
+    run(main)
+    require(covered("disembargos"), "sent", "waited")

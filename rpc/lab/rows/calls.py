@@ -34,11 +34,12 @@ ROWS: Final = (
     Row(
         62,
         103,
-        "Calls stand in the ring as frames, and one that says nearly nothing counts all the same",
+        "All stands in the ring as frames, the end of an embargo too; a nearly empty one counts",
         "rpc/wire/frames.py",
-        _TURNS + "messages_that_are_nearly_empty_count_too",
-        "T41",
-        "frames that resolve a promise, and that lift an embargo: the caller waits instead",
+        "tests/rpc/test_own_order.py::"
+        "test_a_call_on_a_promise_that_turned_out_to_be_here_waits_for_no_call_to_end",
+        "row 62",
+        "a promise that is handed out is passed on for ever: no frame says what it has become",
     ),
     Row(
         63,

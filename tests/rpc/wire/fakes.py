@@ -108,6 +108,12 @@ class Host:
     def touch(self) -> None:
         """All that is sent is seen at once here."""
 
+    def echo(self, frame: bytes, /) -> None:
+        self.sent.append(frame)
+
+    def lift(self, x: int, /) -> None:
+        self.log.append(("lifted", x))
+
     def fail(self, error: RpcError, /) -> None:
         raise AssertionError(f"the session was failed: {error}")
 

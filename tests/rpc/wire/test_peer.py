@@ -864,3 +864,17 @@ def read_noise(valid: bool, seed: int, edits: int, cut: int, noise: bytes, error
     except GarbageFrame:
         counts["errors_garbage"] += 1
     covered("peer, hostile returns", **counts)
+
+
+def test_a_disembargo_is_sent_back_and_what_comes_back_is_told_and_no_more() -> None:
+    host = Host()
+    for x in (5, 1 << 40):
+        frame = host.peer.disembargo(x)
+        host.peer.receive(frame)
+        assert host.sent.pop() == host.peer.disembargo(x, frames.LOOPBACK)
+        assert not host.sent
+        host.peer.receive(host.peer.disembargo(x, frames.LOOPBACK))
+        assert not host.sent
+        assert host.log.pop() == ("lifted", x)
+    with pytest.raises(GarbageFrame):
+        host.peer.receive(frame + b"x")
