@@ -60,11 +60,11 @@ ROWS: Final = (
     Row(
         65,
         154,
-        "Three levels: a flood of a low one delays a high one by a turn at most",
+        "Three levels in one thread: a flood of a low one delays a high one by a turn at most; what "
+        "computes goes to another thread, measured as good as one for each level",
         "rpc/session/fairness.py",
         _TURNS + "a_flood_of_low_priority_delays_a_high_one_by_at_most_one_turn",
         "row 65",
-        "all levels share one thread, so a handler that computes delays every one of them",
     ),
     Row(
         66,
