@@ -254,12 +254,10 @@ class Executor(FirstSteps):
         try:
             try:
                 self._enter()
-                if (
-                    self._bell is not None
-                    and timeout is None
-                    and not (cast(Poller, self.poller).external or self.timers)
-                ):
-                    timeout = 0.0  # the host may still wake: nobody is lost
+                if self._bell is not None and timeout is None and not self.timers:
+                    poller = cast(Poller, self.poller)
+                    if not poller.external or (poller.threads and poller.threads.stuck):
+                        timeout = 0.0  # the host may still wake: nobody is lost
                 visit = Visit(self, TURN if steps is None else steps)
                 since = LOOK
                 while True:

@@ -388,6 +388,33 @@ def test_a_call_from_the_own_thread_is_refused_between_turns_too(hosted: Hosted)
         from_thread(len, "", executor=hosted.executor)
 
 
+def test_threads_that_wait_for_the_host_are_not_lost(in_real_time: Hosted) -> None:
+    """No more than a task that waits for it: the host wakes between two turns."""
+    executor = in_real_time.executor
+    tx, rx = pair()
+
+    async def waits() -> str:
+        return await rx
+
+    async def in_thread() -> str:
+        return await to_thread(lambda: from_thread(waits))
+
+    task = executor.spawn(in_thread())
+    for _ in range(1_000):
+        executor.turn(0.01)
+        if executor.poller.threads.stuck:  # type: ignore[union-attr]
+            break
+    else:
+        raise AssertionError("the thread never waited for its task")
+    assert executor.turn(None) is False
+    tx.send("sent")
+    for _ in range(1_000):
+        executor.turn(0.01)
+        if task.done:
+            break
+    assert task.result() == "sent"
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_who_is_spawned_before_the_opening_belongs_to_the_thread_that_opens(way: str) -> None:
     tx, rx = pair()
