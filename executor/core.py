@@ -37,7 +37,7 @@ from pinfut.executor.first_step import FirstSteps
 from pinfut.executor.foreign import running_beside
 from pinfut.executor.interrupt import CtrlC
 from pinfut.executor.layers import forget_all
-from pinfut.executor.loop import NOBODY, ONE_TURN, AllOf, Visit
+from pinfut.executor.loop import ONE_TURN, AllOf, Visit
 from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.pollers import open_poller
 from pinfut.executor.ready import LOOK, TURN, ReadyQueue, require_own_thread
@@ -103,7 +103,7 @@ class Executor(FirstSteps):
         self.watching = self.checked or bool(self.instruments) or schedule is not None
         self._make_queues(self._bell)
         if self.instruments.polls:
-            self.cx = WatchedContext(NOBODY)
+            self.cx = WatchedContext()
         self.task_type = WatchedTask if self.watching else Task
         # The loop that runs in place of the everyday one; None when nothing asks for it.
         self._observed = ObservedLoop(self, self.checked, schedule) if self.watching else None

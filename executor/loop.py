@@ -37,7 +37,7 @@ from pinfut.executor.ready import LOOK, TURN, ReadyQueue, select_batch
 from pinfut.executor.task import NOT_DONE, Task
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.executor.trace.watched import WatchedContext
-from pinfut.poll import PENDING, Context
+from pinfut.poll import NOBODY, PENDING, Context, TaskContext
 from pinfut.tables import tidied
 
 _ROUNDS: Final = 4
@@ -46,18 +46,6 @@ _SEND: Final = CoroutineType.send
 _THROW: Final = CoroutineType.throw
 
 _log = logging.getLogger("pinfut.executor")
-
-
-class _Nobody:
-    """The waker of a Context between polls."""
-
-    __slots__ = ()
-
-    def wake(self) -> None:
-        raise AssertionError("a Context was used outside of a poll")
-
-
-NOBODY: Final = _Nobody()
 
 
 @final
@@ -158,8 +146,8 @@ class Loop:
         self.thread = 0
         # Whether a turn had a step that went on with TURN futures; a visit looks, and clears it.
         self.went_on = False
-        # One Context for every poll. Invariant: its waker is NOBODY between turns.
-        self.cx = Context(NOBODY)
+        # One Context for every poll. Invariant: its waker is NOBODY between polls.
+        self.cx = TaskContext()
 
     def clear_step(self) -> None:
         """No step is under way here any more, also when what ends a program was raised in one."""
@@ -205,13 +193,15 @@ class Loop:
                             task._queue.append(task)
                             continue
                     task.queued = False
-                    cx.waker = task
                     while True:
+                        cx.waker = task
                         try:
                             value = leaf.poll(cx)
                         except BaseException as error:
+                            cx.waker = nobody
                             leaf = throw(task, leaf, error)
                         else:
+                            cx.waker = nobody
                             if value is pending:
                                 task.leaf = leaf
                                 break
@@ -225,14 +215,12 @@ class Loop:
                             task.leaf = leaf
                             task.wake()
                             break
-                        cx.waker = task
                 except StopIteration as stop:
                     task.finish(stop.value)
                 except BaseException as error:
                     self.fail_step(task, error)
             # Nor who has run, and what it waited for.
             self.current = task = leaf = None
-            cx.waker = nobody
             # From here as `after_turn`, but without a call where nothing is to do.
             if until._outcome is not NOT_DONE:
                 del until  # the frame of a coroutine that has failed has this frame behind it

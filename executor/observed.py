@@ -18,14 +18,14 @@ from pinfut.checked import CheckedContext
 from pinfut.coroutine import YIELD
 from pinfut.executor.contract import Entry
 from pinfut.executor.deadlock import futurelock
-from pinfut.executor.loop import NOBODY, AllOf, Loop, Visit, keep_out_of_tracebacks
+from pinfut.executor.loop import AllOf, Loop, Visit, keep_out_of_tracebacks
 from pinfut.executor.ready import LOOK, TURN, select_batch
 from pinfut.executor.schedule import Schedule
 from pinfut.executor.task import OVER, Task
 from pinfut.executor.trace.instrument import OUTSIDE
 from pinfut.executor.trace.watched import WatchedChecks, watched
 from pinfut.future import drop
-from pinfut.poll import PENDING
+from pinfut.poll import NOBODY, PENDING, Context
 
 _SEND: Final = CoroutineType.send
 
@@ -95,7 +95,6 @@ class ObservedLoop:
                 steps = max(steps, LOOK)
                 loop.went_on = True
             loop.current = task = None
-            loop.cx.waker = NOBODY
             if until.done:
                 del until  # as in `Loop.run_turns`
                 return steps
@@ -116,6 +115,8 @@ class ObservedLoop:
                 entry.leaf.poll(loop.cx)
             except BaseException as error:
                 loop.throw_into(entry, entry.leaf, error)
+            finally:
+                loop.cx.waker = NOBODY
         except BaseException as error:
             loop.fail_step(entry, error)
         finally:
@@ -147,12 +148,15 @@ class ObservedLoop:
         while leaf is not YIELD:
             tell.poll(task, leaf)
             if polls is None:
-                cx = loop.cx
+                cx: Context = loop.cx
                 cx.waker = task
             else:
                 cx = polls
             try:
-                value = cx.poll(leaf)
+                try:
+                    value = cx.poll(leaf)
+                finally:
+                    loop.cx.waker = NOBODY
             except BaseException as error:
                 tell.resume(task)
                 leaf = loop.throw_into(task, leaf, error)

@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Final, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Final, Literal, Never, NoReturn, Protocol, TypeAlias, TypeVar
+
+from pinfut.laws import ContextKept
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -66,21 +68,40 @@ def wake_each(wakers: Iterable[Waker]) -> None:
             del first  # or the traceback would keep what it is part of
 
 
+class _Nobody:
+    """The waker of a context between polls."""
+
+    __slots__ = ()
+
+    def wake(self) -> NoReturn:
+        raise ContextKept(
+            "the waker of a Context was read when no poll was under way, and wakes nobody. Read "
+            "cx.waker in the poll, and keep that, never cx"
+        )
+
+
+NOBODY: Final = _Nobody()
+
+
 class Context:
     """What a future may use while it is polled, and only then (law 5).
 
-    Only the executor makes one. A combinator derives one for a child that wakes it
-    through a waker of its own.
+    Only an executor makes one (`TaskContext`), and none can be copied. A combinator derives one
+    for a child that wakes it through a waker of its own; `pinfut.testing.Hand` polls by hand.
     """
 
-    # Invariant: `waker` is the waker of the task whose step is running; the executor
-    # sets it before each poll and uses one Context for all tasks.
     __slots__ = ("waker",)
 
     waker: Waker
 
-    def __init__(self, waker: Waker) -> None:
-        self.waker = waker
+    def __init__(self, *_: Never) -> None:
+        raise TypeError(
+            "only an executor makes a Context: poll children with the one that was given, or one "
+            "that it derives, and a future by hand with pinfut.testing.Hand"
+        )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise ContextKept("a Context cannot be copied. Keep cx.waker, never cx")
 
     def poll(self, future: Future[T]) -> Poll[T]:
         """Poll `future` with this context.
@@ -90,11 +111,26 @@ class Context:
         """
         return future.poll(self)
 
-    def derive(self, waker: Waker, owner: object = None) -> Self:
+    def derive(self, waker: Waker, owner: object = None) -> Context:
         """A context like this one that wakes through `waker`; valid as long as this one.
 
         `owner`: whose the futures polled with it are, if they are not the present task's.
         """
+        return TaskContext(waker)
+
+
+class TaskContext(Context):
+    """The context of an executor, which sets the waker before each poll and NOBODY after it.
+
+    Invariant: `waker` is that of the task whose future is being polled.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, waker: Waker = NOBODY) -> None:
+        self.waker = waker
+
+    def derive(self, waker: Waker, owner: object = None) -> Context:
         return type(self)(waker)
 
 

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar, final
 
 from pinfut.checked import CheckedContext
 from pinfut.future import FutureBase, drop
-from pinfut.poll import PENDING, Context, Future, Poll
+from pinfut.poll import PENDING, Context, Future, Poll, TaskContext
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class Hand(Generic[T]):
     def poll(self) -> Poll[T]:
         """Poll the future once. Raises what it raises, and LawError for a broken law."""
         self._seen = self.waker.wakes
-        cx = CheckedContext(self.waker, self) if self._checked else Context(self.waker)
+        cx = CheckedContext(self.waker, self) if self._checked else TaskContext(self.waker)
         return cx.poll(self.future)
 
     @property

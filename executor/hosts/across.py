@@ -22,11 +22,10 @@ from pinfut.coroutine import into_future, task_context
 from pinfut.executor.block import shield
 from pinfut.executor.contract import JoinHandle, Owner, Runner
 from pinfut.executor.current import NoExecutor, running
-from pinfut.executor.loop import NOBODY
 from pinfut.executor.task import current_task
 from pinfut.executor.trace.dump import chain
 from pinfut.future import let_go
-from pinfut.poll import PENDING, Context, Future, Poll
+from pinfut.poll import PENDING, Future, Poll, TaskContext
 from pinfut.sync import Event
 
 T = TypeVar("T")
@@ -85,7 +84,7 @@ class Host:
         """Wait for `future`, for ``yield from``; a cancel drops it."""
         self.require()
         parked = Parked()
-        cx = CheckedContext(parked, parked) if self.runner.checked else Context(parked)
+        cx = CheckedContext(parked, parked) if self.runner.checked else TaskContext(parked)
         while True:
             parked.woken = False
             value: Poll[T] = _inside(cx.poll, future)
@@ -142,7 +141,7 @@ class Host:
             raise self.gave_up(f"{task!r} was cancelled") from error
 
 
-_OVER: Final = Context(NOBODY)
+_OVER: Final = TaskContext()
 
 
 class AsyncioHost(Host):

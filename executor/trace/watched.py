@@ -17,7 +17,7 @@ from pinfut.executor.timers import Call, Timers
 from pinfut.executor.trace.instrument import OUTSIDE, Instruments
 from pinfut.laws import ForeignWake
 from pinfut.places import calling_frame
-from pinfut.poll import Context, Future, Poll
+from pinfut.poll import Context, Future, Poll, TaskContext
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def _cause(executor: Runner) -> Task[Any] | str:
     return f"{tell.cause} {name.rpartition('<locals>.')[2]}"
 
 
-class WatchedContext(Context):
+class _Watched(Context):
     """A context that tells of each poll made through it, and of what that gave."""
 
     __slots__ = ()
@@ -108,7 +108,14 @@ class WatchedContext(Context):
 
 
 @final
-class WatchedChecks(WatchedContext, CheckedContext):
+class WatchedContext(_Watched, TaskContext):
+    """The context of an executor that is watched."""
+
+    __slots__ = ()
+
+
+@final
+class WatchedChecks(_Watched, CheckedContext):
     """As WatchedContext, in checked mode."""
 
     __slots__ = ()

@@ -18,7 +18,7 @@ from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_f
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase, drop_of
 from pinfut.laws import describe
-from pinfut.poll import PENDING, Context, Future, Poll, Waker
+from pinfut.poll import NOBODY, PENDING, Context, Future, Poll, TaskContext, Waker
 
 _log = logging.getLogger("pinfut")
 
@@ -99,7 +99,8 @@ class ChildContext(Context):
 
     def __init__(self, woken: Woken) -> None:
         self.woken = woken
-        self.key = 0
+        # Invariant: the child that is being polled; -1 for none.
+        self.key = -1
         self.wakers: dict[int, ChildWaker] = {}
 
     @property
@@ -107,23 +108,25 @@ class ChildContext(Context):
         key = self.key
         waker = self.wakers.get(key)
         if waker is None:
+            if key < 0:
+                return NOBODY
             waker = self.wakers[key] = ChildWaker(self.woken, key)
         return waker
-
-    def derive(self, waker: Waker, owner: object = None) -> Any:
-        return Context(waker)
 
     def child(self, cx: Context, key: int) -> Context:
         """The context for the next poll of the child `key`; `cx` is the combinator's own."""
         self.key = key
-        if type(cx) is Context or type(cx) is ChildContext:
+        if type(cx) is TaskContext or type(cx) is ChildContext:
             return self
         # Checked mode makes a context for each poll.
         return cx.derive(self.waker)
 
     def poll_child(self, cx: Context, key: int, child: Future[T]) -> Poll[T]:
         """Poll `child` in its place; `cx` is the combinator's own."""
-        return self.child(cx, key).poll(child)
+        try:
+            return self.child(cx, key).poll(child)
+        finally:
+            self.key = -1
 
 
 class Group(FutureBase[T]):

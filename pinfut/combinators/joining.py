@@ -16,7 +16,7 @@ from pinfut.closing import ENDS_THE_RUN
 from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, E, F, G, Group, H
 from pinfut.future import FutureBase
 from pinfut.pin import Pinned
-from pinfut.poll import PENDING, Context, Future, Poll
+from pinfut.poll import PENDING, Context, Future, Poll, TaskContext
 
 T = TypeVar("T")
 Typed = TypeVar("Typed", bound=Callable[..., Any])
@@ -41,7 +41,7 @@ class _All(Group[tuple[Any, ...]]):
         children = self._children
         child_cx = self._cx
         kind = type(cx)
-        plain = kind is Context or kind is ChildContext
+        plain = kind is TaskContext or kind is ChildContext
         for index in keys:
             child = children[index]
             if child is None:
@@ -53,6 +53,7 @@ class _All(Group[tuple[Any, ...]]):
                 else:
                     value = child_cx.poll_child(cx, index, child)
             except BaseException as error:
+                child_cx.key = -1
                 children[index] = None
                 self._left -= 1
                 if self._failed(error):
@@ -63,6 +64,7 @@ class _All(Group[tuple[Any, ...]]):
                     children[index] = None
                     self._values[index] = value
                     self._left -= 1
+        child_cx.key = -1
         if self._left:
             woken.rest(cx)
             return PENDING

@@ -74,6 +74,8 @@ class Merge(OwningStream[T]):
             except BaseException:
                 self._ended(key)
                 raise
+            finally:
+                self._cx.key = -1
             if item is END:
                 self._ended(key)
             elif item is not PENDING:

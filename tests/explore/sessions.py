@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from pinfut.future import FutureBase
-from pinfut.poll import PENDING, Context
+from pinfut.poll import PENDING, TaskContext
 from pinfut.rpc import PAGE, RpcError, Session, SimKernel, prices
 from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.errors import CallCancelled, PeerDied, ProtocolError, SessionClosed
@@ -227,7 +227,7 @@ class Sessions:
         assert call.future is not None
         call.waker.wakes = 0
         try:
-            value = call.future.poll(Context(call.waker))
+            value = call.future.poll(TaskContext(call.waker))
         except RpcError as error:
             self._end(n, error)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pinfut.poll import PENDING, Context
+from pinfut.poll import PENDING, TaskContext
 from pinfut.rpc import PAGE, RpcError, Session, SimKernel
 from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.errors import ProtocolError, SessionClosed
@@ -141,7 +141,7 @@ def _place(pages: LanePages, place: int) -> memoryview:
 
 def _poll(waits: list[Any], n: int, kept: list[Any], counts: Counter[str]) -> None:
     try:
-        value = waits[n].poll(Context(CountingWaker()))
+        value = waits[n].poll(TaskContext(CountingWaker()))
     except RpcError as error:
         counts["garbage" if isinstance(error, ProtocolError) else "error"] += 1
     else:

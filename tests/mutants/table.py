@@ -1616,11 +1616,25 @@ MUTANTS = (
         _LAWS + "a_context_used_after_its_poll_is_named",
     ),
     Mutant(
-        ("row 112",),
+        ("row 103",),
         "pinfut/checked.py",
         "        child._parent = self\n",
         "",
         _LAWS + "a_derived_context_ends_with_the_one_that_it_came_from",
+    ),
+    Mutant(
+        ("row 112",),
+        "executor/loop.py",
+        "                            cx.waker = nobody\n                            if value",
+        "                            if value",
+        _LAWS + "a_context_that_is_kept_is_dead_in_every_mode",
+    ),
+    Mutant(
+        ("row 112",),
+        "pinfut/poll.py",
+        '        raise ContextKept("a Context cannot be copied. Keep cx.waker, never cx")\n',
+        "        return object.__reduce_ex__(self, 2)\n",
+        _LAWS + "only_an_executor_makes_a_context_and_nobody_copies_one",
     ),
     Mutant(
         ("row 129",),

@@ -41,8 +41,11 @@ from pinfut import (
 )
 from pinfut.executor import Executor, current_executor, sleep, spawn
 from pinfut.executor import run as run_executor
+from pinfut.executor.trace.instrument import Instrument
 from pinfut.laws import checked_by_default
+from pinfut.streams import END, PollNext, StreamBase, merge
 from pinfut.sync import OneshotSender, Receiver, Sender, channel, oneshot
+from pinfut.testing import CountingWaker
 from tests.executor.world import Run, make
 from tests.pinfut.hand import Again, Gate, Hand
 
@@ -388,6 +391,97 @@ def test_a_derived_context_ends_with_the_one_that_it_came_from() -> None:
 
     with pytest.raises(ContextKept):
         make("checked").run(main())
+
+
+class Seeing(Instrument):
+    """Has each poll told of, which is another context's work."""
+
+    def answered(self, future: Any, value: object, error: BaseException | None) -> None:
+        pass
+
+
+@pytest.mark.parametrize("instruments", [[], [Seeing()]], ids=["plain", "watched"])
+def test_a_context_that_is_kept_is_dead_in_every_mode(instruments: list[Instrument]) -> None:
+    kept: list[Context] = []
+    used = []
+
+    def keep(cx: Context) -> Poll[None]:
+        kept.append(cx)
+        cx.waker.wake()  # it is alive here
+        return None if len(kept) % 2 else PENDING
+
+    def use() -> None:
+        for cx in kept:
+            with pytest.raises(ContextKept, match="law 5"):
+                cx.waker.wake()
+            used.append(cx)
+
+    def keep_and_raise(cx: Context) -> Poll[None]:
+        kept.append(cx)
+        raise KeyError
+
+    class Pages(StreamBase[int]):
+        def __init__(self) -> None:
+            self.left = 2
+
+        def poll_next(self, cx: Context, /) -> PollNext[int]:
+            kept.append(cx)
+            self.left -= 1
+            return self.left if self.left >= 0 else END
+
+    async def fail() -> None:
+        with pytest.raises(KeyError):
+            await poll_fn(keep_and_raise)
+        use()
+
+    async def other() -> None:
+        use()
+
+    async def many() -> None:
+        await race(poll_fn(keep), pending())
+        use()
+        await join(poll_fn(keep), poll_fn(keep))
+        use()
+        with pytest.raises(KeyError):
+            await try_join(poll_fn(keep_and_raise), pending())
+        async for _ in merge(Pages(), Pages()):
+            use()
+
+    async def main() -> None:
+        current_executor().call_soon(use)
+        await poll_fn(keep)
+        use()
+        waiting = [spawn(other()), spawn(fail())]
+        if not instruments:  # there each child has a context of its own, with its own waker
+            waiting.append(spawn(many()))
+        for _ in range(3):
+            await yield_now()
+            use()
+        for one in waiting:
+            await one
+
+    run_executor(main(), checked=False, instruments=instruments)
+    use()
+    assert len(used) > 10
+    whose = 1 if instruments else 5
+    assert len(set(kept)) == whose, "that of the executor, and one of each that has children"
+
+
+def test_only_an_executor_makes_a_context_and_nobody_copies_one() -> None:
+    with pytest.raises(TypeError, match=r"only an executor.*Hand"):
+        Context(CountingWaker())  # type: ignore[arg-type]
+
+    def read(cx: Context) -> Poll[None]:
+        for how in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(ContextKept, match="copied"):
+                how(cx)
+        return None
+
+    async def main() -> None:
+        await poll_fn(read)
+
+    for checked in (False, True):
+        run_executor(main(), checked=checked)
 
 
 def test_a_waker_outlives_its_context() -> None:

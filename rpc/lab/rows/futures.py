@@ -147,11 +147,10 @@ ROWS: Final = (
     Row(
         112,
         293,
-        "A context made for a child ends with the one that it came from",
+        "Only the executor makes a context, nobody copies one, and it is dead after its poll",
         "pinfut/poll.py",
-        _LAWS + "a_derived_context_ends_with_the_one_that_it_came_from",
+        _LAWS + "a_context_that_is_kept_is_dead_in_every_mode",
         "row 112",
-        missing="anybody can make a context, and outside of checked mode one that is kept works",
     ),
     Row(
         113,

@@ -14,6 +14,7 @@ from pinfut import PENDING, Context, Future, FutureBase, Poll, Waker
 from pinfut.coroutine import into_future
 from pinfut.executor import run, scope, sleep, timeout
 from pinfut.executor.clock import VirtualClock
+from pinfut.poll import TaskContext
 from tests.covered import covered, require
 from tests.pinfut.unboxed import combinators
 
@@ -76,7 +77,7 @@ def polled(make: Callable[..., Any], scripts: list[list[str]], events: list[int]
         outer.woken = False
         trace.append(("poll", "spurious" if event == 2 else "woken"))
         try:
-            value = future.poll(Context(outer))
+            value = future.poll(TaskContext(outer))
         except BaseException as error:
             inside = getattr(error, "exceptions", ())
             trace.append(("raised", repr(error), repr(inside)))
