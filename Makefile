@@ -30,7 +30,10 @@ demo: $(READY) ## run the example file service
 # A process for each core; one that has nothing left to do takes tests from another.
 # `make test ARGS="-n0 -s"` is one process that shows what is printed.
 # The tests of I/O run on each poller; `PINFUT_POLLER=portable make test` runs all on that one.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# What is compiled is kept in the environment, also where PYTHONDONTWRITEBYTECODE is set: the workers
+# and the many processes of tests would each compile pinfut and the tests anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/compiled \
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: $(READY) ## run the tests
 	$(PYTEST) $(ARGS)
