@@ -7,6 +7,7 @@ runs tasks on it, and `pinfut.rpc` calls services over a kernel that charges.
 from typing import TYPE_CHECKING, Any
 
 from pinfut.combinators import (
+    EventContext,
     Selected,
     Shared,
     catch,
@@ -14,6 +15,7 @@ from pinfut.combinators import (
     join,
     lazy,
     map,
+    poll_events,
     race,
     select,
     shared,
@@ -81,16 +83,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "END", "LAWS", "PENDING", "Barrier", "BlockedInPoll", "BroadcastReceiver", "BroadcastSender",
-    "Closed", "Condition", "Context", "ContextKept", "CoroutineFuture", "Event", "ForeignWake",
-    "Future", "FutureBase", "FutureLock", "FuturesOrdered", "FuturesUnordered", "Lagged",
-    "LawError", "Lock", "LostWakeup", "NeverTaken", "Notify", "OneshotSender", "Pending",
+    "Closed", "Condition", "Context", "ContextKept", "CoroutineFuture", "Event", "EventContext",
+    "ForeignWake", "Future", "FutureBase", "FutureLock", "FuturesOrdered", "FuturesUnordered",
+    "Lagged", "LawError", "Lock", "LostWakeup", "NeverTaken", "Notify", "OneshotSender", "Pending",
     "PinError", "Pinned", "PinnedFuture", "Poll", "PolledAfterReady", "Receiver",
     "ReenteredExecutor", "Selected", "Semaphore", "Sender", "Shared", "SlotTable", "Stream",
     "StreamBase", "TakenTwice", "Waker", "WatchReceiver", "WatchSender", "broadcast",
     "buffer_unordered", "buffered", "catch", "channel", "drop", "from_async_generator",
     "from_iterable", "from_receiver", "fuse", "guest", "join", "lazy", "map", "merge", "oneshot",
-    "pending", "pin", "poll_fn", "race", "ready", "select", "shared", "then", "try_join", "watch",
-    "yield_now",
+    "pending", "pin", "poll_events", "poll_fn", "race", "ready", "select", "shared", "then",
+    "try_join", "watch", "yield_now",
 ]  # fmt: skip
 
 

@@ -51,8 +51,8 @@ class Woken:
 
     __slots__ = ("keys", "parent")
 
-    def __init__(self, keys: Iterable[int]) -> None:
-        self.keys: dict[int, None] = dict.fromkeys(keys)
+    def __init__(self, keys: Iterable[Any]) -> None:
+        self.keys: dict[Any, None] = dict.fromkeys(keys)
         # Invariant: the newest waker of the combinator itself; None while it is being
         # polled, and after it was called: one wake for each poll is enough.
         self.parent: Waker | None = None
@@ -77,7 +77,7 @@ class ChildWaker:
 
     __slots__ = ("_key", "_woken")
 
-    def __init__(self, woken: Woken, key: int) -> None:
+    def __init__(self, woken: Woken, key: object) -> None:
         self._woken = woken
         self._key = key
 

@@ -57,6 +57,7 @@ _SLOTS = "tests/pinfut/test_slots.py::test_"
 _PIN = "tests/pinfut/test_pin.py::test_"
 _COMPARE = "tests/benches/test_compare.py::test_"
 _LAWS = "tests/pinfut/test_laws.py::test_"
+_COMBINATORS = "tests/pinfut/test_combinators.py::test_"
 _FRAMES = "tests/pinfut/unboxed/test_frames.py::test_"
 
 _STACK = "tests/rpc/bank/test_bank_stack.py::test_"
@@ -1621,6 +1622,20 @@ MUTANTS = (
         "        child._parent = self\n",
         "",
         _LAWS + "a_derived_context_ends_with_the_one_that_it_came_from",
+    ),
+    Mutant(
+        ("row 101", "T9"),
+        "pinfut/combinators/group.py",
+        "        woken.keys[self._key] = None\n",
+        "        woken.keys = {self._key: None}\n",
+        _COMBINATORS + "a_poll_sees_each_event_that_came_since_the_last_one_once",
+    ),
+    Mutant(
+        ("row 101",),
+        "pinfut/combinators/events.py",
+        "        events, woken.keys = woken.keys, {}\n",
+        "        events = woken.keys\n",
+        _COMBINATORS + "a_poll_sees_each_event_that_came_since_the_last_one_once",
     ),
     Mutant(
         ("row 112",),

@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections import Counter
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pinfut import (
     PENDING,
     Context,
+    ContextKept,
     CoroutineFuture,
+    EventContext,
     Future,
     FutureBase,
+    LostWakeup,
     Poll,
     Selected,
+    Waker,
     drop,
     join,
     map,
     pending,
     pin,
+    poll_events,
     poll_fn,
     race,
     ready,
@@ -33,12 +42,113 @@ from pinfut import (
 from pinfut.combinators import group
 from pinfut.coroutine import driver
 from pinfut.executor import current_executor, current_task, sleep, spawn
+from pinfut.testing import CountingWaker
+from tests.covered import covered, require
 from tests.executor.world import Run
 from tests.pinfut.hand import Again, Gate, Hand
 
 
 def gates(count: int) -> list[Gate[Any]]:
     return [Gate() for _ in range(count)]
+
+
+# ---- which events have come ----
+
+
+def test_a_poll_sees_each_event_that_came_since_the_last_one_once() -> None:
+    counts: Counter[str] = Counter()
+    what = st.sampled_from(["poll", "wake", "wake", "in the middle"])
+
+    @given(st.lists(st.tuples(what, st.integers(0, 3)), max_size=40))
+    def check(steps: list[tuple[str, int]]) -> None:
+        wakers: dict[int, Waker] = {}
+        seen: list[int] = []
+        during: list[int] = []
+
+        def poll(cx: EventContext[int]) -> Poll[None]:
+            seen[:] = cx.events
+            for event in range(4):
+                if event not in wakers:  # once, as with a source that keeps its waker
+                    wakers[event] = cx.waker_of(event)
+            for event in during:
+                wakers[event].wake()
+            return PENDING
+
+        hand = Hand(poll_events(poll))
+        hand.poll()
+        expected: dict[int, None] = {}
+        for what, event in steps:
+            if what == "wake":
+                wakers[event].wake()
+                assert hand.woken
+                counts["again"] += event in expected
+                expected[event] = None
+                continue
+            during[:] = [event] if what == "in the middle" else []
+            hand.poll()
+            assert seen == list(expected)
+            counts["together"] += len(seen) > 1
+            counts["spurious"] += not seen
+            counts["in the middle"] += bool(during)
+            expected = dict.fromkeys(during)
+            assert hand.woken == bool(during), "what comes in the middle of a poll is not lost"
+
+    check()
+    covered("events of a poll", **counts)
+    require(counts, "again", "together", "spurious", "in the middle")
+
+
+def test_who_names_no_waker_and_waits_is_told_so() -> None:
+    with pytest.raises(LostWakeup):
+        Hand(poll_events(lambda cx: PENDING)).poll()
+    hand: Hand[None] = Hand(poll_events(lambda cx: (cx.waker, PENDING)[1]))
+    assert hand.poll() is PENDING, "a waker without a name will do"
+
+
+def test_the_context_of_events_ends_with_its_poll() -> None:
+    kept: list[EventContext[str]] = []
+
+    def poll(cx: EventContext[str]) -> Poll[int]:
+        kept.append(cx)
+        return cx.poll(ready(1)) + cx.derive(cx.waker).poll(ready(2))  # type: ignore[operator]
+
+    assert Hand(poll_events(poll)).poll() == 3
+    (cx,) = kept
+    uses: list[Callable[[], object]] = [
+        lambda: cx.waker,
+        lambda: cx.waker_of("late"),
+        lambda: cx.poll(ready(1)),
+        lambda: cx.derive(CountingWaker()),
+    ]
+    for use in uses:
+        with pytest.raises(ContextKept):
+            use()
+
+
+def test_a_task_learns_which_of_its_sources_were_ready(run: Run) -> None:
+    class Bell:
+        def __init__(self) -> None:
+            self.wakers: list[Waker] = []
+
+        def ring(self) -> None:
+            for waker in self.wakers:
+                waker.wake()
+
+    rung = {name: Bell() for name in ("door", "phone", "oven")}
+
+    def poll(cx: EventContext[str]) -> Poll[list[str]]:
+        if cx.events:
+            return list(cx.events)
+        for name, bell in rung.items():
+            bell.wakers.append(cx.waker_of(name))
+        return PENDING
+
+    async def main() -> list[str]:
+        for name in ("oven", "door", "oven"):
+            current_executor().call_soon(rung[name].ring)
+        return await poll_events(poll)
+
+    assert run(main()) == ["oven", "door"]
 
 
 # ---- the leaves ----

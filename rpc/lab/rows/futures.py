@@ -62,10 +62,10 @@ ROWS: Final = (
     Row(
         101,
         193,
-        "A combinator polls those children again that were woken, and no other",
-        "pinfut/combinators/group.py",
-        _COMBINATORS + "only_the_children_that_were_woken_are_polled_again",
-        missing="the context of a poll does not show which events woke the task",
+        "A poll that asks for it sees the set of events that woke it: none is lost, each is once",
+        "pinfut/combinators/events.py",
+        _COMBINATORS + "a_poll_sees_each_event_that_came_since_the_last_one_once",
+        "row 101",
     ),
     Row(
         102,
