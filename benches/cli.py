@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benches.against import compare, print_comparisons
 from benches.harness import Harness
-from benches.registry import BASE, BENCHES, SYSTEMS, Bench, System
+from benches.registry import BASE, BENCHES, COMPARISONS, SYSTEMS, Bench, System
 from benches.table import print_names, print_results, print_unmeasured
 from pinfut.command.options import add_json
 
@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         metavar="NAME",
-        choices=[bench.name for bench in BENCHES],
-        help="run only this bench (repeatable)",
+        choices=[*(bench.name for bench in BENCHES), *COMPARISONS],
+        help="run only this bench, or comparison of designs (repeatable)",
     )
     add(
         "--system",
@@ -71,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = cli.parse_args(argv)
     file: str | None = args.json
     other: Path | None = args.against
+    comparisons = [name for name in COMPARISONS if name in (args.only or ())]
+    if comparisons:
+        if len(comparisons) < len(set(args.only)) or args.system or args.rounds or other:
+            cli.error(f"{', '.join(comparisons)}: comparisons of designs are run by themselves")
+        from benches.compare.__main__ import print_designs
+
+        return print_designs(comparisons, file)
     if other is not None and not (other / "benches" / "worker.py").is_file():
         cli.error(f"--against: {other} is no checkout of pinfut: it has no benches/worker.py")
     # A pipe has no width; the table's own width is then the right one, not 80 columns.
@@ -78,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not out.is_terminal:
         out = Console(stderr=file == "-", width=120)
     if args.list:
-        print_names(BENCHES, SYSTEMS, out)
+        print_names(BENCHES, COMPARISONS, SYSTEMS, out)
         return 0
     benches: Sequence[Bench] = [b for b in BENCHES if args.only is None or b.name in args.only]
     names: Iterable[str] | None = args.system

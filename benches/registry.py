@@ -116,6 +116,13 @@ BENCHES = (
     Bench("guest-hop", "spawn and await a task; elsewhere across, pinfut a guest", 5_000, 500),
 )
 
+# Tables of docs/comparisons.md: they count, and time nothing. Run when they are asked for.
+COMPARISONS = {
+    "calls": "other ways to lay out a call",
+    "bushels": "other ways to name the objects of a client",
+    "pairs": "a pair of rings for each bushel, or one for all",
+}
+
 SYSTEMS = (
     System(
         "pinfut",

@@ -1,7 +1,7 @@
 """The results as a table for people: losses shown as plainly as wins."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
@@ -83,7 +83,12 @@ def _caption(results: Results) -> str:
     return "\n".join(lines)
 
 
-def print_names(benches: Iterable[Bench], systems: Iterable[System], console: Console) -> None:
+def print_names(
+    benches: Iterable[Bench],
+    comparisons: Mapping[str, str],
+    systems: Iterable[System],
+    console: Console,
+) -> None:
     """What `--list` says."""
     table = Table(box=SIMPLE_HEAD)
     table.add_column("bench")
@@ -91,6 +96,8 @@ def print_names(benches: Iterable[Bench], systems: Iterable[System], console: Co
     table.add_column("unit")
     for bench in benches:
         table.add_row(bench.name, bench.op, f"{bench.unit}/op")
+    for name, about in comparisons.items():
+        table.add_row(name, about, "designs")
     console.print(table)
     table = Table(box=SIMPLE_HEAD)
     table.add_column("system")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.box import MARKDOWN
 from rich.console import Console
@@ -125,20 +126,13 @@ def pairs(counting: Counting) -> list[PairRow]:
     ]
 
 
-@dataclass(frozen=True)
-class Rows:
-    calls: Sequence[CallRow]
-    bushels: Sequence[BushelRow]
-    pairs: Sequence[PairRow]
-
-
-def show(out: Console, rows: Rows) -> None:
+def show_calls(out: Console, rows: Sequence[CallRow]) -> None:
     table = Table(box=MARKDOWN, title="for each call")
     table.add_column("work")
     table.add_column("design")
     for heading in ("transitions", "copied", "written", "held", "instructions"):
         table.add_column(heading, justify="right")
-    for row in rows.calls:
+    for row in rows:
         table.add_row(
             row.work,
             row.design,
@@ -147,20 +141,26 @@ def show(out: Console, rows: Rows) -> None:
             number(row.instructions),
         )
     out.print(table)
+
+
+def show_bushels(out: Console, rows: Sequence[BushelRow]) -> None:
     table = Table(box=MARKDOWN, title="for each object of a client")
     table.add_column("design")
     for heading in ("bytes", "left", *BUSHEL_WORK):
         table.add_column(heading, justify="right")
-    for one in rows.bushels:
+    for one in rows:
         counts = [one.instructions.get(name.replace(" ", "-")) for name in BUSHEL_WORK]
         table.add_row(one.design, f"{one.bytes:.0f}", f"{one.left:,.0f}", *map(number, counts))
     out.print(table)
+
+
+def show_pairs(out: Console, rows: Sequence[PairRow]) -> None:
     table = Table(box=MARKDOWN, title="for a client of several bushels")
     table.add_column("bushels", justify="right")
     table.add_column("design")
     for heading in ("pages", "transitions", "instructions"):
         table.add_column(heading, justify="right")
-    for pair in rows.pairs:
+    for pair in rows:
         table.add_row(
             str(pair.bushels),
             pair.design,
@@ -175,21 +175,35 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
 
 
+TABLES: Mapping[str, tuple[Callable[[Counting], Any], Callable[[Console, Any], None]]] = {
+    "calls": (calls, show_calls),
+    "bushels": (bushels, show_bushels),
+    "pairs": (pairs, show_pairs),
+}
+
+
+def print_designs(names: Iterable[str], file: str | None) -> int:
+    """Print the tables of these names, or write their rows to `file` as JSON; `-` is standard
+    output. The exit status."""
+    counting = Counting(Console(stderr=True))
+    rows = {name: TABLES[name][0](counting) for name in names}
+    if file is None:
+        for name, found in rows.items():
+            TABLES[name][1](Console(), found)
+        return 0
+    text = json.dumps(rows, indent=2, default=asdict) + "\n"
+    if file == "-":
+        sys.stdout.write(text)
+    else:
+        Path(file).write_text(text, "utf-8")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     cli = argparse.ArgumentParser(prog="python -m benches.compare", description=__doc__)
     cli.add_argument("--json", metavar="FILE", help="write the rows there; - is standard output")
     args = cli.parse_args(argv)
-    counting = Counting(Console(stderr=True))
-    rows = Rows(calls(counting), bushels(counting), pairs(counting))
-    if args.json is None:
-        show(Console(), rows)
-        return 0
-    text = json.dumps(asdict(rows), indent=2) + "\n"
-    if args.json == "-":
-        sys.stdout.write(text)
-    else:
-        Path(args.json).write_text(text, "utf-8")
-    return 0
+    return print_designs(TABLES, args.json)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from benches import cli
 from benches.compare import __main__ as command
 from benches.compare.bushel_work import BUSHELS
 from benches.compare.bushels import UnknownNumber
@@ -15,6 +16,7 @@ from benches.compare.pairs import PAIRS
 from benches.compare.queues import QueueCalls
 from benches.compare.slots import CellCalls, SlotCalls
 from benches.compare.work import DESIGNS, WORK, made
+from benches.registry import COMPARISONS
 from pinfut.rpc import GarbageFrame
 from tests.covered import covered, require
 
@@ -180,6 +182,21 @@ def test_the_table_is_printed_without_valgrind_too(
     pairs = {(row["bushels"], row["design"]): row for row in printed["pairs"]}
     assert pairs[16, "one pair"]["pages"] * 4 < pairs[16, "a pair for each"]["pages"]
     assert pairs[16, "one pair"]["transitions"] * 8 < pairs[16, "a pair for each"]["transitions"]
+
+
+def test_one_comparison_is_printed_where_the_benches_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benches.callgrind.shutil.which", lambda _: None)
+    assert tuple(COMPARISONS) == tuple(command.TABLES)
+    assert cli.main(["--only", "pairs", "--json", "-"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [*printed] == ["pairs"]
+    assert {row["design"] for row in printed["pairs"]} == {*PAIRS}
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["--only", "pairs", "--only", "yield"])
+    assert refused.value.code == 2
+    assert "by themselves" in capsys.readouterr().err
 
 
 def test_the_tables_are_printed_for_people(
