@@ -46,7 +46,8 @@ QUEUED_CAP: Final = 192
 """Each capability among the arguments of such a call."""
 
 HANDLER: Final = 2048
-"""The default bound for a handler's coroutine and task; `method(frame=...)` sets another."""
+"""The default bound for a handler's coroutine and task, until it first waits; `method(frame=...)`
+declares another."""
 
 TASK: Final = 528
 """The task of a handler that waits, and its context, without the coroutine."""

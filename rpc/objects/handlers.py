@@ -1,8 +1,8 @@
 """What a handler takes: known before it starts, or bounded and looked at when it first waits.
 
 An unboxed method has one frame, whose size its layout knows. The frames of a plain one depend on
-the way that it takes: its caller pays a bound before it starts (`method(frame=)`), and what it
-holds beyond that from the moment when it first waits.
+the way that it takes: its caller pays a bound before it starts, and from the moment when it first
+waits what it holds, if that is more, or if nobody has declared the bound (`method(frame=)`).
 """
 
 from __future__ import annotations

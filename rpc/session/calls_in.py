@@ -218,8 +218,12 @@ class CallsIn:
             answer.task = task = executor.adopt(leaf)
             self.running[task] = answer
             if self._purse is None:
+                # What the arguments take stays charged beside the frames.
+                held = held_by(coro) + frame - method.frame
+                if held < frame and method.declared_frame is None:
+                    account.give(frame - held)
+                    frame = held
                 answer.charged = frame
-                held = held_by(coro)
             else:
                 answer.charged = self._purse.take_over(frame)
                 held = 0
@@ -245,7 +249,7 @@ class CallsIn:
         method = answer.served
         if not method.told:
             method.told = True
-            tell_of(method, held, answer.charged)
+            tell_of(method, held - answer.charged + method.frame, method.frame)
         try:
             self._account.take(held - answer.charged, "the handler of a call")
         except RpcError as error:

@@ -1668,6 +1668,22 @@ MUTANTS = (
         "test_a_handler_that_holds_what_was_charged_is_charged_nothing_more",
     ),
     Mutant(
+        ("row 132",),
+        CALLS_IN,
+        "                if held < frame and method.declared_frame is None:\n",
+        "                if held < 0:\n",
+        "tests/rpc/test_handlers.py::"
+        "test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits",
+    ),
+    Mutant(
+        ("row 132",),
+        CALLS_IN,
+        "                held = held_by(coro) + frame - method.frame\n",
+        "                held = held_by(coro)\n",
+        "tests/rpc/test_handlers.py::"
+        "test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits",
+    ),
+    Mutant(
         ("row 27",),
         "rpc/prices.py",
         "EXPORT: Final = 416\n",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Awaitable
+from itertools import pairwise
 from typing import Any, Protocol
 
 import pytest
 
 from pinfut import catch, join, ready
 from pinfut.executor import current_executor, current_task, sleep
-from pinfut.rpc import Interface, OutOfPages, RemoteError, connect, method, prices, serve
+from pinfut.rpc import Interface, OutOfPages, RemoteError, Vat, connect, method, prices, serve
 from pinfut.rpc.objects.interface import resolve
 from pinfut.unboxed import box, layout, unboxed
 from tests.rpc.services import Desk, DeskServer
@@ -132,6 +133,19 @@ def size_of(coro: Any) -> int:
     return size
 
 
+def stands(coro: Any) -> int:
+    """Bytes of a task and of the chain of frames in which `coro` first waits."""
+    coro.send(None)
+    real, each = prices.TASK, coro
+    while each is not None:
+        real += sys.getsizeof(each)
+        each = getattr(each, "cr_await", None) or getattr(each, "gi_yieldfrom", None)
+        if not hasattr(each, "send"):
+            break
+    coro.close()
+    return real
+
+
 def test_an_unboxed_handler_is_charged_what_its_frame_takes_to_the_byte() -> None:
     function = UnboxedStore.read.function  # type: ignore[attr-defined]
     real = size_of(function(UnboxedStore(), 1))
@@ -176,15 +190,7 @@ def test_a_handler_that_holds_more_is_charged_that_from_when_it_first_waits(
         charged = run(main)
     assert charged > declared.frame
     # What really stands there: the frames of the whole chain.
-    coro = declared.function(server, 1)
-    coro.send(None)
-    real, each = prices.TASK, coro
-    while each is not None:
-        real += sys.getsizeof(each)
-        each = getattr(each, "cr_await", None) or getattr(each, "gi_yieldfrom", None)
-        if not hasattr(each, "send"):
-            break
-    coro.close()
+    real = stands(declared.function(server, 1))
     assert charged == real
     (told,) = [record.getMessage() for record in caplog.records]
     assert f"@method(frame={real})" in told, "once, however many calls"
@@ -264,15 +270,45 @@ def test_every_end_of_an_unboxed_handler_refunds_it() -> None:
     run(main)  # and every bank is back at its start
 
 
-def test_a_boxed_function_of_the_same_body_pays_the_default_bound() -> None:
-    class Plain(Store):
+@pytest.mark.parametrize("data", [b"", bytes(3000)], ids=["", "what its arguments take stays"])
+def test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits(data: bytes) -> None:
+    class Keeper(Interface, Protocol):
         @method
-        async def read(self, n: int) -> int:
+        async def keep(self, data: bytes) -> int: ...
+
+    class Plain(Keeper):
+        @method
+        async def keep(self, data: bytes) -> int:
+            charged.append(vats[0].sessions[0].end.account.used)
             await sleep(1)
-            return n
+            return len(data)
+
+    charged: list[int] = []
+    vats: list[Vat] = []
 
     async def main(world: World) -> None:
-        assert await charged_while_they_wait(world, Plain(), 5) == prices.HANDLER
+        async with (
+            serve(world.kernel, "keeper", Plain()) as vat,
+            connect(world.kernel, "keeper", Keeper, world.bank(), slots=8) as keeper,
+        ):
+            vats.append(vat)
+            await join(*[keeper.keep(data) for _ in range(4)])
+            account = only(vat).end.account
+            before = account.used
+            charged.clear()
+            promises = [keeper.keep(data) for _ in range(4)]
+            await sleep(0.5)
+            told = len(charged)
+            waiting = stands(Plain.keep.function(Plain(), data))  # type: ignore[attr-defined]
+            assert waiting < prices.HANDLER
+            taken = (account.used - before) / 4 - waiting
+            assert taken == charged[0] - before - prices.HANDLER, "what the arguments take"
+            assert (taken >= 3000) == bool(data)
+            steps = [after - first for first, after in pairwise(charged[:told])]
+            assert steps == [waiting + taken] * 3, "the bound is held for the first step alone"
+            await join(*promises)
+            await quiet()
+            assert account.used == before, "and what is left is refunded"
 
     run(main)
 

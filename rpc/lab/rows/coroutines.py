@@ -69,7 +69,7 @@ ROWS: Final = (
         125,
         257,
         "A constructor may wait: a class method that awaits, and makes the class it is called on",
-        "pinfut/unboxed/resolve.py",
+        "pinfut/poll.py",
         _CALLEES + "a_constructor_that_waits_makes_the_class_that_it_is_called_on",
     ),
     Row(
@@ -120,11 +120,10 @@ ROWS: Final = (
     Row(
         132,
         279,
-        "A handler without a known size pays a bound, and more once it first waits and has more",
-        "rpc/objects/handlers.py",
-        _HANDLERS + "a_handler_that_holds_what_was_charged_is_charged_nothing_more",
+        "A handler without a known size pays a bound until it first waits, and then what it has",
+        "rpc/session/calls_in.py",
+        _HANDLERS + "a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits",
         "row 132",
-        missing="who holds less than the bound gets nothing back before its handler ends",
     ),
     Row(
         133,
