@@ -50,8 +50,12 @@ async def sleep_a_little() -> None:
 @pytest.mark.asyncio
 async def test_a_service_of_a_fixture_is_called_from_tasks_of_asyncio(counter: Counter) -> None:
     assert await counter.add(3) == 3
+
+    async def add() -> int:
+        return await counter.add(1)
+
     async with asyncio.TaskGroup() as group:
-        calls = [group.create_task(from_host(counter.add(1))) for _ in range(20)]
+        calls = [group.create_task(add()) for _ in range(20)]
     assert sorted(call.result() for call in calls) == list(range(4, 24))
 
 
