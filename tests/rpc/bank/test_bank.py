@@ -208,7 +208,7 @@ class BankTree(RuleBasedStateMachine):
 
 
 def test_every_usage_is_the_sum_of_what_is_owned_after_any_history() -> None:
-    many = settings(max_examples=max(400, settings().max_examples))
+    many = settings(max_examples=max(200, settings().max_examples))
     run_state_machine_as_test(BankTree, settings=many)
     require(
         covered(NAME),

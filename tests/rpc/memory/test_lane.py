@@ -191,7 +191,7 @@ class PlacesMachine(RuleBasedStateMachine):
 
 
 def test_answers_stand_in_places_of_their_own_and_pages_follow_concurrency() -> None:
-    many = settings(max_examples=max(300, settings().max_examples))
+    many = settings(max_examples=max(150, settings().max_examples))
     run_state_machine_as_test(PlacesMachine, settings=many)
     require(
         covered(NAME), "small", "large", "released", "taken", "refused", "trimmed", "reused_a_spare"
