@@ -39,7 +39,16 @@ from pinfut.laws import (
     TakenTwice,
 )
 from pinfut.pin import Pinned, pin
-from pinfut.poll import PENDING, Context, Future, Pending, PinnedFuture, Poll, Waker
+from pinfut.poll import (
+    PENDING,
+    AsyncConstructor,
+    Context,
+    Future,
+    Pending,
+    PinnedFuture,
+    Poll,
+    Waker,
+)
 from pinfut.slots import SlotTable
 from pinfut.streams import (
     END,
@@ -82,13 +91,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "END", "LAWS", "PENDING", "Barrier", "BlockedInPoll", "BroadcastReceiver", "BroadcastSender",
-    "Closed", "Condition", "Context", "ContextKept", "CoroutineFuture", "Event", "EventContext",
-    "ForeignWake", "Future", "FutureBase", "FutureLock", "FuturesOrdered", "FuturesUnordered",
-    "Lagged", "LawError", "Lock", "LostWakeup", "NeverTaken", "Notify", "OneshotSender", "Pending",
-    "PinError", "Pinned", "PinnedFuture", "Poll", "PolledAfterReady", "Receiver",
-    "ReenteredExecutor", "Selected", "Semaphore", "Sender", "Shared", "SlotTable", "Stream",
-    "StreamBase", "TakenTwice", "Waker", "WatchReceiver", "WatchSender", "broadcast",
+    "END", "LAWS", "PENDING", "AsyncConstructor", "Barrier", "BlockedInPoll", "BroadcastReceiver",
+    "BroadcastSender", "Closed", "Condition", "Context", "ContextKept", "CoroutineFuture", "Event",
+    "EventContext", "ForeignWake", "Future", "FutureBase", "FutureLock", "FuturesOrdered",
+    "FuturesUnordered", "Lagged", "LawError", "Lock", "LostWakeup", "NeverTaken", "Notify",
+    "OneshotSender", "Pending", "PinError", "Pinned", "PinnedFuture", "Poll", "PolledAfterReady",
+    "Receiver", "ReenteredExecutor", "Selected", "Semaphore", "Sender", "Shared", "SlotTable",
+    "Stream", "StreamBase", "TakenTwice", "Waker", "WatchReceiver", "WatchSender", "broadcast",
     "buffer_unordered", "buffered", "catch", "channel", "drop", "from_async_generator",
     "from_iterable", "from_receiver", "fuse", "guest", "join", "lazy", "map", "merge", "oneshot",
     "pending", "pin", "poll_events", "poll_fn", "race", "ready", "select", "shared", "then",

@@ -18,11 +18,12 @@ future belongs to the task that polled it first: nobody else may poll, copy or p
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
-from typing import Final, Literal, Never, NoReturn, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Iterable
+from typing import Final, Literal, Never, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from pinfut.laws import ContextKept
 
+P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -150,3 +151,13 @@ class PinnedFuture(Future[T_co], Protocol[T_co]):
 
         Idempotent; never raises; a no-op once the future is done.
         """
+
+
+class AsyncConstructor(Protocol[P, T_co]):
+    """A class whose objects are made by waiting: ``session = await Session.construct(key)``.
+
+    `construct` is a class method. It waits for what an object needs, and only then makes the class
+    that it was called on, so that nobody meets an object that is half made.
+    """
+
+    def construct(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]: ...

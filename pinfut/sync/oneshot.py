@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, Final, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol
+
+from typing_extensions import TypeVar
 
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice, checked_by_default
@@ -12,6 +14,8 @@ from pinfut.sync.closed import Closed
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
+# A oneshot of which nobody says what it carries is a signal.
+Sent = TypeVar("Sent", default=None)
 
 
 class OneshotSender(Protocol[T_contra]):
@@ -102,13 +106,14 @@ class _Recorded(_Oneshot[T]):
 _KIND: Final = _Recorded if checked_by_default() else _Oneshot
 
 
-def oneshot() -> tuple[OneshotSender[T], FutureBase[T]]:
+def oneshot() -> tuple[OneshotSender[Sent], FutureBase[Sent]]:
     """A channel for exactly one value: ``tx, rx = oneshot()``; ``tx.send(1)``; ``await rx``.
 
-    The receiver is a future: it gives the value, or raises Closed.
+    The receiver is a future: it gives the value, or raises Closed. To type checkers it is a
+    signal, ``tx.send(None)``, where no annotation says what else it carries.
     """
     # Filled in here: a call of __init__ would cost a third more.
-    cell: _Oneshot[T] = _KIND()
+    cell: _Oneshot[Sent] = _KIND()
     cell._value = _EMPTY
     cell._waker = None
     return cell, cell

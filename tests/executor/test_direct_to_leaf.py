@@ -296,7 +296,7 @@ def test_a_wake_costs_two_polls_at_any_depth(depth: int) -> None:
             await wait(levels - 1, sender)
             return
         for _ in range(rounds):
-            tx, rx = oneshot()  # type: ignore[var-annotated]
+            tx, rx = oneshot()
             sender[:] = [tx]
             await rx
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import assert_type
+from typing import Self, TypeVar, assert_type
 
 from pinfut import (
+    AsyncConstructor,
     Pinned,
     Selected,
     Shared,
@@ -254,6 +255,23 @@ async def tasks(root: Folder) -> None:
         assert_type(error.detail, str)
 
 
+T = TypeVar("T")
+
+
+class Constructed:
+    @classmethod
+    async def construct(cls, key: int, *, name: str = "") -> Self:
+        return cls()
+
+
+async def constructs(kind: AsyncConstructor[[int], T]) -> T:
+    return await kind.construct(1)
+
+
+async def constructed() -> None:
+    assert_type(await constructs(Constructed), Constructed)
+
+
 async def queues() -> None:
     both: tuple[Sender[int], Receiver[int]] = channel(4)
     texts, maybe = channel[str | None](4)
@@ -264,6 +282,9 @@ async def queues() -> None:
     ends: tuple[OneshotSender[str], FutureBase[str]] = oneshot()
     ends[0].send("x")
     assert_type(await ends[1], str)
+    signal, wait = oneshot()
+    signal.send(None)
+    assert_type(await wait, None)
 
 
 def run() -> None:

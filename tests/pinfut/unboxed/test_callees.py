@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import pytest
 
+from pinfut import AsyncConstructor, join, yield_now
+from pinfut.executor import run
 from pinfut.unboxed import Refused, layout, pool, unboxed
 from pinfut.unboxed.sizes import CELL
 from tests.pinfut.unboxed.programs import Leaf, Program, drive, module
@@ -77,10 +79,28 @@ def test_a_constructor_that_waits_makes_the_class_that_it_is_called_on() -> None
     assert functions(both) == ["construct", "construct", "ask", "ask"], "all in one frame"
 
 
-class Constructs(Protocol[T]):
-    """What `await Cls.construct(...)` asks of a class, for type checkers."""
+async def two(kind: AsyncConstructor[[int], T]) -> tuple[T, ...]:
+    return await join(kind.construct(5), kind.construct(6))
 
-    construct: Callable[..., Awaitable[T]]
+
+class Slow:
+    def __init__(self, key: int) -> None:
+        self.key = key
+
+    @classmethod
+    async def construct(cls, key: int) -> Self:
+        await yield_now()
+        return cls(key)
+
+
+class Slower(Slow):
+    pass
+
+
+def test_a_class_is_handed_to_what_constructs_its_objects() -> None:
+    made = [*run(two(Slow)), *run(two(Slower))]
+    assert [type(one) for one in made] == [Slow, Slow, Slower, Slower]
+    assert [one.key for one in made] == [5, 6, 5, 6]
 
 
 def test_a_constructor_that_raises_or_is_cancelled_makes_nothing() -> None:
