@@ -15,7 +15,6 @@ from pinfut.variables import copy_context
 
 _log = logging.getLogger("pinfut")
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -153,7 +152,7 @@ def tell_undropped(future: object, error: BaseException) -> None:
 
 @final
 class Ready(FutureBase[T_co]):
-    """A future that is ready at its first poll."""
+    """A future that gives `value` at its first poll."""
 
     __slots__ = ("_value",)
 
@@ -166,7 +165,7 @@ class Ready(FutureBase[T_co]):
 
 @final
 class Never(FutureBase[NoReturn]):
-    """A future that is never ready. It keeps its promise of law 2 trivially: no waker
+    """A future that never gives a value. It keeps its promise of law 2 trivially: no waker
     would ever be called, so a task parked on it ends by cancellation alone."""
 
     __slots__ = ("_waker",)
@@ -178,7 +177,8 @@ class Never(FutureBase[NoReturn]):
 
 @final
 class PollFn(FutureBase[T_co]):
-    """A future whose poll is a function."""
+    """The future whose poll is ``fn(cx)``. That keeps the laws itself: PENDING only with
+    ``cx.waker`` registered."""
 
     __slots__ = ("_context", "_fn")
 
@@ -190,19 +190,6 @@ class PollFn(FutureBase[T_co]):
         return self._context.run(self._fn, cx)
 
 
-def ready(value: T) -> Ready[T]:
-    """A future that gives `value` at its first poll."""
-    return Ready(value)
-
-
-def pending() -> Never:
-    """A future that never gives a value."""
-    return Never()
-
-
-def poll_fn(fn: Callable[[Context], Poll[T]]) -> PollFn[T]:
-    """The future whose poll is ``fn(cx)``.
-
-    `fn` keeps the laws itself: PENDING only with ``cx.waker`` registered.
-    """
-    return PollFn(fn)
+ready = Ready
+pending = Never
+poll_fn = PollFn

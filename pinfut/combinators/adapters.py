@@ -22,8 +22,8 @@ class _OfFuture(FutureBase[U], Generic[T, U]):
 
     __slots__ = ("_context", "_fn", "_future")
 
-    def __init__(self, future: Future[T], fn: Callable[..., Any]) -> None:
-        self._future: Future[Any] = future
+    def __init__(self, awaitable: Awaited[T], fn: Callable[..., Any]) -> None:
+        self._future: Future[Any] = into_future(awaitable)
         self._fn: Any = fn
         self._context = copy_context()
 
@@ -78,9 +78,9 @@ class Catch(_OfFuture[T, T | U]):
     __slots__ = ("_kinds",)
 
     def __init__(
-        self, future: Future[T], kinds: type[X] | tuple[type[X], ...], handler: Callable[[X], U]
+        self, awaitable: Awaited[T], kinds: type[X] | tuple[type[X], ...], handler: Callable[[X], U]
     ) -> None:
-        super().__init__(future, handler)
+        super().__init__(awaitable, handler)
         self._kinds = kinds
 
     def poll(self, cx: Context, /) -> Poll[T | U]:
@@ -92,16 +92,20 @@ class Catch(_OfFuture[T, T | U]):
 
 @final
 class Fuse(FutureBase[T]):
-    """A future that may be polled after it was ready: it is PENDING then, for ever."""
+    """A future that may be polled after it was ready, and is PENDING then, for ever.
+
+    For loops that poll the same set of futures again and again. Nobody is woken by it any
+    more, so a task that awaits it a second time alone ends by cancellation only.
+    """
 
     __slots__ = ("_future",)
 
     polled_after_ready: ClassVar[bool] = True
     """Tells checked mode that law 1 does not hold for this one."""
 
-    def __init__(self, future: Future[T]) -> None:
+    def __init__(self, awaitable: Awaited[T]) -> None:
         # Invariant: None once it is done or dropped.
-        self._future: Future[T] | None = future
+        self._future: Future[T] | None = into_future(awaitable)
 
     @property
     def done(self) -> bool:
@@ -132,7 +136,10 @@ class Fuse(FutureBase[T]):
 
 @final
 class Lazy(FutureBase[T]):
-    """A future that is made when it is polled for the first time."""
+    """The future that `fn` makes at the first poll, and not before: ``lazy(connect)``.
+
+    `fn` runs with the context variables that `lazy` was called with.
+    """
 
     __slots__ = ("_context", "_fn", "_future")
 
@@ -167,7 +174,7 @@ def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> Any:
 
     What is made of a Pinned is Pinned.
     """
-    future: Map[T, U] = Map(into_future(awaitable), fn)
+    future: Map[T, U] = Map(awaitable, fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 
@@ -181,7 +188,7 @@ def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> Any:
     `fn` gives a future or a coroutine, whose value is the value of the whole. What is made
     of a Pinned is Pinned.
     """
-    future: Then[T, U] = Then(into_future(awaitable), fn)
+    future: Then[T, U] = Then(awaitable, fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 
 
@@ -190,21 +197,8 @@ def catch(
 ) -> FutureBase[T | U]:
     """``handler`` of the error, if it is one of `kinds`, in place of a value:
     ``await catch(find(key), KeyError, lambda error: None)``. Other errors pass."""
-    return Catch(into_future(awaitable), kinds, handler)
+    return Catch(awaitable, kinds, handler)
 
 
-def fuse(awaitable: Awaited[T]) -> Fuse[T]:
-    """A future that may be polled after it was ready, and is PENDING then, for ever.
-
-    For loops that poll the same set of futures again and again. Nobody is woken by it any
-    more, so a task that awaits it a second time alone ends by cancellation only.
-    """
-    return Fuse(into_future(awaitable))
-
-
-def lazy(fn: Callable[[], Awaited[T]]) -> Lazy[T]:
-    """The future that `fn` makes at the first poll, and not before: ``lazy(connect)``.
-
-    `fn` runs with the context variables that `lazy` was called with.
-    """
-    return Lazy(fn)
+fuse = Fuse
+lazy = Lazy

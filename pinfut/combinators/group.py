@@ -8,19 +8,16 @@ however many there are. A child that never waits never has a waker made for it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Iterable
 from types import CoroutineType
 from typing import Any, TypeAlias, TypeVar, final
 
-from pinfut.closing import ENDS_THE_RUN, raise_first, tell
+from pinfut.closing import raise_first
 from pinfut.coroutine import CoroutineFuture, DriverCell, driver_context, into_future
 from pinfut.forgotten import tell_if_forgotten
-from pinfut.future import FutureBase, drop_of
+from pinfut.future import FutureBase, drop_of, tell_undropped
 from pinfut.laws import describe
 from pinfut.poll import NOBODY, PENDING, Context, Future, Poll, TaskContext, Waker
-
-_log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 
@@ -30,9 +27,6 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 E = TypeVar("E")
-F = TypeVar("F")
-G = TypeVar("G")
-H = TypeVar("H")
 
 Awaited: TypeAlias = Awaitable[T]
 """What the combinators take: a future, a coroutine, or anything else with ``__await__``.
@@ -178,10 +172,8 @@ class Group(FutureBase[T]):
         and is logged."""
         try:
             Group.drop(self)
-        except ENDS_THE_RUN:
-            raise
         except BaseException as error:
-            tell(_log.error, error, "a future could not be dropped")
+            tell_undropped(self, error)
 
     def drop(self) -> None:
         """Drop every child that is not done, and then raise as `raise_first`."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast, final, overload
 
 from pinfut.closing import ENDS_THE_RUN
-from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, E, F, G, Group, H
+from pinfut.combinators.group import A, Awaited, B, C, ChildContext, D, E, Group
 from pinfut.future import FutureBase
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll, TaskContext
@@ -147,20 +147,6 @@ def join(
     a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], /
 ) -> Pinned[tuple[A, B, C, D, E]]: ...
 @overload
-def join(
-    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D], e: Pinned[E], f: Pinned[F], /
-) -> Pinned[tuple[A, B, C, D, E, F]]: ...
-@overload
-def join(
-    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D],
-    e: Pinned[E], f: Pinned[F], g: Pinned[G], /,
-) -> Pinned[tuple[A, B, C, D, E, F, G]]: ...  # fmt: skip
-@overload
-def join(
-    a: Pinned[A], b: Pinned[B], c: Pinned[C], d: Pinned[D],
-    e: Pinned[E], f: Pinned[F], g: Pinned[G], h: Pinned[H], /,
-) -> Pinned[tuple[A, B, C, D, E, F, G, H]]: ...  # fmt: skip
-@overload
 def join(a: Awaited[A], /) -> FutureBase[tuple[A]]: ...
 @overload
 def join(a: Awaited[A], b: Awaited[B], /) -> FutureBase[tuple[A, B]]: ...
@@ -174,20 +160,6 @@ def join(
 def join(
     a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], /
 ) -> FutureBase[tuple[A, B, C, D, E]]: ...
-@overload
-def join(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D], e: Awaited[E], f: Awaited[F], /
-) -> FutureBase[tuple[A, B, C, D, E, F]]: ...
-@overload
-def join(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
-    e: Awaited[E], f: Awaited[F], g: Awaited[G], /,
-) -> FutureBase[tuple[A, B, C, D, E, F, G]]: ...  # fmt: skip
-@overload
-def join(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
-    e: Awaited[E], f: Awaited[F], g: Awaited[G], h: Awaited[H], /,
-) -> FutureBase[tuple[A, B, C, D, E, F, G, H]]: ...  # fmt: skip
 @overload
 def join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
 @overload

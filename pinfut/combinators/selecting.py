@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast, final, overload
 
-from pinfut.combinators.group import A, Awaited, B, C, D, E, F, G, Group, H
+from pinfut.combinators.group import A, Awaited, B, C, D, E, Group
 from pinfut.future import FutureBase
 from pinfut.pin import Pinned
 from pinfut.poll import PENDING, Context, Future, Poll
@@ -141,21 +141,6 @@ def select(
     d: Awaited[D], e: Awaited[E], /, *, biased: bool = ...,
 ) -> FutureBase[Selected[A | B | C | D | E]]: ...  # fmt: skip
 @overload
-def select(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C],
-    d: Awaited[D], e: Awaited[E], f: Awaited[F], /, *, biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E | F]]: ...  # fmt: skip
-@overload
-def select(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
-    e: Awaited[E], f: Awaited[F], g: Awaited[G], /, *, biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E | F | G]]: ...  # fmt: skip
-@overload
-def select(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
-    e: Awaited[E], f: Awaited[F], g: Awaited[G], h: Awaited[H], /, *, biased: bool = ...,
-) -> FutureBase[Selected[A | B | C | D | E | F | G | H]]: ...  # fmt: skip
-@overload
 def select(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[Selected[T]]: ...
 def select(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
     """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay
@@ -186,21 +171,6 @@ def race(
     a: Awaited[A], b: Awaited[B], c: Awaited[C],
     d: Awaited[D], e: Awaited[E], /, *, biased: bool = ...,
 ) -> FutureBase[A | B | C | D | E]: ...  # fmt: skip
-@overload
-def race(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C],
-    d: Awaited[D], e: Awaited[E], f: Awaited[F], /, *, biased: bool = ...,
-) -> FutureBase[A | B | C | D | E | F]: ...  # fmt: skip
-@overload
-def race(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
-    e: Awaited[E], f: Awaited[F], g: Awaited[G], /, *, biased: bool = ...,
-) -> FutureBase[A | B | C | D | E | F | G]: ...  # fmt: skip
-@overload
-def race(
-    a: Awaited[A], b: Awaited[B], c: Awaited[C], d: Awaited[D],
-    e: Awaited[E], f: Awaited[F], g: Awaited[G], h: Awaited[H], /, *, biased: bool = ...,
-) -> FutureBase[A | B | C | D | E | F | G | H]: ...  # fmt: skip
 @overload
 def race(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[T]: ...
 def race(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:

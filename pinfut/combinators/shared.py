@@ -10,19 +10,16 @@ it. When it is dropped with a wake at hand, the duty goes to the next::
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from types import TracebackType
 from typing import Generic, TypeVar, cast, final
 
-from pinfut.closing import set_traceback, tell, traceback_of
+from pinfut.closing import set_traceback, traceback_of
 from pinfut.combinators.group import Awaited
 from pinfut.coroutine import into_future
-from pinfut.future import FutureBase, drop_of
+from pinfut.future import FutureBase, drop_of, tell_undropped
 from pinfut.laws import PinError
 from pinfut.poll import PENDING, Context, Future, Pending, Poll, Waker, wake_each
-
-_log = logging.getLogger("pinfut")
 
 T = TypeVar("T")
 
@@ -146,8 +143,8 @@ class Shared(FutureBase[T]):
     def __del__(self) -> None:
         try:
             self.drop()
-        except BaseException as error:  # the interpreter lets nothing out of here
-            tell(_log.error, error, "a future could not be dropped")
+        except BaseException as error:
+            tell_undropped(self, error)
 
 
 def shared(awaitable: Awaited[T]) -> Shared[T]:

@@ -2,12 +2,13 @@
 
 The sender never waits. A receiver is a place in the sequence of values and nothing else, so
 one that never reads holds nobody up and costs nothing; it learns exactly how many it has missed.
+What a watch has of the same stands here, too.
 """
 
 from __future__ import annotations
 
 from operator import index
-from typing import Generic, TypeVar, cast, final
+from typing import Any, Generic, Self, TypeVar, final
 
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
@@ -29,92 +30,115 @@ class Lagged(Exception):
 
 
 @final
-class _Shared(Generic[T]):
-    __slots__ = ("closed", "queue", "ring", "sent")
+class Ring(Generic[T]):
+    """The last values, and who waits for the next."""
 
-    def __init__(self, capacity: int) -> None:
-        # Invariant: value number n is at n % capacity, for the last `capacity` of them.
-        self.ring: list[T | None] = [None] * capacity
-        # How many values were ever sent.
-        self.sent = 0
+    __slots__ = ("closed", "queue", "sent", "values")
+
+    def __init__(self, values: list[Any], sent: int) -> None:
+        # Invariant: value number n is at n % len(values), for the last of them.
+        self.values: list[T] = values
+        # How many values there ever were.
+        self.sent = sent
         self.queue = WaitQueue()
         self.closed = False
 
 
-@final
-class BroadcastSender(Generic[T]):
-    """The sending end of a broadcast; any number of tasks may use it."""
+class RingSender(Generic[T]):
+    """A sending end; any number of tasks may use it."""
 
-    __slots__ = ("_shared",)
+    __slots__ = ("_ring",)
 
-    def __init__(self, shared: _Shared[T]) -> None:
-        self._shared = shared
+    def __init__(self, ring: Ring[T]) -> None:
+        self._ring = ring
 
     def send(self, value: T) -> None:
         """Give `value` to every receiver. Never waits. Raises Closed."""
-        shared = self._shared
-        if shared.closed:
-            raise Closed("this broadcast is closed; nobody would get the value")
-        shared.ring[shared.sent % len(shared.ring)] = value
-        shared.sent += 1
-        shared.queue.wake_all()
-
-    def subscribe(self) -> BroadcastReceiver[T]:
-        """One more receiver, of the values that are sent from now on."""
-        return BroadcastReceiver(self._shared, self._shared.sent)
+        ring = self._ring
+        if ring.closed:
+            raise Closed(f"this {type(self).__name__} is closed; nobody would get the value")
+        ring.values[ring.sent % len(ring.values)] = value
+        ring.sent += 1
+        ring.queue.wake_all()
 
     def close(self) -> None:
-        """No more values: receivers get what is left, then Closed."""
-        self._shared.closed = True
-        self._shared.queue.wake_all()
+        """No more values: receivers get what they have not got and is left, then Closed."""
+        self._ring.closed = True
+        self._ring.queue.wake_all()
+
+
+class RingReceiver(Generic[T]):
+    """A receiving end: a place in the sequence of values."""
+
+    __slots__ = ("_next", "_ring")
+
+    def __init__(self, ring: Ring[T], place: int) -> None:
+        self._ring = ring
+        # The number of the value that comes next.
+        self._next = place
+
+    def clone(self) -> Self:
+        """One more receiver, at the place where this one is."""
+        return type(self)(self._ring, self._next)
+
+    def try_recv(self) -> Poll[T]:
+        """The next value, or PENDING when there is none. Raises Closed when none will come."""
+        raise NotImplementedError
+
+    def __aiter__(self) -> Self:
+        """``async for value in rx``: raises what a receive does; ends when it is closed."""
+        return self
+
+    def __anext__(self) -> FutureBase[T]:
+        return EndsAtClosed(self._receive())
+
+    def _receive(self) -> FutureBase[T]:
+        return Recv(self)
 
 
 @final
-class BroadcastReceiver(Generic[T]):
+class BroadcastSender(RingSender[T]):
+    """The sending end of a broadcast; any number of tasks may use it."""
+
+    __slots__ = ()
+
+    def subscribe(self) -> BroadcastReceiver[T]:
+        """One more receiver, of the values that are sent from now on."""
+        return BroadcastReceiver(self._ring, self._ring.sent)
+
+
+@final
+class BroadcastReceiver(RingReceiver[T]):
     """A receiving end of a broadcast. Each value goes to one of the futures of a receiver, and
     to each receiver."""
 
-    __slots__ = ("_next", "_shared")
-
-    def __init__(self, shared: _Shared[T], place: int) -> None:
-        self._shared = shared
-        # The number of the value that comes next.
-        self._next = place
+    __slots__ = ()
 
     def recv(self) -> FutureBase[T]:
         """``value = await rx.recv()``: the next value. Raises Lagged, once, when values were
         missed, and Closed when the broadcast is closed and everything was read."""
-        return _Recv(self)
+        return self._receive()
 
     def try_recv(self) -> Poll[T]:
         """The next value, or PENDING when there is none. Raises as `recv`."""
-        shared = self._shared
-        oldest = shared.sent - len(shared.ring)
+        ring = self._ring
+        oldest = ring.sent - len(ring.values)
         place = self._next
         if place < oldest:
             self._next = oldest
             raise Lagged(oldest - place)
-        if place < shared.sent:
+        if place < ring.sent:
             self._next = place + 1
-            return cast(T, shared.ring[place % len(shared.ring)])
-        if shared.closed:
+            return ring.values[place % len(ring.values)]
+        if ring.closed:
             raise Closed("this broadcast is closed and read to its end")
         return PENDING
 
-    def clone(self) -> BroadcastReceiver[T]:
-        """One more receiver, at the place where this one is."""
-        return BroadcastReceiver(self._shared, self._next)
-
-    def __aiter__(self) -> BroadcastReceiver[T]:
-        """``async for value in rx``: raises Lagged as `recv`; ends when it is closed."""
-        return self
-
-    def __anext__(self) -> FutureBase[T]:
-        return EndsAtClosed(self.recv())
-
 
 @final
-class _Recv(Waiter[T, BroadcastReceiver[T]]):
+class Recv(Waiter[T, RingReceiver[T]]):
+    """Waits for the next value of a receiver."""
+
     __slots__ = ()
 
     def poll(self, cx: Context, /) -> Poll[T]:
@@ -126,12 +150,12 @@ class _Recv(Waiter[T, BroadcastReceiver[T]]):
             # Another future of the same receiver was faster: stand in the queue anew.
             self.woken = False
             self.waker = None
-        return self.wait(self.source._shared.queue, cx)
+        return self.wait(self.source._ring.queue, cx)
 
     def drop(self) -> None:
         """Wait no more. What was not read is still to be read."""
         self.woken = False
-        self.source._shared.queue.leave(self)
+        self.source._ring.queue.leave(self)
 
 
 def broadcast(capacity: int) -> tuple[BroadcastSender[T], BroadcastReceiver[T]]:
@@ -142,5 +166,5 @@ def broadcast(capacity: int) -> tuple[BroadcastSender[T], BroadcastReceiver[T]]:
     capacity = index(capacity)
     if capacity < 1:
         raise ValueError(f"a broadcast keeps at least one value, not {capacity}")
-    shared: _Shared[T] = _Shared(capacity)
-    return BroadcastSender(shared), BroadcastReceiver(shared, 0)
+    ring: Ring[T] = Ring([None] * capacity, 0)
+    return BroadcastSender(ring), BroadcastReceiver(ring, 0)

@@ -1,126 +1,67 @@
 """watch: the latest value, for any number of receivers.
 
 What came in between is not kept: a receiver that is slow sees the newest value and misses
-nothing that still holds. Each compares a version when it begins to wait, so that no change
-falls between a look and a wait.
+nothing that still holds. It is a broadcast of one place, whose receivers miss values in silence.
 """
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, final
+from typing import TypeVar, final
 
 from pinfut.future import FutureBase
-from pinfut.poll import Context, Poll
-from pinfut.sync.closed import Closed, EndsAtClosed
-from pinfut.sync.waiters import Waiter, WaitQueue
+from pinfut.poll import PENDING, Poll
+from pinfut.sync.broadcast import Ring, RingReceiver, RingSender
+from pinfut.sync.closed import Closed
 
 T = TypeVar("T")
 
 
 @final
-class _Shared(Generic[T]):
-    __slots__ = ("closed", "queue", "value", "version")
-
-    def __init__(self, value: T) -> None:
-        self.value = value
-        # Counts the values. Receivers wait only while they have seen this one.
-        self.version = 0
-        self.queue = WaitQueue()
-        self.closed = False
-
-
-@final
-class WatchSender(Generic[T]):
+class WatchSender(RingSender[T]):
     """The sending end of a watch; any number of tasks may use it."""
 
-    __slots__ = ("_shared",)
-
-    def __init__(self, shared: _Shared[T]) -> None:
-        self._shared = shared
+    __slots__ = ()
 
     @property
     def value(self) -> T:
         """The newest value."""
-        return self._shared.value
-
-    def send(self, value: T) -> None:
-        """Replace the value and tell every receiver. Never waits. Raises Closed."""
-        shared = self._shared
-        if shared.closed:
-            raise Closed("this watch is closed; nobody would see the value")
-        shared.value = value
-        shared.version += 1
-        shared.queue.wake_all()
+        return self._ring.values[0]
 
     def subscribe(self) -> WatchReceiver[T]:
         """One more receiver; the present value counts as seen."""
-        return WatchReceiver(self._shared, self._shared.version)
-
-    def close(self) -> None:
-        """No more values. Receivers see the newest, if they have not, and then Closed."""
-        self._shared.closed = True
-        self._shared.queue.wake_all()
+        return WatchReceiver(self._ring, self._ring.sent)
 
 
 @final
-class WatchReceiver(Generic[T]):
+class WatchReceiver(RingReceiver[T]):
     """A receiving end of a watch: its own view of what it has seen."""
 
-    __slots__ = ("_seen", "_shared")
-
-    def __init__(self, shared: _Shared[T], seen: int) -> None:
-        self._shared = shared
-        self._seen = seen
+    __slots__ = ()
 
     @property
     def value(self) -> T:
         """The newest value; looking at it does not count as having seen it."""
-        return self._shared.value
+        return self._ring.values[0]
 
     @property
     def has_changed(self) -> bool:
         """Whether `changed` would give a value at once."""
-        return self._seen != self._shared.version
+        return self._next != self._ring.sent
 
     def changed(self) -> FutureBase[T]:
         """``value = await rx.changed()``: the newest value, once there is one that this
         receiver has not seen. Raises Closed when none will come."""
-        return _Changed(self)
+        return self._receive()
 
-    def clone(self) -> WatchReceiver[T]:
-        """One more receiver that has seen what this one has."""
-        return WatchReceiver(self._shared, self._seen)
-
-    def __aiter__(self) -> WatchReceiver[T]:
-        """``async for value in rx``: each change that is seen; ends when the watch is closed."""
-        return self
-
-    def __anext__(self) -> FutureBase[T]:
-        return EndsAtClosed(self.changed())
-
-
-@final
-class _Changed(Waiter[T, WatchReceiver[T]]):
-    __slots__ = ()
-
-    def poll(self, cx: Context, /) -> Poll[T]:
-        receiver = self.source
-        shared = receiver._shared
-        if receiver._seen != shared.version:
-            receiver._seen = shared.version
-            return shared.value
-        if shared.closed:
+    def try_recv(self) -> Poll[T]:
+        """The newest value, PENDING if it was seen before. Raises as `changed`."""
+        ring = self._ring
+        if self._next != ring.sent:
+            self._next = ring.sent
+            return ring.values[0]
+        if ring.closed:
             raise Closed("this watch is closed; no other value will come")
-        if self.woken:
-            # Another future of the same receiver has seen the change: wait for the next.
-            self.woken = False
-            self.waker = None
-        return self.wait(shared.queue, cx)
-
-    def drop(self) -> None:
-        """Wait no more. What was not seen is still to be seen."""
-        self.woken = False
-        self.source._shared.queue.leave(self)
+        return PENDING
 
 
 def watch(value: T) -> tuple[WatchSender[T], WatchReceiver[T]]:
@@ -128,5 +69,5 @@ def watch(value: T) -> tuple[WatchSender[T], WatchReceiver[T]]:
 
     The value given counts as seen.
     """
-    shared = _Shared(value)
-    return WatchSender(shared), WatchReceiver(shared, 0)
+    ring: Ring[T] = Ring([value], 1)
+    return WatchSender(ring), WatchReceiver(ring, 1)

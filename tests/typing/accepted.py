@@ -178,8 +178,8 @@ async def maybe() -> bytes | None:
 async def combined_more(root: Folder) -> None:
     assert_type(await join(), tuple[()])
     assert_type(
-        await try_join(number(), word(), maybe(), number(), word(), maybe(), number(), word()),
-        tuple[int, str, bytes | None, int, str, bytes | None, int, str],
+        await try_join(number(), word(), maybe(), number(), word()),
+        tuple[int, str, bytes | None, int, str],
     )
     assert_type(await race(number(), word(), maybe()), int | str | bytes | None)
     assert_type(await then(number(), lambda n: word()), str)
