@@ -145,7 +145,7 @@ class Calls(Expressions):
     ) -> None:
         bound = _match(plan, args, words)
         if bound is None:
-            # Stars, or arguments that do not fit: the interpreter binds them, or complains.
+            # Stars, defaults, or arguments that do not fit: the interpreter binds, or complains.
             function = self.frame.link(f"bind_{plan.code.co_name}", binder(plan.unit))
             call = ast.Call(function, list(args), list(words))
             stores: list[ast.expr] = [inner.vars[name].store() for name in plan.parameters]
@@ -155,16 +155,7 @@ class Calls(Expressions):
                 self.emit(ast.Expr(call), place)
             return
         for name, value in bound:
-            if isinstance(value, tuple):
-                which, key = value
-                holder = self.frame.link(f"{which}_{plan.code.co_name}", binder(plan.unit))
-                store = "__defaults__" if which == "defaults" else "__kwdefaults__"
-                read = ast.Subscript(
-                    ast.Attribute(holder, store, ast.Load()), ast.Constant(key), ast.Load()
-                )
-                self.assign(inner.vars[name].store(), read, place)
-            else:
-                self.assign(inner.vars[name].store(), value, place)
+            self.assign(inner.vars[name].store(), value, place)
 
     def scrub(self, inner: Self, place: ast.AST, keep: tuple[Var, ...] = ()) -> None:
         """After the body of `inner`, which may be this one's: its variables are unbound again,
@@ -225,35 +216,16 @@ CAUGHT: Any = object()
 def _match(
     plan: Plan, args: list[ast.expr], words: Sequence[ast.keyword]
 ) -> list[tuple[str, Any]] | None:
-    """Which expression each parameter gets, in the order of evaluation; None when that is not
-    known here. A default is given as (which, key)."""
-    if any(isinstance(arg, ast.Starred) for arg in args) or any(word.arg is None for word in words):
+    """Which expression each parameter gets, in the order of evaluation; None unless all are given
+    one by one."""
+    stars = any(isinstance(arg, ast.Starred) for arg in args) or any(not w.arg for w in words)
+    if stars or plan.node.args.vararg is not None or plan.node.args.kwarg is not None:
         return None
-    signature = inspect.signature(plan.function)
     named = {str(word.arg): word.value for word in words}
     try:
-        given = signature.bind(*args, **named).arguments
+        given = inspect.signature(plan.function).bind(*args, **named).arguments
     except TypeError:
         return None
-    node = plan.node.args
-    others: dict[str, ast.expr] = given.pop(node.kwarg.arg, {}) if node.kwarg is not None else {}
-    by_word = [name for name in named if name not in others]
-    if list(named)[: len(by_word)] != by_word:
-        return None  # the order of evaluation would change
-    rest: tuple[ast.expr, ...] = given.pop(node.vararg.arg, ()) if node.vararg is not None else ()
-    bound: list[tuple[str, Any]] = [each for each in given.items() if each[0] not in by_word]
-    if node.vararg is not None:
-        bound.append((node.vararg.arg, ast.Tuple(list(rest), ast.Load())))
-    bound += [(name, named[name]) for name in by_word]
-    if node.kwarg is not None:
-        keys: list[ast.expr | None] = [ast.Constant(name) for name in others]
-        bound.append((node.kwarg.arg, ast.Dict(keys, list(others.values()))))
-    both = [arg.arg for arg in [*node.posonlyargs, *node.args]]
-    first = len(both) - len(plan.function.__defaults__ or ())
-    for index, name in enumerate(both):
-        if name not in given:
-            bound.append((name, ("defaults", index - first)))
-    for arg in node.kwonlyargs:
-        if arg.arg not in given:
-            bound.append((arg.arg, ("kwdefaults", arg.arg)))
-    return bound
+    if len(given) < len(plan.parameters):
+        return None
+    return [*(each for each in given.items() if each[0] not in named), *named.items()]

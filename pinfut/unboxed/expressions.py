@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from pinfut.coroutine import YIELD
 from pinfut.unboxed.closures import Closures
+from pinfut.unboxed.emission import N
 from pinfut.unboxed.frameplan import Suspension, Var
-from pinfut.unboxed.names import N
 from pinfut.unboxed.scopes import Comprehension
 from pinfut.unboxed.support import BRIDGE
 from pinfut.unboxed.unit import Awaited, Leaf, Yields
@@ -111,8 +111,6 @@ class Expressions(Closures):
                 self.store(inner, temp.load(), node)
             return
         self.assign(self.expr(target), value, node)
-
-    # ---- in the order of the source, around an embedded call ----
 
     def ordered(self, nodes: list[ast.expr]) -> list[ast.expr]:
         """The clones of `nodes`, which are evaluated one after the other."""
@@ -232,8 +230,6 @@ class Expressions(Closures):
         return self.at(result.load(), node)
 
     _before_Lambda = _before_GeneratorExp = Closures.closure
-
-    # ---- awaits that are no embedded calls ----
 
     def _plain_Await(self, node: ast.Await) -> ast.expr:
         target = self.plan.awaits[node]

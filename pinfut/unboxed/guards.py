@@ -29,8 +29,6 @@ from pinfut.unboxed.unit import Awaited, Embed
 class Guards(Loops):
     """Lowers with, async with and try."""
 
-    # ---- closes ----
-
     def _noticed(self, place: ast.AST) -> None:
         """At the start of a handler that may swallow a close: take note."""
         if self.activation.number == 0:
@@ -62,8 +60,6 @@ class Guards(Loops):
             if isinstance(found, type):
                 return issubclass(GeneratorExit, found)
         return True
-
-    # ---- with ----
 
     def _With(self, node: ast.With) -> None:
         if any(item in self.plan.hoisted for item in node.items) and len(node.items) > 1:
@@ -152,8 +148,6 @@ class Guards(Loops):
             self.attempt(body, "Base", failed, node)
         self.emit(ast.Try(whole, [], [], final), node)
         self.leafy = True
-
-    # ---- try ----
 
     def _Try(self, node: Any) -> None:
         start = len(self.frame.activations)

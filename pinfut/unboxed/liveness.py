@@ -86,31 +86,24 @@ class Liveness:
         return out
 
     def _statement(self, node: ast.stmt, out: Live) -> Live:
+        if isinstance(node, ast.Break | ast.Continue):
+            return self._exc | (self._brk if isinstance(node, ast.Break) else self._cont)
         handler = getattr(self, "_" + type(node).__name__, None)
         if handler is not None:
             live: Live = handler(node, out)
             return live
+        if isinstance(node, ast.Assign):
+            out -= _targets(node.targets)
+        elif isinstance(node, ast.Return):
+            out = self._ret
+        elif isinstance(node, ast.Raise):
+            out = _NOTHING
         return self._parts([node], out)
-
-    def _Assign(self, node: ast.Assign, out: Live) -> Live:
-        return self._parts([node], out - _targets(node.targets))
 
     def _AnnAssign(self, node: ast.AnnAssign, out: Live) -> Live:
         if node.value is None:
             return out
         return self._parts([node.target, node.value], out - _targets([node.target]))
-
-    def _Return(self, node: ast.Return, out: Live) -> Live:
-        return self._parts([node], self._ret)
-
-    def _Raise(self, node: ast.Raise, out: Live) -> Live:
-        return self._parts([node], _NOTHING)
-
-    def _Break(self, node: ast.Break, out: Live) -> Live:
-        return self._brk | self._exc
-
-    def _Continue(self, node: ast.Continue, out: Live) -> Live:
-        return self._cont | self._exc
 
     def _If(self, node: ast.If, out: Live) -> Live:
         inner = self._body(node.body, out) | self._body(node.orelse, out)

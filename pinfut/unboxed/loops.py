@@ -104,8 +104,6 @@ class Loops(Statements):
         self.emit(ast.While(going.load(), loop, orelse), node)
         self._after_loop(node, node.body)
 
-    # ---- comprehensions that wait, or that make functions: loops ----
-
     def _expanded(self, node: Comprehension) -> ast.expr:
         result = self.temp()
         empty: ast.expr

@@ -42,8 +42,9 @@ def start(free_list: FreeList, args: list[Any]) -> Frame[Any]:
 
 @final
 class Pool(Generic[P, T]):
-    """Frames of one function, used again and again. It grows to what was needed at once, up
-    to `bound` idle frames; one more than that is freed when it comes back."""
+    """Frames of one function, used again and again: ``frames = pool(f); await frames.begin(x)``.
+    It grows to what was needed at once, up to `bound` idle frames; one more than that is freed
+    when it comes back."""
 
     __slots__ = ("_free_list", "begin")
 
@@ -89,6 +90,4 @@ class Pool(Generic[P, T]):
             free_list.idle.clear()
 
 
-def pool(function: Callable[P, Coroutine[Any, Any, T]], bound: int = 64) -> Pool[P, T]:
-    """A pool of frames of `function`: ``frames = pool(f); await frames.begin(x)``."""
-    return Pool(function, bound)
+pool = Pool

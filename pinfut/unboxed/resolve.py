@@ -73,8 +73,6 @@ class Resolver:
             if isinstance(base, type):
                 yield base
 
-    # ---- names ----
-
     def value(self, node: ast.expr) -> Any:
         """The object that `node` means at decoration, or NOTHING."""
         if isinstance(node, ast.Name):
@@ -206,8 +204,6 @@ class Resolver:
         if isinstance(owner, type):
             return inspect.getattr_static(owner, name, NOTHING)
         return NOTHING
-
-    # ---- awaits ----
 
     def refuse(self, node: ast.AST, construct: str, way_out: str) -> NoReturn:
         line = getattr(node, "lineno", self.node.lineno)

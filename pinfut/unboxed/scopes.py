@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pinfut.unboxed.trees import children, walk
 
@@ -68,25 +68,18 @@ class LexicalScope:
     def free(self) -> set[str]:
         """The names that are looked up further out."""
         names = self.used | self.nonlocals
+        inner = set[str]().union(*(child.free() for child in self.children))
         if isinstance(self.node, ast.ClassDef):
-            names = names - self.own
-            for child in self.children:
-                names = names | (child.free() - {"__class__"})
+            names = (names - self.own) | (inner - {"__class__"})
         else:
-            for child in self.children:
-                names = names | child.free()
-            names = names - self.own
+            names = (names | inner) - self.own
         return names - self.globals
 
 
 def arguments(node: ast.arguments) -> list[ast.arg]:
     """All the parameters, in the order in which a frame holds them."""
-    found = [*node.posonlyargs, *node.args, *node.kwonlyargs]
-    if node.vararg is not None:
-        found.append(node.vararg)
-    if node.kwarg is not None:
-        found.append(node.kwarg)
-    return found
+    stars = [arg for arg in (node.vararg, node.kwarg) if arg is not None]
+    return [*node.posonlyargs, *node.args, *node.kwonlyargs, *stars]
 
 
 def bare(node: ast.arguments) -> ast.arguments:
@@ -135,26 +128,22 @@ class _Reader(ast.NodeVisitor):
             self.scope.used.add(node.target.id)
         self.visit(node.value)
 
-    def visit_Global(self, node: ast.Global) -> None:
-        self.scope.globals.update(node.names)
+    def visit_Global(self, node: ast.Global | ast.Nonlocal) -> None:
+        elsewhere = self.scope.globals if isinstance(node, ast.Global) else self.scope.nonlocals
+        elsewhere.update(node.names)
 
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
-        self.scope.nonlocals.update(node.names)
+    visit_Nonlocal = visit_Global
 
     def visit_alias(self, node: ast.alias) -> None:
         self.scope.bound.add((node.asname or node.name).partition(".")[0])
 
-    def visit_MatchAs(self, node: ast.ExceptHandler | ast.MatchAs | ast.MatchStar) -> None:
-        if node.name:
-            self.scope.bound.add(node.name)
+    def visit_MatchAs(self, node: Any) -> None:
+        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
+        if name:
+            self.scope.bound.add(name)
         self.generic_visit(node)
 
-    visit_ExceptHandler = visit_MatchStar = visit_MatchAs
-
-    def visit_MatchMapping(self, node: ast.MatchMapping) -> None:
-        if node.rest:
-            self.scope.bound.add(node.rest)
-        self.generic_visit(node)
+    visit_ExceptHandler = visit_MatchStar = visit_MatchMapping = visit_MatchAs
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         # In a function the annotation is never evaluated. Without a value it makes a local too,
@@ -171,20 +160,15 @@ class _Reader(ast.NodeVisitor):
         inner.scope.bound.update(arg.arg for arg in arguments(node.args))
         inner.visit(node.body)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def visit_ClassDef(self, node: Any) -> None:
         self.scope.bound.add(node.name)
         inner = self._inside(node)
-        inner.scope.bound.update(arg.arg for arg in arguments(node.args))
+        if not isinstance(node, ast.ClassDef):
+            inner.scope.bound.update(arg.arg for arg in arguments(node.args))
         for statement in node.body:
             inner.visit(statement)
 
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        self.scope.bound.add(node.name)
-        inner = self._inside(node)
-        for statement in node.body:
-            inner.visit(statement)
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef
 
     def _comprehension(self, node: Comprehension | ast.GeneratorExp) -> None:
         inner = self._inside(node)

@@ -101,8 +101,6 @@ class Statements(Calls):
         if self.result is not None:
             self.assign(self.result.store(), ast.Constant(None), node)
 
-    # ---- what ends with a value, or stores one ----
-
     def _Expr(self, node: ast.Expr) -> None:
         value = node.value
         if isinstance(value, ast.Constant):
@@ -215,8 +213,6 @@ class Statements(Calls):
         self.emit(ast.AugAssign(value.store(), node.op, right), node)
         self.assign(place, value.load(), node)
 
-    # ---- simple ones ----
-
     def _Pass(self, node: ast.stmt) -> None:
         pass
 
@@ -240,8 +236,6 @@ class Statements(Calls):
             self.emit(ast.Raise(error, None), node)
         self.emit(ast.If(ast.UnaryOp(ast.Not(), test), failed, []), node)
 
-    # ---- branches ----
-
     def _if(self, node: ast.If, body: Callable[[], None], orelse: Callable[[], None]) -> None:
         test = self.expr(node.test)
         temps, leafy = self.temps, self.leafy
@@ -258,8 +252,6 @@ class Statements(Calls):
 
     def _If(self, node: ast.If) -> None:
         self._if(node, lambda: self.each(node.body), lambda: self.each(node.orelse))
-
-    # ---- match: a capture whose name does not stand in the frame is stored afterwards ----
 
     def _Match(self, node: ast.Match) -> None:
         subject = self.expr(node.subject)
@@ -311,8 +303,6 @@ class Statements(Calls):
                     late.append((name, var))
                 var.sites.append((new, field))
         return self.at(new, node)
-
-    # ---- imports, functions and classes ----
 
     def _Import(self, node: ast.Import) -> None:
         for alias in node.names:

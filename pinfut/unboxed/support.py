@@ -138,27 +138,16 @@ OF_CLOSE: Final = "__close__"
 """Marks a GeneratorExit that nobody's code has raised."""
 
 
-def read(cell: CellType, name: str) -> Any:
-    """The contents of a cell that may be empty."""
+def read(cell: CellType, name: str, own: bool = False) -> Any:
+    """The contents of a cell that may be empty; `own`: one of the function's own."""
     try:
         return cell.cell_contents
     except ValueError:
         pass
-    raise NameError(
-        f"cannot access free variable '{name}' where it is not associated with a value in "
-        "enclosing scope"
-    )
-
-
-def read_own(cell: CellType, name: str) -> Any:
-    """The contents of a cell of the function's own."""
-    try:
-        return cell.cell_contents
-    except ValueError:
-        pass
-    raise UnboundLocalError(
-        f"cannot access local variable '{name}' where it is not associated with a value"
-    )
+    text = f"variable '{name}' where it is not associated with a value"
+    if own:
+        raise UnboundLocalError(f"cannot access local {text}")
+    raise NameError(f"cannot access free {text} in enclosing scope")
 
 
 def put(holder: Any, attribute: str, value: Any) -> Any:
