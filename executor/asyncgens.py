@@ -1,11 +1,9 @@
 """Async generators that are left midway: their clean-up, which may await, is a task of the runner.
 
-One that was begun while no task ran here, as by a task of asyncio on the runner's own loop, is
-left to the hooks that the thread had before.
+One that was begun while no task ran here is left to the hooks that the thread had before::
 
-new ──first step──▶ begun ──it ends, or is closed──▶ over
-                      │ └──nobody holds it any more──▶ closing, in a task ──▶ over
-                      └──the run ends──▶ closing, in a task ──▶ over
+    new ──first step──▶ begun ──it ends, or is closed──▶ over
+                          │ └──nobody holds it any more, or the run ends──▶ closing ──▶ over
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Block: a stretch of a coroutine that can interrupt its own run, or keep others from it.
 
-The blocks of a coroutine (timeouts, scopes, shields) form one chain, innermost first. What comes
-from further out, a block that fires or a cancel of the whole, is raised in the coroutine as
-CancelledError. It *passes* through every block that is open then, and belongs to none that is
-opened later. States of a block, and who moves it on::
+The blocks of a coroutine (timeouts, scopes, shields) form a chain, innermost first. What comes from
+further out, a block that fires or a cancel, is raised as CancelledError: it *passes* through every
+block that is open then, and belongs to none that is opened later. States::
 
     made ──open──▶ open ──fire──▶ fired ──close──▶ closed: the interrupt is its own to turn
                     │ │             │

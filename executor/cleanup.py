@@ -1,7 +1,6 @@
 """What was dropped cleans up: the executor polls a dropped coroutine until its clean-up is over.
 
-A coroutine that a combinator drops is cancelled. If its clean-up waits, it becomes a task of the
-run, behind a shield and with a deadline::
+If the clean-up of a coroutine that a combinator drops waits, it becomes a task, shielded::
 
     dropped ──its clean-up waits──▶ a task ──it ends──▶ done (its error is reported)
                                       │

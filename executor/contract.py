@@ -1,9 +1,7 @@
-"""What the parts of the executor may assume of one another.
+"""What the parts of the executor may assume of one another; the docstrings are the specification.
 
-Tasks, timers, blocks, threads, sources, pollers, traces, clocks and hosts know these protocols,
-and none of them knows the class that assembles the parts (`pinfut.executor.core.Executor`). The
-docstrings are the specification. Nothing here runs: the parts do not inherit from a protocol,
-and no loop asks whether something is one.
+No part knows the class that assembles them (`pinfut.executor.core.Executor`), or inherits from a
+protocol, and no loop asks whether something is one.
 """
 
 from __future__ import annotations

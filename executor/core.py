@@ -1,8 +1,6 @@
 """Executor: the parts put together. How tasks come to be, and how a run begins and ends.
 
-`run` is a loop of turns that owns its thread. `open`, `turn` and `close` are for a loop of
-somebody else's that hosts the executor (docs/hosting.md). How a turn goes says `Loop`, how it is
-shared among priorities `select_batch`, what Ctrl-C does `CtrlC`.
+`run` owns its thread; `open`, `turn` and `close` are for a loop that hosts it (docs/hosting.md).
 """
 
 from __future__ import annotations

@@ -1,13 +1,8 @@
-"""Doorbells: how a host learns that something became ready between two turns.
+"""Doorbells: how a host learns that something became ready between two turns (docs/hosting.md).
 
-An executor that is hosted by another loop sleeps in nobody's way: its turns are called. What
-becomes ready inside a turn is the business of that turn, and `turn` says whether another is due.
-What comes from outside of one (a host's callback that wakes, spawns, puts a call off or sets a
-timer) rings: once, until the next turn has begun. Descriptors and other threads do not ring;
-they make `Executor.fileno` readable, which the host watches.
-
-Queues and timers that ring are classes of their own, so that an executor that nobody hosts has
-no test for it.
+What comes then (a host's callback that wakes, spawns, puts a call off or sets a timer) rings: once,
+until the next turn has begun. Descriptors and other threads make `Executor.fileno` readable. What
+rings is of classes of its own, so that an executor that nobody hosts has no test for it.
 """
 
 from __future__ import annotations

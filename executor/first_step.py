@@ -1,7 +1,6 @@
-"""First steps: coroutines whose first step runs inside another task's step.
+"""First steps: a coroutine's first step inside another task's step, as a server runs a handler's.
 
-A server runs the first step of a handler inside its own step; a handler that ends in it costs no
-task. Between `begin_inline` and `end_inline` no task is current; the one whose coroutine stands
+Between `begin_inline` and `end_inline` no task is current; the one whose coroutine stands
 in `first` is made when somebody asks for it, or when the step ends before the coroutine does.
 """
 

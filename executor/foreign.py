@@ -1,8 +1,6 @@
 """What other frameworks' parts do in a task here, and what is said of it.
 
-Most of it fails by itself, with an error that knows nothing of this executor; `explain` adds
-the way out. There is no stand-in for a running loop of asyncio: libraries that ask whether there
-is one, and have another way if not, get the true answer.
+There is no stand-in for a running loop of asyncio: libraries that ask get the true answer.
 """
 
 from __future__ import annotations

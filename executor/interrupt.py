@@ -1,7 +1,6 @@
 """Ctrl-C: the first cancels the main task, the second ends the run at once.
 
-SIGINT is taken over for one run, in the main thread, and only from Python's default handler:
-a program that handles it itself keeps doing so. `InterruptsHeld` has it wait for a moment.
+Taken over for one run, in the main thread, and only from Python's default handler.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""lacking: the one error for what some systems do not have.
-
-pinfut imports everywhere that Python does. What stands on a system call that is not there says
-so where it is used, and never at import.
-"""
+"""lacking: the one error for what some systems do not have, where it is used, never at import."""
 
 from __future__ import annotations
 

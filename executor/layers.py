@@ -1,13 +1,10 @@
 """Layers: what a process has once, and several parts of a program take, each over the others.
 
-A signal's handler and the wakeup descriptor are such things. Who takes one puts his own over
-what is there; he may give it back in any order, and takes away only what is his::
+For a signal's handler and the wakeup descriptor, in the main thread. Who takes one may give it back
+in any order, and takes away only what is his::
 
     before ◀── a ◀── b          a gives back          before ◀── b
                      ▲ the process has this one                  ▲
-
-What somebody else has put over a layer stays when that is given back. All of it is for the main
-thread, for the process lets no other change these.
 """
 
 from __future__ import annotations

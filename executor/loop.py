@@ -1,12 +1,8 @@
 """Loop: the state of a turn, and the everyday loop, which has no test for anybody who watches.
 
-A turn runs the entries that were ready when it began, each once and the urgent first, up to TURN
-of them; then the calls that were put off to its end (that is where sessions flush); then, every
-LOOK steps and whenever nothing is ready, the timers that are due and the descriptors. When
-nothing is ready it sleeps until something of that comes.
-
-`pinfut.executor.observed` has the same loop for checked mode, instruments and schedules. What
-either of them does besides stepping stands here, once.
+A turn runs the entries that were ready when it began, each once and the urgent first, up to TURN of
+them; then the calls that were put off to its end; then, every LOOK steps and whenever nothing is
+ready, timers and descriptors. `pinfut.executor.observed` is the loop of those who watch.
 """
 
 from __future__ import annotations

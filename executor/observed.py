@@ -1,8 +1,5 @@
 """The observed loop: `Loop.run_turns` with the checks of checked mode, every event told to
 the instruments, and the entries in the order of the schedule if there is one.
-
-It decides nothing else: what a turn is, and what follows it, is as in the everyday loop, and
-`tests/executor/test_two_loops.py` holds the two together.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""ReadyQueue: the entries of one priority that are ready, and how a turn is shared among three.
-
-The bounds of a turn stand here, for both loops keep to them.
-"""
+"""ReadyQueue: the entries of one priority that are ready, and how a turn is shared among three."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Schedules: which of the ready entries runs next, when it is not the first in the queue.
-
-An executor without a schedule runs them in the order in which they became ready. One with
-a schedule runs the observed loop, so the everyday one has no test for it.
-"""
+"""Schedules: which of the ready entries runs next, when it is not the first in the queue."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """EdgeSource: what is known of one descriptor, and who waits for it.
 
-A source is registered with a poller and told of each change once. With epoll it stays registered
-between waits, so a wait makes no system call. That is sound because who waits has tried
-first. `readable` says whether a try is worth while; a try that would block clears it, and the
-next report sets it::
+Who waits has tried first, so a source may stay registered and be told of each change once.
+`readable` says whether a try is worth while::
 
     readable ──a try that would block, or a short read of a stream──▶ not readable
         ▲                                                                  │

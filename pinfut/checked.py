@@ -1,11 +1,8 @@
 """Checked mode: what sees that a law of polling is broken.
 
-On with ``PINFUT_CHECKED=1``, or ``executor.run(..., checked=True)``. Off, none of this code
-runs: the executor picks another context class when it starts, and neither the hot path nor
-the making of a future has a test for it.
-
-A broken law raises where it is broken. Two are seen too late for that, and are logged: a
-poll that blocked, and a future that was thrown away.
+On with ``PINFUT_CHECKED=1``, or ``executor.run(..., checked=True)``; off, none of this code runs. A
+broken law raises where it is broken. Two are seen too late for that, and are logged: a poll that
+blocked, and a future that was thrown away.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Closing several things: one that fails does not keep the others open.
 
-The first error is raised as it is, and the rest stands in its notes. No group: then what an
-`except OSError:` around the close catches would depend on how many have failed. And notes are
-text, so the errors do not keep each other's frames alive.
+The first error is raised as it is, and the rest stands in its notes: no group, which an
+`except OSError:` would not catch, and text alone, which keeps no frames alive.
 """
 
 from __future__ import annotations

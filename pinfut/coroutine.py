@@ -1,9 +1,7 @@
 """Coroutines as futures: what a coroutine may yield, and a future that drives one.
 
-What runs a coroutine keeps to one protocol: the coroutine yields either a future,
-the leaf that it waits for, or YIELD, which means "again, after the others". The runner
-polls the leaf and sends its value in, or throws its error in. The frames between the
-coroutine and the leaf are never polled.
+A coroutine yields a future, the leaf that it waits for, or YIELD, "again, after the others". The
+runner polls the leaf and sends its value in, or throws its error in.
 """
 
 from __future__ import annotations

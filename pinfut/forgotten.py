@@ -1,13 +1,8 @@
 """Forgotten awaits: a future that a statement throws away has done nothing, and that is said.
 
-``tx.send(1)`` without an await makes a future and drops it. The one moment at which that can be
-seen for nothing is when the future goes: the frame in which it does stands at the end of that
-statement. So the futures that do something when they are awaited have a ``__del__``, which
-returns at once where the future was polled; checked mode tells of more (`pinfut.checked`).
-
-A ``__del__`` costs a tenth of what a send into a channel does. So of the kinds that are made by
-the million, `AT_FIRST` are watched, and all of them where the interpreter was started with
-``-X dev`` or a ``-W``.
+It is seen when the future goes, in a ``__del__`` that returns at once where it was polled. That
+costs a tenth of a send into a channel, so of the kinds that are made by the million `AT_FIRST` are
+watched, and all of them under ``-X dev`` or a ``-W``. Checked mode tells of more.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """pin: a future that stays where it is, and says so in its type.
 
-An ordinary future may change hands until its first poll. A `Pinned` may not: it belongs
-to the task that made it. To a type checker it is an Awaitable and no Future, so what takes
-futures in order to give them to others (a channel of futures, a field, a spawn) refuses
-it, while ``await`` and the combinators of the same task take it and poll it in place.
+To a type checker a `Pinned` is an Awaitable and no Future: what takes futures to give them to
+others refuses it, while ``await`` and combinators of the same task poll it in place.
 """
 
 from __future__ import annotations

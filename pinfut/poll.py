@@ -1,18 +1,12 @@
 """The poll contract: PENDING, Waker, Context, and the two protocols of futures.
 
-``poll(cx)`` gives the value, or PENDING, or raises. PENDING is a promise in itself:
-the newest waker of ``cx`` is registered with something that will call it (law 2 in
-`pinfut.laws`). The names are those of Rust's `core::task`.
-
-State of a future, and who moves it on::
+``poll(cx)`` gives the value, or PENDING, or raises; PENDING promises that the newest waker of
+``cx`` is registered (law 2 in `pinfut.laws`). The names are Rust's. States of a future::
 
     idle ──first poll──▶ pinned ──poll gives a value or raises──▶ done
       │                    │
       └────── drop ────────┴──▶ dropped (the started operation is cancelled; its slot
                                 stays taken until the other side has acknowledged)
-
-A Python object does not change its address; what *moves* is ownership. A pinned
-future belongs to the task that polled it first: nobody else may poll, copy or pickle it.
 """
 
 from __future__ import annotations

@@ -1,20 +1,14 @@
-"""SlotTable: a fixed array of places where results are written.
+"""SlotTable: a fixed array of places where results are written (docs/slots.md).
 
-An operation that was started has a slot, and the side that finishes it writes the result
-there. The id of the operation is a counter x that only goes up, its slot is x mod N.
-
-With replies in order x mod N alone would be unique. With replies out of order it is
-not, so x skips forward over slots that are still taken and never overwrites one, and
-every reply names its whole x, which must match (Cap'n Proto and Zircon skip ids in
-progress in the same way). States of a slot::
+The id of an operation is a counter x that only goes up, its slot is x mod N. For replies may come
+in any order, x skips over slots that are still taken, and a reply names its whole x. States::
 
     FREE ──acquire──▶ WAITING ──complete──▶ READY ──take──▶ FREE
                         │
                         └──cancel──▶ CANCELLING ──complete──▶ FREE
 
 and from READY by `detach` to DETACHED: the result is the holder's, the place free.
-A cancelled slot is free only after `complete` has been called for it, with the late
-reply or with the acknowledgement: until then the other side may still write there.
+A cancelled slot is free only after `complete`: until then the other side may still write there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Stack: whether there is enough of it, asked before anything is changed.
 
-An operation that runs out of stack in the middle would leave half of its work. So one that
-changes several things asks first, and raises RecursionError while nothing has happened; an
-operation that others are made of asks for less than they do.
+Running out in the middle would leave half of the work; so who changes several things asks first.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
 """SockCalls: asyncio's ``sock_*`` without a call to the system for each wait.
 
-asyncio registers a descriptor for each wait and removes it afterwards. Here it stays with the
-poller, edge-triggered, from the first wait on. That is sound because each call tries first, and
-tries again after each report::
-
-    try ──it would block──▶ wait for the next edge ──a report──▶ try
-     └──▶ done
+A descriptor stays with the poller, edge-triggered, from its first wait on. That is sound because
+each call tries first, and tries again after each report.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Operations on a descriptor, as futures: tried first, parked only when they would block.
+"""Operations on a descriptor, as futures: tried in `__await__`, parked only when they would block.
 
-`await` tries in `__await__`, before anything is suspended: an operation that need not wait
-costs one system call and no turn. So that a task which never waits cannot starve the others,
-each `SPREE`-th operation on a descriptor that need not wait lets the others run first.
+One that need not wait costs one system call and no turn; each `SPREE`-th of a descriptor lets the
+others run first.
 """
 
 from __future__ import annotations

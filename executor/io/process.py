@@ -1,6 +1,5 @@
-"""Child processes: `subprocess.Popen`, waited for through a descriptor, pipes as streams.
-
-The descriptor is Linux's pidfd; elsewhere a thread for each child waits and closes a socket.
+"""Child processes: `subprocess.Popen`, waited for through a descriptor (Linux's pidfd; elsewhere a
+socket that a thread for each child closes), pipes as streams.
 """
 
 from __future__ import annotations

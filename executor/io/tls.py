@@ -1,12 +1,9 @@
-"""TLS over a Socket, by the standard library's `ssl` over memory (a memory BIO).
-
-::
+"""TLS over a Socket, by the standard library's `ssl` over memory, so that it never blocks::
 
     plain ──raw.write──▶ _outgoing ──_flush──▶ socket     one record, or a piece of 16 KiB
     plain ◀──raw.read─── _incoming ◀──_fill─── socket     a receive, and a part of a record
 
-`ssl` never touches the socket, so it never blocks. What it wants to send stands in `_outgoing`,
-whether a read or a write has made it (alerts, key updates), and one task at a time sends that.
+What reads and writes want to send stands in `_outgoing`, and one task at a time sends that.
 """
 
 from __future__ import annotations

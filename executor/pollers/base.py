@@ -1,7 +1,7 @@
 """What every poller does: calls from other threads, signals, sources by descriptor, and the end.
 
-A poller holds a socket pair, one end of which wakes its sleep. Other threads write a zero to the
-other, and the system writes the number of a signal there, in whatever thread that comes.
+One end of a socket pair wakes its sleep: threads write a zero to the other, and the system writes
+the numbers of signals.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
 """PortablePoller: the standard library's `selectors`.
 
-A selector reports again and again what is ready, and the sources count on being told once. So a
-report disarms what it reported, and the next wait of that source arms it anew. A source whose
-wait was cancelled stays armed until its next report.
-
-Where a process can have no sockets of its own (in a browser) only time passes: descriptors
-are refused, and there are no threads that could hand anything over.
+A selector reports again and again what is ready, and sources count on being told once: so a report
+disarms what it reported, and the next wait arms it anew. In a browser, without sockets, only time
+passes.
 """
 
 from __future__ import annotations

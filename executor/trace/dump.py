@@ -1,12 +1,10 @@
-"""dump: what every task of an executor is doing now, as a tree; also on SIGUSR1.
+"""dump: what every task of an executor is doing now, as a tree; also on SIGUSR1::
 
-Works on both loops, from anywhere in the thread, and reads only what is there anyway::
-
-    2 tasks, 0 ready, 1 timer
-    main #1: parked on Task 'worker' since 0.000 s
-    │   prog.py:12 main          await worker
-    └── worker #2: parked on Sleep since 0.000 s, spawned at prog.py:11
-            prog.py:7 work            await sleep(60)
+2 tasks, 0 ready, 1 timer
+main #1: parked on Task 'worker' since 0.000 s
+│   prog.py:12 main          await worker
+└── worker #2: parked on Sleep since 0.000 s, spawned at prog.py:11
+        prog.py:7 work            await sleep(60)
 """
 
 from __future__ import annotations

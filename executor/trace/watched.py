@@ -1,7 +1,4 @@
-"""What a watched executor uses in place of the plain task, timers and contexts.
-
-The plain ones have no hook. These know who made them, and say what happens to them.
-"""
+"""What a watched executor has in place of plain tasks, timers and contexts, which have no hook."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
 """Group: children that are polled where they stand, and the set of those that were woken.
 
-A combinator never moves what it polls: the children stay in the places where they were
-given, and it polls them by index. Each child wakes through a waker of its own that
-notes the index, so that a poll visits the children that were woken and no others,
-however many there are. A child that never waits never has a waker made for it.
+Each child wakes through a waker of its own that notes its index, so a poll visits the children that
+were woken and no others. A child that never waits never has a waker made for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """shared: one future, several awaiters; each gets its value.
 
-Of the clones that wait the oldest has the duty: it is woken when the future is, and polls
-it. When it is dropped with a wake at hand, the duty goes to the next::
+Of the clones that wait the oldest polls the future when that is woken; when it is dropped before,
+the next one does::
 
     waiting ──future woken: the oldest is woken, polls──▶ ready: all are woken
        │

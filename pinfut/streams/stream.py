@@ -1,15 +1,13 @@
 """Streams: many values, one after the other, each when it comes.
 
-``poll_next(cx)`` gives the next item, or PENDING (then ``cx.waker`` is registered), or END.
 States, and who moves a stream on::
 
     open ──poll_next gives items──▶ open ──gives END, or raises──▶ ended
       │
       └── drop, aclose ──▶ dropped (what it had started is cancelled)
 
-A stream keeps what it has begun: a ``next()`` that is dropped loses no item, because the
-item, or the operation that will bring it, stays in the stream. So a stream has one
-consumer at a time, and a consumer that leaves it before its end drops it (``async with`` does).
+A ``next()`` that is dropped loses no item: what was begun stays in the stream. So a stream has one
+consumer at a time, and one that leaves it before its end drops it (``async with`` does).
 """
 
 from __future__ import annotations

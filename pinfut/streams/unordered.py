@@ -1,8 +1,6 @@
 """FuturesUnordered, FuturesOrdered: many futures as one stream of their values.
 
-They hold at most as many as they were made for. Each child wakes through a waker of its
-own, and a poll visits the children that were woken: the work for one completion does not
-depend on how many others wait.
+They hold at most as many as they were made for; a poll visits those that were woken alone.
 """
 
 from __future__ import annotations

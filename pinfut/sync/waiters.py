@@ -1,14 +1,11 @@
 """Waiters: futures that wait in a queue, and how one of them is woken.
 
-What a woken waiter was woken for (a permit, a lock, a notification) is reserved for it, not
-handed to it: it takes it when it is polled, and when it is dropped before that, as a
-cancelled one is, the reservation goes to the next. So nothing is lost between the two.
-
-States, and who moves a waiter on::
+What a waiter was woken for (a permit, a lock) is reserved for it until it is polled; when it is
+dropped before that, the reservation goes to the next, so nothing is lost. States::
 
     new ──poll──▶ waiting ──WaitQueue.take_first──▶ woken ──poll──▶ done
                      │                                │
-                     └────────────── drop ────────────┴──▶ gone (a reservation goes to the next)
+                     └────────────── drop ────────────┴──▶ gone
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """Functions and classes inside an unboxed function.
 
-They are made anew in each call, over the cells of that call. The frame serves many calls, and
-many functions; so the cells are objects of their own, and what the interpreter does with one
-instruction (make a function over cells) is one call here. Their code is compiled once.
+They are made anew in each call, over the cells of that call; their code is compiled once.
 """
 
 from __future__ import annotations

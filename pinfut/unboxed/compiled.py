@@ -1,7 +1,4 @@
-"""Compiling at the first call.
-
-A chain is compiled when it is first used, not once for each function on the way up.
-"""
+"""Compiling at the first call: a chain once, not once for each function on the way up."""
 
 from __future__ import annotations
 

@@ -6,13 +6,9 @@ States of a frame, and what moves it on::
       ▲                                                                  │
       └───────────────────────────── release ────────────────────────────┘
 
-The memory is an asynchronous generator in the eyes of the interpreter: what it yields plainly is
-a leaf, for what runs it, and what it yields as an item ends a call. So each step of a call
-is the interpreter's own, and no Python function stands between.
-
-A call that returns leaves its generator waiting for the next one. A call that raises, is
-cancelled or closed ends its generator (its traceback may be kept for a long time, and leads
-to it); the next call begins in a new one, of the same size.
+The memory is an asynchronous generator of the interpreter's: what it yields plainly is a leaf, and
+what it yields as an item ends a call, which leaves it waiting for the next one. A call that raises,
+is cancelled or closed ends it; the next call begins in a new one, of the same size.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What looks at errors: with, async with and try.
 
-How a close goes up: plain coroutines raise GeneratorExit in each, the innermost first, whether
-one below has swallowed it or not. So where an embedded body may swallow one, it notes that it
-was there, and when the body has ended the next one is raised in its caller.
+A close raises GeneratorExit in each plain coroutine, innermost first, whether one below has
+swallowed it or not. So an embedded body that may swallow one takes note, and the next is raised in
+its caller when the body has ended.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """How deep the blocks of a function nest once it is lowered.
 
-The interpreter's compiler allows 20 blocks (loops, try, with) inside one another in one code
-object, those of embedded callees included. So it is counted, before anything is compiled,
-what a body takes: at decoration to refuse, and while a frame is generated to know when a
-callee has to go on in a frame of its own.
+CPython's compiler allows 20 blocks inside one another, embedded callees included. So they are
+counted: at decoration to refuse, and later to know which callee needs a frame of its own.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """What is awaited: which callee a call means, as far as it is known at decoration.
 
-Known are: a name of the module or of a function around, an attribute of a module or of a
-class, and a method on something whose class is known: the `self` of a method, an annotated
-parameter or attribute, a local that is made by a call of a class and assigned once.
-What a name means is looked up once, at decoration, as a linker does. A method may be
-overridden by the time it is called; so such a call is guarded, and refuses then.
+Known are names of the module and of functions around, attributes of modules and classes, and
+methods of what has a known class (`self`, annotations, a local made once by a call of a class). A
+method may be overridden by the time it is called; so such a call is guarded, and refuses then.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Statements of an embedded function, in the frame that it is embedded in.
 
-How `return` leaves an embedded body: where every return can stand last, after ifs are turned
-round, control just falls out of it. Otherwise the body is a loop that runs once, a return is a
-`break` out of it, and a loop inside that holds one is followed by a look at a flag. So
-`finally` and `with` are left in the order of the language, by the interpreter itself.
+Where every return can stand last, after ifs are turned round, control just falls out of the body.
+Otherwise the body is a loop that runs once, and a return is a `break` out of it; a loop inside that
+holds one is followed by a look at a flag. So `finally` and `with` are left in the usual order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Tracebacks of an unboxed frame: a line of its own for each embedded function.
 
-An instruction knows by its column which activation it is of (`frameplan.SHIFT`), and that knows
-who called it and where. So when an error is seen, the one entry of the frame is replaced by
-what plain coroutines would show. All of this happens on the way of an error, and only there.
+The column of an instruction says which activation it is of (`frameplan.SHIFT`). When an error is
+seen, the one entry of the frame is replaced by what plain coroutines would show.
 """
 
 from __future__ import annotations

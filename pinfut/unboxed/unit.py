@@ -5,8 +5,7 @@ States of its code::
     decorated ──first call, or prepare──▶ compiled
         └──pool, Frame.begin, layout──▶ and its frame, too
 
-A unit knows nobody: `decorate` fills it in at decoration, and who makes something of it later
-keeps that here. Trees live while a frame is generated only.
+`decorate` fills it in, and who makes something of it later keeps that here. No tree stays.
 """
 
 from __future__ import annotations
