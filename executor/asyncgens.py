@@ -20,7 +20,6 @@ from pinfut.executor.timeout import timeout_at
 
 Generator: TypeAlias = AsyncGenerator[Any, None]
 
-
 OVER: Final = 256
 """Numbers of generators that are over and are kept at most, beside those of others."""
 

@@ -95,8 +95,6 @@ class Block:
         owner.block = self
         return executor
 
-    # ---- interrupts ----
-
     def fire(self) -> None:
         """Interrupt the coroutine, once."""
         if not self.fired:
@@ -164,8 +162,6 @@ class Block:
                 return True
             outer = outer.outer
         return False
-
-    # ---- out of order ----
 
     def _leave_out_of_order(self) -> None:
         owner = self._owner
@@ -262,7 +258,11 @@ def _frame(user: object) -> Any:
 
 @final
 class Shield(Block):
-    """``with shield(): ...``: cancels and timeouts from outside of it wait until it ends."""
+    """A block that is not interrupted from outside: ``with shield(): await save()``.
+
+    What a cancel or a timeout around it wanted happens at the first wait after the block.
+    Use it around a clean-up that must be whole, with a timeout inside.
+    """
 
     __slots__ = ("_held",)
 
@@ -289,10 +289,4 @@ class Shield(Block):
         return "shield()"
 
 
-def shield() -> Shield:
-    """A block that is not interrupted from outside: ``with shield(): await save()``.
-
-    What a cancel or a timeout around it wanted happens at the first wait after the block.
-    Use it around a clean-up that must be whole, with a timeout inside.
-    """
-    return Shield()
+shield = Shield

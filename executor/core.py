@@ -52,7 +52,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger("pinfut.executor")
 
-
 GENERATIONS: Final = 16
 """How often what was started during the end of a run is ended in its turn, before it is closed."""
 
@@ -113,20 +112,19 @@ class Executor(FirstSteps):
         self.instruments.attach(self)
 
     def _make_queues(self, bell: Doorbell | None) -> None:
-        if bell is None:
-            self.ready = ReadyQueue(self, "normal")
-            self.high = ReadyQueue(self, "high")
-            self.low = ReadyQueue(self, "low")
-            self.deferred = deque()
-            self.timers = WatchedTimers(self.instruments) if self.watching else Timers()
+        queue = ReadyQueue if bell is None else RingingReadyQueue
+        self.ready = queue(self, "normal")
+        self.high, self.low = queue(self, "high"), queue(self, "low")
+        self.deferred = deque() if bell is None else RingingCalls()
+        if self.watching:
+            watched = WatchedTimers if bell is None else RingingWatchedTimers
+            self.timers = watched(self.instruments)
         else:
-            self.ready = RingingReadyQueue(self, "normal", bell)
-            self.high = RingingReadyQueue(self, "high", bell)
-            self.low = RingingReadyQueue(self, "low", bell)
-            self.deferred = RingingCalls(bell)
-            timers = RingingWatchedTimers(self.instruments) if self.watching else RingingTimers()
-            timers.bell = bell
-            self.timers = timers
+            self.timers = Timers() if bell is None else RingingTimers()
+        if bell is not None:
+            rings: list[Any] = [self.ready, self.high, self.low, self.deferred, self.timers]
+            for one in rings:
+                one.bell = bell
 
     # ---- what tasks use ----
 

@@ -54,7 +54,8 @@ def deadlock(executor: Runner) -> LostWakeup:
             f"{''.join(waits)}\nWho has it must be polled until it gives it back, or be "
             "dropped"
         )
-    parked = "".join(f"\n  {task!r}{_history(task.leaf)}" for task in executor.tasks)
+    parked = "".join(f"\n{task!r}{history(task.leaf)}" for task in executor.tasks)
+    parked = parked.replace("\n", "\n  ")
     return LostWakeup(
         "every task is parked, no timer is set, and nobody is left to wake them:"
         f"{parked}\nThe future that a task is parked on has to keep its waker where "
@@ -66,10 +67,6 @@ def _serving(owner: object) -> str:
     """Which call a task serves, if its owner says so."""
     call = getattr(owner, "call", None)
     return "" if call is None else f", which serves {call},"
-
-
-def _history(leaf: object) -> str:
-    return history(leaf).replace("\n", "\n  ")
 
 
 def futurelock(task: Task[Any]) -> FutureLock | None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from pinfut.executor.contract import Priority, Runner, Timer
+from pinfut.executor.contract import Runner, Timer
 from pinfut.executor.current import report_call
 from pinfut.executor.ready import ReadyQueue, require_own_thread
 from pinfut.executor.timers import Timers
@@ -52,60 +52,48 @@ class Doorbell:
                 report_call(self._ring, error)
 
 
-@final
-class RingingReadyQueue(ReadyQueue):
-    """A ready queue that tells its host what is put there between turns."""
-
-    __slots__ = ("_bell",)
-
-    def __init__(self, runner: Runner, priority: Priority, bell: Doorbell) -> None:
-        super().__init__(runner, priority)
-        self._bell = bell
-
-    def append(self, entry: Any, /) -> None:
-        self._bell.require_stack()
-        super().append(entry)
-        self._bell.ring(entry)
-
-
-@final
-class RingingCalls(deque[Any]):
-    """Calls for the end of a turn: one that is put off between turns wants one."""
-
-    __slots__ = ("_bell",)
-
-    def __init__(self, bell: Doorbell) -> None:
-        super().__init__()
-        self._bell = bell
-
-    def append(self, call: Any, /) -> None:
-        self._bell.require_stack()
-        super().append(call)
-        self._bell.ring(call[0])
-
-
-class _RingsOnPush:
-    """Timers whose host is told when a deadline is set between turns."""
+class _Rings:
+    """What tells its host of each thing that is put there between turns: an entry that is ready, a
+    call that is put off, a timer that is set."""
 
     __slots__ = ()
 
     bell: Doorbell
 
+    def append(self, entry: Any, /) -> None:
+        self.bell.require_stack()
+        super().append(entry)  # type: ignore[misc]  # of the queue that it is mixed into
+        self.bell.ring(entry[0] if type(entry) is tuple else entry)
+
     def push(self, deadline: float, timer: Timer) -> None:
         self.bell.require_stack()
-        super().push(deadline, timer)  # type: ignore[misc]  # of the Timers that it is mixed into
+        super().push(deadline, timer)  # type: ignore[misc]  # of the Timers, likewise
         self.bell.ring(timer)
 
 
 @final
-class RingingTimers(_RingsOnPush, Timers):
+class RingingReadyQueue(_Rings, ReadyQueue):
+    """A `ReadyQueue` that rings."""
+
+    __slots__ = ("bell",)
+
+
+@final
+class RingingCalls(_Rings, deque[Any]):
+    """The calls for the end of a turn: one that is put off between turns wants one."""
+
+    __slots__ = ("bell",)
+
+
+@final
+class RingingTimers(_Rings, Timers):
     """`Timers` that ring."""
 
     __slots__ = ("bell",)
 
 
 @final
-class RingingWatchedTimers(_RingsOnPush, WatchedTimers):
+class RingingWatchedTimers(_Rings, WatchedTimers):
     """`WatchedTimers` that ring."""
 
     __slots__ = ("bell",)

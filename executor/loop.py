@@ -237,8 +237,6 @@ class Loop:
                 steps = 0
                 self.look()
 
-    # ---- what follows the steps of a turn, in both loops ----
-
     def run_deferred(self) -> None:
         """Make the calls that were put off to the end of the turn.
 
@@ -321,8 +319,6 @@ class Loop:
             poller.park(0)
         if deadline is not None:
             timers.fire(self.clock.now())
-
-    # ---- what a step does when something is raised, in both loops ----
 
     def throw_into(self, task: Entry, leaf: Any, error: BaseException) -> Any:
         """Raise the error of a poll inside the coroutine; what it waits for next."""

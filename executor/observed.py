@@ -26,16 +26,7 @@ from pinfut.poll import NOBODY, PENDING, Context
 
 _SEND: Final = CoroutineType.send
 
-
 _log = logging.getLogger("pinfut.executor")
-
-
-def _tell_swallowed(task: Task[Any]) -> None:
-    _log.warning(
-        "%r was cancelled, caught that, waited for other things and returned as if nothing had "
-        "come: raise CancelledError again when the clean-up is done",
-        task.name,
-    )
 
 
 @final
@@ -82,7 +73,11 @@ class ObservedLoop:
                         self._step(task, None)
                 except StopIteration as stop:
                     if self._checked and watched(task).went_on:
-                        _tell_swallowed(task)
+                        _log.warning(
+                            "%r was cancelled, caught that, waited for other things and returned "
+                            "as if nothing had come: raise CancelledError again after the clean-up",
+                            task.name,
+                        )
                     task.finish(stop.value)
                     tell.finish(task)
                 except BaseException as error:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @final
 class Scope(Block):
-    """``async with scope() as s: s.spawn(...)``: the block ends when every child has.
+    """A block whose tasks end with it: ``async with scope() as s: s.spawn(work())``.
 
     When a child or the body fails, the others are cancelled; when all have ended, the
     errors are raised together as an ExceptionGroup. A cancel of the task that holds the
@@ -238,9 +238,4 @@ class _AllEnded(_Woken[None]):
         return PENDING
 
 
-def scope() -> Scope:
-    """A block whose tasks end with it: ``async with scope() as s: s.spawn(work())``.
-
-    Raises an ExceptionGroup with the errors of the children and of the body.
-    """
-    return Scope()
+scope = Scope

@@ -61,10 +61,6 @@ def not_a_future(thing: object) -> TypeError:
     )
 
 
-async def _carry(coro: Coroutine[Any, Any, T]) -> T:
-    return await coro
-
-
 def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
     """`coro` as a coroutine of the interpreter's own, whatever made it. Raises TypeError for
     anything but a coroutine."""
@@ -74,7 +70,11 @@ def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
         raise TypeError(
             f"spawn takes a coroutine, not {coro!r}; call the async function: spawn(f())"
         )
-    carrier = cast("CoroutineType[Any, Any, T]", _carry(coro))
+
+    async def carry() -> T:
+        return await coro
+
+    carrier = cast("CoroutineType[Any, Any, T]", carry())
     carrier.__qualname__ = getattr(coro, "__qualname__", type(coro).__qualname__)
     return carrier
 
@@ -109,11 +109,7 @@ class CleansUp(Protocol):
     def __call__(self, left: CoroutineFuture[Any], /) -> None: ...
 
 
-def _nobody() -> CleansUp | None:
-    return None
-
-
-find_cleaner: Callable[[], CleansUp | None] = _nobody
+find_cleaner: Callable[[], CleansUp | None] = lambda: None  # noqa: E731
 """Gives who cleans up after what is dropped here and now, or None, when nothing can be waited
 for. An executor puts its own here."""
 

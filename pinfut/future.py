@@ -79,11 +79,7 @@ REFUSALS: Final = (RuntimeError, TypeError)
 """What the loops of asyncio and trio raise in a task that has yielded a future of pinfut's."""
 
 
-def _own(future: Any) -> Generator[Any, Any, Any] | None:
-    return None
-
-
-find_wait: Callable[[Any], Generator[Any, Any, Any] | None] = _own
+find_wait: Callable[[Any], Generator[Any, Any, Any] | None] = lambda future: None  # noqa: E731
 """Gives the wait to go on with where one of the REFUSALS was raised at the yield of a future; None
 when that was an error of its own. Set by the hosts."""
 
@@ -127,11 +123,7 @@ def drop_of(future: Any) -> Callable[[], object]:
         record: Record | None = getattr(future, "_law", None)
         if record is not None:
             record.forget()
-    return getattr(future, "drop", _nothing)
-
-
-def _nothing() -> None:
-    """A plain future needs no word."""
+    return getattr(future, "drop", int)
 
 
 def let_go(future: object) -> None:

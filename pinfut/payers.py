@@ -80,19 +80,14 @@ def why_not() -> str | None:
         return None
     if _ABSENT is not None:
         return _ABSENT
-    if _free_threaded():
-        return "this interpreter is built without the global lock, which payers need"
-    import tracemalloc  # not for everybody who starts a task
+    import sysconfig  # these two not for everybody who starts a task
+    import tracemalloc
 
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "this interpreter is built without the global lock, which payers need"
     if tracemalloc.is_tracing():
         return "tracemalloc was started before: stop it, install payers, and start it again"
     return None
-
-
-def _free_threaded() -> bool:
-    import sysconfig  # as above
-
-    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def install() -> None:

@@ -174,8 +174,6 @@ class EventLoop(SockCalls):
             raise
         self._ready = executor.ready
 
-    # ---- callbacks ----
-
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: ContextVars | None = None
     ) -> Handle:
@@ -239,8 +237,6 @@ class EventLoop(SockCalls):
     def set_debug(self, enabled: bool) -> None:
         super().set_debug(enabled)
         self._leaf.debug = enabled
-
-    # ---- running ----
 
     @contextmanager
     def _running(self: Any) -> Iterator[None]:

@@ -59,6 +59,8 @@ class Guest(Host):
     runner: Executor
     body: AbstractContextManager[object] = nullcontext()  # about the body of the block
     error: BaseException | None = None  # what the end of the block has to raise
+    ring: Callable[[], None]  # have a visit made soon
+    _visit_here: Callable[[], None]  # make one in a task of the host's, which is not current then
 
     def __init__(self, now: Callable[[], float], options: dict[str, Any]) -> None:
         self.runner = Executor(clock=HostClock(now), doorbell=self.ring, **options)
@@ -67,10 +69,6 @@ class Guest(Host):
         self._context = copy_context()
         # How many steps the tasks of the host's may make themselves before the host's next visit.
         self._left = STEPS
-
-    def ring(self) -> None:
-        """Have a visit made soon."""
-        raise NotImplementedError
 
     def visit(self) -> None:
         """Make one."""
@@ -99,10 +97,6 @@ class Guest(Host):
         finally:
             bell.listening = True
         return task
-
-    def _visit_here(self) -> None:
-        """Make a short visit in a task of the host's, which is not current meanwhile."""
-        raise NotImplementedError
 
     async def end(self) -> None:
         """Cancel what is left and wait until it has ended; then what that has started, and so on.

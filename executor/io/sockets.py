@@ -70,8 +70,6 @@ class Socket:
         self._recv = sock.recv
         self._send = sock.send
 
-    # ---- streams ----
-
     def recv(self, size: int) -> FutureBase[bytes]:
         """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` at the end.
 
@@ -124,8 +122,6 @@ class Socket:
         waits. Cancelled, the attempt goes on: close the socket.
         """
         return Connect(self._source, self.raw, self._numeric(address))
-
-    # ---- datagrams, messages ----
 
     def recvfrom(self, size: int) -> FutureBase[tuple[bytes, Any]]:
         """The next datagram, cut off at `size` bytes, and whose it is."""
@@ -182,8 +178,6 @@ class Socket:
             for fd in fds:
                 os.set_inheritable(fd, False)
         return data, list(fds)
-
-    # ---- the end ----
 
     def close(self) -> None:
         """Close the socket; who waits for it gets Closed. Idempotent."""

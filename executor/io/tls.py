@@ -223,8 +223,6 @@ class TLSStream:
             while await self.recv(PIECE):
                 pass
 
-    # ---- between the socket and ssl ----
-
     async def _shake_hands(self) -> None:
         while True:
             try:

@@ -73,16 +73,11 @@ class BasePoller(ABC):
     # ---- what a system has of its own ----
 
     @abstractmethod
-    def park(self, timeout: float | None) -> bool:
-        """As `contract.Poller.park`."""
-
+    def park(self, timeout: float | None) -> bool: ...
     @abstractmethod
-    def watch(self, source: Source, mask: int) -> None:
-        """Report `mask` of `source` from here on, and what is ready already."""
-
+    def watch(self, source: Source, mask: int) -> None: ...
     @abstractmethod
-    def fileno(self) -> int:
-        """A descriptor that is readable when `park` would find something, timers apart."""
+    def fileno(self) -> int: ...
 
     @abstractmethod
     def _unwatch(self, fd: int) -> None:

@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from itertools import islice
 from types import FrameType
 from typing import Any, Final, final
 
@@ -37,6 +36,8 @@ _MOST: Final = 100
 
 _LONGEST: Final = 200
 """Characters of a callback."""
+
+_LOOPS: Final = ("pinfut.executor.loop", "pinfut.executor.observed")
 
 
 def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
@@ -64,7 +65,10 @@ def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
             stack.append(
                 (child, rest + ("└── " if last else "├── "), rest + ("    " if last else "│   "))
             )
-    lines += _at_most(_callbacks(executor))
+    callbacks = list(_callbacks(executor))
+    lines += callbacks[:_MOST]
+    if len(callbacks) > _MOST:
+        lines.append(f"... {len(callbacks) - _MOST} more")
     lines += executor.others
     if tasks and not isinstance(tasks[0], WatchedTask):
         lines.append("since when and who spawned: unknown; run checked or with an instrument")
@@ -79,12 +83,6 @@ def _callbacks(executor: Runner) -> Iterator[str]:
                 yield f"ready: {entry.name[:_LONGEST]}"
     for call, _ in list(executor.deferred):
         yield f"put off: {getattr(call, '__qualname__', repr(call))[:_LONGEST]}"
-
-
-def _at_most(lines: Iterator[str]) -> list[str]:
-    shown = list(islice(lines, _MOST))
-    more = sum(1 for _ in lines)
-    return [*shown, f"... {more} more"] if more else shown
 
 
 def _count(count: int, what: str) -> str:
@@ -152,14 +150,10 @@ def _stack(innermost: FrameType) -> Iterator[str]:
     """The frames of the interrupted step: those above the executor's own."""
     frames: list[FrameType] = []
     frame: FrameType | None = innermost
-    while frame is not None and not _is_loop(frame):
+    while frame is not None and frame.f_globals.get("__name__") not in _LOOPS:
         frames.append(frame)
         frame = frame.f_back
     yield from _frames(frames[::-1])
-
-
-def _is_loop(frame: FrameType) -> bool:
-    return frame.f_globals.get("__name__") in ("pinfut.executor.loop", "pinfut.executor.observed")
 
 
 def _frames(frames: list[FrameType]) -> Iterator[str]:
@@ -204,14 +198,6 @@ def _short(path: str) -> str:
     return min(path, relative, key=len)
 
 
-# ---- on a signal ----
-
-
-def wants_dump() -> bool:
-    """Whether the environment asks for dumps on SIGUSR1 (``PINFUT_DUMP`` not empty, not 0)."""
-    return os.environ.get("PINFUT_DUMP", "0") not in ("", "0")
-
-
 @final
 class DumpOnSignal:
     """SIGUSR1 writes the dump of an executor to stderr, from `take_over` to `give_back`."""
@@ -222,11 +208,10 @@ class DumpOnSignal:
         self._executor = executor
 
     def take_over(self, asked: bool | None) -> None:
-        """`asked`: None for what the environment says, which does nothing where it cannot:
-        outside of the main thread, or when the program has a handler of its own. Asked for
-        outright, that raises RuntimeError, and OSError where there is no SIGUSR1.
-        """
-        if asked is False or (asked is None and not wants_dump()):
+        """`asked`: None for what the environment says (``PINFUT_DUMP`` not empty, not 0), which
+        does nothing where it cannot: outside of the main thread, or when the program has a handler
+        of its own. Asked for outright, that raises RuntimeError, and OSError without a SIGUSR1."""
+        if not (os.environ.get("PINFUT_DUMP", "0") not in ("", "0") if asked is None else asked):
             return
         if not hasattr(signal, "SIGUSR1"):
             if asked:

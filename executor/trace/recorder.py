@@ -96,8 +96,6 @@ class Recorder(Instrument):
         events.append(event)
         self.counts[kind] += 1
 
-    # ---- what events say ----
-
     def _number(self, future: object) -> int:
         """The number of a future, 0 for one that has no room for a record."""
         record = record_of(future)
@@ -136,8 +134,6 @@ class Recorder(Instrument):
         if law and not self._broke:
             self._broke = True
             self.note("law", law=law, v=kind_of(error), text=without_places(str(error)), a=task)
-
-    # ---- the hooks ----
 
     def attach(self, executor: Runner) -> None:
         self._clock = executor.clock

@@ -59,9 +59,7 @@ def named(leaf: object) -> str:
     """A future by its type, and its name if it has one; of a task its number, too."""
     if isinstance(leaf, WatchedTask):
         return f"Task {leaf.name!r} #{leaf.number}"
-    name = getattr(leaf, "name", None)
-    kind = type(leaf).__qualname__
-    return kind if name is None else f"{kind} {name!r}"
+    return kind_of(leaf)
 
 
 def place(where: str) -> str | None:

@@ -22,8 +22,9 @@ T = TypeVar("T")
 Typed = TypeVar("Typed", bound=Callable[..., Any])
 
 
-class _All(Group[tuple[Any, ...]]):
-    """All the values, in the order in which the futures were given."""
+class TryJoin(Group[tuple[Any, ...]]):
+    """All the values, in the order in which the futures were given; the first error is raised at
+    once, after the others have been dropped."""
 
     __slots__ = ("_left", "_values")
 
@@ -72,7 +73,7 @@ class _All(Group[tuple[Any, ...]]):
 
     def _failed(self, error: BaseException) -> bool:
         """A child has raised. Whether the others are dropped and that is raised at once."""
-        raise NotImplementedError
+        return True
 
     def _end(self) -> tuple[Any, ...]:
         """No child is left."""
@@ -80,7 +81,7 @@ class _All(Group[tuple[Any, ...]]):
 
 
 @final
-class Join(_All):
+class Join(TryJoin):
     """Waits for every child, whatever becomes of the others."""
 
     __slots__ = ("_errors",)
@@ -113,16 +114,6 @@ class Join(_All):
             raise BaseExceptionGroup("errors in a join", failures)
         finally:
             del errors, failures  # or the traceback would keep what it is part of
-
-
-@final
-class TryJoin(_All):
-    """The first error is raised at once, after the others have been dropped."""
-
-    __slots__ = ()
-
-    def _failed(self, error: BaseException) -> bool:
-        return True
 
 
 def _typed_as(model: Typed) -> Callable[[Callable[..., Any]], Typed]:

@@ -91,8 +91,6 @@ class StreamBase(Generic[T_co]):
         self.drop()
         return None
 
-    # ---- taking items ----
-
     def next(self) -> FutureBase[T_co | End]:
         """The next item, or END: ``item = await stream.next()``. Dropping it loses no item."""
         return Next(self)
@@ -148,8 +146,6 @@ class StreamBase(Generic[T_co]):
         """Await ``fn(item)`` for one item after the other."""
         async for item in self:
             await fn(item)
-
-    # ---- adapters; `buffered`, `merge` and the others are functions ----
 
     def map(self, fn: Callable[[T_co], U]) -> StreamBase[U]:
         """``fn`` of each item."""

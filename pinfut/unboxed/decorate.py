@@ -82,9 +82,8 @@ def _class_body(function: FunctionType, frame: FrameType) -> ClassBody | None:
     outside: dict[str, Any] = {}
     outer = frame.f_back
     # The scope of type parameters is a function between the class and what is around it.
-    while outer is not None and outer.f_code.co_name.startswith("<generic parameters"):
+    while outer is not None:
         outside = {**outer.f_locals, **outside}
-        outer = outer.f_back
-    if outer is not None:
-        outside = {**outer.f_locals, **outside}
+        generic = outer.f_code.co_name.startswith("<generic parameters")
+        outer = outer.f_back if generic else None
     return ClassBody(dict(names), outside)

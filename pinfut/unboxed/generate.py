@@ -65,8 +65,8 @@ class Body(Guards):
             elif self.plan.structured:
                 self.tail(node.body)
             else:
-                flagged = any(_loops_returning(each) for each in node.body)
-                if flagged:
+                loops = ast.For | ast.While | ast.AsyncFor
+                if any(isinstance(each, loops) and returns(each) for each in own_nodes(node.body)):
                     self.returned = self.activation.var("returned·", temporary=True)
                     self.flag(self.returned, False, node)
                 with self.into() as once, self.nested(LOOP):
@@ -84,12 +84,6 @@ class Body(Guards):
                 self.assign(var.store(), self.call("CellType", var.load()), node)
             else:
                 self.assign(var.store(), self.call("CellType"), node)
-
-
-def _loops_returning(node: ast.AST) -> bool:
-    """Whether some loop in `node` holds a return."""
-    loops = ast.For | ast.While | ast.AsyncFor
-    return any(isinstance(each, loops) and returns(each) for each in own_nodes([node]))
 
 
 class Linked:
