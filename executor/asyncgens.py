@@ -37,8 +37,7 @@ class AsyncGens(Internal):
         self._thread = 0
         # Invariant: those that somebody holds, by their ids, oldest first.
         self._begun: WeakValueDictionary[int, Generator] = WeakValueDictionary()
-        # Who closes those that are not ours, if there is somebody; and the ids of ours, for a
-        # generator that is left is not among `_begun` any more.
+        # Who closes those that are not ours, if somebody does; the ids of ours, left ones too.
         self._finalizer: Callable[[Generator], object] | None = None
         self._ours: set[int] = set()
 

@@ -60,16 +60,13 @@ class Block:
 
     __slots__ = ("_owner", "_passed", "executor", "fired", "outer")
 
-    # Invariant: whose run the block is part of; None before it is opened, _CLOSED after. While
-    # it is open it stands in the chain of its owner.
+    # Invariant: whose chain it stands in; None before it is opened, _CLOSED after.
     _owner: Interruptible | _Stranded | _Closed | None
-    # From where an interrupt has come in since the block was opened: the block further out, or
-    # the owner, when it was for the whole; None when none has.
+    # The block further out, or the owner, whose interrupt has come in; None when none has.
     _passed: Block | Interruptible | None
     # The next block further out in the same coroutine.
     outer: Block | None
-    # False before it has fired (0 is slower to test); then _PENDING, while a shield or the running
-    # step keeps the interrupt off; _RAISED once it has interrupted its owner.
+    # False (0 is slower to test), _PENDING until it can interrupt its owner, then _RAISED.
     fired: int
     executor: Runner
 

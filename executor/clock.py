@@ -45,8 +45,7 @@ class VirtualClock:
         self._now += seconds
 
     def idle(self, poller: Poller, deadline: float | None) -> None:
-        # Descriptors that are ready come first, and a thread at work counts as a task that
-        # runs: it will end, whatever the time.
+        # Descriptors that are ready come first; a thread at work will end, whatever the time.
         if deadline is None or poller.working:
             poller.park(None)
         elif deadline > self._now and not poller.park(0):

@@ -37,8 +37,7 @@ class CtrlC:
     __slots__ = ("_executor", "_main", "_noted", "_own", "pressed")
 
     def __init__(self, executor: Runner, own: dict[str, Any]) -> None:
-        # None once it is given back: a handler that the program puts back later is as the
-        # default one.
+        # None once it is given back: then it is as the default handler.
         self._executor: Runner | None = executor
         self._own = own
         # Whom the first Ctrl-C cancels; None while it is held.

@@ -30,8 +30,7 @@ class Layers(Generic[T]):
     def __init__(self, get: Callable[[], T], put: Callable[[T], object]) -> None:
         self._get = get
         self._put = put
-        # Invariant: who has taken it and has not given it back, the oldest first, and what
-        # each has found there.
+        # Invariant: who has it and has not given it back, oldest first, and what each found there.
         self._layers: list[tuple[T, T]] = []
 
     def take(self, ours: T) -> None:

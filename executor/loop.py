@@ -122,8 +122,7 @@ class Loop:
     clean_ups_end: float
     timers: TimerQueue
     instruments: Instruments
-    # Invariant: the three hold each entry that is ready exactly once, and no other. In `ready`
-    # are those of normal priority, and others for the turn in which they run.
+    # Invariant: each ready entry once; in `ready` also others, for the turn in which they run.
     ready: ReadyQueue
     high: ReadyQueue
     low: ReadyQueue
@@ -131,8 +130,7 @@ class Loop:
     deferred: deque[tuple[Callable[..., object], tuple[Any, ...]]]
 
     def __init__(self) -> None:
-        # Invariant: every task that is not done, so that none is lost to the collector. With
-        # each, who hears of its end. Its order is that of spawning, in every run.
+        # Invariant: every task that is not done, in the order of spawning; who hears of its end.
         self.tasks: dict[Any, Owner | None] = {}
         # What these are says `contract.Runner`.
         self.current: JoinHandle[Any] | None = None
@@ -307,8 +305,7 @@ class Loop:
                 raise lost
             return
         if deadline is None or deadline > self.clock.now():
-            # A wake of another thread's, which could not end the sleep, is seen from here on: it
-            # is refused, and ends it.
+            # A wake of another thread's is seen from here on: it is refused, and ends the sleep.
             ready.asleep = high.asleep = low.asleep = True
             try:
                 if not (ready or high or low):
@@ -351,8 +348,7 @@ class Loop:
             raise error
 
 
-# The globals of the functions that stand between the executor and a poll. The first is that of
-# the other loop, if there is one.
+# Globals of what stands between executor and poll; first that of the other loop, if any.
 _own_namespaces = [
     Loop.run_turns.__globals__,
     WatchedContext.poll.__globals__,

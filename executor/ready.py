@@ -26,8 +26,7 @@ class ReadyQueue(deque[Any]):
         super().__init__()
         self.runner = runner
         self.priority = priority
-        # Whether the executor's thread sleeps until something comes in here, or its host is at
-        # work; so that what another thread puts here might not be seen.
+        # Whether the thread sleeps, or its host is at work: what another puts here may go unseen.
         self.asleep = False
 
 

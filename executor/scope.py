@@ -28,8 +28,7 @@ class Scope(Block):
 
     def __init__(self) -> None:
         super().__init__()
-        # Invariant: the children that have not ended, oldest first; with each, who waits for it
-        # in `start`.
+        # Invariant: the children that run, oldest first; with each, who waits for it in `start`.
         self._children: dict[JoinHandle[Any], _Started[Any] | None] = {}
         self._errors: list[BaseException] = []
         self._open = False

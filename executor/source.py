@@ -62,23 +62,17 @@ class EdgeSource:
         self.fd = fd
         # Where it is registered, from the first wait to `close` or the poller's end.
         self.poller: Poller | None = None
-        # Invariant: what the poller is asked for. With epoll it only grows; the portable poller
-        # takes out what it reports.
+        # Invariant: what the poller is asked for; the portable one takes out what it reports.
         self.mask = 0
-        # Invariant: False only while a report will come when that changes, now or once a wait
-        # has asked for it.
+        # Invariant: False only while a report will come, now or once a wait has asked for it.
         self.readable = True
         self.writable = True
-        # Whether a read that gives less than was asked for has taken all there is. True for
-        # TCP until an end, an error or urgent data was seen; never for datagrams, nor for
-        # Unix sockets, where a read stops at a message with descriptors.
+        # Whether a short read has taken all there is: of TCP, until an end, error or urgent data.
         self.drains = drains
-        # Invariant: not None while that future waits; each of them is counted in
-        # `Poller.external`.
+        # Invariant: not None while that future waits, and is counted in `Poller.external`.
         self.reader: Waiting | None = None
         self.writer: Waiting | None = None
-        # Invariant: the operation that has written a part of its bytes, until the rest is
-        # written or it gives up; nobody else writes in between.
+        # Invariant: who has written a part of its bytes; nobody else writes in between.
         self.writing: object = None
         # Operations that did not have to wait, since the others were let run.
         self.spree = 0

@@ -108,8 +108,7 @@ class Task(FutureBase[T]):
     def __init__(
         self, queue: ReadyQueue, coro: CoroutineType[Any, Any, T], context: ContextVars
     ) -> None:
-        # Where it stands when it is ready; that is also its priority, and the way to its
-        # executor.
+        # Where it stands when it is ready: its priority, and the way to its executor.
         self._queue = queue
         self._coro = coro
         self._context = context
@@ -229,8 +228,7 @@ class Task(FutureBase[T]):
             return PENDING
         if type(outcome) is not Failure:
             return outcome  # type: ignore[return-value]  # neither NOT_DONE nor a Failure
-        # The one who awaits has the error now, with this task in its traceback: the task gives
-        # it up, or the two would keep each other until the collector comes.
+        # Who awaits has the error now, and this task in its traceback: the task gives it up.
         error = outcome.error
         if error is None or outcome.unclaimed is not None:
             error = cast(BaseException, self.error())
@@ -243,8 +241,7 @@ class Task(FutureBase[T]):
             del error
 
     def _require_alone(self, joiner: Waker, waker: Waker) -> None:
-        # A task is woken by its own result once; the waker of a combinator says nothing about
-        # whose it is, and may be an old one.
+        # A combinator's waker says nothing about whose it is, and may be an old one.
         if isinstance(joiner, Task) and isinstance(waker, Task) and joiner.leaf is self:
             raise PinError(
                 self,
@@ -290,8 +287,7 @@ class Task(FutureBase[T]):
         """The coroutine has raised. For the executor."""
         unclaimed = None
         if type(error) is CancelledError:
-            # The frames of a task that was given up hold what is to be let go of now, and not
-            # when the task itself is.
+            # What the frames of a task that was given up hold is let go of now.
             error.__traceback__ = error.__context__ = None
         elif not _asked_for(error):
             explain(error)

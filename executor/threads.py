@@ -90,8 +90,7 @@ class Threads:
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="pinfut")
-        # Invariant: `_queued` is empty unless no thread is free. It holds futures that are
-        # parked and no others, so that what is cancelled leaves nothing behind.
+        # Invariant: empty unless no thread is free, and all in it are parked.
         self._free = THREADS
         self._queued: OrderedDict[ToThread[Any], None] = OrderedDict()
         # Invariant: how many tasks wait for a call here; counted in `Poller.external`, too.
@@ -116,8 +115,7 @@ class Threads:
         try:
             self._pool.submit(self._work, job)
         except BaseException as error:
-            # No thread could be started. The pool has kept the job for another: take it back,
-            # unless one was quicker.
+            # No thread could be started: take the job back, unless a thread was quicker.
             try:
                 job.pop()
             except IndexError:

@@ -31,8 +31,7 @@ class Timeout(Block):
 
     __slots__ = ("_seconds", "deadline", "live")
 
-    # In seconds of the executor's clock; inf without one. Set when the block is entered, or by
-    # who gives None for the seconds.
+    # In seconds of the executor's clock; set on entry, or by who gives None for the seconds.
     deadline: float
     live: bool
 

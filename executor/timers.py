@@ -56,8 +56,7 @@ class Timers:
     references: ClassVar[int] = 1
 
     def __init__(self) -> None:
-        # Entries are (deadline, order, timer): of equal deadlines the older comes first,
-        # and the heap compares numbers only, which the interpreter does in C.
+        # (deadline, order, timer): the older of equal deadlines first, by numbers alone.
         self.heap: list[tuple[float, int, Timer]] = []
         # What is left of the heap of before, a heap too. Empty unless it is being cleaned.
         self._old: list[tuple[float, int, Timer]] = []

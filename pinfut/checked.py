@@ -57,8 +57,7 @@ class Record:
         self.made = made
         # Whether it is a mistake to throw it away as it is, neither polled nor dropped.
         self.must_be_taken = must_be_taken
-        # Invariant: whose it is and where that one polled it first; None before the first
-        # poll and after a drop.
+        # Invariant: whose it is and where it was polled first; None before, and after a drop.
         self.owner: object = None
         self.where: str | None = None
         # Whether it has given its value or its error.
@@ -180,8 +179,7 @@ class CheckedContext(Context):
         try:
             value = future.poll(call)
         except BaseException:
-            # The traceback may lead to the context and to the future for a long time. Neither
-            # keeps the task: it is the one that the error may belong to.
+            # The traceback leads to the context and the future; neither keeps the task for it.
             record.done = True
             record.must_be_taken = False
             record.owner = call.owner = call._future = None

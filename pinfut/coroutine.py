@@ -218,8 +218,7 @@ class CoroutineFuture(FutureBase[T]):
         self._coro = coro
         self._cell = cell
         self._context = context
-        # Invariant: the future that the coroutine is suspended on; YIELD before its start
-        # and after a yield.
+        # Invariant: the future that it is suspended on; YIELD before its start and after a yield.
         self._leaf: Any = YIELD
         # Invariant: the newest waker, from the first PENDING on; None once it is over.
         self._waker: Waker | None = None

@@ -46,8 +46,7 @@ class FutureBase(Generic[T_co]):
         return 0
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        # The whole bridge: hand the leaf to what runs the coroutine. The executor
-        # polls the leaf, not the frames above it, and sends the value straight in.
+        # The whole bridge: the leaf goes to what runs the coroutine, and its value straight in.
         return (yield self)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:

@@ -100,8 +100,7 @@ class Pinned(Generic[T_co]):
 
 
 _ALONE = 0
-# What `_references` gives for a future that a Pinned alone has: measured, for it is the
-# interpreter's affair.
+# What `_references` gives for a future that a Pinned alone has: the interpreter decides it.
 _ALONE = Pinned(cast("Future[Any]", object()))._references()
 
 

@@ -84,8 +84,7 @@ class SlotTable(Generic[T]):
         self.capacity = capacity
         self._make = make
         self._slots: list[Slot[T]] = [make(i) for i in range(capacity)]
-        # The free slots, the longest free first, so that a slot rests as long as possible
-        # before it is used again, and replies in order give x, x + 1, x + 2, ...
+        # The longest free first: a slot rests before it is used again, and ids go up by one.
         self.free: deque[Slot[T]] = deque(self._slots)
         # Invariant: every id ever issued is <= _last.
         self._last = -1

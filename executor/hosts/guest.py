@@ -84,8 +84,7 @@ class Guest(Host):
                 self._ending.wake()
 
     def begin_task(self, coro: Coroutine[Any, Any, T], owner: Owner) -> Task[T]:
-        # When nobody waits for a visit, this task of the host's makes one itself, and the host is
-        # spared the round that the doorbell would cost it. In a turn nobody listens.
+        # When nobody waits for a visit, this task of the host's makes one: a round less.
         runner, bell = self.runner, self._bell
         if self._left <= 0 or not bell.listening:
             return runner.spawn(coro, owner=owner)
@@ -124,8 +123,7 @@ class AsyncioGuest(Guest, AsyncioHost):
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.loop = loop = asyncio.get_running_loop()
-        # A loop in Python may have a time of its own; that of uvloop stands still in a turn, and
-        # its timers know milliseconds.
+        # A loop in Python may have its own time; uvloop's stands still, and knows milliseconds.
         exact = isinstance(loop, asyncio.BaseEventLoop)
         super().__init__(loop.time if exact else time.monotonic, options)
         self.runner.others = AsyncioTasks(loop)
@@ -212,8 +210,7 @@ class TrioGuest(Guest):
         self._rouse()
 
     def _visit(self, steps: int) -> None:
-        # There is no public word for it: in a turn no task of trio's is current, so that what
-        # belongs to one, a cancel scope, say, is refused there and does not act on this one.
+        # No public word for it: in a turn no task of trio's is current, so none is acted on.
         running = self._running
         task = running.task
         del running.task

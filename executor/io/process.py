@@ -51,8 +51,7 @@ class ChildProcess:
     ) -> None:
         # What it asks and does takes a lock that an interrupt may leave taken: hence `_held`.
         self._popen = popen
-        # What is readable once the child has ended. The thread that waits for that, where the
-        # system has no pidfd.
+        # Readable once the child has ended; the thread that waits, where there is no pidfd.
         self._ended, self._watch = watch
         self._exit = EdgeSource(self._ended.fileno())
         # None where no pipe was asked for.

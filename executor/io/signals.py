@@ -98,8 +98,7 @@ class Signals:
             other._note(number)
 
     def _note(self, number: int) -> None:
-        # Between two instructions of anything that the main thread does: so only this, and
-        # the rest at the next look at the poller.
+        # In the middle of anything: so only this, and the rest at the next look at the poller.
         self.came[number] = None
         if self._poller is not None and not self._called:
             self._called = self._poller.hand_over(self._wake)

@@ -18,7 +18,6 @@ from pinfut.executor.timers import sleep
 from pinfut.future import FutureBase
 
 Bytes: TypeAlias = bytes | bytearray | memoryview
-Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _BACKLOG: Final = 1024
@@ -130,18 +129,6 @@ class Socket:
     def sendto(self, data: Bytes, address: Any) -> FutureBase[int]:
         """Send one datagram to a numeric address. Raises ValueError for a host's name."""
         return WriteOperation(self._source, self.raw.sendto, data, self._numeric(address))
-
-    def recvmsg(
-        self, size: int, ancillary: int = 0, flags: int = 0
-    ) -> FutureBase[tuple[bytes, Ancillary, int, Any]]:
-        """As `socket.recvmsg`: data, ancillary data, flags, address."""
-        return ReadOperation(self._source, self.raw.recvmsg, size, ancillary, flags)
-
-    def sendmsg(
-        self, buffers: Iterable[Bytes], ancillary: Iterable[tuple[int, int, Any]] = ()
-    ) -> FutureBase[int]:
-        """As `socket.sendmsg`; how many bytes of data the system took."""
-        return WriteOperation(self._source, self.raw.sendmsg, list(buffers), list(ancillary))
 
     def send_fds(self, data: bytes, fds: Iterable[int]) -> FutureBase[int]:
         """Send descriptors with at least one byte of `data`, over a Unix socket.

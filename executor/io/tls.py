@@ -188,8 +188,7 @@ class TLSStream:
         """
         if not self._ended:
             self._require_writable()
-            # OpenSSL looks for the other side's close_notify and trips over data before it.
-            # There is a chunk of it at most.
+            # OpenSSL trips over data before the other side's close_notify: a chunk at most.
             while not self._over and (more := self._decrypt(PIECE)):
                 self._plain += more
             self._ended = True
@@ -217,8 +216,7 @@ class TLSStream:
 
     async def _end_cleanly(self) -> None:
         await self.send_eof()
-        # TLS 1.3: closed over session tickets that nobody has read, the connection is reset, and
-        # what was sent last may be lost.
+        # TLS 1.3: closed over unread session tickets, it is reset and may lose what was sent last.
         with timeout(LINGER):
             while await self.recv(PIECE):
                 pass

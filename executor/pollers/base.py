@@ -43,13 +43,11 @@ class BasePoller(ABC):
         self.external = 0
         # Invariant: what is watched, by descriptor; at most one each.
         self._sources: dict[int, Source] = {}
-        # Calls from other threads, oldest first; each thread waits for its own, or is one
-        # of a bounded pool, so that their number is bounded.
+        # Oldest first; each thread waits for its own, or is one of a pool: bounded.
         self._handed: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         # Invariant: True only while a wake for what is in `_handed` is under way.
         self.notified = False
-        # Guards the wake against one after the close. Reentrant, because a signal handler
-        # may come while its own thread holds it.
+        # Guards the wake against one after the close; a signal handler may come while it is held.
         self._lock = threading.RLock()
         self.is_closed = False
         # The socket pair that ends the sleep: None where there are no sockets.
@@ -158,8 +156,7 @@ class BasePoller(ABC):
                 self.unpark()
 
     def _run_handed(self) -> None:
-        # One by one, for a signal handler may hand over in the middle of it; and as many as
-        # there are now, so that threads cannot hold the turn.
+        # One by one, for handlers may hand over meanwhile; no more, so that threads hold no turn.
         handed = self._handed
         for _ in range(len(handed)):
             call, args = handed.popleft()

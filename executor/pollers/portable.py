@@ -147,8 +147,7 @@ class PortablePoller(BasePoller):
         selector = self._selector
         assert selector is not None, "it watches nothing without one"
         events = (EVENT_READ if mask & IN else 0) | (EVENT_WRITE if mask & OUT else 0)
-        # Not `modify`, which takes a number that was closed unseen and is another's now for
-        # what it knows.
+        # Not `modify`, which trusts a number that was closed unseen and is another's now.
         self._unwatch(source.fd)
         source.mask = 0
         if events:

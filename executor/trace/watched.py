@@ -30,8 +30,7 @@ class WatchedTask(Task[T]):
         tell.spawned += 1
         # Counts up from 1 in the order of spawning.
         self.number = tell.spawned
-        # The number of the task that spawned it, 0 for none. No reference: a task must not
-        # keep its ancestors alive.
+        # Of the task that spawned it, 0 for none: a task must not keep its ancestors alive.
         current = self.executor.current
         self.parent = 0 if current is None else cast("WatchedTask[Any]", current).number
         frame = calling_frame()

@@ -45,8 +45,7 @@ class Woken:
 
     def __init__(self, keys: Iterable[Any]) -> None:
         self.keys: dict[Any, None] = dict.fromkeys(keys)
-        # Invariant: the newest waker of the combinator itself; None while it is being
-        # polled, and after it was called: one wake for each poll is enough.
+        # Invariant: the newest waker of the combinator; None while it is polled, and once called.
         self.parent: Waker | None = None
 
     def rest(self, cx: Context) -> None:
@@ -141,8 +140,7 @@ class Group(FutureBase[T]):
         is. Raises what a child raises; that one is done then."""
         woken = self._woken
         woken.parent = None
-        # Only what is woken by now: a child that wakes itself while it is polled waits
-        # for the next poll.
+        # Only what is woken by now: who wakes itself while it is polled waits for the next.
         keys, woken.keys = woken.keys, {}
         children = self._children
         for index in keys:

@@ -35,9 +35,7 @@ class _Hub(Generic[T]):
         self.future: Future[T] | None = future
         # At first it has to be polled once.
         self.woken = True
-        # Invariant: the newest waker of each clone that waits, oldest first. By number: a
-        # clone that nobody holds any more is not kept alive by its wait. (A plain dict has the
-        # first one behind all that have left.)
+        # Invariant: by the number of each clone that waits, oldest first, its newest waker.
         self.waiting: OrderedDict[int, Waker] = OrderedDict()
         self.keys = 0
         # Invariant: how many have neither given their value nor been dropped.

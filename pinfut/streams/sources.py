@@ -63,8 +63,7 @@ class FromAsyncGenerator(StreamBase[T]):
         self._step: Coroutine[Any, Any, T | None] | None = None
         self._closing = False
         self._closed = False
-        # One driver for all steps: the generator keeps its context variables, and a timeout
-        # in it its owner, from one item to the next.
+        # One driver for all steps: the generator keeps its context variables and blocks.
         cell = DriverCell()
         self._driver: CoroutineFuture[T | None] = CoroutineFuture(
             _NO_STEP, cell, driver_context(cell)

@@ -39,8 +39,7 @@ class _Shared(Generic[T]):
         # How many values are reserved: the receivers that were woken and have not come yet.
         # Invariant: reserved <= len(buffer), and no receiver waits while it is less.
         self.reserved = 0
-        # Invariant: every entry of these two is parked and has a waker; or it has left, has no
-        # waker, and is a gap. The first is no gap.
+        # Invariant: each entry has a waker, or has left and is a gap; the first is no gap.
         self.receivers: deque[_Recv[T]] = deque()
         self.senders: deque[_Send[T]] = deque()
         self.gaps = 0
@@ -154,8 +153,7 @@ class _Send(FutureBase[None], Generic[T]):
     # Set by `Sender.send`.
     _state: _Shared[T]
     value: T
-    # Invariant: set while the future waits in `senders`; _SENT once the value is the channel's,
-    # and then nothing takes it back.
+    # Invariant: set while it waits in `senders`; _SENT, for good, once the value is the channel's.
     waker: Waker | None
 
     def __await__(self) -> Generator[Any, Any, None]:
@@ -199,11 +197,9 @@ class _Recv(FutureBase[T]):
 
     # Set by `Receiver.recv`.
     _state: _Shared[T]
-    # Invariant: set while the future waits in `receivers`, or was woken; _SENT once it has a
-    # value that it need not wait for.
+    # Invariant: set while it waits in `receivers`, or was woken; _SENT if it need not wait.
     waker: Waker | None
-    # Invariant: True from the time when a value was reserved for this receiver until it
-    # takes one or is dropped.
+    # Invariant: True from when a value was reserved for it until it is taken or dropped.
     woken: bool
 
     def __await__(self) -> Generator[Any, Any, T]:

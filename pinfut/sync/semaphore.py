@@ -19,13 +19,11 @@ class Permits:
 
     def __init__(self, permits: int) -> None:
         self.permits = permits
-        # Invariant: _free + _reserved + those held == permits, and nobody waits for as many as
-        # are free.
+        # Invariant: _free + _reserved + held == permits; nobody waits for as many as are free.
         self._free = permits
         self._reserved = 0
         self._queue = WaitQueue()
-        # Who took permits, one for each, newest last; kept in checked mode only, and a guess
-        # once some were given back out of order.
+        # In checked mode, who took permits, newest last; a guess when some come back out of order.
         self._takers: list[Holder] = []
 
     def take(self, permits: int) -> bool:

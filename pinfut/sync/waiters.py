@@ -144,6 +144,5 @@ class Holder:
 
     def __init__(self) -> None:
         self.place = caller()
-        # Of the future in whose coroutine that was, which may be polled no more one day. None
-        # for a task's own coroutine.
+        # Of the future in whose coroutine that was; None for a task's own coroutine.
         self.record: Record | None = getattr(driver(), "_law", None)

@@ -43,11 +43,6 @@ class WatchReceiver(RingReceiver[T]):
         """The newest value; looking at it does not count as having seen it."""
         return self._ring.values[0]
 
-    @property
-    def has_changed(self) -> bool:
-        """Whether `changed` would give a value at once."""
-        return self._next != self._ring.sent
-
     def changed(self) -> FutureBase[T]:
         """``value = await rx.changed()``: the newest value, once there is one that this
         receiver has not seen. Raises Closed when none will come."""

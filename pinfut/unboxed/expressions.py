@@ -76,8 +76,7 @@ class Expressions(Closures):
         return self.at(ast.Call(self.expr(func), own, []), node)
 
     def _inline(self, node: Comprehension) -> ast.expr:
-        # Runs to its end at once: its own names stay its own. The first iterable is not among
-        # what they are seen in.
+        # Runs to its end at once, so its names stay its own; the first iterable does not see them.
         first, *others = node.generators
         outside = self.expr(first.iter)
         inner, inner_first = copy.copy(node), copy.copy(first)

@@ -77,8 +77,7 @@ class Frame(Coroutine[Any, Any, T_co]):
         "__next__", "__weakref__", "_free_list", "_generator", "_unit", "_value", "busy", "size",
     )  # fmt: skip
 
-    # One step with None, as the interpreter takes it: that of the call, for the interpreter
-    # looks here itself.
+    # One step of the call with None: the interpreter takes it from here itself.
     __next__: Callable[[], Any]
 
     def __init__(self, size: int, free_list: FreeList | None = None) -> None:
@@ -86,13 +85,11 @@ class Frame(Coroutine[Any, Any, T_co]):
         # Where it goes back to when a call ends.
         self._free_list = free_list
         self._unit: Unit | None = None
-        # Invariant: a generator of `_unit` that waits for arguments, or is in a call; None
-        # before the first call, and after one that raised.
+        # Invariant: a generator of `_unit`; None before the first call, and after one that raised.
         self._generator: AsyncGenerator[Any, Any] | None = None
         # Whether a call has begun here and has not ended.
         self.busy = False
-        # The result cell. Invariant: _NO_RESULT but between the end of a call and the release
-        # of its frame, and always in a pool.
+        # Invariant: _NO_RESULT but from the end of a call to the release, and always in a pool.
         self._value: Any = _NO_RESULT
         self.__next__ = _over
 

@@ -12,8 +12,7 @@ from pinfut.unboxed.plan import returns
 from pinfut.unboxed.scopes import Comprehension
 from pinfut.unboxed.statements import Statements
 
-# The first iterable of a comprehension that is written out, and what it gives, by names that no
-# source has.
+# Names that no source has: the first iterable of a comprehension, and what that gives.
 _SOURCE: Final = "source·"
 _ITEMS: Final = "items·"
 

@@ -222,8 +222,7 @@ def structured(body: list[ast.stmt]) -> bool:
         if isinstance(statement, ast.With | ast.AsyncWith):
             return structured(statement.body)
         if isinstance(statement, ast.Try | ast.TryStar):
-            # What is last in the body must not go on into the else, and a `finally` that
-            # returns swallows.
+            # The body must not go on into the else, and a `finally` that returns swallows.
             return (
                 not any(returns(each) for each in statement.finalbody)
                 and not (statement.orelse and any(returns(each) for each in statement.body))

@@ -20,8 +20,7 @@ def start(free_list: FreeList, args: list[Any]) -> Frame[Any]:
     idle = free_list.idle
     if idle:
         frame = idle.pop()
-        # `frame` and the argument of getrefcount: nobody else knows it. A frame that is
-        # still held elsewhere stays done; it does not serve another call.
+        # Held by nobody but `frame` and getrefcount: one that is held elsewhere stays done.
         if sys.getrefcount(frame) != 2:
             frame = Frame(free_list.size, free_list)
     else:

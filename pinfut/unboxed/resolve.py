@@ -130,8 +130,7 @@ class Resolver:
             if name not in types and stores[name] == 1:
                 types[name] = self.kind(value)
         for name, count in stores.items():
-            # A parameter that is assigned keeps its annotation, as type checkers have it;
-            # `self` that is assigned is nobody's any more.
+            # A parameter that is assigned keeps its annotation; `self` is nobody's any more.
             if count and self.body is not None and types.get(name) is self.body:
                 types.pop(name)
         return types

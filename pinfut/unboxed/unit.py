@@ -59,8 +59,7 @@ class Unit:
         self.code: CodeType = function.__code__
         self.file = self.code.co_filename
         self.excerpt = excerpt(self.code)
-        # Invariant: what each await of the source means, in the order in which a plan meets
-        # them; None until that is known.
+        # Invariant: what each await means, in the order in which a plan meets them; or None.
         self.targets: tuple[Awaited, ...] | None = None
         # Whether its value may stand where the caller wants it (see `Plan.direct`).
         self.direct = False
@@ -73,8 +72,7 @@ class Unit:
         # The function that @unboxed gives for it; whether its code is the generated one.
         self.public: Any = None
         self.compiled = False
-        # Made when first needed: a function with this signature that gives its arguments as a
-        # list, and the generator function of the frame that is used again.
+        # Made when first needed: what binds the arguments, and the generator function of the frame.
         self.binder: FunctionType | None = None
         self.frame: FunctionType | None = None
         # Bytes of a frame of a pool, once somebody has asked.
