@@ -151,8 +151,7 @@ class Block:
         return False
 
     def _is_pending_outside(self) -> bool:
-        """Whether a block further out has fired too and its interrupt is still to come; one
-        behind a shield will be raised when that has ended."""
+        """Whether a block further out, before a shield, has fired and is still to interrupt."""
         outer = self.outer
         while outer is not None and type(outer) is not Shield:
             if outer.fired == _PENDING:
@@ -215,8 +214,7 @@ def _owner_of(block: Block) -> Any:
 def _raised_in(
     owner: Interruptible, source: Block | None, again: Callable[[], object], executor: Runner
 ) -> bool:
-    """Interrupt `owner` for `source`; if that cannot be done yet, ``again()`` is called when it
-    can."""
+    """Interrupt `owner` for `source`, or have ``again()`` called when that can be done."""
     if owner.running:
         # It may have left the block before it waits.
         executor.call_soon(again)
@@ -233,8 +231,7 @@ def _cancel_anew(owner: Interruptible, executor: Runner) -> None:
 
 
 def _holder(block: Block) -> str:
-    """Where the generator waits that keeps `block` open. The collector is asked, so that no
-    block pays for a note of its line."""
+    """Where the generator waits that keeps `block` open, as the collector knows."""
     for holder in gc.get_referrers(block):
         users = gc.get_referrers(holder) if type(holder) is MethodType else [holder]
         for user in users:

@@ -83,8 +83,7 @@ class JoinHandle(Entry, Interruptible, Protocol[T_co]):
         """Where the coroutine is suspended, as ``file:line``."""
 
     def abandon(self) -> None:
-        """Close the coroutine where it stands, for one that will not stop; `fail` follows. What
-        that raises is reported."""
+        """Close the coroutine for good; `fail` follows. What that raises is reported."""
 
 
 class Owner(Protocol):
@@ -152,8 +151,7 @@ class Clock(Protocol):
         """The time."""
 
     def idle(self, poller: Poller, deadline: float | None, /) -> None:
-        """Let time pass until `deadline` (None: without end) or until `poller` has something
-        for the tasks."""
+        """Let time pass until `deadline`, if any, or until `poller` has something."""
 
 
 # ---- descriptors and other threads ----
@@ -275,8 +273,7 @@ class Poller(Protocol):
         """What is watched under this descriptor."""
 
     def hear_signals(self) -> None:
-        """Have each signal end the sleep, whatever thread it comes in. A no-op but in the
-        main thread."""
+        """Have signals in any thread end the sleep. A no-op but in the main thread."""
 
     def finish(self, wait: bool = True) -> None:
         """Take nothing more from threads, and `wait` for those at work. Idempotent."""

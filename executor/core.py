@@ -574,8 +574,7 @@ class Executor(FirstSteps):
             self._leave()
 
     def _abandon_tasks(self) -> None:
-        """Nothing runs any more: close the tasks that are left, which fail with CancelledError,
-        and take back what was ready, put off or had a deadline."""
+        """Nothing runs any more: close the tasks that are left, and take back what would run."""
         while self.tasks:  # it ends: what one starts as it is closed never runs
             task = next(iter(self.tasks))
             task.abandon()

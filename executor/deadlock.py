@@ -15,8 +15,7 @@ _MOST: Final = 1_000
 
 
 def parts(leaf: Any) -> list[Any]:
-    """The futures that `leaf` polls in place, None for those that are done, or the tasks whose end
-    it waits for: by the names under which those of the house keep them."""
+    """What `leaf` polls in place (None: done), or waits for; by the names that the house uses."""
     if isinstance(leaf, CoroutineFuture | Interrupt):
         return [leaf._leaf]
     for name in ("_children", "_future", "_stream", "_tasks"):
@@ -70,8 +69,7 @@ def _serving(owner: object) -> str:
 
 
 def futurelock(task: Task[Any]) -> FutureLock | None:
-    """The error for a parked task that waits for what one of its own futures has, which it does
-    not poll while it waits; None if it does not. In checked mode."""
+    """The error for a task that waits for what an own future has and it does not poll; or None."""
     futures = list(inside(task.leaf))
     polled = {id(getattr(future, "_law", None)) for future in futures}
     for future in futures:

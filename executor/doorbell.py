@@ -53,8 +53,7 @@ class Doorbell:
 
 
 class _Rings:
-    """What tells its host of each thing that is put there between turns: an entry that is ready, a
-    call that is put off, a timer that is set."""
+    """What tells its host of each thing that is put there between turns."""
 
     __slots__ = ()
 

@@ -65,8 +65,7 @@ class FirstSteps(Loop):
         return task  # type: ignore[no-any-return]  # a task of ours
 
     def end_first(self, value: object, error: BaseException | None) -> None:
-        """The coroutine in `first` is over and its task had been asked for. Its owner has
-        the outcome from the step itself, and is not told again."""
+        """The coroutine in `first` is over and has a task; its owner knows the outcome already."""
         task: Any = self.current
         self.current = self.first = None
         if task is not None:

@@ -44,8 +44,7 @@ def explain(error: BaseException) -> None:
 
 
 def running_beside() -> str | None:
-    """The framework whose loop runs in this thread and would stand still; None without one, and
-    in a browser, where all that runs is called by the page's loop."""
+    """The framework whose loop would stand still in this thread; None without, and in a browser."""
     if sys.platform == "emscripten":
         return None
     if _get_running_loop() is not None:

@@ -66,8 +66,7 @@ class CtrlC:
         self._main = None
 
     def give_back(self) -> None:
-        """The handler of before again, unless the program has set another meanwhile. Raises
-        KeyboardInterrupt for what was noted."""
+        """Undo `take_over`. Raises KeyboardInterrupt for what was noted."""
         handlers(signal.SIGINT).give_back(self.press)
         self._executor = self._main = None
         if self._noted:

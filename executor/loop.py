@@ -71,8 +71,7 @@ ONE_TURN: Final = AllOf(())
 
 @final
 class Visit:
-    """In place of a task to run until: done when nobody is ready, and before a turn that might
-    take more steps than are left."""
+    """Run until nobody is ready, or before a turn that might take more steps than are left."""
 
     __slots__ = ("_loop", "left")
 
@@ -259,8 +258,7 @@ class Loop:
         tell.cause = OUTSIDE
 
     def after_turn(self, steps: int) -> int:
-        """What follows the steps of a turn: the calls, and a look if it is time. How many
-        `steps` there are since the last look."""
+        """The calls, and a look if it is time; how many `steps` there are since that."""
         self.run_deferred()
         if steps < LOOK and self.ready:
             return steps

@@ -137,8 +137,7 @@ class EdgeSource:
         return woken
 
     def _wake(self, future: Waiting | None, event: str, tell: Hooks | None) -> bool:
-        """Wake who waits, if anybody does. A waker that fails is reported: the others are owed
-        their wakes."""
+        """Wake who waits, if anybody does. A waker that fails is reported."""
         if future is None:
             return False
         if tell is not None:

@@ -338,8 +338,7 @@ OVER: Final = _Over()
 
 
 class Internal:
-    """The owner of tasks that the runtime has made for itself: nobody hears of their ends, and the
-    tools for tests leave them alone."""
+    """Owns the runtime's own tasks: nobody hears of their ends, and tools leave them alone."""
 
     __slots__ = ()
 

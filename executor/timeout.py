@@ -88,8 +88,7 @@ _GONE: Final[Future[Any]] = pending()
 
 @final
 class TimeoutFuture(FutureBase[T]):
-    """A future polled in place, and dropped once its time, counted from the first poll, has
-    passed. It is its own timer."""
+    """A future polled in place, dropped once its time is over. It is its own timer."""
 
     __slots__ = ("_block", "_future", "_timers", "_waker", "live")
 

@@ -125,8 +125,7 @@ class Timers:
         return old if old and (not heap or old[0] < heap[0]) else heap
 
     def next_deadline(self) -> float | None:
-        """The first deadline, or None, also for one that is infinite. Earlier than that, and
-        never later, when more than AT_ONCE dead entries stand before it."""
+        """The first deadline, None if infinite; maybe too early behind AT_ONCE dead entries."""
         if not self._old:  # each sleep asks
             if not self.heap:
                 return None

@@ -62,8 +62,7 @@ def not_a_future(thing: object) -> TypeError:
 
 
 def native(coro: Coroutine[Any, Any, T]) -> CoroutineType[Any, Any, T]:
-    """`coro` as a coroutine of the interpreter's own, whatever made it. Raises TypeError for
-    anything but a coroutine."""
+    """`coro` as one of the interpreter's own. Raises TypeError for anything but a coroutine."""
     if type(coro) is CoroutineType:
         return coro
     if not isinstance(coro, Coroutine) and not _may_be_awaited(coro):

@@ -72,8 +72,7 @@ def tell_if_forgotten(future: object, *inside: str, outcome: str = "it did nothi
 
 
 def _call_before(code: CodeType, lasti: int) -> str | None:
-    """The source of the call (empty where it is not known) whose value the instruction at
-    `lasti` throws away. None where that does something else."""
+    """The source of the call, if known, whose value `lasti` throws away; None if there is none."""
     bytecode = code.co_code
     if lasti < 0 or bytecode[lasti] != _POP_TOP:
         return None
@@ -110,8 +109,7 @@ def _source(
 
 
 def watch_at_first(cls: type[T]) -> type[T]:
-    """Watch `AT_FIRST` futures of `cls`, which says in `waker` that it was polled; all of them
-    where warnings were asked for."""
+    """Watch `AT_FIRST` futures of `cls`, polled if they have a `waker`; all if warnings are on."""
     # Invariant: how many more are watched.
     left = sys.maxsize if sys.flags.dev_mode or sys.warnoptions else AT_FIRST
 

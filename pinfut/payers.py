@@ -115,8 +115,7 @@ _deliverer: threading.Thread | None = None
 
 
 def _start() -> None:
-    """A thread that is not the main one makes a payer current: it may need a MemoryError, which
-    only another thread can send to it."""
+    """A thread with a payer may need a MemoryError, which only another thread can send to it."""
     global _deliverer
     if _deliverer is None:
         _deliverer = threading.Thread(target=_deliver, name="pinfut payers", daemon=True)

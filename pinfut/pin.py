@@ -65,8 +65,7 @@ class Pinned(Generic[T_co]):
         return (yield from FutureBase.__await__(self._future))  # type: ignore[arg-type]
 
     def __pinned__(self) -> Future[T_co]:
-        """The future in its place, for who polls it there, and drops it in the end:
-        `into_future` and combinators."""
+        """The future in its place, for `into_future` and combinators, which drop it in the end."""
         self._owns = False
         return self._future
 

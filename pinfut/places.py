@@ -14,8 +14,7 @@ def of_house(frame: FrameType) -> bool:
 
 
 def calling_frame() -> FrameType:
-    """Who calls: the innermost frame outside of the house, and of `contextlib`, which leaves
-    blocks for others."""
+    """Who calls: the innermost frame outside of the house and of `contextlib`."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         if not of_house(frame) and frame.f_globals.get("__name__") != "contextlib":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 
 def require_stack(frames: int) -> None:
-    """Raise RecursionError unless so many calls more can be nested here. Costs some 500
-    instructions for each."""
+    """Raise RecursionError unless so many calls more can be nested; 500 instructions for each."""
     if frames > 0:
         require_stack(frames - 1)

@@ -187,8 +187,7 @@ def _set(until: asyncio.Future[None]) -> None:
 
 
 def in_host() -> Host | None:
-    """The host of this thread, where one of its own tasks may run: between two turns, and in a
-    loop that the executor runs itself, while no task of pinfut's does."""
+    """The host whose own task may run here: between turns, or while no task of pinfut's does."""
     host: Host | None = running.host
     if host is None or (running.inside and not host.is_run):
         return None

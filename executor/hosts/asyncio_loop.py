@@ -36,8 +36,7 @@ _new: Final = object.__new__
 
 
 class _Entry:
-    """What a handle needs to stand in a ready queue. (A class with a `__getattr__` would be slow
-    to read in all its attributes.)"""
+    """What a handle needs to stand in a ready queue. (A `__getattr__` would be slow.)"""
 
     __slots__ = ()
 

@@ -98,8 +98,7 @@ class Guest(Host):
         return task
 
     async def end(self) -> None:
-        """Cancel what is left and wait until it has ended; then what that has started, and so on.
-        What does not end after that is closed with the executor."""
+        """Cancel what is left, and what that starts, and wait; the rest is closed at the end."""
         self._ending = ending = Parked()
         poller = cast(Poller, self.runner.poller)
         for _ in range(GENERATIONS):

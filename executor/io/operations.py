@@ -68,8 +68,7 @@ class Operation(FutureBase[T]):
 
 
 class _CallOperation(Operation[T]):
-    """A call that is made once its source may be ready for it, and again until it does not say
-    that it would block."""
+    """A call that is made when its source may be ready, until it would not block."""
 
     __slots__ = ("_args", "_call")
 

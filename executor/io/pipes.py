@@ -16,8 +16,7 @@ from pinfut.future import FutureBase
 
 
 class _Descriptor:
-    """Owns one descriptor, non-blocking, until `close`; thrown away, it closes with a
-    ResourceWarning."""
+    """Owns one descriptor, non-blocking, until `close`; ResourceWarning if thrown away."""
 
     __slots__ = ("_fd", "_file", "_source")
 
@@ -91,8 +90,7 @@ def pipe() -> tuple[PipeReader, PipeWriter]:
 
 
 def raw_pipe() -> tuple[FileIO, FileIO]:
-    """What owns the ends of a pipe, to read and to write; raises OSError where none can be waited
-    for."""
+    """The owners of a pipe's ends, to read and to write. Raises OSError where none can wait."""
     _require_pipes()
     with InterruptsHeld():
         read, write = os.pipe()

@@ -112,8 +112,7 @@ class Signals:
                 waiter.waker.wake()
 
     def give_up(self) -> None:
-        """The handlers of before again: the block ends, or the run does and an interrupt has kept
-        the block from its end."""
+        """The handlers of before again: the block ends, or the run does before it."""
         self._open = False
         with ExitStack() as all_of_them:
             for number in self._numbers:

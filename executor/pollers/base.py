@@ -26,8 +26,7 @@ SOCKETS: Final = hasattr(socket, "socketpair") and sys.platform not in ("emscrip
 
 
 class BasePoller(ABC):
-    """Descriptors, and what other threads hand over, for one opening of an executor: a
-    `contract.Poller`."""
+    """Descriptors, and what other threads hand over: a `contract.Poller`."""
 
     __slots__ = (
         "_handed", "_hears", "_lock", "_receive", "_send", "_sources", "external", "home",
@@ -204,8 +203,7 @@ class BasePoller(ABC):
             self._unwatch(source.fd)
 
     def _fire(self, fired: list[tuple[Source | None, int]]) -> None:
-        """Wake who waits for each source, put down to its descriptor where somebody watches.
-        None stands for what other threads have handed over."""
+        """Wake who waits for each source; None stands for what threads have handed over."""
         tell = self.tell
         for source, mask in fired:
             if tell is not None:
@@ -220,8 +218,7 @@ class BasePoller(ABC):
     # ---- the end ----
 
     def finish(self, wait: bool = True) -> None:
-        """Take nothing more from threads, and `wait` for those at work. Idempotent; Ctrl-C ends
-        it, and then the threads end by themselves."""
+        """As `contract.Poller.finish`; Ctrl-C ends it, and the threads then end by themselves."""
         with self._lock:
             self.is_closed = True
         self._run_handed()

@@ -19,8 +19,7 @@ _EVENTS: Final = 128
 
 @final
 class EpollPoller(BasePoller):
-    """A source is registered once, at its first wait, and stays so: between waits it costs no
-    system call."""
+    """A source stays registered from its first wait: between waits it costs no call."""
 
     __slots__ = ("_epoll", "_ready", "_wake")
 

@@ -44,8 +44,7 @@ def shown(value: object) -> str | None:
 
 
 def kind_of(thing: object) -> str:
-    """What kind of thing a future or an error is, with its name if it has one; a coroutine is its
-    function."""
+    """The kind of a future or an error, with its name if any; a coroutine is its function."""
     if thing is YIELD:
         return "yield_now"
     if isinstance(thing, CoroutineFuture):

@@ -83,8 +83,7 @@ class ChildWaker:
 
 @final
 class ChildContext(Context):
-    """The context of the children of one combinator, one after the other: the waker of the
-    child `key` is made when somebody reads it, and kept for its further polls."""
+    """The context of the children of one combinator; the waker of each is made when it is read."""
 
     __slots__ = ("key", "wakers", "woken")
 
@@ -164,8 +163,7 @@ class Group(FutureBase[T]):
             tell_if_forgotten(self, "_children")
 
     def drop_rest(self) -> None:
-        """Drop what is left once the outcome is known; an error of that does not replace it,
-        and is logged."""
+        """Drop what is left once the outcome is known; an error of that is logged."""
         try:
             Group.drop(self)
         except BaseException as error:
@@ -191,8 +189,7 @@ class Group(FutureBase[T]):
 
 
 def children_of(awaitables: Iterable[Awaitable[Any] | Future[Any]]) -> list[Future[Any] | None]:
-    """The futures behind `awaitables`. Coroutines among them share one cell: a combinator
-    runs one at a time."""
+    """The futures behind `awaitables`; coroutines share one cell, for one runs at a time."""
     cell: DriverCell | None = None
     context = None
     children: list[Future[Any] | None] = []

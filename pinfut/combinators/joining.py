@@ -23,8 +23,7 @@ Typed = TypeVar("Typed", bound=Callable[..., Any])
 
 
 class TryJoin(Group[tuple[Any, ...]]):
-    """All the values, in the order in which the futures were given; the first error is raised at
-    once, after the others have been dropped."""
+    """All the values, in the order given, or the first error, once the others were dropped."""
 
     __slots__ = ("_left", "_values")
 

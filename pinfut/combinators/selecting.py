@@ -93,8 +93,7 @@ _turns: Final = _Turns()
 
 
 def _turn(count: int) -> int:
-    """Which of `count` is polled first, for the next unbiased one. The multiples of the golden
-    ratio spread evenly, also those that one of two loops draws in turns."""
+    """Which of `count` the next unbiased one polls first: multiples of the golden ratio spread."""
     _turns.drawn = drawn = (_turns.drawn + _GOLDEN) % 1.0
     return int(drawn * count)
 

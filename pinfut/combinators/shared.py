@@ -55,8 +55,7 @@ class _Hub(Generic[T]):
             return
 
     def poll(self, cx: Context, future: Future[T], key: int) -> bool:
-        """Poll the future, in the name of all clones; whether it is done. The clone `key`
-        does it."""
+        """Poll the future for all clones, as the clone `key`; whether it is done."""
         self.woken = False
         try:
             value = cx.derive(self, self).poll(future)

@@ -169,8 +169,7 @@ class StreamBase(Generic[T_co]):
 
 
 def _not_an_end(stream: Stream[Any]) -> RuntimeError:
-    """The error for a StopAsyncIteration out of a function of a stream, which an ``async for``
-    would take for its end. As PEP 479 has it for generators."""
+    """The error for a StopAsyncIteration, which would be taken for an end (as PEP 479)."""
     return RuntimeError(f"{type(stream).__name__} raised StopAsyncIteration; an end is END")
 
 

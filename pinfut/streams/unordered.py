@@ -66,8 +66,7 @@ class InFlight(StreamBase[T]):
         woken.wake()
 
     def _poll_some(self, cx: Context) -> tuple[int, T | Pending, BaseException | None]:
-        """Poll those that were woken until one is done: its key, its value or its error.
-        Without either, none of them is."""
+        """Poll the woken until one is done: its key, its value or its error; neither if none is."""
         woken, todo, children = self._woken, self._todo, self._children
         woken.parent = None
         # Who wakes itself while it is polled waits for the next poll.

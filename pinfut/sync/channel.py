@@ -107,8 +107,7 @@ class _Shared(Generic[T]):
         self._wake_all(self.receivers)
 
     def leave(self, waiter: _Recv[T] | _Send[T]) -> None:
-        """`waiter`, which is parked, waits no more. O(1) on the average, in any order: taking it
-        out of the middle would be O(n)."""
+        """`waiter`, which is parked, waits no more. O(1) on the average, in any order."""
         waiter.waker = None
         self.gaps += 1
         receivers, senders = self.receivers, self.senders

@@ -22,8 +22,7 @@ def binder(unit: Unit) -> FunctionType:
 
 
 def starter(unit: Unit, start: Any = None, free_list: Any = None) -> FunctionType:
-    """A function with the signature of `unit` that gives ``start(free_list, [...])`` for its
-    arguments, or the list of them if there is nothing to start."""
+    """What binds the arguments of `unit` and gives ``start(free_list, [...])``, or the list."""
     function = unit.function
     node = unit.tree()
     args = node.args

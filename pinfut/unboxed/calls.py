@@ -158,8 +158,7 @@ class Calls(Expressions):
             self.assign(inner.vars[name].store(), value, place)
 
     def scrub(self, inner: Self, place: ast.AST, keep: tuple[Var, ...] = ()) -> None:
-        """After the body of `inner`, which may be this one's: its variables are unbound again,
-        but for those to `keep`."""
+        """After the body of `inner`: unbind its variables again, but for those to `keep`."""
         sure: list[Var] = []
         unsure: list[Var] = []
         loose: list[Var] = []
@@ -216,8 +215,7 @@ CAUGHT: Any = object()
 def _match(
     plan: Plan, args: list[ast.expr], words: Sequence[ast.keyword]
 ) -> list[tuple[str, Any]] | None:
-    """Which expression each parameter gets, in the order of evaluation; None unless all are given
-    one by one."""
+    """Each parameter's expression, in the order of evaluation; None unless all are given singly."""
     stars = any(isinstance(arg, ast.Starred) for arg in args) or any(not w.arg for w in words)
     if stars or plan.node.args.vararg is not None or plan.node.args.kwarg is not None:
         return None

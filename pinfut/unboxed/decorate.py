@@ -51,8 +51,7 @@ def unboxed(function: F) -> F:
 
 
 def analysed(function: FunctionType, body: ClassBody | None) -> Unit:
-    """The unit of `function`. `body`: the class whose body is being run, for its method.
-    Raises Refused."""
+    """The unit of `function`, a method of the class whose `body` is run. Raises Refused."""
     unit = Unit(function)
     plan = Plan(unit, body)
     unit.targets = tuple(plan.targets)

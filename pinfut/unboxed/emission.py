@@ -86,8 +86,7 @@ class Emission(ABC):
 
     @contextmanager
     def nested(self, blocks: int, catches: bool = False) -> Iterator[None]:
-        """In here, statements stand in so many blocks more, and somebody may catch what an
-        embedded call raises."""
+        """In here, statements stand in so many blocks more, of which some may catch."""
         self.frame.nest += blocks
         self.guards += catches
         try:

@@ -247,8 +247,7 @@ class Frame(Coroutine[Any, Any, T_co]):
 
 
 def ended(home: ref[Frame[Any]], free_list: FreeList | None, value: Any, _: None) -> Any:
-    """A call is about to return `value`. For generated code; the last argument is there to be
-    evaluated after the others."""
+    """A call is about to return. For generated code; `_` is evaluated after the others."""
     frame = home()
     if frame is not None and frame.busy:
         frame.busy = False
@@ -277,8 +276,7 @@ def failed(home: ref[Frame[Any]], free_list: FreeList | None) -> None:
 
 
 def generated_frame(unit: Unit) -> Generated:
-    """The frame of `unit` with its tree and slots, made anew. Its generator function alone is
-    kept, the first time."""
+    """The frame of `unit`, made anew; its generator function alone is kept, the first time."""
     made = looping(unit, ended, failed)
     if unit.frame is None:
         unit.frame = made.function

@@ -134,8 +134,7 @@ class FramePlan:
         return found
 
     def fits(self, unit: Unit, caller: Activation, blocks: int) -> bool:
-        """Whether a call of `unit`, in so many blocks more than the statement, can be embedded.
-        The answer is the same for the same source."""
+        """Whether a call of `unit`, so many blocks deeper than the statement, can be embedded."""
         return (
             self.nest + blocks + unit.nesting <= LIMIT
             and caller.depth < _DEPTH

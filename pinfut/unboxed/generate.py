@@ -36,8 +36,7 @@ _ROOM: Final = 20_000
 
 @contextmanager
 def _room() -> Iterator[None]:
-    """More room for recursion, so that what a chain is compiled to does not depend on who
-    called it first. The recursion goes through Python functions alone."""
+    """More room for recursion, so that the outcome does not depend on who called first."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(max(before, _ROOM))
     try:
@@ -51,8 +50,7 @@ class Body(Guards):
     """Lowers the body of one activation: all the parts of the lowering put together."""
 
     def body(self, result: Var | None, native: bool = False) -> list[ast.stmt]:
-        """The whole body; its value goes into `result`. `native`: it is that of a function of
-        its own, and return is return."""
+        """The whole body; its value goes into `result`. `native`: return is return."""
         self.result, self.native = result, native
         if result is not None and result.temporary and self.plan.direct:
             # Until there is a value, its slot serves the statements.

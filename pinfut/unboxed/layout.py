@@ -23,8 +23,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Local:
-    """A local that lives in a slot. `waits`: the places in `Layout.waits` over which it is
-    live, by number."""
+    """A local in a slot. `waits`: the places in `Layout.waits` over which it is live."""
 
     function: str
     name: str

@@ -18,8 +18,7 @@ _NOTHING: Live = frozenset()
 
 
 def uses(nodes: Iterable[ast.AST], skip: ast.AST | None = None) -> set[str]:
-    """The names that are read in `nodes`, but for the part `skip`. A name that is stored in
-    place (``x += 1``) is not read here; see `reads`."""
+    """The names read in `nodes`, but for the part `skip`; those of ``x += 1``, too."""
     found: set[str] = set()
     todo = list(nodes)
     for node in todo:
@@ -51,8 +50,7 @@ def _targets(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 class Liveness:
-    """`after[node]`: what is live while the await at `node` is suspended. The node is an
-    Await, or the AsyncWith or AsyncFor that waits by itself."""
+    """`after[node]`: what is live while an Await, AsyncWith or AsyncFor is suspended."""
 
     __slots__ = ("_brk", "_cont", "_exc", "_ret", "after")
 

@@ -36,8 +36,7 @@ class Around:
 
 @final
 class Excerpt(NamedTuple):
-    """The lines of one function. A tree is parsed when it is asked for and kept by nobody
-    here: the text is one object, its tree thousands."""
+    """The lines of one function; its tree is thousands of objects, and parsed anew."""
 
     text: str
     # The line of the file in which the text begins (a decorator, if there is one).
@@ -134,8 +133,7 @@ def _index(code: CodeType) -> _Index:
 
 
 def excerpt(code: CodeType) -> Excerpt:
-    """The `async def` that `code` was compiled from. Raises Refused when the file cannot be
-    read, or does not hold it (any more)."""
+    """The `async def` of `code`. Raises Refused when its file cannot be read or has changed."""
     index = _index(code)
     first = code.co_firstlineno
     name, last, owner = index.functions.get(first, ("", 0, None))

@@ -19,8 +19,7 @@ from pinfut.unboxed.unit import Embed
 
 
 class Statements(Calls):
-    """Lowers statements, each by the handler that is named after its kind, here or in a part
-    above."""
+    """Lowers statements, each by the handler that is named after its kind."""
 
     # Where the value goes; None when nobody wants it.
     result: Var | None = None
