@@ -32,12 +32,10 @@ T = TypeVar("T")
 def spawn(
     coro: Coroutine[Any, Any, T], *, name: str | None = None, priority: Priority = "normal"
 ) -> Task[T]:
-    """Start `coro` as a task of the running executor: ``task = spawn(work())``.
-
-    `priority` is ``"high"``, ``"normal"`` or ``"low"``. A task that fails and that nobody
-    awaits is reported. Prefer `scope`, which waits. Raises NoExecutor, TypeError for anything
-    but a coroutine, and ValueError for another priority.
-    """
+    """Start `coro` as a task of the running executor: ``task = spawn(work())``. A task that fails
+    and that nobody awaits is reported. Prefer `scope`, which waits. Raises NoExecutor, TypeError
+    for anything but a coroutine, and ValueError for a `priority` that is not "high", "normal" or
+    "low"."""
     executor = running.executor or current_executor()
     # Every runner's handles are tasks; a cast would cost a call.
     return executor.spawn(coro, name=name, priority=priority)  # type: ignore[return-value]

@@ -110,12 +110,10 @@ class Block:
             self.fired = _RAISED
 
     def admit(self, source: Block | None, again: Callable[[], object]) -> bool:
-        """May an interrupt from `source` come in here, the innermost block? `source` is a block
-        of the chain, or None for the whole run. If so, it passes through the blocks in between;
-        if a shield is among them, that has ``again()`` called when it has ended.
-
-        The owner does not run, and is interrupted next.
-        """
+        """May an interrupt from `source` (a block of the chain; None: the whole run) come in here,
+        the innermost block? If so, it passes through the blocks in between, and the owner is
+        interrupted next; if a shield is among them, that has ``again()`` called when it has
+        ended."""
         inner: Block | None = self
         while inner is not source and inner is not None:
             if type(inner) is Shield:
@@ -252,11 +250,8 @@ def _frame(user: object) -> Any:
 
 @final
 class Shield(Block):
-    """A block that is not interrupted from outside: ``with shield(): await save()``.
-
-    What a cancel or a timeout around it wanted happens at the first wait after the block.
-    Use it around a clean-up that must be whole, with a timeout inside.
-    """
+    """A block that is not interrupted from outside: ``with shield(): await save()``. What a cancel
+    or a timeout around it wanted happens at the first wait after it. Put a timeout inside."""
 
     __slots__ = ("_held",)
 

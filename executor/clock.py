@@ -23,12 +23,9 @@ class MonotonicClock:
 
 @final
 class VirtualClock:
-    """Time that stands still while tasks run and jumps to the next timer when none can.
-
-    A thread of `to_thread` counts as a task that runs, and descriptors are looked at before
-    each jump; for what comes from another process time does not wait.
-    With it a test of an hour takes no time, and gives the same history each time.
-    """
+    """Time that stands still while tasks run, threads of `to_thread` too, and jumps to the next
+    timer when none can and no descriptor is ready; for what comes from another process time does
+    not wait."""
 
     __slots__ = ("_now",)
 

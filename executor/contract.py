@@ -29,17 +29,13 @@ FirstStep: TypeAlias = "tuple[CoroutineType[Any, Any, Any], ContextVars, Owner]"
 
 
 class Entry(Protocol):
-    """What may stand in a ready queue: a task, or a handle of another loop.
+    """What may stand in a ready queue: a task, or a handle of another loop. A step takes it off its
+    queue, sets `queued` to False, and polls `leaf` with the entry as the waker; it stands in the
+    queue again once somebody wakes it. (A task's leaf may give a value, for the coroutine.)
 
-    A step takes it off its queue, sets `queued` to False, and polls `leaf` with the entry as the
-    waker. That poll gives PENDING when the entry has done what it had to, and the entry stands
-    in the queue again once somebody wakes it. (A task's leaf may also give a value, which the
-    loop sends into the coroutine.)
-
-    An entry that is no task sets `Runner.current` to None at the beginning of its poll, for the
-    loop has put it there, and calls whom it likes then: no task is running. What its poll raises
-    goes to `fail`; a KeyboardInterrupt or SystemExit ends the run after that.
-    """
+    An entry that is no task sets `Runner.current` to None at the beginning of its poll, and calls
+    whom it likes then. What its poll raises goes to `fail`; a KeyboardInterrupt or SystemExit ends
+    the run after that."""
 
     leaf: Any
     queued: bool
@@ -198,12 +194,9 @@ class Source(Protocol):
 
 
 class Poller(Protocol):
-    """The one place where the executor's thread sleeps, for one opening of an executor.
-
-    One sleep covers everything that can wake a task: descriptors, the time, other threads.
-    `hand_over` and `unpark` are for any thread and for signal handlers; the rest is for the
-    executor's own thread.
-    """
+    """The one place where the executor's thread sleeps, for one opening of an executor: for
+    descriptors, the time and other threads. `hand_over` and `unpark` are for any thread and for
+    signal handlers; the rest is for the executor's own thread."""
 
     runner: Runner
     home: Runner | None
@@ -234,12 +227,10 @@ class Poller(Protocol):
         Raises OSError where there is none."""
 
     def park(self, timeout: float | None, /) -> bool:
-        """Sleep for at most `timeout` seconds (None: without end), or until something comes.
-
-        Wakes who waits for what is ready, and runs what other threads have handed over.
-        Whether anything had come. What has come is reported again only after a wait for it was
-        armed anew, or (edge-triggered) when there is news.
-        """
+        """Sleep for at most `timeout` seconds (None: without end), or until something comes;
+        whether it has. Wakes who waits, and runs what threads have handed over. What has come is
+        reported again only after a wait for it was armed anew, or (edge-triggered) when there is
+        news."""
 
     def unpark(self) -> None:
         """End the present park, or the next one."""
@@ -249,11 +240,9 @@ class Poller(Protocol):
         the run is over."""
 
     def watch(self, source: Source, mask: int, /) -> None:
-        """Report `mask` of `source` from here on, and what is ready already.
-
-        Raises PermissionError for what never keeps anybody waiting (regular files), and
-        OSError for a descriptor that is none.
-        """
+        """Report `mask` of `source` from here on, and what is ready already. Raises PermissionError
+        for what never keeps anybody waiting (regular files), and OSError for a descriptor that is
+        none."""
 
     def forget(self, source: Source, /) -> None:
         """Report nothing more of `source`. Idempotent."""
@@ -309,11 +298,8 @@ class Hooks(Protocol):
 
 
 class Runner(Protocol):
-    """What tasks, timers, blocks, sessions and hosts may assume of an executor.
-
-    It runs in one thread, and everything but `Poller.hand_over` and `Poller.unpark` is for that
-    thread.
-    """
+    """What tasks, timers, blocks, sessions and hosts may assume of an executor. Only
+    `Poller.hand_over` and `Poller.unpark` are for other threads than its own."""
 
     checked: bool
     """Whether the laws of polling are enforced."""

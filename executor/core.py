@@ -136,13 +136,10 @@ class Executor(FirstSteps):
         priority: Priority = "normal",
         owner: Owner | None = None,
     ) -> Task[T]:
-        """Start `coro` as a task; it runs for the first time in the next turn.
-
-        It gets a copy of the caller's context variables; `priority` is its own, and not its
-        children's. `owner` is told when it ends. Raises TypeError for anything but a
-        coroutine, and (and closes `coro`) ValueError for a priority that is none and ForeignWake
-        in another thread.
-        """
+        """Start `coro` as a task, with a copy of the context variables of here; it runs first in
+        the next turn. `priority` is not its children's; `owner` is told when it ends. Raises
+        TypeError for anything but a coroutine, and (and closes `coro`) ValueError for a priority
+        that is none and ForeignWake in another thread."""
         if type(coro) is not CoroutineType:
             coro = native(coro)
         if priority == "normal":
@@ -187,11 +184,9 @@ class Executor(FirstSteps):
         return self.clock.now()
 
     def dump(self) -> str:
-        """Every task, what it is parked on and where, who spawned it: a tree, for people.
-
-        Callable at any time and from a signal handler. Who spawned whom and since when it
-        is parked is known of a watched executor; of another only what costs nothing.
-        """
+        """Every task, what it is parked on and where: a tree, for people. At any time, also from a
+        signal handler. Who spawned whom and since when it is parked is known of a watched
+        executor."""
         return dump(self)
 
     def failed(self, error: Reportable) -> None:
@@ -368,15 +363,14 @@ class Executor(FirstSteps):
     # ---- running ----
 
     def run(self, main: Coroutine[Any, Any, T], *, steps: int | None = None) -> T:
-        """Run `main` and whatever it spawns; its result, or its error.
+        """Run `main` and whatever it spawns; its result, or its error. When it ends, tasks that are
+        left are cancelled and waited for.
 
-        When `main` ends, tasks that are left are cancelled and waited for. Ctrl-C cancels
-        `main` and raises KeyboardInterrupt once it has ended; pressed again it is raised in
-        `main` at once, and a third time it closes what is left. Raises ReenteredExecutor inside a
-        running executor, RuntimeError inside a loop of asyncio or trio, LostWakeup when
-        everybody is parked and nobody is left to wake them, and TooManySteps when `main` is not
-        done after `steps` steps (as `turn` counts them).
-        """
+        Ctrl-C cancels `main` and raises KeyboardInterrupt once it has ended; pressed again it is
+        raised in `main` at once, and a third time it closes what is left. Raises ReenteredExecutor
+        inside a running executor, RuntimeError inside a loop of asyncio or trio, LostWakeup when
+        everybody is parked for ever, and TooManySteps when `main` is not done after `steps` steps
+        (as `turn` counts them)."""
         if not hasattr(main, "close") or not hasattr(main, "send"):
             raise TypeError(f"run takes a coroutine, not {main!r}: run(main()), with main async")
         if running.executor is not None:

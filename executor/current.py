@@ -55,11 +55,9 @@ def current_poller() -> Poller:
 
 
 def report_call(call: Callable[..., object], error: BaseException) -> None:
-    """`call`, which nobody waits for, has raised `error`: a timer, a waker, an owner, a call
-    that was put off or handed over. It is reported, and what made the call goes on.
-
-    Raises KeyboardInterrupt and SystemExit again, for they end the run.
-    """
+    """Report the `error` that `call`, which nobody waits for, has raised: a timer, a waker, an
+    owner, a call that was put off or handed over. Raises KeyboardInterrupt and SystemExit, for they
+    end the run."""
     if issubclass(type(error), ENDS_THE_RUN):
         raise error
     name = getattr(call, "__qualname__", repr(call))

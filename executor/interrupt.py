@@ -93,12 +93,9 @@ class CtrlC:
 
 @final
 class InterruptsHeld:
-    """SIGINT waits for the end of the block, whatever handles it: ``with InterruptsHeld():``.
-
-    For what the system gives as a mere number (a descriptor, a child) until an object owns it,
-    and for locks that are not released where an interrupt comes. Keep the block short. In other
-    threads than the main one no handler runs, and it does nothing.
-    """
+    """SIGINT waits for the end of the block, whatever handles it: ``with InterruptsHeld():``. For
+    what the system gives as a mere number until an object owns it, and for locks that an interrupt
+    would leave taken. In other threads than the main one it does nothing."""
 
     __slots__ = ("_before", "_noted")
 

@@ -151,12 +151,9 @@ class Loop:
         self.instruments.call = None
 
     def run_turns(self, until: Task[Any] | AllOf | Visit, most: int = TURN) -> int:
-        """Turn after turn of at most `most` steps, until the task is done, or all of them; with
-        ONE_TURN for the steps of one turn, without what follows them.
-
-        How many steps it made since the last look; LOOK at least, where steps went on with
-        TURN futures that were ready at once.
-        """
+        """Turn after turn of at most `most` steps, until `until` is done; with ONE_TURN the steps
+        of one turn alone. How many steps since the last look; LOOK at least, where steps went on
+        with TURN futures."""
         ready, high, low = self.ready, self.high, self.low
         popleft = ready.popleft
         deferred = self.deferred
@@ -235,11 +232,8 @@ class Loop:
                 self.look()
 
     def run_deferred(self) -> None:
-        """Make the calls that were put off to the end of the turn.
-
-        In rounds, so that a flush which has something delivered does both in one turn; bounded,
-        so that calls which put themselves off again cannot hold the turn.
-        """
+        """Make the calls that were put off to the end of the turn: in rounds, for a flush may have
+        something delivered, and not many, for calls may put themselves off again."""
         deferred = self.deferred
         tell = self.instruments
         tell.cause = "call"
@@ -275,11 +269,9 @@ class Loop:
         tell(_log.error, error, "%r failed and nobody awaited it", name)
 
     def look(self, timeout: float | None = None) -> None:
-        """Fire the timers that are due, look at the descriptors, and sleep when nobody is
-        ready: until something comes, and for at most `timeout` seconds if it is given.
-
-        Raises LostWakeup when nothing can come, unless `timeout` is given.
-        """
+        """Fire the timers that are due, look at the descriptors, and sleep when nobody is ready,
+        until something comes or `timeout` seconds are over. Raises LostWakeup when nothing can
+        come, without a `timeout`."""
         timers: Any = self.timers
         poller: Any = self.poller  # not a `cast`, which is a call
         ready, high, low = self.ready, self.high, self.low

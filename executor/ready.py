@@ -47,14 +47,10 @@ def require_own_thread(runner: Runner, what: object) -> None:
 def select_batch(
     high: deque[Entry], ready: deque[Entry], low: deque[Entry], most: int = TURN
 ) -> int:
-    """Line the entries of a turn of at most `most` steps up in `ready`, the urgent first; how
-    many they are.
-
-    In a full turn three quarters at most are urgent and a sixteenth at least is not urgent at
-    all, if there are such entries: nobody starves, and nobody waits longer than the entries of
-    the same priority that were there before need. (A turn of fewer than 16 steps, which only a
-    caller of `turn` can ask for, has no sixteenth: there the others wait for the urgent.)
-    """
+    """Line the entries of a turn of at most `most` steps up in `ready`, the urgent first; how many
+    they are. In a full turn three quarters at most are urgent and a sixteenth at least is not
+    urgent at all, if there are such: nobody starves, and nobody waits longer than those of the same
+    priority that were there before need. (A turn of fewer than 16 steps has no sixteenth.)"""
     urgent = min(len(high), (most * 3 + 3) // 4)
     unhurried = min(len(low), max(most // 16, most - urgent - len(ready)))
     normal = min(len(ready), most - urgent - unhurried)

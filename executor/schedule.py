@@ -19,11 +19,8 @@ class Schedule(Protocol):
 
 @final
 class Seeded:
-    """Any of the ready entries, each with the same chance; one seed gives one history.
-
-    Tasks then run in an order that some outside world might have brought about. A ready
-    task still runs sooner or later, but not once in each turn.
-    """
+    """Any of the ready entries, each with the same chance; one seed gives one history. A ready task
+    still runs sooner or later, but not once in each turn."""
 
     __slots__ = ("_random",)
 

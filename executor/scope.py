@@ -17,12 +17,9 @@ T = TypeVar("T")
 
 @final
 class Scope(Block):
-    """A block whose tasks end with it: ``async with scope() as s: s.spawn(work())``.
-
-    When a child or the body fails, the others are cancelled; when all have ended, the
-    errors are raised together as an ExceptionGroup. A cancel of the task that holds the
-    scope reaches the children too, and is raised when they have ended.
-    """
+    """A block whose tasks end with it: ``async with scope() as s: s.spawn(work())``. When a child
+    or the body fails, the others are cancelled; when all have ended, the errors are raised as an
+    ExceptionGroup. A cancel reaches the children too, and is raised when they have ended."""
 
     __slots__ = ("_cancelled", "_children", "_errors", "_left", "_open", "_waiter")
 

@@ -19,11 +19,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class FutureBase(Generic[T_co]):
-    """Base of the futures here: awaitable, and it may not be copied or pickled.
-
-    A subclass writes `poll`, and `drop` when there is something to undo. `poll` runs outside
-    of every task's context variables; keep a `copy_context()` where that matters.
-    """
+    """Base of the futures here: awaitable, and it may not be copied or pickled. A subclass writes
+    `poll`, and `drop` when there is something to undo. `poll` runs outside of every task's context
+    variables; keep a `copy_context()` where that matters."""
 
     # `_law` holds the record of checked mode; without it the slot stays empty.
     __slots__ = ("_law",)

@@ -86,12 +86,9 @@ class Provenance(Protocol):
 
 
 class LawError(RuntimeError):
-    """A law of polling was broken.
-
-    `law` is its number in `LAWS`. The message names the future, where it was made and where
-    it was first polled; that is known in checked mode, and where it was made only if the
-    environment asked for that mode from the start (``PINFUT_CHECKED=1``).
-    """
+    """A law of polling was broken: `law` is its number in `LAWS`. The message names the future,
+    where it was made (known with ``PINFUT_CHECKED=1`` from the start) and first polled (in checked
+    mode)."""
 
     law: ClassVar[int] = 0
 

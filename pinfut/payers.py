@@ -154,11 +154,8 @@ def _named(value: Any) -> str:
 
 
 def leaks(payer: Payer) -> list[Leak]:
-    """What of `payer` is held from elsewhere, each with the container that holds it.
-
-    Found among the objects that the collector knows; a block that only C code holds is not. Takes
-    a time like all objects of the process.
-    """
+    """What of `payer` is held from elsewhere, with the container that holds it, among the objects
+    that the collector knows. Takes a time like all objects of the process."""
 
     def found() -> list[Leak]:
         both = payer.held(gc.get_objects())

@@ -108,12 +108,9 @@ def pin(awaitable: Awaitable[T]) -> Pinned[T]: ...
 @overload
 def pin(awaitable: Future[T]) -> Pinned[T]: ...
 def pin(awaitable: Awaitable[T] | Future[T]) -> Pinned[T]:
-    """Keep a future, or a coroutine, in its place: ``read = pin(file.read())``.
-
-    It can be awaited after a select that it lost, or selected again; it starts when it is
-    polled first, not here. Pinning what is pinned gives the same one back. Raises TypeError
-    for what cannot be awaited.
-    """
+    """Keep a future, or a coroutine, in its place: ``read = pin(file.read())``. It can be awaited
+    or selected again after a select that it lost; it starts when it is polled first. What is pinned
+    stays the same one. Raises TypeError for what cannot be awaited."""
     if isinstance(awaitable, Pinned):
         return awaitable
     return Pinned(into_future(awaitable))

@@ -99,11 +99,8 @@ class Context:
         raise ContextKept("a Context cannot be copied. Keep cx.waker, never cx")
 
     def poll(self, future: Future[T]) -> Poll[T]:
-        """Poll `future` with this context.
-
-        Combinators poll their children through here, never by ``child.poll(cx)``, so
-        that checked mode sees every poll.
-        """
+        """Poll `future` with this context. Combinators poll their children through here, so that
+        checked mode sees every poll."""
         return future.poll(self)
 
     def derive(self, waker: Waker, owner: object = None) -> Context:

@@ -70,11 +70,8 @@ class Slot(Generic[T]):
 
 
 class SlotTable(Generic[T]):
-    """N slots; `acquire` to `take` are O(1) whatever the order of the replies.
-
-    All memory is taken when the table is made; nothing here grows. `make`: makes the slot of an
-    index, for a table whose slots have more to say.
-    """
+    """N slots; `acquire` to `take` are O(1) whatever the order of the replies, and nothing here
+    grows. `make`: makes the slot of an index, for a table whose slots have more to say."""
 
     __slots__ = ("_last", "_make", "_slots", "capacity", "free")
 

@@ -210,12 +210,10 @@ def _waits(host: Host, future: Future[T]) -> Generator[Any, Any, T]:
 
 
 def from_host(awaitable: Awaited[T]) -> Awaitable[T]:
-    """In a task of a host's: wait for what is pinfut's, ``await from_host(fetch())``.
-
-    A coroutine runs in a task of its own, so that blocks work in it; a cancel of the host's
-    cancels it, and arrives when it has ended. Any other future is polled in place, and dropped by
-    a cancel. Raises NoExecutor where no guest is open, and in a task of pinfut's.
-    """
+    """In a task of a host's: wait for what is pinfut's, ``await from_host(fetch())``. A coroutine
+    runs in a task of its own, so that blocks work in it, and a cancel arrives when it has ended.
+    Any other future is polled in place. Raises NoExecutor where no guest is open, and in a task of
+    pinfut's."""
     host = in_host()
     if host is None:
         _refuse(awaitable, "from_host", "asyncio or trio", "a task of pinfut's await it as it is")
@@ -225,12 +223,9 @@ def from_host(awaitable: Awaited[T]) -> Awaitable[T]:
 
 
 async def to_host(awaitable: Awaitable[T]) -> T:
-    """In a task of pinfut's: wait for what is the host's, ``await to_host(client.get(url))``.
-
-    A future of asyncio's is awaited; a coroutine runs in a task of the host's, with a copy of
-    the context variables of here. A cancel of here is one of the host's there, and arrives when
-    that has ended. Raises NoExecutor where no host is.
-    """
+    """In a task of pinfut's: wait for what is the host's, ``await to_host(client.get(url))``. A
+    coroutine runs in a task of the host's, with a copy of the context variables of here; a cancel
+    of here is one there, and arrives when that has ended. Raises NoExecutor where no host is."""
     host: Host | None = running.host
     if host is None or host.runner is not running.executor or not running.inside:
         _refuse(awaitable, "to_host", "pinfut", "a run await to_thread(asyncio.run, ...)")

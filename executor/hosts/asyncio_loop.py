@@ -137,11 +137,8 @@ class _Stop:
 
 class EventLoop(SockCalls):
     """An event loop for asyncio's programs in which pinfut's tasks run, too:
-    ``asyncio.Runner(loop_factory=EventLoop)``.
-
-    The arguments are those of `pinfut.executor.run`. Raises OSError where the process may open no
-    more descriptors.
-    """
+    ``asyncio.Runner(loop_factory=EventLoop)``. The arguments are those of `pinfut.executor.run`.
+    Raises OSError where the process may open no more descriptors."""
 
     # What asyncio's own has, and its types do not say. It is closed until it is made.
     _closed: bool = True

@@ -181,11 +181,8 @@ class AsyncioGuest(Guest, AsyncioHost):
 
 @final
 class TrioGuest(Guest):
-    """In trio. The host's visits are made by two tasks of the system's: no cancel of the program's
-    reaches them. Ctrl-C is raised in no visit.
-
-    One sleeps until the doorbell or a deadline, the other waits for the descriptor.
-    """
+    """In trio. Two system tasks make the visits, which no cancel of the program's and no Ctrl-C
+    reaches: one sleeps until the doorbell or a deadline, the other waits for the descriptor."""
 
     # trio's own Cancelled says that who waits is cancelled, and trio alone makes one.
     gave_up = CancelledElsewhere

@@ -77,11 +77,8 @@ class LevelSource(EdgeSource):
 
 @final
 class PollerSelector(selectors._BaseSelectorImpl):
-    """What asyncio registers goes to the poller of `executor`, from its opening to its end.
-
-    `leaf` runs the handles. Each descriptor that is registered counts as what may yet wake
-    somebody.
-    """
+    """What asyncio registers goes to the poller of `executor`, and counts as what may yet wake
+    somebody. `leaf` runs the handles."""
 
     _fd_to_key: dict[int, SelectorKey]
 

@@ -72,11 +72,9 @@ def interleaved(found: Iterable[Found]) -> list[Found]:
 async def first_to_answer(
     found: Sequence[Found], connect: Callable[[Found], Awaitable[S]]
 ) -> tuple[S | None, list[OSError]]:
-    """What ``connect(address)`` gives for the first of `found` that answers, or None and the
-    errors of all, in their order.
-
-    `connect` owns what it opens until it gives it; what is given too late is closed here.
-    """
+    """What ``connect(address)`` gives for the first of `found` that answers, or None and all errors
+    in their order. `connect` owns what it opens until it gives it; what comes too late is closed
+    here."""
     if len(found) == 1:
         try:
             return await connect(found[0]), []

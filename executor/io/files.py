@@ -20,11 +20,8 @@ Path: TypeAlias = str | os.PathLike[str]
 
 @final
 class File(Generic[S]):
-    """An open file, of text or of bytes. One call at a time: they are not ordered otherwise.
-
-    Cancelled, a call that has begun goes on in its thread: the position in the file is
-    unknown then.
-    """
+    """An open file, of text or of bytes; one call at a time. Cancelled, a call that has begun goes
+    on in its thread: the position in the file is unknown then."""
 
     __slots__ = ("raw",)
 
@@ -76,11 +73,8 @@ class File(Generic[S]):
 
 
 async def open_file(path: Path, mode: str = "r", **options: Any) -> File[Any]:
-    """`open` in a thread: ``async with await open_file("a.txt") as f: await f.read()``.
-
-    Takes what `open` takes, raises what it raises. A cancel waits until it has been opened,
-    and is raised where the caller waits next.
-    """
+    """`open` in a thread: ``async with await open_file("a.txt") as f: await f.read()``. Takes and
+    raises what `open` does. A cancel arrives where the caller waits next."""
     with shield():
         raw: IO[Any] = await to_thread(partial(open, path, mode, **options))
     return File(raw)

@@ -205,11 +205,8 @@ def _flat(data: object) -> memoryview:
 
 @final
 class WriteAll(Operation[None]):
-    """Writes all of some bytes, as the other side takes them. Raises TypeError for anything else.
-
-    Dropped in between, a part may have been written: the other side cannot tell where the
-    next message begins, so close the stream.
-    """
+    """Writes all of some bytes. Raises TypeError for anything else. Dropped in between, a part may
+    have been written and nobody can tell where the next message begins: close the stream."""
 
     __slots__ = ("_call", "_data")
 

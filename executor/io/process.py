@@ -222,11 +222,8 @@ async def run_process(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end with `input`; its status and what it wrote.
-
-    Raises ValueError, and kills it, when it writes more than `limit` bytes to one of its
-    outputs. Cancelled, it is killed.
-    """
+    """Run a program to its end with `input`; its status and what it wrote. Cancelled, it is killed;
+    so when it writes more than `limit` bytes to one of its outputs, and ValueError is raised."""
     process = open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=cwd, env=env)
     assert process.stdin is not None
     assert process.stdout is not None

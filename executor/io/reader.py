@@ -30,12 +30,8 @@ class LimitOverrun(ValueError):
 
 @final
 class BufferedReader:
-    """Reads a stream in large pieces and gives it out as asked.
-
-    It holds `limit` bytes and one receive more, at most; when it is full it does not receive,
-    so that a fast writer waits. Cancelled, a read has taken nothing: what came is kept. One
-    task at a time.
-    """
+    """Reads a stream in large pieces and gives it out as asked. It holds `limit` bytes and one
+    receive more, at most. Cancelled, a read has taken nothing. One task at a time."""
 
     __slots__ = ("_buffer", "_end", "_stream", "limit")
 
@@ -72,11 +68,9 @@ class BufferedReader:
         return self._take(size)
 
     async def read_until(self, delimiter: bytes, *, limit: int | None = None) -> bytes:
-        """Up to and with `delimiter`, at most `limit` bytes (the reader's own by default).
-
-        Raises LimitOverrun when the delimiter does not come within that, and IncompleteRead
-        when the stream ends before it.
-        """
+        """Up to and with `delimiter`, at most `limit` bytes (the reader's own by default). Raises
+        LimitOverrun when it does not come within that, and IncompleteRead when the stream ends
+        before."""
         if not isinstance(delimiter, bytes | bytearray):
             raise TypeError(f"read_until takes a delimiter of bytes, not {delimiter!r}")
         if not delimiter:

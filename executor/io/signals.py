@@ -18,12 +18,9 @@ from pinfut.poll import PENDING, Context, Poll, Waker
 
 @final
 class Signals:
-    """The signals that came since the block began: a stream of their numbers.
-
-    As in the kernel, a signal that comes again before it was taken counts once, so what is
-    kept is bounded. One task at a time takes them. Blocks may overlap, and end in any order:
-    each gets what comes while it is there.
-    """
+    """The signals that came since the block began: a stream of their numbers. One that comes again
+    before it was taken counts once. One task at a time takes them. Blocks may overlap, and end in
+    any order."""
 
     __slots__ = ("_called", "_numbers", "_open", "_poller", "came", "waiter")
 
@@ -150,13 +147,10 @@ class NextSignal(FutureBase[int]):
 
 
 def signals(*numbers: int) -> Signals:
-    """Take signals as a stream: ``with signals(SIGTERM) as s: async for number in s: ...``.
-
-    Inside of the block they have no other effect; afterwards the handlers of before are back, but
-    for one that the program has set meanwhile.
-    In the main thread. Raises ValueError without a number, and OSError (from the block) for
-    a signal that cannot be caught.
-    """
+    """Take signals as a stream: ``with signals(SIGTERM) as s: async for number in s: ...``. Inside
+    of the block they have no other effect; afterwards the handlers of before are back. In the main
+    thread. Raises ValueError without a number, and OSError (from the block) for a signal that
+    cannot be caught."""
     if not numbers:
         raise ValueError("name the signals to take: signals(signal.SIGTERM)")
     return Signals(tuple(dict.fromkeys(numbers)))

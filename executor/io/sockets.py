@@ -46,12 +46,9 @@ _CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 @final
 class Socket:
-    """A socket for one executor. It owns `sock`, and makes it non-blocking.
-
-    At a time one task may receive (or accept) and one may send; Busy tells the others.
-    Closed here while a task waits, it raises Closed there. Use it as a context manager,
-    which closes it. Everything that never waits is on `raw`.
-    """
+    """A socket for one executor; it owns `sock`. At a time one task may receive (or accept) and one
+    may send; Busy tells the others. Closed here while a task waits, it raises Closed there. Use it
+    as a context manager. Everything that never waits is on `raw`."""
 
     __slots__ = ("_recv", "_send", "_source", "raw")
 
@@ -88,11 +85,8 @@ class Socket:
         return WriteOperation(self._source, self._send, data)
 
     def sendall(self, data: Bytes) -> FutureBase[None]:
-        """Send all of `data`; waits while the other side does not read.
-
-        Cancelled, it may have sent a part: close the socket, or use `send` where that
-        matters.
-        """
+        """Send all of `data`; waits while the other side does not read. Cancelled, it may have sent
+        a part: close the socket, or use `send` where that matters."""
         return WriteAll(self._source, self._send, data)
 
     def send_eof(self) -> None:
@@ -141,11 +135,8 @@ class Socket:
         return WriteOperation(self._source, socket.send_fds, self.raw, [data], list(fds))
 
     def recv_fds(self, size: int, most: int) -> FutureBase[tuple[bytes, list[int]]]:
-        """Data, and at most `most` descriptors that came with it; they are the caller's.
-
-        They are closed on exec. Raises OSError, and closes those that came, when there were
-        more than `most`.
-        """
+        """Data, and at most `most` descriptors, closed on exec, that came with it; they are the
+        caller's. Raises OSError, and closes those that came, when there were more."""
         _require_unix("passing descriptors", "send data")
         return ReadOperation(self._source, self._recv_fds, size, most)
 
@@ -214,11 +205,8 @@ def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -
 
 
 async def connect_unix(path: str) -> Socket:
-    """Connect to a Unix stream socket by its path.
-
-    While the backlog there is full, of which the system tells nobody, it tries again and again, in
-    the end every 50 ms: put a timeout around it.
-    """
+    """Connect to a Unix stream socket by its path. While the backlog there is full it tries again
+    and again, in the end every 50 ms: put a timeout around it."""
     sock = Socket(_unix_socket())
     pause = 0.001
     with closed_on_error(sock):

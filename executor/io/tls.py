@@ -162,11 +162,8 @@ class TLSStream:
             self._spree = 0
 
     async def sendall(self, data: Bytes) -> None:
-        """Send all of `data`; waits while the other side does not read.
-
-        Cancelled midway the stream is broken: further writes raise Closed, and the other side
-        sees a truncated stream.
-        """
+        """Send all of `data`; waits while the other side does not read. Cancelled midway the stream
+        is broken: further writes raise Closed, and the other side sees a truncated stream."""
         self._require_writable()
         self._writing = True
         try:

@@ -19,11 +19,8 @@ VARIABLE: Final = "PINFUT_POLLER"
 
 
 def poller_type() -> type[EpollPoller] | type[PortablePoller]:
-    """The poller that executors opened from here on use.
-
-    Raises ValueError for a ``PINFUT_POLLER`` that names none, and RuntimeError where it names
-    one that this system does not have.
-    """
+    """The poller that executors opened from here on use. Raises ValueError for a ``PINFUT_POLLER``
+    that names none, and RuntimeError for one that this system does not have."""
     asked = os.environ.get(VARIABLE, "")
     if asked not in ("", "epoll", "portable"):
         raise ValueError(f"{VARIABLE} is 'epoll' or 'portable', not {asked!r}; or leave it unset")

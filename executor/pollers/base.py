@@ -168,11 +168,9 @@ class BasePoller(ABC):
     # ---- descriptors ----
 
     def readable(self, fd: int) -> Readiness:
-        """``await poller.readable(fd)``: until a read would not block, or would fail.
-
-        The descriptor stays the caller's. Call `closing` before it is closed while somebody
-        waits: the kernel would tell nobody. Raises Busy while another task waits to read.
-        """
+        """``await poller.readable(fd)``: until a read would not block, or would fail. Call
+        `closing` before `fd`, which stays the caller's, is closed. Raises Busy while another task
+        waits to read."""
         return Readiness(fd, READ)
 
     def writable(self, fd: int) -> Readiness:

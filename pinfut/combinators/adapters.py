@@ -46,11 +46,8 @@ class Map(_OfFuture[T, U]):
 
 @final
 class Then(_OfFuture[T, U]):
-    """A future, and the one that a function makes of its value.
-
-    ``first ──value──▶ second ──value──▶ done``; both are polled where they stand: the first one
-    while `_fn` is there, the second one after that.
-    """
+    """A future, and the one that a function makes of its value: the first is polled while `_fn` is
+    there, the second after that."""
 
     __slots__ = ()
 
@@ -92,11 +89,8 @@ class Catch(_OfFuture[T, T | U]):
 
 @final
 class Fuse(FutureBase[T]):
-    """A future that may be polled after it was ready, and is PENDING then, for ever.
-
-    For loops that poll the same set of futures again and again. Nobody is woken by it any
-    more, so a task that awaits it a second time alone ends by cancellation only.
-    """
+    """A future that may be polled after it was ready, and is PENDING then, for ever: for loops that
+    poll the same futures again and again. Nobody is woken by it any more."""
 
     __slots__ = ("_future",)
 
@@ -183,11 +177,8 @@ def then(awaitable: Pinned[T], fn: Callable[[T], Awaited[U]]) -> Pinned[U]: ... 
 @overload
 def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> FutureBase[U]: ...
 def then(awaitable: Awaited[T], fn: Callable[[T], Awaited[U]]) -> Any:
-    """Go on with the value: ``await then(open(name), lambda file: file.read())``.
-
-    `fn` gives a future or a coroutine, whose value is the value of the whole. What is made
-    of a Pinned is Pinned.
-    """
+    """Go on with the value: ``await then(open(name), lambda file: file.read())``. `fn` gives a
+    future or a coroutine, whose value is that of the whole. What is made of a Pinned is Pinned."""
     future: Then[T, U] = Then(awaitable, fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 

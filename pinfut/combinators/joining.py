@@ -154,14 +154,12 @@ def join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
 @overload
 def join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
 def join(*awaitables: Awaited[Any]) -> Any:
-    """All values, in the order given: ``a, b = await join(first(), second())``.
+    """All values, in the order given: ``a, b = await join(first(), second())``. Polls the children
+    in place; no task is made.
 
-    Polls the children in place; no task is made. It ends when every child has ended: then
-    the errors of those that failed, be it one or several, are raised together as an
-    ExceptionGroup. (Children that were cancelled count as failed only if nobody else did:
-    then CancelledError is raised as it is. KeyboardInterrupt and SystemExit do not wait.)
-    `try_join` gives up at the first error.
-    """
+    It ends when every child has ended: then the errors are raised together as an ExceptionGroup,
+    cancels only where there is nothing else, as CancelledError. (KeyboardInterrupt and SystemExit
+    do not wait.) `try_join` gives up at the first error."""
     return _pinned_as(awaitables, Join(awaitables))
 
 

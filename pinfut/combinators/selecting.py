@@ -142,13 +142,12 @@ def select(
 @overload
 def select(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[Selected[T]]: ...
 def select(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
-    """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay
-    pinned and are the caller's. Those that nobody keeps are dropped.
+    """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay pinned and
+    are the caller's. Those that nobody keeps are dropped.
 
-    Of several that are ready at the first poll the one that was given first wins; with
-    ``biased=False`` they take turns. When the first to end fails, its error is raised. Raises
-    ValueError for no futures at all: it would wait for ever.
-    """
+    Of several that are ready at first, the one given first wins; with ``biased=False`` they take
+    turns. When the first to end fails, its error is raised. Raises ValueError for no futures at
+    all."""
     _require_some(awaitables, "select")
     return Select(awaitables, 0 if biased else _turn(len(awaitables)))
 

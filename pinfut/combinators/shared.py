@@ -146,9 +146,6 @@ class Shared(FutureBase[T]):
 
 def shared(awaitable: Awaited[T]) -> Shared[T]:
     """One future for several awaiters: ``page = shared(fetch())``, then each awaits a
-    ``page.clone()`` of its own, in whatever task.
-
-    The awaiters get the same object, or the same error. Dropping some leaves the rest
-    waiting; dropping the last drops the future.
-    """
+    ``page.clone()`` of its own, in whatever task. All get the same object, or the same error;
+    dropping the last one drops the future."""
     return Shared(_Hub(into_future(awaitable)))

@@ -168,12 +168,9 @@ def from_iterable(items: Iterable[T]) -> StreamBase[T]:
 
 
 def from_async_generator(generator: AsyncGenerator[T, None]) -> StreamBase[T]:
-    """A stream of what an async generator yields: ``from_async_generator(lines(path))``.
-
-    The stream finalises it: its ``finally`` blocks run when the stream ends, is closed or
-    is dropped, not when the collector comes. A ``next()`` that is dropped does not disturb
-    the step that is under way.
-    """
+    """A stream of what an async generator yields: ``from_async_generator(lines(path))``. It
+    finalises that: its ``finally`` blocks run when the stream ends, is closed or dropped. A
+    ``next()`` that is dropped does not disturb the step that is under way."""
     return FromAsyncGenerator(generator)
 
 

@@ -71,11 +71,9 @@ class Stream(Protocol[T_co]):
 
 
 class StreamBase(Generic[T_co]):
-    """Base of the streams here: ``async for item in stream``, adapters, ``async with``.
-
-    A subclass writes `poll_next`, and `drop` when there is something to undo. Adapters own
-    the stream that they were made of: dropping them drops it.
-    """
+    """Base of the streams here: ``async for item in stream``, adapters, ``async with``. A subclass
+    writes `poll_next`, and `drop` when there is something to undo. Adapters own the stream that
+    they were made of."""
 
     __slots__ = ()
 
@@ -220,11 +218,9 @@ class Close(_OfStream[None]):
 
 
 class OwningStream(StreamBase[T_co]):
-    """A stream that owns others. It closes or drops all of them, also when one fails, and then
-    raises as `raise_first`.
-
-    No helper stands between two levels: a chain of streams takes no more of the stack when it is
-    given up than when it is polled."""
+    """A stream that owns others: it closes or drops all, and then raises as `raise_first`. No
+    helper stands between two levels, so that a long chain takes no more of the stack than when it
+    is polled."""
 
     __slots__ = ("_errors", "_unclosed")
 

@@ -130,12 +130,9 @@ class InFlight(StreamBase[T]):
 
 @final
 class FuturesUnordered(InFlight[T]):
-    """The values of many futures, as they come: ``async for page in pages``.
-
-    It ends when it is empty, and goes on when something is pushed after that. The error of
-    a future is raised in the place of its value; the others stay, and the next item can be
-    asked for.
-    """
+    """The values of many futures, as they come: ``async for page in pages``. It ends when it is
+    empty, and goes on when something is pushed after that. An error is raised in the place of its
+    value; the others stay."""
 
     __slots__ = ()
 
@@ -153,11 +150,8 @@ class FuturesUnordered(InFlight[T]):
 
 @final
 class FuturesOrdered(InFlight[T]):
-    """The values of many futures, in the order in which they were pushed.
-
-    As `FuturesUnordered`, but a value that comes too early is kept until its turn; it counts
-    for the capacity as long.
-    """
+    """The values of many futures, in the order in which they were pushed. As `FuturesUnordered`,
+    but a value that comes too early is kept, and counted for the capacity, until its turn."""
 
     __slots__ = ("_early", "_head")
 

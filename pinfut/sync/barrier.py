@@ -12,12 +12,9 @@ from pinfut.sync.waiters import Waiter, WaitQueue
 
 @final
 class Barrier:
-    """``if await barrier.wait(): ...``: so many parties pass together, again and again.
-
-    Exactly one of them, the last to come, gets True. A party that is cancelled while it waits
-    has not come: the others wait for another. One that is cancelled after the last has come
-    has passed. Raises ValueError below one party.
-    """
+    """``if await barrier.wait(): ...``: so many parties pass together, again and again; the last to
+    come gets True. A party that is cancelled while it waits has not come; after the last has come,
+    it has passed. Raises ValueError below one party."""
 
     __slots__ = ("_queue", "parties")
 

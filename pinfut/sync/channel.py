@@ -21,12 +21,9 @@ T = TypeVar("T")
 
 
 class _Shared(Generic[T]):
-    """What the two ends of a channel share.
-
-    A value is never handed to a receiver: it lies in the buffer, reserved, until the
-    receiver that was woken for it takes it. So the order is the buffer's, and a receiver
-    that is cancelled on its way has nothing to give back but the reservation.
-    """
+    """What the two ends of a channel share. A value lies in the buffer, reserved, until the
+    receiver that was woken for it takes it: so the order is the buffer's, and a cancel gives back
+    the reservation."""
 
     __slots__ = ("buffer", "capacity", "closed", "gaps", "receivers", "reserved", "senders")
 
@@ -334,11 +331,8 @@ class Receiver(_End[T]):
 
 @final
 class channel(tuple[Sender[T], Receiver[T]]):
-    """A bounded first-in first-out channel: ``tx, rx = channel[int](16)``.
-
-    A pair, and a class so that it can be told what it carries. Raises ValueError for a capacity
-    below 1.
-    """
+    """A bounded first-in first-out channel: ``tx, rx = channel[int](16)``. A pair, and a class so
+    that it can be told what it carries. Raises ValueError for a capacity below 1."""
 
     __slots__ = ()
 

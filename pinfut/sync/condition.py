@@ -15,11 +15,8 @@ T = TypeVar("T")
 
 @final
 class Condition:
-    """``async with condition: await condition.wait_for(lambda: queue)``.
-
-    Who waits gives the lock up and has it again when the wait ends, in whatever way: a cancel
-    too is raised with the lock held, so that the block that took it can give it back.
-    """
+    """``async with condition: await condition.wait_for(lambda: queue)``. Who waits gives the lock
+    up and has it again when the wait ends, in whatever way, a cancel too."""
 
     __slots__ = ("_queue", "lock")
 
@@ -30,11 +27,8 @@ class Condition:
         self._queue = WaitQueue()
 
     async def wait(self) -> None:
-        """Give the lock up, wait for a notification, and take the lock again.
-
-        Look at what was waited for once more: it may have changed again. Raises RuntimeError
-        when the lock is not held.
-        """
+        """Give the lock up, wait for a notification, and take the lock again; then look at what was
+        waited for once more. Raises RuntimeError when the lock is not held."""
         waiter = _Notified(self._queue)
         self._queue.add(waiter)
         try:

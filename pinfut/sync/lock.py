@@ -13,11 +13,8 @@ from pinfut.sync.waiters import DONE, Holder
 
 @final
 class Lock(Permits):
-    """``async with lock: ...`` runs in one task at a time.
-
-    It is handed over in the order in which it was asked for: nobody overtakes who waits. A
-    holder that asks for it again waits for itself; checked mode says so.
-    """
+    """``async with lock: ...`` runs in one task at a time, in the order in which they asked: nobody
+    overtakes who waits. A holder that asks again waits for itself; checked mode says so."""
 
     __slots__ = ("_lost",)
 

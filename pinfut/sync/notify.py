@@ -11,12 +11,9 @@ from pinfut.sync.waiters import Waiter, WaitQueue
 
 @final
 class Notify:
-    """``await notify.notified()`` waits for the next notification.
-
-    `notify_one` wakes who has waited longest; when nobody waits it is kept, once, for the next
-    that comes. `notify_all` wakes those that wait now, and is not kept. So a condition is
-    awaited like this: look; if it does not hold, await `notified()`; look again.
-    """
+    """``await notify.notified()`` waits for the next notification. `notify_one` wakes who has
+    waited longest; when nobody waits it is kept, once. `notify_all` wakes those that wait now. So a
+    condition is awaited like this: look; if it does not hold, await `notified()`; look again."""
 
     __slots__ = ("_kept", "_queue")
 

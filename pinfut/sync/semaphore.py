@@ -71,10 +71,8 @@ class Permits:
 
 @final
 class Semaphore(Permits):
-    """``async with semaphore: ...`` runs in at most `permits` tasks at a time.
-
-    Nobody overtakes who waits, not even for fewer permits. Raises ValueError below one permit.
-    """
+    """``async with semaphore: ...`` runs in at most `permits` tasks at a time. Nobody overtakes who
+    waits, not even for fewer permits. Raises ValueError below one permit."""
 
     __slots__ = ()
 

@@ -8,9 +8,6 @@ T = TypeVar("T")
 
 
 def box(awaitable: T) -> T:
-    """Mark what is awaited as boxed: ``await box(f(x))``, ``async with box(scope()) as s``.
-
-    What runs in there has frames of its own, which no layout knows. Gives back what it gets;
-    in an unboxed function the word is what allows the await.
-    """
+    """Mark what is awaited as boxed: ``await box(f(x))``, ``async with box(scope()) as s``. It has
+    frames of its own, which no layout knows. Gives back what it gets."""
     return awaitable

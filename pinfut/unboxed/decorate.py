@@ -26,12 +26,9 @@ BOXED: Final = os.environ.get("PINFUT_BOXED", "0") not in ("", "0")
 
 
 def unboxed(function: F) -> F:
-    """Compile `function` and every callee that it awaits into one frame, when it is first
-    called.
-
-    The result is called, awaited and spawned as before. Raises Refused, when it is decorated,
-    for what cannot live in one sized frame, and says what to write instead.
-    """
+    """Compile `function` and every callee that it awaits into one frame, when it is first called.
+    It is called, awaited and spawned as before. Raises Refused, when it is decorated, for what
+    cannot live in one sized frame, and says what to write instead."""
     if not isinstance(function, FunctionType) or not (
         inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
     ):

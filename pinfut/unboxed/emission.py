@@ -21,12 +21,9 @@ _COLUMNS = (1 << SHIFT) - 1
 
 
 class Emission(ABC):
-    """Collects the statements of one activation; `out` takes them.
-
-    The parts of the lowering stand on one another as subclasses, `body.Body` at the top. What
-    they need of those above them they ask for by the kind of the node: an expression of `expr`,
-    a statement of `statement`, and the body of a callee of another one of these.
-    """
+    """Collects the statements of one activation; `out` takes them. The parts of the lowering stand
+    on one another as subclasses, `generate.Body` at the top; what they need of those above them
+    they ask for by the kind of the node."""
 
     def __init__(
         self,

@@ -67,11 +67,8 @@ def _over() -> Any:
 
 @final
 class Frame(Coroutine[Any, Any, T_co]):
-    """Memory for one call at a time, of at most `size` bytes. Once a call has begun in it, it
-    is a coroutine: send, throw and close drive it, and it can be awaited and spawned.
-
-    Not for two owners: one taken from a pool is given up when its call has ended.
-    """
+    """Memory for one call at a time, of at most `size` bytes. Once a call has begun in it, it is a
+    coroutine. Not for two owners: one taken from a pool is given up when its call has ended."""
 
     __slots__ = (
         "__next__", "__weakref__", "_free_list", "_generator", "_unit", "_value", "busy", "size",
@@ -96,11 +93,9 @@ class Frame(Coroutine[Any, Any, T_co]):
     def begin(
         self, function: Callable[P, Coroutine[Any, Any, Any]], *args: P.args, **kwargs: P.kwargs
     ) -> Frame[T_co]:
-        """Begin a call of `function` here; it runs when it is first resumed.
-
-        Raises FrameTooSmall, before anything is written, when its frame is larger than this,
-        TypeError when the arguments do not fit, and RuntimeError while another call runs here.
-        """
+        """Begin a call of `function` here; it runs when it is first resumed. Raises FrameTooSmall,
+        before anything is written, TypeError when the arguments do not fit, and RuntimeError while
+        another call runs here."""
         unit = unit_of(function)
         needed = frame_size(unit)
         if needed > self.size:

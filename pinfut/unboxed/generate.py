@@ -171,11 +171,9 @@ def called(unit: Unit) -> Generated:
 
 @_room()
 def looping(unit: Unit, ended: Any, failed: Any) -> Generated:
-    """The frame of `unit`: a generator function of where it belongs and goes back to.
-
-    What a call is about to give goes through `ended`, called with both of these, the value and
-    None; before it raises, `failed` is called with both.
-    """
+    """The frame of `unit`: a generator function of where it belongs and goes back to. What a call
+    gives goes through `ended`, with both of these, the value and None; before it raises, `failed`
+    is called."""
     frame = FramePlan(unit)
     plan = frame.root
     lowering = Body(frame, plan, frame.activations[0])
