@@ -161,10 +161,8 @@ class Waiting(Protocol):
 
 
 class Source(Protocol):
-    """One descriptor, as a poller knows it. It does not own the descriptor.
-
-    `mask` is what the poller has been asked for, in the bits of epoll on every system.
-    """
+    """One descriptor, as a poller knows it. It does not own the descriptor. `mask` is what the
+    poller has been asked for, in the bits of epoll on every system."""
 
     fd: int
     mask: int

@@ -42,11 +42,9 @@ class Scope(Block):
         name: str | None = None,
         priority: Priority = "normal",
     ) -> Task[T]:
-        """Start `coro` as a child of this scope; `name` and `priority` as `spawn` takes them.
-
-        In a scope that is being cancelled the child is cancelled at its first wait. Raises
-        RuntimeError (and closes `coro`) outside of the block.
-        """
+        """Start `coro` as a child of this scope; `name` and `priority` as `spawn` takes them. In a
+        scope that is being cancelled the child is cancelled at its first wait. Raises RuntimeError
+        (and closes `coro`) outside of the block."""
         if not self._open:
             coro.close()
             raise RuntimeError("this scope is not open; spawn inside 'async with scope() as s:'")
@@ -64,11 +62,9 @@ class Scope(Block):
         priority: Priority = "normal",
     ) -> T:
         """Start the coroutine ``fn(started)`` as a child and wait until it calls
-        ``started(value)``; that value: ``port = await s.start(serve)``.
-
-        What it raises before that is raised here, and does not fail the scope; RuntimeError when
-        it returns before that. Cancelled, this cancels the child. Otherwise as `spawn`.
-        """
+        ``started(value)``; that value: ``port = await s.start(serve)``. What it raises before that
+        is raised here, and does not fail the scope; RuntimeError when it returns before that.
+        Cancelled, this cancels the child. Otherwise as `spawn`."""
         started: _Started[T] = _Started()
         child = started.child = self.spawn(fn(started), name=name, priority=priority)
         self._children[child] = started

@@ -48,10 +48,8 @@ class Busy(RuntimeError):
 
 
 class EdgeSource:
-    """The readiness of one descriptor: a `contract.Source`.
-
-    `close` before the descriptor is closed: the kernel tells nobody of a close.
-    """
+    """The readiness of one descriptor: a `contract.Source`. `close` before the descriptor is
+    closed: the kernel tells nobody of a close."""
 
     __slots__ = (
         "closed", "displaced", "drains", "fd", "mask", "poller", "readable", "reader", "spree",
@@ -81,10 +79,8 @@ class EdgeSource:
         self.displaced = False
 
     def wait_read(self, future: Waiting) -> None:
-        """Have `future` woken at the next edge; `leave` is the undo, and idempotent.
-
-        Raises Busy while another future waits to read.
-        """
+        """Have `future` woken at the next edge; `leave` is the undo, and idempotent. Raises Busy
+        while another future waits to read."""
         other = self.reader
         if other is not None:
             if other is future:
@@ -219,11 +215,9 @@ class EdgeSource:
 
 @final
 class Readiness(FutureBase[None]):
-    """Ready when a descriptor is: what a poller's `readable` and `writable` give.
-
-    It asks the poller anew at its first poll, so it needs no try before it; that is one system
-    call for each wait, which the sockets and pipes of `pinfut.executor.io` save.
-    """
+    """Ready when a descriptor is: what a poller's `readable` and `writable` give. It asks the
+    poller anew at its first poll, so it needs no try before it; that is one system call for each
+    wait, which the sockets and pipes of `pinfut.executor.io` save."""
 
     __slots__ = ("_events", "_fd", "_source", "waker")
 

@@ -92,11 +92,9 @@ def _asked_for(error: BaseException) -> bool:
 
 
 class Task(FutureBase[T]):
-    """A spawned coroutine. Await it for its result: ``value = await task``.
-
-    Its result is taken by one await; `result()` reads it any number of times. Dropping
-    the handle does not stop the task.
-    """
+    """A spawned coroutine. Await it for its result: ``value = await task``. Its result is taken by
+    one await; `result()` reads it any number of times. Dropping the handle does not stop the
+    task."""
 
     # Its work is done whether anybody waits for it or not; its failure is reported.
     must_be_taken: ClassVar[bool] = False
@@ -155,12 +153,9 @@ class Task(FutureBase[T]):
                 require_own_thread(queue.runner, self)
 
     def cancel(self) -> bool:
-        """Have CancelledError raised in the task where it waits, or at its next wait.
-
-        False when it is done already. It arrives once, however the coroutine is shielded at the
-        moment, and once for several calls before that; one that catches it may clean up with
-        further awaits.
-        """
+        """Have CancelledError raised in the task where it waits, or at its next wait. False when it
+        is done already. It arrives once, however the coroutine is shielded at the moment, and once
+        for several calls before that; one that catches it may clean up with further awaits."""
         if self._outcome is not NOT_DONE:
             return False
         if self.leaf is None or self._queue.runner.current is self:
@@ -186,12 +181,10 @@ class Task(FutureBase[T]):
         return self.executor.current is self or self.leaf is None
 
     def result(self) -> T:
-        """The result, or the error, of a task that is done.
-
-        Raises TakenTwice before that, and when an await has raised the error already. The task
-        keeps the error, and its traceback the frames that the error goes through: one of these
-        that holds the task waits for the collector, as one that awaits does not.
-        """
+        """The result, or the error, of a task that is done. Raises TakenTwice before that, and when
+        an await has raised the error already. The task keeps the error, and its traceback the
+        frames that the error goes through: one of these that holds the task waits for the
+        collector, as one that awaits does not."""
         error = self.error()
         outcome = self._outcome
         if type(outcome) is not Failure:

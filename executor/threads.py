@@ -46,11 +46,9 @@ _home = _Home()
 
 @final
 class RemoteWaker:
-    """A waker that any thread may call. Make it in a poll, from ``cx.waker``.
-
-    While it is neither woken nor dropped the executor sleeps for it instead of reporting a
-    lost wakeup, so the one who makes it drops it in `drop`.
-    """
+    """A waker that any thread may call. Make it in a poll, from ``cx.waker``. While it is neither
+    woken nor dropped the executor sleeps for it instead of reporting a lost wakeup, so the one who
+    makes it drops it in `drop`."""
 
     __slots__ = ("_called", "_poller", "_waker")
 
@@ -104,10 +102,8 @@ class Threads:
         return self.parked == poller.external and not (poller.working or poller.notified)
 
     def submit(self, call: ToThread[Any]) -> None:
-        """Have `call` run when a thread is free, and its `done` called here when it has.
-
-        Raises RuntimeError, and nothing is done, where no thread can be started.
-        """
+        """Have `call` run when a thread is free, and its `done` called here when it has. Raises
+        RuntimeError, and nothing is done, where no thread can be started."""
         if not self._free:
             self._queued[call] = None
             return
@@ -254,12 +250,10 @@ class ToThread(FutureBase[T]):
 
 
 def to_thread(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> FutureBase[T]:
-    """Call a function that blocks in a thread: ``data = await to_thread(path.read_bytes)``.
-
-    It runs in a copy of the context variables of here. At most `THREADS` run at a time, the
-    others wait their turn. A cancel before it has begun means that it never runs; later it
-    runs to its end and its outcome is thrown away. `run` returns when all have ended.
-    """
+    """Call a function that blocks in a thread: ``data = await to_thread(path.read_bytes)``. It runs
+    in a copy of the context variables of here. At most `THREADS` run at a time, the others wait
+    their turn. A cancel before it has begun means that it never runs; later it runs to its end and
+    its outcome is thrown away. `run` returns when all have ended."""
     return ToThread(partial(fn, *args, **kwargs))
 
 

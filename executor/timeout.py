@@ -191,12 +191,10 @@ def timeout(seconds: float | None) -> Timeout: ...
 @overload
 def timeout(seconds: float | None, awaitable: Awaited[T]) -> FutureBase[T]: ...
 def timeout(seconds: float | None, awaitable: Awaited[T] | None = None) -> Timeout | FutureBase[T]:
-    """Bound what is awaited in a block: ``with timeout(1.5): await read()``; or one thing:
-    ``await timeout(1.5, read())``. A coroutine runs inside of such a block then; any other
-    future is polled in place and dropped when the time is over. With None there is no deadline.
-
-    Raises TimeoutError from the block or the await, and ValueError for a time below 0 or NaN.
-    """
+    """Bound what is awaited in a block: ``with timeout(1.5): await read()``; or one thing: ``await
+    timeout(1.5, read())``. A coroutine runs inside of such a block then; any other future is polled
+    in place and dropped when the time is over. With None there is no deadline. Raises TimeoutError
+    from the block or the await, and ValueError for a time below 0 or NaN."""
     if seconds is None:
         return timeout_at(inf) if awaitable is None else timeout_at(inf, awaitable)
     if not seconds >= 0:

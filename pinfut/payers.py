@@ -92,9 +92,7 @@ def why_not() -> str | None:
 
 def install() -> None:
     """Hook Python's allocators (the domains MEM and OBJ) in this process, for good. Idempotent.
-
-    Nothing changes until a payer is made current. Raises PayersUnavailable with the reason.
-    """
+    Nothing changes until a payer is made current. Raises PayersUnavailable with the reason."""
     global _installed
     if _installed:
         return

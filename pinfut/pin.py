@@ -47,12 +47,10 @@ def _end(future: Any) -> None:
 
 @final
 class Pinned(Generic[T_co]):
-    """A future in its place. Await it, give it to a combinator, or drop it, all in the task
-    that pinned it; copying and pickling raise PinError, and checked mode sees a poll by
-    another task. It adds nothing to a poll: what is in it is polled directly.
-
-    What nobody holds any more ends: when a Pinned goes away and nobody else has the future that
-    is in it, that is dropped."""
+    """A future in its place. Await it, give it to a combinator, or drop it, all in the task that
+    pinned it; copying and pickling raise PinError, and checked mode sees a poll by another task. It
+    adds nothing to a poll: what is in it is polled directly. What nobody holds any more ends: when
+    a Pinned goes away and nobody else has the future that is in it, that is dropped."""
 
     __slots__ = ("_future", "_owns")
 

@@ -131,11 +131,9 @@ class SlotTable(Generic[T]):
         return slot if slot.x == x and slot.state != FREE else None
 
     def complete(self, x: int, value: T) -> bool:
-        """Write the result of `x` in place and wake the waiting task.
-
-        False when the operation had been cancelled: the slot is free now, and `value` is
-        the caller's to dispose of (law 7). Raises UnknownId, DuplicateReply.
-        """
+        """Write the result of `x` in place and wake the waiting task. False when the operation had
+        been cancelled: the slot is free now, and `value` is the caller's to dispose of (law 7).
+        Raises UnknownId, DuplicateReply."""
         slot = self._slots[x % self.capacity]
         if slot.state == WAITING and slot.x == x:
             slot.value = value

@@ -46,11 +46,9 @@ class CountingWaker:
 
 @final
 class Hand(Generic[T]):
-    """Polls one future as the task that owns it would, each time with a new context.
-
-    The laws of polling are enforced, as in checked mode, unless `checked` is False. `waker`
-    is given to every poll; make a new one (`fresh_waker`) to see whether the newest is used.
-    """
+    """Polls one future as the task that owns it would, each time with a new context. The laws of
+    polling are enforced, as in checked mode, unless `checked` is False. `waker` is given to every
+    poll; make a new one (`fresh_waker`) to see whether the newest is used."""
 
     __slots__ = ("_checked", "_seen", "future", "waker")
 
@@ -107,10 +105,8 @@ class _PendingTimes(FutureBase[T]):
 
 
 def pending_times(n: int, value: T) -> FutureBase[T]:
-    """A future that is PENDING `n` times, waking at once each time, and then gives `value`.
-
-    Raises ValueError for a negative `n`.
-    """
+    """A future that is PENDING `n` times, waking at once each time, and then gives `value`. Raises
+    ValueError for a negative `n`."""
     if n < 0:
         raise ValueError(f"a future is pending 0 times or more, not {n}")
     return _PendingTimes(n, value)

@@ -37,12 +37,10 @@ def getaddrinfo(
 
 
 async def connect_tcp(host: str, port: int) -> Socket:
-    """Connect to a host by name or number, at the first of its addresses that answers.
-
-    They are tried a quarter of a second apart, IPv6 and IPv4 in turns; the attempts that lose
-    are closed. Raises OSError when none answers; of several its cause is an ExceptionGroup of
-    all errors, in the order in which the addresses were tried. ValueError for no port.
-    """
+    """Connect to a host by name or number, at the first of its addresses that answers. They are
+    tried a quarter of a second apart, IPv6 and IPv4 in turns; the attempts that lose are closed.
+    Raises OSError when none answers; of several its cause is an ExceptionGroup of all errors, in
+    the order in which the addresses were tried. ValueError for no port."""
     if not 0 <= port <= 65535:
         raise ValueError(f"a port is 0 to 65535, not {port}")
     found = interleaved(await getaddrinfo(host, port, kind=socket.SOCK_STREAM))

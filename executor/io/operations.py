@@ -138,10 +138,8 @@ class WriteOperation(_CallOperation[T]):
 
 @final
 class Receive(Operation[bytes]):
-    """`ReadOperation` for the bytes of a stream, the operation that is used most.
-
-    A stream that `drains` needs no second try to know that it is empty.
-    """
+    """`ReadOperation` for the bytes of a stream, the operation that is used most. A stream that
+    `drains` needs no second try to know that it is empty."""
 
     __slots__ = ("_call", "_size")
 

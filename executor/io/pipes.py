@@ -111,10 +111,8 @@ class EventFd(_Descriptor):
     __slots__ = ()
 
     def __init__(self, initial: int = 0, *, fd: int | None = None) -> None:
-        """A new counter, or the one behind `fd`, which was received from elsewhere.
-
-        Linux only: raises OSError (ENOSYS) elsewhere.
-        """
+        """A new counter, or the one behind `fd`, which was received from elsewhere. Linux only:
+        raises OSError (ENOSYS) elsewhere."""
         if not hasattr(os, "eventfd"):
             raise lacking("EventFd", "Linux's eventfd", "use pipe(), or a RemoteWaker for threads")
         with InterruptsHeld():

@@ -53,10 +53,8 @@ class BufferedReader:
         return self._take(min(size, len(self._buffer)))
 
     async def read_exactly(self, size: int) -> bytes:
-        """Exactly `size` bytes. Raises IncompleteRead when the stream ends before.
-
-        Raises ValueError for more than the limit: read it in parts, or raise the limit.
-        """
+        """Exactly `size` bytes. Raises IncompleteRead when the stream ends before. Raises
+        ValueError for more than the limit: read it in parts, or raise the limit."""
         if not 0 <= size <= self.limit:
             raise ValueError(
                 f"read_exactly takes 0 to {self.limit} bytes here, not {size}; read in parts, or "

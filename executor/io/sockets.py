@@ -67,10 +67,8 @@ class Socket:
         self._send = sock.send
 
     def recv(self, size: int) -> FutureBase[bytes]:
-        """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` at the end.
-
-        A cancelled recv has taken nothing.
-        """
+        """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` at the end. A cancelled recv
+        has taken nothing."""
         return Receive(self._source, self._recv, size)
 
     def recv_into(self, buffer: bytearray | memoryview) -> FutureBase[int]:
@@ -78,10 +76,8 @@ class Socket:
         return ReadOperation(self._source, self.raw.recv_into, buffer)
 
     def send(self, data: Bytes) -> FutureBase[int]:
-        """Send as much of `data` as the system takes; how many bytes that was.
-
-        Cancelled, it has sent nothing.
-        """
+        """Send as much of `data` as the system takes; how many bytes that was. Cancelled, it has
+        sent nothing."""
         return WriteOperation(self._source, self._send, data)
 
     def sendall(self, data: Bytes) -> FutureBase[None]:
@@ -108,12 +104,10 @@ class Socket:
                 # Gone before it was taken; the backlog bounds how many.
 
     def connect(self, address: Any) -> FutureBase[None]:
-        """Connect to `address`: a numeric host and a port, or a path.
-
-        Raises ValueError for the name of a host: resolve it with `getaddrinfo`, or use
-        `connect_tcp`; BlockingIOError when the backlog of a path is full, for which `connect_unix`
-        waits. Cancelled, the attempt goes on: close the socket.
-        """
+        """Connect to `address`: a numeric host and a port, or a path. Raises ValueError for the
+        name of a host: resolve it with `getaddrinfo`, or use `connect_tcp`; BlockingIOError when
+        the backlog of a path is full, for which `connect_unix` waits. Cancelled, the attempt goes
+        on: close the socket."""
         return Connect(self._source, self.raw, self._numeric(address))
 
     def recvfrom(self, size: int) -> FutureBase[tuple[bytes, Any]]:
@@ -125,10 +119,8 @@ class Socket:
         return WriteOperation(self._source, self.raw.sendto, data, self._numeric(address))
 
     def send_fds(self, data: bytes, fds: Iterable[int]) -> FutureBase[int]:
-        """Send descriptors with at least one byte of `data`, over a Unix socket.
-
-        They stay open here.
-        """
+        """Send descriptors with at least one byte of `data`, over a Unix socket. They stay open
+        here."""
         if not data:
             raise ValueError("descriptors travel with at least one byte of data")
         _require_unix("passing descriptors", "send data")
@@ -250,10 +242,8 @@ def udp(port: int = 0, host: str = "127.0.0.1") -> Socket:
 
 
 def socketpair(kind: int = socket.SOCK_STREAM) -> tuple[Socket, Socket]:
-    """Two connected Unix sockets; `kind` may be ``SOCK_DGRAM`` or ``SOCK_SEQPACKET``.
-
-    Where there are no Unix sockets they are TCP's, and a stream is all they can be.
-    """
+    """Two connected Unix sockets; `kind` may be ``SOCK_DGRAM`` or ``SOCK_SEQPACKET``. Where there
+    are no Unix sockets they are TCP's, and a stream is all they can be."""
     one, other = socket.socketpair(type=kind)
     with closed_on_error(one, other):
         return Socket(one), Socket(other)

@@ -46,11 +46,9 @@ async def connect_tls(
     server_hostname: str | None = None,
     suppress_ragged_eofs: bool = False,
 ) -> TLSStream:
-    """Connect to a host as `connect_tcp` does, and shake hands: a client.
-
-    Without a context it is `ssl.create_default_context`, which checks the certificate against the
-    system's and against `server_hostname` (`host` by default). Raises as `connect_tcp` and `tls`.
-    """
+    """Connect to a host as `connect_tcp` does, and shake hands: a client. Without a context it is
+    `ssl.create_default_context`, which checks the certificate against the system's and against
+    `server_hostname` (`host` by default). Raises as `connect_tcp` and `tls`."""
     _require_ssl()
     if context is None:
         context = await to_thread(ssl.create_default_context)  # it reads files
@@ -70,12 +68,10 @@ async def tls(
     server_hostname: str | None = None,
     suppress_ragged_eofs: bool = False,
 ) -> TLSStream:
-    """Shake hands over a connected `socket`, and own it from here on.
-
-    Raises what `ssl` raises (SSLCertVerificationError, SSLEOFError when the other side closes,
-    SSLError), OSError of the socket, and ValueError without a name that `context` is to check.
-    The socket is closed then, and when it is cancelled; a `timeout` block is its deadline.
-    """
+    """Shake hands over a connected `socket`, and own it from here on. Raises what `ssl` raises
+    (SSLCertVerificationError, SSLEOFError when the other side closes, SSLError), OSError of the
+    socket, and ValueError without a name that `context` is to check. The socket is closed then, and
+    when it is cancelled; a `timeout` block is its deadline."""
     _require_ssl()
     with closed_on_error(socket):
         # `ssl` itself makes sure of that for its own sockets, and not over memory.
@@ -141,10 +137,8 @@ class TLSStream:
         self._spree = 0
 
     async def recv(self, size: int) -> bytes:
-        """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` after close_notify.
-
-        A cancelled recv has taken nothing. Raises ssl.SSLEOFError when the stream is truncated.
-        """
+        """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` after close_notify. A
+        cancelled recv has taken nothing. Raises ssl.SSLEOFError when the stream is truncated."""
         self._spree += 1
         if self._spree >= SPREE:
             self._spree = 0
@@ -180,9 +174,7 @@ class TLSStream:
 
     async def send_eof(self) -> None:
         """Send close_notify: the other side reads the end, and can still send. Idempotent.
-
-        Cancelled, it has been sent or it will be, by the next call.
-        """
+        Cancelled, it has been sent or it will be, by the next call."""
         if not self._ended:
             self._require_writable()
             # OpenSSL trips over data before the other side's close_notify: a chunk at most.

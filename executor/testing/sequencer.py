@@ -10,12 +10,10 @@ from pinfut.poll import PENDING, Context, Poll, Waker
 
 @final
 class Sequencer:
-    """``async with seq(0): ...``: blocks in any tasks run one after the other, by number.
-
-    Each number from 0 on is used once. When a task is cancelled while it waits for its
-    number, or its block is not run for another reason, the order cannot be kept: all who
-    wait then, or come later, get RuntimeError.
-    """
+    """``async with seq(0): ...``: blocks in any tasks run one after the other, by number. Each
+    number from 0 on is used once. When a task is cancelled while it waits for its number, or its
+    block is not run for another reason, the order cannot be kept: all who wait then, or come later,
+    get RuntimeError."""
 
     __slots__ = ("_broken", "_next", "_used", "_waiting")
 

@@ -42,9 +42,7 @@ _LOOPS: Final = ("pinfut.executor.loop", "pinfut.executor.observed")
 
 def dump(executor: Runner, interrupted: FrameType | None = None) -> str:
     """Every task of `executor`: what it is parked on, where, since when, who spawned it.
-
-    `interrupted`: the frame that a signal handler was given, shown for the running task.
-    """
+    `interrupted`: the frame that a signal handler was given, shown for the running task."""
     tasks = list(executor.tasks)
     timers = len(executor.timers)
     lines = [
@@ -92,10 +90,8 @@ def _count(count: int, what: str) -> str:
 def _family(
     executor: Runner, tasks: list[Task[Any]]
 ) -> tuple[dict[Task[Any], list[Task[Any]]], list[Task[Any]]]:
-    """The children of each task, and the tasks whose parent is unknown or has ended.
-
-    The parent is who spawned it; unwatched, who holds the scope that it belongs to.
-    """
+    """The children of each task, and the tasks whose parent is unknown or has ended. The parent is
+    who spawned it; unwatched, who holds the scope that it belongs to."""
     numbers = {task.number: task for task in tasks if isinstance(task, WatchedTask)}
     children: dict[Task[Any], list[Task[Any]]] = {}
     roots: list[Task[Any]] = []

@@ -16,11 +16,8 @@ _log = logging.getLogger("pinfut.executor")
 
 class Instrument:
     """Told of each step as it happens. Override what you need. What a hook raises is logged, but
-    for `attach`, which may refuse.
-
-    A step of a task begins with `poll` (or with `resume`, at its start and after a yield)
-    and ends with `park`, `yielded` or `finish`.
-    """
+    for `attach`, which may refuse. A step of a task begins with `poll` (or with `resume`, at its
+    start and after a yield) and ends with `park`, `yielded` or `finish`."""
 
     def attach(self, executor: Runner) -> None:
         """`executor` was made and will tell this instrument; told once, before all else."""
@@ -107,11 +104,8 @@ OUTSIDE = "outside"
 
 @final
 class Instruments(Instrument):
-    """Several instruments as one. False when there are none.
-
-    A hook goes to those that override it, in their order. The error of one is logged; the run and
-    the others go on.
-    """
+    """Several instruments as one. False when there are none. A hook goes to those that override it,
+    in their order. The error of one is logged; the run and the others go on."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
         self._all = tuple(instruments)

@@ -51,12 +51,10 @@ class History(Protocol):
 
 @final
 class Recorder(Instrument):
-    """Keeps the last `limit` events; `lost` counts exactly the older ones that it dropped.
-
-    What it keeps names no address and no time but the executor's own, so under a
-    `VirtualClock` two runs that do the same leave the same events; it keeps nothing alive.
-    Views of them: `text`, `timeline` and `chrome_trace`.
-    """
+    """Keeps the last `limit` events; `lost` counts exactly the older ones that it dropped. What it
+    keeps names no address and no time but the executor's own, so under a `VirtualClock` two runs
+    that do the same leave the same events; it keeps nothing alive. Views of them: `text`,
+    `timeline` and `chrome_trace`."""
 
     def __init__(self, limit: int = 10_000) -> None:
         if limit < 1:

@@ -51,11 +51,9 @@ def warn(step: SlowStep) -> None:
 
 @final
 class SlowSteps(Instrument):
-    """Reports each step that took longer than `threshold` seconds of real time.
-
-    `report` gets a `SlowStep`, after the step; it logs a warning by default. `clock`: what
-    measures, in seconds. Raises ValueError for a threshold that is not above 0.
-    """
+    """Reports each step that took longer than `threshold` seconds of real time. `report` gets a
+    `SlowStep`, after the step; it logs a warning by default. `clock`: what measures, in seconds.
+    Raises ValueError for a threshold that is not above 0."""
 
     def __init__(
         self,

@@ -122,11 +122,9 @@ class _Chart:
 
 
 def timeline(recorder: History, *, width: int = 100) -> str:
-    """The events of `recorder` as lanes, in blocks of `width` characters below each other;
-    where the tasks that are parked in the end wait stands behind the last block.
-
-    Raises ValueError for a width below 40.
-    """
+    """The events of `recorder` as lanes, in blocks of `width` characters below each other; where
+    the tasks that are parked in the end wait stands behind the last block. Raises ValueError for a
+    width below 40."""
     if width < 40:
         raise ValueError(f"a timeline needs a width of 40 or more, not {width}")
     chart = _Chart(recorder.tasks)

@@ -130,10 +130,8 @@ class Fuse(FutureBase[T]):
 
 @final
 class Lazy(FutureBase[T]):
-    """The future that `fn` makes at the first poll, and not before: ``lazy(connect)``.
-
-    `fn` runs with the context variables that `lazy` was called with.
-    """
+    """The future that `fn` makes at the first poll, and not before: ``lazy(connect)``. `fn` runs
+    with the context variables that `lazy` was called with."""
 
     __slots__ = ("_context", "_fn", "_future")
 
@@ -164,10 +162,8 @@ def map(awaitable: Pinned[T], fn: Callable[[T], U]) -> Pinned[U]: ...  # type: i
 @overload
 def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> FutureBase[U]: ...
 def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> Any:
-    """``fn`` of the value, when it comes: ``await map(read(), len)``.
-
-    What is made of a Pinned is Pinned.
-    """
+    """``fn`` of the value, when it comes: ``await map(read(), len)``. What is made of a Pinned is
+    Pinned."""
     future: Map[T, U] = Map(awaitable, fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 

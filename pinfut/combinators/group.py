@@ -36,10 +36,8 @@ of both protocols here would keep mypy from inferring T where it is itself a uni
 
 @final
 class Woken:
-    """The children to poll, each at most once, in the order in which they were woken.
-
-    It knows no futures: what keeps a waker does not keep the combinator alive.
-    """
+    """The children to poll, each at most once, in the order in which they were woken. It knows no
+    futures: what keeps a waker does not keep the combinator alive."""
 
     __slots__ = ("keys", "parent")
 

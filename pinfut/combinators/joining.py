@@ -155,11 +155,9 @@ def join(*awaitables: Pinned[T]) -> Pinned[tuple[T, ...]]: ...
 def join(*awaitables: Awaited[T]) -> FutureBase[tuple[T, ...]]: ...
 def join(*awaitables: Awaited[Any]) -> Any:
     """All values, in the order given: ``a, b = await join(first(), second())``. Polls the children
-    in place; no task is made.
-
-    It ends when every child has ended: then the errors are raised together as an ExceptionGroup,
-    cancels only where there is nothing else, as CancelledError. (KeyboardInterrupt and SystemExit
-    do not wait.) `try_join` gives up at the first error."""
+    in place; no task is made. It ends when every child has ended: then the errors are raised
+    together as an ExceptionGroup, cancels only where there is nothing else, as CancelledError.
+    (KeyboardInterrupt and SystemExit do not wait.) `try_join` gives up at the first error."""
     return _pinned_as(awaitables, Join(awaitables))
 
 

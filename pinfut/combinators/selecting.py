@@ -33,10 +33,9 @@ class Selected(NamedTuple, Generic[T]):
 
 @final
 class Select(Group[Selected[T]]):
-    """The first future that is ready; the losers stay pinned where they are.
-
-    When it fails or is dropped, it can hand nothing back. What the caller holds stays then, a
-    Pinned or a future of his own; the rest is dropped."""
+    """The first future that is ready; the losers stay pinned where they are. When it fails or is
+    dropped, it can hand nothing back. What the caller holds stays then, a Pinned or a future of his
+    own; the rest is dropped."""
 
     __slots__ = ("_given",)
 
@@ -143,11 +142,9 @@ def select(
 def select(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[Selected[T]]: ...
 def select(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
     """The first that is ready, as ``Selected(winner, value, losers)``; the losers stay pinned and
-    are the caller's. Those that nobody keeps are dropped.
-
-    Of several that are ready at first, the one given first wins; with ``biased=False`` they take
-    turns. When the first to end fails, its error is raised. Raises ValueError for no futures at
-    all."""
+    are the caller's. Those that nobody keeps are dropped. Of several that are ready at first, the
+    one given first wins; with ``biased=False`` they take turns. When the first to end fails, its
+    error is raised. Raises ValueError for no futures at all."""
     _require_some(awaitables, "select")
     return Select(awaitables, 0 if biased else _turn(len(awaitables)))
 
@@ -172,10 +169,8 @@ def race(
 @overload
 def race(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[T]: ...
 def race(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
-    """The value (or error) of the first that is ready; the losers are dropped.
-
-    `biased` as of `select`. Raises ValueError for no futures at all: it would wait for ever.
-    """
+    """The value (or error) of the first that is ready; the losers are dropped. `biased` as of
+    `select`. Raises ValueError for no futures at all: it would wait for ever."""
     _require_some(awaitables, "race")
     return Race(awaitables, 0 if biased else _turn(len(awaitables)))
 

@@ -56,10 +56,8 @@ class Stream(Protocol[T_co]):
     """Whatever gives items one by one when it is polled."""
 
     def poll_next(self, cx: Context, /) -> PollNext[T_co]:
-        """The next item, or PENDING (then ``cx.waker`` is registered), or END, or raises.
-
-        After END or an error nobody polls it again, unless its class says otherwise.
-        """
+        """The next item, or PENDING (then ``cx.waker`` is registered), or END, or raises. After END
+        or an error nobody polls it again, unless its class says otherwise."""
         ...
 
     def drop(self) -> None:

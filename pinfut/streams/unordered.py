@@ -49,10 +49,8 @@ class InFlight(StreamBase[T]):
         return len(self) >= self.capacity
 
     def push(self, awaitable: Awaited[T]) -> None:
-        """Add a future or a coroutine; it is polled for the first time with the next item.
-
-        Raises Full when there are `capacity` of them: take an item first.
-        """
+        """Add a future or a coroutine; it is polled for the first time with the next item. Raises
+        Full when there are `capacity` of them: take an item first."""
         if self.full:
             raise Full(
                 f"{type(self).__name__} holds the {self.capacity} futures that it was made "

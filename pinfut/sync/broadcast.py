@@ -159,10 +159,8 @@ class Recv(Waiter[T, RingReceiver[T]]):
 
 
 def broadcast(capacity: int) -> tuple[BroadcastSender[T], BroadcastReceiver[T]]:
-    """Every value to every receiver: ``tx, rx = broadcast(16)``; ``more = tx.subscribe()``.
-
-    The last `capacity` values are kept for slow receivers. Raises ValueError below 1.
-    """
+    """Every value to every receiver: ``tx, rx = broadcast(16)``; ``more = tx.subscribe()``. The
+    last `capacity` values are kept for slow receivers. Raises ValueError below 1."""
     capacity = index(capacity)
     if capacity < 1:
         raise ValueError(f"a broadcast keeps at least one value, not {capacity}")

@@ -89,9 +89,7 @@ class Semaphore(Permits):
 
     def acquire(self, permits: int = 1) -> FutureBase[None]:
         """``await semaphore.acquire()``: waits until so many permits are free, and takes them.
-
-        Raises ValueError for none, and for more than there are.
-        """
+        Raises ValueError for none, and for more than there are."""
         self._check(permits)
         return self.ask(permits)
 

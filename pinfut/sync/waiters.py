@@ -97,10 +97,8 @@ _PLACE: Final = _references_of_a_queue()
 
 @final
 class WaitQueue(OrderedDict[Waiter[Any, Any], None]):
-    """Waiters, first in, first out. Leaving is O(1), wherever one stands.
-
-    Invariant: every one of them has a waker and is not woken.
-    """
+    """Waiters, first in, first out. Leaving is O(1), wherever one stands. Invariant: every one of
+    them has a waker and is not woken."""
 
     __slots__ = ()
 
