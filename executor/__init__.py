@@ -1,7 +1,6 @@
 """The executor: tasks, timers, scopes, and the loop that polls (`pinfut.executor`).
 
-Stands on `pinfut` and knows nothing of `pinfut.rpc`.
-"""
+Stands on `pinfut` and knows nothing of `pinfut.rpc`."""
 
 from __future__ import annotations
 

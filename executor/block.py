@@ -12,8 +12,7 @@ block that is open then, and belongs to none that is opened later. States::
                     └──one further out closes first──▶ stranded ──close──▶ closed: RuntimeError
 
 A shield admits nothing: it holds what comes from further out, and sends it on when it closes.
-A coroutine that ends inside of a block (an async generator holds it) fails with RuntimeError.
-"""
+A coroutine that ends inside of a block (an async generator holds it) fails with RuntimeError."""
 
 from __future__ import annotations
 

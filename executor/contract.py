@@ -1,8 +1,7 @@
 """What the parts of the executor may assume of one another; the docstrings are the specification.
 
 No part knows the class that assembles them (`pinfut.executor.core.Executor`), or inherits from a
-protocol, and no loop asks whether something is one.
-"""
+protocol, and no loop asks whether something is one."""
 
 from __future__ import annotations
 

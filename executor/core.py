@@ -1,7 +1,6 @@
 """Executor: the parts put together. How tasks come to be, and how a run begins and ends.
 
-`run` owns its thread; `open`, `turn` and `close` are for a loop that hosts it (docs/hosting.md).
-"""
+`run` owns its thread; `open`, `turn` and `close` are for a loop that hosts it (docs/hosting.md)."""
 
 from __future__ import annotations
 
@@ -74,8 +73,7 @@ class Executor(FirstSteps):
           └──────────────────── run: all of it ───────────────────┘
 
     `doorbell`: called, without arguments, when something became ready between two turns; for
-    those who call `turn`. The other arguments are those of `pinfut.executor.run`.
-    """
+    those who call `turn`. The other arguments are those of `pinfut.executor.run`."""
 
     __slots__ = (
         "_asyncgens", "__weakref__", "_bell", "_dump_on_signal", "_failures", "_observed",
@@ -231,8 +229,7 @@ class Executor(FirstSteps):
         ready at once for 64.
 
         Raises RuntimeError when the executor is not open, or open in another thread,
-        ReenteredExecutor inside of a turn, and ValueError for what is not above 0.
-        """
+        ReenteredExecutor inside of a turn, and ValueError for what is not above 0."""
         if (timeout is not None and not timeout >= 0) or (steps is not None and steps < 1):
             raise ValueError(
                 "a turn takes a timeout of 0 s or more, or None, and 1 step or more, not "
@@ -660,8 +657,7 @@ def run(
     `seed`: choose at random among the ready tasks, on simulated time unless a clock is
     given; the same seed gives the same history. `steps`: raise TooManySteps when `main` is not
     done after so many. `dump_on_signal`: SIGUSR1 writes `Executor.dump` to stderr, by default
-    as ``PINFUT_DUMP`` says. Raises as `Executor.run` does.
-    """
+    as ``PINFUT_DUMP`` says. Raises as `Executor.run` does."""
     if clock is None and seed is not None:
         clock = VirtualClock()
     return Executor(

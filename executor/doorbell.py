@@ -2,8 +2,7 @@
 
 What comes then (a host's callback that wakes, spawns, puts a call off or sets a timer) rings: once,
 until the next turn has begun. Descriptors and other threads make `Executor.fileno` readable. What
-rings is of classes of its own, so that an executor that nobody hosts has no test for it.
-"""
+rings is of classes of its own, so that an executor that nobody hosts has no test for it."""
 
 from __future__ import annotations
 

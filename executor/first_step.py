@@ -1,8 +1,7 @@
 """First steps: a coroutine's first step inside another task's step, as a server runs a handler's.
 
 Between `begin_inline` and `end_inline` no task is current; the one whose coroutine stands
-in `first` is made when somebody asks for it, or when the step ends before the coroutine does.
-"""
+in `first` is made when somebody asks for it, or when the step ends before the coroutine does."""
 
 from __future__ import annotations
 

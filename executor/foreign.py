@@ -1,7 +1,6 @@
 """What other frameworks' parts do in a task here, and what is said of it.
 
-There is no stand-in for a running loop of asyncio: libraries that ask get the true answer.
-"""
+There is no stand-in for a running loop of asyncio: libraries that ask get the true answer."""
 
 from __future__ import annotations
 

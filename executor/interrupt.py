@@ -1,7 +1,6 @@
 """Ctrl-C: the first cancels the main task, the second ends the run at once.
 
-Taken over for one run, in the main thread, and only from Python's default handler.
-"""
+Taken over for one run, in the main thread, and only from Python's default handler."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ class CtrlC:
     Held, as while a run is set up and torn down, it is only noted: `listen` cancels `main` for
     it, `give_back` raises KeyboardInterrupt. So it is while the code of the run itself is at
     work, and never the tasks' (`own`: the globals of that code): between two phases a
-    KeyboardInterrupt would skip the next one.
-    """
+    KeyboardInterrupt would skip the next one."""
 
     __slots__ = ("_executor", "_main", "_noted", "_own", "pressed")
 

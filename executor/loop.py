@@ -2,8 +2,7 @@
 
 A turn runs the entries that were ready when it began, each once and the urgent first, up to TURN of
 them; then the calls that were put off to its end; then, every LOOK steps and whenever nothing is
-ready, timers and descriptors. `pinfut.executor.observed` is the loop of those who watch.
-"""
+ready, timers and descriptors. `pinfut.executor.observed` is the loop of those who watch."""
 
 from __future__ import annotations
 

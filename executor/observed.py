@@ -1,6 +1,5 @@
 """The observed loop: `Loop.run_turns` with the checks of checked mode, every event told to
-the instruments, and the entries in the order of the schedule if there is one.
-"""
+the instruments, and the entries in the order of the schedule if there is one."""
 
 from __future__ import annotations
 

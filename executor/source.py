@@ -167,9 +167,8 @@ class EdgeSource:
         self.reader = self.writer = None
 
     def _arm(self, events: int, edge: int, event: str) -> Poller:
-        """Have the poller tell of `events` from here on, besides what it tells of already, and
-        tell who watches that a wait for `event` begins. `edge`: what says that it has
-        been asked."""
+        """Have the poller tell of `events` from here on, besides what it tells of already, and tell
+        who watches that a wait for `event` begins. `edge`: what says that it has been asked."""
         poller = current_poller()
         if self.poller is not poller:
             if self.poller is not None:

@@ -268,12 +268,10 @@ def from_thread(fn: Callable[..., T], /, *args: Any, executor: Runner | None = N
 def from_thread(fn: Callable[..., Any], /, *args: Any, executor: Runner | None = None) -> Any:
     """From another thread: have ``fn(*args)`` called in the executor's thread; its result.
 
-    The result of an async function is awaited, in a task of its own. In a thread of
-    `to_thread` the executor is known; other threads name it. Raises what `fn` raises,
-    CancelledError when the run ends before the task, NoExecutor when the executor does not
-    run (or was interrupted before the call), and RuntimeError in the executor's own thread, where
-    it would wait for itself.
-    """
+    The result of an async function is awaited, in a task of its own. In a thread of `to_thread` the
+    executor is known; other threads name it. Raises what `fn` raises, CancelledError when the run
+    ends before the task, NoExecutor when the executor does not run (or was interrupted before the
+    call), and RuntimeError in the executor's own thread, where it would wait for itself."""
     poller = _home.poller if executor is None else executor.poller
     if poller is None:
         raise NoExecutor(
@@ -308,8 +306,7 @@ class Relay:
              └──give_up: the run is over, and an interrupt has kept it from more──▶ settled
 
     It is owed to its thread from the beginning, so that whatever is interrupted, and wherever,
-    the thread has an outcome when the run is over.
-    """
+    the thread has an outcome when the run is over."""
 
     __slots__ = ("_call", "_context", "_ours", "_poller", "outcome")
 

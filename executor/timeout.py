@@ -23,11 +23,9 @@ T = TypeVar("T")
 class Timeout(Block):
     """``with timeout(seconds):`` raises TimeoutError when the time is over.
 
-    When it is, the coroutine gets CancelledError at the point where it waits, and the block
-    turns that into TimeoutError on its way out. A cancel from elsewhere passes through
-    as it is. Of nested deadlines the earliest counts; when several have passed, the
-    outermost raises.
-    """
+    When it is, the coroutine gets CancelledError at the point where it waits, and the block turns
+    that into TimeoutError on its way out. A cancel from elsewhere passes through as it is. Of
+    nested deadlines the earliest counts; when several have passed, the outermost raises."""
 
     __slots__ = ("_seconds", "deadline", "live")
 
@@ -232,8 +230,7 @@ def _bounded(block: Timeout, awaitable: Awaited[T]) -> FutureBase[T]:
 def current_deadline() -> float | None:
     """The earliest deadline of the timeouts around the running coroutine and its task, in
     seconds of the executor's clock; None without one. A shield hides those outside of it,
-    and ``timeout(seconds, future)``, which is no block, is not seen. Raises NoExecutor.
-    """
+    and ``timeout(seconds, future)``, which is no block, is not seen. Raises NoExecutor."""
     executor = current_executor()
     task = executor.current
     if task is None and executor.first is None:

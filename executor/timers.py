@@ -48,8 +48,7 @@ class Timers:
     Each call does a bounded amount of work, however many timers there are. Cancelling leaves
     a dead entry in the heap. When more than half are dead, a new heap is begun, and whenever
     a timer goes a few entries of the old one are moved over. So there are at most twice as
-    many dead entries as live ones, and twice MIN_DEAD.
-    """
+    many dead entries as live ones, and twice MIN_DEAD."""
 
     __slots__ = ("_dead", "_old", "_order", "heap")
 

@@ -1,8 +1,7 @@
 """pinfut: a coroutine runtime in which memory is part of the contract.
 
 This package is the future model: polling, waking, pinning, slots. `pinfut.executor`
-runs tasks on it, and `pinfut.rpc` calls services over a kernel that charges.
-"""
+runs tasks on it, and `pinfut.rpc` calls services over a kernel that charges."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -2,8 +2,7 @@
 
 On with ``PINFUT_CHECKED=1``, or ``executor.run(..., checked=True)``; off, none of this code runs. A
 broken law raises where it is broken. Two are seen too late for that, and are logged: a poll that
-blocked, and a future that was thrown away.
-"""
+blocked, and a future that was thrown away."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Closing several things: one that fails does not keep the others open.
 
 The first error is raised as it is, and the rest stands in its notes: no group, which an
-`except OSError:` would not catch, and text alone, which keeps no frames alive.
-"""
+`except OSError:` would not catch, and text alone, which keeps no frames alive."""
 
 from __future__ import annotations
 

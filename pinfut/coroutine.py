@@ -1,8 +1,7 @@
 """Coroutines as futures: what a coroutine may yield, and a future that drives one.
 
 A coroutine yields a future, the leaf that it waits for, or YIELD, "again, after the others". The
-runner polls the leaf and sends its value in, or throws its error in.
-"""
+runner polls the leaf and sends its value in, or throws its error in."""
 
 from __future__ import annotations
 
@@ -137,10 +136,9 @@ class Interrupt(FutureBase[NoReturn]):
 
 @final
 class DriverCell:
-    """The driver of one CoroutineFuture, or of the siblings that a combinator polls
-    one after the other. The context variables of these lead to it, and it leads to the one
-    whose coroutine is running; so a coroutine finds its driver and the two do not keep each
-    other alive."""
+    """The driver of one CoroutineFuture, or of the siblings that a combinator polls one after the
+    other. The context variables of these lead to it, and it leads to the one whose coroutine is
+    running; so a coroutine finds its driver and the two do not keep each other alive."""
 
     __slots__ = ("driver", "outer")
 

@@ -2,8 +2,7 @@
 
 It is seen when the future goes, in a ``__del__`` that returns at once where it was polled. That
 costs a tenth of a send into a channel, so of the kinds that are made by the million `AT_FIRST` are
-watched, and all of them under ``-X dev`` or a ``-W``. Checked mode tells of more.
-"""
+watched, and all of them under ``-X dev`` or a ``-W``. Checked mode tells of more."""
 
 from __future__ import annotations
 

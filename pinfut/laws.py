@@ -1,8 +1,7 @@
 """The laws of polling, and the error of each.
 
 docs/laws.md shows the smallest program that breaks each, and the message it gets. Most are seen
-in checked mode alone; `pinfut.checked` is what sees them.
-"""
+in checked mode alone; `pinfut.checked` is what sees them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Payers: what is allocated while a payer is current lies in pages that this payer bought.
 
 The extension `pinfut._payers` does it where it was built; where it was not, the names are here
-and say so. docs/payers.md says what is promised.
-"""
+and say so. docs/payers.md says what is promised."""
 
 from __future__ import annotations
 

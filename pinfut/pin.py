@@ -1,8 +1,7 @@
 """pin: a future that stays where it is, and says so in its type.
 
 To a type checker a `Pinned` is an Awaitable and no Future: what takes futures to give them to
-others refuses it, while ``await`` and combinators of the same task poll it in place.
-"""
+others refuses it, while ``await`` and combinators of the same task poll it in place."""
 
 from __future__ import annotations
 

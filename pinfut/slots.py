@@ -8,8 +8,7 @@ in any order, x skips over slots that are still taken, and a reply names its who
                         └──cancel──▶ CANCELLING ──complete──▶ FREE
 
 and from READY by `detach` to DETACHED: the result is the holder's, the place free.
-A cancelled slot is free only after `complete`: until then the other side may still write there.
-"""
+A cancelled slot is free only after `complete`: until then the other side may still write there."""
 
 from __future__ import annotations
 

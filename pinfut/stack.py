@@ -1,7 +1,6 @@
 """Stack: whether there is enough of it, asked before anything is changed.
 
-Running out in the middle would leave half of the work; so who changes several things asks first.
-"""
+Running out in the middle would leave half of the work; so who changes several things asks first."""
 
 from __future__ import annotations
 

@@ -1,11 +1,7 @@
 """For tests of futures: poll one by hand, see whether it was woken, no executor needed.
 
-hand = Hand(future)
-assert_pending(hand.poll())
-tx.send(1)
-assert hand.woken
-assert assert_ready(hand.poll()) == 1
-"""
+hand = Hand(future) assert_pending(hand.poll()) tx.send(1) assert hand.woken assert
+assert_ready(hand.poll()) == 1"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """A copy of the context variables for what is run later, and with them who pays for it.
 
-A future that calls a function of somebody else's calls it in such a copy.
-"""
+A future that calls a function of somebody else's calls it in such a copy."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Waiting across: a host's tasks for what is pinfut's, pinfut's tasks for what is the host's.
 
 A host's loop refuses a future that one of its tasks yields, by raising in that task; the future's
-``__await__`` then goes on with `Host.wait`. Where no guest is open, no await asks.
-"""
+``__await__`` then goes on with `Host.wait`. Where no guest is open, no await asks."""
 
 from __future__ import annotations
 

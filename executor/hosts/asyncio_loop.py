@@ -1,8 +1,7 @@
 """EventLoop: asyncio's event loop, run by an executor (docs/hosts.md).
 
 A subclass of asyncio's selector loop. Replaced are the ready queue (a handle is an entry of the
-executor's), the timers, the selector (it is the executor's poller) and the run.
-"""
+executor's), the timers, the selector (it is the executor's poller) and the run."""
 
 from __future__ import annotations
 

@@ -307,8 +307,7 @@ async def guest(
     inside of another guest in this thread, and where no loop runs.
 
     On pinfut's own loop this gives the loop's executor, and its tasks go on to the end of the
-    loop. There `checked` and `instruments` are refused (RuntimeError).
-    """
+    loop. There `checked` and `instruments` are refused (RuntimeError)."""
     own = in_host()
     if own is not None and own.is_run:
         if checked not in (None, own.runner.checked) or tuple(instruments):

@@ -1,7 +1,6 @@
 """PollerSelector: an executor's poller, as asyncio's loop sees it: a selector that never selects.
 
-The poller reports to a `LevelSource`, which queues asyncio's handles while it is ready.
-"""
+The poller reports to a `LevelSource`, which queues asyncio's handles while it is ready."""
 
 from __future__ import annotations
 

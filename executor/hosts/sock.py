@@ -1,8 +1,7 @@
 """SockCalls: asyncio's ``sock_*`` without a call to the system for each wait.
 
 A descriptor stays with the poller, edge-triggered, from its first wait on. That is sound because
-each call tries first, and tries again after each report.
-"""
+each call tries first, and tries again after each report."""
 
 from __future__ import annotations
 

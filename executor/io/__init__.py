@@ -1,7 +1,6 @@
 """Input and output: sockets, pipes, signals, processes, files (`pinfut.executor.io`).
 
-Every operation is tried first and parks its task only when it would block.
-"""
+Every operation is tried first and parks its task only when it would block."""
 
 from __future__ import annotations
 

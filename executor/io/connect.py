@@ -1,8 +1,7 @@
 """connect_tcp: a connection by name, to whichever of its addresses answers first (RFC 8305).
 
 Addresses are tried in the system's order, the families in turns, each `STAGGER` seconds after the
-one before or as soon as that has failed.
-"""
+one before or as soon as that has failed."""
 
 from __future__ import annotations
 

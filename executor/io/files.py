@@ -1,7 +1,6 @@
 """Files: `open` and what it gives, with every call in a thread.
 
-A regular file is always "ready", so waiting for its descriptor would tell nothing.
-"""
+A regular file is always "ready", so waiting for its descriptor would tell nothing."""
 
 from __future__ import annotations
 

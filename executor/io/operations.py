@@ -1,8 +1,7 @@
 """Operations on a descriptor, as futures: tried in `__await__`, parked only when they would block.
 
 One that need not wait costs one system call and no turn; each `SPREE`-th of a descriptor lets the
-others run first.
-"""
+others run first."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 """Child processes: `subprocess.Popen`, waited for through a descriptor (Linux's pidfd; elsewhere a
-socket that a thread for each child closes), pipes as streams.
-"""
+socket that a thread for each child closes), pipes as streams."""
 
 from __future__ import annotations
 
@@ -36,8 +35,7 @@ class ChildProcess:
     ``async with open_process(...) as p:`` waits for the child when the block ends, with its
     `stdin` closed; when the block is left by an error or a cancel the child is killed first.
     It is always reaped, and our ends are always closed. Its own children are not touched.
-    One that is thrown away while the child runs kills it, with a ResourceWarning.
-    """
+    One that is thrown away while the child runs kills it, with a ResourceWarning."""
 
     __slots__ = ("_ended", "_exit", "_popen", "_watch", "stderr", "stdin", "stdout")
 
@@ -178,8 +176,7 @@ def open_process(
     `stdin`, `stdout`, `stderr`: PIPE for a stream of ours, DEVNULL, a descriptor, or None to
     share ours. Other descriptors are not inherited, but for `pass_fds`. It blocks until the
     system has started the program, about a millisecond. Raises OSError when it cannot, and
-    RuntimeError while SIGCHLD is ignored, where the system forgets how a child has ended.
-    """
+    RuntimeError while SIGCHLD is ignored, where the system forgets how a child has ended."""
     if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         raise RuntimeError(
             "SIGCHLD is ignored, so the system throws away how a child ends, and nobody can wait "

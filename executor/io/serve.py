@@ -57,8 +57,7 @@ async def serve(
     ``on_error(error)``, or is logged, and so is a lack of descriptors, which it outlives.
     Cancelled, it lets those being served end for `drain` seconds and then cancels them; a second
     cancel does so at once. It returns only when somebody has closed the listener. Raises
-    ValueError, and OSError for a socket that does not listen.
-    """
+    ValueError, and OSError for a socket that does not listen."""
     if limit < 1 or not drain >= 0:
         raise ValueError(
             f"serve takes a limit of 1 visitor or more and a drain of 0 s or more, not {limit} "

@@ -185,8 +185,7 @@ class Socket:
 def listen_tcp(port: int, host: str = "127.0.0.1", *, backlog: int = _BACKLOG) -> Socket:
     """A listening socket at a numeric address; port 0 lets the system choose one.
 
-    Only this machine reaches the default address; ``"::"`` is every address there is.
-    """
+    Only this machine reaches the default address; ``"::"`` is every address there is."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     socket.inet_pton(family, host)
     return Socket(

@@ -3,8 +3,7 @@
     plain ──raw.write──▶ _outgoing ──_flush──▶ socket     one record, or a piece of 16 KiB
     plain ◀──raw.read─── _incoming ◀──_fill─── socket     a receive, and a part of a record
 
-What reads and writes want to send stands in `_outgoing`, and one task at a time sends that.
-"""
+What reads and writes want to send stands in `_outgoing`, and one task at a time sends that."""
 
 from __future__ import annotations
 

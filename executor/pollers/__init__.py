@@ -1,8 +1,7 @@
 """Pollers: where an executor's thread sleeps (`pinfut.executor.contract.Poller`).
 
 `epoll` is the everyday one and Linux's alone; `portable` stands on the standard library's
-`selectors` and is chosen where there is no epoll, or by ``PINFUT_POLLER=portable``.
-"""
+`selectors` and is chosen where there is no epoll, or by ``PINFUT_POLLER=portable``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What every poller does: calls from other threads, signals, sources by descriptor, and the end.
 
 One end of a socket pair wakes its sleep: threads write a zero to the other, and the system writes
-the numbers of signals.
-"""
+the numbers of signals."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 A selector reports again and again what is ready, and sources count on being told once: so a report
 disarms what it reported, and the next wait arms it anew. In a browser, without sockets, only time
-passes.
-"""
+passes."""
 
 from __future__ import annotations
 

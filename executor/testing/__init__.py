@@ -1,8 +1,7 @@
 """For tests of what runs on an executor: time that jumps, order that is chosen.
 
 The pytest plugin is `pinfut.executor.testing.plugin`, and asked for by that name; nothing
-here imports pytest.
-"""
+here imports pytest."""
 
 from pinfut.executor.clock import VirtualClock
 from pinfut.executor.testing.explore import (

@@ -3,8 +3,7 @@
 A run of the program is a sequence of decisions: which of the ready tasks runs next and, if
 asked for, whether a task is cancelled or time passes first. Decision 0 is what an executor
 does every day. The search begins with the run of all zeros and goes on to those that
-depart from it once, twice, and so on, so the first failure is one of the simplest.
-"""
+depart from it once, twice, and so on, so the first failure is one of the simplest."""
 
 from __future__ import annotations
 
@@ -245,8 +244,7 @@ def explore(
     name, by default all but main and what the runtime has made for itself (a vat, the clean-up
     of an async generator). A CancelledError that this brings out of the program is no failure.
     `timers`: the next timer may fire at any point, not just when nothing else can run. `steps`: a
-    run that takes more is ended, counted as cut, and not judged.
-    """
+    run that takes more is ended, counted as cut, and not judged."""
     if running.executor is not None:
         raise ReenteredExecutor("explore runs executors of its own; call it outside of any")
     if limit < 1 or steps < 1 or cancels < 0:

@@ -1,8 +1,7 @@
 """Async fixtures: made and ended inside the test's own executor.
 
 pytest sets fixtures up before it calls the test. An async one is then only noted, and the
-test is given its value when the executor runs; it ends after the test, in reverse order.
-"""
+test is given its value when the executor runs; it ends after the test, in reverse order."""
 
 from __future__ import annotations
 

@@ -3,8 +3,7 @@
 Asked for with ``pytest_plugins = ["pinfut.executor.testing.plugin"]`` in the conftest.py at
 the root, or with ``-p``. It takes the tests marked ``@pytest.mark.pinfut`` and, with
 ``pinfut_mode = auto`` in the configuration, every async test that no other plugin's marker
-claims. It touches nothing else.
-"""
+claims. It touches nothing else."""
 
 from __future__ import annotations
 

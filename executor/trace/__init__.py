@@ -1,8 +1,7 @@
 """Watching an executor: every step as an event, and what can be made of the events.
 
 With no instrument and checked mode off the executor runs a loop that knows nothing of
-this package, so watching is free when nobody watches.
-"""
+this package, so watching is free when nobody watches."""
 
 from pinfut.executor.trace.dump import dump
 from pinfut.executor.trace.instrument import Instrument, Instruments

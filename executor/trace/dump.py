@@ -1,7 +1,6 @@
 """dump: what every task of an executor is doing now, as a tree; also on SIGUSR1::
 
-2 tasks, 0 ready, 1 timer
-main #1: parked on Task 'worker' since 0.000 s
+2 tasks, 0 ready, 1 timer main #1: parked on Task 'worker' since 0.000 s
 │   prog.py:12 main          await worker
 └── worker #2: parked on Sleep since 0.000 s, spawned at prog.py:11
         prog.py:7 work            await sleep(60)

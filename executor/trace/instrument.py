@@ -70,9 +70,8 @@ class Instrument:
         ``cancelled``. `deadline` is a time of the executor's clock, in seconds."""
 
     def io(self, fd: int, event: str, state: str) -> None:
-        """A wait for descriptor `fd` to become ready for `event` (``read``, ``write``)
-        was ``set``, has ``fired`` (whom it wakes comes next) or was ``cancelled``, which a
-        close does, too."""
+        """A wait for descriptor `fd` to become ready for `event` (``read``, ``write``) was ``set``,
+        has ``fired`` (whom it wakes comes next) or was ``cancelled``, which a close does, too."""
 
     def session(self, name: str, slots: int, bank: str) -> None:
         """A session was made, with so many slots, and `bank` pays for it."""

@@ -1,7 +1,6 @@
 """SlowSteps: which step held the loop, for how long, and where.
 
-Nothing is interrupted; a step that never ends is seen by `dump` on SIGUSR1.
-"""
+Nothing is interrupted; a step that never ends is seen by `dump` on SIGUSR1."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Group: children that are polled where they stand, and the set of those that were woken.
 
 Each child wakes through a waker of its own that notes its index, so a poll visits the children that
-were woken and no others. A child that never waits never has a waker made for it.
-"""
+were woken and no others. A child that never waits never has a waker made for it."""
 
 from __future__ import annotations
 
@@ -30,8 +29,7 @@ Awaited: TypeAlias = Awaitable[T]
 """What the combinators take: a future, a coroutine, or anything else with ``__await__``.
 
 A class with `poll` alone works too; to type checkers `pin` makes an awaitable of it. (A union
-of both protocols here would keep mypy from inferring T where it is itself a union.)
-"""
+of both protocols here would keep mypy from inferring T where it is itself a union.)"""
 
 
 @final

@@ -1,8 +1,7 @@
 """join and try_join: all the values.
 
 What is made of Pinned futures alone is Pinned; the overloads for these overlap, on purpose,
-with those for any awaitable.
-"""
+with those for any awaitable."""
 # mypy: disable-error-code="overload-overlap"
 # pyright: reportOverlappingOverload=false
 

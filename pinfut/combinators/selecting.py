@@ -1,8 +1,7 @@
 """select and race: the first value.
 
 At its first poll each polls its children in order until one is ready; later those that were woken,
-in the order in which they were.
-"""
+in the order in which they were."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ States, and who moves a stream on::
       └── drop, aclose ──▶ dropped (what it had started is cancelled)
 
 A ``next()`` that is dropped loses no item: what was begun stays in the stream. So a stream has one
-consumer at a time, and one that leaves it before its end drops it (``async with`` does).
-"""
+consumer at a time, and one that leaves it before its end drops it (``async with`` does)."""
 
 from __future__ import annotations
 

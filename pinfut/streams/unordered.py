@@ -1,7 +1,6 @@
 """FuturesUnordered, FuturesOrdered: many futures as one stream of their values.
 
-They hold at most as many as they were made for; a poll visits those that were woken alone.
-"""
+They hold at most as many as they were made for; a poll visits those that were woken alone."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Handing values and turns from task to task (`pinfut.sync`).
 
 Built on the public future and waker alone, so it runs under any executor that keeps the
-laws. Every queue is bounded, and a cancelled waiter never loses a value or a permit.
-"""
+laws. Every queue is bounded, and a cancelled waiter never loses a value or a permit."""
 
 from pinfut.sync.barrier import Barrier
 from pinfut.sync.broadcast import BroadcastReceiver, BroadcastSender, Lagged, broadcast

@@ -2,8 +2,7 @@
 
 The sender never waits. A receiver is a place in the sequence of values and nothing else, so
 one that never reads holds nobody up and costs nothing; it learns exactly how many it has missed.
-What a watch has of the same stands here, too.
-"""
+What a watch has of the same stands here, too."""
 
 from __future__ import annotations
 

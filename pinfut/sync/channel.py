@@ -1,7 +1,6 @@
 """channel: a bounded queue between tasks, first in, first out.
 
-A cancelled waiter never loses a value, nor does it change the order of the others.
-"""
+A cancelled waiter never loses a value, nor does it change the order of the others."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """watch: the latest value, for any number of receivers.
 
 What came in between is not kept: a receiver that is slow sees the newest value and misses
-nothing that still holds. It is a broadcast of one place, whose receivers miss values in silence.
-"""
+nothing that still holds. It is a broadcast of one place, whose receivers miss values in silence."""
 
 from __future__ import annotations
 

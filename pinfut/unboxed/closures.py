@@ -1,7 +1,6 @@
 """Functions and classes inside an unboxed function.
 
-They are made anew in each call, over the cells of that call; their code is compiled once.
-"""
+They are made anew in each call, over the cells of that call; their code is compiled once."""
 
 from __future__ import annotations
 

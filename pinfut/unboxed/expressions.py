@@ -1,8 +1,7 @@
 """Expressions of an embedded function, in the frame that it is embedded in.
 
 Most are cloned with their names changed. What stands to the left of an embedded call is kept in
-temporaries, so that everything is evaluated in the order of the source.
-"""
+temporaries, so that everything is evaluated in the order of the source."""
 
 from __future__ import annotations
 

@@ -8,8 +8,7 @@ States of a frame, and what moves it on::
 
 The memory is an asynchronous generator of the interpreter's: what it yields plainly is a leaf, and
 what it yields as an item ends a call, which leaves it waiting for the next one. A call that raises,
-is cancelled or closed ends it; the next call begins in a new one, of the same size.
-"""
+is cancelled or closed ends it; the next call begins in a new one, of the same size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The one frame while it is being built: its activations, its variables, and their slots.
 
-An activation is one embedded call. Variables of those that are never open together share slots.
-"""
+An activation is one embedded call. Variables of those that are never open together share slots."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """From a plan to code: the function that is called, and the frame that is used again.
 
 Called, it is a coroutine for one call. The frame is an asynchronous generator with the same body
-that loops: it takes the arguments of a call, runs it, scrubs its locals and yields the value.
-"""
+that loops: it takes the arguments of a call, runs it, scrubs its locals and yields the value."""
 
 from __future__ import annotations
 

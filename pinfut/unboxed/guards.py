@@ -2,8 +2,7 @@
 
 A close raises GeneratorExit in each plain coroutine, innermost first, whether one below has
 swallowed it or not. So an embedded body that may swallow one takes note, and the next is raised in
-its caller when the body has ended.
-"""
+its caller when the body has ended."""
 
 from __future__ import annotations
 

@@ -47,8 +47,7 @@ class Layout:
     itself, in it. `called`: bytes of the coroutine that a call makes. `boxed`: bytes of the
     plain coroutines of the longest chain. `overlap`: bytes that locals share because they are
     never live together. `further`: the callees for which one frame had no room, and the bytes
-    of the frames that they get; the largest of them is part of `size` and `called`.
-    """
+    of the frames that they get; the largest of them is part of `size` and `called`."""
 
     function: str
     size: int

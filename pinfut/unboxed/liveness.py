@@ -1,8 +1,7 @@
 """Which locals are still read after which await.
 
 Backwards over the statements, once, and over loops until nothing changes. The answer is
-conservative: a name that is called live may be dead, never the other way round.
-"""
+conservative: a name that is called live may be dead, never the other way round."""
 
 from __future__ import annotations
 

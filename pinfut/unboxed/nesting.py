@@ -1,8 +1,7 @@
 """How deep the blocks of a function nest once it is lowered.
 
 CPython's compiler allows 20 blocks inside one another, embedded callees included. So they are
-counted: at decoration to refuse, and later to know which callee needs a frame of its own.
-"""
+counted: at decoration to refuse, and later to know which callee needs a frame of its own."""
 
 from __future__ import annotations
 

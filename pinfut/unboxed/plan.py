@@ -1,7 +1,6 @@
 """The plan of one function: all that is known of it before it is embedded anywhere.
 
-A plan is made from the unit of its function when a frame is generated, and goes with it.
-"""
+A plan is made from the unit of its function when a frame is generated, and goes with it."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Known are names of the module and of functions around, attributes of modules and classes, and
 methods of what has a known class (`self`, annotations, a local made once by a call of a class). A
-method may be overridden by the time it is called; so such a call is guarded, and refuses then.
-"""
+method may be overridden by the time it is called; so such a call is guarded, and refuses then."""
 
 from __future__ import annotations
 

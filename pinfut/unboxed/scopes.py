@@ -1,8 +1,7 @@
 """Which name is what: the scopes of a function, as the compiler sees them.
 
 For the names of an embedded function move into the frame of another: which are its own, which of
-these do functions inside it capture, and which come from further out.
-"""
+these do functions inside it capture, and which come from further out."""
 
 from __future__ import annotations
 

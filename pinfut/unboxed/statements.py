@@ -2,8 +2,7 @@
 
 Where every return can stand last, after ifs are turned round, control just falls out of the body.
 Otherwise the body is a loop that runs once, and a return is a `break` out of it; a loop inside that
-holds one is followed by a look at a flag. So `finally` and `with` are left in the usual order.
-"""
+holds one is followed by a look at a flag. So `finally` and `with` are left in the usual order."""
 
 from __future__ import annotations
 

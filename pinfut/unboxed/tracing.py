@@ -1,8 +1,7 @@
 """Tracebacks of an unboxed frame: a line of its own for each embedded function.
 
 The column of an instruction says which activation it is of (`frameplan.SHIFT`). When an error is
-seen, the one entry of the frame is replaced by what plain coroutines would show.
-"""
+seen, the one entry of the frame is replaced by what plain coroutines would show."""
 
 from __future__ import annotations
 

@@ -5,8 +5,7 @@ States of its code::
     decorated ──first call, or prepare──▶ compiled
         └──pool, Frame.begin, layout──▶ and its frame, too
 
-`decorate` fills it in, and who makes something of it later keeps that here. No tree stays.
-"""
+`decorate` fills it in, and who makes something of it later keeps that here. No tree stays."""
 
 from __future__ import annotations
 
