@@ -10,8 +10,7 @@ from pinfut.executor.contract import Runner
 from pinfut.executor.task import Task
 from pinfut.laws import FutureLock, LostWakeup, describe, history
 
-_MOST: Final = 1_000
-"""Futures inside of one leaf that are looked at."""
+_MOST: Final = 1_000  # futures inside of one leaf that are looked at
 
 
 def parts(leaf: Any) -> list[Any]:

@@ -19,12 +19,8 @@ T = TypeVar("T")
 AT_FIRST: Final = 1_000
 """So many futures of a kind that is made by the million are watched."""
 
-_PLACES: Final = 1_024
-"""How many places are remembered where futures go and nothing is forgotten."""
-
-_LONG: Final = 60
-"""A call of more characters is named without its arguments."""
-
+_PLACES: Final = 1_024  # how many places are remembered where futures go and nothing is forgotten
+_LONG: Final = 60  # A call of more characters is named without its arguments
 _POP_TOP: Final = opmap["POP_TOP"]
 _CALLS: Final = frozenset(
     opmap[name] for name in ("CALL", "CALL_KW", "CALL_FUNCTION_EX") if name in opmap

@@ -35,9 +35,7 @@ running: Final[set[int]] = set()
 """The checked executors that run now, by id. While there is none, polls go unseen, and nobody can
 say what was never taken."""
 
-_open: Final[set[int]] = set()
-"""The executors that are open, by id."""
-
+_open: Final[set[int]] = set()  # the executors that are open, by id
 through_executor = True
 """Whether each await has to go through what runs it, though it need not wait: a checked executor
 wants to see its poll, and where none is open something else runs it, and has to say so."""

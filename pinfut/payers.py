@@ -20,8 +20,7 @@ class PayersUnavailable(RuntimeError):
     """There are no payers in this process; the text says why."""
 
 
-_ABSENT: str | None = None
-"""Why the extension is not here."""
+_ABSENT: str | None = None  # why the extension is not here
 
 if TYPE_CHECKING:
     from pinfut import _payers

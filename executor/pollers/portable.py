@@ -26,9 +26,7 @@ _LONGEST: Final = 3_600.0
 _SLICE: Final = 0.05
 """Seconds after which a sleep without a selector looks whether a signal handler has ended it."""
 
-_WINDOWS: Final = os.name == "nt"
-"""There `select` sleeps through Ctrl-C, and takes sockets only."""
-
+_WINDOWS: Final = os.name == "nt"  # there `select` sleeps through Ctrl-C, and takes sockets only
 _SELECT_TAKES: Final = 512 if _WINDOWS else 1024
 """What `select` can take: so many descriptors on Windows, and elsewhere numbers below it."""
 

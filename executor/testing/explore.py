@@ -27,8 +27,7 @@ Program = Callable[[], Coroutine[Any, Any, object]]
 _Departures = tuple[tuple[int, int], ...]
 """(decision, choice) for each choice that is not 0, in the order of the decisions."""
 
-_SHOWN: Final = 2_000
-"""Events of a failing run that its error shows."""
+_SHOWN: Final = 2_000  # events of a failing run that its error shows
 
 
 class Exploration(NamedTuple):

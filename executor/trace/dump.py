@@ -27,15 +27,9 @@ from pinfut.executor.trace.texts import named
 from pinfut.executor.trace.watched import WatchedTask
 from pinfut.places import frames_of, of_house
 
-_DEEPEST: Final = 20
-"""Frames shown of one await chain, and levels of futures inside of futures."""
-
-_MOST: Final = 100
-"""Children shown of one combinator, and callbacks."""
-
-_LONGEST: Final = 200
-"""Characters of a callback."""
-
+_DEEPEST: Final = 20  # frames shown of one await chain, and levels of futures inside of futures
+_MOST: Final = 100  # children shown of one combinator, and callbacks
+_LONGEST: Final = 200  # characters of a callback
 _LOOPS: Final = ("pinfut.executor.loop", "pinfut.executor.observed")
 
 

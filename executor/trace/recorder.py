@@ -25,12 +25,9 @@ from pinfut.poll import PENDING
 TraceEvent: TypeAlias = dict[str, Any]
 """One recorded step, as JSON values."""
 
-_DEEPEST: Final = 12
-"""Levels of futures inside of futures in one tree."""
-_MOST: Final = 60
-"""Futures in one tree."""
-_LONGEST: Final = 200
-"""Characters of a name."""
+_DEEPEST: Final = 12  # levels of futures inside of futures in one tree
+_MOST: Final = 60  # futures in one tree
+_LONGEST: Final = 200  # characters of a name
 
 
 class History(Protocol):

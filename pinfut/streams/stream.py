@@ -306,8 +306,7 @@ def _closed(stream: Stream[Any], cx: Context) -> Pending | End:
     return PENDING if stream.poll_close(cx) is PENDING else END
 
 
-_AT_ONCE: Final = 128
-"""How many items a poll refuses before it lets others run."""
+_AT_ONCE: Final = 128  # how many items a poll refuses before it lets others run
 
 
 @final

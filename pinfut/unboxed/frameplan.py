@@ -15,12 +15,8 @@ SHIFT: Final = 12
 """Bits of a column. Above them, the nodes of an activation carry its number: that is how an
 instruction tells which function it came from."""
 
-_ACTIVATIONS: Final = 1_024
-"""The most calls that are embedded in one frame."""
-
-_DEPTH: Final = 128
-"""The most calls inside one another in one frame."""
-
+_ACTIVATIONS: Final = 1_024  # the most calls that are embedded in one frame
+_DEPTH: Final = 128  # the most calls inside one another in one frame
 LINKED: Final = "linked·"
 """The constant that stands for the objects a generated function uses."""
 

@@ -7,9 +7,7 @@ import warnings
 from types import CodeType
 from typing import Any, Final
 
-_FUTURES: Final = 0x1FF0000
-"""The flags of `from __future__` statements."""
-
+_FUTURES: Final = 0x1FF0000  # the flags of `from __future__` statements
 _KINDS: Final = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
 _MARKS: Final = frozenset(each for kind in _KINDS for each in kind.__subclasses__())
 """Nodes that are only a word: operators and contexts."""
