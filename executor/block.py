@@ -63,8 +63,7 @@ class Block:
     _owner: Interruptible | _Stranded | _Closed | None
     # The block further out, or the owner, whose interrupt has come in; None when none has.
     _passed: Block | Interruptible | None
-    # The next block further out in the same coroutine.
-    outer: Block | None
+    outer: Block | None  # the next block further out in the same coroutine
     # False (0 is slower to test), _PENDING until it can interrupt its owner, then _RAISED.
     fired: int
     executor: Runner

@@ -38,8 +38,7 @@ class CleanUp(FutureBase[object]):
 
     def __init__(self, future: CoroutineFuture[Any]) -> None:
         self._future = future
-        # Set when it is closed before its end.
-        self.where: str | None = None
+        self.where: str | None = None  # set when it is closed before its end
 
     def poll(self, cx: Context, /) -> Poll[object]:
         try:

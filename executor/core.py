@@ -102,8 +102,7 @@ class Executor(FirstSteps):
         self.task_type = WatchedTask if self.watching else Task
         # The loop that runs in place of the everyday one; None when nothing asks for it.
         self._observed = ObservedLoop(self, self.checked, schedule) if self.watching else None
-        # None: as the environment says.
-        self._dump_on_signal = dump_on_signal
+        self._dump_on_signal = dump_on_signal  # None: as the environment says
         self._failures: weakref.WeakSet[Reportable] = weakref.WeakSet()
         self._asyncgens = AsyncGens(self)
         self.others: Iterable[str] = ()

@@ -98,8 +98,7 @@ class InterruptsHeld:
     __slots__ = ("_before", "_noted")
 
     def __init__(self) -> None:
-        # Invariant: the handler that waits, while the block runs.
-        self._before: Handler = None
+        self._before: Handler = None  # Invariant: the handler that waits, while the block runs
         self._noted = False
 
     def __enter__(self) -> Self:

@@ -76,8 +76,7 @@ class Visit:
 
     def __init__(self, loop: Loop, steps: int) -> None:
         self._loop = loop
-        # How many steps may be made after the present turn.
-        self.left = steps
+        self.left = steps  # how many steps may be made after the present turn
 
     def begin(self) -> int:
         """Count off the first turn, for one step at least: one that only makes calls counts too,

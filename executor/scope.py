@@ -190,8 +190,7 @@ class _Started(_Woken[T]):
 
     __slots__ = ("_value", "child")
 
-    # The child; set before its first step.
-    child: JoinHandle[Any]
+    child: JoinHandle[Any]  # the child; set before its first step
 
     def __init__(self) -> None:
         super().__init__()

@@ -72,8 +72,7 @@ class EdgeSource:
         self.writer: Waiting | None = None
         # Invariant: who has written a part of its bytes; nobody else writes in between.
         self.writing: object = None
-        # Operations that did not have to wait, since the others were let run.
-        self.spree = 0
+        self.spree = 0  # operations that did not have to wait, since the others were let run
         self.closed = False
         # Whether another source of the descriptor has taken its place in the poller.
         self.displaced = False

@@ -61,8 +61,7 @@ class Unclaimed:
     def __init__(self, runner: Runner, name: str, error: BaseException) -> None:
         self._runner = runner
         self._name = name
-        # Invariant: None once claimed or reported.
-        self.error: BaseException | None = error
+        self.error: BaseException | None = error  # Invariant: None once claimed or reported
 
     def report(self) -> None:
         error, self.error = self.error, None
@@ -119,8 +118,7 @@ class Task(FutureBase[T]):
         self.queued = True
         self._joiner: Waker | None = None
         self._outcome: T | Failure | _NotDone = NOT_DONE
-        # How many cancels have come; one that a shield holds has not.
-        self.cancels = 0
+        self.cancels = 0  # how many cancels have come; one that a shield holds has not
         # The innermost block (timeout, scope) that the coroutine is in.
         self.block: Block | None = None
 

@@ -54,8 +54,7 @@ class RemoteWaker:
 
     def __init__(self, waker: Waker) -> None:
         self._poller = current_poller()
-        # Whether its wake is under way.
-        self._called = False
+        self._called = False  # whether its wake is under way
         # Invariant: not None while this is counted in `Poller.external`.
         self._waker: Waker | None = waker
         self._poller.external += 1

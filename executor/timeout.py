@@ -91,8 +91,7 @@ class TimeoutFuture(FutureBase[T]):
     __slots__ = ("_block", "_future", "_timers", "_waker", "live")
 
     def __init__(self, block: Timeout, future: Future[T]) -> None:
-        # Never entered: it knows the time.
-        self._block = block
+        self._block = block  # never entered: it knows the time
         self._future = future
         # Invariant: set from the first PENDING to the end.
         self._timers: TimerQueue | None = None
@@ -155,14 +154,12 @@ class TimeoutCoroutine(FutureBase[T]):
 
     __slots__ = ("_block", "_coro", "_future")
 
-    # A coroutine that is never awaited tells of itself.
-    must_be_taken: ClassVar[bool] = False
+    must_be_taken: ClassVar[bool] = False  # a coroutine that is never awaited tells of itself
 
     def __init__(self, block: Timeout, coro: Coroutine[Any, Any, T]) -> None:
         self._block = block
         self._coro = coro
-        # Invariant: None until it is polled.
-        self._future: CoroutineFuture[T] | None = None
+        self._future: CoroutineFuture[T] | None = None  # Invariant: None until it is polled
 
     def __await__(self) -> Generator[Any, Any, T]:
         if self._future is not None:

@@ -59,8 +59,7 @@ class Timers:
         self.heap: list[tuple[float, int, Timer]] = []
         # What is left of the heap of before, a heap too. Empty unless it is being cleaned.
         self._old: list[tuple[float, int, Timer]] = []
-        # Invariant: as many entries of both have been cancelled.
-        self._dead = 0
+        self._dead = 0  # Invariant: as many entries of both have been cancelled
         self._order = 0
 
     def __len__(self) -> int:

@@ -52,15 +52,13 @@ class Record:
 
     def __init__(self, kind: str, made: str | None, must_be_taken: bool) -> None:
         self.kind = kind
-        # Where it was made; None when checked mode was not on from the start.
-        self.made = made
+        self.made = made  # where it was made; None when checked mode was not on from the start
         # Whether it is a mistake to throw it away as it is, neither polled nor dropped.
         self.must_be_taken = must_be_taken
         # Invariant: whose it is and where it was polled first; None before, and after a drop.
         self.owner: object = None
         self.where: str | None = None
-        # Whether it has given its value or its error.
-        self.done = False
+        self.done = False  # whether it has given its value or its error
 
     def forget(self) -> None:
         """The future was dropped: it is nobody's, and nobody need take what is in it."""
@@ -149,13 +147,11 @@ class CheckedContext(Context):
         laws.recording = True
         self.owner = owner
         self._parent: CheckedContext | None = None
-        # Whose poll it is made for.
-        self._future: object = None
+        self._future: object = None  # whose poll it is made for
         self._waker = waker
         self._live = True
         self._taken = False
-        # Seconds that were spent in the polls of children.
-        self.inner = 0.0
+        self.inner = 0.0  # seconds that were spent in the polls of children
 
     @property
     def waker(self) -> Waker:  # type: ignore[override]  # read through a check in this mode

@@ -219,8 +219,7 @@ class CoroutineFuture(FutureBase[T]):
         self._leaf: Any = YIELD
         # Invariant: the newest waker, from the first PENDING on; None once it is over.
         self._waker: Waker | None = None
-        # Whether it was dropped while it waited.
-        self._dropped = False
+        self._dropped = False  # whether it was dropped while it waited
         self.cancels = 0
         self.block: Any = None
 

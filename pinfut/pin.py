@@ -55,8 +55,7 @@ class Pinned(Generic[T_co]):
 
     def __init__(self, future: Future[T_co]) -> None:
         self._future = future
-        # Invariant: False while a combinator has it, which drops it itself.
-        self._owns = True
+        self._owns = True  # Invariant: False while a combinator has it, which drops it itself
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         return (yield from FutureBase.__await__(self._future))  # type: ignore[arg-type]

@@ -54,14 +54,12 @@ class Slot(Generic[T]):
     __slots__ = ("index", "state", "value", "waker", "x")
 
     def __init__(self, index: int) -> None:
-        # Invariant: x mod N == index once x >= 0.
-        self.index = index
+        self.index = index  # Invariant: x mod N == index once x >= 0
         self.x = -1
         self.state = FREE
         # Invariant: set only while WAITING; the one waker to call on completion.
         self.waker: Waker | None = None
-        # Invariant: set only while READY.
-        self.value: T | None = None
+        self.value: T | None = None  # Invariant: set only while READY
 
     def __repr__(self) -> str:
         state = ("free", "waiting", "ready", "cancelling", "detached")[self.state]
@@ -82,8 +80,7 @@ class SlotTable(Generic[T]):
         self._slots: list[Slot[T]] = [make(i) for i in range(capacity)]
         # The longest free first: a slot rests before it is used again, and ids go up by one.
         self.free: deque[Slot[T]] = deque(self._slots)
-        # Invariant: every id ever issued is <= _last.
-        self._last = -1
+        self._last = -1  # Invariant: every id ever issued is <= _last
 
     def __len__(self) -> int:
         """How many slots are taken."""

@@ -88,8 +88,7 @@ class _PendingTimes(FutureBase[T]):
     def __init__(self, n: int, value: T) -> None:
         self._left = n
         self._value = value
-        # How often it was polled.
-        self.polls = 0
+        self.polls = 0  # how often it was polled
 
     def poll(self, cx: Context, /) -> Poll[T]:
         self.polls += 1

@@ -68,8 +68,7 @@ class TimerHandle(_Entry, events.TimerHandle):
 
     live: bool
 
-    # asyncio's are equal if they look so; a timer is one of its own.
-    __eq__ = object.__eq__
+    __eq__ = object.__eq__  # asyncio's are equal if they look so; a timer is one of its own
     __hash__ = object.__hash__
 
     def expire(self: Any) -> None:

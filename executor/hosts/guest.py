@@ -127,8 +127,7 @@ class AsyncioGuest(Guest, AsyncioHost):
         super().__init__(loop.time if exact else time.monotonic, options)
         self.runner.others = AsyncioTasks(loop)
         self._least = 0.0 if exact else 0.001
-        # Invariant: None, or what the loop will call.
-        self._soon: asyncio.Handle | None = None
+        self._soon: asyncio.Handle | None = None  # Invariant: None, or what the loop will call
         self._timer: asyncio.TimerHandle | None = None
         self._when = inf
 

@@ -25,8 +25,7 @@ class File(Generic[S]):
     __slots__ = ("raw",)
 
     def __init__(self, raw: IO[S]) -> None:
-        # The file itself, for what does not block.
-        self.raw: IO[S] = raw
+        self.raw: IO[S] = raw  # the file itself, for what does not block
 
     def read(self, size: int = -1) -> FutureBase[S]:
         """At most `size` characters or bytes; all that is left below 0; empty at the end."""

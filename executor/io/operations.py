@@ -215,8 +215,7 @@ class WriteAll(Operation[None]):
         self._call = call
         if type(data) is not bytes and type(data) is not bytearray:
             data = _flat(data)
-        # Invariant: what is not written yet; its length is in bytes.
-        self._data: Any = data
+        self._data: Any = data  # Invariant: what is not written yet; its length is in bytes
         self.waker = None
 
     def poll(self, cx: Context, /) -> Poll[None]:

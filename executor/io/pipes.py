@@ -30,8 +30,7 @@ class _Descriptor:
         except BaseException:
             self._file.close()
             raise
-        # Invariant: -1 once it is closed.
-        self._fd = fd
+        self._fd = fd  # Invariant: -1 once it is closed
         self._source = EdgeSource(fd)
 
     def fileno(self) -> int:

@@ -40,8 +40,7 @@ class BufferedReader:
             raise ValueError(f"a reader needs room for at least one byte, not {limit}")
         self._stream = stream
         self.limit = limit
-        # Invariant: what was received and not given out.
-        self._buffer = bytearray()
+        self._buffer = bytearray()  # Invariant: what was received and not given out
         self._end = False
 
     async def read(self, size: int) -> bytes:

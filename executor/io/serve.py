@@ -85,8 +85,7 @@ class _Server:
         self._on_error = on_error
         # Invariant: the visitors whose tasks have not ended.
         self._served: dict[Socket, Task[None]] = {}
-        # A visitor has left. Only `run` waits for it.
-        self._left = Notify()
+        self._left = Notify()  # a visitor has left. Only `run` waits for it.
         # When the next error of accept is told, in seconds of the executor's clock.
         self._quiet_from = float("-inf")
 

@@ -26,11 +26,9 @@ class Signals:
 
     def __init__(self, numbers: tuple[int, ...]) -> None:
         self._numbers = numbers
-        # Invariant: False outside of the block.
-        self._open = False
+        self._open = False  # Invariant: False outside of the block
         self._poller: Poller | None = None
-        # Whether a wake for what came is under way.
-        self._called = False
+        self._called = False  # whether a wake for what came is under way
         # Invariant: what came and was not taken, oldest first, each once.
         self.came: dict[int, None] = {}
         # Invariant: not None while a task waits; counted in `Poller.external` then.

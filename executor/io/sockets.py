@@ -58,8 +58,7 @@ class Socket:
         except BaseException:
             sock.close()
             raise
-        # The socket itself, for `getsockname`, `setsockopt` and the like.
-        self.raw = sock
+        self.raw = sock  # the socket itself, for `getsockname`, `setsockopt` and the like
         self._source = EdgeSource(
             sock.fileno(), drains=sock.family in _INTERNET and sock.type == socket.SOCK_STREAM
         )

@@ -118,10 +118,8 @@ class TLSStream:
         # Invariant: at most a piece, encrypted, and a chunk that reads have made.
         self._outgoing = ssl.MemoryBIO()
         self.raw = context.wrap_bio(self._incoming, self._outgoing, server_side, server_hostname)
-        # Invariant: taken out of `_outgoing`, and not sent yet.
-        self._unsent = memoryview(b"")
-        # Held by the task that sends what stands there.
-        self._sending = Lock()
+        self._unsent = memoryview(b"")  # Invariant: taken out of `_outgoing`, and not sent yet
+        self._sending = Lock()  # held by the task that sends what stands there
         # Invariant: decrypted before close_notify was sent, and not given out yet.
         self._plain = b""
         self._ragged = suppress_ragged_eofs
@@ -132,8 +130,7 @@ class TLSStream:
         # Invariant: True from the encryption of a write's first byte until its last one is sent.
         self._broken = False
         self._writing = False
-        # Reads that did not have to wait, since the others were let run.
-        self._spree = 0
+        self._spree = 0  # reads that did not have to wait, since the others were let run
 
     async def recv(self, size: int) -> bytes:
         """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` after close_notify. A

@@ -51,8 +51,7 @@ class BasePoller(ABC):
         # The socket pair that ends the sleep: None where there are no sockets.
         self._receive: socket.socket | None = None
         self._send: socket.socket | None = None
-        # Whether signals write to it.
-        self._hears = False
+        self._hears = False  # whether signals write to it
         try:
             if SOCKETS:
                 self._receive, self._send = socket.socketpair()

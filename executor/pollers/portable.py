@@ -40,10 +40,8 @@ class PortablePoller(BasePoller):
     __slots__ = ("_rung", "_selector")
 
     def __init__(self, runner: Runner) -> None:
-        # None where there are no sockets.
-        self._selector: selectors.BaseSelector | None = None
-        # Invariant, without a selector: True from `_signal` to `_drain`.
-        self._rung = False
+        self._selector: selectors.BaseSelector | None = None  # None where there are no sockets
+        self._rung = False  # Invariant, without a selector: True from `_signal` to `_drain`
         super().__init__(runner)
 
     def _begin(self) -> None:

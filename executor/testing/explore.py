@@ -95,10 +95,8 @@ class _Chooser:
         self._main: Task[Any] | None = None
         self._steps = 0
         self._cancels = 0
-        # How many choices there were at each decision so far.
-        self.choices: list[int] = []
-        # What was chosen where it was not 0, for people.
-        self.story: list[str] = []
+        self.choices: list[int] = []  # how many choices there were at each decision so far
+        self.story: list[str] = []  # what was chosen where it was not 0, for people
         # From here on there are no decisions: the run is only brought to its end.
         self.cut = False
 

@@ -112,8 +112,7 @@ class Instruments(Instrument):
         self.cause = OUTSIDE
         # The call that was put off and is running, while that is the cause.
         self.call: object = None
-        # How many tasks there have been, which is the number of the newest.
-        self.spawned = 0
+        self.spawned = 0  # how many tasks there have been, which is the number of the newest
         # Whether somebody wants to know of each poll.
         self.polls = any(_overrides(one, "answered") for one in self._all)
         for hook in _HOOKS:

@@ -69,8 +69,7 @@ class Recorder(Instrument):
         self._polling: list[int] = []
         # The call whose handler's first step runs, or ran last.
         self._serving: list[Any] | None = None
-        # Whether a broken law was told.
-        self._broke = False
+        self._broke = False  # whether a broken law was told
 
     def text(self) -> str:
         """The events kept, a line of JSON each."""

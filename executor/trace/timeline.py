@@ -29,10 +29,8 @@ class _Lane:
 
     def __init__(self, label: str, now: str) -> None:
         self.label = label
-        # column -> what stands there
-        self.cells: dict[int, str] = {}
-        # What it is between its own columns: parked, ready, or over.
-        self.now = now
+        self.cells: dict[int, str] = {}  # column -> what stands there
+        self.now = now  # what it is between its own columns: parked, ready, or over
         self.where = ""
         self.finished = False
 
@@ -47,10 +45,8 @@ class _Chart:
         self.lanes: dict[int, _Lane] = {}
         # The time at which each column happened; its length is the number of columns.
         self.times: list[float] = []
-        # The columns in which no task ran.
-        self.outside: set[int] = set()
-        # The task whose step the last column is, while that is under way.
-        self.running = 0
+        self.outside: set[int] = set()  # the columns in which no task ran
+        self.running = 0  # the task whose step the last column is, while that is under way
 
     def column(self, time: float) -> int:
         """A new column, in which every lane goes on as it is."""

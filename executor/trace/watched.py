@@ -28,8 +28,7 @@ class WatchedTask(Task[T]):
         super().__init__(*args)
         tell = cast(Instruments, self.executor.instruments)
         tell.spawned += 1
-        # Counts up from 1 in the order of spawning.
-        self.number = tell.spawned
+        self.number = tell.spawned  # counts up from 1 in the order of spawning
         # Of the task that spawned it, 0 for none: a task must not keep its ancestors alive.
         current = self.executor.current
         self.parent = 0 if current is None else cast("WatchedTask[Any]", current).number
@@ -139,8 +138,7 @@ class WatchedTimers(Timers):
 
     __slots__ = ("_count", "_tell", "_watched")
 
-    # One in `_watched`, one in the _WatchedTimer.
-    references: ClassVar[int] = 2
+    references: ClassVar[int] = 2  # one in `_watched`, one in the _WatchedTimer
 
     def __init__(self, tell: Instruments) -> None:
         super().__init__()

@@ -126,8 +126,7 @@ class Group(FutureBase[T]):
         # At first everybody has to be polled once, beginning with `first`.
         order = range(len(awaitables))
         self._woken = Woken([*order[first:], *order[:first]] if first else order)
-        # Invariant: None where the child is done.
-        self._children = children_of(awaitables)
+        self._children = children_of(awaitables)  # Invariant: None where the child is done
         self._cx = ChildContext(self._woken)
 
     def poll_first(self, cx: Context) -> tuple[int, Any]:

@@ -31,15 +31,12 @@ class _Hub(Generic[T]):
     __slots__ = ("clones", "error", "future", "keys", "traceback", "value", "waiting", "woken")
 
     def __init__(self, future: Future[T]) -> None:
-        # Invariant: None once it is done or dropped.
-        self.future: Future[T] | None = future
-        # At first it has to be polled once.
-        self.woken = True
+        self.future: Future[T] | None = future  # Invariant: None once it is done or dropped
+        self.woken = True  # at first it has to be polled once
         # Invariant: by the number of each clone that waits, oldest first, its newest waker.
         self.waiting: OrderedDict[int, Waker] = OrderedDict()
         self.keys = 0
-        # Invariant: how many have neither given their value nor been dropped.
-        self.clones = 0
+        self.clones = 0  # Invariant: how many have neither given their value nor been dropped
         # Invariant: one of these two is set once the future is done.
         self.value: T | Pending = PENDING
         self.error: BaseException | None = None
@@ -83,8 +80,7 @@ class Shared(FutureBase[T]):
         self._hub = hub
         hub.keys = self._key = hub.keys + 1
         hub.clones += 1
-        # Invariant: True while it counts in `clones`.
-        self._open = True
+        self._open = True  # Invariant: True while it counts in `clones`
 
     def clone(self) -> Shared[T]:
         """One more handle; any task may have it, also when the value is there already.

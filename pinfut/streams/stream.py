@@ -356,8 +356,7 @@ class Chunked(Adapter[T, list[T]]):
             raise ValueError(f"chunks needs a size of 1 or more, not {size}")
         super().__init__(source)
         self._size = size
-        # Invariant: shorter than a chunk between the polls.
-        self._chunk: list[T] = []
+        self._chunk: list[T] = []  # Invariant: shorter than a chunk between the polls
         self._ended = False
 
     def poll_next(self, cx: Context, /) -> PollNext[list[T]]:
@@ -387,8 +386,7 @@ class Zipped(Adapter[T, tuple[T, U]], Generic[T, U]):
         self._other = other
         # Invariant: the item that waits for its partner; PENDING if there is none.
         self._first: T | Pending = PENDING
-        # Set once the other of the two has ended.
-        self._rest: Stream[Any] | None = None
+        self._rest: Stream[Any] | None = None  # set once the other of the two has ended
 
     def poll_next(self, cx: Context, /) -> PollNext[tuple[T, U]]:
         if self._rest is not None:

@@ -156,8 +156,7 @@ class FuturesOrdered(InFlight[T]):
         super().__init__(capacity)
         # Invariant: the value or the error of those that are done and wait for their turn.
         self._early: dict[int, tuple[T | Pending, BaseException | None]] = {}
-        # Invariant: whose turn it is.
-        self._head = 0
+        self._head = 0  # Invariant: whose turn it is
 
     def __len__(self) -> int:
         return self._keys - self._head

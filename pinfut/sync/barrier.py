@@ -23,8 +23,7 @@ class Barrier:
         if parties < 1:
             raise ValueError(f"a barrier is for one party or more, not {parties}")
         self.parties = parties
-        # Invariant: fewer than `parties`.
-        self._queue = WaitQueue()
+        self._queue = WaitQueue()  # Invariant: fewer than `parties`
 
     @property
     def waiting(self) -> int:

@@ -37,8 +37,7 @@ class Ring(Generic[T]):
     def __init__(self, values: list[Any], sent: int) -> None:
         # Invariant: value number n is at n % len(values), for the last of them.
         self.values: list[T] = values
-        # How many values there ever were.
-        self.sent = sent
+        self.sent = sent  # how many values there ever were
         self.queue = WaitQueue()
         self.closed = False
 
@@ -73,8 +72,7 @@ class RingReceiver(Generic[T]):
 
     def __init__(self, ring: Ring[T], place: int) -> None:
         self._ring = ring
-        # The number of the value that comes next.
-        self._next = place
+        self._next = place  # the number of the value that comes next
 
     def clone(self) -> Self:
         """One more receiver, at the place where this one is."""

@@ -27,8 +27,7 @@ class _Shared(Generic[T]):
     __slots__ = ("buffer", "capacity", "closed", "gaps", "receivers", "reserved", "senders")
 
     def __init__(self, capacity: int) -> None:
-        # Invariant: 0 once closed.
-        self.capacity = capacity
+        self.capacity = capacity  # Invariant: 0 once closed
         # Those reserved take no room. Invariant: len(buffer) - reserved <= capacity, but for
         # values whose receivers were cancelled; and no sender waits while it is less.
         self.buffer: deque[T] = deque()
@@ -145,8 +144,7 @@ class _Send(FutureBase[None], Generic[T]):
 
     __slots__ = ("_state", "value", "waker")
 
-    # Set by `Sender.send`.
-    _state: _Shared[T]
+    _state: _Shared[T]  # set by `Sender.send`
     value: T
     # Invariant: set while it waits in `senders`; _SENT, for good, once the value is the channel's.
     waker: Waker | None
@@ -190,8 +188,7 @@ class _Recv(FutureBase[T]):
 
     __slots__ = ("_state", "waker", "woken")
 
-    # Set by `Receiver.recv`.
-    _state: _Shared[T]
+    _state: _Shared[T]  # set by `Receiver.recv`
     # Invariant: set while it waits in `receivers`, or was woken; _SENT if it need not wait.
     waker: Waker | None
     # Invariant: True from when a value was reserved for it until it is taken or dropped.

@@ -18,8 +18,7 @@ class Event:
     __slots__ = ("_queue", "_set")
 
     def __init__(self) -> None:
-        # Invariant: nobody waits while it is set.
-        self._set = False
+        self._set = False  # Invariant: nobody waits while it is set
         self._queue = WaitQueue()
 
     @property

@@ -18,8 +18,7 @@ class Notify:
     __slots__ = ("_kept", "_queue")
 
     def __init__(self) -> None:
-        # Invariant: nobody waits while a notification is kept.
-        self._kept = False
+        self._kept = False  # Invariant: nobody waits while a notification is kept
         self._queue = WaitQueue()
 
     def notify_one(self) -> None:

@@ -45,13 +45,11 @@ class _Oneshot(FutureBase[T]):
 
     __slots__ = ("_value", "_waker")
 
-    # There is nothing to take unless a value was sent.
-    must_be_taken: ClassVar[bool] = False
+    must_be_taken: ClassVar[bool] = False  # there is nothing to take unless a value was sent
 
     # Invariant: the value from `send` to the poll that takes it, a _State otherwise.
     _value: T | _State
-    # Invariant: set only while somebody waits.
-    _waker: Waker | None
+    _waker: Waker | None  # Invariant: set only while somebody waits
 
     def poll(self, cx: Context, /) -> Poll[T]:
         value = self._value

@@ -133,8 +133,7 @@ class Acquire(Waiter[None, Permits]):
     def __init__(self, source: Permits, permits: int) -> None:
         super().__init__(source)
         self.permits = permits
-        # Who will have them.
-        self.holder = Holder() if laws.recording else None
+        self.holder = Holder() if laws.recording else None  # who will have them
 
     def __await__(self) -> Generator[Any, Any, None]:
         # Tried at once, without the executor, unless that has to see the poll.

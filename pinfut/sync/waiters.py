@@ -60,8 +60,7 @@ class Waiter(FutureBase[T], Generic[T, S]):
     __slots__ = ("source", "waker", "woken")
 
     def __init__(self, source: S) -> None:
-        # What it waits for.
-        self.source = source
+        self.source = source  # what it waits for
         # Invariant: set while it waits in a queue, and afterwards.
         self.waker: Waker | None = None
         # Invariant: True from `WaitQueue.take_first` until it is polled or dropped.

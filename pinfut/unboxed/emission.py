@@ -55,10 +55,8 @@ class Emission(ABC):
         self.held = held or []
         self.idle: list[Var] = []
         self._count = 0
-        # Temporaries that the present statement uses.
-        self.temps: list[Var] = []
-        # Whether the leaf is held by the present statement.
-        self.leafy = False
+        self.temps: list[Var] = []  # temporaries that the present statement uses
+        self.leafy = False  # whether the leaf is held by the present statement
         # How many statements of this function that look at errors the statement is in.
         self.guards = 0
 

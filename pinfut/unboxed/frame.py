@@ -42,10 +42,8 @@ class FreeList:
 
     def __init__(self, unit: Unit, size: int, bound: int) -> None:
         self.unit = unit
-        # Bytes of each.
-        self.size = size
-        # Who pays for the pool, if anybody does.
-        self.payer = current()[0]
+        self.size = size  # bytes of each
+        self.payer = current()[0]  # who pays for the pool, if anybody does
         # Invariant: at most `bound` frames, each idle and scrubbed, and each of `payer`.
         self.idle: list[Frame[Any]] = []
         self.bound = bound
@@ -78,13 +76,11 @@ class Frame(Coroutine[Any, Any, T_co]):
 
     def __init__(self, size: int, free_list: FreeList | None = None) -> None:
         self.size = size
-        # Where it goes back to when a call ends.
-        self._free_list = free_list
+        self._free_list = free_list  # where it goes back to when a call ends
         self._unit: Unit | None = None
         # Invariant: a generator of `_unit`; None before the first call, and after one that raised.
         self._generator: AsyncGenerator[Any, Any] | None = None
-        # Whether a call has begun here and has not ended.
-        self.busy = False
+        self.busy = False  # whether a call has begun here and has not ended
         # Invariant: _NO_RESULT but from the end of a call to the release, and always in a pool.
         self._value: Any = _NO_RESULT
         self.__next__ = _over

@@ -76,8 +76,7 @@ class Activation:
         self.depth: int = 0 if caller is None else caller.depth + 1
         self.label = plan.code.co_name
         self.vars: list[Var] = []
-        # How many slots are taken up to its end, once `assign_slots` has run.
-        self.width = 0
+        self.width = 0  # how many slots are taken up to its end, once `assign_slots` has run
 
     def var(self, name: str, captured: bool = False, temporary: bool = False) -> Var:
         """A new variable of this activation."""
@@ -114,8 +113,7 @@ class FramePlan:
         self.linked: dict[str, Any] = {}
         self._linked_ids: dict[tuple[str, int], str] = {}
         self.suspensions: list[Suspension] = []
-        # How many loops, trys and withs the present statement stands in.
-        self.nest = OUTERMOST
+        self.nest = OUTERMOST  # how many loops, trys and withs the present statement stands in
         # Callees that have a frame of their own, for this one holds no more.
         self.further: list[Unit] = []
         # Statements that empty variables; of those that share a slot one is enough.

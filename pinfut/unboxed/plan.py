@@ -52,16 +52,14 @@ class Plan:
         self.parameters = [arg.arg for arg in arguments(self.node.args)]
         # What is awaited, in the order in which it is met here; what the unit keeps.
         self.targets: list[Awaited] = []
-        # Await → what it waits for.
-        self.awaits: dict[ast.AST, Awaited] = {}
+        self.awaits: dict[ast.AST, Awaited] = {}  # Await → what it waits for
         # AsyncWith item or AsyncFor → its two awaits: enter and exit, or None and next.
         self.entered: dict[ast.AST, tuple[Awaited, Awaited]] = {}
         # Nodes that need statements of their own: an embedded call is in them somewhere.
         self.hoisted: set[ast.AST | None] = set()
         # Code of the functions and classes in it, compiled when first needed.
         self.codes: dict[ast.AST, CodeType] = {}
-        # Parameters that the body may leave unbound.
-        self.unsure: set[str] = set()
+        self.unsure: set[str] = set()  # parameters that the body may leave unbound
         for each in walk(self.node):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Del):
                 self.unsure.add(each.id)

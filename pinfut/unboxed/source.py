@@ -39,10 +39,8 @@ class Excerpt(NamedTuple):
     """The lines of one function; its tree is thousands of objects, and parsed anew."""
 
     text: str
-    # The line of the file in which the text begins (a decorator, if there is one).
-    first: int
-    # The class around it, after which private names are mangled.
-    owner: Around | None
+    first: int  # the line of the file in which the text begins (a decorator, if there is one)
+    owner: Around | None  # the class around it, after which private names are mangled
     # What the module binds somewhere: a name that is not among them is a builtin, if anything.
     module_names: frozenset[str]
 

@@ -20,18 +20,12 @@ from pinfut.unboxed.unit import Embed
 class Statements(Calls):
     """Lowers statements, each by the handler that is named after its kind."""
 
-    # Where the value goes; None when nobody wants it.
-    result: Var | None = None
-    # The body is that of a function of its own: return is return.
-    native = False
-    # The result has got its value in the present statement.
-    _given = False
-    # The next statement is the last of the function, and control falls out of it.
-    last = False
-    # How many loops of the source the statement is in.
-    depth = 0
-    # True once a return has left a loop.
-    returned: Var | None = None
+    result: Var | None = None  # where the value goes; None when nobody wants it
+    native = False  # the body is that of a function of its own: return is return
+    _given = False  # the result has got its value in the present statement
+    last = False  # the next statement is the last of the function, and control falls out of it
+    depth = 0  # how many loops of the source the statement is in
+    returned: Var | None = None  # True once a return has left a loop
 
     def statement(self, node: ast.stmt) -> None:
         """Lower one statement."""

@@ -34,8 +34,7 @@ class Embed:
     """A call of an unboxed function, whose body goes into this frame."""
 
     unit: Unit
-    # What the call looks the callee up on is its first argument.
-    bound: bool = False
+    bound: bool = False  # what the call looks the callee up on is its first argument
     # The callee is looked up there when it is called, and must be this one.
     guarded: bool = False
 
@@ -62,22 +61,18 @@ class Unit:
         self.targets: tuple[Awaited, ...] | None = None
         # Whether its value may stand where the caller wants it (see `Plan.direct`).
         self.direct = False
-        # How deep its own blocks (loops, try, with) nest, once it is lowered.
-        self.nesting = 0
+        self.nesting = 0  # how deep its own blocks (loops, try, with) nest, once it is lowered
         # How many functions its chain has, itself included, each as often as it is called.
         self.activations = 1
-        # Bytes that the plain coroutines of its longest chain take.
-        self.plain = 0
+        self.plain = 0  # bytes that the plain coroutines of its longest chain take
         # The function that @unboxed gives for it; whether its code is the generated one.
         self.public: Any = None
         self.compiled = False
         # Made when first needed: what binds the arguments, and the generator function of the frame.
         self.binder: FunctionType | None = None
         self.frame: FunctionType | None = None
-        # Bytes of a frame of a pool, once somebody has asked.
-        self.size: int | None = None
-        # Bytes of what a call makes, likewise.
-        self.called: int | None = None
+        self.size: int | None = None  # bytes of a frame of a pool, once somebody has asked
+        self.called: int | None = None  # bytes of what a call makes, likewise
 
     def tree(self) -> ast.AsyncFunctionDef:
         """Its syntax tree, made anew, with private names as its class has them."""
