@@ -90,7 +90,7 @@ class RingReceiver(Generic[T]):
         return EndsAtClosed(self._receive())
 
     def _receive(self) -> FutureBase[T]:
-        return Recv(self)
+        return _Recv(self)
 
 
 @final
@@ -133,7 +133,7 @@ class BroadcastReceiver(RingReceiver[T]):
 
 
 @final
-class Recv(Waiter[T, RingReceiver[T]]):
+class _Recv(Waiter[T, RingReceiver[T]]):
     """Waits for the next value of a receiver."""
 
     __slots__ = ()

@@ -37,7 +37,7 @@ class Permits:
 
     def ask(self, permits: int) -> FutureBase[None]:
         """A future that is ready when it has taken permits."""
-        return Acquire(self, permits)
+        return _Acquire(self, permits)
 
     def note(self, taker: Holder, permits: int) -> None:
         """Remember who has so many permits, or will have them."""
@@ -54,7 +54,7 @@ class Permits:
         """Reserve what is free for those that wait longest."""
         queue = self._queue
         wakers: list[Waker] = []
-        while queue and (first := cast(Acquire, queue.first())).permits <= self._free:
+        while queue and (first := cast(_Acquire, queue.first())).permits <= self._free:
             self._free -= first.permits
             self._reserved += first.permits
             if first.holder is not None:
@@ -125,7 +125,7 @@ class Semaphore(Permits):
 
 
 @final
-class Acquire(Waiter[None, Permits]):
+class _Acquire(Waiter[None, Permits]):
     """Waits for permits, and takes them."""
 
     __slots__ = ("holder", "permits")
