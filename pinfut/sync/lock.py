@@ -49,7 +49,7 @@ class Lock(Permits):
         # As `try_acquire`, without a call: most locks are free.
         if not self._free:
             return self.ask(1)
-        self._free = 0
+        self._free = False  # as 0, and faster to test
         if laws.recording:
             self.note(Holder(), 1)
         return DONE
@@ -60,7 +60,7 @@ class Lock(Permits):
         elif self._queue:
             self.give(1)
         else:
-            self._free = 1
+            self._free = True
         return DONE
 
     def __repr__(self) -> str:
