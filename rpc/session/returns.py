@@ -353,6 +353,6 @@ class Returns:
             except RpcError as error:
                 target.fail(again(after_begin(error)))
         if target.state == EMBARGOED:
-            self._sending.send(peer.disembargo(question.x))
+            self._sending.send(self._peer.disembargo(question.x))
             self._embargoed[question.x] = target
         self._opened(question, opened, target.state == BROKEN)

@@ -106,7 +106,7 @@ def fuzz_answers(data: bytes, counts: Counter[str]) -> None:
                     waits[n] = opened[n] = None
                     counts["dropped"] += 1
             case 6:  # PLACE: the completions themselves
-                words = pages.lane()
+                words, _ = pages.lane()
                 at = argument % 9 * 8
                 words[at : at + len(given[:8])] = given[:8]
             case _:  # FLUSH

@@ -143,7 +143,7 @@ def test_a_method_says_how_much_of_a_message_is_touched_and_more_is_not_sent() -
             serve(world.kernel, "bounded", root) as vat,
             connect(world.kernel, "bounded", Bounded, world.bank(), ring=1 << 16) as bounded,
         ):
-            assert session_of(bounded).out.submissions.largest == longest_call(20_000, 0)
+            assert session_of(bounded).out.submissions.largest == longest_call(20_000)
             assert await bounded.much(bytes(19_990)) == 19_990
             for call, size in ((bounded.little, 100), (bounded.again().much, 20_000)):
                 with pytest.raises(MessageTooLarge, match=f"touch=.* {size} at most"):

@@ -9,10 +9,11 @@ import pytest
 from pinfut.executor import sleep, yield_now
 from pinfut.laws import TakenTwice
 from pinfut.rpc import Promise, RemoteError, connect, session_of, status
+from pinfut.rpc.contract import SENDER, Cap
 from pinfut.rpc.objects.promise import IMPORTED, PROMISED
 from pinfut.rpc.objects.proxy import target_of
 from pinfut.rpc.session.session import Session
-from pinfut.rpc.wire.frames import CAP, ERROR, SENDER
+from pinfut.rpc.wire.frames import ERROR
 from pinfut.slots import WAITING
 from tests.covered import covered
 from tests.rpc import hostile
@@ -114,8 +115,8 @@ def test_a_page_that_lies_gives_no_authority() -> None:
             await quiet()
             first, second = far.peer.open_answers()[0], far.peer.open_answers()[1]
             held, used = near.end.account.used, len(near.peer.exports.things)
-            given = CAP.pack(SENDER, 77, Thing._pinfut_id)
-            lies = ((first, hostile.returned(first.x, given, flags=0, caps=1), "fulfilled"),
+            far.end.hand_over((Cap(SENDER, 77, Thing._pinfut_id),), first.place)
+            lies = ((first, hostile.returned(first.x, b"", flags=0, caps=1), "fulfilled"),
                     (second, hostile.returned(second.x, b"", flags=ERROR), "broken"))  # fmt: skip
             for answer, lie, _ in lies:
                 page, start = far._requests._cells[answer.place]  # type: ignore[union-attr]

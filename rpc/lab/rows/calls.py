@@ -60,8 +60,7 @@ ROWS: Final = (
     Row(
         65,
         154,
-        "Three levels in one thread: a flood of a low one delays a high one by a turn at most; what "
-        "computes goes to another thread, measured as good as one for each level",
+        "Three levels in one thread: a flood of a low one delays a high one by a turn at most",
         "rpc/session/fairness.py",
         _TURNS + "a_flood_of_low_priority_delays_a_high_one_by_at_most_one_turn",
         "row 65",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -170,7 +171,7 @@ def steps(pair: Pair) -> Iterator[Callable[[], object]]:
     place = out.reserve(64)
     for slots, ring in ((8, 1024), (2, 256)):
         yield lambda: out.submit(frame(24))
-        yield lambda ring=ring, slots=slots: out.resize(slots, ring)
+        yield partial(out.resize, slots, ring)
         yield lambda: out.submit(frame(16))
         yield pair.near.publish
         yield lambda: requests.receive(9, ALL)
