@@ -254,6 +254,7 @@ def _look_up(one: Method) -> None:
             "capabilities"
         ) from error
     one.expansion = expansion(one.arguments.type)
+    one.result_expansion = expansion(one.result.type)
     one.returns = result if is_interface else None
     one.calling = None
     if not (one.arguments.has_caps or one.result.has_caps or one.fixed_room is None):

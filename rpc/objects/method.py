@@ -32,7 +32,8 @@ class Method:
     __slots__ = (
         *("_answer", "arguments", "calling", "declared_frame", "demands", "expansion"),
         *("fixed_room", "frame", "function", "interface", "name", "names", "number"),
-        *("parameters", "result", "returns", "serving", "signature", "told", "touch"),
+        *("parameters", "result", "result_expansion", "returns", "serving", "signature", "told"),
+        "touch",
     )
 
     call_here: ClassVar[Callable[[Method, Any, tuple[Any, ...], dict[str, Any]], Any]]
@@ -44,6 +45,7 @@ class Method:
     result: Codec
     expansion: tuple[int, int]
     """Bytes that the arguments take at most for each byte of their message, and besides."""
+    result_expansion: tuple[int, int]
     returns: Any
     """The interface that a call gives, or None when it gives data."""
     calling: tuple[Callable[[Any], bytes], Callable[[bytes], Any], int, int] | None

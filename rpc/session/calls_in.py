@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
+from collections.abc import Callable
 from math import inf
 from types import CoroutineType
 from typing import Any, Final, Protocol, cast, final
@@ -293,6 +294,37 @@ class CallsIn:
             self.things += things
             self._session.credit -= THING * things
         return args, (bound if taken is None else min(taken, bound)) + promised
+
+    def decode_answer(
+        self,
+        method: Method,
+        payload: bytes,
+        caps: tuple[Cap, ...],
+        decode: Callable[[Method, tuple[Cap, ...], bytes], Any],
+    ) -> Any:
+        """The value of an answer to a call of this side, paid as arguments are: in advance for what
+        it may become, and then for what it takes, until the handler ends that waited for it."""
+        each, bound = method.result_expansion
+        bound += each * len(payload)
+        advance = bound if bound > UNPAID else 0
+        try:
+            self._account.take(advance, "an answer while it is decoded")
+        except RpcError:
+            self._capabilities.discard(caps)
+            raise
+        try:
+            value = decode(method, caps, payload)
+        finally:
+            self._account.give(advance)
+        task = self._executor.current
+        answer = None if task is None else self.running.get(task)
+        if answer is not None and bound > SMALL and self._purse is None:
+            taken, things = weigh(value)
+            self.things += things
+            held = bound if taken is None else min(taken, bound)
+            self._account.take(held, "what a handler was answered")
+            answer.charged += held
+        return value
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
         if method.demands is not None:

@@ -20,6 +20,7 @@ from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import CodecError
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import BROKEN, EMBARGOED, OWN, PROMISED, Target, again
+from pinfut.rpc.objects.weight import SHORT
 from pinfut.rpc.session.sending import Sending
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import Cap
@@ -43,7 +44,7 @@ class Returns:
 
     __slots__ = (
         *("_capabilities", "_embargoed", "_fresh", "_peer", "_questions", "_sending", "on_free"),
-        *("on_own", "promised"),
+        *("on_own", "paid", "promised"),
     )
 
     def __init__(self, sending: Sending, peer: Peer, capabilities: Capabilities) -> None:
@@ -56,6 +57,8 @@ class Returns:
         # Invariant: by question, those of its targets that are EMBARGOED and have calls under way:
         # at most as many as there are slots.
         self._embargoed: dict[int, Target] = {}
+        # Decodes an answer that is not short and has it paid, where this side is a server.
+        self.paid: Callable[..., Any] | None = None
         # How many questions settle a target or were made on a promise.
         self.promised = 0
         # Sends what waits for a slot, while the sending is held.
@@ -174,18 +177,27 @@ class Returns:
         if flags & frames.ERROR:
             # Not from a name of this frame, which its traceback keeps: it would keep itself.
             raise self._error_in(payload)
-        result = method.result
+        return self.value(method, caps, payload)
+
+    def value(self, method: Method, caps: tuple[Cap, ...], payload: bytes) -> Any:
+        """The value in an answer. Raises BadAnswer, and OutOfPages where this side is a server
+        whose client cannot pay for it."""
         try:
-            if result.has_caps:
-                return self._capabilities.decode(result, payload, caps)
-            if caps:
-                self._capabilities.discard(caps)
-            return result.decode(payload)
+            if self.paid is None or len(payload) <= SHORT:
+                return self._decoded(method, caps, payload)
+            return self.paid(method, payload, caps, self._decoded)
         except CodecError as problem:
             raise unreadable(method, problem) from problem
         except BankError as error:
             error.begun = True
             raise
+
+    def _decoded(self, method: Method, caps: tuple[Cap, ...], payload: bytes) -> Any:
+        if method.result.has_caps:
+            return self._capabilities.decode(method.result, payload, caps)
+        if caps:
+            self._capabilities.discard(caps)
+        return method.result.decode(payload)
 
     def open(
         self, question: Question, *, release: bool = False, leave: bool = False

@@ -94,6 +94,8 @@ class Session:
             end, executor, self.peer, self.close, self, None if via is None else via.out, outbox
         )
         self._calls_in = CallsIn(self, self.peer, self.out.capabilities, executor, root, grace)
+        if payer is not None:
+            self.out.returns.paid = self._calls_in.decode_answer
         self.peer.attach(self.out, self._calls_in)
         self.peer.beside = self
         self.peer.exports.on_released = end.take_back

@@ -11,7 +11,19 @@ import msgspec
 import pytest
 
 from pinfut import checked, pending
-from pinfut.rpc import Bank, Interface, OutOfPages, Session, Vat, connect, method, prices, serve
+from pinfut.rpc import (
+    Bank,
+    Interface,
+    NestedShortage,
+    OutOfPages,
+    Session,
+    Vat,
+    connect,
+    method,
+    prices,
+    serve,
+    session_of,
+)
 from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.lab.hostile.raw import Lane
 from pinfut.rpc.objects.expansion import expansion
@@ -20,6 +32,7 @@ from pinfut.rpc.session.calls_in import UNPAID
 from pinfut.rpc.session.fairness import ADVANCE, BUDGET, QUANTUM, THING
 from pinfut.rpc.wire import frames
 from pinfut.rpc.wire.frames import PIPELINE, RECEIVER_ANSWER, SENDER, Cap
+from pinfut.sync import Notify
 from tests.bounded import rounds
 from tests.covered import covered
 from tests.rpc.hostile import Raw, call
@@ -448,4 +461,119 @@ def test_one_look_at_a_session_is_bounded_by_what_its_messages_become() -> None:
             raw.leave()
             await quiet()
 
+    run(main)
+
+
+class Guest(Interface, Protocol):
+    @method
+    async def few(self, count: int) -> list[list[None]]: ...
+    @method(answer=1 << 16)
+    async def lists(self, count: int) -> list[list[None]]: ...
+    @method(answer=1 << 16)
+    async def counted(self, count: int) -> list[Counted]: ...
+    @method(answer=1 << 16)
+    async def items(self, count: int) -> tuple[list[list[None]], Item]: ...
+
+
+class GuestServer(Guest):
+    @method
+    async def few(self, count: int) -> list[list[None]]:
+        return [[] for _ in range(count)]
+
+    @method(answer=1 << 16)
+    async def lists(self, count: int) -> list[list[None]]:
+        return [[] for _ in range(count)]
+
+    @method(answer=1 << 16)
+    async def counted(self, count: int) -> list[Counted]:
+        return [Counted(n) for n in range(count)]
+
+    @method(answer=1 << 16)
+    async def items(self, count: int) -> tuple[list[list[None]], Item]:
+        return [[] for _ in range(count)], self.item
+
+    def __init__(self) -> None:
+        self.item = ItemServer()
+
+
+class ItemServer(Item):
+    @method
+    async def poke(self) -> int:
+        return 1
+
+
+class Asking(Interface, Protocol):
+    @method
+    async def ask(self, guest: Guest, what: str, count: int) -> int: ...
+
+
+class AskingServer(Asking):
+    """Asks its client, and keeps what it answers until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.go_on = Notify()
+
+    @method
+    async def ask(self, guest: Guest, what: str, count: int) -> int:
+        answer: Any = await getattr(guest, what)(count)
+        self.answered += 1
+        await self.go_on.notified()
+        return len(answer)
+
+
+def test_what_an_answer_to_the_server_becomes_is_paid_by_its_client_while_a_handler_has_it() -> (
+    None
+):
+    server = AskingServer()
+
+    async def main(world: World) -> None:
+        async with (
+            serve(world.kernel, "asking", server) as vat,
+            connect(world.kernel, "asking", Asking, world.bank(pages=4000)) as asking,
+        ):
+            account = only(vat).end.account
+            guest = GuestServer()
+            for what in ("few", "lists", "items"):
+                for count in (1, 700 if what == "few" else 20_000):
+                    call = asking.ask(guest, what, count)
+                    await quiet()
+                    held = account.used
+                    server.go_on.notify_one()
+                    assert await call == (2 if what == "items" else count)
+                    await quiet()
+                    # Of a short answer the handler's frame is all; of the other each list is.
+                    least = 56 * count if count > 1 else 0
+                    assert least < held - account.used < least * 1.5 + 2 * prices.HANDLER
+            assert server.answered == 6
+
+    run(main)
+
+
+@pytest.mark.parametrize("what", ["counted", "items"])
+def test_an_answer_that_a_client_cannot_pay_for_is_not_decoded_by_its_server(what: str) -> None:
+    server = AskingServer()
+
+    async def main(world: World) -> None:
+        bank = world.bank(pages=100)
+        async with (
+            serve(world.kernel, "asking", server),
+            connect(world.kernel, "asking", Asking, bank) as asking,
+        ):
+            guest = GuestServer()
+            with pytest.raises(NestedShortage):
+                await asking.ask(guest, what, 4000)
+            await quiet()
+            # The client itself has made and checked its answer, and nobody else looked at it.
+            assert seen.count(1) == (2 if what == "counted" else 0)
+            assert server.answered == 0
+            # What came with it is let go of.
+            held = [one[0] for one in session_of(asking).peer.exports.things.values()]
+            assert guest.item not in held
+            call = asking.ask(guest, what, 10)
+            await quiet()
+            server.go_on.notify_one()
+            assert await call == (10 if what == "counted" else 2)
+
+    seen.clear()
     run(main)
