@@ -76,9 +76,9 @@ class CallsIn:
     """Runs the calls that the other side makes. `root`: what this side serves, if anything."""
 
     __slots__ = (
-        *("_account", "_again", "_capabilities", "_context", "_ended", "_executor", "_grace"),
-        *("_longest", "_peer", "_purse", "_root", "_session", "_starting", "_timer", "_unpaid"),
-        *("_watched", "running", "short", "things"),
+        *("_account", "_again", "_answered", "_capabilities", "_context", "_ended", "_executor"),
+        *("_grace", "_longest", "_peer", "_purse", "_root", "_session", "_starting", "_timer"),
+        *("_unpaid", "_watched", "running", "short", "things"),
     )
 
     def __init__(
@@ -106,6 +106,8 @@ class CallsIn:
         self.running: dict[JoinHandle[Any], Answer] = {}
         # Of these, the ones that hold more than could be charged, and are cancelled for it.
         self._unpaid: dict[JoinHandle[Any], RpcError] = {}
+        # And the bytes charged for what one was answered.
+        self._answered: dict[JoinHandle[Any], int] = {}
         # Seconds that a handler has from its cancel on, and what looks whether they are over:
         # one timer for all, there as long as a handler that was cancelled has not ended.
         self._grace = grace
@@ -303,7 +305,8 @@ class CallsIn:
         decode: Callable[[Method, tuple[Cap, ...], bytes], Any],
     ) -> Any:
         """The value of an answer to a call of this side, paid as arguments are: in advance for what
-        it may become, and then for what it takes, until the handler ends that waited for it."""
+        it may become, and then for what it takes, until the handler ends that waited for it; of
+        several, the largest, for what a handler keeps of them is its own."""
         each, bound = method.result_expansion
         bound += each * len(payload)
         advance = bound if bound > UNPAID else 0
@@ -318,12 +321,15 @@ class CallsIn:
             self._account.give(advance)
         task = self._executor.current
         answer = None if task is None else self.running.get(task)
-        if answer is not None and bound > SMALL and self._purse is None:
+        if task is not None and answer is not None and bound > SMALL and self._purse is None:
             taken, things = weigh(value)
             self.things += things
             held = bound if taken is None else min(taken, bound)
-            self._account.take(held, "what a handler was answered")
-            answer.charged += held
+            more = held - self._answered.get(task, 0)
+            if more > 0:
+                self._account.take(more, "what a handler was answered")
+                answer.charged += more
+                self._answered[task] = held
         return value
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
@@ -378,6 +384,8 @@ class CallsIn:
         answer.kept = answer.task = None
         answer.stops = 0.0
         del self.running[task]
+        if self._answered:
+            self._answered.pop(task, None)
         if self._timer is not None and not self.running:
             self._executor.timers.cancel(self._timer)
             self._timer = None
