@@ -13,7 +13,7 @@ from pinfut.rpc.lab.hostile.shop import HOLD_ANY
 from pinfut.rpc.lab.hostile.stage import Stage, perform
 from tests.covered import covered, require
 
-LENGTH = 24_000
+LENGTH = 16_000
 
 MOST = 96
 """Bytes that a byte of a message may become: an empty table is one byte on its way, and 64 and its
