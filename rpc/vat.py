@@ -208,7 +208,7 @@ class Vat:
     def _look_at(self, session: Session, purse: Purse) -> bool:
         """Service a session on its client's account; whether it has more."""
         more = purse.payer.soft_call(session.service, self.budget, QUANTUM)
-        if not purse.settle() or purse.refusal is not None:
+        if not purse.settle():
             session.settle(purse)
         return more
 

@@ -421,7 +421,7 @@ class CallsIn:
         """More is held than can be paid: the handler that began last is cancelled, and its call
         gets `error`. Where it is nobody's, it may be garbage that is not collected at once, for
         collections are kept apart in time."""
-        if self.short is None and self._again is None:
+        if self._again is None:
             executor = self._executor
             self._again = executor.timers.add(executor.clock.now() + AGAIN, self._settle_again)
         self.short = error
@@ -432,9 +432,9 @@ class CallsIn:
                 return
 
     def _settle_again(self) -> None:
-        self._again = None
         if self._purse is not None and not self._ended:
             self._session.settle(self._purse)
+        self._again = None  # not before: one look by itself for each shortage that is met
 
     def _require_settled(self, answer: Answer) -> None:
         """Raises what this side is short of, unless it is there now, or was kept for the call."""

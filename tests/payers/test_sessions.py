@@ -223,6 +223,21 @@ def test_a_client_that_cannot_pay_gets_the_error_on_each_call_and_the_server_doe
 
 
 @apart
+def test_what_is_gone_that_a_step_had_left_is_sold_when_its_session_is_looked_at() -> None:
+    async def main() -> None:
+        async with opened(2_000) as (desk, bank, _vat):
+            before = bank.pages_used
+            await desk.keeps(MEGA)
+            assert (bank.pages_used - before) * PAGE >= MEGA
+            left_behind.clear()
+            await desk.echo(b"")
+            await sleep(1)
+            assert bank.pages_used <= before + 8
+
+    run(main)
+
+
+@apart
 def test_one_client_out_of_pages_takes_nothing_from_another() -> None:
     async def main() -> None:
         kernel = SimKernel(memory="arenas")
@@ -333,9 +348,14 @@ def test_a_session_that_was_over_its_limit_by_garbage_alone_is_looked_at_again_b
             (session,) = vat.sessions
             assert session.purse is not None
             session.purse.refusal = OutOfPages("no page", "client", 1)
-            outcomes.append(False)  # no collection is allowed so soon
-            session.settle(session.purse)
             calls: Any = session._calls_in
+            outcomes.extend((False, False))  # no collection is allowed so soon, nor a second later
+            session.settle(session.purse)
+            await sleep(2)
+            assert calls.short is not None
+            assert outcomes == []
+            outcomes.append(False)  # and it is met once more
+            session.settle(session.purse)
             assert calls.short is not None
             await sleep(2)
             assert calls.short is None
@@ -497,7 +517,7 @@ def test_nothing_drifts_however_long_a_client_is_busy() -> None:
     rounds = 25_000 if SOAK else 60
 
     async def main() -> None:
-        async with opened(1_000) as (desk, _bank, vat):
+        async with opened(1_000) as (desk, bank, vat):
 
             async def some() -> None:
                 for size in range(0, 400, 20):
@@ -511,11 +531,12 @@ def test_nothing_drifts_however_long_a_client_is_busy() -> None:
             for _ in range(100):
                 await some()
             gc.collect()
-            first = paid(vat)
+            first, charged = paid(vat), bank.pages_used
             for _ in range(rounds):
                 await some()
             gc.collect()
             assert paid(vat)[1] <= first[1] + 2
+            assert bank.pages_used <= charged + 4
             (session,) = vat.sessions
             assert session.purse is not None
             session.purse.payer.audit()
