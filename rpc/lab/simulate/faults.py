@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from struct import Struct
 from typing import Any, Final
 
 from pinfut.executor import sleep
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.contract import SessionSpec
-from pinfut.rpc.errors import SessionClosed
+from pinfut.rpc.errors import BankError, SessionClosed
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.lab.simulate.plan import Op
 from pinfut.rpc.lab.simulate.service import UNIT
@@ -206,8 +207,9 @@ def _garbage(world: World, op: Op, client: Client) -> None:
     for _ in range(1 + op.c):
         frame, caps = _frame(rng)
         if caps < 10:
-            # Its own, whatever it calls them; of more it only says that they are there.
-            end.hand_over([Cap(SENDER, n, n) for n in range(caps)])
+            # Its own, whatever it calls them; of more, and where it cannot pay, it only says so.
+            with suppress(BankError):
+                end.hand_over([Cap(SENDER, n, n) for n in range(caps)])
         submissions.submit(frame)
     end.publish()
     world.run_aside(_close_later(end, bank))
