@@ -132,7 +132,7 @@ class RingWriter:
         if tail == self._published and not left:
             return False
         self._words[_TAIL] = self._published = tail
-        # The newest first: whoever sees that a ring has ended finds the next one there.
+        # The newest first: who sees that a ring has ended finds the next one there.
         while left:
             words, end = left.pop()
             words[_TAIL] = end | LAST

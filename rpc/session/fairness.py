@@ -34,6 +34,9 @@ QUANTUM: Final = 16_384
 CHUNK: Final = QUANTUM // 4
 """Bytes that are read at a time. What the credit does not reach to is put back."""
 
+RING: Final = 256
+"""Bytes that a step from one ring to the next counts as."""
+
 THING: Final = QUANTUM // 256
 """Bytes of credit for a thing in arguments that are weighed, about twice what it takes beside a
 message: the look that ends with a long message has that much to spare."""

@@ -25,7 +25,7 @@ from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
 from pinfut.rpc.session.calls_in import CallsIn
 from pinfut.rpc.session.calls_out import CallsOut
-from pinfut.rpc.session.fairness import CAP_BYTES, CHUNK
+from pinfut.rpc.session.fairness import CAP_BYTES, CHUNK, RING
 from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
@@ -243,7 +243,7 @@ class Session:
             while True:
                 begin, credit = requests.consumed, self.credit
                 frames = requests.receive(budget, credit if credit < CHUNK else CHUNK)
-                if not (frames or requests.more):
+                if not frames and not (requests.more and credit > 0):
                     break
                 out.touch()  # what was read is told the writer
                 receive = self.peer.receive
@@ -258,8 +258,9 @@ class Session:
                             requests.put_back(list(left))
                 finally:
                     self.executor.end_inline(outside)
-                self.credit -= requests.consumed - begin
-                budget -= len(frames) or 1  # a larger ring to go on in
+                # Without frames it was a step to the next ring.
+                self.credit -= requests.consumed - begin or RING
+                budget -= len(frames)
                 if not (budget and requests.more and self.credit > 0):
                     break
             if requests.more:

@@ -17,6 +17,7 @@ from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.kernel import SimKernel
 from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.memory.event_buffer import EventBuffer
+from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.session.session import Session
 from pinfut.rpc.wire.frames import (
     BOOTSTRAP,
@@ -74,15 +75,18 @@ class Lane:
 
     @property
     def slots(self) -> int:
-        """How many calls may be open."""
-        return self.end.slots
+        """How many calls may be open now."""
+        return self._pages().slots
 
     @property
     def memories(self) -> list[memoryview]:
         """The completions and the ring, and then the memory for answers."""
+        return self._pages().memories
+
+    def _pages(self) -> LanePages:
         channel = self._kernel.channel_of(self.end)
         assert channel is not None, "the session is over"
-        return channel.lanes[self._back].memories
+        return channel.lanes[self._back]
 
     @property
     def memory(self) -> memoryview:
@@ -126,12 +130,13 @@ class Raw:
         cell: int = CELL,
         refund: int = 0,
         events: EventBuffer | None = None,
+        least: tuple[int, int] | None = None,
     ) -> None:
         process = kernel.process("raw") if process is None else process
         self.kernel = kernel
         self.slots = slots
-        # It has all that it asks for from the beginning: it writes where it likes.
-        least = slots, ring
+        # Unless it says less it has all from the beginning: it writes where it likes.
+        least = least or (slots, ring)
         spec = SessionSpec(slots, ring, cell, refund=refund, events=events, least=least)
         self.end = kernel.connect(process, service, bank, spec)
         self.lane = Lane(self.end, calls=True)

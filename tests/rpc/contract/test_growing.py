@@ -165,6 +165,34 @@ def test_growth_that_cannot_be_paid_changes_nothing_and_calls_go_on(kernel: Kern
     run(main)
 
 
+def test_places_that_were_given_back_hold_their_own_answers_when_they_come_again(
+    kernel: Kernel,
+) -> None:
+    async def main() -> None:
+        pair = Pair(kernel, SPEC)
+        out, requests, _ = opened(pair)
+        begun = pair.used[0]
+        for rounds in range(3):
+            out.resize(40, 256)
+            await over(pair, out, requests)
+            places = [out.reserve(SPEC.cell) for _ in range(40)]
+            for x, place in enumerate(places):
+                requests.complete(place, x, frame(100, x + rounds))
+            pair.far.publish()
+            await arrived()
+            assert out.completed() == list(range(40))
+            for x, place in enumerate(places):
+                assert out.read(place) == frame(100, x + rounds)
+                out.release(place)
+            out.resize(2, 256)
+            await over(pair, out, requests)
+            covered("growing, places again", given_back=not out.spare and pair.used[0] <= begun + 1)
+        pair.close()
+        assert pair.used == (0, 0)
+
+    run(main)
+
+
 def steps(pair: Pair) -> Iterator[Callable[[], object]]:
     """What both sides do when a direction grows and shrinks, one after the other."""
     out, requests, _ = opened(pair)
