@@ -63,6 +63,7 @@ _FRAMES = "tests/pinfut/unboxed/test_frames.py::test_"
 _STACK = "tests/rpc/bank/test_bank_stack.py::test_"
 _HOLD = "tests/rpc/memory/test_hold.py::test_"
 _ASKING = "tests/rpc/bank/test_bank_asking.py::test_"
+_GROWING = "tests/rpc/test_growing.py::test_"
 _GRANTS = "tests/rpc/test_grants.py::test_"
 _AMPLIFICATION = "tests/hostile/test_amplification.py::test_"
 _DRIFT = (
@@ -1592,6 +1593,49 @@ MUTANTS = (
         "        if room <= self.small and len(self.places) > 1:\n",
         "tests/rpc/memory/test_lane.py::"
         "test_answers_stand_in_places_of_their_own_and_pages_follow_concurrency",
+    ),
+    Mutant(
+        ("row 33",),
+        "rpc/contract.py",
+        "        return min(self.slots, self.least[0]), min(self.ring, self.least[1])\n",
+        "        return self.slots, self.ring\n",
+        _GROWING + "what_a_session_costs_is_what_it_uses_whatever_it_asked_for",
+    ),
+    Mutant(
+        ("row 33",),
+        "rpc/session/room.py",
+        "        if self._most * _LITTLE <= slots:\n            slots //= 2\n",
+        "",
+        _GROWING + "it_grows_and_shrinks_under_calls_that_end_in_any_order",
+    ),
+    Mutant(
+        ("row 34",),
+        "rpc/memory/ring.py",
+        "            if seen == head:\n",
+        "            if seen >= head:\n",
+        "tests/rpc/contract/test_growing.py::"
+        "test_what_was_submitted_before_is_read_before_and_answers_keep_their_order",
+    ),
+    Mutant(
+        ("row 74",),
+        PEER,
+        "        except IndexError:\n            raise self._unbought(x) from None\n",
+        "        except IndexError:\n            answer = answers[0]\n",
+        _GROWING + "who_lies_about_its_size_ends_its_own_session_and_nothing_else",
+    ),
+    Mutant(
+        ("row 74",),
+        PEER,
+        '            if answer.state != FREE:\n                raise SlotInUse(f"the slot of',
+        '            if False:\n                raise SlotInUse(f"the slot of',
+        _GROWING + "who_lies_about_its_size_ends_its_own_session_and_nothing_else",
+    ),
+    Mutant(
+        ("row 74",),
+        PEER,
+        "off_call(lambda: [Answer(self._callee, self._newest) for",
+        "off_call(lambda: [Answer(self._callee) for",
+        _PEER + "ids_of_a_slot_that_comes_again_only_go_up",
     ),
     Mutant(
         ("row 53",),

@@ -135,17 +135,19 @@ def test_a_message_for_which_no_ring_can_be_paid_fails_alone_and_was_not_sent() 
 def test_calls_back_grow_as_well_at_the_clients_cost() -> None:
     async def main(world: World) -> None:
         bank = world.bank(pages=2000)
-        async with world.served("desk", DeskServer()) as vat:
-            async with connect(world.kernel, "desk", Desk, bank, slots=100) as desk:
-                own = ThingServer("own")
-                assert await desk.name_of(own) == "own"
-                others = world.kernel.root.pages_used - bank.pages_used
-                before = bank.pages_used
-                names = await join(*[desk.name_of(own) for _ in range(60)])
-                assert set(names) == {"own"}
-                assert only(vat).out.submissions.slots >= 60
-                assert bank.pages_used > before
-                assert world.kernel.root.pages_used - bank.pages_used == others
+        async with (
+            world.served("desk", DeskServer()) as vat,
+            connect(world.kernel, "desk", Desk, bank, slots=100) as desk,
+        ):
+            own = ThingServer("own")
+            assert await desk.name_of(own) == "own"
+            others = world.kernel.root.pages_used - bank.pages_used
+            before = bank.pages_used
+            names = await join(*[desk.name_of(own) for _ in range(60)])
+            assert set(names) == {"own"}
+            assert only(vat).out.submissions.slots >= 60
+            assert bank.pages_used > before
+            assert world.kernel.root.pages_used - bank.pages_used == others
 
     run(main)
 

@@ -140,7 +140,6 @@ ROWS: Final = (
         "rpc/wire/answers.py",
         _PEER + "ids_of_a_slot_only_go_up",
         "row 74",
-        missing="N is agreed on when a session opens, and does not change",
     ),
     Row(
         75,

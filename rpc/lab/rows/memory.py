@@ -279,19 +279,19 @@ ROWS: Final = (
     Row(
         33,
         281,
-        "Pages for answers are bought when more calls run at once, and not before",
-        "rpc/memory/lane_pages.py",
-        "tests/rpc/memory/test_lane.py::"
-        "test_answers_stand_in_places_of_their_own_and_pages_follow_concurrency",
+        "Slots, rings and pages for answers are bought when more calls run at once, and go back",
+        "rpc/session/room.py",
+        "tests/rpc/test_growing.py::"
+        "test_what_a_session_costs_is_what_it_uses_whatever_it_asked_for",
         "row 33",
-        missing="the ring and the table of slots are bought whole when a session opens",
     ),
     Row(
         34,
         143,
         "A ring grows while calls are under way: the old one is emptied before the next one",
-        "rpc/kernel/sizes.py",
-        "",
-        missing="a session keeps the ring and the slots that it was opened with",
+        "rpc/memory/lane.py",
+        "tests/rpc/contract/test_growing.py::"
+        "test_what_was_submitted_before_is_read_before_and_answers_keep_their_order",
+        "row 34",
     ),
 )

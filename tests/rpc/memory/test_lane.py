@@ -34,7 +34,7 @@ def answer(length: int, fill: int) -> bytes:
 
 
 class Answers:
-    """The memory for answers of one lane, with both sides; ring and slots take two pages more."""
+    """The memory for answers of one lane, with both its sides; ring and slots take two pages."""
 
     def __init__(self, bank: Bank, size: int) -> None:
         self.bank = bank

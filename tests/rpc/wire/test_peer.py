@@ -646,6 +646,24 @@ def test_ids_of_a_slot_only_go_up(x: int) -> None:
     host.receive(call((1 << 64) - 8, number))
 
 
+def test_ids_of_a_slot_that_comes_again_only_go_up() -> None:
+    host, number = host_with()
+    for x in (16, 23):
+        host.peer.receive(call(x, number))
+        host.peer.give(host.running(x), b"")
+    host.peer.resize(2)
+    with pytest.raises(SlotInUse, match="2 are paid for"):
+        host.peer.receive(call(26, number))
+    host.peer.resize(8)
+    for x in (2, 7, 23):
+        with pytest.raises(SlotInUse, match="ids only go up"):
+            host.peer.receive(call(x, number))
+    host.peer.receive(call(31, number))
+    with pytest.raises(SlotInUse, match="given up"):
+        host.peer.resize(7)
+    assert host.running(31)
+
+
 # ---- room ----
 
 
