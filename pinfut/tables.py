@@ -1,5 +1,5 @@
 """Tables: a dict or a set keeps the room that it once needed. What is in it is paid by who put it
-there; once that is gone nobody pays for the room, so whoever has the table gives it up."""
+there; once that is gone nobody pays for the room, and the one that has the table gives it up."""
 
 from __future__ import annotations
 

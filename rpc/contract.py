@@ -455,7 +455,8 @@ class ServiceSpec:
 
     What the server's own side can bear, whatever its clients pay: `message`, bytes of the longest
     message; `sessions`, how many are open at once; `slots` of one of these. `grace`: seconds that
-    a handler has after it was asked to stop.
+    a handler has after it was asked to stop. `backlog`: how many sessions may wait to be accepted,
+    in memory that `payer` buys with `listen`; None for as many as pay for themselves.
     """
 
     safety: int | None = None
@@ -464,6 +465,8 @@ class ServiceSpec:
     sessions: int = SESSIONS
     slots: int = SLOTS
     grace: float = GRACE
+    backlog: int | None = None
+    payer: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,7 +514,8 @@ class Kernel(Protocol):
         """What the bank is called that `payer` is or stands for. Raises NotABank."""
 
     def listen(self, process: Process, name: str, spec: ServiceSpec, /) -> Port:
-        """Offer a service. Raises ValueError when the name is taken."""
+        """Offer a service. Raises ValueError when the name is taken; and for a backlog NotABank,
+        OutOfPages and BankDead."""
 
     def unlisten(self, port: Port, /) -> None:
         """Take a service back; who waits to be accepted is told."""

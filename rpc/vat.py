@@ -369,6 +369,8 @@ def serve(
     max_sessions: int = contract.SESSIONS,
     max_slots: int = contract.SLOTS,
     grace: float = contract.GRACE,
+    backlog: int | None = None,
+    payer: BankLike | None = None,
 ) -> Serving:
     """Offer `root` as the service `name`: ``async with serve(kernel, "echo", Echo()):``.
 
@@ -385,10 +387,14 @@ def serve(
     which connecting raises SafetyExceeded. `grace`: seconds after which a handler that was asked to
     stop is ended where it stands.
 
+    `backlog`: how many sessions may wait to be let in, each in a place that `payer`, a bank of the
+    server's, has bought when the block begins; one more is SafetyExceeded, and costs nobody
+    anything. None: as many as their clients pay.
+
     The block yields the serving `Vat`. When it ends, sessions are closed and handlers
     cancelled. Raises TypeError for what is no implementation of an interface, and
-    ValueError for a name that is taken, a priority that is none, or a limit below 1 (of a message
-    below 256 bytes).
+    ValueError for a name that is taken, a priority that is none, a limit below 1 (of a message
+    below 256 bytes), or a backlog without a payer; entering it OutOfPages, NotABank and BankDead.
 
     Logs once that memory is paid by prices, where the kernel's is; in checked mode, on arenas, at
     its end what sessions have left in the process.
@@ -400,13 +406,16 @@ def serve(
         ("max_message", max_message, LEAST),
         ("max_sessions", max_sessions, 1),
         ("max_slots", max_slots, 1),
+        ("backlog", 1 if backlog is None else backlog, 1),
     ):
         if type(limit) is not int or limit < least:
             raise ValueError(f"{what} is a number of {least} or more, not {limit!r}")
     if not grace > 0:
         raise ValueError(f"grace is a time above 0 s, not {grace!r}")
+    if (backlog is None) != (payer is None):
+        raise ValueError("a backlog is bought: name how many places (backlog=), and who pays them")
     level = level_of(priority)
-    spec = ServiceSpec(safety, level, max_message, max_sessions, max_slots, grace)
+    spec = ServiceSpec(safety, level, max_message, max_sessions, max_slots, grace, backlog, payer)
     return Serving(kernel, name, root, spec)
 
 

@@ -25,10 +25,11 @@ from pinfut.rpc.bank.owned import Owned
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import GarbageFrame, SessionClosed, UnknownService
+from pinfut.rpc.kernel.backlog import buy_backlog, require_place
 from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import lane_bytes, tables_of
-from pinfut.rpc.memory.pages import pages_for
+from pinfut.rpc.memory.pages import Region, pages_for
 from pinfut.rpc.memory.receive import ReceivePool
 from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
@@ -161,10 +162,13 @@ class Channel(Owned):
 class Service:
     """A name that is served. Who waits to be accepted is there because its client has paid."""
 
-    def __init__(self, port: CopyPort, owner: CopyProcess, spec: ServiceSpec) -> None:
+    def __init__(
+        self, port: CopyPort, owner: CopyProcess, spec: ServiceSpec, backlog: Region | None
+    ) -> None:
         self.port = port
         self.process = owner
         self.spec = spec
+        self.backlog = backlog
         self.waiting: list[int] = []
         self.sessions = 0
 
@@ -213,8 +217,9 @@ class CopyKernel:
         if name in self._services:
             raise ValueError(f"a service {name!r} is served already")
         assert isinstance(owner, CopyProcess), "a process of this kernel"
+        backlog = buy_backlog(self.root, spec)
         port = CopyPort(self, owner, name)
-        self._services[name] = Service(port, owner, spec)
+        self._services[name] = Service(port, owner, spec, backlog)
         return port
 
     def accept(self, port: CopyPort, /) -> list[contract.Endpoint]:
@@ -231,6 +236,8 @@ class CopyKernel:
         service.process.remove(service.port.handle)
         for number in service.waiting:
             self.close(number)
+        if service.backlog is not None:
+            service.backlog.free()
 
     # ---- sessions ----
 
@@ -242,6 +249,7 @@ class CopyKernel:
         if service is None:
             raise UnknownService(f"nothing is served as {name!r}; served: {list(self._services)}")
         bank = bank_of(self.root, payer)
+        require_place(name, service.spec, service.backlog, len(service.waiting))
         spec = admit(name, service.spec, spec, service.sessions)
         if spec.events is not None:
             spec.events.require_unused()

@@ -1356,6 +1356,14 @@ MUTANTS = (
         "test_what_a_client_holds_is_charged_however_much_it_is[open calls]",
     ),
     Mutant(
+        ("row 84",),
+        "rpc/kernel/backlog.py",
+        "        if waiting >= places:\n",
+        "        if False:\n",
+        "tests/rpc/test_limits.py::"
+        "test_sessions_wait_in_places_that_the_listener_bought_and_beyond_them_are_refused",
+    ),
+    Mutant(
         ("row 25",),
         "rpc/session/calls_in.py",
         "                frame += more\n",

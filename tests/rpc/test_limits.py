@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from sys import getsizeof
 from typing import Any, Protocol
 
@@ -12,12 +14,17 @@ import pytest
 from pinfut import pending
 from pinfut.executor import current_executor, sleep, spawn, yield_now
 from pinfut.rpc import (
+    Bank,
     Interface,
     MessageTooLarge,
+    OutOfPages,
     SafetyExceeded,
+    Session,
     SessionClosed,
+    Vat,
     connect,
     current_session,
+    destroy,
     introduce,
     method,
     nested,
@@ -25,7 +32,7 @@ from pinfut.rpc import (
     session_of,
 )
 from pinfut.rpc import names as names_of
-from pinfut.rpc.contract import MESSAGE
+from pinfut.rpc.contract import MESSAGE, SessionSpec
 from pinfut.rpc.memory.ring import BEGIN
 from pinfut.rpc.session.fairness import CHUNK
 from pinfut.rpc.wire import frames
@@ -46,6 +53,8 @@ from tests.rpc.world import World, far_of, only, quiet, run
         {"max_slots": True},
         {"grace": 0},
         {"grace": float("nan")},
+        {"backlog": 0},
+        {"backlog": 5},
     ],
     ids=str,
 )
@@ -88,6 +97,56 @@ def test_a_client_that_sends_it_all_the_same_has_broken_the_protocol() -> None:
             assert await victim.length(b"x") == 1
 
     run(main)
+
+
+def test_sessions_wait_in_places_that_the_listener_bought_and_beyond_them_are_refused() -> None:
+    """Row 84: one that is refused costs nobody a page; who was let in has given its place up."""
+
+    async def main(world: World) -> None:
+        listener, client = world.bank("listener"), world.bank("client", pages=2000)
+        counts: Counter[str] = Counter()
+        offer = serve(world.kernel, "desk", DeskServer(), backlog=3, payer=listener)
+        async with offer as server, connecting(world, client) as connect_one:
+            assert listener.pages_used == 1
+            sessions = []
+            for _ in range(2):
+                held = client.pages_used
+                sessions += [connect_one() for _ in range(3)]
+                counts["waited"] += 3
+                assert client.pages_used > held
+                used = client.balance, listener.balance
+                for _ in range(100):
+                    with pytest.raises(SafetyExceeded, match="places for 3"):
+                        connect_one()
+                    counts["refused"] += 1
+                assert (client.balance, listener.balance) == used
+                await quiet()  # the server lets them in
+            assert len(server.sessions) == len(sessions) == 6
+            require(covered("a bought backlog", **counts), "waited", "refused")
+            # Without its memory there are no places.
+            await destroy(listener)
+            with pytest.raises(SafetyExceeded, match="places for 0"):
+                connect_one()
+        assert listener.pages_used == 0
+        poor = world.bank("poor", pages=0)
+        with pytest.raises(OutOfPages, match="a backlog"):
+            async with serve(world.kernel, "desk", DeskServer(), backlog=3, payer=poor):
+                raise AssertionError("served")
+        world.banks.remove(listener)
+        async with serve(world.kernel, "desk", DeskServer()):
+            pass  # the name was not taken
+
+    run(main)
+
+
+@asynccontextmanager
+async def connecting(world: World, bank: Bank) -> AsyncIterator[Callable[[], Session]]:
+    """What opens one more session, without waiting, until the block ends."""
+    vat = Vat(world.kernel, "client")
+    try:
+        yield lambda: vat.connect("desk", bank, SessionSpec(slots=4))
+    finally:
+        await vat.close()
 
 
 class Bounded(Interface, Protocol):

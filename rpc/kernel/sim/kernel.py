@@ -23,6 +23,7 @@ from pinfut.rpc.bank.handle import bank_of, verify
 from pinfut.rpc.bank.teardown import Destroying, destroy
 from pinfut.rpc.contract import Balance, Memory, Route, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import PeerDied, RpcError, SessionClosed, SessionDead, UnknownService
+from pinfut.rpc.kernel.backlog import buy_backlog, require_place
 from pinfut.rpc.kernel.memory_mode import choose_memory
 from pinfut.rpc.kernel.sim.arrival import Arrival, Arrivals
 from pinfut.rpc.kernel.sim.channel import Channel
@@ -33,6 +34,7 @@ from pinfut.rpc.kernel.sim.process import SimPort, SimProcess
 from pinfut.rpc.kernel.sizes import admit, least_quota
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.notification import Notification
+from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.names import shortened
 from pinfut.tables import tidied
 
@@ -42,15 +44,18 @@ MAX_ROUTE_CAPS: Final = 256
 
 @final
 class _Service:
-    """What the kernel knows of a port. The waiting ends are bounded by their payers: each is of
-    a session that its client has paid for."""
+    """What the kernel knows of a port. The waiting ends are bounded by the `backlog` that the
+    listener has bought, or by their payers: each is of a session that its client has paid for."""
 
-    __slots__ = ("port", "process", "sessions", "spec", "waiting")
+    __slots__ = ("backlog", "port", "process", "sessions", "spec", "waiting")
 
-    def __init__(self, port: SimPort, process: SimProcess, spec: ServiceSpec) -> None:
+    def __init__(
+        self, port: SimPort, process: SimProcess, spec: ServiceSpec, backlog: Region | None
+    ) -> None:
         self.port = port
         self.process = process
         self.spec = spec
+        self.backlog = backlog
         self.waiting: list[contract.Endpoint] = []
         # How many sessions have memory of it still.
         self.sessions = 0
@@ -132,9 +137,10 @@ class SimKernel:
         if name in self._services:
             raise ValueError(f"a service {name!r} is served already")
         assert isinstance(process, SimProcess), "a process of this kernel"
+        backlog = buy_backlog(self.root, spec)
         port = SimPort(self, name)
         port.handle = process.caps.insert(port)
-        self._services[name] = _Service(port, process, spec)
+        self._services[name] = _Service(port, process, spec, backlog)
         self.enter("listen")
         return port
 
@@ -150,6 +156,8 @@ class SimKernel:
         service.process.caps.remove(service.port.handle)
         for end in service.waiting:
             end.close()
+        if service.backlog is not None:
+            service.backlog.free()
 
     # ---- sessions ----
 
@@ -161,6 +169,7 @@ class SimKernel:
             served = ", ".join(sorted(self._services)) or "nothing"
             raise UnknownService(f"nothing is served as {name!r}; served now: {served}")
         bank = bank_of(self.root, payer)
+        require_place(name, service.spec, service.backlog, len(service.waiting))
         spec = admit(name, service.spec, spec, service.sessions)
         if spec.events is not None:
             spec.events.require_unused()

@@ -82,10 +82,10 @@ ROWS: Final = (
         84,
         123,
         "A listener buys its backlog; a request beyond it is refused and costs nobody memory",
-        "examples/network.py",
-        "tests/examples/test_events.py::"
-        "test_requests_beyond_the_backlog_are_refused_and_cost_nobody_memory",
-        missing="sessions that wait to be accepted are not in memory that the listener bought",
+        "rpc/kernel/backlog.py",
+        "tests/rpc/test_limits.py::"
+        "test_sessions_wait_in_places_that_the_listener_bought_and_beyond_them_are_refused",
+        "row 84",
     ),
     Row(
         85,
