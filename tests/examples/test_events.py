@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from examples import network, watch_files, window
+from examples import network, tcp_window, watch_files, window
 from pinfut.executor import VirtualClock, run
+from pinfut.rpc import PAGE, OutOfPages
 
 
 def test_a_cursor_is_combined_while_its_client_sleeps(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,3 +50,17 @@ def test_requests_beyond_the_backlog_are_refused_and_cost_nobody_memory(
     accepted, dropped = run(network.main(flood, backlog), clock=VirtualClock())
     assert accepted == min(flood, backlog)
     assert dropped == max(0, flood - backlog)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much a window counts is the system's")
+def test_no_more_of_a_stream_lies_in_the_system_than_its_receiver_has_bought() -> None:
+    """Row 83: over a real connection, whatever the sender has to send; and nothing is dropped."""
+    for pages in (2, 8, 32):
+        out, most, came = run(tcp_window.main(pages, 2 * pages, 1 << 20))
+        assert 0 < out <= most < 1 << 20
+        assert most <= (pages + 4) * PAGE, "the window, and the least that a sender keeps"
+        assert came == 1 << 20
+    with pytest.raises(OutOfPages, match="the window of a connection"):
+        run(tcp_window.main(8, 4, 1 << 20))
+    with pytest.raises(ValueError, match="2 pages or more"):
+        run(tcp_window.main(1, 4, 1 << 20))

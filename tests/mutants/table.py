@@ -1356,6 +1356,14 @@ MUTANTS = (
         "test_what_a_client_holds_is_charged_however_much_it_is[open calls]",
     ),
     Mutant(
+        ("row 83",),
+        "examples/tcp_window.py",
+        "            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)\n",
+        "            pass\n",
+        "tests/examples/test_events.py::"
+        "test_no_more_of_a_stream_lies_in_the_system_than_its_receiver_has_bought",
+    ),
+    Mutant(
         ("row 84",),
         "rpc/kernel/backlog.py",
         "        if waiting >= places:\n",

@@ -72,11 +72,11 @@ ROWS: Final = (
     Row(
         83,
         117,
-        "Packets that must not be combined take a paid buffer, or are dropped for nothing",
-        "rpc/memory/receive.py",
-        "tests/rpc/memory/test_receive.py::"
-        "test_a_flood_costs_the_sender_and_the_receiver_nothing_more",
-        missing="the window of a real TCP connection as credit",
+        "The window of a stream is credit that its receiver buys; packets take a paid buffer",
+        "examples/tcp_window.py",
+        "tests/examples/test_events.py::"
+        "test_no_more_of_a_stream_lies_in_the_system_than_its_receiver_has_bought",
+        "row 83",
     ),
     Row(
         84,
