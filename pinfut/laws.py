@@ -152,7 +152,7 @@ class BlockedInPoll(LawError, law=8):
 
 def describe(future: object) -> str:
     """A future as error messages name it."""
-    name = getattr(future, "name", None)
+    name = getattr(future, "_pinfut_name", None) or getattr(future, "name", None)
     label = type(future).__qualname__ if name is None else f"{type(future).__qualname__} {name!r}"
     return f"<{label} at {id(future):#x}>"
 

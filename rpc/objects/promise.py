@@ -295,8 +295,8 @@ class Promise(FutureBase[T_co]):
         return self.poll(cx)
 
     @property
-    def name(self) -> str:
-        """What it is called in messages."""
+    def _pinfut_name(self) -> str:
+        """What it is called in messages; a `name` would be taken for the method of an object."""
         question = self.question
         x = "a call" if question is None else f"call {question.x}"
         return f"{self._method.name}, {x} of session {self.caller.name}"

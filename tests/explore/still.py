@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any, Protocol
 
 from pinfut.future import FutureBase
@@ -76,6 +77,7 @@ class Still:
     current = None
 
     def __init__(self) -> None:
+        self.thread = get_ident()
         self.first: Any = None
         # In the order in which their calls came.
         self.handlers: list[Handler] = []
