@@ -31,14 +31,15 @@ def test_the_commands_that_a_failing_seed_prints_replay_it_and_shrink_it(
     seed, text = next(iter(told["failed"].items()))
     failing = FAULTS.keys() if faults is None else filter(None, faults.split(","))
     plan = draw(int(seed), 100, frozenset(failing))
+    small = shrink(plan)
     lines = printed.partition(f"seed {seed} fails: {text}\n")[2].splitlines()[:2]
-    for line, lasts in zip(lines, (simulate(plan), simulate(shrink(plan))), strict=True):
+    for line, lasts in zip(lines, (simulate(plan), simulate(small)), strict=True):
         name, *words = shlex.split(line)
         assert name == "pinfut"
         assert main(words) == 1
         shown = capsys.readouterr().out.splitlines()
         assert shown[-2:] == [f"BROKEN {lasts.text}", f"history {lasts.digest}"]
-    assert shown[0] == f"{len(shrink(plan).ops)} of 100 operations break the same:"
+    assert shown[0] == f"{len(small.ops)} of 100 operations break the same:"
     monkeypatch.undo()
     assert main(words) == 2
     assert "nothing to shrink; give one that fails" in capsys.readouterr().err

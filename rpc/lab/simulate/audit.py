@@ -5,6 +5,7 @@ Nothing is asked of the code under test: sums are made again from what is owned.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Final, cast
 
 from pinfut.rpc import prices
@@ -202,9 +203,14 @@ def _audit_charged(session: Session) -> None:
     end, peer = session.end, session.peer
     held = prices.SESSION
     held += peer.exports.charged + peer.imports.charged
-    for answer in session._calls_in.running.values():
-        # What a handler costs at least, whatever its answer says was charged.
-        held += max(answer.charged, answer.served.frame)
+    task: Any
+    for task, answer in session._calls_in.running.items():
+        # What a handler costs at least, whatever its answer says was charged: the bound that was
+        # declared, or its task and the outermost of its frames.
+        least = answer.served.frame
+        if answer.served.declared_frame is None:
+            least = min(least, prices.TASK + sys.getsizeof(task._coro))
+        held += max(answer.charged, least)
     if session._kept is not None:
         held += session._kept.bytes
     if end.account.used < held:
