@@ -2,7 +2,7 @@
 
 An unboxed method has one frame, whose size its layout knows. The frames of a plain one depend on
 the way that it takes: its caller pays a bound before it starts, and from the moment when it first
-waits what it holds, if that is more, or if nobody has declared the bound (`method(frame=)`).
+waits what its frames take, if that is more, or if nobody has declared the bound (`method(frame=)`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import logging
 import sys
 from collections.abc import Callable
 from types import CoroutineType, GeneratorType
-from typing import Any
+from typing import Any, Final
 
 from pinfut.rpc import prices
 from pinfut.unboxed import is_unboxed, layout
+
+WAIT: Final = 512
+"""Bytes that stay charged beside the frames of a handler of which no bound is declared: for what it
+waits for, the timer or the place in a line of that, and the timeout or scope around it."""
 
 _log = logging.getLogger("pinfut.rpc")
 

@@ -35,7 +35,7 @@ from pinfut.rpc.errors import (
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import require_short
 from pinfut.rpc.objects.expansion import shortest
-from pinfut.rpc.objects.handlers import held_by, tell_of
+from pinfut.rpc.objects.handlers import WAIT, held_by, tell_of
 from pinfut.rpc.objects.interface import Interface, interface_at, interface_by_id
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.objects.promise import EMBARGOED, again
@@ -223,9 +223,9 @@ class CallsIn:
             if self._purse is None:
                 # What the arguments take stays charged beside the frames.
                 held = held_by(coro) + frame - method.frame
-                if held < frame and method.declared_frame is None:
-                    account.give(frame - held)
-                    frame = held
+                if held + WAIT < frame and method.declared_frame is None:
+                    account.give(frame - held - WAIT)
+                    frame = held + WAIT
                 answer.charged = frame
             else:
                 answer.charged = self._purse.take_over(frame)

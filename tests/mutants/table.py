@@ -1730,7 +1730,7 @@ MUTANTS = (
     Mutant(
         ("row 132",),
         CALLS_IN,
-        "                if held < frame and method.declared_frame is None:\n",
+        "                if held + WAIT < frame and method.declared_frame is None:\n",
         "                if held < 0:\n",
         "tests/rpc/test_handlers.py::"
         "test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits",

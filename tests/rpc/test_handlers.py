@@ -13,6 +13,7 @@ import pytest
 from pinfut import catch, join, ready
 from pinfut.executor import current_executor, current_task, sleep
 from pinfut.rpc import Interface, OutOfPages, RemoteError, Vat, connect, method, prices, serve
+from pinfut.rpc.objects.handlers import WAIT
 from pinfut.rpc.objects.interface import resolve
 from pinfut.unboxed import box, layout, unboxed
 from tests.rpc.services import Desk, DeskServer
@@ -299,7 +300,7 @@ def test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits(da
             promises = [keeper.keep(data) for _ in range(4)]
             await sleep(0.5)
             told = len(charged)
-            waiting = stands(Plain.keep.function(Plain(), data))  # type: ignore[attr-defined]
+            waiting = WAIT + stands(Plain.keep.function(Plain(), data))  # type: ignore[attr-defined]
             assert waiting < prices.HANDLER
             taken = (account.used - before) / 4 - waiting
             assert taken == charged[0] - before - prices.HANDLER, "what the arguments take"
