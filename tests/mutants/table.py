@@ -758,7 +758,7 @@ MUTANTS = (
     Mutant(
         ("T35",),
         SESSION,
-        "                self.credit -= requests.consumed - begin\n",
+        "                self.credit -= requests.consumed - begin or RING\n",
         "",
         _TURNS + "a_message_longer_than_the_credit_is_paid_off_though_nothing_follows_it",
     ),

@@ -308,8 +308,8 @@ PLANTED: Final = (
         "T25",
         "frames overtake each other",
         RING,
-        "        self.more = head < seen\n        return frames\n",
-        "        self.more = head < seen\n        return frames[::-1]\n",
+        "        self.more = head < seen or ends\n        return frames\n",
+        "        self.more = head < seen or ends\n        return frames[::-1]\n",
     ),
     Planted(
         "T25",
@@ -322,8 +322,8 @@ PLANTED: Final = (
         "T25",
         "what waits for the ring is overtaken",
         SENDING,
-        "            written = not self._frames and submissions.submit(frame)\n",
-        "            written = submissions.submit(frame)\n",
+        "            written = not self._frames and self._submit(frame)\n",
+        "            written = self._submit(frame)\n",
     ),
     Planted(
         "T25",
