@@ -94,6 +94,10 @@ class Account(Protocol):
     there, and may put that back without `give` as long as nothing else was charged meanwhile."""
 
     @property
+    def payer(self) -> str:
+        """What the bank is called that pays, from the beginning of the session to its end."""
+
+    @property
     def pages(self) -> int:
         """Pages that are bought."""
 

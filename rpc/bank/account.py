@@ -62,6 +62,10 @@ class SessionAccount:
         self.free_caps = 0
 
     @property
+    def payer(self) -> str:
+        return self._source.name
+
+    @property
     def used(self) -> int:
         return self.pages * PAGE - self.free
 

@@ -90,6 +90,12 @@ class Bushel:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def bank(self) -> str | None:
+        """What the bank is called that pays for each entry, which nobody can change; None for a
+        client's own table. A name, since the one who charges has no right to the bank itself."""
+        return None if self._account is None else self._account.payer
+
     def grant(self, thing: Any, interface: Any) -> int:
         """The id of `thing` as `interface`, which its class implements and was looked up for,
         handed out once more. Raises OutOfPages, OutOfCaps."""

@@ -1364,6 +1364,14 @@ MUTANTS = (
         "test_no_more_of_a_stream_lies_in_the_system_than_its_receiver_has_bought",
     ),
     Mutant(
+        ("row 46",),
+        "rpc/wire/exports.py",
+        "            refund(self._account, entry.charged)\n        number",
+        "            pass\n        number",
+        "tests/rpc/test_credit.py::"
+        "test_a_bushel_says_which_bank_pays_for_it_and_that_one_does_from_beginning_to_end",
+    ),
+    Mutant(
         ("row 84",),
         "rpc/kernel/backlog.py",
         "        if waiting >= places:\n",

@@ -104,10 +104,10 @@ ROWS: Final = (
         46,
         59,
         "A bushel is charged to one bank from its beginning to its end",
-        "rpc/bank/share.py",
-        "tests/rpc/contract/test_money.py::"
-        "test_each_side_charges_an_account_of_its_own_and_the_client_pays_both",
-        missing="the table has an account, from which no bank can be asked for",
+        "rpc/wire/exports.py",
+        "tests/rpc/test_credit.py::"
+        "test_a_bushel_says_which_bank_pays_for_it_and_that_one_does_from_beginning_to_end",
+        "row 46",
     ),
     Row(
         47,
