@@ -77,17 +77,6 @@ class Calls(Expressions):
         value = self.wait_for(self.call(helper, receiver.load(), *extra), target, node)
         self.give(result, value, node)
 
-    def _further(
-        self, unit: Unit, call: ast.expr, result: Var | None, node: ast.expr | ast.stmt
-    ) -> None:
-        """A call for which this frame has no room: it has a frame of its own, just as sized."""
-        self.frame.further.append(unit)
-        self.assign(self.leaf.store(), call, node)
-        self.leafy = True
-        self.drop(node)
-        self.suspends(node)
-        self.give(result, self.at(ast.YieldFrom(self.leaf.load()), node), node)
-
     def embed(
         self,
         unit: Unit,
@@ -100,8 +89,14 @@ class Calls(Expressions):
         goes into `result`. `node` is what waits."""
         guard = GUARD if self.guards else 0
         if not self.frame.fits(unit, self.activation, guard):
+            # This frame has no room for it: it has one of its own, just as sized.
+            self.frame.further.append(unit)
             name = self.frame.link(unit.code.co_name, unit.public)
-            self._further(unit, ast.Call(name, args, list(words)), result, node)
+            self.assign(self.leaf.store(), ast.Call(name, args, list(words)), node)
+            self.leafy = True
+            self.drop(node)
+            self.suspends(node)
+            self.give(result, self.at(ast.YieldFrom(self.leaf.load()), node), node)
             return
         plan = self.frame.plan(unit)
         activation = self.frame.enter(plan, self.activation, node.lineno)
