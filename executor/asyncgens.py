@@ -26,8 +26,7 @@ OVER: Final = 256
 
 @final
 class AsyncGens(Internal):
-    """The async generators that one runner's coroutines have begun, and the owner of the tasks
-    that close them. Its hooks stand in the runner's thread while that runs, and no longer."""
+    """The async generators of a runner's coroutines; owns the tasks that close them."""
 
     __slots__ = ("_before", "_begun", "_finalizer", "_ours", "_runner", "_thread")
 

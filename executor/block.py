@@ -73,8 +73,7 @@ class Block:
         self._owner = None
 
     def open(self) -> Runner:
-        """Enter the block. Raises NoExecutor outside of any task, and RuntimeError when it was
-        entered before."""
+        """Enter the block. Raises NoExecutor outside of any task, RuntimeError the second time."""
         if self._owner is not None:
             raise RuntimeError(f"a {type(self).__name__.lower()} is entered once; make a new one")
         executor = running.executor or current_executor()

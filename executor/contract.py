@@ -220,8 +220,7 @@ class Poller(Protocol):
         """Whether nothing is taken from other threads any more."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable when `park` would find something, timers apart.
-        Raises OSError where there is none."""
+        """A descriptor, readable when `park` would find something. Raises OSError if none is."""
 
     def park(self, timeout: float | None, /) -> bool:
         """Sleep for at most `timeout` seconds (None: without end), or until something comes;

@@ -536,8 +536,7 @@ class Executor(FirstSteps):
         return left
 
     def _mend(self) -> None:
-        """Ctrl-C may have come in the middle of the loop's own work: no step is under way, and
-        each task that is ready, taken off its queue or lined up for a turn, stands there again."""
+        """Ctrl-C may have come midway: end the step, and put back what is ready."""
         self.clear_step()
         for queue in (self.high, self.low):
             lined_up = [e for e in self.ready if isinstance(e, Task) and e._queue is queue]

@@ -64,7 +64,7 @@ class FirstSteps(Loop):
         return task  # type: ignore[no-any-return]  # a task of ours
 
     def end_first(self, value: object, error: BaseException | None) -> None:
-        """The coroutine in `first` is over and has a task; its owner knows the outcome already."""
+        """The coroutine in `first` is over and has a task; its owner has the outcome already."""
         task: Any = self.current
         self.current = self.first = None
         if task is not None:

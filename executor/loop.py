@@ -79,8 +79,7 @@ class Visit:
         self.left = steps  # how many steps may be made after the present turn
 
     def begin(self) -> int:
-        """Count off the first turn, for one step at least: one that only makes calls counts too,
-        for they may put themselves off again. How many steps a turn may take."""
+        """Count off the first turn, for 1 step at least; how many steps a turn may take."""
         loop = self._loop
         most = self.left if self.left < TURN else TURN
         count = len(loop.ready) or 1

@@ -78,8 +78,7 @@ class EdgeSource:
         self.displaced = False
 
     def wait_read(self, future: Waiting) -> None:
-        """Have `future` woken at the next edge; `leave` is the undo, and idempotent. Raises Busy
-        while another future waits to read."""
+        """Have `future` woken at the next edge; `leave` undoes it. Raises Busy."""
         other = self.reader
         if other is not None:
             if other is future:

@@ -71,8 +71,7 @@ class Timers:
         return len(self.heap) + len(self._old)
 
     def push(self, deadline: float, timer: Timer) -> None:
-        """Have `timer` expire once `deadline` is reached. A timer is pushed once in its life:
-        a dead entry of it may still be here."""
+        """Have `timer` expire at `deadline`. Once in its life: a dead entry may still be here."""
         self._order = order = self._order + 1
         timer.live = True
         heappush(self.heap, (deadline, order, timer))

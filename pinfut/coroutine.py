@@ -207,8 +207,7 @@ class CoroutineFuture(FutureBase[T]):
         cell: DriverCell | None = None,
         context: ContextVars | None = None,
     ) -> None:
-        """`cell` and `context` (a copy of its own of `driver_context`) are for combinators,
-        which make them once for all of their children."""
+        """`cell` and `context`, a copy of `driver_context`: for combinators, for all children."""
         if cell is None or context is None:
             cell = DriverCell()
             context = driver_context(cell)

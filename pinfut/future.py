@@ -166,8 +166,7 @@ class Never(FutureBase[NoReturn]):
 
 @final
 class PollFn(FutureBase[T_co]):
-    """The future whose poll is ``fn(cx)``. That keeps the laws itself: PENDING only with
-    ``cx.waker`` registered."""
+    """The future whose poll is ``fn(cx)``: PENDING only with ``cx.waker`` registered."""
 
     __slots__ = ("_context", "_fn")
 

@@ -99,8 +99,7 @@ class Context:
         raise ContextKept("a Context cannot be copied. Keep cx.waker, never cx")
 
     def poll(self, future: Future[T]) -> Poll[T]:
-        """Poll `future` with this context. Combinators poll their children through here, so that
-        checked mode sees every poll."""
+        """Poll `future` with this context: combinators do, so that checked mode sees it."""
         return future.poll(self)
 
     def derive(self, waker: Waker, owner: object = None) -> Context:

@@ -197,8 +197,7 @@ class SlotTable(Generic[T]):
         self.free.append(slot)
 
     def detach(self, slot: Slot[T]) -> None:
-        """Leave a READY slot to its holder, with the result still to be taken, and use
-        its place for the next operation."""
+        """Leave a READY slot to its holder, with its result, and free its place."""
         fresh = self._make(slot.index)
         fresh.x = slot.x
         self._slots[slot.index] = fresh

@@ -292,7 +292,6 @@ def run(
     debug: bool | None = None,
     loop_factory: Callable[[], EventLoop] = EventLoop,
 ) -> T:
-    """As `asyncio.run`, on a new `EventLoop`: the result of the coroutine `main`, which runs as a
-    task of asyncio."""
+    """As `asyncio.run`, on a new `EventLoop`: the result of `main`, a task of asyncio."""
     with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
         return runner.run(main)

@@ -76,8 +76,7 @@ class LevelSource(EdgeSource):
 
 @final
 class PollerSelector(selectors._BaseSelectorImpl):
-    """What asyncio registers goes to the poller of `executor`, and counts as what may yet wake
-    somebody. `leaf` runs the handles."""
+    """What asyncio registers goes to the executor's poller; `leaf` runs the handles."""
 
     _fd_to_key: dict[int, SelectorKey]
 

@@ -110,8 +110,7 @@ class EventFd(_Descriptor):
     __slots__ = ()
 
     def __init__(self, initial: int = 0, *, fd: int | None = None) -> None:
-        """A new counter, or the one behind `fd`, which was received from elsewhere. Linux only:
-        raises OSError (ENOSYS) elsewhere."""
+        """A new counter, or that behind `fd`. Raises OSError (ENOSYS) but on Linux."""
         if not hasattr(os, "eventfd"):
             raise lacking("EventFd", "Linux's eventfd", "use pipe(), or a RemoteWaker for threads")
         with InterruptsHeld():

@@ -66,8 +66,7 @@ class Socket:
         self._send = sock.send
 
     def recv(self, size: int) -> FutureBase[bytes]:
-        """``data = await s.recv(4096)``: at most `size` bytes, ``b""`` at the end. A cancelled recv
-        has taken nothing."""
+        """``data = await s.recv(4096)``; ``b""`` at the end. Cancelled, it has taken nothing."""
         return Receive(self._source, self._recv, size)
 
     def recv_into(self, buffer: bytearray | memoryview) -> FutureBase[int]:
@@ -75,8 +74,7 @@ class Socket:
         return ReadOperation(self._source, self.raw.recv_into, buffer)
 
     def send(self, data: Bytes) -> FutureBase[int]:
-        """Send as much of `data` as the system takes; how many bytes that was. Cancelled, it has
-        sent nothing."""
+        """Send what the system takes of `data`; how many bytes. Cancelled, it has sent none."""
         return WriteOperation(self._source, self._send, data)
 
     def sendall(self, data: Bytes) -> FutureBase[None]:
@@ -118,8 +116,7 @@ class Socket:
         return WriteOperation(self._source, self.raw.sendto, data, self._numeric(address))
 
     def send_fds(self, data: bytes, fds: Iterable[int]) -> FutureBase[int]:
-        """Send descriptors with at least one byte of `data`, over a Unix socket. They stay open
-        here."""
+        """Send descriptors, which stay open here, with some `data`, over a Unix socket."""
         if not data:
             raise ValueError("descriptors travel with at least one byte of data")
         _require_unix("passing descriptors", "send data")
@@ -210,8 +207,7 @@ async def connect_unix(path: str) -> Socket:
 
 
 def listen_unix(path: str, *, backlog: int = _BACKLOG) -> Socket:
-    """A listening Unix stream socket at `path`, which must not exist; the one who made it
-    unlinks it."""
+    """A listening Unix stream socket at `path`, which must not exist; unlink it yourself."""
     sock = _unix_socket()
     with closed_on_error(sock):
         sock.bind(path)

@@ -47,8 +47,7 @@ class Instrument:
         place by what is being polled. Told to all if one overrides `answered`."""
 
     def answered(self, future: Any, value: Any, error: BaseException | None) -> None:
-        """A poll that `asked` told of gave `value`, PENDING maybe, or raised `error`. Neither
-        may be kept."""
+        """A poll that `asked` told of gave `value` or raised `error`. Keep neither."""
 
     def park(self, task: Task[Any], leaf: Any) -> None:
         """That poll gave PENDING: `task` is parked on `leaf`."""
@@ -81,8 +80,7 @@ class Instrument:
         ``cancelled``. `about` is what else is known, as docs/trace.md names it."""
 
     def serve(self, session: str, x: int, /, **about: Any) -> None:
-        """The first step of the handler of call `x` of a session is about to run, inside of
-        whatever runs; `about` as for `slot`."""
+        """The handler of call `x` of a session is about to begin; `about` as for `slot`."""
 
     def charge(self, bank: str, pages: int, caps: int, /, **about: Any) -> None:
         """A bank was charged; negative for a refund. `about` as for `slot`."""

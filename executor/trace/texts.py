@@ -20,8 +20,7 @@ _FOLDER: Final = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?[/\\](?:[^\s:/\\]+[/\\])*+
 
 
 class _Values(Repr):
-    """The repr of plain values, cut short; of anything else its kind alone, for its own repr may
-    have an address, or do something."""
+    """The repr of plain values, cut short; of others their kind alone, and no address."""
 
     def repr_instance(self, x: Any, level: int) -> str:
         if x is None or isinstance(x, bool | float | bytes):

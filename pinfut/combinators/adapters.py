@@ -46,8 +46,7 @@ class Map(_OfFuture[T, U]):
 
 @final
 class Then(_OfFuture[T, U]):
-    """A future, and the one that a function makes of its value: the first is polled while `_fn` is
-    there, the second after that."""
+    """A future, and the one made of its value; `_fn` is there while the first is polled."""
 
     __slots__ = ()
 
@@ -162,8 +161,7 @@ def map(awaitable: Pinned[T], fn: Callable[[T], U]) -> Pinned[U]: ...  # type: i
 @overload
 def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> FutureBase[U]: ...
 def map(awaitable: Awaited[T], fn: Callable[[T], U]) -> Any:
-    """``fn`` of the value, when it comes: ``await map(read(), len)``. What is made of a Pinned is
-    Pinned."""
+    """``fn`` of the value: ``await map(read(), len)``. What is made of a Pinned is Pinned."""
     future: Map[T, U] = Map(awaitable, fn)
     return Pinned(future) if isinstance(awaitable, Pinned) else future
 

@@ -44,8 +44,7 @@ class Buffered(Adapter[Awaited[T], T], Generic[T]):
 
 @final
 class Merge(OwningStream[T]):
-    """The items of several streams, as they come. One that always has an item does not
-    keep the others from giving theirs."""
+    """The items of several streams, as they come; one that always has some starves none."""
 
     __slots__ = ("_cx", "_left", "_streams", "_todo", "_woken")
 

@@ -109,8 +109,7 @@ class FromAsyncGenerator(StreamBase[T]):
         return None
 
     def drop(self) -> None:
-        """Close the generator. An executor awaits what its clean-up awaits; without one that
-        raises RuntimeError."""
+        """Close the generator; RuntimeError where no executor can wait for its clean-up."""
         if self._closed:
             return
         self._closed = True

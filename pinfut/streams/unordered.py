@@ -90,8 +90,7 @@ class InFlight(StreamBase[T]):
         self._cx.wakers.pop(key, None)
 
     def poll_close(self, cx: Context, /) -> Poll[None]:
-        """Cancel the coroutines in it, wait for their clean-ups, and drop the other futures.
-        Raises as `raise_first`."""
+        """Cancel the coroutines, wait for that, drop the rest. Raises as `raise_first`."""
         errors = self._closing
         if errors is None:
             self._closing = errors = []

@@ -106,8 +106,7 @@ class BroadcastSender(RingSender[T]):
 
 @final
 class BroadcastReceiver(RingReceiver[T]):
-    """A receiving end of a broadcast. Each value goes to one of the futures of a receiver, and
-    to each receiver."""
+    """A receiving end: each value goes to each receiver, and to one future of it."""
 
     __slots__ = ()
 

@@ -82,8 +82,7 @@ class _Shared(Generic[T]):
                 self.end()
 
     def taken(self) -> None:
-        """A value was taken, and somebody may care: its place goes to the first sender that
-        waits, and the last value of a closed channel is the end."""
+        """A value was taken: a sender has its place, or the last of a closed one is the end."""
         if self.senders:
             if len(self.buffer) - self.reserved < self.capacity:
                 sender = self.senders.popleft()
@@ -291,8 +290,7 @@ class Receiver(_End[T]):
     __slots__ = ()
 
     def recv(self) -> FutureBase[T]:
-        """``value = await rx.recv()``: waits while the channel is empty. Raises Closed
-        when it is closed and empty."""
+        """``value = await rx.recv()``. Raises Closed when the channel is closed and empty."""
         future: _Recv[T] = _Recv()
         future._state = self._state
         future.woken = False

@@ -37,8 +37,7 @@ class Lock(Permits):
         return self.take(1)
 
     def release(self) -> None:
-        """Give the lock back: the next that waits has it. Raises RuntimeError when nobody
-        holds it."""
+        """Give the lock back, to the next. Raises RuntimeError when nobody holds it."""
         if self._free or self._reserved:
             raise RuntimeError(
                 "this lock is not held; release it once for each acquire, or use 'async with lock:'"

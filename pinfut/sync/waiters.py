@@ -110,8 +110,7 @@ class WaitQueue(OrderedDict[Waiter[Any, Any], None]):
         return next(iter(self))
 
     def take_first(self) -> Waker:
-        """Take out who has waited longest. There is one, and it counts as woken; wake this waker
-        when all else is done, for that may raise."""
+        """Take out who has waited longest, as woken; wake this waker when all else is done."""
         waiter, _ = self.popitem(last=False)
         waiter.woken = True
         return waiter.waker  # type: ignore[return-value]  # it waits

@@ -59,7 +59,6 @@ class WatchReceiver(RingReceiver[T]):
 
 
 def watch(value: T) -> tuple[WatchSender[T], WatchReceiver[T]]:
-    """A value that changes: ``tx, rx = watch(0)``; ``tx.send(1)``; ``await rx.changed()``. The
-    value given counts as seen."""
+    """``tx, rx = watch(0)``; ``tx.send(1)``; ``await rx.changed()``. 0 counts as seen."""
     ring: Ring[T] = Ring([value], 1)
     return WatchSender(ring), WatchReceiver(ring, 1)

@@ -85,8 +85,7 @@ class Calls(Expressions):
         node: ast.expr | ast.stmt,
         words: Sequence[ast.keyword] = (),
     ) -> None:
-        """The body of `unit`, called with the lowered `args` and keywords, in node; its value
-        goes into `result`. `node` is what waits."""
+        """The body of `unit`, called with lowered `args`; its value goes into `result`."""
         guard = GUARD if self.guards else 0
         if not self.frame.fits(unit, self.activation, guard):
             # This frame has no room for it: it has one of its own, just as sized.

@@ -40,8 +40,7 @@ class Plan:
     )  # fmt: skip
 
     def __init__(self, unit: Unit, body: ClassBody | None = None) -> None:
-        """At decoration, `body` is the class around, if there is one. Later the targets of the
-        unit say what each await means."""
+        """`body`: at decoration, the class around; later `unit.targets` says what awaits mean."""
         self.unit = unit
         self.function: FunctionType = unit.function
         self.code: CodeType = unit.code

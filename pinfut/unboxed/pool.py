@@ -48,8 +48,7 @@ class Pool(Generic[P, T]):
     __slots__ = ("_free_list", "begin")
 
     def __init__(self, function: Callable[P, Coroutine[Any, Any, T]], bound: int = 64) -> None:
-        """Raises TypeError for a function that is not unboxed, and ValueError for a bound
-        below 0."""
+        """Raises TypeError if `function` is not unboxed, ValueError for a bound below 0."""
         if bound < 0:
             raise ValueError(f"a pool keeps 0 frames or more, not {bound}")
         unit = unit_of(function)

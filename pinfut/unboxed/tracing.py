@@ -45,8 +45,7 @@ class Tracer:
         self._lines: dict[CodeType, array[int]] = {}
 
     def __call__(self, base: int) -> bool:
-        """Rewrite the traceback of the error that is being handled, as seen in activation `base`;
-        whether it is that of a close."""
+        """Rewrite the traceback of the error at hand, for `base`; is it that of a close?"""
         error = sys.exc_info()[1]
         if error is None or error.__traceback__ is None:
             return False

@@ -42,8 +42,7 @@ def function_of(name: str, parameters: list[ast.arg], body: list[ast.stmt]) -> a
 
 
 def compiled(node: ast.FunctionDef, file: str, flags: int = 0) -> CodeType:
-    """The code of the function at `node`. `flags`: those of code whose futures it shares. The
-    compiler has warned of the source before. Raises SyntaxError and RecursionError."""
+    """The code of the function at `node`. Raises SyntaxError and RecursionError."""
     module = ast.Module([node], [])
     ast.fix_missing_locations(module)
     with warnings.catch_warnings():
