@@ -66,7 +66,7 @@ class Socket:
         self._send = sock.send
 
     def recv(self, size: int) -> FutureBase[bytes]:
-        """``data = await s.recv(4096)``; ``b""`` at the end. Cancelled, it has taken nothing."""
+        """At most `size` bytes, ``b""`` at the end. Cancelled, it has taken nothing."""
         return Receive(self._source, self._recv, size)
 
     def recv_into(self, buffer: bytearray | memoryview) -> FutureBase[int]:
