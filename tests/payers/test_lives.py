@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import sysconfig
 import tracemalloc
 from typing import Any
 
@@ -235,7 +236,7 @@ p.audit()
 
 def test_a_build_without_the_global_lock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payers, "_ABSENT", None)
-    monkeypatch.setattr(payers, "_free_threaded", lambda: True)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
     assert "global lock" in str(payers.why_not())
     with pytest.raises(PayersUnavailable, match="global lock"):
         payers.install()
