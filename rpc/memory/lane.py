@@ -34,6 +34,9 @@ _unpack_head = _HEAD.unpack_from
 LARGE: Final = 1 << 31
 """Places from here on are regions of their own."""
 
+_FEW: Final = 4
+"""So many places are remembered of who has fewer slots, and takes them in turn."""
+
 _STARTS: Final = tuple(range(0, PAGE, 64))
 """Where cells of the smallest size begin in a page."""
 
@@ -323,7 +326,7 @@ class RingRequests(RingReader):
                 known = self._cells
                 if number <= self.slots >> 2 and number * PAGE == len(known) * self._cell:
                     known += [(page, at) for at in _STARTS[:: self._cell // 64]]
-                    del known[self.slots :]
+                    del known[max(self.slots, _FEW) :]
                 return page, start, self._cell
         raise GarbageFrame(f"there is no place {place:#x} for an answer")
 
