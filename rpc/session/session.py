@@ -25,7 +25,7 @@ from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import again
 from pinfut.rpc.session.calls_in import CallsIn
 from pinfut.rpc.session.calls_out import CallsOut
-from pinfut.rpc.session.fairness import CAP_BYTES, CHUNK, RING
+from pinfut.rpc.session.fairness import BUDGET, CAP_BYTES, CHUNK, RING
 from pinfut.rpc.session.introduce import Provided, Way
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
@@ -99,6 +99,7 @@ class Session:
         self.peer.attach(self.out, self._calls_in)
         self.peer.beside = self
         self.peer.exports.on_released = end.take_back
+        self.peer.on_resumed = self._resume
         # The other side's calls; on the client's side None until that makes room for any.
         self._requests: Requests | None = None
         if not end.serving:
@@ -240,7 +241,10 @@ class Session:
                 if requests is None:
                     return False
             self.credit += quantum
-            while True:
+            resumed = self.peer.resumed
+            if resumed:
+                budget = self._resume(budget)
+            while not resumed:
                 begin, credit = requests.consumed, self.credit
                 frames = requests.receive(budget, credit if credit < CHUNK else CHUNK)
                 if not frames and not (requests.more and credit > 0):
@@ -253,8 +257,8 @@ class Session:
                         receive(frame)
                         if out.error is not None:
                             return False
-                        if self.credit <= 0:
-                            # What these have become has used it up.
+                        if self.credit <= 0 or resumed:
+                            # What these have become has used it up, or others go first.
                             requests.put_back(list(left))
                 finally:
                     self.executor.end_inline(outside)
@@ -263,7 +267,7 @@ class Session:
                 budget -= len(frames)
                 if not (budget and requests.more and self.credit > 0):
                     break
-            if requests.more:
+            if requests.more or resumed:
                 return True
             if self.credit > 0:
                 self.credit = 0
@@ -271,6 +275,17 @@ class Session:
         except ProtocolError as error:
             self.close(error)
             return False
+
+    def _resume(self, budget: int = BUDGET) -> int:
+        """Start calls whose target has come, as many as a look takes; what is left of `budget`. The
+        rest has the next look, before anything that came later."""
+        peer = self.peer
+        while peer.resumed and budget > 0 and self.credit >= 0:
+            peer.resume()
+            budget -= 1
+        if peer.resumed:
+            self.end.process.nudge(self.end.handle & 0xFFFF_FFFF)
+        return budget
 
     def settle(self, purse: Purse) -> None:
         """Have what this side holds now paid for. What cannot be paid is given up, one handler

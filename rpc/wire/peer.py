@@ -130,8 +130,9 @@ class Peer:
     """
 
     __slots__ = (
-        *("_account", "_callee", "_calling", "_line", "_resumed", "_resuming", "answers"),
-        *("_newest", "_size", "beside", "complete", "exports", "imports", "questions", "slots"),
+        *("_account", "_callee", "_calling", "_line", "_newest", "_resuming", "_size", "answers"),
+        *("beside", "complete", "exports", "imports", "on_resumed", "questions", "resumed"),
+        "slots",
     )
 
     def __init__(self, slots: int, account: Account | None = None) -> None:
@@ -145,8 +146,11 @@ class Peer:
         self._newest = -1
         self.exports = Bushel(account)
         self.imports = Imports(account)
-        # Calls whose target has just come; each was charged when it began to wait.
-        self._resumed: deque[Answer] = deque()
+        # Calls whose target has come and which have not begun; each was charged when it began to
+        # wait. While there are any, no frame may be received: it would overtake them.
+        self.resumed: deque[Answer] = deque()
+        # Has `resume` called, as often as that is right at once; by default for all of them.
+        self.on_resumed: Callable[[], object] | None = None
         self._resuming = False
         # Writes a Return where the caller wants it (`contract.Requests`); has to be set before
         # the first frame is received.
@@ -489,16 +493,22 @@ class Peer:
         answer.settle()
         # A chain of calls that end at once must not become a chain of Python frames, so
         # only the outermost of these hands the waiting calls on.
-        self._resumed.extend(answer.line())
-        if not self._resuming:
-            self._resuming = True
-            try:
-                while self._resumed:
-                    call = self._resumed.popleft()
-                    self._unqueue(call)
-                    self._deliver(call)
-            finally:
-                self._resuming = False
+        self.resumed.extend(answer.line())
+        if self.resumed and not self._resuming:
+            if self.on_resumed is not None:
+                self.on_resumed()
+            while self.on_resumed is None and self.resumed:
+                self.resume()
+
+    def resume(self) -> None:
+        """Start the first of the calls whose target has come."""
+        self._resuming = True
+        try:
+            call = self.resumed.popleft()
+            self._unqueue(call)
+            self._deliver(call)
+        finally:
+            self._resuming = False
 
     def _deliver(self, answer: Answer) -> None:
         """Start a call, or let it wait for the answer that it depends on."""
@@ -626,7 +636,7 @@ class Peer:
 
     def end(self) -> None:
         """No call starts any more."""
-        self._resumed.clear()
+        self.resumed.clear()
 
     def close(self) -> None:
         """Forget everything; refunds what is held for calls that wait and for objects."""

@@ -18,6 +18,7 @@ from pinfut.rpc.contract import ServiceSpec
 from pinfut.rpc.memory.notification import Notification
 from pinfut.rpc.memory.ring import RingReader, RingWriter, ring_bytes
 from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_of
+from pinfut.sync import Notify
 from tests.bounded import until
 from tests.covered import covered, require
 from tests.rpc.services import Desk, DeskServer
@@ -598,5 +599,65 @@ def test_what_is_more_urgent_delays_the_rest_and_never_stops_it() -> None:
             assert await low.do(-1) == -1
             assert order.count("high") <= 64 * 8
             await task
+
+    run(main)
+
+
+class Waiting(DeskServer):
+    """Gives a desk when it is told to."""
+
+    def __init__(self, do: Any) -> None:
+        super().__init__("", do)
+        self.ready = Notify()
+
+    @method
+    async def desk(self, name: str, seconds: float = 0.0) -> Desk:
+        await self.ready.notified()
+        return DeskServer(name, self.doing)
+
+
+@pytest.mark.parametrize("count", [40, 500, 3000])
+def test_calls_that_waited_for_one_answer_have_looks_of_their_own_in_their_order(
+    count: int,
+) -> None:
+    """When it comes they all may begin: others are served between them, and none overtakes."""
+
+    async def main(world: World) -> None:
+        order: list[int] = []
+
+        async def do(n: int) -> int:
+            order.append(n)
+            return n
+
+        server = Waiting(do)
+        bank = world.bank("waits", pages=20_000)
+        async with (
+            world.served("service", server),
+            connect(world.kernel, "service", Desk, bank, slots=count + 64) as desk,
+            connect(world.kernel, "service", Desk, world.bank("other")) as other,
+        ):
+            later = desk.desk("later")
+            waiting = [later.do(n) for n in range(count)]
+            await quiet()
+            assert order == []
+
+            async def others() -> None:
+                while count not in order:
+                    await other.do(-1)
+
+            task = spawn(others())
+            server.ready.notify_one()
+            if count == 500:  # nothing that comes makes the server look again
+                assert await join(*waiting) == tuple(range(count))
+            behind = (await later).do(count)
+            if count != 500:
+                assert await join(*waiting) == tuple(range(count))
+            assert await behind == count
+            await task
+        begun = [n for n in order if n >= 0]
+        assert begun == list(range(count + 1))
+        rows = [len(list(row)) for own, row in groupby(order, key=lambda n: n >= 0) if own]
+        assert max(rows) <= 4 * BUDGET, rows
+        covered("calls behind an answer", rows=len(rows), calls=count)
 
     run(main)

@@ -329,8 +329,8 @@ PLANTED: Final = (
         "T25",
         "calls that waited for an answer go on in another order",
         PEER,
-        "        self._resumed.extend(answer.line())\n",
-        "        self._resumed.extendleft(answer.line())\n",
+        "        self.resumed.extend(answer.line())\n",
+        "        self.resumed.extendleft(answer.line())\n",
     ),
     # ---- the other side's bytes ----
     # ---- pins, destruction, death ----
