@@ -154,8 +154,8 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "what stands there is promised",
     ),
     Survivor(
-        "rpc/session/returns.py Returns._decode 84c12f6e",
-        "`if result.has_caps:` -> `if True:`",
+        "rpc/session/returns.py Returns._decoded 33dbc462",
+        "`if method.result.has_caps:` -> `if True:`",
         "only speed",
         "data decodes to the same with no capabilities at hand",
     ),
