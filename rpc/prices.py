@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 SESSION: Final = 15104
-"""A session: its two ends, their tables' heads, what each sees of the ring, and its first places
+"""A session: its two ends, their tables' heads, what each sees of the ring, and its first entries
 for capabilities."""
 
-PLACE: Final = 144
+CAP_ENTRY: Final = 144
 """A capability in the side table of a session: held, or with a message that was not read."""
 
 SLOT: Final = 1024

@@ -17,21 +17,21 @@ from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import CALLS, MAX_CAPS, RECEIVER, RECEIVER_ANSWER, SENDER, Cap
 from pinfut.rpc.errors import GarbageFrame, MessageTooLarge, UnknownObject
-from pinfut.rpc.prices import PLACE
+from pinfut.rpc.prices import CAP_ENTRY
 
 CAP: Final = Struct("<BQQ")
 """kind, id, interface: a capability as it lies here"""
 
 FIRST: Final = 8
-"""Places that a session has from the beginning, paid with its tables."""
+"""Entries that a session has from the beginning, paid with its tables."""
 
-_PER_PAGE: Final = PAGE // PLACE
+_PER_PAGE: Final = PAGE // CAP_ENTRY
 
 
 @final
 class SideTable:
     """What each side of a session holds of the other, and what is under way to it. Sides are
-    False, which connected, and True, which serves. Places beyond the first are pages of `bank`,
+    False, which connected, and True, which serves. Entries beyond the first are pages of `bank`,
     bought before anything lies in them and sold when they are empty. `on_short`: gives up what
     is not in use elsewhere; whether there was any."""
 
@@ -47,7 +47,7 @@ class SideTable:
         self._under_way: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
         self._sent = [0, 0]
         self._taken = [0, 0]
-        # Invariant: places that are paid, and in which nothing lies.
+        # Invariant: entries that are paid, and in which nothing lies.
         self._free = FIRST
         self._share: Share | None = None
 
@@ -75,7 +75,7 @@ class SideTable:
             self._sent[side] += 1
             place = ~self._sent[side]
         # What its caller has not taken of an earlier answer there is lost to it.
-        self._free_places(len(way.pop(place, b"")) // CAP.size)
+        self._free_entries(len(way.pop(place, b"")) // CAP.size)
         way[place] = packed
 
     def take_over(self, side: bool, count: int, place: int = CALLS) -> tuple[Cap, ...]:
@@ -92,7 +92,7 @@ class SideTable:
         if place < 0:
             self._taken[not side] += 1
         way.pop(place, None)
-        self._free_places(count)
+        self._free_entries(count)
         return tuple(Cap(*cap) for cap in CAP.iter_unpack(packed))
 
     def take_back(self, side: bool, number: int) -> None:
@@ -100,16 +100,16 @@ class SideTable:
         theirs = self._held[not side]
         if number in theirs:
             del theirs[number]
-            self._free_places(1)
+            self._free_entries(1)
 
     @property
     def used(self) -> int:
-        """Places in which something lies."""
+        """Entries in which something lies."""
         pages = 0 if self._share is None else self._share.pages
         return FIRST + pages * _PER_PAGE - self._free
 
     def _claim(self, count: int) -> None:
-        """Have so many places more in use. Raises OutOfPages and BankDead; nothing has changed
+        """Have so many entries more in use. Raises OutOfPages and BankDead; nothing has changed
         then."""
         short = count - self._free
         if short > 0:
@@ -119,11 +119,11 @@ class SideTable:
                 # Both sides use it until both have let go, whatever becomes of the bank.
                 self._share.pin()
             pages = -(-short // _PER_PAGE)
-            self._share.buy(pages, 0, "places for capabilities")
+            self._share.buy(pages, 0, "entries for capabilities")
             self._free += pages * _PER_PAGE
         self._free -= count
 
-    def _free_places(self, count: int) -> None:
+    def _free_entries(self, count: int) -> None:
         self._free += count
         if self._share is not None and self._free >= _PER_PAGE:
             pages = min(self._free // _PER_PAGE, self._share.pages)

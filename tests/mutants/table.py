@@ -1053,7 +1053,7 @@ MUTANTS = (
         "        self._claim(len(caps) + len(fresh))\n",
         "",
         "tests/rpc/contract/test_capabilities.py::"
-        "test_places_are_bought_before_anything_lies_in_them_and_sold_when_empty[sim]",
+        "test_entries_are_bought_before_anything_lies_in_them_and_sold_when_empty[sim]",
     ),
     Mutant(
         ("row 11",),
@@ -1093,7 +1093,7 @@ MUTANTS = (
         "        self.caps.close()\n",
         "",
         "tests/rpc/contract/test_capabilities.py::"
-        "test_whoever_ends_the_session_at_whatever_step_every_place_goes_back"
+        "test_whoever_ends_the_session_at_whatever_step_every_entry_goes_back"
         "[sim-1-the client closes]",
     ),
     Mutant(

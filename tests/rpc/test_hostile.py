@@ -698,7 +698,7 @@ def test_an_answer_that_names_one_object_often_is_paid_until_it_is_finished(whos
             gc.collect()
             grown = tracemalloc.get_traced_memory()[0]
             tracemalloc.stop()
-            paid = raw.charged.used - charged + prices.PLACE * (channel.caps.used - lying)
+            paid = raw.charged.used - charged + prices.CAP_ENTRY * (channel.caps.used - lying)
             covered("answers that name one object often", grown=grown, paid=paid)
             assert only(vat).error is None
             assert len(raw.replies()) == answers - 1

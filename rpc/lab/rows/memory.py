@@ -101,7 +101,7 @@ ROWS: Final = (
         "Messages that wait may hold capabilities, each in a place that was paid before",
         "rpc/memory/side_table.py",
         "tests/rpc/contract/test_capabilities.py::"
-        "test_places_are_bought_before_anything_lies_in_them_and_sold_when_empty",
+        "test_entries_are_bought_before_anything_lies_in_them_and_sold_when_empty",
         "row 11",
     ),
     Row(

@@ -239,7 +239,7 @@ def test_an_import_with_its_proxy() -> None:
 
 
 @pytest.mark.parametrize("where", ["held", "with calls", "with answers"])
-def test_a_place_of_the_side_table(where: str) -> None:
+def test_an_entry_of_the_side_table(where: str) -> None:
     def make(count: int) -> object:
         table = SideTable(Bank("bank", 1 << 20, 0))
         for n in range(count):
@@ -253,7 +253,7 @@ def test_a_place_of_the_side_table(where: str) -> None:
         assert table.used == count + (where == "with answers")
         return table
 
-    check("PLACE", where, max(traced(partial(make, n)) / n for n in GROWN))
+    check("CAP_ENTRY", where, max(traced(partial(make, n)) / n for n in GROWN))
 
 
 def test_every_proxy_of_an_import_is_paid_for() -> None:
@@ -392,8 +392,8 @@ def test_a_session_with_both_its_ends() -> None:
 
     # Nobody has called it: its one slot is a question, and no answer yet.
     slot = for_each(lambda slots: partial(Peer, slots))
-    places = FIRST * prices.PLACE
-    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()) - slot + places)
+    entries = FIRST * prices.CAP_ENTRY
+    check("SESSION", "accepted, idle", run(main(), clock=VirtualClock()) - slot + entries)
 
 
 def test_a_bank_for_a_nested_call() -> None:

@@ -122,9 +122,9 @@ def test_of_what_cannot_be_handed_over_whole_nothing_is(kernel: Kernel) -> None:
         assert not holds(pair.far, 5)
     with pytest.raises(MessageTooLarge):
         pair.near.hand_over(own(5) * (MAX_CAPS + 1))
-    # And without pages for their places.
+    # And without pages for their entries.
     pair.bank.refill(-pair.bank.balance.pages)
-    with pytest.raises(OutOfPages, match="places for capabilities"):
+    with pytest.raises(OutOfPages, match="entries for capabilities"):
         pair.near.hand_over(own(*range(5, 30)))
     assert not holds(pair.far, 5)
     with pytest.raises(GarbageFrame):
@@ -137,7 +137,7 @@ def test_of_what_cannot_be_handed_over_whole_nothing_is(kernel: Kernel) -> None:
     assert pair.used == (0, 0)
 
 
-def test_places_are_bought_before_anything_lies_in_them_and_sold_when_empty(
+def test_entries_are_bought_before_anything_lies_in_them_and_sold_when_empty(
     kernel: Kernel,
 ) -> None:
     pair = Pair(kernel, pages=2000)
@@ -173,7 +173,7 @@ ENDS: dict[str, Callable[[Pair], object]] = {
 
 @pytest.mark.parametrize("how", ENDS)
 @pytest.mark.parametrize("step", range(6))
-def test_whoever_ends_the_session_at_whatever_step_every_place_goes_back(
+def test_whoever_ends_the_session_at_whatever_step_every_entry_goes_back(
     kernel: Kernel, how: str, step: int
 ) -> None:
     """And the side that is left is refused, or takes what is under way; it is never harmed."""
