@@ -356,7 +356,7 @@ def test_calling_a_promise_of_data_is_refused_before_anything_is_sent() -> None:
     async def main(world: World) -> None:
         async with world.session(Desk, DeskServer()) as desk:
             with pytest.raises(AttributeError):
-                desk.do(1).name()  # type: ignore[operator]
+                desk.do(1).name()  # type: ignore[attr-defined]
             assert await desk.do(1) == 1
 
     run(main)
