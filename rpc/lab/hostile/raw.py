@@ -282,7 +282,7 @@ def call(
     size = CALL_HEAD.size + len(body) if length is None else length
     said, there = (caps, ()) if isinstance(caps, int) else (len(caps), caps)
     head = CALL_HEAD.pack(size, kind, flags, number, x, target, room, place, said)
-    return Message(head + body, there)
+    return Message(head + body, there) if there else head + body
 
 
 def returned(
@@ -296,7 +296,8 @@ def returned(
     """A Return, in every part as wanted; `caps` as in `call`."""
     size = RETURN_HEAD.size + len(payload)
     said, there = (caps, ()) if isinstance(caps, int) else (len(caps), caps)
-    return Message(RETURN_HEAD.pack(size, kind, flags, said, x) + payload, there)
+    frame = RETURN_HEAD.pack(size, kind, flags, said, x) + payload
+    return Message(frame, there) if there else frame
 
 
 def short(kind: int, x: int, flags: int = 0) -> bytes:
