@@ -205,12 +205,13 @@ class Requests(Protocol):
     """Bytes of messages that were received in all."""
     slots: int
     """How many slots the calls of the last frames received may use."""
-    on_resize: Callable[[int], None]
-    """Called within `receive` with how many slots the frames from now on may use. What it raises
-    leaves `receive`; the holder sets it before that."""
     most: Callable[[bytes], int] | None
     """The holder's: how long a frame may be that begins so. Asked with its first 64 bytes (or all)
     before more of it is copied, at the latest when it is longer than what `receive` may take."""
+
+    def watch(self, resized: Callable[[int], None], /) -> None:
+        """Have this called within `receive`, with how many slots the frames from now on may use.
+        What it raises leaves `receive`. Before the first `receive`."""
 
     def receive(self, limit: int, credit: int, /) -> list[bytes]:
         """Copies of the next frames, at most `limit`, and none that begins after the first

@@ -274,14 +274,14 @@ class RingSubmissions(RingWriter):
 class RingRequests(RingReader):
     """The callee's end (`pinfut.rpc.contract.Requests`)."""
 
-    __slots__ = ("_cell", "_cells", "_memory", "_post", "completions", "on_resize", "slots")
+    __slots__ = ("_cell", "_cells", "_memory", "_post", "_resized", "completions", "slots")
 
     def __init__(self, memory: Callable[[], LaneMemory], cell: int) -> None:
         lane, self.slots = memory().lane()
         super().__init__(lane[8 * (1 + self.slots) :])
         self.completions = Completions(lane, self.slots)
         self._post = self.completions.post
-        self.on_resize: Callable[[int], None]
+        self._resized: Callable[[int], None]
         self._memory = memory
         self._cell = cell
         # By place, as far as places were looked up: the page, and where the cell begins. At most
@@ -298,7 +298,10 @@ class RingRequests(RingReader):
         self.completions.go_on(memory, self.slots)
         # Pages may have gone, and their numbers to others.
         self._cells.clear()
-        self.on_resize(self.slots)
+        self._resized(self.slots)
+
+    def watch(self, resized: Callable[[int], None], /) -> None:
+        self._resized = resized
 
     def complete(self, place: int, x: int, frame: bytes, /) -> None:
         length = len(frame)

@@ -299,7 +299,7 @@ class Session:
         requests = self._requests = self.end.requests()
         if requests is not None:
             self.peer.complete = requests.complete
-            requests.on_resize = self._resize
+            requests.watch(self._resize)
             self.peer.resize(requests.slots)
             requests.most = self.peer.most
         return requests

@@ -33,7 +33,7 @@ class Growing:
         self.pages = LanePages(self.bank, SPEC)
         self.caller = RingSubmissions(lambda: self.pages, SPEC.cell, 1 << 20)
         self.callee = RingRequests(lambda: self.pages, SPEC.cell)
-        self.callee.on_resize = self._resized
+        self.callee.watch(self._resized)
         self.calls, self.changes = calls, changes
         self.last = -1
         # What was submitted and not read: calls, and sizes.

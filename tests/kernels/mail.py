@@ -201,7 +201,7 @@ class Requests:
         self._number = number
         self._largest = spec.largest
         self.slots = spec.first[0]
-        self.on_resize: Callable[[int], None]
+        self._resized: Callable[[int], None]
         self._frames: deque[bytes | None] = deque()
         self._told = 0
         self.more = False
@@ -219,7 +219,7 @@ class Requests:
                 if not frames:
                     self._frames.popleft()
                     self.slots = self._kernel.left(self._number)
-                    self.on_resize(self.slots)
+                    self._resized(self.slots)
                 break
             frames.append(frame)
             self._frames.popleft()
@@ -229,6 +229,9 @@ class Requests:
             self.consumed += size_of(frames[-1])
         self.more = bool(self._frames)
         return frames
+
+    def watch(self, resized: Callable[[int], None], /) -> None:
+        self._resized = resized
 
     def put_back(self, frames: Sequence[bytes], /) -> None:
         self._frames.extendleft(reversed(frames))

@@ -23,7 +23,7 @@ def opened(pair: Pair) -> tuple[Submissions, Requests, list[int]]:
     """Both ends of the client's calls, and the sizes that the callee was told."""
     told: list[int] = []
     requests = pair.incoming()
-    requests.on_resize = told.append
+    requests.watch(told.append)
     return pair.near.submissions(), requests, told
 
 
