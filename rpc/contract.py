@@ -9,8 +9,7 @@ the kernel hands out; no object of one side is ever an object of the other. What
 of a kernel (a `Process`, a `Port`, an `Endpoint` with its two directions and its account) is its
 own: no other process has it, and only the kernel writes what is marked here as the kernel's.
 
-Sizes are in bytes unless they are called pages.
-"""
+Sizes are in bytes unless they are called pages."""
 
 from __future__ import annotations
 
@@ -83,11 +82,9 @@ class Ticket(Protocol):
 
 
 class Account(Protocol):
-    """What one side of a session has charged to the bank that pays for the session.
-
-    One writer: the side that holds the account. It counts bytes inside pages that the kernel has
-    bought for it, so most charges need no kernel; it is no right to anything else of the bank.
-    """
+    """What one side of a session has charged to the bank that pays for the session. One writer: the
+    side that holds the account. It counts bytes inside pages that the kernel has bought for it, so
+    most charges need no kernel; it is no right to anything else of the bank."""
 
     free: int
     """Bytes that are bought and not charged. The holder may take from it without `take` what is
@@ -122,12 +119,10 @@ class Account(Protocol):
 
 
 class Submissions(Protocol):
-    """The caller's end of one direction.
-
-    A *place* is where an answer will be: an integer that the caller reserves, sends with its
-    call, and releases when it has taken the answer. What is submitted is seen by the other side
-    after `Endpoint.publish`, in the order of submission, and not before.
-    """
+    """The caller's end of one direction. A *place* is where an answer will be: an integer that the
+    caller reserves, sends with its call, and releases when it has taken the answer. What is
+    submitted is seen by the other side after `Endpoint.publish`, in the order of submission, and
+    not before."""
 
     slots: int
     """How many calls may be open now: of ids whose slot, x mod `Endpoint.slots`, is below it."""
@@ -231,10 +226,8 @@ class Requests(Protocol):
 
 class EventMemory(Protocol):
     """The records of a client's event buffer, as its server reaches them (`pinfut.rpc.records`).
-
-    What the server writes reaches the client with `Endpoint.post_event` at the latest, and what
-    the client has written is there for the server when it calls that or `Endpoint.events`.
-    """
+    What the server writes reaches the client with `Endpoint.post_event` at the latest, and what the
+    client has written is there for the server when it calls that or `Endpoint.events`."""
 
     shape: Any
     memory: memoryview
@@ -320,12 +313,11 @@ class Endpoint(Protocol):
     # -- capabilities, which lie in memory of the kernel's --
 
     def hand_over(self, caps: Sequence[Cap], place: int = CALLS, /) -> None:
-        """Put down what goes with the next call that has capabilities and is submitted, or with
-        the answer at `place`. From then on the other side holds what is of kind SENDER.
-
-        Raises UnknownObject for what this side may not name: of kind RECEIVER what it does not
-        hold, and promises in an answer; MessageTooLarge for too many; OutOfPages. Then nothing
-        was put down. On any later error of the message the session ends."""
+        """Put down what goes with the next call that has capabilities and is submitted, or with the
+        answer at `place`. From then on the other side holds what is of kind SENDER. Raises
+        UnknownObject for what this side may not name: of kind RECEIVER what it does not hold, and
+        promises in an answer; MessageTooLarge for too many; OutOfPages. Then nothing was put down.
+        On any later error of the message the session ends."""
 
     def take_over(self, count: int, place: int = CALLS, /) -> tuple[Cap, ...]:
         """What came with the oldest call that has capabilities, or with the answer at `place`,
@@ -461,8 +453,7 @@ class ServiceSpec:
     What the server's own side can bear, whatever its clients pay: `message`, bytes of the longest
     message; `sessions`, how many are open at once; `slots` of one of these. `grace`: seconds that
     a handler has after it was asked to stop. `backlog`: how many sessions may wait to be accepted,
-    in memory that `payer` buys with `listen`; None for as many as pay for themselves.
-    """
+    in memory that `payer` buys with `listen`; None for as many as pay for themselves."""
 
     safety: int | None = None
     level: int = 0
@@ -531,8 +522,7 @@ class Kernel(Protocol):
 
         Raises UnknownService, NotABank, SafetyExceeded, DonationTooSmall, PayerExhausted,
         OutOfPages, OutOfCaps, and ValueError for sizes that make no sense. On any error nothing
-        was bought.
-        """
+        was bought."""
 
     def kill(self, process: Process, /) -> None:
         """The process dies where it stands: its endpoints are let go of, its peers are told."""

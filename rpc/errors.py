@@ -1,8 +1,7 @@
 """Every error that a call can end with, each named for what went wrong.
 
 Errors that the serving side reports travel as a code, a type name and a message; a
-traceback never leaves the process in which it happened.
-"""
+traceback never leaves the process in which it happened."""
 
 from __future__ import annotations
 
@@ -34,11 +33,9 @@ class RpcError(Exception):
 class BankError(RpcError):
     """A bank cannot pay. Nothing was changed; refill it or free something, and retry.
 
-    `bank` names the bank that lacks, and `short` is by how much (pages or capabilities),
-    which is what `Bank.refill` has to add at least. Of a call: `begun` tells whether its
-    handler had begun, so that what it did may stand. A call that was refused before that had
-    no effect.
-    """
+    `bank` names the bank that lacks, and `short` is by how much (pages or capabilities), which is
+    what `Bank.refill` has to add at least. Of a call: `begun` tells whether its handler had begun,
+    so that what it did may stand. A call that was refused before that had no effect."""
 
     begun: bool = False
 
@@ -66,12 +63,10 @@ class BankDead(BankError, code=10):
 
 
 class NestedShortage(BankError):
-    """Not this call lacks memory, but something that its handler asked for itself.
-
-    `bank` names the payer that lacks: the server's own bank, the one of a `nested` block, or
-    the caller's. `kind` is the class that the handler met. Asking again may repeat what the
-    handler did before it met it.
-    """
+    """Not this call lacks memory, but something that its handler asked for itself. `bank` names the
+    payer that lacks: the server's own bank, the one of a `nested` block, or the caller's. `kind` is
+    the class that the handler met. Asking again may repeat what the handler did before it met
+    it."""
 
     begun = True
     kind: type[BankError] = BankError
@@ -209,13 +204,10 @@ class SlotInUse(ProtocolError):
     """A call for a slot whose last call is not over."""
 
 
-_BEGUN: Final = 128
-"""Added to the code of a BankError that came after the handler had begun."""
-_NESTED: Final = 256
-"""Added to the code of a BankError that the handler met itself."""
+_BEGUN: Final = 128  # Added to the code of a BankError that came after the handler had begun
+_NESTED: Final = 256  # Added to the code of a BankError that the handler met itself
 _DICT: Final[Any] = BaseException.__dict__["__dict__"]
-_LONGEST: Final = 18
-"""Digits of a `short` that is believed."""
+_LONGEST: Final = 18  # Digits of a `short` that is believed
 
 
 def of_handler(error: BaseException) -> BaseException:
@@ -250,10 +242,8 @@ def words_of(error: BaseException) -> str:
 
 
 def to_wire(error: BaseException) -> tuple[int, str, str]:
-    """An error as (code, type name, message). What is no RpcError becomes RemoteError.
-
-    A BankError has `short` and the name of its bank in the place of the type's name.
-    """
+    """An error as (code, type name, message). What is no RpcError becomes RemoteError. A BankError
+    has `short` and the name of its bank in the place of the type's name."""
     try:
         return _to_wire(error)
     except KeyboardInterrupt:

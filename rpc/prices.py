@@ -1,8 +1,7 @@
 """What the serving side's objects cost: bytes for each kind, charged to the client.
 
 Each price is at or above what the kind really takes on the running interpreter, rounded
-up, with the place in its table; tests/rpc/bank/test_prices.py measures them.
-"""
+up, with the place in its table; tests/rpc/bank/test_prices.py measures them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Records of events: where each word of an event buffer stands, for both of its sides.
 
-Who writes which word, and when, stands in docs/events.md.
-"""
+Who writes which word, and when, stands in docs/events.md."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 Attempts are bounded. What is refilled for a request is reserved for it at once, so that no
 other one eats it before the next attempt. A request is asked again only if it was refused before
-its handler began, so its effect happens once.
-"""
+its handler began, so its effect happens once."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ async def retry_with_refill(
     Only a call that was refused before its handler began is made again, so the handler runs at
     most once. What lacks later (a handler's own calls, an object that it hands out, a frame
     above its bound) is raised as it comes, with `begun` set: whether to ask again is then for
-    who knows what the handler did. Raises what the last attempt raised, and BankDead at once.
-    """
+    who knows what the handler did. Raises what the last attempt raised, and BankDead at once."""
     if attempts < 1 or quantum < 1:
         raise ValueError(f"attempts and quantum are 1 or more, not {attempts} and {quantum}")
     ticket: Reservation | None = None

@@ -2,8 +2,7 @@
 
 The call is one as any other, with a slot of its own, made in the executor's thread, which takes
 the answer there too; the thread only waits. So it may not be a thread in which an executor runs:
-that would stand still, and may be needed for the answer.
-"""
+that would stand still, and may be needed for the answer."""
 
 from __future__ import annotations
 
@@ -51,8 +50,7 @@ def call(method: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
 
     Raises what the call raises; RuntimeError where an executor would stand still, which names who
     waits for whom; TypeError for what is no method of a proxy, and NoExecutor when the run is over
-    in which the proxy was made. Threads that wait for each other end the run with FutureLock.
-    """
+    in which the proxy was made. Threads that wait for each other end the run with FutureLock."""
     name = getattr(method, "__qualname__", repr(method))
     target = target_of(getattr(method, "__self__", None))
     if target is None:

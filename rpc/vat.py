@@ -64,14 +64,11 @@ class Vat:
         # What is served at each port, and how long its handlers may take to stop.
         self._roots: dict[Port, tuple[Interface, float]] = {}
         self._queue: FairQueue[Endpoint] = FairQueue()
-        # What is answered and not visible yet.
-        self._outbox = Outbox(self._executor)
-        # Messages of one session that are handled at one service.
-        self.budget = BUDGET
+        self._outbox = Outbox(self._executor)  # what is answered and not visible yet
+        self.budget = BUDGET  # messages of one session that are handled at one service
         # Whether it was closed or killed: nobody would look at a new session.
         self._closed = False
-        # How often a session was serviced, to see what the idle ones cost.
-        self.serviced = 0
+        self.serviced = 0  # how often a session was serviced, to see what the idle ones cost
         self._task: JoinHandle[None] = self._executor.spawn(
             self._run(), name=f"vat {name}", owner=INTERNAL
         )
@@ -130,9 +127,8 @@ class Vat:
             raise
 
     async def _dispatch(self) -> None:
-        """Wait for signals; service each ready session for a bounded time, and no more than
-        `TURN` before other tasks run. What is signalled meanwhile is sorted in before the next
-        service."""
+        """Wait for signals; service each ready session for a bounded time, and no more than `TURN`
+        before other tasks run. What is signalled meanwhile is sorted in before the next service."""
         process, queue = self.process, self._queue
         end: Endpoint | None = None
         while True:
@@ -397,8 +393,7 @@ def serve(
     below 256 bytes), or a backlog without a payer; entering it OutOfPages, NotABank and BankDead.
 
     Logs once that memory is paid by prices, where the kernel's is; in checked mode, on arenas, at
-    its end what sessions have left in the process.
-    """
+    its end what sessions have left in the process."""
     if max_message is None:
         said = longest(type(root)) if is_capability(root) else None
         max_message = contract.MESSAGE if said is None else max(LEAST, said)
@@ -437,23 +432,21 @@ def connect(
 ) -> Connecting[I]:
     """A session with the service `name`: ``async with connect(k, "echo", Echo, bank) as e:``.
 
-    The block yields the service's root object. `bank` pays for everything that the session
-    holds, and has it back when the block ends. `slots`: how many calls may be open at once, at
-    most; more wait. `ring`: bytes for messages on their way, at most, a power of two, 16 KiB or
-    more by default. Both grow and shrink with what is in use, from what is bought when the session
-    is opened. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the process
-    that calls; by default one of its own. `quota`: pages (or pages and capabilities) that the
-    session has for itself: bought at once, never spent elsewhere, and back at the end. Without
-    one it draws on `bank` as it goes. `priority`: before which other sessions of both processes
-    this one is looked at; the service may give less on its side. `refund`: pages that the
-    server may have bought on the client's behalf and have `bank` pay for, at most
-    (`Session.prepay`). `events`: memory for what happens there, handed over to the service;
-    without it there are no events. `receive`: buffers for packets that the service moves there
-    (`Session.move`).
+    The block yields the service's root object. `bank` pays for everything that the session holds,
+    and has it back when the block ends. `slots`: how many calls may be open at once, at most; more
+    wait. `ring`: bytes for messages on their way, at most, a power of two, 16 KiB or more by
+    default. Both grow and shrink with what is in use, from what is bought when the session is
+    opened. `cell`: bytes of a small answer's memory, a divisor of 4,096. `vat`: the process that
+    calls; by default one of its own. `quota`: pages (or pages and capabilities) that the session
+    has for itself: bought at once, never spent elsewhere, and back at the end. Without one it draws
+    on `bank` as it goes. `priority`: before which other sessions of both processes this one is
+    looked at; the service may give less on its side. `refund`: pages that the server may have
+    bought on the client's behalf and have `bank` pay for, at most (`Session.prepay`). `events`:
+    memory for what happens there, handed over to the service; without it there are no events.
+    `receive`: buffers for packets that the service moves there (`Session.move`).
 
     Raises UnknownService, InterfaceMismatch, NotABank, SafetyExceeded, DonationTooSmall,
-    PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held.
-    """
+    PayerExhausted, OutOfPages, OutOfCaps and ValueError; then nothing is held."""
     if type(quota) is int:
         quota = Balance(quota, QUOTA_CAPS)
     assert not isinstance(quota, int)
@@ -473,11 +466,8 @@ def connect(
 
 
 def session_pages(*, slots: int = 64, ring: int | None = None, donated: bool = False) -> int:
-    """How many pages a session of these sizes takes before its first call. `donated`: of one
-    with a quota, whose least this is.
-
-    Raises ValueError for sizes that make no sense.
-    """
+    """How many pages a session of these sizes takes before its first call. `donated`: of one with a
+    quota, whose least this is. Raises ValueError for sizes that make no sense."""
     spec = SessionSpec(slots, ring or _ring_for(slots))
     return least_quota(spec).pages if donated else first_pages(spec)
 

@@ -38,8 +38,7 @@ class SessionAccount:
     are bought and sold in lots for the same reason.
 
     `ceiling`: bytes that may be charged at most, whatever the bank still has; whole pages.
-    `charged`: bytes that are in use from the beginning, in pages that the source has bought.
-    """
+    `charged`: bytes that are in use from the beginning, in pages that the source has bought."""
 
     __slots__ = ("_source", "_why", "caps", "ceiling", "free", "free_caps", "high", "pages")
 

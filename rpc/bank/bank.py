@@ -1,9 +1,8 @@
 """Space banks: who pays. A tree of limits, and what each bank owns.
 
-The rules are those of Coyotos and KeyKOS space banks: an allocation debits the bank and
-every ancestor, the tightest limit wins, and it happens whole or not at all. Capabilities
-are a second quota beside pages, and a funded bank's limit is bought in advance, both as in
-Genode.
+The rules are those of Coyotos and KeyKOS space banks: an allocation debits the bank and every
+ancestor, the tightest limit wins, and it happens whole or not at all. Capabilities are a second
+quota beside pages, and a funded bank's limit is bought in advance, both as in Genode.
 
 The life of a bank::
 
@@ -73,8 +72,7 @@ class Machine:
         self.changed = changed
         self.buying = buying
         self.handles = HandleTable()
-        # For handles, each given out once.
-        self.numbers = count(1)
+        self.numbers = count(1)  # for handles, each given out once
 
 
 class Shown(Protocol):
@@ -93,8 +91,7 @@ class Bank:
     bought from its parent, which nobody else can spend.
 
     A bank keeps its books in memory that it pays for itself: its *ledger*. Only the root and
-    the banks directly below it, which the machine's owner makes, are the machine's own cost.
-    """
+    the banks directly below it, which the machine's owner makes, are the machine's own cost."""
 
     __slots__ = (
         *("_above", "_charged", "_children", "_doing", "_ends", "_loose_caps"),
@@ -142,8 +139,7 @@ class Bank:
         # What it owns as objects; those of them that only pins keep, while DYING.
         self.objects = Objects()
         self.doomed = Objects()
-        # Invariant: once REMOVED, who owns what it owned.
-        self.heir: Bank | None = None
+        self.heir: Bank | None = None  # Invariant: once REMOVED, who owns what it owned
         # While DYING: the sub-bank whose turn it is, how many that were visited still stand,
         # whether everything below was visited, and whether this one left its parent's names.
         self._doing: Bank | None = None
@@ -221,12 +217,10 @@ class Bank:
         funded: bool = False,
         no_remove: bool = False,
     ) -> Bank:
-        """A bank below this one with limits of its own.
-
-        `funded`: buy the limits from this bank at once. `no_remove`: nobody may give this bank
-        what that one owns. Raises ValueError for a name in use and for negative limits,
-        BankDead, and OutOfPages or OutOfCaps when it cannot be paid; then it does not exist.
-        """
+        """A bank below this one with limits of its own. `funded`: buy the limits from this bank at
+        once. `no_remove`: nobody may give this bank what that one owns. Raises ValueError for a
+        name in use and for negative limits, BankDead, and OutOfPages or OutOfCaps when it cannot be
+        paid; then it does not exist."""
         self._require_payable(0, 0, "")
         require_stack(STACK)
         return Bank(name, pages, caps, self, self.machine, funded=funded, no_remove=no_remove)
@@ -256,11 +250,9 @@ class Bank:
     # ---- buying and selling ----
 
     def buy(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None:
-        """Debit this bank and every ancestor, or nobody.
-
-        `why` says what it is for, to the reader of an error or of a trace. Raises OutOfPages,
-        OutOfCaps, BankDead, and ValueError for negative amounts.
-        """
+        """Debit this bank and every ancestor, or nobody. `why` says what it is for, to the reader
+        of an error or of a trace. Raises OutOfPages, OutOfCaps, BankDead, and ValueError for
+        negative amounts."""
         if pages < 0 or caps < 0:
             raise ValueError(f"buy takes amounts of 0 or more, not {pages} and {caps}")
         self.acquire(pages, caps, why=why)
@@ -366,12 +358,10 @@ class Bank:
     # ---- limits ----
 
     def refill(self, pages: int = 0, caps: int = 0) -> None:
-        """Raise this bank's limits (or, with negative amounts, lower them).
-
-        A limit below what is used takes nothing back: it only refuses what is new. A funded
-        bank's limit is bought from its parent and sold to it: more raises OutOfPages or
-        OutOfCaps, and less than is used QuotaInUse.
-        """
+        """Raise this bank's limits (or, with negative amounts, lower them). A limit below what is
+        used takes nothing back: it only refuses what is new. A funded bank's limit is bought from
+        its parent and sold to it: more raises OutOfPages or OutOfCaps, and less than is used
+        QuotaInUse."""
         self._require_alive()
         require_stack(STACK)
         if self.funded:
@@ -415,9 +405,7 @@ class Bank:
 
     def close(self) -> None:
         """Give an unused bank up. Raises ValueError while anything is bought from it.
-
-        Idempotent.
-        """
+        Idempotent."""
         if self.state in (DYING, DEAD):
             return
         # Only its own place may be left in its books.
@@ -431,12 +419,10 @@ class Bank:
         self._vanish()
 
     def remove(self) -> None:
-        """Give what this bank owns to its parent, as it stands, and be gone. Its sub-banks
-        are the parent's from then on; nobody's usage changes.
-
-        Raises Restricted for a bank made with `no_remove`, ValueError for a root and for a
-        funded bank, whose memory is not its parent's to hold, and BankDead.
-        """
+        """Give what this bank owns to its parent, as it stands, and be gone. Its sub-banks are the
+        parent's from then on; nobody's usage changes. Raises Restricted for a bank made with
+        `no_remove`, ValueError for a root and for a funded bank, whose memory is not its parent's
+        to hold, and BankDead."""
         self._require_payable(0, 0, "")
         heir = self.parent
         if heir is None or self.funded:

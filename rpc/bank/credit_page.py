@@ -1,7 +1,6 @@
 """The credit page: limit and use of a bank where its clients may read them without the kernel.
 
-It says what was true a moment ago and promises nothing: only the bank itself decides.
-"""
+It says what was true a moment ago and promises nothing: only the bank itself decides."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ class CreditPage(Owned):
     Raises OutOfPages and BankDead.
 
     The first word counts publications; it is odd while one is being written, and a reader that
-    sees that, or sees it change, reads again.
-    """
+    sees that, or sees it change, reads again."""
 
     __slots__ = ("_shows", "_words", "lookers")
 

@@ -1,8 +1,7 @@
 """Freed: told once when pages come back.
 
 A bank has one bit for it, armed or not, and no queue. Arming looks again, so that what came
-back just before is not missed; being told says only that it is worth while to look.
-"""
+back just before is not missed; being told says only that it is worth while to look."""
 
 from __future__ import annotations
 
@@ -79,11 +78,9 @@ class Freed(FutureBase[None]):
 
 
 def freed(bank: Bank, pages: int = 1, caps: int = 0) -> Freed:
-    """Wait until `bank` and all above it have so much: ``await freed(bank, pages=3)``.
-
-    One waits for one bank at a time. Raises AlreadyArmed for a second, BankDead when the bank
-    ends, and OutOfPages when its ledger cannot pay for the wait.
-    """
+    """Wait until `bank` and all above it have so much: ``await freed(bank, pages=3)``. One waits
+    for one bank at a time. Raises AlreadyArmed for a second, BankDead when the bank ends, and
+    OutOfPages when its ledger cannot pay for the wait."""
     if pages < 0 or caps < 0:
         raise ValueError(f"wait for 0 or more, not pages={pages}, caps={caps}")
     return Freed(bank, pages, caps)

@@ -4,8 +4,7 @@
 
     held ──release: both sides have let go──▶ released ──nothing is left below──▶ over
 
-Each side has a share of its own, so that nobody counts what another one counts too.
-"""
+Each side has a share of its own, so that nobody counts what another one counts too."""
 
 from __future__ import annotations
 
@@ -27,12 +26,10 @@ CAPS: Final = 2
 
 @final
 class SessionFunds:
-    """What `payer` has given a session called `name`, whose least is `least`.
-
-    With `spec.quota` or `ceiling` the session has a bank of its own below the payer: a donation,
-    bought at once, or no more than a limit. Raises DonationTooSmall, PayerExhausted, OutOfPages
-    and OutOfCaps; then nothing was bought.
-    """
+    """What `payer` has given a session called `name`, whose least is `least`. With `spec.quota` or
+    `ceiling` the session has a bank of its own below the payer: a donation, bought at once, or no
+    more than a limit. Raises DonationTooSmall, PayerExhausted, OutOfPages and OutOfCaps; then
+    nothing was bought."""
 
     __slots__ = (
         *("_below", "_last", "_page", "_wakers", "bank", "far", "near", "on_over", "own"),
@@ -47,14 +44,12 @@ class SessionFunds:
         least: Balance,
         ceiling: Balance | None = None,
     ) -> None:
-        # The session's own bank, if it has one.
-        self.own: Bank | None = None
+        self.own: Bank | None = None  # the session's own bank, if it has one
         if spec.quota is not None:
             self.own = _donate(payer, spec.quota, least, spec.slots, name)
         elif ceiling is not None:
             self.own = payer.child(name, pages=ceiling.pages, caps=ceiling.caps, no_remove=True)
-        # The bank that pays.
-        self.bank = bank = payer if self.own is None else self.own
+        self.bank = bank = payer if self.own is None else self.own  # the bank that pays
         try:
             bank.acquire(caps=CAPS, why="a session")
             try:
@@ -89,8 +84,7 @@ class SessionFunds:
         self._page: CreditPage | None = None
         self.released = False
         self._wakers: list[Waker] = []
-        # Called once, when all is over.
-        self.on_over: Callable[[], None] | None = None
+        self.on_over: Callable[[], None] | None = None  # called once, when all is over
 
     def share(self, serving: bool) -> Share:
         """What one side has bought."""

@@ -27,8 +27,7 @@ class OwningBank(Protocol):
     name: str
     objects: Objects
     doomed: Objects
-    # Any: once removed, who owns what it owned; a bank as well.
-    heir: Any
+    heir: Any  # any: once removed, who owns what it owned; a bank as well
 
     def acquire(self, pages: int = 0, caps: int = 0, *, why: str = "memory") -> None: ...
 
@@ -46,8 +45,7 @@ class Owned:
         self._bank = bank
         self._before: Owned | None = None
         self._after: Owned | None = None
-        # How many use it at present.
-        self.pins = 0
+        self.pins = 0  # how many use it at present
         # Invariant: set only while pinned: the bank is being destroyed and waits for the pins.
         self.doomed = False
         bank.objects.add(self)

@@ -14,11 +14,9 @@ from pinfut.stack import require_stack
 
 @final
 class Reservation(Owned):
-    """A ticket for `pages` and `caps` of a bank, debited like everything else and used by
-    nobody yet. The ledger of the bank pays for the ticket itself.
-
-    Raises OutOfPages, OutOfCaps and BankDead; then nothing is reserved.
-    """
+    """A ticket for `pages` and `caps` of a bank, debited like everything else and used by nobody
+    yet. The ledger of the bank pays for the ticket itself. Raises OutOfPages, OutOfCaps and
+    BankDead; then nothing is reserved."""
 
     __slots__ = ("_keeper", "caps", "pages", "valid")
 

@@ -11,12 +11,10 @@ from pinfut.rpc.errors import BankDead, OutOfPages
 
 @final
 class Share(Owned):
-    """Pages and capabilities of a bank that somebody counts the use of.
-
-    It knows only what was bought, so who is gone cannot keep it: `seize` takes all of it back.
-    `leaves`: pages that the bank has to have left after each purchase. One whose bank was
-    destroyed buys nothing, and has nothing to sell.
-    """
+    """Pages and capabilities of a bank that somebody counts the use of. It knows only what was
+    bought, so who is gone cannot keep it: `seize` takes all of it back. `leaves`: pages that the
+    bank has to have left after each purchase. One whose bank was destroyed buys nothing, and has
+    nothing to sell."""
 
     __slots__ = ("_leaves", "alive", "caps", "on_short", "pages")
 

@@ -2,8 +2,7 @@
 
 From the first moment nothing can be bought from the bank or below it. Each piece takes back
 one object or goes to one bank; between two of them every count is right, and others run. What
-is pinned stays until its turn is over, and the bank until then.
-"""
+is pinned stays until its turn is over, and the bank until then."""
 
 from __future__ import annotations
 
@@ -73,9 +72,7 @@ class Destroying(FutureBase[None]):
 
 
 def destroy(bank: Bank, *, step: int = STEP) -> Destroying:
-    """Destroy a bank with all that it owns and every bank below: ``await destroy(bank)``.
-
-    `step`: how much of it at once. Raises BankDead for a bank that was removed. Destroying
-    what is dead is harmless.
-    """
+    """Destroy a bank with all that it owns and every bank below: ``await destroy(bank)``. `step`:
+    how much of it at once. Raises BankDead for a bank that was removed. Destroying what is dead is
+    harmless."""
     return Destroying(bank, step)

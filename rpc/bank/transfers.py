@@ -17,11 +17,9 @@ FLUSH: Final = 16
 
 
 def transfer(start: Bank, end: Bank, pages: int = 0, caps: int = 0) -> None:
-    """Move so much of what `start` has not used to `end`, whole or not at all.
-
-    One of them has to fund the other. Raises NotReference for any other pair, QuotaInUse for
-    more than is unused, OutOfPages, OutOfCaps, BankDead, and ValueError for less than 0.
-    """
+    """Move so much of what `start` has not used to `end`, whole or not at all. One of them has to
+    fund the other. Raises NotReference for any other pair, QuotaInUse for more than is unused,
+    OutOfPages, OutOfCaps, BankDead, and ValueError for less than 0."""
     if pages < 0 or caps < 0:
         raise ValueError(f"move 0 or more, not pages={pages}, caps={caps}")
     if end.funded and end.parent is start:
@@ -37,12 +35,10 @@ def transfer(start: Bank, end: Bank, pages: int = 0, caps: int = 0) -> None:
 
 @final
 class Transfers:
-    """Transfers out of `bank` to banks that it funds, which anyone may carry out.
-
-    What is queued is reserved and paid for by `bank` at once, so that flushing can neither fail
-    nor cost the one who does it. A flush is bounded, keeps the order, and does each transfer once,
-    however many flush. A transfer to a bank that has ended goes back.
-    """
+    """Transfers out of `bank` to banks that it funds, which anyone may carry out. What is queued is
+    reserved and paid for by `bank` at once, so that flushing can neither fail nor cost the one who
+    does it. A flush is bounded, keeps the order, and does each transfer once, however many flush. A
+    transfer to a bank that has ended goes back."""
 
     __slots__ = ("_bank", "_queue")
 

@@ -25,8 +25,7 @@ def choose_memory(asked: Memory | None, *, seeded: bool) -> Memory:
     is no part of a history.
 
     Raises ValueError for what is neither, and PayersUnavailable where arenas were asked for and
-    cannot be.
-    """
+    cannot be."""
     memory = asked or os.environ.get(VARIABLE)
     if not memory:
         memory = "prices" if seeded or payers.why_not() is not None else "arenas"

@@ -25,10 +25,8 @@ def pages_of(slots: int, ring: int) -> int:
 
 
 def admit(name: str, service: ServiceSpec, spec: SessionSpec, sessions: int = 0) -> SessionSpec:
-    """A session as the service `name` takes it, which has so many sessions already.
-
-    Raises SafetyExceeded for one that is more than the server can bear, and as `pages_of`.
-    """
+    """A session as the service `name` takes it, which has so many sessions already. Raises
+    SafetyExceeded for one that is more than the server can bear, and as `pages_of`."""
     pages = pages_of(spec.slots, spec.ring)
     if service.safety is not None and pages > service.safety:
         raise SafetyExceeded(

@@ -1,8 +1,7 @@
 """EventBuffer: where events of a session come to, in memory that the client has paid for.
 
 A record for each place; its layout and who writes which word stand in docs/events.md. The
-client's side of it is here, and so is the one thing that the kernel does: the notification.
-"""
+client's side of it is here, and so is the one thing that the kernel does: the notification."""
 
 from __future__ import annotations
 
@@ -40,8 +39,7 @@ class SourceEvent(NamedTuple):
     `states`: the newest ones that were kept, oldest first. `version`: how many there ever were.
     `lost`: how many of those since the last look are not among `states`. `bits`: what happened,
     ORed. `last`: the source has ended; after this event its place is free and its key is over.
-    Only a last event may come without a state.
-    """
+    Only a last event may come without a state."""
 
     key: int
     states: tuple[bytes, ...]
@@ -97,8 +95,7 @@ class EventBuffer:
         self._free: deque[int] = deque(range(places))
         # Places that were signalled and not looked at, each once, oldest first.
         self._ready: dict[int, None] = {}
-        # Whether somebody waits in `next`.
-        self._waits = False
+        self._waits = False  # whether somebody waits in `next`
         # Why nothing comes any more; None while the session is there, or was not yet.
         self.error: BaseException | None = None
         # How often places were armed, and how many events came of it.

@@ -11,8 +11,7 @@ there when it has read all before, and posts from then on there; and the caller,
 all ids before. What both have left goes back to the bank.
 
 Small answers lie in cells of one size, a page of them at a time; a larger one gets a region of
-its own. A place is an integer that travels with the call.
-"""
+its own. A place is an integer that travels with the call."""
 
 from __future__ import annotations
 
@@ -26,19 +25,14 @@ from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.errors import GarbageFrame
 from pinfut.rpc.memory.ring import LAST, RingReader, RingWriter
 
-_HEAD: Final = Struct("<IIQ")
-"""How an answer begins; `pinfut.rpc.contract.Submissions.take_plain`."""
-
+_HEAD: Final = Struct("<IIQ")  # How an answer begins; `pinfut.rpc.contract.Submissions.take_plain`
 _unpack_head = _HEAD.unpack_from
 
 LARGE: Final = 1 << 31
 """Places from here on are regions of their own."""
 
-_FEW: Final = 4
-"""So many places are remembered of who has fewer slots, and takes them in turn."""
-
-_STARTS: Final = tuple(range(0, PAGE, 64))
-"""Where cells of the smallest size begin in a page."""
+_FEW: Final = 4  # So many places are remembered of who has fewer slots, and takes them in turn
+_STARTS: Final = tuple(range(0, PAGE, 64))  # Where cells of the smallest size begin in a page
 
 
 class LaneMemory(Protocol):
@@ -194,8 +188,7 @@ class RingSubmissions(RingWriter):
         # Free small places. More are bought when there is none, so only as many as there were
         # answers at one time.
         self.places: deque[int] = deque()
-        # By number: the regions in use.
-        self._large: dict[int, memoryview] = {}
+        self._large: dict[int, memoryview] = {}  # by number: the regions in use
 
     @property
     def spare(self) -> bool:

@@ -3,8 +3,7 @@
 A generation of the lane is one region; small answers take a page each, bought as concurrency
 rises, and larger ones a region. Those between two uses are kept, and go back when the bank runs
 short. What both sides keep for each slot is paid here too, for the most slots of the generations
-that are there.
-"""
+that are there."""
 
 from __future__ import annotations
 
@@ -49,12 +48,10 @@ class _Generation:
 
 @final
 class LanePages:
-    """All memory of one direction, paid by `bank`: a `pinfut.rpc.memory.lane.LaneMemory`.
-
-    `spec`: the most slots, the largest ring, and bytes of a small answer. `on_short`: gives up
-    what is not in use elsewhere, too; whether there was any. Raises OutOfPages, and ValueError for
-    sizes that make no sense; then nothing was bought.
-    """
+    """All memory of one direction, paid by `bank`: a `pinfut.rpc.memory.lane.LaneMemory`. `spec`:
+    the most slots, the largest ring, and bytes of a small answer. `on_short`: gives up what is not
+    in use elsewhere, too; whether there was any. Raises OutOfPages, and ValueError for sizes that
+    make no sense; then nothing was bought."""
 
     __slots__ = (
         *("_at", "_bank", "_generations", "_large", "_numbers", "_on_short", "_pages", "_spare"),

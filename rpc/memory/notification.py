@@ -1,8 +1,7 @@
 """Notification words: which sessions are ready, found without asking the others.
 
 A signal ORs a badge in; taking reads and clears (seL4's notification objects). However
-often a badge is signalled before it is taken, it is seen once and never lost.
-"""
+often a badge is signalled before it is taken, it is seen once and never lost."""
 
 from __future__ import annotations
 
@@ -15,11 +14,9 @@ _BITS: Final = 64
 
 
 class Notification:
-    """A set of badges (small integers) as words of 64 bits with a summary word above.
-
-    `signal` is O(1); `take` costs what is ready, whatever the number of badges in use. `name`:
-    what a history calls it.
-    """
+    """A set of badges (small integers) as words of 64 bits with a summary word above. `signal` is
+    O(1); `take` costs what is ready, whatever the number of badges in use. `name`: what a history
+    calls it."""
 
     __slots__ = ("_summary", "_waker", "_words", "name")
 

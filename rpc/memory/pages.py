@@ -13,11 +13,9 @@ from pinfut.stack import require_stack
 
 @final
 class Region(Owned):
-    """`pages` contiguous pages, zeroed, paid by `bank` until `free`.
-
-    However many pages it has, it is one mapping. While it is pinned it can be neither freed,
-    cut nor given away. Raises OutOfPages when the bank cannot pay; then there is no region.
-    """
+    """`pages` contiguous pages, zeroed, paid by `bank` until `free`. However many pages it has, it
+    is one mapping. While it is pinned it can be neither freed, cut nor given away. Raises
+    OutOfPages when the bank cannot pay; then there is no region."""
 
     __slots__ = ("buffer", "generation", "holds", "mappings", "pages", "sharers")
 
@@ -77,8 +75,7 @@ class Region(Owned):
         named is two things now.
 
         Raises Pinned while anybody uses the region, and ValueError for pages that it has not,
-        or for all of them.
-        """
+        or for all of them."""
         self.require_unpinned()
         require_stack(STACK)
         if not (0 <= first and 1 <= count < self.pages and first + count <= self.pages):
@@ -94,10 +91,8 @@ class Region(Owned):
         return taken
 
     def move(self, to: Bank) -> None:
-        """Another bank owns and pays for the region from now on; the first is refunded.
-
-        Raises Pinned, OutOfPages and BankDead; then nothing has changed.
-        """
+        """Another bank owns and pays for the region from now on; the first is refunded. Raises
+        Pinned, OutOfPages and BankDead; then nothing has changed."""
         self.require_unpinned()
         move_batch([self], to)
 
@@ -152,8 +147,7 @@ class Hold(Owned):
         self._memory = region.buffer
         self._pages = region.pages
         self._region = region
-        # How often it was taken and not released.
-        self.count = 0
+        self.count = 0  # how often it was taken and not released
         if region.holds is None:
             region.holds = {}
         region.holds[bank] = self
@@ -250,11 +244,9 @@ class PageCap:
 
 
 def move_batch(regions: list[Region], to: Bank) -> None:
-    """Another bank owns these regions from now on, all of them or none; nothing is copied, and
-    no page is paid twice in the end.
-
-    Raises Pinned, OutOfPages, BankDead, and ValueError for a region twice or a freed one.
-    """
+    """Another bank owns these regions from now on, all of them or none; nothing is copied, and no
+    page is paid twice in the end. Raises Pinned, OutOfPages, BankDead, and ValueError for a region
+    twice or a freed one."""
     if len({id(one) for one in regions}) < len(regions) or not all(r.pages for r in regions):
         raise ValueError("each region is moved once, and has pages")
     for one in regions:

@@ -2,8 +2,7 @@
 
 A packet is an allocation in the opposite direction: the sender decides when, the receiver has
 to hold it. So the receiver posts buffers of its own beforehand; a packet takes the oldest. When
-none is left it is dropped and counted, and nobody allocates.
-"""
+none is left it is dropped and counted, and nobody allocates."""
 
 from __future__ import annotations
 
@@ -20,11 +19,9 @@ from pinfut.stack import require_stack
 
 @final
 class ReceivePool:
-    """Buffers that `bank` pays for, of `pages` pages each; at most `limit` of them.
-
-    A buffer is posted, then filled, then taken by the receiver, which posts it again or keeps
-    it. While it is posted or filled it is pinned, so that it can be written into.
-    """
+    """Buffers that `bank` pays for, of `pages` pages each; at most `limit` of them. A buffer is
+    posted, then filled, then taken by the receiver, which posts it again or keeps it. While it is
+    posted or filled it is pinned, so that it can be written into."""
 
     __slots__ = ("_bank", "_filled", "_posted", "delivered", "dropped", "limit", "pages")
 
@@ -47,10 +44,8 @@ class ReceivePool:
         return len(self._posted)
 
     def post(self, buffer: Region | None = None) -> None:
-        """Offer one more buffer: a new one, or one that was taken before.
-
-        Raises OutOfPages, and ValueError for a buffer of another bank or size, or above `limit`.
-        """
+        """Offer one more buffer: a new one, or one that was taken before. Raises OutOfPages, and
+        ValueError for a buffer of another bank or size, or above `limit`."""
         if len(self._posted) + len(self._filled) >= self.limit:
             raise ValueError(f"this pool holds {self.limit} buffers at most; take some first")
         if buffer is None:
@@ -84,8 +79,7 @@ class ReceivePool:
         was taken; the others stay the sender's, dropped and counted.
 
         Raises ValueError for packets of other sizes or of several banks, Pinned and BankDead; then
-        nothing has changed.
-        """
+        nothing has changed."""
         if len(sizes) != len(packets) or len({id(one) for one in packets}) < len(packets):
             raise ValueError("each packet is given once, with its size")
         room = range(self.pages * PAGE + 1)
@@ -135,10 +129,8 @@ class ReceivePool:
 
 
 def swap(some: list[Region], others: list[Region], first: Bank, second: Bank) -> None:
-    """Exchange regions of equal size between two banks: usage stays as it is on both sides.
-
-    Raises Pinned, BankDead and ValueError; then nothing has changed.
-    """
+    """Exchange regions of equal size between two banks: usage stays as it is on both sides. Raises
+    Pinned, BankDead and ValueError; then nothing has changed."""
     if sum(r.pages for r in some) != sum(r.pages for r in others):
         raise ValueError("regions are swapped page for page")
     for one in (*some, *others):

@@ -9,8 +9,7 @@ A ring is never moved. Its writer goes on in another one, where both go on count
 so by the top bit of the tail: the reader goes there when it has read all before.
 
 Both sides keep their own count in private memory and treat the other's word as hostile:
-read once, checked, then used.
-"""
+read once, checked, then used."""
 
 from __future__ import annotations
 
@@ -77,10 +76,8 @@ class RingWriter:
         self._write_to(memory)
 
     def submit(self, frame: bytes, /) -> bool:
-        """Put a frame down behind the others. False when there is no room at present.
-
-        Raises GarbageFrame when the reader's count makes no sense.
-        """
+        """Put a frame down behind the others. False when there is no room at present. Raises
+        GarbageFrame when the reader's count makes no sense."""
         length = len(frame)
         tail = self.tail
         position = tail & self._mask
@@ -156,10 +153,8 @@ class RingReader:
         # Bytes of the longest frame that is taken; of one that begins so, if somebody knows.
         self.largest = self.capacity
         self.most: Callable[[bytes], int] | None = None
-        # Bytes that the last `receive` has skipped at the end of the ring.
-        self._skipped = 0
-        # Whether `receive` has left something that it had seen.
-        self.more = False
+        self._skipped = 0  # bytes that the last `receive` has skipped at the end of the ring
+        self.more = False  # whether `receive` has left something that it had seen
 
     def _read_from(self, memory: memoryview) -> None:
         self._words = memory[:HEAD_BYTES].cast("Q")
@@ -179,8 +174,7 @@ class RingReader:
 
         Raises GarbageFrame when the writer's count makes no sense, and for a length that runs
         out of what was written or is above `largest`, or what `most` says of its beginning. However
-        much lies there, what is copied is `credit` and one frame at most.
-        """
+        much lies there, what is copied is `credit` and one frame at most."""
         head = self.consumed
         seen = self._words[_TAIL]
         ends = False

@@ -2,8 +2,7 @@
 
 The bytes of a message lie where both sides can write them; the capabilities in it do not. The
 sender has the kernel put them down here, and the receiver takes them out with the message, as they
-were put down. So nobody names what it does not hold, whatever bytes it writes.
-"""
+were put down. So nobody names what it does not hold, whatever bytes it writes."""
 
 from __future__ import annotations
 

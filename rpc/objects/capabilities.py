@@ -160,10 +160,8 @@ class Capabilities:
     def decode(
         self, codec: Codec, payload: bytes, caps: tuple[Cap | PromisedCapability, ...]
     ) -> Any:
-        """The value of a payload with capabilities. Raises `CodecError`, RpcError.
-
-        Each descriptor is used at most once, and those that are not are released.
-        """
+        """The value of a payload with capabilities. Raises `CodecError`, RpcError. Each descriptor
+        is used at most once, and those that are not are released."""
         left = dict(enumerate(caps))
 
         def resolve(index: int, interface: Any) -> object:
@@ -178,10 +176,8 @@ class Capabilities:
             self.discard(tuple(left.values()))
 
     def _resolve(self, cap: Cap | PromisedCapability, interface: Any) -> Any:
-        """The object of a descriptor, which has to be of `interface`.
-
-        Raises InterfaceMismatch, UnknownObject, OutOfPages, GarbageFrame.
-        """
+        """The object of a descriptor, which has to be of `interface`. Raises InterfaceMismatch,
+        UnknownObject, OutOfPages, GarbageFrame."""
         if type(cap) is PromisedCapability:
             return self._stand_in(cap, interface)
         assert isinstance(cap, Cap)

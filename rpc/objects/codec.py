@@ -1,8 +1,7 @@
 """Payloads: values of annotated types as msgpack, with capabilities set aside.
 
 msgspec does the work. A capability in a value is written as its index in the list that
-travels beside the payload, and never as data, whatever class implements it.
-"""
+travels beside the payload, and never as data, whatever class implements it."""
 
 from __future__ import annotations
 
@@ -48,12 +47,10 @@ _SCALARS: Final[dict[Any, tuple[type, ...]]] = {
 
 @final
 class Codec:
-    """Encodes and decodes values of one type; `interface` is the base of capabilities.
-
-    `most`: bytes that a value may have when it is encoded, above which that raises
-    MessageTooLarge; so does one of a type with keys whose hashes can be foreseen (`foreseen`) above
-    `SQUARE` bytes. Raises TypeError for a type that is neither plain data nor a capability.
-    """
+    """Encodes and decodes values of one type; `interface` is the base of capabilities. `most`:
+    bytes that a value may have when it is encoded, above which that raises MessageTooLarge; so does
+    one of a type with keys whose hashes can be foreseen (`foreseen`) above `SQUARE` bytes. Raises
+    TypeError for a type that is neither plain data nor a capability."""
 
     __slots__ = (
         "_interface", "_most", "decode", "encode", "exact", "foreseen", "has_caps", "interfaces",

@@ -5,8 +5,7 @@
     @method
     async def mount(self, where: Own[Directory], what: Same[Volume]) -> None: ...
 
-Both are looked up by the descriptor, before anything is decoded, taken or charged.
-"""
+Both are looked up by the descriptor, before anything is decoded, taken or charged."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ were chosen by their hash. That of a str, of bytes, of a date and of a naive tim
 numbers, and of what is made of them, it is no secret (Crosby and Wallach, "Denial of service via
 algorithmic complexity attacks", 2003), and no matter how few of them have one hash: the slots
 that CPython tries for a key follow from its hash, so 20,000 ints can be chosen such that half of
-them fill a run of slots and the others walk all of it.
-"""
+them fill a run of slots and the others walk all of it."""
 
 from __future__ import annotations
 
@@ -62,9 +61,7 @@ _SCALARS: Final[dict[type, int]] = {
     kinds.CustomType: 0,  # a capability, which is paid on its own
 }
 
-_OTHER: Final = 128
-"""Of any other scalar: a datetime, a UUID, a Decimal."""
-
+_OTHER: Final = 128  # Of any other scalar: a datetime, a UUID, a Decimal
 _TEXT: Final = 4
 """Bytes that each byte of a long str takes, if one of its letters is wide; what is read from a str
 is one before."""
@@ -93,9 +90,7 @@ def foreseen(kind: Any) -> bool:
 
 def expansion(kind: Any) -> tuple[int, int]:
     """Of values of a type: the bytes for each byte of their message, at most, and those beside.
-
-    Code of the type's own classes that runs when they are decoded may take more.
-    """
+    Code of the type's own classes that runs when they are decoded may take more."""
     found = _Found()
     found.visit(kinds.type_info(kind), repeated=False)
     return found.thing + found.place + 1, found.beside + BESIDE
@@ -113,8 +108,7 @@ class _Found:
         # Whether there are keys whose hashes can be foreseen.
         self.foreseen = False
         self._seen: set[tuple[int, bool, int]] = set()
-        # Or an id could be used again.
-        self._kept: list[Any] = []
+        self._kept: list[Any] = []  # or an id could be used again
 
     def visit(self, info: Any, *, repeated: bool, key: int = 0) -> None:
         """`key`: 1 for what is a key, and 2 for what is a part of one."""

@@ -1,6 +1,5 @@
 """Implementing classes: refused where they are written when they do not do what their interfaces
-say, so that no call ends in a method that nobody meant.
-"""
+say, so that no call ends in a method that nobody meant."""
 
 from __future__ import annotations
 
@@ -12,8 +11,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_
 from pinfut.rpc.objects.demands import demanded
 from pinfut.rpc.objects.method import Method
 
-_CLOSE: Final = 0.85
-"""From which likeness on a name is taken for a misspelt one."""
+_CLOSE: Final = 0.85  # From which likeness on a name is taken for a misspelt one
 
 
 def hints_of(one: Method, known: dict[str, Any]) -> dict[str, Any]:

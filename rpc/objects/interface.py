@@ -13,8 +13,7 @@
 
 A call of a method gives, to the type checker and at run time, the interface that it is
 annotated with when it returns a capability, and a `Promise` of its value otherwise. So
-calls can be chained on what has not come yet.
-"""
+calls can be chained on what has not come yet."""
 
 from __future__ import annotations
 
@@ -76,8 +75,7 @@ class Interface(Protocol, metaclass=_InterfaceMeta):
 
     Class arguments: ``name=`` what the interface is called on the wire (its class name by
     default); ``charge=`` bytes that an object of an implementing class holds at most, paid
-    by the client that it is handed to.
-    """
+    by the client that it is handed to."""
 
     # Of the class that declares: the id of the interface on the wire, with those that it extends,
     # and its methods by number. 0 here: the base is none.
@@ -389,8 +387,7 @@ def method(
     holds at most, charged to the caller before it starts; arguments that are not short are
     charged by their size on top. `touch`, in an interface: bytes that the arguments of a call may
     have as they travel, which the server copies and looks at; more is MessageTooLarge where the
-    call is made. Raises TypeError for anything but an ``async def`` with named parameters.
-    """
+    call is made. Raises TypeError for anything but an ``async def`` with named parameters."""
     for what, size in (("frame", frame), ("touch", touch)):
         if size is not None and (type(size) is not int or size < 0):
             raise ValueError(f"{what} is a size in bytes, not {size!r}")

@@ -1,8 +1,7 @@
 """Calls on objects of this process: the same promises, with no session between.
 
 An object can be called through its interface wherever it is, so a function that takes a
-`Directory` need not know whether it got a proxy or the object itself.
-"""
+`Directory` need not know whether it got a proxy or the object itself."""
 
 from __future__ import annotations
 
@@ -28,10 +27,8 @@ T = TypeVar("T")
 
 
 def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a method of an object of this process, as a task; its promise.
-
-    Raises TypeError as a call does, and NoExecutor.
-    """
+    """Call a method of an object of this process, as a task; its promise. Raises TypeError as a
+    call does, and NoExecutor."""
     resolve(type(thing))
     executor = current_executor()
     coro = method.function(thing, *method.bind(args, kwargs))

@@ -23,11 +23,9 @@ MAX_ANSWER: Final = 1 << 26
 
 @final
 class Method:
-    """One method of an interface, or what implements it.
-
-    What depends on the annotations is there after `interface.resolve`, which waits until the
-    interface is used for the first time, when all that they name exists.
-    """
+    """One method of an interface, or what implements it. What depends on the annotations is there
+    after `interface.resolve`, which waits until the interface is used for the first time, when all
+    that they name exists."""
 
     __slots__ = (
         *("_answer", "arguments", "calling", "declared_frame", "demands", "expansion"),
@@ -130,10 +128,8 @@ class Method:
         return other
 
     def room(self, args: tuple[Any, ...]) -> int:
-        """How many bytes to reserve for the answer to these arguments.
-
-        Raises ValueError for a bound that makes no sense.
-        """
+        """How many bytes to reserve for the answer to these arguments. Raises ValueError for a
+        bound that makes no sense."""
         if self.fixed_room is not None:
             return self.fixed_room
         try:

@@ -66,19 +66,15 @@ class Target:
         self.caller = caller
         self.interface = interface
         self.state = state
-        # The question while PROMISED, the other side's export while IMPORTED.
-        self.id = number
+        self.id = number  # the question while PROMISED, the other side's export while IMPORTED
         # What the call that should have given the object ended with, when BROKEN.
         self.error: BaseException | None = None
-        # This side's own object, when OWN.
-        self.own: Any = None
-        # The call itself, while it is not sent.
-        self.unsent: Unsent | None = None
+        self.own: Any = None  # this side's own object, when OWN
+        self.unsent: Unsent | None = None  # the call itself, while it is not sent
         # What this was called on, kept until the answer is there: to drop a promise is to
         # cancel its call, and this one depends on it.
         self.parent: Any = None
-        # Calls sent on the promise that have no Return yet.
-        self.under_way = 0
+        self.under_way = 0  # calls sent on the promise that have no Return yet
         # Calls in this process that were made before it was an own object and have not begun,
         # oldest first: each begins when it is the first, and what is called later stands behind.
         self.line: deque[Turn] | None = None
@@ -180,8 +176,7 @@ def _given_up(question: Question) -> bytes:
 class Unsent:
     """A call that waits for a slot, with all that is needed to send it."""
 
-    # Where a promise looks for the state of its slot.
-    state = -1
+    state = -1  # where a promise looks for the state of its slot
 
     __slots__ = (
         *("build", "call", "caps", "charge", "error", "place", "settles", "slot", "task"),
@@ -197,8 +192,7 @@ class Unsent:
         charge: int,
         settles: Target | None,
     ) -> None:
-        # Makes the frame, once the id is known.
-        self.build = build
+        self.build = build  # makes the frame, once the id is known
         # The proxy that was called, its target, the method and the arguments.
         self.call = call
         self.caps = caps
@@ -260,8 +254,7 @@ class Promise(FutureBase[T_co]):
         self.caller = caller
         self._slot: Question | Unsent | _Taken = slot
         self._method = method
-        # What has to stay until the answer is there.
-        self._kept = kept
+        self._kept = kept  # what has to stay until the answer is there
 
     def poll(self, cx: Context, /) -> Poll[T_co]:
         slot: Any = self._slot

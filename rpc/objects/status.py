@@ -3,8 +3,7 @@
 An answer lies in memory that its caller has bought and can only read, behind a head with the id
 of its call and a word that says what it is. That word is the status: to read it sends nothing,
 asks no kernel, and changes nothing. It is advice, for the other side writes it when it likes. What
-a promise stands for is decided where the answer is taken, with every check.
-"""
+a promise stands for is decided where the answer is taken, with every check."""
 
 from __future__ import annotations
 
@@ -24,10 +23,8 @@ Status: TypeAlias = Literal["pending", "fulfilled", "broken"]
 def status(promise: object, /) -> Status:
     """Whether a call has ended, without waiting or taking its answer: "pending", "fulfilled", or
     "broken" when it failed. `promise`: what a call gave, a Promise or a proxy; an object that is
-    there is "fulfilled".
-
-    Raises TakenTwice when it was taken or released, and TypeError for anything else.
-    """
+    there is "fulfilled". Raises TakenTwice when it was taken or released, and TypeError for
+    anything else."""
     target = target_of(promise)
     if target is not None:
         if target.state in (UNSENT, PROMISED):

@@ -1,8 +1,7 @@
 """Weight: the bytes that decoded arguments take, which a caller pays while its handler has them.
 
 A message of n bytes can become many times as much: an empty list is one byte on its way and
-56 when it is here. So what is not short is weighed, each block rounded up to 16.
-"""
+56 when it is here. So what is not short is weighed, each block rounded up to 16."""
 
 from __future__ import annotations
 

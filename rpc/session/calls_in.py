@@ -2,8 +2,7 @@
 
 A handler's frame is charged to the client's account before it starts and refunded when its
 task has ended, not when its call was cancelled: until then the work goes on and the
-memory is held. A refusal needs no memory that is not reserved already.
-"""
+memory is held. A refusal needs no memory that is not reserved already."""
 
 from __future__ import annotations
 

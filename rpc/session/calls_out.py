@@ -97,8 +97,7 @@ class CallsOut(Sending):
 
         Raises TypeError for arguments that cannot be sent, MessageTooLarge,
         ForeignCapability, OutOfPages when what the call holds cannot be paid, and
-        SessionClosed. On any error nothing was sent.
-        """
+        SessionClosed. On any error nothing was sent."""
         if self.error is not None:
             raise again(self.error)
         if laws.recording:

@@ -9,8 +9,7 @@
         report = ref.get()              # reads come first, and may fail
         other.set(report.summary())     # then the writes, none of which fails
 
-Where several things are touched, a `PinScope` holds them all, or is refused.
-"""
+Where several things are touched, a `PinScope` holds them all, or is refused."""
 
 from __future__ import annotations
 
@@ -50,10 +49,8 @@ def payer() -> Kept | None:
 
 
 def keep(thing: T, size: int) -> ClientRef[T]:
-    """Keep something for the client that is charged here, which pays `size` bytes for it.
-
-    Raises RuntimeError outside of a `charge` block, OutOfPages, and SessionDead.
-    """
+    """Keep something for the client that is charged here, which pays `size` bytes for it. Raises
+    RuntimeError outside of a `charge` block, OutOfPages, and SessionDead."""
     kept = _payer.get()
     if kept is None:
         raise RuntimeError("nobody is charged here; write 'with charge(session):' around this")
@@ -78,8 +75,7 @@ class PinScope:
     a bank that goes meanwhile takes nothing from under it. The block must not await. A scope that
     would hold more than `safety` things is refused: that much memory the server has for its own
     safety, and no client can make it take more. Nor does one scope hold two pieces of work: it is
-    entered again when it has ended, and RuntimeError before.
-    """
+    entered again when it has ended, and RuntimeError before."""
 
     __slots__ = ("_entered", "_held", "_things")
 

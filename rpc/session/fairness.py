@@ -12,8 +12,7 @@ session has nothing more, and a message that was longer than the credit is paid 
 looks. What may be many things when it is decoded costs credit, too: for what is paid for it in
 advance, and for each thing that is weighed. So of sessions that are ready all the time, each has
 the same share, however long or dense its messages are. A message is handled whole, so a look takes
-its credit and one message more.
-"""
+its credit and one message more."""
 
 from __future__ import annotations
 

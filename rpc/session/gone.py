@@ -77,8 +77,7 @@ def on_gone(what: Session | Interface) -> Gone:
 
     The client pays for the wait as for a handler, `prices.HANDLER`, from now until it is over, so
     what waits may be a task of its own. Raises OutOfPages when it cannot, TypeError for a promise
-    of this process, and RuntimeError for an object of this side outside of a handler.
-    """
+    of this process, and RuntimeError for an object of this side outside of a handler."""
     if isinstance(what, Session):
         return Gone(what, None)
     if target_of(what) is not None:

@@ -14,8 +14,7 @@ The client C holds an object at A and a session with B, and has B reach the obje
 The route is a channel between A and B that C has the kernel make, once for each pair of
 C's sessions. Its pages, A's entries and B's calls are paid by the bank of C's session with
 A, under a ceiling; what B holds is paid by the session with B. It ends with either.
-The frames and their names are those of level 3 of Cap'n Proto's `rpc.capnp`.
-"""
+The frames and their names are those of level 3 of Cap'n Proto's `rpc.capnp`."""
 
 from __future__ import annotations
 
@@ -157,13 +156,11 @@ async def introduce(
 ) -> I:
     """`thing`, of one session, as what may be passed over the session of `to`.
 
-    The receiver calls it directly. What B holds of it ends when this is
-    dropped and B has let go. `pages`, `slots`, `ring`: the sizes of the route, when it is the
-    first introduction of the two.
+    The receiver calls it directly. What B holds of it ends when this is dropped and B has let go.
+    `pages`, `slots`, `ring`: the sizes of the route, when it is the first introduction of the two.
 
     Raises OutOfPages, OutOfCaps (on either leg), ForeignCapability, InterfaceMismatch,
-    SafetyExceeded, PeerDied, SessionClosed; then nobody holds anything of it.
-    """
+    SafetyExceeded, PeerDied, SessionClosed; then nobody holds anything of it."""
     thing = await thing
     source, receiver = target_of(thing), target_of(to)
     if source is None or source.own is not None:

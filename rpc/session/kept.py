@@ -1,8 +1,7 @@
 """Kept: what a service keeps for a client, paid by it, and gone with its session.
 
 A `ClientRef` is the only way to what is kept: after the end of the session nothing is reachable
-through it.
-"""
+through it."""
 
 from __future__ import annotations
 
@@ -17,8 +16,7 @@ from pinfut.stack import require_stack
 
 T = TypeVar("T")
 
-_STACK: Final = 64
-"""Frames that the end of a session takes at most."""
+_STACK: Final = 64  # Frames that the end of a session takes at most
 
 
 @final
@@ -81,9 +79,7 @@ class Kept:
 @final
 class ClientRef(Generic[T]):
     """Something that is kept for a client and paid by it: there, or SessionDead, never garbage.
-
-    States: kept ─drop, or the session ends─▶ gone; while a pin scope holds it, after that.
-    """
+    States: kept ─drop, or the session ends─▶ gone; while a pin scope holds it, after that."""
 
     __slots__ = ("__weakref__", "_charged", "_kept", "_pins", "_thing", "alive")
 

@@ -9,8 +9,7 @@ refund when it knows what the purchase was for::
 
 A refund moves the charge from the server's bank to the client's, whole or not at all and at
 most once; closing gives the pages back to the one who pays for them then, also once. No bank is
-shared for it, and neither side can spend the other's.
-"""
+shared for it, and neither side can spend the other's."""
 
 from __future__ import annotations
 
@@ -50,11 +49,9 @@ class Prepayment:
 
     def refund(self) -> bool:
         """Have the client's bank pay from now on. False when it does already, or when the
-        prepayment is closed.
-
-        Raises OutOfPages when that is above what the client allowed, or more than its bank
-        has, SessionClosed, and what `sell` of a bank that is gone does; then nothing has changed.
-        """
+        prepayment is closed. Raises OutOfPages when that is above what the client allowed, or more
+        than its bank has, SessionClosed, and what `sell` of a bank that is gone does; then nothing
+        has changed."""
         if self.state != OWN:
             return False
         number = self._endpoint.refund(self.pages, self._why)

@@ -4,8 +4,7 @@ Where a kernel's memory is "arenas", what the serving side of a session allocate
 that session's payer, and what its client pays is the larger of two sums: these pages, and the
 prices that are charged to the same account. A handler has its price before it begins; once it
 waits, its pages are counted in place of that. On top of both comes what may be memory that no
-payer sees: what is kept by `keep`, and what lies at the client and in the kernel.
-"""
+payer sees: what is kept by `keep`, and what lies at the client and in the kernel."""
 
 from __future__ import annotations
 
@@ -40,11 +39,9 @@ _log = logging.getLogger("pinfut.rpc")
 
 @final
 class Purse:
-    """Buys for the payer of the session over `end`.
-
-    Invariant: between two services, and where a handler waits, the pages of the payer are paid for
-    (`settle`), or the session is told to give some up.
-    """
+    """Buys for the payer of the session over `end`. Invariant: between two services, and where a
+    handler waits, the pages of the payer are paid for (`settle`), or the session is told to give
+    some up."""
 
     __slots__ = ("_account", "_bought", "_end", "apart", "payer", "refusal")
 

@@ -52,15 +52,13 @@ class Returns:
         self._peer = peer
         self._questions = peer.questions
         self._capabilities = capabilities
-        # How many proxies have to come before the next search for cycles.
-        self._fresh = 1
+        self._fresh = 1  # how many proxies have to come before the next search for cycles
         # Invariant: by question, those of its targets that are EMBARGOED and have calls under way:
         # at most as many as there are slots.
         self._embargoed: dict[int, Target] = {}
         # Decodes an answer that is not short and has it paid, where this side is a server.
         self.paid: Callable[..., Any] | None = None
-        # How many questions settle a target or were made on a promise.
-        self.promised = 0
+        self.promised = 0  # how many questions settle a target or were made on a promise
         # Sends what waits for a slot, while the sending is held.
         self.on_free: Callable[[], None] = _nothing_waits
         # Calls what waits for a slot and is for an object of this side.

@@ -4,8 +4,7 @@ of it is used.
 A *round* is over when more answers have come than there are slots, so that calls of this round have
 passed all that was there before. What was open at most in a round, and what was written in it,
 bounds what it would have taken; only when that is a quarter, half is given up. So what grows and
-shrinks is moved once in as many calls as there are slots, at most.
-"""
+shrinks is moved once in as many calls as there are slots, at most."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Sending: what one side of a session sends, and when it becomes visible.
 
 Frames are submitted as they come, or wait for room in the ring, paid for. Nothing is visible
-before the turn ends; then all of it is, by one signal.
-"""
+before the turn ends; then all of it is, by one signal."""
 
 from __future__ import annotations
 
@@ -37,8 +36,7 @@ class Outbox:
         self.mixed = False
         # Invariant: a session that is touched stands here once.
         self._levels: tuple[list[Sending], ...] = ([], [], [])
-        # Whether a flush is coming.
-        self._coming = False
+        self._coming = False  # whether a flush is coming
 
     def meet(self, level: int) -> None:
         """There is a session of this level."""
@@ -102,19 +100,15 @@ class Sending:
         self._on_fail = on_fail
         self._outbox = outbox
         outbox.meet(end.level)
-        # Why the session has ended; None while it has not.
-        self.error: RpcError | None = None
+        self.error: RpcError | None = None  # why the session has ended; None while it has not
         # Invariant: frames that found no room in the ring, oldest first, each with its
         # charge; while there are any, every other frame goes behind them.
         self._frames: deque[tuple[bytes, int]] = deque()
-        # Whether there is anything to submit to yet.
-        self.opened = False
+        self.opened = False  # whether there is anything to submit to yet
         # What was dropped since the last flush, of which nobody was told.
         self.dropped: deque[Any] = deque()
-        # Whether this side is a server, which waits at its client's cost.
-        self._owing = owing
-        # Whether calls wait for a slot; every other call goes behind them.
-        self.held = False
+        self._owing = owing  # whether this side is a server, which waits at its client's cost
+        self.held = False  # whether calls wait for a slot; every other call goes behind them
         # Whether a flush is coming.
         self.touched = False
         self.watched = bool(executor.instruments)

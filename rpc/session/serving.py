@@ -1,8 +1,7 @@
 """Serving: what a handler can ask about the call that it serves, and memory for calls of its own.
 
 A server that calls others to serve a call spends the memory of whose call it serves, never
-its own: `nested` gives it a bank below the caller's, with a ceiling, for the time of a block.
-"""
+its own: `nested` gives it a bank below the caller's, with a ceiling, for the time of a block."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ async def nested(*, pages: int, caps: int = 64) -> AsyncIterator[BankLike]:
     are all that this call may spend. What the block gets only pays and shows what is left. When
     the block ends the bank is destroyed, and the end waits until it is.
 
-    Raises RuntimeError outside of a handler, and OutOfPages when the caller cannot pay for it.
-    """
+    Raises RuntimeError outside of a handler, and OutOfPages when the caller cannot pay for it."""
     end = current_session().end
     bank = end.nested(pages, caps)
     try:

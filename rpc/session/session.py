@@ -109,8 +109,7 @@ class Session:
         self._credit: memoryview | None = None
         # What a service keeps for the client; made when it first does.
         self._kept: Kept | None = None
-        # Whether all handlers have ended after the session has.
-        self._idle = False
+        self._idle = False  # whether all handlers have ended after the session has
         # What is called when it ends; made when somebody waits for that.
         self._watching: dict[Callable[[], None], None] | None = None
         self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
@@ -136,11 +135,9 @@ class Session:
 
     def left(self) -> Credit | None:
         """What the bank that pays had left a moment ago, read from a page without a call; None when
-        that is being written all the time. Advice: only the bank decides.
-
-        Raises ValueError on the serving side, SessionClosed, and OutOfPages or BankDead when the
-        page cannot be bought, which is tried at the first look.
-        """
+        that is being written all the time. Advice: only the bank decides. Raises ValueError on the
+        serving side, SessionClosed, and OutOfPages or BankDead when the page cannot be bought,
+        which is tried at the first look."""
         if self._credit is None or self.end.released:
             self._credit = self.end.credit()
         return read_credit(self._credit)
@@ -153,22 +150,17 @@ class Session:
     def prepay(
         self, bank: BankLike, pages: int, why: str = "what a server made for it"
     ) -> Prepayment:
-        """Buy pages from a bank of this side for the client of the session, to be refunded by
-        it when asked (`Prepayment.refund`).
-
-        Raises OutOfPages, and ValueError on the client's side.
-        """
+        """Buy pages from a bank of this side for the client of the session, to be refunded by it
+        when asked (`Prepayment.refund`). Raises OutOfPages, and ValueError on the client's side."""
         if not self.end.serving:
             raise ValueError(f"session {self.name} is paid by this side; buy from its bank")
         return Prepayment(self.end, bank, pages, why)
 
     def move(self, packets: Sequence[Any], sizes: Sequence[int]) -> list[Any]:
-        """Move packets of so many bytes, in regions of this side's, to the pool that the client
-        has brought (`connect(receive=)`): all that find a buffer there change owner at once, and
-        nothing is copied. The regions that this side has in place of the first of them.
-
-        Raises ValueError where the client takes none; then nothing has changed.
-        """
+        """Move packets of so many bytes, in regions of this side's, to the pool that the client has
+        brought (`connect(receive=)`): all that find a buffer there change owner at once, and
+        nothing is copied. The regions that this side has in place of the first of them. Raises
+        ValueError where the client takes none; then nothing has changed."""
         return self.end.move(packets, sizes)
 
     def kept(self) -> Kept:
@@ -182,9 +174,7 @@ class Session:
 
     def guest(self, handle: int, /) -> Session:
         """The session that the client introduced this side to, under `handle` in this process.
-
-        Raises UnknownObject for any other handle, and OutOfPages.
-        """
+        Raises UnknownObject for any other handle, and OutOfPages."""
         guest = self.guests.get(handle)
         if guest is None:
             end = self.end.guest(handle)

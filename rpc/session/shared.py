@@ -1,9 +1,7 @@
 """Shared state: stored once, and paid in full by everybody who subscribes to it.
 
-If the price were shared, those who stay would pay more when somebody leaves. Here nobody's
-charge depends on who else is there; the server, which stores it once, is paid as often as it is
-used.
-"""
+If the price were shared, those who stay would pay more when somebody leaves. Here nobody's charge
+depends on who else is there; the server, which stores it once, is paid as often as it is used."""
 
 from __future__ import annotations
 

@@ -37,10 +37,8 @@ _MASK: Final = (1 << 64) - 1
 
 @final
 class Subscription:
-    """The serving side of one record. What it takes is the client's (`prices.SUBSCRIPTION`).
-
-    It is kept for the client, and goes with the session: hold it weakly, or not at all.
-    """
+    """The serving side of one record. What it takes is the client's (`prices.SUBSCRIPTION`). It is
+    kept for the client, and goes with the session: hold it weakly, or not at all."""
 
     __slots__ = (
         *("__weakref__", "_at", "_bits", "_buffer", "_fired", "_generation", "_kept"),
@@ -142,8 +140,7 @@ def subscribe(key: int, session: Conversation | None = None) -> Subscription:
 
     Raises NoEventBuffer for a client that brought no memory for events, or a key that names no
     open place of it, OutOfPages when the client cannot pay, and RuntimeError outside of a
-    handler. Who subscribes a place anew takes it over.
-    """
+    handler. Who subscribes a place anew takes it over."""
     if session is None:
         session = current_session()
     buffer = session.end.events()
@@ -171,11 +168,9 @@ def subscribe(key: int, session: Conversation | None = None) -> Subscription:
 
 @final
 class EventSource:
-    """Something that happens, for any number of subscribers: ``source.post(state)`` tells all.
-
-    Who leaves changes nobody's charge, and who never looks delays nobody. The source itself
-    keeps nothing for a subscriber: all of that is kept with its session.
-    """
+    """Something that happens, for any number of subscribers: ``source.post(state)`` tells all. Who
+    leaves changes nobody's charge, and who never looks delays nobody. The source itself keeps
+    nothing for a subscriber: all of that is kept with its session."""
 
     __slots__ = ("_numbers", "_subscriptions")
 

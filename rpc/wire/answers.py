@@ -27,8 +27,7 @@ class PromisedCapability:
     __slots__ = ("answer", "error", "facet", "on_settled", "stand_ins")
 
     def __init__(self, answer: Answer | None = None) -> None:
-        # The earlier call, as long as it is not over.
-        self.answer = answer
+        self.answer = answer  # the earlier call, as long as it is not over
         # Invariant: at most one of the two is set, once the earlier call is over.
         self.facet: Facet | None = None
         self.error: tuple[int, str, str] | None = None

@@ -7,8 +7,7 @@ from typing import Final
 from pinfut.rpc.contract import Account
 from pinfut.stack import require_stack
 
-_STACK: Final = 16
-"""Frames that a charge takes at most."""
+_STACK: Final = 16  # Frames that a charge takes at most
 
 
 def pay(account: Account, size: int, why: str) -> None:

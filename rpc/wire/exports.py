@@ -7,8 +7,7 @@ the client, and everything in the bushel goes when its session does.
 What is handed out is a facet: an object *as* one of its interfaces. The entry holds the
 methods of that interface, and the number in a call selects among these and no others, so an
 object that was handed out as a Reader cannot be used as anything else. One object that is
-handed out as two interfaces has two ids.
-"""
+handed out as two interfaces has two ids."""
 
 from __future__ import annotations
 
@@ -24,11 +23,8 @@ from pinfut.stack import require_stack
 _INDEX_BITS: Final = 32
 _INDEX: Final = (1 << _INDEX_BITS) - 1
 _SMALL: Final = 16
-_STACK: Final = 4
-"""Frames that the tables take at most, without what is charged."""
-_LAST_GENERATION: Final = (1 << 32) - 1
-"""An index whose generations are used up is retired."""
-
+_STACK: Final = 4  # Frames that the tables take at most, without what is charged
+_LAST_GENERATION: Final = (1 << 32) - 1  # An index whose generations are used up is retired
 Facet = tuple[Any, Any, Any]
 """An object, the methods of one of its interfaces in the order of their numbers, and that
 interface."""
@@ -78,12 +74,10 @@ class Bushel:
         # The highest generation, and the number of indices, that were ever handed out.
         self._generation = 0
         self._width = 0
-        # Indices below this have used all their generations up.
-        self._base = 0
+        self._base = 0  # indices below this have used all their generations up
         # The indices that were taken when the tables were last made small.
         self._kept: frozenset[int] = frozenset()
-        # The most entries since then.
-        self._high = _SMALL
+        self._high = _SMALL  # the most entries since then
         # By id(thing): what waits until it is here no more; the one that waits holds the object.
         self._watched: dict[int, list[Callable[[], None]]] | None = None
 

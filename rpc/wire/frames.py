@@ -1,10 +1,9 @@
 """The frames of the protocol: what stands in each, byte by byte.
 
-All numbers are little-endian. Every frame begins with its length in 32 bits, which counts
-the whole frame, and its kind in 8. A question is a call seen from the side that makes it,
-an answer the same call seen from the other; both name it by the question's id x, and each
-side counts its own. An export is an object seen from the side that has it, an import the
-same object from the other.
+All numbers are little-endian. Every frame begins with its length in 32 bits, which counts the whole
+frame, and its kind in 8. A question is a call seen from the side that makes it, an answer the same
+call seen from the other; both name it by the question's id x, and each side counts its own. An
+export is an object seen from the side that has it, an import the same object from the other.
 
 The life of a question::
 
@@ -14,8 +13,7 @@ The life of a question::
                                           the caller use the slot again
 
 Between Call and Finish the caller may use "the result of x" as a target. Cancel x asks
-the callee to stop; the Return still comes, and acknowledges.
-"""
+the callee to stop; the Return still comes, and acknowledges."""
 
 from __future__ import annotations
 

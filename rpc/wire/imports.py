@@ -2,8 +2,7 @@
 
 A Release names how often the object was received by the time it is sent. If it crosses a
 message that hands the object out once more, the other side's count stays above zero and
-nothing is lost. An object that comes while a proxy of it is held is that proxy, paid once.
-"""
+nothing is lost. An object that comes while a proxy of it is held is that proxy, paid once."""
 
 from __future__ import annotations
 
@@ -27,19 +26,15 @@ class Imports:
         self.account = account
         # id -> [how often received, how many proxies stand for it, the last of these]
         self._counts: dict[int, list[Any]] = {}
-        # The most entries since the table was last made small.
-        self._high = _SMALL
-        # How many proxies were made since somebody set this to 0.
-        self.fresh = 0
+        self._high = _SMALL  # the most entries since the table was last made small
+        self.fresh = 0  # how many proxies were made since somebody set this to 0
 
     def __len__(self) -> int:
         return len(self._counts)
 
     def receive(self, number: int) -> None:
-        """A message handed the object over, and a proxy was made for it.
-
-        Raises OutOfPages, OutOfCaps.
-        """
+        """A message handed the object over, and a proxy was made for it. Raises OutOfPages,
+        OutOfCaps."""
         if self.account is not None:
             pay(self.account, prices.IMPORT, "a capability received")
         self.fresh += 1

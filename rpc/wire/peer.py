@@ -3,8 +3,7 @@
 Bytes go in through `receive`, bytes come out through its host; in between stand four
 tables: questions and imports for what this side asks and holds, answers and exports for
 what it is asked and hands out. Every number from the other side is checked before it is
-used; what no honest peer sends raises ProtocolError, and the session ends with it.
-"""
+used; what no honest peer sends raises ProtocolError, and the session ends with it."""
 
 from __future__ import annotations
 
@@ -40,9 +39,7 @@ from pinfut.rpc.wire.frames import CALL_HEAD, EXPECTED, RETURN_HEAD, SHORT
 from pinfut.rpc.wire.imports import Imports
 from pinfut.rpc.wire.questions import Questions
 
-_KEPT = 96
-"""Bytes of an error's message that later calls on the failed one get to see."""
-
+_KEPT = 96  # Bytes of an error's message that later calls on the failed one get to see
 ALL = 1 << 62
 """As many bytes as a session takes."""
 
@@ -124,10 +121,8 @@ class Callee(Protocol):
 
 @final
 class Peer:
-    """One side of a session with `slots` calls in each direction, at most.
-
-    `account` pays on the serving side for what that side holds.
-    """
+    """One side of a session with `slots` calls in each direction, at most. `account` pays on the
+    serving side for what that side holds."""
 
     __slots__ = (
         *("_account", "_callee", "_calling", "_line", "_newest", "_resuming", "_size", "answers"),
@@ -155,8 +150,7 @@ class Peer:
         # Writes a Return where the caller wants it (`contract.Requests`); has to be set before
         # the first frame is received.
         self.complete: Callable[[int, int, bytes], None]
-        # As well, with the first that carries capabilities.
-        self.beside: Beside
+        self.beside: Beside  # as well, with the first that carries capabilities
 
     def attach(self, line: Line, callee: Callee) -> None:
         """Who moves the bytes and who runs the calls; before anything else."""
@@ -188,10 +182,8 @@ class Peer:
         return pack_call(size, kind, flags, method, x, target, room, place, len(caps)) + payload
 
     def open_return(self, x: int, frame: bytes) -> tuple[int, int, bytes]:
-        """A Return for question `x` as (flags, how many capabilities, payload).
-
-        Raises GarbageFrame for anything else.
-        """
+        """A Return for question `x` as (flags, how many capabilities, payload). Raises GarbageFrame
+        for anything else."""
         try:
             length, kind, flags, count, number = unpack_return(frame)
         except struct_error:

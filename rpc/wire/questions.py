@@ -1,7 +1,6 @@
 """Questions: the calls that this side has made, one for each slot, the mirror of the answers.
 
-A question is the slot of its call (`pinfut.slots`), and knows all that its answer will need.
-"""
+A question is the slot of its call (`pinfut.slots`), and knows all that its answer will need."""
 
 from __future__ import annotations
 
@@ -21,8 +20,7 @@ class Question(Slot[Any]):
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
-        # Where the answer will be; the holder's, once the question is detached.
-        self.place = 0
+        self.place = 0  # where the answer will be; the holder's, once the question is detached
         # Invariant: the rest is set only until the answer has been read. The target that it
         # will settle, and the promise that the call was made on.
         self.settles: Any = None

@@ -2,8 +2,7 @@
 
 A kernel without `Arrivals` has a badge there at once and wakes at the end of the turn, always.
 Real kernels promise neither: the other process may run before the call that signals has come
-back, or long after it. So a side publishes before it signals.
-"""
+back, or long after it. So a side publishes before it signals."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ class EarlySignal(AssertionError):
         self.name = name
 
 
-_Counts: TypeAlias = tuple[int, int, int]
-"""Of one side: bytes written, answers posted, bytes read."""
+_Counts: TypeAlias = tuple[int, int, int]  # Of one side: bytes written, answers posted, bytes read
 
 
 def _visible(end: SimEndpoint, lanes: list[LanePages]) -> _Counts:

@@ -25,8 +25,7 @@ class CapSet(Generic[K]):
         self._entries: list[K | None] = []
         self._generations: list[int] = []
         self._free: list[int] = []
-        # The generation of an index that comes: above those that it had before.
-        self._first = 0
+        self._first = 0  # the generation of an index that comes: above those that it had before
 
     def __len__(self) -> int:
         return len(self.all())

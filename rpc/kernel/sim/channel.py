@@ -5,8 +5,7 @@ It is freed when both sides have let go of it::
 
     open ──either side closes or dies──▶ closing ──both have released──▶ freed
 
-So a client that closes, or dies, takes nothing from under the server's hands.
-"""
+So a client that closes, or dies, takes nothing from under the server's hands."""
 
 from __future__ import annotations
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Nanoseconds of simulated time for what a kernel does.
-
-    The defaults are of the order that a current Linux machine shows: a system call some
-    hundred ns, waking another process a few µs, a fresh page around half a µs.
-    """
+    """Nanoseconds of simulated time for what a kernel does. The defaults are of the order that a
+    current Linux machine shows: a system call some hundred ns, waking another process a few µs, a
+    fresh page around half a µs."""
 
     transition: int = 300
     """Entering and leaving the kernel once."""

@@ -2,8 +2,7 @@
 
 All that is here belongs to one process. It reaches the kernel, and names what is there by
 numbers; of the other side it sees bytes. What the kernel gives for a number is used within one
-call and never kept.
-"""
+call and never kept."""
 
 from __future__ import annotations
 
@@ -122,8 +121,7 @@ class SimEndpoint:
         self._out: RingSubmissions | None = None
         self._into: RingRequests | None = None
         self._events: EventRecords | None = None
-        # How many banks for nested calls were made.
-        self._nestings = 0
+        self._nestings = 0  # how many banks for nested calls were made
 
     def _session(self) -> KernelSession:
         """What the kernel has of the session. Raises SessionClosed."""

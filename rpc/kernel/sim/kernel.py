@@ -2,8 +2,7 @@
 
 The kernel has a clock of its own, in simulated nanoseconds, and a generator of random
 numbers from a seed. Signals of one turn are delivered when it ends, in an order and with
-delays drawn from the seed: the same program and the same seed give the same history.
-"""
+delays drawn from the seed: the same program and the same seed give the same history."""
 
 from __future__ import annotations
 
@@ -57,8 +56,7 @@ class _Service:
         self.spec = spec
         self.backlog = backlog
         self.waiting: list[contract.Endpoint] = []
-        # How many sessions have memory of it still.
-        self.sessions = 0
+        self.sessions = 0  # how many sessions have memory of it still
 
 
 @final
@@ -67,15 +65,13 @@ class SimKernel:
 
     `seed`: draws the order and the delays of signals, from 0 if it is None. `pages`: how much
     memory the machine has. `record`: keep a digest of the history, every published byte included.
-    `arrival`: when signals arrive, which is looked at then (`arrival.Arrivals`); None for the
-    end of their turn, unlooked at. `faults`: who may refuse purchases and delay signals. `memory`:
-    who holds what is known by where it lies ("arenas"), or by declared "prices" (docs/paying.md);
-    None for arenas where they can be and neither a seed nor a record is asked for. Raises
-    ValueError for no such time or memory, and PayersUnavailable where arenas are asked for and
-    cannot be.
+    `arrival`: when signals arrive, which is looked at then (`arrival.Arrivals`); None for the end
+    of their turn, unlooked at. `faults`: who may refuse purchases and delay signals. `memory`: who
+    holds what is known by where it lies ("arenas"), or by declared "prices" (docs/paying.md); None
+    for arenas where they can be and neither a seed nor a record is asked for. Raises ValueError for
+    no such time or memory, and PayersUnavailable where arenas are asked for and cannot be.
 
-    `channels`, by number, and all that is below is for audits to read.
-    """
+    `channels`, by number, and all that is below is for audits to read."""
 
     def __init__(
         self,
@@ -96,8 +92,7 @@ class SimKernel:
         machine = Machine(self._on_change, None if faults is None else faults.buying)
         self.root = Bank("machine", pages, 1 << 20, machine=machine)
         self.clock_ns = 0
-        # Kernel transitions by what they were for.
-        self.transitions: Counter[str] = Counter()
+        self.transitions: Counter[str] = Counter()  # kernel transitions by what they were for
         # By number: the sessions that are not over.
         self.channels: dict[int, Channel] = {}
         self._random = random.Random(seed)

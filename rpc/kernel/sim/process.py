@@ -24,8 +24,7 @@ class SimPort:
     def __init__(self, kernel: Accepting, name: str) -> None:
         self._kernel = kernel
         self.name = name
-        # What its process calls it; the kernel's.
-        self.handle = -1
+        self.handle = -1  # what its process calls it; the kernel's
 
     def accept(self) -> list[contract.Endpoint]:
         return self._kernel.accept(self)
