@@ -208,12 +208,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "promises that wait in a circle are refused, so the walk ends",
     ),
     Survivor(
-        "rpc/wire/answers.py Answer.__init__ 68d91c13",
-        "`self.x = -1` -> `self.x = -2`",
-        "equivalent",
-        "ids begin at 0",
-    ),
-    Survivor(
         "rpc/wire/answers.py Answer.__init__ c64648f5",
         "`self.flags = self.method = self.target = self.room = self.place = 0` -> `pass`",
         "equivalent",

@@ -239,25 +239,24 @@ def test_who_goes_on_beyond_the_reserve_is_stopped_before_a_small_block_is_refus
     outer = types.ModuleType("pinfut.elsewhere")
     exec("def through(call, *args):\n return call(*args)", outer.__dict__)
 
-    def closures(held: list[Any]) -> None:
+    def closures(held: deque[Any]) -> None:
         while True:
             held.append([(x for x in held), lambda: held, {}])
 
-    def catches(held: list[Any]) -> None:
+    def catches(held: deque[Any]) -> None:
         while True:
             try:
                 closures(held)
             except MemoryError:
                 pass
 
-    async def called_by_pinfut(what: Any, held: list[Any]) -> None:
+    async def called_by_pinfut(what: Any, held: deque[Any]) -> None:
         outer.through(what, held)
 
     payers.reserve(500)
     for what in (closures, catches):
         p = Payer(20)
-        held: list[Any] = [None] * 10**6  # grows no more: no large block is asked for
-        held.clear()
+        held = deque[Any]()  # no large block is asked for
         with pytest.raises(MemoryError):
             p.send(called_by_pinfut(what, held), None)
         assert p.refused == 0

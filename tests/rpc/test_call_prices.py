@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -36,40 +37,50 @@ class Priced(Interface, Protocol):
 
 
 class PricedServer(Priced):
-    """Waits in each, so that what is charged can be seen."""
+    """Tells that it has begun, when all is charged, and waits: then a handler of no declared bound
+    has back what it does not hold."""
+
+    begun: Callable[[], object] = int
 
     @method
     async def short(self, n: int) -> int:
+        self.begun()
         await sleep(1)
         return n
 
     @method
     async def data(self, data: bytes) -> int:
+        self.begun()
         await sleep(1)
         return len(data)
 
     @method
     async def many(self, numbers: list[int]) -> int:
+        self.begun()
         await sleep(1)
         return len(numbers)
 
     @method
     async def large(self) -> bytes:
+        self.begun()
         await sleep(1)
         return bytes(8000)
 
     @method
     async def give(self) -> Thing:
+        self.begun()
         await sleep(1)
         return ThingServer("given")
 
     @method
     async def take(self, thing: Thing) -> int:
+        self.begun()
         await sleep(1)
         return 1
 
     @method(frame=3000)
     async def framed(self) -> int:
+        self.begun()
         await sleep(1)
         return 1
 
@@ -90,20 +101,29 @@ def test_what_a_call_is_charged_is_what_was_said_before_it_was_made() -> None:
             ("framed", ()),
         ]
         assert [name for name, _ in calls] == list(said)
-        async with world.served("priced", PricedServer()):
+        server, charged = PricedServer(), 0
+        async with world.served("priced", server):
             for name, args in calls:
                 async with connect(world.kernel, "priced", Priced, bank) as priced:
-                    # What a session makes once for all calls, cells for answers and a way back.
+                    # What a session makes once: cells for answers, a larger ring, a way back.
+                    server.begun = int
                     await priced.take(ThingServer("first"))
+                    await priced.data(bytes(3900))
                     await quiet()
                     price = said[name]
                     account = far_of(session_of(priced), world.kernel).account
                     used, pages = account.used, bank.pages_used
+
+                    def begun(account: Any = account, used: int = used) -> None:
+                        nonlocal charged
+                        charged = account.used - used
+
+                    server.begun = begun
                     promise = getattr(priced, name)(*args)
                     bought = (bank.pages_used - pages) * PAGE
                     assert bought == (price.answer if price.answer != 1024 else 0), name
                     await sleep(0.5)
-                    charged = account.used - used
+                    assert 0 < account.used - used <= charged, name
                     payload = 1 if price.taken else len(msgspec.msgpack.encode(args))
                     if payload <= price.short:
                         assert charged == price.handler + price.taken, name

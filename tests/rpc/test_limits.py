@@ -202,7 +202,7 @@ def test_a_method_says_how_much_of_a_message_is_touched_and_more_is_not_sent() -
             serve(world.kernel, "bounded", root) as vat,
             connect(world.kernel, "bounded", Bounded, world.bank(), ring=1 << 16) as bounded,
         ):
-            assert session_of(bounded).out.submissions.largest == longest_call(20_000)
+            assert session_of(bounded).end.largest == longest_call(20_000)
             assert await bounded.much(bytes(19_990)) == 19_990
             for call, size in ((bounded.little, 100), (bounded.again().much, 20_000)):
                 with pytest.raises(MessageTooLarge, match=f"touch=.* {size} at most"):
@@ -216,7 +216,7 @@ def test_a_method_says_how_much_of_a_message_is_touched_and_more_is_not_sent() -
                 world.kernel, "half", HalfBounded, world.bank("b", pages=1200), ring=1 << 22
             ) as half,
         ):
-            assert session_of(half).out.submissions.largest == MESSAGE
+            assert session_of(half).end.largest == MESSAGE
 
     run(main)
     with pytest.raises(ValueError, match="touch is a size"):
@@ -241,6 +241,7 @@ def test_what_is_longer_than_its_method_touches_is_refused_before_it_is_copied(
                     world.kernel, "bounded", Bounded, world.bank(f"bad {size}"), ring=1 << 20
                 ) as bad:
                     session = session_of(bad)
+                    session.out.submissions.resize(16, 1 << 20)
                     await quiet()
                     reader: Any = far_of(session, world.kernel).requests()
                     copied = reader.copied

@@ -570,7 +570,7 @@ def test_an_answer_that_a_client_cannot_pay_for_is_not_decoded_by_its_server(wha
     server = AskingServer()
 
     async def main(world: World) -> None:
-        bank = world.bank(pages=100)
+        bank = world.bank(pages=80)
         async with (
             serve(world.kernel, "asking", server),
             connect(world.kernel, "asking", Asking, bank) as asking,
