@@ -131,6 +131,12 @@ SYSTEMS = (
         env={"PINFUT_CHECKED": "0"},
     ),
     System(
+        "pinfut-core",
+        "benches.systems.on_pinfut",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "0", "PINFUT_CORE": "1"},
+    ),
+    System(
         "pinfut-unboxed",
         "benches.systems.on_pinfut_unboxed",
         requires=("pinfut",),

@@ -8,6 +8,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from pinfut.core import accelerate
 from pinfut.coroutine import yield_now
 from pinfut.executor.block import shield
 from pinfut.executor.clock import MonotonicClock, VirtualClock
@@ -59,3 +60,6 @@ __all__ = [
     "from_thread", "guest", "new_event_loop", "run", "scope", "shield", "sleep", "spawn",
     "timeline", "timeout", "timeout_at", "to_host", "to_thread", "yield_now",
 ]  # fmt: skip
+
+
+accelerate(globals())

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast, final
 
 from pinfut import coroutine, laws
 from pinfut.combinators.selecting import restart_turns
+from pinfut.core import accelerate
 from pinfut.coroutine import Interrupt, native
 from pinfut.executor.asyncgens import AsyncGens
 from pinfut.executor.cleanup import CLEAN_UP, find_cleaner
@@ -665,3 +666,6 @@ def run(
         schedule=None if seed is None else Seeded(seed),
         dump_on_signal=dump_on_signal,
     ).run(main, steps=steps)
+
+
+accelerate(globals())

@@ -15,6 +15,7 @@ from typing import Any, Final, cast, final
 
 from pinfut.checked import CheckedContext
 from pinfut.closing import ENDS_THE_RUN, set_traceback, tell, traceback_of
+from pinfut.core import accelerate
 from pinfut.coroutine import YIELD, not_a_future
 from pinfut.executor.contract import (
     Clock,
@@ -147,7 +148,7 @@ class Loop:
         self.instruments.cause = OUTSIDE
         self.instruments.call = None
 
-    def run_turns(self, until: Task[Any] | AllOf | Visit, most: int = TURN) -> int:
+    def run_turns(self, until: Task[Any] | AllOf | Visit, most: int = TURN, /) -> int:
         """Turn after turn of at most `most` steps, until `until` is done; with ONE_TURN the steps
         of one turn alone. How many steps since the last look; LOOK at least, where steps went on
         with TURN futures."""
@@ -379,3 +380,6 @@ def _strip(error: BaseException) -> None:
                 pass  # it is running, and caught this error before
         traceback = traceback.tb_next
     set_traceback(error, traceback)
+
+
+accelerate(globals())

@@ -6,6 +6,7 @@ from collections import deque
 from threading import get_ident
 from typing import Any, Final
 
+from pinfut.core import accelerate
 from pinfut.executor.contract import Entry, Priority, Runner
 from pinfut.laws import ForeignWake, describe
 
@@ -62,3 +63,6 @@ def select_batch(
     if urgent:
         ready.extendleft([high.popleft() for _ in range(urgent)][::-1])
     return urgent + normal + unhurried
+
+
+accelerate(globals())

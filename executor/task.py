@@ -16,6 +16,7 @@ from types import CoroutineType
 from typing import Any, ClassVar, Final, NoReturn, TypeVar, cast
 
 from pinfut.closing import set_traceback, traceback_of
+from pinfut.core import accelerate
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor.block import Block
 from pinfut.executor.contract import JoinHandle, Runner
@@ -248,7 +249,7 @@ class Task(FutureBase[T]):
         """Where the coroutine is suspended, as ``file:line``."""
         return suspended_at(self._coro)
 
-    def finish(self, value: T) -> None:
+    def finish(self, value: T, /) -> None:
         """The coroutine has returned. For the executor."""
         if self.block is not None:
             try:
@@ -345,3 +346,6 @@ def current_task() -> Task[Any]:
     executor = current_executor()
     task = executor.current
     return cast("Task[Any]", executor.ensure_task() if task is None else task)
+
+
+accelerate(globals())

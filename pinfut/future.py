@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from typing import Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, TypeVar, final
 
-from pinfut import laws
+from pinfut import core, laws
 from pinfut.checked import Record, keep_records
 from pinfut.closing import ENDS_THE_RUN, tell
+from pinfut.core import Awaits, accelerate
 from pinfut.laws import PinError, checked_by_default
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.variables import copy_context
@@ -18,7 +19,7 @@ _log = logging.getLogger("pinfut")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class FutureBase(Generic[T_co]):
+class FutureBase(Awaits, Generic[T_co]):
     """Base of the futures here: awaitable, and it may not be copied or pickled. A subclass writes
     `poll`, and `drop` when there is something to undo. `poll` runs outside of every task's context
     variables; keep a `copy_context()` where that matters."""
@@ -43,9 +44,9 @@ class FutureBase(Generic[T_co]):
         that is held there and nowhere else is held by nobody; see `pinfut.pin.Pinned`."""
         return 0
 
-    def __await__(self) -> Generator[Any, Any, T_co]:
-        # The whole bridge: the leaf goes to what runs the coroutine, and its value straight in.
-        return (yield self)  # type: ignore[no-any-return]
+    if TYPE_CHECKING:
+
+        def __await__(self) -> Generator[Any, Any, T_co]: ...
 
     def __repr__(self) -> str:
         # What asyncio and trio say of a future that they cannot wait for.
@@ -93,15 +94,12 @@ def _await_in_hosts(self: FutureBase[Any]) -> Generator[Any, Any, Any]:
 
 open_hosts: Final[set[int]] = set()
 """The hosts that are open, by their ids."""
-_BRIDGE: Final[Any] = FutureBase.__await__
-_CODES: Final = (_BRIDGE.__code__, _await_in_hosts.__code__)
 
 
 def set_hosted(host: int, is_open: bool) -> None:
-    """While a host, by its id, is open, awaits ask `find_wait`. The bridge gets other code and
-    stays what it is: unboxed code knows it, and elsewhere no await pays."""
+    """While a host, by its id, is open, awaits ask `find_wait`; elsewhere no await pays."""
     (open_hosts.add if is_open else open_hosts.discard)(host)
-    _BRIDGE.__code__ = _CODES[bool(open_hosts)]
+    core.set_hosted(_await_in_hosts if open_hosts else None)
 
 
 if checked_by_default():
@@ -181,3 +179,6 @@ class PollFn(FutureBase[T_co]):
 ready = Ready
 pending = Never
 poll_fn = PollFn
+
+
+accelerate(globals())

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Generator
 from sys import getrefcount
 from typing import Any, Final, Generic, NoReturn, TypeVar, cast, final, overload
 
+from pinfut.core import bridge
 from pinfut.coroutine import into_future
-from pinfut.future import FutureBase, drop_of, let_go
+from pinfut.future import drop_of, let_go
 from pinfut.laws import PinError, describe
 from pinfut.poll import Future
 
@@ -58,7 +59,7 @@ class Pinned(Generic[T_co]):
         self._owns = True  # Invariant: False while a combinator has it, which drops it itself
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        return (yield from FutureBase.__await__(self._future))  # type: ignore[arg-type]
+        return (yield from bridge(self._future))  # type: ignore[no-any-return]
 
     def __pinned__(self) -> Future[T_co]:
         """The future in its place, for `into_future` and combinators, which drop it in the end."""

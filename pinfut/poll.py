@@ -15,6 +15,7 @@ import enum
 from collections.abc import Awaitable, Iterable
 from typing import Final, Literal, Never, NoReturn, ParamSpec, Protocol, TypeAlias, TypeVar
 
+from pinfut.core import accelerate
 from pinfut.laws import ContextKept
 
 P = ParamSpec("P")
@@ -151,3 +152,6 @@ class AsyncConstructor(Protocol[P, T_co]):
     """
 
     def construct(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T_co]: ...
+
+
+accelerate(globals())

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
 import pinfut
+from pinfut import core
 from pinfut.command.options import add_json
 from pinfut.command.output import Row, show
 from pinfut.executor.pollers import EpollPoller, poller_type
@@ -29,6 +30,7 @@ PARTS: Final = {
 """Packages that pinfut uses, and what for."""
 
 
+CORE: Final = "the extension that runs tasks"
 PAYERS: Final = "the extension by which memory is paid where it lies"
 
 
@@ -50,6 +52,7 @@ def facts() -> list[Fact]:
         Fact("poller", _poller(), "PINFUT_POLLER: what executors sleep in"),
         Fact("checked mode", _switch(checked), "PINFUT_CHECKED: broken laws are told"),
         Fact("unboxing", _switch(not BOXED), "PINFUT_BOXED=1 leaves functions as written"),
+        Fact("core", "off" if core.ABSENT else "on", core.ABSENT or CORE),
         Fact("payers", "absent" if why_not() else "built", why_not() or PAYERS),
         *(Fact(name, _installed(name), meaning) for name, meaning in PARTS.items()),
     ]

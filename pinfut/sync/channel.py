@@ -10,6 +10,7 @@ from operator import index
 from typing import Any, Final, Generic, Self, TypeVar, final
 
 from pinfut import future, laws
+from pinfut.core import accelerate
 from pinfut.forgotten import watch_at_first
 from pinfut.future import REFUSALS, FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker, wake_each
@@ -40,7 +41,7 @@ class _Shared(Generic[T]):
         self.gaps = 0
         self.closed = False
 
-    def offer(self, value: T) -> bool:
+    def offer(self, value: T, /) -> bool:
         """Put `value` into the buffer, if there is room."""
         if self.receivers:
             if not self.capacity:
@@ -262,7 +263,7 @@ class Sender(_End[T]):
 
     __slots__ = ()
 
-    def send(self, value: T) -> FutureBase[None]:
+    def send(self, value: T, /) -> FutureBase[None]:
         """``await tx.send(value)``: waits while the channel is full. Raises Closed."""
         # Filled in here: a call of __init__ would cost a third more.
         future: _Send[T] = _Send()
@@ -336,3 +337,6 @@ class channel(tuple[Sender[T], Receiver[T]]):
             raise ValueError(f"a channel needs room for at least one value, not {capacity}")
         state: _Shared[T] = _Shared(capacity)
         return super().__new__(cls, (Sender(state), Receiver(state)))
+
+
+accelerate(globals())

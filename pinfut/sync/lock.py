@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import final
 
 from pinfut import laws
+from pinfut.core import accelerate
 from pinfut.future import FutureBase
 from pinfut.sync.semaphore import Permits
 from pinfut.sync.waiters import DONE, Holder
@@ -53,7 +54,7 @@ class Lock(Permits):
             self.note(Holder(), 1)
         return DONE
 
-    def __aexit__(self, kind: object, error: object, traceback: object) -> Awaitable[None]:
+    def __aexit__(self, kind: object, error: object, traceback: object, /) -> Awaitable[None]:
         if self._lost and kind is GeneratorExit:
             self._lost -= 1
         elif self._queue:
@@ -65,3 +66,6 @@ class Lock(Permits):
     def __repr__(self) -> str:
         state = "free" if self._free else f"held, {len(self._queue)} waiting"
         return f"<Lock, {state}>"
+
+
+accelerate(globals())

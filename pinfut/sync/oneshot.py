@@ -7,6 +7,7 @@ from typing import ClassVar, Final, Protocol
 
 from typing_extensions import TypeVar
 
+from pinfut.core import accelerate
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice, checked_by_default
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -115,3 +116,6 @@ def oneshot() -> tuple[OneshotSender[Sent], FutureBase[Sent]]:
     cell._value = _EMPTY
     cell._waker = None
     return cell, cell
+
+
+accelerate(globals())

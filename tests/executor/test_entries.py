@@ -32,6 +32,7 @@ from pinfut.executor.observed import ObservedLoop
 from pinfut.executor.ready import ReadyQueue
 from pinfut.executor.task import Task
 from pinfut.executor.testing import wait_all_parked
+from tests.core.both import needs_pure
 from tests.executor.world import Run
 from tests.pinfut.hand import Gate
 
@@ -334,6 +335,7 @@ def calls_in(program: Callable[[], Any], within: CodeType) -> list[str]:
     return called
 
 
+@needs_pure
 def test_a_step_of_the_everyday_loop_calls_the_coroutine_and_the_leaf_and_nothing_else() -> None:
     class Once(FutureBase[None]):
         def poll(self, cx: Context, /) -> Poll[None]:

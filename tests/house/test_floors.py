@@ -130,6 +130,7 @@ def test_no_module_imports_from_above_its_floor() -> None:
 
 # What a future of one's own may use, and so what the futures of the house may.
 PUBLIC = {
+    "pinfut.core",
     "pinfut.checked",
     "pinfut.closing",
     "pinfut.coroutine",

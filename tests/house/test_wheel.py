@@ -118,6 +118,7 @@ def modules_of_the_house() -> set[PurePosixPath]:
     """Each source file, where it has to be in an installed package, and what the pages of
     `pinfut.learn` are made of."""
     found = {PurePosixPath("pinfut/py.typed"), PurePosixPath("pinfut/_payers.pyi")}
+    found.add(PurePosixPath("pinfut/_core.pyi"))
     static = [path for path in (ROOT / "pinfut/learn").rglob("*") if path.suffix in STATIC]
     assert static
     found.update(PurePosixPath(path.relative_to(ROOT).as_posix()) for path in static)
@@ -134,12 +135,13 @@ def test_the_wheel_holds_every_module_once_and_no_other_package(wheel: Path) -> 
         )
         names = {PurePosixPath(name) for name in archive.namelist()}
     files = {name for name in names if not name.parts[0].endswith(".dist-info")}
-    extension = PurePosixPath("pinfut/_payers" + EXTENSION_SUFFIXES[0])
-    assert (extension in files) == has_compiler()
+    built_of = ("pinfut/_payers", "pinfut/_core")
+    extensions = {PurePosixPath(name + EXTENSION_SUFFIXES[0]) for name in built_of}
+    assert (extensions <= files) == has_compiler()
     # The editor is bundled where npm is: see docs/learn.md.
     editor = PurePosixPath("pinfut/learn/page/editor.js")
     expected = modules_of_the_house() - {editor}
-    assert files - {extension, editor} == expected, "see [tool.setuptools] packages in pyproject"
+    assert files - extensions - {editor} == expected, "see [tool.setuptools] packages in pyproject"
 
 
 def test_the_sdist_holds_every_module_and_no_link(built: Path) -> None:

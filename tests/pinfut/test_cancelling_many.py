@@ -11,6 +11,7 @@ import pytest
 
 from pinfut import Barrier, Event, FutureBase, Lock, Notify, Semaphore, broadcast, channel, watch
 from pinfut.testing import Hand, assert_pending
+from tests.core.both import needs_pure
 from tests.covered import covered, require
 
 COUNT = 256
@@ -89,6 +90,7 @@ def counted(kind: type[Any], looks: list[int]) -> type[Any]:
     return type(kind.__name__, (kind,), body)
 
 
+@needs_pure
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("waiters", WAITERS)
 def test_giving_up_many_looks_at_each_a_few_times(
@@ -111,6 +113,7 @@ def test_giving_up_many_looks_at_each_a_few_times(
     assert looks[0] <= 10 * COUNT
 
 
+@needs_pure
 @pytest.mark.parametrize("order", ORDERS)
 def test_those_that_stay_in_a_channel_are_served_in_their_order(order: str) -> None:
     tx, rx = channel[int](1)

@@ -51,7 +51,8 @@ def look(copy: Copy, planted: Planted, seeds: int = SEEDS) -> Found | None:
         done = subprocess.run(
             [sys.executable, "-B", "-c", LOOK, str(seeds)],
             cwd=copy.folder,
-            env=os.environ | {"PYTHONPATH": str(copy.folder), "PINFUT_CHECKED": "0"},
+            env=os.environ
+            | {"PYTHONPATH": str(copy.folder), "PINFUT_CHECKED": "0", "PINFUT_CORE": "0"},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -1,0 +1,877 @@
+/* pinfut._core: the innermost part of pinfut, for CPython.
+
+   The classes are those of Python, with their slots and their rare paths. A module of which there is
+   something here ends with `accelerate(globals())`; then the methods of its hot paths are replaced by
+   the ones below, which find the same slots by their offsets and leave to the replaced methods
+   whatever is rare. docs/core.md says what stands for what. The one class that is made here is the
+   iterator of an await.
+
+   core.h   what is known of Python's side: slots, constants, methods, and how they are used
+   here     the bridge of await, tasks, the loop, oneshots, channels, and what Python sees
+
+   There is one of everything, for the main interpreter: others import the Python alone. */
+
+#include "core.h"
+
+/* ---- await ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *future; /* NULL once it was handed out */
+    PyObject *value;  /* what it gives at once, without a future */
+    int over;
+} Bridge;
+
+static PyTypeObject *bridge_type, *awaits_type;
+static PyObject *hosted; /* gives the iterator of an await instead, while a host is open; or NULL */
+
+/* The iterator of ``await future``: it yields the future, and its value is what is sent in. It holds
+   the future until then only, so it is nothing for the collector. */
+static PyObject *bridge(PyObject *Py_UNUSED(module), PyObject *future)
+{
+    if (UNLIKELY(hosted != NULL)) return PyObject_CallOneArg(hosted, future);
+    Bridge *made = PyObject_New(Bridge, bridge_type);
+    if (UNLIKELY(!made)) return NULL;
+    made->future = Py_NewRef(future);
+    made->value = NULL;
+    made->over = 0;
+    return (PyObject *)made;
+}
+
+/* The iterator of an await that need not wait. Steals `value`. */
+static PyObject *at_once(PyObject *value)
+{
+    Bridge *made = value ? PyObject_New(Bridge, bridge_type) : NULL;
+    if (UNLIKELY(!made)) {
+        Py_XDECREF(value);
+        return NULL;
+    }
+    made->future = NULL;
+    made->value = value;
+    made->over = 0;
+    return (PyObject *)made;
+}
+
+static PyObject *awaits_await(PyObject *self)
+{
+    return bridge(NULL, self);
+}
+
+static void bridge_dealloc(Bridge *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_CLEAR(self->future);
+    Py_CLEAR(self->value);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PySendResult bridge_am_send(Bridge *self, PyObject *value, PyObject **out)
+{
+    if (self->value) {
+        *out = self->value;
+        self->value = NULL;
+        self->over = 1;
+        return PYGEN_RETURN;
+    }
+    *out = NULL;
+    if (LIKELY(self->future != NULL)) {
+        if (UNLIKELY(value != Py_None)) {
+            PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started generator");
+            return PYGEN_ERROR;
+        }
+        *out = self->future;
+        self->future = NULL;
+        return PYGEN_NEXT;
+    }
+    *out = Py_NewRef(self->over ? Py_None : value);
+    self->over = 1;
+    return PYGEN_RETURN;
+}
+
+static PyObject *stop(PyObject *value /* stolen */)
+{
+    PyObject *error = PyObject_CallOneArg(PyExc_StopIteration, value);
+    Py_DECREF(value);
+    if (!error) return NULL;
+    PyErr_SetObject(PyExc_StopIteration, error);
+    Py_DECREF(error);
+    return NULL;
+}
+
+static PyObject *bridge_send(Bridge *self, PyObject *value)
+{
+    PyObject *out;
+    PySendResult result = bridge_am_send(self, value, &out);
+    return result == PYGEN_RETURN ? stop(out) : out;
+}
+
+static PyObject *bridge_next(Bridge *self)
+{
+    return bridge_send(self, Py_None);
+}
+
+static PyObject *bridge_close(Bridge *self, PyObject *Py_UNUSED(unused))
+{
+    self->over = 1;
+    Py_CLEAR(self->future);
+    Py_CLEAR(self->value);
+    Py_RETURN_NONE;
+}
+
+static PyObject *bridge_throw(Bridge *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count < 1 || count > 3) return PyErr_Format(PyExc_TypeError, "throw takes an exception");
+    PyObject *type = args[0], *value = count > 1 && args[1] != Py_None ? args[1] : NULL;
+    PyObject *traceback = count > 2 && args[2] != Py_None ? args[2] : NULL;
+    PyObject *error;
+    if (PyExceptionInstance_Check(type) && !value)
+        error = Py_NewRef(type);
+    else if (PyExceptionClass_Check(type) && value && PyObject_IsInstance(value, type) == 1)
+        error = Py_NewRef(value);
+    else if (PyExceptionClass_Check(type))
+        error = value ? PyObject_CallOneArg(type, value) : PyObject_CallNoArgs(type);
+    else
+        return PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from "
+                            "BaseException, not %.200s", Py_TYPE(type)->tp_name);
+    bridge_close(self, NULL);
+    if (!error || (traceback && PyException_SetTraceback(error, traceback) < 0)) {
+        Py_XDECREF(error);
+        return NULL;
+    }
+    if (PyErr_GivenExceptionMatches(error, PyExc_StopIteration)) { /* it would look like a value: PEP 479 */
+        PyObject *other = PyObject_CallFunction(PyExc_RuntimeError, "s", "generator raised StopIteration");
+        if (other) {
+            PyException_SetCause(other, Py_NewRef(error));
+            PyException_SetContext(other, error);
+        } else
+            Py_DECREF(error);
+        error = other;
+    }
+    if (error) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_XDECREF(error);
+    return NULL;
+}
+
+static PyMethodDef bridge_methods[] = {
+    {"send", (PyCFunction)bridge_send, METH_O, NULL},
+    {"throw", FASTCALL(bridge_throw), METH_FASTCALL, NULL},
+    {"close", (PyCFunction)bridge_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot bridge_slots[] = {
+    {Py_tp_doc, "What awaits one future: yields it, and gives what is sent in."},
+    {Py_tp_methods, bridge_methods},
+    {Py_tp_dealloc, bridge_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, bridge_next},
+    {Py_am_send, bridge_am_send},
+    {0, NULL},
+};
+
+static PyType_Spec bridge_spec = {
+    .name = "pinfut._core.Bridge",
+    .basicsize = sizeof(Bridge),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = bridge_slots,
+};
+
+static PyType_Slot awaits_slots[] = {
+    {Py_tp_doc, "The part of a future that await sees."},
+    {Py_am_await, awaits_await},
+    {0, NULL},
+};
+
+static PyType_Spec awaits_spec = {
+    .name = "pinfut._core.Awaits",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = awaits_slots,
+};
+
+static PyObject *set_hosted(PyObject *Py_UNUSED(self), PyObject *function)
+{
+    Py_XSETREF(hosted, function == Py_None ? NULL : Py_NewRef(function));
+    Py_RETURN_NONE;
+}
+
+/* ---- tasks ---- */
+
+static int wake_task(PyObject *task)
+{
+    if (SLOT(task, task_at.queued) == Py_True) return 0;
+    put(task, task_at.queued, Py_NewRef(Py_True));
+    PyObject *queue = Py_XNewRef(SLOT(task, task_at._queue));
+    if (UNLIKELY(!queue)) return missing("_queue");
+    int result = append(queue, task);
+    if (UNLIKELY(result < 0))
+        put(task, task_at.queued, Py_NewRef(Py_False));
+    else if (UNLIKELY(SLOT(queue, ready_at.asleep) == Py_True))
+        result = drop_result(PyObject_CallFunctionObjArgs(py.require_own_thread, SLOT(queue, ready_at.runner), task, NULL));
+    Py_DECREF(queue);
+    return result;
+}
+
+static PyObject *task_wake(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    return none_if(wake_task(self));
+}
+
+/* What is held here is the caller's: `waker` stays alive. */
+static inline int wake(PyObject *waker)
+{
+    if (LIKELY(Py_TYPE(waker) == task_type)) return wake_task(waker);
+    return drop_result(PyObject_CallMethodNoArgs(waker, name.wake));
+}
+
+static PyObject *task_poll(PyObject *self, PyObject *cx)
+{
+    PyObject *outcome = SLOT(self, task_at._outcome);
+    if (outcome == py.NOT_DONE) {
+        PyObject *waker = waker_of(cx);
+        if (UNLIKELY(!waker)) return NULL;
+        PyObject *joiner = SLOT(self, task_at._joiner);
+        if (LIKELY(joiner == Py_None || joiner == waker)) {
+            put(self, task_at._joiner, waker);
+            return Py_NewRef(py.PENDING);
+        }
+        Py_DECREF(waker);
+    } else if (LIKELY(outcome && Py_TYPE(outcome) != failure_type))
+        return Py_NewRef(outcome);
+    return PyObject_CallFunctionObjArgs(cold.task_poll, self, cx, NULL);
+}
+
+/* `method` of `object` has raised, and nobody waits for it. */
+static int report(PyObject *object, PyObject *method)
+{
+    PyObject *error = take_error();
+    PyObject *call = PyObject_GetAttr(object, method);
+    int result = call ? drop_result(PyObject_CallFunctionObjArgs(py.report_call, call, error, NULL)) : -1;
+    Py_XDECREF(call);
+    Py_DECREF(error);
+    return result;
+}
+
+static int finish_task(PyObject *task, PyObject *value)
+{
+    PyObject *queue = SLOT(task, task_at._queue);
+    PyObject *runner = queue ? SLOT(queue, ready_at.runner) : NULL;
+    PyObject *tasks = runner && PyObject_TypeCheck(runner, loop_type) ? SLOT(runner, loop_at.tasks) : NULL;
+    if (UNLIKELY(SLOT(task, task_at.block) != Py_None || !tasks || !PyDict_Check(tasks)))
+        return drop_result(PyObject_CallFunctionObjArgs(cold.task_finish, task, value, NULL));
+    put(task, task_at._outcome, Py_NewRef(value));
+    put(task, task_at.queued, Py_NewRef(Py_True));
+    put(task, task_at.leaf, Py_NewRef(py.OVER));
+    PyObject *owner = Py_XNewRef(PyDict_GetItemWithError(tasks, task));
+    if (UNLIKELY(!owner || PyDict_DelItem(tasks, task) < 0)) {
+        Py_XDECREF(owner);
+        if (!PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, task);
+        return -1;
+    }
+    int result = 0;
+    if (owner != Py_None && UNLIKELY(drop_result(PyObject_CallMethodOneArg(owner, name.ended, task)) < 0))
+        result = report(owner, name.ended);
+    Py_DECREF(owner);
+    PyObject *joiner = SLOT(task, task_at._joiner);
+    if (result == 0 && joiner && joiner != Py_None) {
+        SLOT(task, task_at._joiner) = Py_NewRef(Py_None);
+        if (UNLIKELY(wake(joiner) < 0)) result = report(joiner, name.wake);
+        Py_DECREF(joiner);
+    }
+    return result;
+}
+
+static PyObject *task_finish(PyObject *self, PyObject *value)
+{
+    return none_if(finish_task(self, value));
+}
+
+/* `Task.interrupt`: what it waits for is wrapped, and raises CancelledError when it is polled. */
+static int interrupt(PyObject *task)
+{
+    PyObject *leaf = SLOT(task, task_at.leaf);
+    if (UNLIKELY(!leaf)) return missing("leaf");
+    if (Py_TYPE(leaf) == interrupt_type || leaf == py.OVER) return 0;
+    PyObject *made = make(interrupt_type);
+    if (UNLIKELY(!made)) return -1;
+    SLOT(made, interrupt_at._kind) = Py_NewRef(py.CancelledError);
+    SLOT(made, interrupt_at._leaf) = leaf;
+    SLOT(task, task_at.leaf) = made;
+    return wake(task);
+}
+
+static PyObject *task_interrupt(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    return none_if(interrupt(self));
+}
+
+static PyObject *task_cancel(PyObject *self, PyObject *Py_UNUSED(unused))
+{
+    if (Py_TYPE(self) != task_type) return PyObject_CallOneArg(cold.task_cancel, self);
+    if (SLOT(self, task_at._outcome) != py.NOT_DONE) Py_RETURN_FALSE;
+    PyObject *queue = SLOT(self, task_at._queue), *cancels = SLOT(self, task_at.cancels);
+    PyObject *runner = queue ? SLOT(queue, ready_at.runner) : NULL;
+    if (UNLIKELY(!runner || !cancels || !PyObject_TypeCheck(runner, loop_type) || SLOT(runner, loop_at.current) == self
+                 || SLOT(self, task_at.leaf) == Py_None || SLOT(self, task_at.block) != Py_None))
+        return PyObject_CallOneArg(cold.task_cancel, self);
+    long count = PyLong_AsLong(cancels);
+    PyObject *more = PyErr_Occurred() ? NULL : PyLong_FromLong(count + 1);
+    if (UNLIKELY(!more)) return NULL;
+    put(self, task_at.cancels, more);
+    return interrupt(self) < 0 ? NULL : Py_NewRef(Py_True);
+}
+
+static PyMethodDef task_methods[] = {
+    {"cancel", task_cancel, METH_NOARGS, "cancel($self, /)\n--\n\n"},
+    {"interrupt", task_interrupt, METH_NOARGS, "interrupt($self, /)\n--\n\n"},
+    {"wake", task_wake, METH_NOARGS, "wake($self, /)\n--\n\n"},
+    {"poll", task_poll, METH_O, "poll($self, cx, /)\n--\n\n"},
+    {"finish", task_finish, METH_O, "finish($self, value, /)\n--\n\n"},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- oneshots ---- */
+
+static PyObject *oneshot_poll(PyObject *self, PyObject *cx)
+{
+    PyObject *value = SLOT(self, oneshot_at._value);
+    if (value == py.EMPTY) {
+        PyObject *waker = waker_of(cx);
+        if (UNLIKELY(!waker)) return NULL;
+        put(self, oneshot_at._waker, waker);
+        return Py_NewRef(py.PENDING);
+    }
+    if (UNLIKELY(!value || value == py.TAKEN || value == py.CLOSED))
+        return PyObject_CallFunctionObjArgs(cold.oneshot_poll, self, cx, NULL);
+    SLOT(self, oneshot_at._value) = Py_NewRef(py.TAKEN);
+    return value;
+}
+
+static PyObject *oneshot_send(PyObject *self, PyObject *value)
+{
+    if (UNLIKELY(SLOT(self, oneshot_at._value) != py.EMPTY))
+        return PyObject_CallFunctionObjArgs(cold.oneshot_send, self, value, NULL);
+    put(self, oneshot_at._value, Py_NewRef(value));
+    PyObject *waker = SLOT(self, oneshot_at._waker);
+    if (!waker || waker == Py_None) Py_RETURN_NONE;
+    SLOT(self, oneshot_at._waker) = Py_NewRef(Py_None);
+    int result = wake(waker);
+    Py_DECREF(waker);
+    return none_if(result);
+}
+
+static PyMethodDef oneshot_methods[] = {
+    {"poll", oneshot_poll, METH_O, "poll($self, cx, /)\n--\n\n"},
+    {"send", oneshot_send, METH_O, "send($self, value, /)\n--\n\n"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *oneshot(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
+{
+    PyObject *cell = make(oneshot_type);
+    if (!cell) return NULL;
+    SLOT(cell, oneshot_at._value) = Py_NewRef(py.EMPTY);
+    SLOT(cell, oneshot_at._waker) = Py_NewRef(Py_None);
+    PyObject *ends = PyTuple_Pack(2, cell, cell);
+    Py_DECREF(cell);
+    return ends;
+}
+
+#include "channel.h"
+#include "lock.h"
+
+/* ---- the loop ---- */
+
+static inline PyObject *poll(PyObject *leaf, PyObject *cx)
+{
+    PyTypeObject *type = Py_TYPE(leaf);
+    if (type == task_type) return task_poll(leaf, cx);
+    if (type == oneshot_type) return oneshot_poll(leaf, cx);
+    if (type == recv_type) return recv_poll(leaf, cx);
+    if (type == send_type) return send_poll(leaf, cx);
+    PyObject *args[2] = {leaf, cx};
+    return PyObject_VectorcallMethod(name.poll, args, 2, NULL);
+}
+
+/* The context is `entry`'s until the poll is over, and then nobody's. */
+static inline PyObject *poll_for(PyObject *entry, PyObject *leaf, PyObject *cx)
+{
+    put(cx, context_at.waker, Py_NewRef(entry));
+    PyObject *value = poll(leaf, cx);
+    put(cx, context_at.waker, Py_NewRef(py.NOBODY));
+    return value;
+}
+
+/* The error that is set is a StopIteration: its value, and no error. */
+static PyObject *value_of_stop(void)
+{
+    PyObject *error = take_error();
+    PyObject *value = PyObject_GetAttr(error, name.value);
+    Py_DECREF(error);
+    return value;
+}
+
+/* A step of the coroutine of `task`, in its context. */
+static PySendResult send_into(PyObject *task, PyObject *value, PyObject **out)
+{
+    PyObject *context = Py_XNewRef(SLOT(task, task_at._context));
+    PyObject *coro = Py_XNewRef(SLOT(task, task_at._coro));
+    PySendResult result = PYGEN_ERROR;
+    *out = NULL;
+    if (UNLIKELY(!context || !coro))
+        missing("_coro");
+    else if (LIKELY(PyContext_CheckExact(context))) {
+        if (LIKELY(PyContext_Enter(context) == 0)) {
+            result = PyIter_Send(coro, value, out);
+            if (UNLIKELY(PyContext_Exit(context) < 0)) {
+                Py_CLEAR(*out);
+                result = PYGEN_ERROR;
+            }
+        }
+    } else { /* one in which somebody pays */
+        PyObject *args[4] = {context, py.send, coro, value};
+        *out = PyObject_VectorcallMethod(name.run, args, 4, NULL);
+        if (*out)
+            result = PYGEN_NEXT;
+        else if (PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()))
+            result = PYGEN_RETURN;
+    }
+    Py_XDECREF(context);
+    Py_XDECREF(coro);
+    return result;
+}
+
+/* `error` is raised where the coroutine of `task` waits; as `send_into`. */
+static PySendResult throw_into(PyObject *task, PyObject *error, PyObject **out)
+{
+    PyObject *context = Py_XNewRef(SLOT(task, task_at._context));
+    PyObject *coro = Py_XNewRef(SLOT(task, task_at._coro));
+    *out = NULL;
+    if (UNLIKELY(!context || !coro))
+        missing("_coro");
+    else if (LIKELY(PyContext_CheckExact(context))) {
+        if (LIKELY(PyContext_Enter(context) == 0)) {
+            PyObject *args[2] = {coro, error};
+            *out = PyObject_Vectorcall(py.throw_, args, 2, NULL);
+            if (UNLIKELY(PyContext_Exit(context) < 0)) Py_CLEAR(*out);
+        }
+    } else {
+        PyObject *args[4] = {context, py.throw_, coro, error};
+        *out = PyObject_VectorcallMethod(name.run, args, 4, NULL);
+    }
+    Py_XDECREF(context);
+    Py_XDECREF(coro);
+    if (*out) return PYGEN_NEXT;
+    return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+/* `Interrupt.poll`, without raising it: what the coroutine is to raise; NULL with an error. */
+static PyObject *deliver(PyObject *interrupt)
+{
+    PyObject *leaf = SLOT(interrupt, interrupt_at._leaf), *kind = SLOT(interrupt, interrupt_at._kind);
+    SLOT(interrupt, interrupt_at._leaf) = Py_NewRef(py.YIELD);
+    int result = !leaf || leaf == py.YIELD ? 0 : drop_result(PyObject_CallOneArg(py.let_go, leaf));
+    Py_XDECREF(leaf);
+    return result < 0 || !kind ? NULL : PyObject_CallNoArgs(kind);
+}
+
+/* `Task.fail` with CancelledError: nothing to report, and no frame is kept. */
+static int fail_cancelled(PyObject *task, PyObject *error)
+{
+    PyObject *failure = make(failure_type);
+    if (!failure || PyException_SetTraceback(error, Py_None) < 0) {
+        Py_XDECREF(failure);
+        return -1;
+    }
+    PyException_SetContext(error, NULL);
+    SLOT(failure, failure_at.error) = Py_NewRef(error);
+    SLOT(failure, failure_at.traceback) = Py_NewRef(Py_None);
+    SLOT(failure, failure_at.unclaimed) = Py_NewRef(Py_None);
+    int result = finish_task(task, failure);
+    Py_DECREF(failure);
+    return result;
+}
+
+/* The step of an entry that is no task. */
+static int step_entry(PyObject *loop, PyObject *entry, PyObject *cx)
+{
+    PyObject *leaf = PyObject_GetAttr(entry, name.leaf);
+    if (!leaf || PyObject_SetAttr(entry, name.queued, Py_False) < 0) {
+        Py_XDECREF(leaf);
+        return -1;
+    }
+    PyObject *value = poll_for(entry, leaf, cx);
+    if (value && PyObject_SetAttr(entry, name.leaf, leaf) < 0) Py_CLEAR(value);
+    if (!value) {
+        PyObject *error = take_error();
+        PyObject *args[4] = {loop, entry, leaf, error};
+        value = PyObject_VectorcallMethod(name.throw_into, args, 4, NULL);
+        Py_DECREF(error);
+    }
+    Py_DECREF(leaf);
+    return drop_result(value);
+}
+
+/* The step of `task`; 0, or -1 with what was raised, the return of its coroutine included. */
+static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, Py_ssize_t *steps)
+{
+    PyObject *leaf = Py_XNewRef(SLOT(task, task_at.leaf)), *value;
+    PySendResult result = PYGEN_NEXT;
+    if (UNLIKELY(!leaf)) return missing("leaf");
+    if (leaf == py.YIELD) {
+        Py_DECREF(leaf);
+        result = send_into(task, Py_None, &leaf);
+        if (result == PYGEN_NEXT && leaf == py.YIELD) {
+            Py_DECREF(leaf);
+            return append(SLOT(task, task_at._queue), task);
+        }
+    }
+    if (LIKELY(result == PYGEN_NEXT)) put(task, task_at.queued, Py_NewRef(Py_False));
+    while (LIKELY(result == PYGEN_NEXT)) {
+        if (UNLIKELY(Py_TYPE(leaf) == interrupt_type)) {
+            value = deliver(leaf);
+            Py_DECREF(leaf);
+            if (!value) return -1; /* it ends the run */
+            result = throw_into(task, value, &leaf);
+            Py_DECREF(value);
+        } else if ((value = poll_for(task, leaf, cx)) == py.PENDING) {
+            Py_DECREF(value);
+            put(task, task_at.leaf, leaf);
+            return 0;
+        } else if (LIKELY(value != NULL)) {
+            Py_DECREF(leaf);
+            result = send_into(task, value, &leaf);
+            Py_DECREF(value);
+        } else {
+            PyObject *error = take_error();
+            PyObject *args[4] = {loop, task, leaf, error};
+            value = PyObject_VectorcallMethod(name.throw_into, args, 4, NULL);
+            Py_DECREF(error);
+            Py_DECREF(leaf);
+            leaf = value;
+            if (!leaf) {
+                result = PYGEN_ERROR;
+                if (PyErr_ExceptionMatches(PyExc_StopIteration) && (leaf = value_of_stop())) result = PYGEN_RETURN;
+            }
+        }
+        if (UNLIKELY(result != PYGEN_NEXT)) break;
+        if (leaf == py.YIELD || UNLIKELY(--*burst <= 0)) {
+            if (leaf == py.YIELD) --*burst;
+            if (*burst <= 0) {
+                if (*steps < look) *steps = look;
+                put(loop, loop_at.went_on, Py_NewRef(Py_True));
+            }
+            put(task, task_at.leaf, leaf);
+            return wake(task);
+        }
+    }
+    if (result == PYGEN_ERROR) return -1;
+    int ended;
+    if (LIKELY(Py_TYPE(task) == task_type))
+        ended = finish_task(task, leaf);
+    else
+        ended = drop_result(PyObject_CallMethodOneArg(task, name.finish, leaf));
+    Py_DECREF(leaf);
+    return ended;
+}
+
+static int step(PyObject *loop, PyObject *entry, PyObject *cx, int *burst, Py_ssize_t *steps)
+{
+    int result = PyObject_TypeCheck(entry, task_type) ? step_task(loop, entry, cx, burst, steps)
+                                                      : step_entry(loop, entry, cx);
+    if (LIKELY(result == 0)) return 0;
+    PyObject *error = take_error();
+    if (Py_TYPE(error) == (PyTypeObject *)py.CancelledError && Py_TYPE(entry) == task_type) {
+        result = fail_cancelled(entry, error);
+        if (UNLIKELY(result < 0)) Py_SETREF(error, take_error());
+    }
+    PyObject *args[3] = {loop, entry, error};
+    if (UNLIKELY(result < 0)) result = drop_result(PyObject_VectorcallMethod(name.fail_step, args, 3, NULL));
+    Py_DECREF(error);
+    return result;
+}
+
+/* The calls that were put off to the end of the turn. */
+static int make_deferred(PyObject *loop, PyObject *deferred)
+{
+    for (Py_ssize_t count = PySequence_Size(deferred); count > 0; count--) {
+        PyObject *entry = popleft(deferred);
+        if (!entry) return -1;
+        PyObject *call = PyTuple_GetItem(entry, 0), *args = call ? PyTuple_GetItem(entry, 1) : NULL;
+        int result = args ? drop_result(PyObject_Call(call, args, NULL)) : -1;
+        if (UNLIKELY(result < 0) && args) {
+            PyObject *error = take_error();
+            result = drop_result(PyObject_CallFunctionObjArgs(py.report_call, call, error, NULL));
+            Py_DECREF(error);
+        }
+        Py_DECREF(entry);
+        if (result < 0) return -1;
+    }
+    if (PySequence_Size(deferred) <= 0) return 0;
+    return drop_result(PyObject_CallMethodNoArgs(loop, name.run_deferred));
+}
+
+static int is_over(PyObject *until)
+{
+    if (Py_TYPE(until) == task_type) return SLOT(until, task_at._outcome) != py.NOT_DONE;
+    PyObject *outcome = PyObject_GetAttr(until, name._outcome);
+    if (!outcome) return -1;
+    Py_DECREF(outcome);
+    return outcome != py.NOT_DONE;
+}
+
+/* One turn, and what follows it: 1 when `until` is done, 0 if not, -1 for what ends the run. */
+static int turn(PyObject *loop, PyObject *until, Py_ssize_t most, PyObject *const *queues, PyObject *cx, Py_ssize_t *steps)
+{
+    PyObject *high = queues[0], *ready = queues[1], *low = queues[2], *deferred = queues[3];
+    int burst = turn_steps;
+    Py_ssize_t count = PySequence_Size(ready);
+    if (UNLIKELY(count > most || PySequence_Size(high) || PySequence_Size(low))) {
+        PyObject *found = PyObject_CallFunction(py.select_batch, "OOOn", high, ready, low, most);
+        if (!found) return -1;
+        count = PyLong_AsSsize_t(found);
+        Py_DECREF(found);
+        if (count < 0) return -1;
+    }
+    *steps += count;
+    if (UNLIKELY(PyErr_CheckSignals() < 0)) return -1;
+    for (; count > 0; count--) {
+        PyObject *entry = popleft(ready);
+        if (UNLIKELY(!entry)) return -1;
+        put(loop, loop_at.current, Py_NewRef(entry));
+        int result = step(loop, entry, cx, &burst, steps);
+        Py_DECREF(entry);
+        if (UNLIKELY(result < 0)) return -1;
+    }
+    put(loop, loop_at.current, Py_NewRef(Py_None));
+    int over = is_over(until);
+    if (over) return over;
+    if (PySequence_Size(deferred) > 0 && make_deferred(loop, deferred) < 0) return -1;
+    if (*steps < look && PySequence_Size(ready) > 0) return 0;
+    *steps = 0;
+    return drop_result(PyObject_CallMethodNoArgs(loop, name.look));
+}
+
+static PyObject *loop_run_turns(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    Py_ssize_t most = count > 1 ? PyLong_AsSsize_t(args[1]) : turn_steps, steps = 0;
+    if (count < 1 || count > 2) return PyErr_Format(PyExc_TypeError, "run_turns takes what to run until, and a number");
+    if (most == -1 && PyErr_Occurred()) return NULL;
+    /* They are held, for a step could replace them. */
+    PyObject *queues[] = {
+        Py_XNewRef(SLOT(self, loop_at.high)), Py_XNewRef(SLOT(self, loop_at.ready)),
+        Py_XNewRef(SLOT(self, loop_at.low)), Py_XNewRef(SLOT(self, loop_at.deferred)),
+    };
+    PyObject *cx = Py_XNewRef(SLOT(self, loop_at.cx));
+    int over = -1;
+    if (!queues[0] || !queues[1] || !queues[2] || !queues[3] || !cx)
+        missing("ready");
+    else if (!PyObject_TypeCheck(cx, context_type) || !is_deque(queues[1]) || !is_deque(queues[3]))
+        PyErr_SetString(PyExc_TypeError, "this loop has other queues than deques");
+    else
+        do over = turn(self, args[0], most, queues, cx, &steps);
+        while (!over);
+    for (int i = 0; i < 4; i++) Py_XDECREF(queues[i]);
+    Py_XDECREF(cx);
+    return over < 0 ? NULL : PyLong_FromSsize_t(steps);
+}
+
+static PyMethodDef loop_methods[] = {
+    {"run_turns", FASTCALL(loop_run_turns), METH_FASTCALL, "run_turns($self, until, most=512, /)\n--\n\n"},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- what is called by name ---- */
+
+/* The executor that runs in this thread, if it is an everyday one; borrowed. NULL, perhaps with an
+   error, if not. */
+static PyObject *everyday(void)
+{
+    PyObject *executor = PyObject_GetAttr(py.running, name.executor);
+    if (!executor) return NULL;
+    Py_DECREF(executor); /* the thread's own dictionary has it */
+    return Py_TYPE(executor) == executor_type && SLOT(executor, executor_at.watching) == Py_False ? executor : NULL;
+}
+
+static PyObject *spawn(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (LIKELY(count == 1 && !names && PyCoro_CheckExact(args[0]))) {
+        PyObject *executor = everyday();
+        PyObject *queue = executor ? SLOT(executor, loop_at.ready) : NULL;
+        if (LIKELY(queue && Py_TYPE(queue) == ready_type && SLOT(queue, ready_at.asleep) == Py_False)) {
+            PyObject *context = PyObject_CallNoArgs(py.copy_context);
+            PyObject *task = context ? make(task_type) : NULL;
+            PyObject *tasks = SLOT(executor, loop_at.tasks);
+            if (!task) {
+                Py_XDECREF(context);
+                return NULL;
+            }
+            SLOT(task, task_at._queue) = Py_NewRef(queue);
+            SLOT(task, task_at._coro) = Py_NewRef(args[0]);
+            SLOT(task, task_at._context) = context;
+            SLOT(task, task_at.leaf) = Py_NewRef(py.YIELD);
+            SLOT(task, task_at.queued) = Py_NewRef(Py_True);
+            SLOT(task, task_at._joiner) = Py_NewRef(Py_None);
+            SLOT(task, task_at._outcome) = Py_NewRef(py.NOT_DONE);
+            SLOT(task, task_at.cancels) = PyLong_FromLong(0);
+            SLOT(task, task_at.block) = Py_NewRef(Py_None);
+            if (LIKELY(PyDict_SetItem(tasks, task, Py_None) == 0)) {
+                if (LIKELY(append(queue, task) == 0)) return task;
+                PyObject *error = take_error();
+                if (PyDict_DelItem(tasks, task) < 0) PyErr_Clear();
+                PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+                Py_DECREF(error);
+            }
+            Py_DECREF(task);
+            return NULL;
+        }
+        if (PyErr_Occurred()) return NULL;
+    }
+    return PyObject_Vectorcall(cold.spawn, args, (size_t)count, names);
+}
+
+static PyMethodDef functions[];
+
+/* ---- the modules of Python ---- */
+
+static int install_poll(PyObject *module)
+{
+    context_type = take_class(module, "TaskContext");
+    if (!context_type) return -1;
+    FIND(context_type, context_at, waker)
+    TAKE(PENDING) TAKE(NOBODY)
+    return 0;
+}
+
+static int install_future(PyObject *module)
+{
+    return take(module, "let_go", &py.let_go);
+}
+
+static int install_ready(PyObject *module)
+{
+    ready_type = take_class(module, "ReadyQueue");
+    if (!ready_type || find(ready_type, "asleep", &ready_at.asleep) < 0 || find(ready_type, "runner", &ready_at.runner) < 0) return -1;
+    if (take(module, "require_own_thread", &py.require_own_thread) < 0 || take(module, "select_batch", &py.select_batch) < 0) return -1;
+    return take_size(module, "TURN", &turn_steps) < 0 ? -1 : take_size(module, "LOOK", &look);
+}
+
+static int install_task(PyObject *module)
+{
+    task_type = take_class(module, "Task");
+    if (!task_type) return -1;
+    FIND(task_type, task_at, _queue) FIND(task_type, task_at, _coro) FIND(task_type, task_at, _context)
+    FIND(task_type, task_at, leaf) FIND(task_type, task_at, queued) FIND(task_type, task_at, _joiner)
+    FIND(task_type, task_at, _outcome) FIND(task_type, task_at, cancels) FIND(task_type, task_at, block)
+    failure_type = take_class(module, "Failure");
+    interrupt_type = take_class(module, "Interrupt");
+    if (!failure_type || !interrupt_type) return -1;
+    FIND(failure_type, failure_at, error) FIND(failure_type, failure_at, traceback) FIND(failure_type, failure_at, unclaimed)
+    FIND(interrupt_type, interrupt_at, _kind) FIND(interrupt_type, interrupt_at, _leaf)
+    TAKE(NOT_DONE) TAKE(OVER) TAKE(YIELD) TAKE(report_call) TAKE(CancelledError)
+    return replace(task_type, task_methods, (PyObject **[]){&cold.task_cancel, NULL, NULL, &cold.task_poll, &cold.task_finish});
+}
+
+static int install_loop(PyObject *module)
+{
+    loop_type = take_class(module, "Loop");
+    if (!loop_type) return -1;
+    FIND(loop_type, loop_at, high) FIND(loop_type, loop_at, ready) FIND(loop_type, loop_at, low)
+    FIND(loop_type, loop_at, deferred) FIND(loop_type, loop_at, tasks) FIND(loop_type, loop_at, cx)
+    FIND(loop_type, loop_at, current) FIND(loop_type, loop_at, went_on)
+    return replace(loop_type, loop_methods, NULL);
+}
+
+static int install_executor(PyObject *module)
+{
+    executor_type = take_class(module, "Executor");
+    if (!executor_type) return -1;
+    FIND(executor_type, executor_at, watching)
+    TAKE(running) TAKE(copy_context)
+    return 0;
+}
+
+static int install_spawn(PyObject *module)
+{
+    return replace_function(module, functions, "spawn", &cold.spawn);
+}
+
+static int install_oneshot(PyObject *module)
+{
+    oneshot_type = take_class(module, "_Oneshot");
+    if (!oneshot_type) return -1;
+    FIND(oneshot_type, oneshot_at, _value) FIND(oneshot_type, oneshot_at, _waker)
+    if (take(module, "_EMPTY", &py.EMPTY) < 0 || take(module, "_TAKEN", &py.TAKEN) < 0 || take(module, "_CLOSED", &py.CLOSED) < 0) return -1;
+    if (replace(oneshot_type, oneshot_methods, (PyObject **[]){&cold.oneshot_poll, &cold.oneshot_send}) < 0) return -1;
+    PyObject *kind = PyDict_GetItemString(module, "_KIND");
+    return kind == (PyObject *)oneshot_type ? replace_function(module, functions, "oneshot", NULL) : 0;
+}
+
+static const struct {
+    const char *module;
+    int (*install)(PyObject *module);
+} parts[] = {
+    {"pinfut.poll", install_poll}, {"pinfut.future", install_future},
+    {"pinfut.executor.ready", install_ready},
+    {"pinfut.executor.task", install_task},  {"pinfut.executor.loop", install_loop},
+    {"pinfut.executor.core", install_executor}, {"pinfut.executor", install_spawn},
+    {"pinfut.sync.oneshot", install_oneshot}, {"pinfut.sync.channel", install_channel},
+    {"pinfut.sync.lock", install_lock},
+};
+
+static PyObject *accelerate(PyObject *Py_UNUSED(self), PyObject *module)
+{
+    PyObject *found = PyDict_Check(module) ? PyDict_GetItemString(module, "__name__") : NULL;
+    for (size_t i = 0; found && i < sizeof parts / sizeof *parts; i++)
+        if (PyUnicode_CompareWithASCIIString(found, parts[i].module) == 0) return none_if(parts[i].install(module));
+    return PyErr_Format(PyExc_ImportError, "pinfut._core has nothing for %S", found ? found : module);
+}
+
+static PyMethodDef functions[] = {
+    {"accelerate", accelerate, METH_O, NULL},
+    {"bridge", bridge, METH_O, NULL},
+    {"set_hosted", set_hosted, METH_O, NULL},
+    {"spawn", FASTCALL(spawn), METH_FASTCALL | METH_KEYWORDS, "spawn(coro, *, name=None, priority='normal')\n--\n\n"},
+    {"oneshot", oneshot, METH_NOARGS, "oneshot()\n--\n\n"},
+    {NULL, NULL, 0, NULL},
+};
+
+static int execute(PyObject *self)
+{
+#ifdef Py_GIL_DISABLED
+    PyErr_SetString(PyExc_ImportError, "the core needs the global lock: this build has none");
+    return -1;
+#endif
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "the core is for the main interpreter only");
+        return -1;
+    }
+    if (find_python() < 0) return -1;
+    bridge_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &bridge_spec, NULL);
+    awaits_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &awaits_spec, NULL);
+    if (!bridge_type || !awaits_type) return -1;
+    return PyModule_AddType(self, awaits_type) < 0 || PyModule_AddType(self, bridge_type) < 0 ? -1 : 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pinfut._core",
+    .m_doc = "The innermost part of pinfut. Use it through pinfut and pinfut.executor.",
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

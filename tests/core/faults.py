@@ -1,0 +1,94 @@
+"""Faults of the C, as texts of its sources and what stands there in their place."""
+
+# ruff: noqa: E501  # what is quoted has the lines of C
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Fault(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+FAULTS: Final = (
+    Fault("a wake is forgotten", "core.c", "int result = append(queue, task);", "int result = 0;"),
+    Fault(
+        "a task stands in the queue twice",
+        "core.c",
+        "if (SLOT(task, task_at.queued) == Py_True) return 0;",
+        "",
+    ),
+    Fault(
+        "a task woken while it runs is not ready",
+        "core.c",
+        "if (LIKELY(result == PYGEN_NEXT)) put(task, task_at.queued, Py_NewRef(Py_False));",
+        "",
+    ),
+    Fault(
+        "another thread's wake is not refused",
+        "core.c",
+        "else if (UNLIKELY(SLOT(queue, ready_at.asleep) == Py_True))",
+        "else if (0)",
+    ),
+    Fault(
+        "a second task may await a task",
+        "core.c",
+        "if (LIKELY(joiner == Py_None || joiner == waker)) {",
+        "if (1) {",
+    ),
+    Fault(
+        "a failed task gives its failure as a value",
+        "core.c",
+        "outcome && Py_TYPE(outcome) != failure_type",
+        "outcome",
+    ),
+    Fault(
+        "who joins is not woken", "core.c", "if (UNLIKELY(wake(joiner) < 0)) result", "if (0) result"
+    ),
+    Fault("an owner hears nothing", "core.c", "if (owner != Py_None && UNLIKELY(", "if (0 && ("),
+    Fault(
+        "a task that is over stays in the list",
+        "core.c",
+        "if (UNLIKELY(!owner || PyDict_DelItem(tasks, task) < 0)) {",
+        "if (UNLIKELY(!owner)) {",
+    ),
+    Fault(
+        "a block is not told of the end of its task",
+        "core.c",
+        "if (UNLIKELY(SLOT(task, task_at.block) != Py_None || !tasks",
+        "if (UNLIKELY(!tasks",
+    ),
+    Fault(
+        "a cancel in a block does not ask it",
+        "core.c",
+        "|| SLOT(self, task_at.block) != Py_None))\n        return PyObject_CallOneArg(cold.task_cancel",
+        "))\n        return PyObject_CallOneArg(cold.task_cancel",
+    ),
+    Fault("a cancel is not counted", "core.c", "put(self, task_at.cancels, more);", "Py_DECREF(more);"),
+    Fault("an interrupted task is not woken", "core.c", "SLOT(task, task_at.leaf) = made;\n    return wake(task);", "SLOT(task, task_at.leaf) = made;\n    return 0;"),
+    Fault("what is interrupted is not dropped", "core.c", "!leaf || leaf == py.YIELD ? 0", "1 ? 0"),
+    Fault("a oneshot is taken twice", "core.c", "SLOT(self, oneshot_at._value) = Py_NewRef(py.TAKEN);\n    return value;", "return Py_NewRef(value);"),
+    Fault("a oneshot wakes nobody", "core.c", "int result = wake(waker);\n    Py_DECREF(waker);\n    return none_if(result);", "Py_DECREF(waker);\n    return none_if(0);"),
+    Fault("a bridge keeps what was sent", "core.c", "*out = Py_NewRef(self->over ? Py_None : value);", "*out = Py_NewRef(value); Py_INCREF(value);"),
+    Fault("a bridge is not given back", "core.c", "Py_CLEAR(self->future);\n    Py_CLEAR(self->value);\n    PyObject_Free(self);", "Py_CLEAR(self->future);\n    Py_CLEAR(self->value);"),
+    Fault("a StopIteration thrown in is a value", "core.c", "if (PyErr_GivenExceptionMatches(error, PyExc_StopIteration))", "if (0)"),
+    Fault("the context of a step is not left", "core.c", "result = PyIter_Send(coro, value, out);\n            if (UNLIKELY(PyContext_Exit(context) < 0)) {", "result = PyIter_Send(coro, value, out);\n            if (0) {"),
+    Fault("a turn has no end while futures are ready", "core.c", "UNLIKELY(--*burst <= 0)) {", "0) {"),
+    Fault("the urgent are not first", "core.c", "count > most || PySequence_Size(high) || PySequence_Size(low)", "count > most"),
+    Fault("calls put off are dropped", "core.c", "int result = args ? drop_result(PyObject_Call(call, args, NULL)) : -1;", "int result = args ? 0 : -1;"),
+    Fault("an error of a call that was put off ends the run", "core.c", "if (UNLIKELY(result < 0) && args) {", "if (0) {"),
+    Fault("a poll's error is not thrown in", "core.c", "if (!leaf) {\n                result = PYGEN_ERROR;", "if (1) {\n                result = PYGEN_ERROR;"),
+    Fault("a spawned task is not listed", "core.c", "if (LIKELY(PyDict_SetItem(tasks, task, Py_None) == 0)) {", "if (1) {"),
+    Fault("a full channel takes one more", "channel.h", "if (Py_SIZE(buffer) - reserved >= capacity) return 0;", "if (Py_SIZE(buffer) - reserved > capacity) return 0;"),
+    Fault("nothing is reserved for a woken receiver", "channel.h", "|| set_number(state, shared_at.reserved, reserved + 1) < 0) return -1;", ") return -1;"),
+    Fault("a reservation is not taken", "channel.h", "if (set_number(state, shared_at.reserved, reserved - 1) < 0) return NULL;", ""),
+    Fault("a receiver takes what is reserved", "channel.h", "else if (waker != Py_None || Py_SIZE(buffer) <= reserved) {", "else if (waker != Py_None || !Py_SIZE(buffer)) {"),
+    Fault("a sender that waits is forgotten", "channel.h", "int result = offer(state, value) < 0 ? -1 : 0;\n    Py_DECREF(value);\n    Py_DECREF(sender);", "int result = 0;\n    Py_DECREF(value);\n    Py_DECREF(sender);"),
+    Fault("a value taken is kept", "channel.h", "PyObject *value = popleft(buffer);\n    if (value &&", "PyObject *value = popleft(buffer);\n    Py_XINCREF(value);\n    if (value &&"),
+    Fault("a free lock is not taken", "lock.h", "put(self, lock_at._free, Py_NewRef(Py_False));", ""),
+    Fault("a lock that is waited for is free", "lock.h", "&& PyDict_GET_SIZE(queue) == 0", ""),
+)  # fmt: skip

@@ -1,0 +1,47 @@
+"""What the core replaces: the places, as names of Python's."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from importlib import import_module
+from typing import Any
+
+PLACES = {
+    "pinfut.executor": ("spawn",),
+    "pinfut.executor.loop": ("Loop.run_turns",),
+    "pinfut.executor.task": (
+        *("Task.cancel", "Task.finish", "Task.interrupt", "Task.poll", "Task.wake"),
+    ),
+    "pinfut.sync.channel": (
+        *("Receiver.recv", "Sender.send", "_Recv.__await__", "_Recv.poll", "_Send.__await__"),
+        *("_Send.poll", "_Shared.offer"),
+    ),
+    "pinfut.sync.lock": ("Lock.__aenter__", "Lock.__aexit__"),
+    "pinfut.sync.oneshot": ("_Oneshot.poll", "_Oneshot.send", "oneshot"),
+}
+
+
+def described(module: str, place: str) -> dict[str, Any]:
+    """Its parameters, whether it is C, and the first paragraph of what it says."""
+    found: Any = import_module(module)
+    for name in place.split("."):
+        found = getattr(found, name)
+    parameters = [
+        # Where a method is called `self` can be given by position only, whatever is written.
+        [
+            each.name,
+            "" if each.name == "self" else each.kind.name,
+            repr(each.default) if each.default is not each.empty else "",
+        ]
+        for each in inspect.signature(found).parameters.values()
+    ]
+    text = " ".join((found.__doc__ or "").strip().split("\n\n")[0].split())
+    return {"parameters": parameters, "in_c": not hasattr(found, "__code__"), "says": text}
+
+
+if __name__ == "__main__":
+    json.dump(
+        {f"{m}:{p}": described(m, p) for m, places in PLACES.items() for p in places}, sys.stdout
+    )
