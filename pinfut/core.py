@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
         __slots__ = ()
 
-        def __await__(self) -> Generator[Any, Any, Any]: ...
+        def __await__(self) -> Generator[Any, Any, Any]:
+            raise NotImplementedError
 
     def bridge(future: Any, /) -> Generator[Any, Any, Any]:
         """What ``__await__`` of `future` gives, whatever its class is."""
