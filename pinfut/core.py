@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     def bridge(future: Any, /) -> Generator[Any, Any, Any]:
         """What ``__await__`` of `future` gives, whatever its class is."""
+        raise NotImplementedError
 
     def accelerate(module: dict[str, Any], /) -> None:
         """Put what the core has of a module in the place of what the module has."""

@@ -46,7 +46,8 @@ class FutureBase(Awaits, Generic[T_co]):
 
     if TYPE_CHECKING:
 
-        def __await__(self) -> Generator[Any, Any, T_co]: ...
+        def __await__(self) -> Generator[Any, Any, T_co]:
+            raise NotImplementedError
 
     def __repr__(self) -> str:
         # What asyncio and trio say of a future that they cannot wait for.
