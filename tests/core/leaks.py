@@ -346,7 +346,7 @@ def leaks(times: int = 2_000) -> dict[str, str]:
         more = [now - was for now, was in zip(_held(), shared, strict=True)]
         grown = sys.getallocatedblocks() - blocks
         told = [f"{x:+} of {thing!r}" for x, thing in zip(more, SHARED, strict=True) if abs(x) > 16]
-        if grown > 40 + count // 20:
+        if grown > count // 4:  # less is what free lists of the interpreter keep
             told.append(f"{grown} blocks in {count} times")
         if told:
             found[name] = ", ".join(told)

@@ -32,14 +32,13 @@ def test_what_one_client_pays_grows_as_fast_as_what_it_holds() -> None:
 @apart
 def test_an_open_call_takes_less_than_2000_bytes_and_is_charged_little_more() -> None:
     """What the server holds for a call that waits: its handler, task and context, its arguments,
-    its places in tables, in whole pages. The place for the answer is of the client's own memory,
-    and what a slot takes was paid for when the session was opened."""
+    its places in tables, in whole pages, and its slot. The place for the answer is of the client's
+    own memory."""
     for kind in ("open calls", "timers", "arguments"):
         for many in (64, 256, 1000):
             found = slope(kind, 0, many, "arenas")
             assert many * 800 <= found.traced <= found.charged + 100 * many, f"{kind}: {found}"
             assert found.charged <= many * 2_000, f"{kind}: {found}"
-            more = (
-                2 * PAGE if many == 64 else 0
-            )  # of a page that is just begun, and of one to spare
-            assert found.charged <= 1.25 * found.traced + more, f"{kind}: {found}"
+            # A page that is just begun, and one to spare; slots that have grown are in it, with
+            # what they take in the kernel and at the client.
+            assert found.charged <= 1.35 * found.traced + 2 * PAGE, f"{kind}: {found}"
