@@ -109,6 +109,16 @@ static PyObject *take_value(PyObject *state)
     return value;
 }
 
+/* `offer` for a `_Send`, which has nothing more to wait for when its value is in. */
+static int offer_of(PyObject *self, PyObject *state, PyObject *value)
+{
+    Py_INCREF(value);
+    int result = offer(state, value);
+    Py_DECREF(value);
+    if (result > 0) put(self, send_at.waker, Py_NewRef(py.SENT));
+    return result;
+}
+
 static PyObject *send_poll(PyObject *self, PyObject *cx)
 {
     PyObject *waker = SLOT(self, send_at.waker), *state = SLOT(self, send_at._state), *value = SLOT(self, send_at.value);
@@ -116,14 +126,9 @@ static PyObject *send_poll(PyObject *self, PyObject *cx)
     if (UNLIKELY(!state || !value || !waker || SLOT(state, shared_at.closed) != Py_False))
         return PyObject_CallFunctionObjArgs(cold.send_poll, self, cx, NULL);
     if (waker == Py_None) {
-        Py_INCREF(value);
-        int result = offer(state, value);
-        Py_DECREF(value);
+        int result = offer_of(self, state, value);
         if (result < 0) return NULL;
-        if (result) {
-            put(self, send_at.waker, Py_NewRef(py.SENT));
-            Py_RETURN_NONE;
-        }
+        if (result) Py_RETURN_NONE;
         PyObject *senders = line_of(state, shared_at.senders);
         if (!senders || drop_result(deque_append(senders, self)) < 0) return NULL;
     }
@@ -137,14 +142,9 @@ static PyObject *send_await(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     PyObject *state = SLOT(self, send_at._state), *value = SLOT(self, send_at.value);
     if (SLOT(self, send_at.waker) == Py_None && state && value && !through_executor()) {
-        Py_INCREF(value);
-        int result = offer(state, value);
-        Py_DECREF(value);
+        int result = offer_of(self, state, value);
         if (result < 0) return NULL;
-        if (result) {
-            put(self, send_at.waker, Py_NewRef(py.SENT));
-            return Py_NewRef(py.NOTHING);
-        }
+        if (result) return Py_NewRef(py.NOTHING);
     }
     return bridge(NULL, self);
 }
@@ -245,8 +245,7 @@ static int install_channel(PyObject *module)
     FIND(send_type, send_at, _state) FIND(send_type, send_at, value) FIND(send_type, send_at, waker)
     FIND(recv_type, recv_at, _state) FIND(recv_type, recv_at, waker) FIND(recv_type, recv_at, woken)
     FIND(end, end_at, _state)
-    PyObject *laws = PyDict_GetItemString(module, "laws");
-    if (!laws || !(py.laws = PyModule_GetDict(laws))) return -1;
+    if (take_laws(module) < 0) return -1;
     TAKE(NOTHING)
     if (take(module, "_SENT", &py.SENT) < 0 || take(shared->tp_dict, "taken", &cold.taken) < 0) return -1;
     if (replace(shared, shared_methods, (PyObject **[]){&cold.offer}) < 0) return -1;

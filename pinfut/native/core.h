@@ -38,7 +38,7 @@ static struct {
 
 /* The methods in Python that were replaced. */
 static struct {
-    PyObject *task_poll, *task_finish, *task_cancel, *task_interrupt, *lock_aenter, *lock_aexit, *oneshot_poll, *oneshot_send, *spawn;
+    PyObject *task_poll, *task_finish, *task_cancel, *lock_aenter, *lock_aexit, *oneshot_poll, *oneshot_send, *spawn;
     PyObject *offer, *taken, *send_poll, *recv_poll;
 } cold;
 
@@ -155,6 +155,16 @@ static int take_size(PyObject *module, const char *text, Py_ssize_t *place)
     *place = PyLong_AsSsize_t(found);
     Py_DECREF(found);
     return *place == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+/* What `pinfut.laws` has, by a module that imports it. */
+static int take_laws(PyObject *module)
+{
+    PyObject *laws = NULL;
+    if (take(module, "laws", &laws) < 0) return -1;
+    py.laws = PyModule_GetDict(laws);
+    Py_DECREF(laws); /* it is imported for good */
+    return py.laws ? 0 : -1;
 }
 
 static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)

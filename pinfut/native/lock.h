@@ -33,7 +33,6 @@ static int install_lock(PyObject *module)
     if (!lock_type) return -1;
     FIND(lock_type, lock_at, _free) FIND(lock_type, lock_at, _queue)
     TAKE(DONE)
-    PyObject *laws = PyDict_GetItemString(module, "laws");
-    if (!laws || !(py.laws = PyModule_GetDict(laws))) return -1;
+    if (take_laws(module) < 0) return -1;
     return replace(lock_type, lock_methods, (PyObject **[]){&cold.lock_aenter, &cold.lock_aexit});
 }
