@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SESSION: Final = 15104
+SESSION: Final = 11264
 """A session: its two ends, their tables' heads, what each sees of the ring, and its first entries
 for capabilities."""
 
@@ -48,7 +48,7 @@ HANDLER: Final = 2048
 """The default bound for a handler's coroutine and task, until it first waits; `method(frame=...)`
 declares another."""
 
-TASK: Final = 528
+TASK: Final = 480
 """The task of a handler that waits, and its context, without the coroutine."""
 
 OBJECT: Final = 512

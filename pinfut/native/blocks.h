@@ -15,7 +15,7 @@
 #define SMALL ((size_t)3840)
 #define CLASSES 51 /* 16 to 512 by 16, to 2,048 by 128, then to 3,840 by 256 */
 #define APART 44   /* from this class on one page holds one block: they stand in mixed pages only */
-#define MIX 24
+#define MIX 48
 #define NOWHERE ((size_t)-1)
 
 typedef struct Block {

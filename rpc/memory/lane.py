@@ -19,7 +19,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from struct import Struct
-from typing import Final, Protocol, final
+from typing import Final, Protocol, cast, final
 
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.errors import GarbageFrame
@@ -187,7 +187,7 @@ class RingSubmissions(RingWriter):
         self._cells: list[tuple[memoryview, int]] = []
         # Free small places. More are bought when there is none, so only as many as there were
         # answers at one time.
-        self.places: deque[int] = deque()
+        self.places: deque[int] = cast("deque[int]", ())  # until there are any
         self._large: dict[int, memoryview] = {}  # by number: the regions in use
 
     @property
@@ -220,7 +220,7 @@ class RingSubmissions(RingWriter):
             return LARGE + number
         page, first = self._memory().grow().toreadonly(), len(self._cells)
         self._cells += [(page, start) for start in range(0, PAGE, self.small)]
-        self.places.extend(range(first + 1, len(self._cells)))
+        self.places = deque(range(first + 1, len(self._cells)))
         return first
 
     def read(self, place: int, /) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, final
+from typing import Any, cast, final
 
 from pinfut.executor.task import INTERNAL
 from pinfut.rpc import prices
@@ -38,7 +38,7 @@ class Backlog:
         returns.on_own = self.call_own
         # Invariant: calls that found no slot, oldest first, each charged; while there are
         # any, the sending is held.
-        self.calls: deque[Unsent] = deque()
+        self.calls: deque[Unsent] = cast("deque[Unsent]", ())  # until there are any
 
     def wait(
         self,
@@ -69,6 +69,8 @@ class Backlog:
             settles = Target(self._side, method.returns, UNSENT)
             settles.parent = holder, args
         unsent = Unsent(build, (holder, target, method, args), caps, place, charge, settles)
+        if not self.calls:
+            self.calls = deque()
         self.calls.append(unsent)
         self._sending.held = True
         self._sending.flowing = False
@@ -159,4 +161,4 @@ class Backlog:
                 self._sending.account.give(unsent.charge)
             if unsent.place >= 0:
                 unsent.fail(error)
-        self.calls.clear()
+        self.calls = deque()

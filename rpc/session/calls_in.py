@@ -44,7 +44,7 @@ from pinfut.rpc.session.conversation import Conversation, Introduced, serving
 from pinfut.rpc.session.fairness import ADVANCE, THING
 from pinfut.rpc.session.introduce import Introducer, Introducing
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.answers import Answer, PromisedCapability, waits_for_itself
+from pinfut.rpc.wire.answers import Answer, PromisedCapability, Queue, waits_for_itself
 from pinfut.rpc.wire.exports import Facet
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.peer import ALL, Peer
@@ -102,11 +102,11 @@ class CallsIn:
         self._context = task_context()
         self._context.run(serving.set, session)
         # Invariant: handlers that have started and not ended; each holds its charge.
-        self.running: dict[JoinHandle[Any], Answer] = {}
+        self.running = Queue()
         # Of these, the ones that hold more than could be charged, and are cancelled for it.
-        self._unpaid: dict[JoinHandle[Any], RpcError] = {}
+        self._unpaid: dict[Answer, RpcError] = {}
         # And the bytes charged for what one was answered.
-        self._answered: dict[JoinHandle[Any], int] = {}
+        self._answered: dict[Answer, int] = {}
         # Seconds that a handler has from its cancel on, and what looks whether they are over:
         # one timer for all, there as long as a handler that was cancelled has not ended.
         self._grace = grace
@@ -131,7 +131,7 @@ class CallsIn:
     @property
     def busy(self) -> bool:
         """Whether a handler has started and not ended."""
-        return self._starting or bool(self.running)
+        return self._starting or self.running.waiting is not None
 
     def on_call(self, answer: Answer, called: Facet, payload: bytes, /) -> None:
         """Start the handler of a call, or refuse it."""
@@ -217,8 +217,8 @@ class CallsIn:
         else:
             self._starting = False
             answer.served = method
-            answer.task = task = executor.adopt(leaf)
-            self.running[task] = answer
+            answer.task = executor.adopt(leaf)
+            answer.join(self.running)
             if self._purse is None:
                 # What the arguments take stays charged beside the frames.
                 held = held_by(coro) + frame - method.frame
@@ -230,9 +230,9 @@ class CallsIn:
                 answer.charged = self._purse.take_over(frame)
                 held = 0
             if self._ended:
-                self._cancel(task)  # in its first step it could not be
+                self._cancel(answer)  # in its first step it could not be
             elif held > frame:
-                self._charge_rest(answer, task, held)
+                self._charge_rest(answer, held)
 
     def most(self, called: Facet | None, interface: int, method: int, /) -> int:
         known = interface_by_id(interface) if called is None else None
@@ -242,10 +242,10 @@ class CallsIn:
 
     def _end(self) -> None:
         """A first step is over in which the session ended."""
-        if not self.running:
+        if self.running.waiting is None:
             self._session.released()
 
-    def _charge_rest(self, answer: Answer, task: JoinHandle[Any], held: int) -> None:
+    def _charge_rest(self, answer: Answer, held: int) -> None:
         """A handler holds more than was charged for it in advance: its caller pays the rest, or
         the call fails."""
         method = answer.served
@@ -255,8 +255,8 @@ class CallsIn:
         try:
             self._account.take(held - answer.charged, "the handler of a call")
         except RpcError as error:
-            self._unpaid[task] = error
-            self._cancel(task)
+            self._unpaid[answer] = error
+            self._cancel(answer)
         else:
             answer.charged = held
 
@@ -318,17 +318,19 @@ class CallsIn:
             value = decode(method, caps, payload)
         finally:
             self._account.give(advance)
-        task = self._executor.current
-        answer = None if task is None else self.running.get(task)
-        if task is not None and answer is not None and bound > SMALL and self._purse is None:
+        executor = self._executor
+        answer = executor.tasks.get(executor.current)  # of a handler, it owns the task
+        if self._purse is not None or bound <= SMALL:
+            return value
+        if isinstance(answer, Answer) and answer.waits_on is self.running:
             taken, things = weigh(value)
             self.things += things
             held = bound if taken is None else min(taken, bound)
-            more = held - self._answered.get(task, 0)
+            more = held - self._answered.get(answer, 0)
             if more > 0:
                 self._account.take(more, "what a handler was answered")
                 answer.charged += more
-                self._answered[task] = held
+                self._answered[answer] = held
         return value
 
     def _open_arguments(self, answer: Answer, method: Method, payload: bytes) -> Any:
@@ -382,16 +384,16 @@ class CallsIn:
         answer.charged = 0
         answer.kept = answer.task = None
         answer.stops = 0.0
-        del self.running[task]
+        answer.leave()
         if self._answered:
-            self._answered.pop(task, None)
-        if self._timer is not None and not self.running:
+            self._answered.pop(answer, None)
+        if self._timer is not None and self.running.waiting is None:
             self._executor.timers.cancel(self._timer)
             self._timer = None
-        unpaid = self._unpaid.pop(task, None)
+        unpaid = self._unpaid.pop(answer, None)
         error = unpaid or task.error()
         if session.error is not None:
-            if not self.running:
+            if self.running.waiting is None:
                 session.released()
         elif error is None:
             self._give(answer, answer.served, task.result())
@@ -424,11 +426,13 @@ class CallsIn:
             executor = self._executor
             self._again = executor.timers.add(executor.clock.now() + AGAIN, self._settle_again)
         self.short = error
-        for task in reversed(self.running):
-            if not task.cancels:
-                self._unpaid[task] = error
-                self._cancel(task)
+        answer = self.running.last
+        while answer is not None:
+            if not answer.task.cancels:
+                self._unpaid[answer] = error
+                self._cancel(answer)
                 return
+            answer = answer.previous
 
     def _settle_again(self) -> None:
         if self._purse is not None and not self._ended:
@@ -444,12 +448,11 @@ class CallsIn:
             raise cast(RpcError, again(self.short))
 
     def on_cancel(self, answer: Answer, /) -> None:
-        self._cancel(answer.task)
+        self._cancel(answer)
 
-    def _cancel(self, task: JoinHandle[Any] | None) -> None:
+    def _cancel(self, answer: Answer) -> None:
         # Once: a handler that cleans up is not disturbed by what comes after.
-        answer = None if task is None else self.running.get(task)
-        if task is None or answer is None or answer.stops:
+        if answer.waits_on is not self.running or answer.stops:
             return
         answer.stops = self._grace
         if self._grace < inf:
@@ -457,24 +460,26 @@ class CallsIn:
             answer.stops += executor.clock.now()
             if self._timer is None:
                 self._timer = executor.timers.add(answer.stops, self._end_grace)
-        task.cancel()
+        answer.task.cancel()
 
     def _end_grace(self) -> None:
         """End the handlers that were asked to stop and have not, in all the time that they had."""
         executor = self._executor
         now = executor.clock.now()
-        late = [one for one, answer in self.running.items() if 0 < answer.stops <= now]
-        for task in late:
+        for answer in self.running.all():
+            if not 0 < answer.stops <= now:
+                continue
+            task = answer.task
             _log.error(
                 "%r was cancelled %g s ago and is ended where it stands, at %s",
-                self.running[task].served,
+                answer.served,
                 self._grace,
                 task.where(),
             )
             task.abandon()
             task.fail(CancelledError())
         # One look for all that have less than an eighth to go: each look passes all handlers.
-        left = [answer.stops for answer in self.running.values() if answer.stops]
+        left = [answer.stops for answer in self.running.all() if answer.stops]
         self._timer = None
         if left:
             soon = max(min(left), now + self._grace / 8)
@@ -486,14 +491,14 @@ class CallsIn:
         if self._again is not None:
             self._executor.timers.cancel(self._again)
             self._again = None
-        for task in list(self.running):
-            self._cancel(task)
+        for answer in self.running.all():
+            self._cancel(answer)
         if not self.busy:
             self._session.released()
 
     def die(self) -> None:
         """What the handlers held is gone with the process; nothing is left to refund."""
-        for answer in self.running.values():
+        for answer in self.running.all():
             answer.charged = 0
 
     def _give(self, answer: Answer, method: Method, value: Any) -> None:
@@ -555,8 +560,8 @@ class CallsIn:
         if self._purse is not None:
             answer.charged = self._purse.take_over(frame)
         answer.served = method
-        answer.task = task = self._executor.spawn(_settled(value, promises), owner=answer)
-        self.running[task] = answer
+        answer.task = self._executor.spawn(_settled(value, promises), owner=answer)
+        answer.join(self.running)
 
     def on_introduce(self, answer: Answer, called: Facet | None, payload: bytes, /) -> None:
         """Do this side's part of an introduction: a handler as any other."""

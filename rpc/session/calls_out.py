@@ -260,13 +260,14 @@ class CallsOut(Sending):
 
     def _settle_drops(self) -> None:
         while self.dropped:
-            dropped = self.dropped.popleft()
-            if type(dropped) is Question:
-                self._give_up(dropped)
-            elif type(dropped) is Unsent:
-                self._give_up_unsent(dropped)
-            else:
-                self._give_up_target(dropped)
+            before, self.dropped = self.dropped, []
+            for dropped in before:
+                if type(dropped) is Question:
+                    self._give_up(dropped)
+                elif type(dropped) is Unsent:
+                    self._give_up_unsent(dropped)
+                else:
+                    self._give_up_target(dropped)
 
     def _give_up(self, question: Question) -> None:
         self.returns.disown(question)

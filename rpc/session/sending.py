@@ -5,7 +5,6 @@ before the turn ends; then all of it is, by one signal."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, final
 
@@ -103,10 +102,10 @@ class Sending:
         self.error: RpcError | None = None  # why the session has ended; None while it has not
         # Invariant: frames that found no room in the ring, oldest first, each with its
         # charge; while there are any, every other frame goes behind them.
-        self._frames: deque[tuple[bytes, int]] = deque()
+        self._frames: list[tuple[bytes, int]] = []
         self.opened = False  # whether there is anything to submit to yet
         # What was dropped since the last flush, of which nobody was told.
-        self.dropped: deque[Any] = deque()
+        self.dropped: list[Any] = []
         self._owing = owing  # whether this side is a server, which waits at its client's cost
         self.held = False  # whether calls wait for a slot; every other call goes behind them
         # Whether a flush is coming.
@@ -227,7 +226,8 @@ class Sending:
             if frames:
                 while True:
                     taken = self.submissions.submit_all(frame for frame, _ in frames)
-                    self.account.give(sum([frames.popleft()[1] for _ in range(taken)]))
+                    self.account.give(sum([charge for _, charge in frames[:taken]]))
+                    del frames[:taken]
                     if not (frames and self._widen()):
                         break
                 self.flow()

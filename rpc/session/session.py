@@ -232,9 +232,9 @@ class Session:
                     return False
             self.credit += quantum
             resumed = self.peer.resumed
-            if resumed:
+            if resumed.waiting is not None:
                 budget = self._resume(budget)
-            while not resumed:
+            while resumed.waiting is None:
                 begin, credit = requests.consumed, self.credit
                 frames = requests.receive(budget, credit if credit < CHUNK else CHUNK)
                 if not frames and not (requests.more and credit > 0):
@@ -247,7 +247,7 @@ class Session:
                         receive(frame)
                         if out.error is not None:
                             return False
-                        if self.credit <= 0 or resumed:
+                        if self.credit <= 0 or resumed.waiting is not None:
                             # What these have become has used it up, or others go first.
                             requests.put_back(list(left))
                 finally:
@@ -257,7 +257,7 @@ class Session:
                 budget -= len(frames)
                 if not (budget and requests.more and self.credit > 0):
                     break
-            if requests.more or resumed:
+            if requests.more or resumed.waiting is not None:
                 return True
             if self.credit > 0:
                 self.credit = 0
@@ -270,10 +270,11 @@ class Session:
         """Start calls whose target has come, as many as a look takes; what is left of `budget`. The
         rest has the next look, before anything that came later."""
         peer = self.peer
-        while peer.resumed and budget > 0 and self.credit >= 0:
+        resumed = peer.resumed
+        while resumed.waiting is not None and budget > 0 and self.credit >= 0:
             peer.resume()
             budget -= 1
-        if peer.resumed:
+        if resumed.waiting is not None:
             self.end.process.nudge(self.end.handle & 0xFFFF_FFFF)
         return budget
 

@@ -70,15 +70,34 @@ def waits_for_itself(answer: Answer, promises: list[Any]) -> bool:
     return False
 
 
+class Queue:
+    """Answers in the order in which they came. Each has its place in the queue in itself, so
+    standing there allocates nothing."""
+
+    __slots__ = ("last", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: Answer | None = None
+        self.last: Answer | None = None
+
+    def all(self) -> list[Answer]:
+        """Those who stand here, first to last."""
+        found, one = [], self.waiting
+        while one is not None:
+            found.append(one)
+            one = one.next
+        return found
+
+
 @final
-class Answer:
+class Answer(Queue):
     """One call that is being served. Made once for each slot and used again. `x`: what ids of its
     calls are above."""
 
     __slots__ = (
-        *("caps", "charged", "error", "flags", "granted", "kept", "late", "callee", "last"),
-        *("method", "next", "payload", "place", "previous", "result"),
-        *("room", "served", "state", "stops", "target", "task", "waiting", "waits_on", "x"),
+        *("caps", "charged", "error", "flags", "granted", "kept", "late", "callee", "method"),
+        *("next", "payload", "place", "previous", "result", "room", "served", "state", "stops"),
+        *("target", "task", "waits_on", "x"),
     )
 
     def __init__(self, callee: Any, x: int = -1) -> None:
@@ -109,14 +128,13 @@ class Answer:
         self.kept: list[Any] | None = None
         # The ids that the Return handed out, for a Finish that wants none of them.
         self.granted: list[int] | None = None
-        # Invariant: the first and the last of the calls that wait for this one, in the order in
-        # which they came. Each has its place in the line in itself, so waiting allocates nothing.
-        self.waiting: Answer | None = None
-        self.last: Answer | None = None
+        # The calls that wait for this one stand in its queue.
+        super().__init__()
         # What waits for this call's result without being a call on it.
         self.late: PromisedCapability | None = None
-        # Invariant: while QUEUED, the answer in whose line this one stands, and its neighbours.
-        self.waits_on: Answer | None = None
+        # Invariant: the queue in which this one stands, and its neighbours: while QUEUED, of the
+        # answer that it waits for; while it has a task, of all that have one.
+        self.waits_on: Queue | None = None
         self.previous: Answer | None = None
         self.next: Answer | None = None
 
@@ -125,8 +143,8 @@ class Answer:
         """What it is called in messages."""
         return f"call {self.x} of session {self.callee.name}"
 
-    def join(self, on: Answer) -> None:
-        """Wait for another, behind all who do already."""
+    def join(self, on: Queue) -> None:
+        """Stand in a queue, behind all who do already."""
         behind = on.last
         if behind is None:
             on.waiting = self
@@ -137,7 +155,7 @@ class Answer:
         self.waits_on = on
 
     def leave(self) -> None:
-        """Wait no more."""
+        """Stand in no queue."""
         on, before, after = self.waits_on, self.previous, self.next
         if on is None:
             return

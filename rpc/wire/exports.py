@@ -23,6 +23,7 @@ from pinfut.stack import require_stack
 _INDEX_BITS: Final = 32
 _INDEX: Final = (1 << _INDEX_BITS) - 1
 _SMALL: Final = 16
+_NOTHING: Final[frozenset[int]] = frozenset()
 _STACK: Final = 4  # Frames that the tables take at most, without what is charged
 _LAST_GENERATION: Final = (1 << 32) - 1  # An index whose generations are used up is retired
 Facet = tuple[Any, Any, Any]
@@ -76,7 +77,7 @@ class Bushel:
         self._width = 0
         self._base = 0  # indices below this have used all their generations up
         # The indices that were taken when the tables were last made small.
-        self._kept: frozenset[int] = frozenset()
+        self._kept = _NOTHING
         self._high = _SMALL  # the most entries since then
         # By id(thing): what waits until it is here no more; the one that waits holds the object.
         self._watched: dict[int, list[Callable[[], None]]] | None = None

@@ -7,7 +7,6 @@ used; what no honest peer sends raises ProtocolError, and the session ends with 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from struct import error as struct_error
 from typing import Any, Protocol, final
@@ -33,7 +32,15 @@ from pinfut.rpc.errors import (
     to_wire,
 )
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.answers import FREE, QUEUED, RETURNED, RUNNING, Answer, PromisedCapability
+from pinfut.rpc.wire.answers import (
+    FREE,
+    QUEUED,
+    RETURNED,
+    RUNNING,
+    Answer,
+    PromisedCapability,
+    Queue,
+)
 from pinfut.rpc.wire.exports import Bushel, Facet
 from pinfut.rpc.wire.frames import CALL_HEAD, EXPECTED, RETURN_HEAD, SHORT
 from pinfut.rpc.wire.imports import Imports
@@ -143,7 +150,7 @@ class Peer:
         self.imports = Imports(account)
         # Calls whose target has come and which have not begun; each was charged when it began to
         # wait. While there are any, no frame may be received: it would overtake them.
-        self.resumed: deque[Answer] = deque()
+        self.resumed = Queue()
         # Has `resume` called, as often as that is right at once; by default for all of them.
         self.on_resumed: Callable[[], object] | None = None
         self._resuming = False
@@ -485,18 +492,22 @@ class Peer:
         answer.settle()
         # A chain of calls that end at once must not become a chain of Python frames, so
         # only the outermost of these hands the waiting calls on.
-        self.resumed.extend(answer.line())
-        if self.resumed and not self._resuming:
+        resumed = self.resumed
+        for call in answer.line():
+            call.join(resumed)
+        if resumed.waiting is not None and not self._resuming:
             if self.on_resumed is not None:
                 self.on_resumed()
-            while self.on_resumed is None and self.resumed:
+            while self.on_resumed is None and resumed.waiting is not None:
                 self.resume()
 
     def resume(self) -> None:
         """Start the first of the calls whose target has come."""
+        call = self.resumed.waiting
+        assert call is not None
         self._resuming = True
         try:
-            call = self.resumed.popleft()
+            call.leave()
             self._unqueue(call)
             self._deliver(call)
         finally:
@@ -628,7 +639,8 @@ class Peer:
 
     def end(self) -> None:
         """No call starts any more."""
-        self.resumed.clear()
+        for call in self.resumed.all():
+            call.leave()
 
     def close(self) -> None:
         """Forget everything; refunds what is held for calls that wait and for objects."""

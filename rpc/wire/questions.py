@@ -5,7 +5,7 @@ A question is the slot of its call (`pinfut.slots`), and knows all that its answ
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 from pinfut.payers import off_call
 from pinfut.rpc.wire.frames import Cap
@@ -44,7 +44,7 @@ class Questions(SlotTable[Any]):
         self._make = Question
         self._last = -1
         self._slots: list[Slot[Any]] = []
-        self.free: deque[Slot[Any]] = deque()
+        self.free: deque[Slot[Any]] = cast("deque[Slot[Any]]", ())  # until there are any
         # Free ones that are not to be used, because they are to go.
         self.idle: list[Slot[Any]] = []
 
@@ -72,7 +72,7 @@ class Questions(SlotTable[Any]):
         """Have so many. What goes is free, and `narrow` has said so."""
         if make or self._slots:
             fresh = [Question(index) for index in range(len(self._slots), size)]
-            self.free.extend(one for one in (*self.idle, *fresh) if one.index < size)
+            self.free = deque(one for one in (*self.free, *self.idle, *fresh) if one.index < size)
             self.idle.clear()
             del self._slots[size:]
             self._slots += fresh

@@ -358,8 +358,8 @@ MUTANTS = (
     Mutant(
         ("rule 28",),
         CALLS_IN,
-        "        if session.error is not None:\n            if not self.running:\n",
-        "        if False:\n            if not self.running:\n",
+        "        if session.error is not None:\n            if self.running.waiting is None:\n",
+        "        if False:\n            if self.running.waiting is None:\n",
         "tests/rpc/test_death.py::"
         "test_when_the_client_dies_its_handlers_are_cancelled_and_its_bank_is_whole",
     ),
@@ -529,9 +529,9 @@ MUTANTS = (
     Mutant(
         ("T4",),
         CALLS_IN,
-        "        self._cancel(answer.task)\n",
-        "        self._account.give(answer.charged)\n        answer.charged = 0\n"
-        "        self._cancel(answer.task)\n",
+        "    def on_cancel(self, answer: Answer, /) -> None:\n",
+        "    def on_cancel(self, answer: Answer, /) -> None:\n"
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n",
         _CANCEL + "the_charge_of_a_cancelled_call_stays_until_its_handler_has_ended",
     ),
     Mutant(
@@ -780,8 +780,8 @@ MUTANTS = (
     Mutant(
         ("T40",),
         CALLS_IN,
-        "        if task is None or answer is None or answer.stops:\n",
-        "        if task is None or answer is None:\n",
+        "        if answer.waits_on is not self.running or answer.stops:\n",
+        "        if answer.waits_on is not self.running:\n",
         _CANCEL + "a_second_cancel_frame_does_not_cut_a_clean_up_off",
     ),
     Mutant(
@@ -1225,8 +1225,8 @@ MUTANTS = (
     Mutant(
         ("row 61", "T5"),
         "rpc/session/sending.py",
-        "                self.account.give(sum([frames.popleft()[1] for _ in range(taken)]))\n",
-        "                self.account.give(sum([frames.popleft()[1] for _ in range(taken - 1)]))\n",
+        "                self.account.give(sum([charge for _, charge in frames[:taken]]))\n",
+        "                self.account.give(sum([charge for _, charge in frames[1:taken]]))\n",
         "tests/rpc/test_vats.py::"
         "test_what_waited_for_room_is_submitted_as_a_batch_and_each_is_refunded_once",
     ),

@@ -39,6 +39,7 @@ def test_an_open_call_takes_less_than_2000_bytes_and_is_charged_little_more() ->
             found = slope(kind, 0, many, "arenas")
             assert many * 800 <= found.traced <= found.charged + 100 * many, f"{kind}: {found}"
             assert found.charged <= many * 2_000, f"{kind}: {found}"
-            # A page that is just begun, and one to spare; slots that have grown are in it, with
-            # what they take in the kernel and at the client.
-            assert found.charged <= 1.35 * found.traced + 2 * PAGE, f"{kind}: {found}"
+            most = 1.25 * found.traced
+            if many == 64:
+                most = 1.3 * found.traced + PAGE  # one that is just begun
+            assert found.charged <= most, f"{kind}: {found}"

@@ -1,6 +1,6 @@
 """Row 56: an import that can only read stands in for a shared part of a table of capabilities.
 
-`Page` extends `Reader` by `write`. Who is given a page as a `Reader` reads it, shares it, and never
+`Page` extends `Sheet` by `write`. Who is given a page as a `Sheet` reads it, shares it, and never
 writes; and nobody but the session that it was given to can name it."""
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from tests.covered import covered, require
 from tests.rpc.world import World, run
 
 
-class Reader(Interface, Protocol):
+class Sheet(Interface, Protocol):
     @method
     async def read(self) -> str: ...
 
 
-class Page(Reader, Protocol):
+class Page(Sheet, Protocol):
     @method
     async def write(self, text: str) -> None: ...
 
 
 class Book(Interface, Protocol):
     @method
-    async def reader(self) -> Reader: ...
+    async def reader(self) -> Sheet: ...
     @method
     async def page(self) -> Page: ...
     @method
-    async def show(self, page: Reader) -> str: ...
+    async def show(self, page: Sheet) -> str: ...
     @method
     async def scribble(self, page: Page) -> str: ...
     @method
@@ -71,7 +71,7 @@ class BookServer(Book):
         self.one = PageServer()
 
     @method
-    async def reader(self) -> Reader:
+    async def reader(self) -> Sheet:
         return self.one
 
     @method
@@ -79,7 +79,7 @@ class BookServer(Book):
         return self.one
 
     @method
-    async def show(self, page: Reader) -> str:
+    async def show(self, page: Sheet) -> str:
         return await page.read()
 
     @method
@@ -99,7 +99,7 @@ def _number(target: Target, number: int) -> Any:
     return target.caller.call(None, target, forged, ("forged",))
 
 
-def _as_page(reader: Reader) -> Any:
+def _as_page(reader: Sheet) -> Any:
     """What a client makes of its import that takes it for a `Page`."""
     target = target_of(reader)
     assert target is not None
@@ -107,7 +107,7 @@ def _as_page(reader: Reader) -> Any:
     return proxy(target)
 
 
-def _try_number(book: Book, reader: Reader) -> Any:
+def _try_number(book: Book, reader: Sheet) -> Any:
     target = target_of(reader)
     assert target is not None
     return _number(target, 1)

@@ -203,13 +203,12 @@ def _audit_charged(session: Session) -> None:
     end, peer = session.end, session.peer
     held = prices.SESSION
     held += peer.exports.charged + peer.imports.charged
-    task: Any
-    for task, answer in session._calls_in.running.items():
+    for answer in session._calls_in.running.all():
         # What a handler costs at least, whatever its answer says was charged: the bound that was
         # declared, or its task and the outermost of its frames.
         least = answer.served.frame
         if answer.served.declared_frame is None:
-            least = min(least, prices.TASK + sys.getsizeof(task._coro))
+            least = min(least, prices.TASK + sys.getsizeof(answer.task._coro))
         held += max(answer.charged, least)
     if session._kept is not None:
         held += session._kept.bytes
@@ -237,7 +236,7 @@ def _audit_slots(world: World, session: Session, channel: Channel) -> None:
 
 def _audit_running(client: Session, server: Session) -> None:
     """What runs at the server is outstanding at the client: its slot is not another's."""
-    for answer in server._calls_in.running.values():
+    for answer in server._calls_in.running.all():
         slot = client.peer.questions.peek(answer.x)
         if slot is None:
             raise Broken(

@@ -41,6 +41,7 @@ from pinfut.rpc.objects.interface import Interface
 from pinfut.rpc.objects.promise import IMPORTED, Promise, Target
 from pinfut.rpc.objects.proxy import proxy
 from pinfut.rpc.session.kept import Kept
+from pinfut.rpc.session.purse import PARKED
 from pinfut.rpc.session.subscriptions import EventSource
 from pinfut.rpc.vat import Vat
 from pinfut.rpc.wire.answers import PromisedCapability
@@ -448,18 +449,16 @@ def test_a_task_of_a_handler_without_its_coroutine(count: int) -> None:
         executor = current_executor()
         context = copy_context()
         context.run(ContextVar[int]("a session").set, 1)
-        # As `Server` does it: the first step inside, then a task with its place among those
-        # that run.
-        running: dict[object, int] = {}
+        # As `Server` does it: the first step inside, then a task.
         outside = executor.begin_inline()
 
         def make() -> object:
-            for number in range(count):
+            for _ in range(count):
                 coro = handler(never)
                 own = context.copy()
                 executor.first = coro, own, None  # type: ignore[assignment]
                 leaf = own.run(coro.send, None)
-                running[executor.adopt(leaf)] = number
+                executor.adopt(leaf)
             return None
 
         used = traced(make) / count
@@ -473,6 +472,24 @@ def test_a_task_of_a_handler_without_its_coroutine(count: int) -> None:
     size = sys.getsizeof(coro)
     coro.close()
     check("TASK", f"one of {count:,}", run(measure(), clock=VirtualClock(), checked=False) - size)
+
+
+@pytest.mark.parametrize("count", GROWN)
+def test_the_places_of_a_handler_that_waits_in_the_tables_of_the_executor(count: int) -> None:
+    async def measure() -> float:
+        async def waits() -> None:
+            await sleep(1000)
+
+        executor: Any = current_executor()
+        tasks = [executor.spawn(waits()) for _ in range(count)]
+        await sleep(0)
+        tables = executor.tasks, executor.timers.heap
+        assert min(map(len, tables)) >= count
+        for task in tasks:
+            task.cancel()
+        return sum(map(sys.getsizeof, tables)) / count
+
+    assert run(measure(), clock=VirtualClock()) <= PARKED
 
 
 @pytest.mark.parametrize("count", GROWN[:2])

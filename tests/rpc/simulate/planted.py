@@ -329,8 +329,8 @@ PLANTED: Final = (
         "T25",
         "calls that waited for an answer go on in another order",
         PEER,
-        "        self.resumed.extend(answer.line())\n",
-        "        self.resumed.extendleft(answer.line())\n",
+        "        for call in answer.line():\n",
+        "        for call in [*answer.line()][::-1]:\n",
     ),
     # ---- the other side's bytes ----
     # ---- pins, destruction, death ----
