@@ -40,7 +40,6 @@ def test_each_row_names_an_answer_a_test_and_a_mutant_that_are_there_or_is_open(
         "rows of the notes",
         tests=sum(bool(row.test) for row in ROWS),
         mutants=sum(len(mutants_of(row)) for row in ROWS if row.mutant),
-        open=sum(row.state == "open" for row in ROWS),
     )
 
 

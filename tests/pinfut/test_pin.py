@@ -14,6 +14,7 @@ from pinfut import (
     Pinned,
     Poll,
     catch,
+    channel,
     drop,
     join,
     map,
@@ -95,6 +96,38 @@ def test_checked_mode_names_a_pinned_future_that_another_task_polls() -> None:
 
     with pytest.raises(PinError, match=r"Gate.*steal"):
         Executor(clock=VirtualClock(), checked=True).run(main())
+
+
+def test_a_future_moves_until_its_first_poll_and_not_after() -> None:
+    gates = [Gate[int]() for _ in range(3)]
+    tx, rx = channel[Gate[int]](3)
+
+    async def first() -> None:
+        for gate in gates:
+            await tx.send(gate)
+
+    async def second() -> None:
+        for number in (1, 2):
+            gate = await rx.recv()
+            spawn(open_soon(gate, number))
+            assert await gate == number
+        ended = await select(await rx.recv(), sleep(1))
+        (held,) = ended.losers
+        await spawn(again(held))
+
+    async def open_soon(gate: Gate[int], value: int) -> None:
+        gate.open(value)
+
+    async def again(gate: Any) -> None:
+        await gate
+
+    async def main() -> None:
+        await spawn(first())
+        await second()
+
+    with pytest.raises(PinError, match=r"Gate.*again"):
+        Executor(clock=VirtualClock(), checked=True).run(main())
+    assert [gate.polls for gate in gates[:2]] == [2, 2]
 
 
 def test_what_is_made_of_pinned_futures_alone_is_pinned() -> None:

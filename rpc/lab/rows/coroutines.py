@@ -22,11 +22,11 @@ ROWS: Final = (
     Row(
         119,
         235,
-        "A function with all it awaits is one frame, sized when decorated, and used again",
+        "A function with all it awaits is one frame, sized when decorated, and used again; a "
+        "handler is called, which takes half of what a pool does",
         "pinfut/unboxed/pool.py",
         _FRAMES + "a_hundred_thousand_calls_from_a_pool_allocate_nothing_that_stays",
         "row 119",
-        "handlers of calls do not run from a pool: each makes one block",
     ),
     Row(
         120,

@@ -116,10 +116,9 @@ ROWS: Final = (
     Row(
         108,
         225,
-        "A reference to another text about what may move",
+        "What may move: a future until its first poll, whatever its type, and never after",
         "docs/future-model.md",
-        "",
-        missing="nothing to show: the notes name a text, and ask for nothing",
+        _PIN + "a_future_moves_until_its_first_poll_and_not_after",
     ),
     Row(
         109,
