@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-core test-all test-orders test-hosts web test-web bench bench-count lint format soak fuzz clean
+.PHONY: help setup demo test test-pure test-all test-orders test-hosts web test-web bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
@@ -38,8 +38,8 @@ PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/compile
 test: $(READY) ## run the tests
 	$(PYTEST) $(ARGS)
 
-test-core: $(READY) ## run the tests of futures and the executor with the core in C
-	PINFUT_CORE=1 $(PYTEST) tests/core tests/pinfut tests/executor $(ARGS)
+test-pure: $(READY) ## run the tests of futures, executor and calls without the core in C
+	PINFUT_PURE=1 $(PYTEST) tests/core tests/pinfut tests/executor tests/rpc $(ARGS)
 
 # Each Python in an environment of its own. An installed one is on the PATH or known to pyenv,
 # whose python3.12 is there but does nothing until it is told which.

@@ -32,7 +32,7 @@ COLUMNS: Final = {
     "asyncio-memory": "asyncio, in memory",
     "uvloop-memory": "uvloop, in memory",
     "pinfut-unboxed": "pinfut, unboxed",
-    "pinfut-core": "pinfut, core in C",
+    "pinfut-pure": "pinfut, Python alone",
 }
 """The systems that are shown, and their headings."""
 

@@ -131,10 +131,10 @@ SYSTEMS = (
         env={"PINFUT_CHECKED": "0"},
     ),
     System(
-        "pinfut-core",
+        "pinfut-pure",
         "benches.systems.on_pinfut",
         requires=("pinfut",),
-        env={"PINFUT_CHECKED": "0", "PINFUT_CORE": "1"},
+        env={"PINFUT_CHECKED": "0", "PINFUT_PURE": "1"},
     ),
     System(
         "pinfut-unboxed",

@@ -1,5 +1,5 @@
 """The core in C: what `pinfut._core` has takes the place of what stands in Python, where it was
-built and ``PINFUT_CORE=1`` asks for it. docs/core.md says what is promised.
+built and ``PINFUT_PURE=1`` does not ask for the Python. docs/core.md says what is promised.
 
 A module that has hot paths ends with ``accelerate(globals())``.
 """
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 else:
     try:
-        if os.environ.get("PINFUT_CORE", "0") in ("", "0"):
-            raise ImportError("PINFUT_CORE=1 asks for it")
+        if os.environ.get("PINFUT_PURE", "0") not in ("", "0"):
+            raise ImportError("PINFUT_PURE=1 asks for Python alone")
         from pinfut._core import Awaits, accelerate, bridge, set_hosted
     except ImportError as error:
         ABSENT = str(error)

@@ -128,7 +128,7 @@ static PyObject *make(PyTypeObject *type)
 
 /* ---- what modules have ---- */
 
-#define OTHER "pinfut._core was built for another pinfut; install pinfut again, or leave PINFUT_CORE unset: "
+#define OTHER "pinfut._core was built for another pinfut; install pinfut again, or set PINFUT_PURE=1: "
 
 static int take(PyObject *module, const char *text, PyObject **place)
 {

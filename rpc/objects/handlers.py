@@ -41,8 +41,8 @@ def held_by(coro: Any) -> int:
         elif isinstance(coro, GeneratorType):
             held += sys.getsizeof(coro)
             coro = coro.gi_yieldfrom
-        else:
-            return held
+        else:  # a future's own iterator, or nothing
+            return held + (0 if coro is None else object.__sizeof__(coro))
 
 
 def tell_of(method: object, held: int, bound: int) -> None:

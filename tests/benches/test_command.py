@@ -137,9 +137,9 @@ def supported(system: str) -> list[str]:
     loops = [name for name in every if name.startswith("loop-")]
     if system == "pinfut-loop":
         return loops
-    if system in ("pinfut", "pinfut-core", "trio"):
+    if system in ("pinfut", "pinfut-pure", "trio"):
         every = [name for name in every if name not in loops]
-    if system not in ("pinfut", "pinfut-core"):
+    if system not in ("pinfut", "pinfut-pure"):
         every = [name for name in every if name not in OWN]
     if system.endswith(("-batched", "-memory")):
         return [name for name in every if name in ECHOES]

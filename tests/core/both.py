@@ -22,7 +22,7 @@ needs_core = pytest.mark.skipif(find_spec("pinfut._core") is None, reason="it wa
 
 def python(*args: str, pure: bool = False, checked: bool = False) -> str:
     """What a process of its own prints. Fails when that fails, with what it said."""
-    env = {**os.environ, "PINFUT_CORE": str(int(not pure)), "PINFUT_CHECKED": str(int(checked))}
+    env = {**os.environ, "PINFUT_PURE": str(int(pure)), "PINFUT_CHECKED": str(int(checked))}
     done = subprocess.run(
         [sys.executable, *args], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
     )

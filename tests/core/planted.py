@@ -56,7 +56,7 @@ def copy_tree(target: Path) -> None:
 
 def found_by(tree: Path) -> str | None:
     """What finds the fault of a tree whose core is built: the end of what it says, or None."""
-    env = {**os.environ, "PINFUT_CORE": "1", "PINFUT_CHECKED": "0"}
+    env = {**os.environ, "PINFUT_PURE": "0", "PINFUT_CHECKED": "0"}
     for command in (("-m", "tests.core.leaks"), ("-m", "pytest", "-n0", "-q", "-x", *TESTS)):
         try:
             done = subprocess.run(

@@ -66,7 +66,7 @@ def test_the_page_has_every_place() -> None:
 
 def test_without_the_core_it_is_said_why() -> None:
     said = python("-c", "from pinfut import core; print(core.ABSENT)", pure=True)
-    assert said == "PINFUT_CORE=1 asks for it\n"
+    assert said == "PINFUT_PURE=1 asks for Python alone\n"
 
 
 @needs_core

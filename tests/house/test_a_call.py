@@ -60,7 +60,7 @@ def code_of_a_call() -> dict[str, list[CodeType]]:
 def test_the_page_lists_the_files_of_a_call_in_their_order() -> None:
     # In a process of its own: checked mode adds to what a call passes, and C is not seen.
     environment = {name: value for name, value in os.environ.items() if name != "PINFUT_CHECKED"}
-    environment["PINFUT_CORE"] = "0"
+    environment["PINFUT_PURE"] = "1"
     done = subprocess.run(
         [sys.executable, "-m", "tests.house.test_a_call"],
         cwd=ROOT,

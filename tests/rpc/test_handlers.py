@@ -136,7 +136,7 @@ def size_of(coro: Any) -> int:
 
 def stands(coro: Any) -> int:
     """Bytes of a task and of the chain of frames in which `coro` first waits."""
-    coro.send(None)
+    leaf = coro.send(None)
     real, each = prices.TASK, coro
     while each is not None:
         real += sys.getsizeof(each)
@@ -144,6 +144,7 @@ def stands(coro: Any) -> int:
         if not hasattr(each, "send"):
             break
     coro.close()
+    del leaf
     return real
 
 

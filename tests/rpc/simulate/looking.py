@@ -52,7 +52,7 @@ def look(copy: Copy, planted: Planted, seeds: int = SEEDS) -> Found | None:
             [sys.executable, "-B", "-c", LOOK, str(seeds)],
             cwd=copy.folder,
             env=os.environ
-            | {"PYTHONPATH": str(copy.folder), "PINFUT_CHECKED": "0", "PINFUT_CORE": "0"},
+            | {"PYTHONPATH": str(copy.folder), "PINFUT_CHECKED": "0", "PINFUT_PURE": "1"},
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -156,9 +156,9 @@ PLANTED: Final = (
         "T4",
         "the charge of a handler ends with its cancel",
         CALLS_IN,
-        "        self._cancel(answer.task)\n",
-        "        self._account.give(answer.charged)\n        answer.charged = 0\n"
-        "        self._cancel(answer.task)\n",
+        "    def on_cancel(self, answer: Answer, /) -> None:\n",
+        "    def on_cancel(self, answer: Answer, /) -> None:\n"
+        "        self._account.give(answer.charged)\n        answer.charged = 0\n",
     ),
     Planted(
         "T5",
@@ -195,8 +195,8 @@ PLANTED: Final = (
         "T5",
         "what waits for the ring is refunded twice",
         SENDING,
-        "                self.account.give(sum([frames.popleft()[1] for _ in range(taken)]))\n",
-        "                self.account.give(2 * sum([frames.popleft()[1] for _ in range(taken)]))\n",
+        "                self.account.give(sum([charge for _, charge in frames[:taken]]))\n",
+        "                self.account.give(2 * sum([charge for _, charge in frames[:taken]]))\n",
     ),
     Planted(
         "T20",
