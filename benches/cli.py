@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benches.against import compare, print_comparisons
 from benches.harness import Harness
+from benches.plot import CannotPlot, draw
 from benches.registry import BASE, BENCHES, COMPARISONS, SYSTEMS, Bench, System
 from benches.table import print_names, print_results, print_unmeasured
 from pinfut.command.options import add_json
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"{QUICK_ROUNDS} short rounds: shows that it works, not how fast it is",
     )
+    add("--plot", type=Path, metavar="FILE.svg", help="draw the figures beside pinfut's, too")
     add_json(cli)
     return cli
 
@@ -73,11 +75,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     other: Path | None = args.against
     comparisons = [name for name in COMPARISONS if name in (args.only or ())]
     if comparisons:
-        if len(comparisons) < len(set(args.only)) or args.system or args.rounds or other:
+        if (
+            len(comparisons) < len(set(args.only))
+            or args.system
+            or args.rounds
+            or other
+            or args.plot
+        ):
             cli.error(f"{', '.join(comparisons)}: comparisons of designs are run by themselves")
         from benches.compare.__main__ import print_designs
 
         return print_designs(comparisons, file)
+    if other is not None and args.plot is not None:
+        cli.error("--plot: a chart shows pinfut beside its peers, and not one tree beside another")
     if other is not None and not (other / "benches" / "worker.py").is_file():
         cli.error(f"--against: {other} is no checkout of pinfut: it has no benches/worker.py")
     # A pipe has no width; the table's own width is then the right one, not 80 columns.
@@ -122,6 +132,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(text, end="")
         else:
             Path(file).write_text(text, "utf-8")
+    if args.plot is not None and rows:
+        try:
+            draw(rows, args.plot)
+        except (CannotPlot, OSError) as error:
+            out.print(f"no chart: {error}", style="bold red")
+            failed = True
     if not rows:
         out.print("nothing was measured", style="bold red")
         return 1
