@@ -6,20 +6,30 @@ travels beside the payload, and never as data, whatever class implements it."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 import msgspec
 import msgspec.inspect
 
+from pinfut.closing import name_of
 from pinfut.rpc.contract import MAX_CAPS, MESSAGE
-from pinfut.rpc.errors import MessageTooLarge
+from pinfut.rpc.errors import MessageTooLarge, RpcError, words_of
 from pinfut.rpc.objects.demands import refuse_inside
 from pinfut.rpc.objects.expansion import foreseen, shortest
+
+T = TypeVar("T")
 
 Resolve = Callable[[int, Any], object]
 """The object behind an index, checked to be of the interface wanted."""
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
+
+_CLASSES: Final = (
+    msgspec.inspect.StructType,
+    msgspec.inspect.DataclassType,
+    msgspec.inspect.NamedTupleType,
+    msgspec.inspect.EnumType,
+)
 
 SQUARE: Final = shortest(MESSAGE)
 """Bytes of the longest value in which hashes of keys can be foreseen, both ways."""
@@ -61,7 +71,7 @@ class Codec:
         self.type = kind
         self._most = most
         self._interface = interface
-        custom = _custom_types(kind)
+        custom, made_here = _custom_types(kind)
         for one in custom:
             if interface not in one.__mro__:
                 raise TypeError(f"{one.__qualname__} is neither plain data nor an interface")
@@ -77,7 +87,9 @@ class Codec:
         if not self.has_caps:
             decode = self.decode = msgspec.msgpack.Decoder(kind).decode
             if self.foreseen:
-                self.decode = lambda payload: decode(require_short(payload))
+                self.decode = lambda payload: foreign(decode, require_short(payload))
+            elif made_here:
+                self.decode = lambda payload: foreign(decode, payload)
 
     def _encode(self, value: Any) -> bytes:
         return self._bounded(_ENCODE(value))
@@ -136,6 +148,7 @@ class Codec:
     def decode_caps(self, payload: bytes, resolve: Resolve) -> Any:
         """Decode a value with capabilities in it. Raises `CodecError`, and what `resolve`
         raises."""
+        ours: list[RpcError] = []
 
         def hook(kind: Any, index: Any) -> object:
             if type(index) is not int:
@@ -143,11 +156,26 @@ class Codec:
                     f"a capability of {kind.__name__} was written as data; a class that "
                     "implements an interface is no dataclass and no Struct"
                 )
-            return resolve(index, kind)
+            try:
+                return resolve(index, kind)
+            except RpcError as error:
+                ours.append(error)
+                raise
 
         if self.foreseen:
             require_short(payload)
-        return msgspec.msgpack.Decoder(self.type, dec_hook=hook).decode(payload)
+        return foreign(msgspec.msgpack.Decoder(self.type, dec_hook=hook).decode, payload, ours)
+
+
+def foreign(call: Callable[..., T], value: Any, ours: list[RpcError] | None = None) -> T:
+    """What `call` makes of a value, in which code of the application runs. An RpcError out of that
+    is no word of this library: it becomes a ValueError. `ours`: what was raised here meanwhile."""
+    try:
+        return call(value)
+    except RpcError as error:
+        if ours and ours.pop() is error:  # nothing keeps it, and with it this frame
+            raise
+        raise ValueError(f"{name_of(error)}: {words_of(error)}") from None
 
 
 def require_short(payload: bytes, longest: int = SQUARE) -> bytes:
@@ -170,9 +198,11 @@ def _no_decoder(payload: bytes) -> Any:
     raise WithCapabilities
 
 
-def _custom_types(kind: Any) -> set[type]:
-    """The classes in a type that are no plain data to msgspec, wherever they stand."""
+def _custom_types(kind: Any) -> tuple[set[type], bool]:
+    """The classes in a type that are no plain data to msgspec, wherever they stand, and whether
+    any class in it is the application's, whose code runs when a value is made."""
     found: set[type] = set()
+    made_here = False
     seen: set[int] = set()
     left: list[Any] = [msgspec.inspect.type_info(kind)]
     kept = []  # or an id could be used again
@@ -188,5 +218,6 @@ def _custom_types(kind: Any) -> set[type]:
             kept.append(info)
             if isinstance(info, msgspec.inspect.CustomType):
                 found.add(info.cls)
+            made_here = made_here or isinstance(info, _CLASSES)
             left.extend(getattr(info, name) for name in info.__struct_fields__)
-    return found
+    return found, made_here

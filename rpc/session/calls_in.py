@@ -32,7 +32,7 @@ from pinfut.rpc.errors import (
     words_of,
 )
 from pinfut.rpc.objects.capabilities import Capabilities
-from pinfut.rpc.objects.codec import require_short
+from pinfut.rpc.objects.codec import foreign, require_short
 from pinfut.rpc.objects.expansion import shortest
 from pinfut.rpc.objects.handlers import WAIT, held_by, tell_of
 from pinfut.rpc.objects.interface import Interface, interface_at, interface_by_id
@@ -287,7 +287,7 @@ class CallsIn:
         try:
             args = self._open_arguments(answer, method, payload)
             if bound:
-                taken, things = weigh(args)
+                taken, things = foreign(weigh, args)
         finally:
             self._account.give(advance)
             if bound and taken is None:
@@ -323,7 +323,7 @@ class CallsIn:
         if self._purse is not None or bound <= SMALL:
             return value
         if isinstance(answer, Answer) and answer.waits_on is self.running:
-            taken, things = weigh(value)
+            taken, things = foreign(weigh, value)
             self.things += things
             held = bound if taken is None else min(taken, bound)
             more = held - self._answered.get(answer, 0)

@@ -9,7 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 import pytest
@@ -22,15 +22,18 @@ from pinfut.rpc import (
     BadArguments,
     CallCancelled,
     ForeignCapability,
+    GarbageFrame,
     Interface,
     InterfaceMismatch,
     MessageTooLarge,
     OutOfPages,
     PeerDied,
+    Promise,
     RemoteError,
     RpcError,
     SessionClosed,
     UnknownObject,
+    UnknownReply,
     UnknownService,
     connect,
     method,
@@ -978,6 +981,107 @@ def test_what_classes_of_a_message_do_when_they_are_hashed_asked_or_let_go_of_is
     run(main)
     # Its own side lets go of one, and the server of the other.
     assert unraisable.count(Unexpected) >= 3
+
+
+OURS: list[type[RpcError]] = [GarbageFrame, UnknownReply, SessionClosed, OutOfPages, UnknownObject]
+
+
+@dataclass
+class Liar:
+    """Raises an error of the library when it is decoded, or looked at."""
+
+    which: int
+    # How often one may be decoded before that: whoever sends an object beside it does so, too.
+    truths: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        Liar.truths -= self.which >= 0
+        if self.which >= 0 and Liar.truths < 0:
+            raise OURS[self.which]("a lie")
+
+
+class Sly(msgspec.Struct, frozen=True):
+    which: int
+
+    def __hash__(self) -> int:
+        raise OURS[self.which]("a lie")
+
+
+class Liars(Interface, Protocol):
+    @method
+    async def plain(self, liar: Liar) -> int: ...
+    @method
+    async def beside(self, liar: Liar, desk: Desk) -> int: ...
+    @method
+    async def keys(self, keys: set[Sly]) -> int: ...
+    @method
+    async def answer(self, which: int) -> Liar: ...
+    @method
+    async def answer_beside(self, which: int) -> tuple[Desk, Liar]: ...
+
+
+class LiarsServer(Liars):
+    def __init__(self) -> None:
+        self.desk = DeskServer()
+
+    @method
+    async def plain(self, liar: Liar) -> int:
+        return liar.which
+
+    @method
+    async def beside(self, liar: Liar, desk: Desk) -> int:
+        return liar.which
+
+    @method
+    async def keys(self, keys: set[Sly]) -> int:
+        return len(keys)
+
+    @method
+    async def answer(self, which: int) -> Liar:
+        return lie(which)
+
+    @method
+    async def answer_beside(self, which: int) -> tuple[Desk, Liar]:
+        return self.desk, lie(which)
+
+
+def lie(which: int) -> Liar:
+    liar = Liar(-1)
+    liar.which = which
+    return liar
+
+
+@pytest.mark.parametrize("which", range(len(OURS)), ids=[kind.__name__ for kind in OURS])
+def test_an_error_of_the_library_that_a_message_s_class_raises_is_no_word_of_the_library(
+    which: int,
+) -> None:
+    """It accuses nobody of breaking the protocol, and asks nobody for memory."""
+
+    async def main(world: World) -> None:
+        async with (
+            world.served("liars", LiarsServer()) as vat,
+            connect(world.kernel, "liars", Liars, world.bank()) as liars,
+        ):
+            keys: Any = [Sly(which)]  # a set on its way
+            asked: list[tuple[int, type[Exception], Callable[[], Promise[Any]]]] = [
+                (0, BadArguments, lambda: liars.plain(lie(which))),
+                (0, BadArguments, lambda: liars.keys(keys)),
+                (0, TypeError, lambda: liars.beside(lie(which), DeskServer())),
+                (1, BadArguments, lambda: liars.beside(lie(which), DeskServer())),
+                (0, BadAnswer, lambda: liars.answer(which)),  # the server looks first
+                (1, BadAnswer, lambda: liars.answer(which)),
+                (0, BadAnswer, lambda: liars.answer_beside(which)),
+                (1, BadAnswer, lambda: liars.answer_beside(which)),
+            ]
+            for truths, refusal, ask in asked:
+                Liar.truths = truths
+                with pytest.raises(refusal, match=f"{OURS[which].__name__}: a lie"):
+                    await ask()
+            assert await liars.plain(Liar(-1)) == -1
+            assert (await liars.answer(-1)).which == -1
+            assert len(vat.sessions) == 1
+
+    run(main)
 
 
 @pytest.mark.parametrize("waits", [False, True])
