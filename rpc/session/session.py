@@ -257,7 +257,7 @@ class Session:
                 budget -= len(frames)
                 if not (budget and requests.more and self.credit > 0):
                     break
-            if requests.more or resumed.waiting is not None:
+            if requests.more:
                 return True
             if self.credit > 0:
                 self.credit = 0

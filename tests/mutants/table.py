@@ -47,6 +47,7 @@ _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
 _OWN_ORDER = "tests/rpc/test_own_order.py::test_"
+_RESUMED = "tests/rpc/test_resumed.py::test_"
 _STATUS = "tests/rpc/test_status.py::test_"
 _SYNC = "tests/rpc/test_sync.py::test_"
 _BACKSTOPS = "tests/rpc/test_backstops.py::test_"
@@ -688,6 +689,48 @@ MUTANTS = (
         "        if waits_for_itself(answer, waits_for):\n",
         "        if False:\n",
         "tests/rpc/test_pipelining.py::test_a_promise_that_would_wait_for_itself_is_refused",
+    ),
+    Mutant(
+        ("T25",),
+        SESSION,
+        "if self.credit <= 0 or resumed.waiting is not None:\n",
+        "if self.credit <= 0:\n",
+        _RESUMED + "no_frame_overtakes_those_whose_turn_has_not_come",
+    ),
+    Mutant(
+        ("T25",),
+        SESSION,
+        "            while resumed.waiting is None:\n",
+        "            while True:\n",
+        _RESUMED + "no_frame_overtakes_those_whose_turn_has_not_come",
+    ),
+    Mutant(
+        ("T41",),
+        SESSION,
+        "                budget = self._resume(budget)\n",
+        "                self._resume(budget)\n",
+        _RESUMED + "those_that_begin_and_those_that_come_are_of_one_budget",
+    ),
+    Mutant(
+        ("T41",),
+        SESSION,
+        "budget > 0 and self.credit >= 0:\n",
+        "budget > 0:\n",
+        _RESUMED + "those_that_begin_use_the_credit_of_their_session_up",
+    ),
+    Mutant(
+        ("T28",),
+        SESSION,
+        "self.end.process.nudge(self.end.handle & 0xFFFF_FFFF)\n        return budget\n",
+        "pass\n        return budget\n",
+        _RESUMED + "all_begin_though_nothing_else_comes",
+    ),
+    Mutant(
+        ("T28",),
+        PEER,
+        "is not None and not self._resuming:\n",
+        "is not None:\n",
+        _RESUMED + "a_chain_of_any_length_that_ends_at_once_is_no_chain_of_frames",
     ),
     Mutant(
         ("T26",),
