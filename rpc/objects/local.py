@@ -32,6 +32,8 @@ def call_here(method: Method, thing: Any, args: tuple[Any, ...], kwargs: dict[st
     resolve(type(thing))
     executor = current_executor()
     coro = method.function(thing, *method.bind(args, kwargs))
+    if not hasattr(method, "returns"):  # a parent's, by super(): it is declared as its child's
+        method = getattr(type(thing), method.name)
     return _promise(executor, method, executor.spawn(coro))
 
 

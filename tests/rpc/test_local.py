@@ -169,3 +169,47 @@ def test_local_calls_need_no_kernel() -> None:
         return await DeskServer().desk("a").make("b").name()
 
     assert executor.run(main(), clock=VirtualClock()) == "a/b"
+
+
+class Counts:
+    """No interface of its own: a part of those that have one."""
+
+    @method
+    async def do(self, n: int) -> int:
+        return n
+
+
+class Parent(DeskServer):
+    @method
+    async def make(self, name: str, seconds: float = 0.0) -> Thing:
+        return ThingServer(f"parent's {name}")
+
+
+class Child(Counts, Parent):
+    @method
+    async def do(self, n: int) -> int:
+        return 10 + await super().do(n)
+
+    @method
+    async def make(self, name: str, seconds: float = 0.0) -> Thing:
+        return super().make(f"child's {name}")
+
+    @method
+    async def name_of(self, thing: Thing) -> str:
+        return await super().make("own").name()
+
+
+def test_a_method_may_call_the_one_that_it_overrides() -> None:
+    """Of a parent that nobody has used by itself, and of one that implements nothing."""
+
+    async def ask(desk: Desk) -> tuple[object, ...]:
+        thing = ThingServer("x")
+        return await join(desk.do(1), desk.make("y").name(), desk.name_of(thing))
+
+    async def main(world: World) -> None:
+        expected = (11, "parent's child's y", "parent's own")
+        async with world.session(Desk, Child()) as desk:
+            assert await ask(desk) == expected
+        assert await ask(Child()) == expected
+
+    run(main)
