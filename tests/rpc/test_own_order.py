@@ -299,3 +299,38 @@ def test_disembargos_that_nobody_asked_for_are_paid_by_who_sends_them() -> None:
 
     run(main)
     require(covered("disembargos"), "sent", "waited")
+
+
+class Teller(DeskServer):
+    """Calls what it is given, five times one after the other."""
+
+    @method(answer=8192)
+    async def tell_with(self, tag: int, thing: Thing) -> list[int]:
+        told: list[int] = []
+        for n in range(5):
+            told = await thing.tell(n)
+        return told
+
+
+@pytest.mark.parametrize("come", [False, True])
+def test_what_is_handed_out_goes_the_shorter_way_if_it_has_come_by_then(come: bool) -> None:
+    """A promise of this process that gives an object of the other side's: handed out before it has
+    come, each call on it goes there and back; afterwards it is the object. In order either way."""
+
+    class Own(DeskServer):
+        @method
+        async def back(self, thing: Thing) -> Thing:
+            await sleep(1)
+            return thing
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, Teller()) as desk:
+            promise = Own().back(await desk.make("theirs"))
+            if come:
+                await promise
+            session = session_of(desk)
+            before = session.round_trips
+            assert await desk.tell_with(0, promise) == list(range(5))
+            assert session.round_trips - before == (1 if come else 6)
+
+    run(main)

@@ -39,7 +39,8 @@ ROWS: Final = (
         "tests/rpc/test_own_order.py::"
         "test_a_call_on_a_promise_that_turned_out_to_be_here_waits_for_no_call_to_end",
         "row 62",
-        "a promise that is handed out is passed on for ever: no frame says what it has become",
+        "a promise of one's own process that is handed out before it gives what the receiver has "
+        "costs a round trip a call: no frame says what it has become",
     ),
     Row(
         63,
