@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,7 @@ from benches.compare import __main__ as command
 from benches.compare.bushel_work import BUSHELS
 from benches.compare.bushels import UnknownNumber
 from benches.compare.calls import Calls, Refused
+from benches.compare.frames import instructions
 from benches.compare.objects import ObjectCalls
 from benches.compare.pairs import PAIRS
 from benches.compare.queues import QueueCalls
@@ -253,3 +255,10 @@ def test_a_bushel_names_what_was_given_and_nothing_else(design: str) -> None:
         for key, thing in given.items():
             assert bushels.get(*key) is thing
     require(covered("bushels"), "left_beside_others", "stale", "others")
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+def test_a_frame_of_a_pool_costs_a_handler_more_than_it_saves() -> None:
+    """Row 119: why handlers are called, and take no frames from a pool."""
+    counted = instructions()
+    assert counted["called"] * 2 < counted["pool"]
