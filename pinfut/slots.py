@@ -148,7 +148,9 @@ class SlotTable(Generic[T]):
     def mark_ready(self, xs: list[int]) -> list[int]:
         """`complete` for many operations whose results lie in place already, outside of the
         table. Gives back those that were not simply waited for: unknown, cancelled, or
-        completed before; nothing has happened to them."""
+        completed before; nothing has happened to them. The first error of a waker is raised when
+        all are woken."""
+        first: BaseException | None = None
         slots, capacity = self._slots, self.capacity
         rest = []
         for x in xs:
@@ -162,9 +164,17 @@ class SlotTable(Generic[T]):
                 waker = slot.waker
                 if waker is not None:
                     slot.waker = None
-                    waker.wake()
+                    try:
+                        waker.wake()
+                    except BaseException as error:
+                        first = first or error
             else:
                 rest.append(x)
+        if first is not None:
+            try:
+                raise first
+            finally:
+                del first
         return rest
 
     def take(self, slot: Slot[T], x: int) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import final
 
 from pinfut.future import FutureBase
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.poll import PENDING, Context, Poll, Waker, wake_each
 
 
 @final
@@ -41,8 +41,7 @@ class Sequencer:
     def _break(self) -> None:
         self._broken = True
         waiting, self._waiting = self._waiting, {}
-        for waker in waiting.values():
-            waker.wake()
+        wake_each(waiting.values())
 
 
 @final

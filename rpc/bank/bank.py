@@ -18,7 +18,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final, Protocol, final
 
-from pinfut.poll import Waker
+from pinfut.poll import Waker, wake_each
 from pinfut.rpc import prices
 from pinfut.rpc.bank.account import CAP_LOT, PAGE, SessionAccount
 from pinfut.rpc.bank.owned import STACK, Objects
@@ -523,8 +523,7 @@ class Bank:
             self._tidy()
         self._tell_waiter()
         ends, self._ends = self._ends, None
-        for one in ends or ():
-            one.wake()
+        wake_each(ends or ())
         above = self._above
         if above is None:
             return None
@@ -569,11 +568,8 @@ class Bank:
 
     def tell_waiting(self) -> None:
         """Wake those who wait for what this bank lacked: one wake for each bank that is armed."""
-        waiting = self._waiting
-        if waiting:
-            self._waiting = None
-            for wait in waiting:
-                wait.wake()
+        waiting, self._waiting = self._waiting, None
+        wake_each(waiting or ())
 
     def enlist(self, wait: Waker) -> None:
         """Tell `wait`, once, when this bank has more than now."""

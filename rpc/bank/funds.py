@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, final
 
-from pinfut.poll import Waker
+from pinfut.poll import Waker, wake_each
 from pinfut.rpc import prices
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.bank.bank import DEAD, Bank
@@ -193,12 +193,11 @@ class SessionFunds:
 
     def _look(self) -> None:
         if self.over:
-            for waker in self._wakers:
-                waker.wake()
-            self._wakers.clear()
+            wakers, self._wakers = self._wakers, []
             over, self.on_over = self.on_over, None
             if over is not None:
                 over()
+            wake_each(wakers)
 
     @property
     def over(self) -> bool:

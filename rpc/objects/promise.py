@@ -10,7 +10,7 @@ from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
-from pinfut.poll import PENDING, Context, Poll, Waker
+from pinfut.poll import PENDING, Context, Poll, Waker, wake_each
 from pinfut.rpc.contract import Submissions
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.wire.frames import Cap
@@ -90,8 +90,7 @@ class Target:
         self.parent = self.unsent = None
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
-            for waker in waiting.values():
-                waker.wake()
+            wake_each(waiting.values())
 
     def let_go(self) -> None:
         """Nobody wants it any more: what waits for it is told so."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from pinfut.closing import set_traceback
+from pinfut.executor.current import report_call
 from pinfut.rpc.errors import (
     BadAnswer,
     BankError,
@@ -314,7 +315,12 @@ class Returns:
         if sending.watched:
             for x in xs:
                 sending.watch(x, "returned")
-        for x in questions.mark_ready(xs):
+        try:
+            rest = questions.mark_ready(xs)
+        except BaseException as error:  # of a waker
+            report_call(questions.mark_ready, error)
+            rest = [x for x in xs if (one := questions.peek(x)) is None or one.state != READY]
+        for x in rest:
             question = questions.peek(x)
             if question is None or question.state != CANCELLING:
                 raise UnknownReply(f"a reply to {x}, which is not in progress")

@@ -361,3 +361,25 @@ def test_a_table_whose_ids_are_used_up_refuses_more() -> None:
 def test_a_table_needs_a_slot() -> None:
     with pytest.raises(ValueError, match="at least one"):
         SlotTable(0)
+
+
+def test_a_waker_that_raises_keeps_no_other_from_being_woken() -> None:
+    table: SlotTable[int] = SlotTable(3)
+    woken: list[int] = []
+
+    class Bell:
+        def __init__(self, x: int) -> None:
+            self.x = x
+
+        def wake(self) -> None:
+            woken.append(self.x)
+            if self.x < 2:
+                raise ArithmeticError(self.x)
+
+    for _ in range(3):
+        slot = table.acquire()
+        slot.waker = Bell(slot.x)
+    with pytest.raises(ArithmeticError, match="0"):
+        table.mark_ready([0, 1, 2])
+    assert woken == [0, 1, 2]
+    assert [slot.state for slot in table.taken()] == [READY] * 3

@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 import pytest
 
-from pinfut import LawError, try_join
+from pinfut import PENDING, LawError, try_join
 from pinfut.executor import CancelledError, scope, sleep, spawn
+from pinfut.poll import TaskContext
 from pinfut.rpc import (
     AnswerTooLarge,
     BadAnswer,
@@ -1103,3 +1104,22 @@ def test_a_handler_that_exits_ends_the_run_of_its_server(waits: bool) -> None:
     with pytest.raises(SystemExit) as ended:
         run(main)
     assert ended.value.code == 3
+
+
+def test_a_waker_that_raises_is_reported_and_every_other_answer_arrives() -> None:
+    class Bad:
+        def wake(self) -> None:
+            raise ArithmeticError("a bad waker")
+
+    async def main(world: World) -> None:
+        async with world.session(Desk, DeskServer()) as desk:
+            one = desk.nap(1.0)
+            assert one.poll(TaskContext(Bad())) is PENDING
+            other, thing = desk.nap(1.0), desk.make("t", 1.0)
+            desk.nap(1.0).drop()
+            assert (await other, await thing.name(), await one) == (1.0, "t", 1.0)
+        (told,) = world.logged
+        assert "mark_ready" in told
+        world.logged.clear()
+
+    run(main)
