@@ -141,6 +141,9 @@ class Submissions(Protocol):
     def unpublished(self) -> int:
         """Bytes submitted since the last `Endpoint.publish`."""
 
+    behind: int
+    """How often `resize` was called of which the other side has not said yet that it knows."""
+
     @property
     def spare(self) -> bool:
         """Whether there are more places than slots would fill, which `resize` gives back where

@@ -24,6 +24,7 @@ from typing import Final, Protocol, cast, final
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.errors import GarbageFrame
 from pinfut.rpc.memory.ring import LAST, RingReader, RingWriter
+from pinfut.stack import require_stack
 
 _HEAD: Final = Struct("<IIQ")  # How an answer begins; `pinfut.rpc.contract.Submissions.take_plain`
 _unpack_head = _HEAD.unpack_from
@@ -31,6 +32,7 @@ _unpack_head = _HEAD.unpack_from
 LARGE: Final = 1 << 31
 """Places from here on are regions of their own."""
 
+_FOLLOWS: Final = 96  # Frames of stack that `LaneMemory.follow` takes
 _FEW: Final = 4  # So many places are remembered of who has fewer slots, and takes them in turn
 _STARTS: Final = tuple(range(0, PAGE, 64))  # Where cells of the smallest size begin in a page
 
@@ -133,31 +135,32 @@ class Completions:
     def take(self) -> list[int]:
         """The ids published since the last time. Raises GarbageFrame for a count that
         makes no sense."""
-        head = self._head
-        posted = self._words[0]
-        ends = False
-        if not head <= posted <= head + self.capacity:
-            posted, ends = posted & ~LAST, posted >= LAST
-            if not (ends and head <= posted <= head + self.capacity):
-                raise GarbageFrame(f"completions go from {head} to {posted}")
-        self._head = posted
-        begin = 1 + head % self.capacity
-        end = begin + posted - head
-        over = end - 1 - self.capacity
-        if over <= 0:
-            xs = self._words[begin:end].tolist()
-        else:
-            xs = self._words[begin:].tolist() + self._words[1 : 1 + over].tolist()
-        # As deep as there are generations, which this side has bought.
-        return xs + self._take_on() if ends else xs
-
-    def _take_on(self) -> list[int]:
-        following = self.follow()
-        if following is None:
-            raise GarbageFrame("completions go on where there is no memory")
-        memory, self.capacity = following
-        self._words = memory[: 8 * (1 + self.capacity)].cast("Q")
-        return self.take()
+        xs: list[int] = []
+        while True:
+            head = self._head
+            posted = self._words[0]
+            ends = False
+            if not head <= posted <= head + self.capacity:
+                posted, ends = posted & ~LAST, posted >= LAST
+                if not (ends and head <= posted <= head + self.capacity):
+                    raise GarbageFrame(f"completions go from {head} to {posted}")
+                require_stack(_FOLLOWS)  # or what is taken here would be lost
+            self._head = posted
+            begin = 1 + head % self.capacity
+            end = begin + posted - head
+            over = end - 1 - self.capacity
+            if over <= 0:
+                some = self._words[begin:end].tolist()
+            else:
+                some = self._words[begin:].tolist() + self._words[1 : 1 + over].tolist()
+            if not ends:
+                return xs + some if xs else some
+            xs += some
+            following = self.follow()
+            if following is None:
+                raise GarbageFrame("completions go on where there is no memory")
+            memory, self.capacity = following
+            self._words = memory[: 8 * (1 + self.capacity)].cast("Q")
 
 
 def _nowhere() -> None:
@@ -170,15 +173,17 @@ class RingSubmissions(RingWriter):
     messages of at most `message`."""
 
     __slots__ = (
-        *("_cells", "_large", "_memory", "_message", "completed", "places", "slots", "small"),
+        *("_cells", "_large", "_memory", "_message", "behind", "completed", "places", "slots"),
+        "small",
     )
 
     def __init__(self, memory: Callable[[], LaneMemory], cell: int, message: int) -> None:
         lane, self.slots = memory().lane()
         super().__init__(lane[8 * (1 + self.slots) :])
         completions = Completions(lane, self.slots)
-        completions.follow = lambda: memory().follow(True)
+        completions.follow = self._follow
         self.completed = completions.take
+        self.behind = 0
         self._memory = memory
         self._message = message
         self.largest = min(self.largest, message)
@@ -189,6 +194,12 @@ class RingSubmissions(RingWriter):
         # answers at one time.
         self.places: deque[int] = cast("deque[int]", ())  # until there are any
         self._large: dict[int, memoryview] = {}  # by number: the regions in use
+
+    def _follow(self) -> tuple[memoryview, int] | None:
+        following = self._memory().follow(True)
+        if following is not None:
+            self.behind -= 1
+        return following
 
     @property
     def spare(self) -> bool:
@@ -201,6 +212,7 @@ class RingSubmissions(RingWriter):
             top -= 1
         pages = -(-top // count)
         memory = self._memory().resize(slots, ring, pages)
+        self.behind += 1
         del self._cells[pages * count :]
         # The lowest are used first, so that the others are free the next time.
         self.places = deque(sorted(free.intersection(range(len(self._cells)))))

@@ -12,11 +12,13 @@ from typing import final
 
 from pinfut.rpc import prices
 from pinfut.rpc.bank.bank import PAGE, Bank
+from pinfut.rpc.bank.owned import STACK
 from pinfut.rpc.bank.share import Share
 from pinfut.rpc.contract import SessionSpec
 from pinfut.rpc.errors import OutOfPages
 from pinfut.rpc.memory.pages import Region, pages_for
 from pinfut.rpc.memory.ring import LAST, ring_bytes
+from pinfut.stack import require_stack
 
 
 def lane_bytes(slots: int, ring: int) -> int:
@@ -95,6 +97,7 @@ class LanePages:
     def resize(self, slots: int, ring: int, pages: int, /) -> memoryview:
         if not (1 <= slots <= self._spec.slots and ring <= self._spec.ring):
             raise ValueError(f"{slots} slots and a ring of {ring} bytes: more than asked for")
+        require_stack(2 * STACK)
         left = self._generations[-1]
         memory = self._begin(slots, ring)
         left.gone, self._pages[pages:] = self._pages[pages:], []
@@ -125,6 +128,7 @@ class LanePages:
         at = self._at[caller] + 1
         if at == len(self._generations):
             return None
+        require_stack(2 * STACK)
         self._at[caller] = at
         here = self._generations[at]
         left = min(self._at)
@@ -163,6 +167,8 @@ class LanePages:
     def trim(self) -> bool:
         """Give the regions that are between two uses back; whether there were any."""
         spares = [region for regions in self._spare.values() for region in regions]
+        if spares:
+            require_stack(2 * STACK)
         self._spare.clear()
         for region in spares:
             _free(region)

@@ -54,6 +54,8 @@ class SideTable:
         """`side` puts capabilities down; `pinfut.rpc.contract.Endpoint.hand_over` says how."""
         if len(caps) > MAX_CAPS:
             raise MessageTooLarge(f"{len(caps)} capabilities in one message; {MAX_CAPS} may be")
+        if not caps:
+            return  # no entry, so nobody would pay for what is kept
         held, theirs = self._held[side], self._held[not side]
         for cap in caps:
             if not (
@@ -67,14 +69,14 @@ class SideTable:
         except struct_error:
             raise UnknownObject(f"one of {len(caps)} capabilities has no number at all") from None
         fresh = {cap.id: None for cap in caps if cap.kind == SENDER and cap.id not in theirs}
-        self._claim(len(caps) + len(fresh))
-        theirs.update(fresh)
         way = self._under_way[not side]
-        if place == CALLS:
-            self._sent[side] += 1
-            place = ~self._sent[side]
+        calls = place == CALLS
+        if calls:
+            place = ~(self._sent[side] + 1)
         # What its caller has not taken of an earlier answer there is lost to it.
-        self._free_entries(len(way.pop(place, b"")) // CAP.size)
+        self._use(len(caps) + len(fresh) - len(way.get(place, b"")) // CAP.size)
+        theirs.update(fresh)
+        self._sent[side] += calls
         way[place] = packed
 
     def take_over(self, side: bool, count: int, place: int = CALLS) -> tuple[Cap, ...]:
@@ -88,18 +90,20 @@ class SideTable:
                 f"a message is said to carry {count} capabilities, and {len(packed) // CAP.size} "
                 "were handed over with it"
             )
+        if not count:
+            return ()
+        self._use(-count)
         if place < 0:
             self._taken[not side] += 1
-        way.pop(place, None)
-        self._free_entries(count)
+        del way[place]
         return tuple(Cap(*cap) for cap in CAP.iter_unpack(packed))
 
     def take_back(self, side: bool, number: int) -> None:
         """The other side holds nothing any more that `side` handed over as `number`."""
         theirs = self._held[not side]
         if number in theirs:
+            self._use(-1)
             del theirs[number]
-            self._free_entries(1)
 
     @property
     def used(self) -> int:
@@ -107,27 +111,24 @@ class SideTable:
         pages = 0 if self._share is None else self._share.pages
         return FIRST + pages * _PER_PAGE - self._free
 
-    def _claim(self, count: int) -> None:
-        """Have so many entries more in use. Raises OutOfPages and BankDead; nothing has changed
-        then."""
-        short = count - self._free
-        if short > 0:
+    def _use(self, count: int) -> None:
+        """Have so many entries more in use, or fewer. Raises OutOfPages and BankDead; nothing has
+        changed then."""
+        left = self._free - count
+        if left < 0:
             if self._share is None:
                 self._share = Share(self._bank)
                 self._share.on_short = self._on_short
                 # Both sides use it until both have let go, whatever becomes of the bank.
                 self._share.pin()
-            pages = -(-short // _PER_PAGE)
+            pages = -(left // _PER_PAGE)
             self._share.buy(pages, 0, "entries for capabilities")
-            self._free += pages * _PER_PAGE
-        self._free -= count
-
-    def _free_entries(self, count: int) -> None:
-        self._free += count
-        if self._share is not None and self._free >= _PER_PAGE:
-            pages = min(self._free // _PER_PAGE, self._share.pages)
+            left += pages * _PER_PAGE
+        elif self._share is not None and count < 0 and left >= _PER_PAGE:
+            pages = min(left // _PER_PAGE, self._share.pages)
             self._share.sell(pages, 0)
-            self._free -= pages * _PER_PAGE
+            left -= pages * _PER_PAGE
+        self._free = left
 
     def close(self) -> None:
         """Both sides have let go: sell every page."""

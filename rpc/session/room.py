@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from pinfut.rpc.contract import Endpoint, Submissions
-from pinfut.rpc.errors import BankError
+from pinfut.rpc.errors import BankError, GarbageFrame
 from pinfut.rpc.wire.questions import Questions
 
 _LITTLE: Final = 4
@@ -70,12 +70,15 @@ class Room:
 
     def look(self, used: int, came: int) -> bool:
         """So many slots were taken, and so many answers have come: give up what a round has not
-        used; whether anything."""
+        used; whether anything. Raises GarbageFrame when the other side leaves nothing that was
+        left to it: of more answers than there are slots one was to a call sent since."""
         submissions = self._submissions
         self._most = max(self._most, used)
         self._came += came
         if self._came <= submissions.slots:
             return False
+        if submissions.behind:
+            raise GarbageFrame("calls are answered that were sent where the other side never came")
         slots, ring = submissions.slots, submissions.capacity
         if self._most * _LITTLE <= slots:
             slots //= 2
@@ -88,6 +91,8 @@ class Room:
         """Have no more than that, and no less than at first; whether anything is given up. Slots
         in use stay, and those above are not used again until they are free."""
         submissions, questions = self._submissions, self._questions
+        if submissions.behind > 1:
+            return False  # the other side has still to leave what was given up before
         slots, ring = max(slots, self._first[0]), max(ring, self._first[1])
         fewer = slots < submissions.slots and questions.narrow(slots)
         if not fewer:

@@ -115,8 +115,9 @@ class Submissions:
             self.places.extend(range(first, first + small))
         return self.places.popleft()
 
-    # Nothing is given back.
+    # Nothing is given back, and nothing has to be left.
     spare = False
+    behind = 0
 
     def submit(self, frame: bytes, /) -> bool:
         sent = self.tail + size_of(frame)

@@ -1093,7 +1093,7 @@ MUTANTS = (
     Mutant(
         ("row 11",),
         SIDE_TABLE,
-        "        self._claim(len(caps) + len(fresh))\n",
+        '        self._use(len(caps) + len(fresh) - len(way.get(place, b"")) // CAP.size)\n',
         "",
         "tests/rpc/contract/test_capabilities.py::"
         "test_entries_are_bought_before_anything_lies_in_them_and_sold_when_empty[sim]",

@@ -9,8 +9,9 @@ import pytest
 from pinfut import join
 from pinfut.rpc import connect, session_of
 from pinfut.rpc.bank.bank import Bank
-from pinfut.rpc.errors import OutOfPages
+from pinfut.rpc.errors import GarbageFrame, OutOfPages
 from pinfut.rpc.kernel.sim.arrival import Arrival
+from pinfut.rpc.memory.lane import Completions
 from pinfut.rpc.memory.ring import LAST
 from tests.covered import covered, require
 from tests.rpc.hostile import Raw, call, tail_of, word
@@ -194,5 +195,43 @@ def test_who_lies_about_its_size_ends_its_own_session_and_nothing_else(lie: str)
                 raw.end.close()
                 await quiet()
                 assert bad.pages_used == 0
+
+    run(main)
+
+
+class Stays(Completions):  # type: ignore[misc]
+    """Posts for ever where it began."""
+
+    __slots__ = ()
+
+    def go_on(self, memory: memoryview, capacity: int) -> None: ...
+
+
+@pytest.mark.parametrize("trims", [False, True])
+def test_who_answers_and_leaves_no_memory_that_was_left_to_it_ends_its_session(trims: bool) -> None:
+    async def main(world: World) -> None:
+        bank = world.bank(pages=2000)
+
+        async def use(desk: Desk, begun: int) -> None:
+            for _ in range(20):
+                await join(*[desk.nap(float(n)) for n in range(17)])
+                assert bank.pages_used < begun + 20
+                if trims:
+                    session_of(desk).trim()
+                else:
+                    for n in range(80):
+                        await desk.do(n)
+
+        async with (
+            world.served("desk", DeskServer()) as vat,
+            connect(world.kernel, "desk", Desk, bank, slots=64) as desk,
+        ):
+            await desk.do(0)
+            requests = only(vat).end.requests()
+            assert requests is not None
+            requests.completions.__class__ = Stays  # type: ignore[attr-defined]
+            with pytest.raises((GarbageFrame, ExceptionGroup)):
+                await use(desk, bank.pages_used)
+            assert isinstance(session_of(desk).out.error, GarbageFrame)
 
     run(main)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
 from pinfut.rpc.bank.teardown import destroy
 from pinfut.rpc.contract import (
+    CALLS,
     MAX_CAPS,
     RECEIVER,
     RECEIVER_ANSWER,
@@ -213,4 +215,23 @@ def test_who_has_let_go_hands_nothing_over_and_may_take_back(kernel: Kernel) -> 
     pair.far.take_back(1)
     with pytest.raises(SessionClosed):
         pair.far.take_over(1)
+    assert pair.used == (0, 0)
+
+
+def test_nothing_is_kept_of_what_carries_no_capability(kernel: Kernel) -> None:
+    pair = Pair(kernel)
+    places = (CALLS, *range(1000))
+    for end in (pair.near, pair.far):
+        end.hand_over((), 0)
+        tracemalloc.start()
+        try:
+            for place in places:
+                end.hand_over((), place)
+                end.hand_over(())
+            assert tracemalloc.get_traced_memory()[0] < 10_000
+        finally:
+            tracemalloc.stop()
+    pair.near.hand_over(own(1))
+    assert pair.far.take_over(1) == tuple(own(1))
+    pair.close()
     assert pair.used == (0, 0)

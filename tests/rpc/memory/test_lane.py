@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, deque
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given, settings
@@ -24,6 +25,7 @@ from pinfut.rpc.memory.lane import LARGE, Completions, RingRequests, RingSubmiss
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.memory.pages import pages_for
 from tests.covered import covered, require
+from tests.stack import with_room
 
 NAME = "places equal their oracle"
 HOSTILE = "places with a hostile other side"
@@ -498,3 +500,39 @@ def hostile_completions(capacity: int, honest: int, count: int) -> None:
     else:
         assert len(xs) == count - head <= capacity
         covered("completions with a hostile callee", bounded=1)
+
+
+@pytest.mark.parametrize("operation", ["resize", "completed", "trim"])
+def test_with_little_stack_memory_is_changed_and_left_whole_or_not_at_all(operation: str) -> None:
+    bank = Bank("client", 100, 100)
+    pages = LanePages(bank, SessionSpec(8, 1024, 1024, least=(8, 512)))
+    caller = RingSubmissions(lambda: pages, 1024, 1 << 20)
+    callee = RingRequests(lambda: pages, 1024)
+    callee.watch(lambda slots: None)
+    caller.release(caller.reserve(9000))
+    for step in range(3 if operation != "resize" else 0):
+        caller.resize(8, 512 if step % 2 else 1024)
+        callee.complete(caller.reserve(64), step, answer(64, 1))
+        callee.publish()
+        caller.publish()
+        callee.receive(64)
+        callee.publish()
+    used, refused = bank.pages_used, 0
+    calls: dict[str, Callable[[], object]] = {
+        "resize": lambda: caller.resize(8, 1024),
+        "completed": caller.completed,
+        "trim": caller.trim,
+    }
+    for room in range(1, 300):
+        try:
+            given = with_room(room, calls[operation])
+        except RecursionError:
+            refused += 1
+            assert bank.pages_used == used, room
+        else:
+            assert given == ([0, 1, 2] if operation == "completed" else None)
+            break
+    assert refused > 40
+    assert bank.pages_used != used
+    pages.free()
+    assert bank.pages_used == 0
