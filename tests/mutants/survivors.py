@@ -34,12 +34,6 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "a second walk through what was visited finds nothing",
     ),
     Survivor(
-        "rpc/bank/bank.py Bank.tell_waiting c0b60ab2",
-        "`self._waiting = None` -> `pass`",
-        "only speed",
-        "who was woken strikes itself when it looks, and is woken once more till then",
-    ),
-    Survivor(
         "rpc/bank/owned.py Owned.leave_bank b45341a4",
         "`self.doomed = False` -> `pass`",
         "equivalent",

@@ -1040,8 +1040,8 @@ MUTANTS = (
     Mutant(
         ("row 8", "T10"),
         BANK,
-        "            self._waiting = None\n            for wait in waiting:\n",
-        "            for wait in list(waiting):\n",
+        "        waiting, self._waiting = self._waiting, None\n",
+        "        waiting = list(self._waiting or ())\n",
         _RULES + "who_waits_for_pages_is_told_once_and_not_too_early",
     ),
     Mutant(
@@ -1125,7 +1125,7 @@ MUTANTS = (
     Mutant(
         ("row 52",),
         SIDE_TABLE,
-        "        way.pop(place, None)\n",
+        "        del way[place]\n",
         "",
         "tests/rpc/contract/test_capabilities.py::"
         "test_capabilities_come_as_they_were_handed_over_in_order_and_once[sim]",
