@@ -26,6 +26,9 @@ SHORT: Final = 8
 MOST: Final = 1 << 12
 """Things of one message that are weighed one by one."""
 
+DEEPEST: Final = 256
+"""How deep they may lie in each other. What a Python decodes at most is about 1,000, or far more."""
+
 _WHOLE: Final = FLAT | {bytearray, date, datetime, time, timedelta, Decimal}
 """Kinds of which `sys.getsizeof` knows all."""
 
@@ -38,12 +41,15 @@ def weigh(value: Any) -> tuple[int | None, int]:
     """The bytes of plain data, with all that it holds, and the number of things that were looked
     at; capabilities are paid on their own. The bytes are None for what has more than `MOST` things
     in it, and for what holds something of a kind that is not known here: then its caller pays
-    what its message can become at most (`expansion`)."""
+    what its message can become at most (`expansion`). Raises ValueError for what is
+    deeper than `DEEPEST`."""
     sizeof = sys.getsizeof
     total = things = 0
     left = [value]
     # One depth of it after the other.
-    while left:
+    for _ in range(DEEPEST + 1):
+        if not left:
+            return total, things
         if things + len(left) > MOST:
             return None, things
         things += len(left)
@@ -73,7 +79,7 @@ def weigh(value: Any) -> tuple[int | None, int]:
                     inside += own.values()
                 inside += [getattr(thing, name, None) for name in names if name not in own]
         left = inside
-    return total, things
+    raise ValueError(f"things lie in each other more than {DEEPEST} deep")
 
 
 def _fields(kind: type) -> Any:

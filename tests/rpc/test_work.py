@@ -12,6 +12,7 @@ import pytest
 
 from pinfut import checked, pending
 from pinfut.rpc import (
+    BadArguments,
     Bank,
     Interface,
     NestedShortage,
@@ -27,7 +28,7 @@ from pinfut.rpc import (
 from pinfut.rpc.bank.bank import PAGE
 from pinfut.rpc.lab.hostile.raw import Lane
 from pinfut.rpc.objects.expansion import expansion
-from pinfut.rpc.objects.weight import MOST
+from pinfut.rpc.objects.weight import DEEPEST, MOST
 from pinfut.rpc.session.calls_in import UNPAID
 from pinfut.rpc.session.fairness import ADVANCE, BUDGET, QUANTUM, THING
 from pinfut.rpc.wire import frames
@@ -77,6 +78,8 @@ class Work(Interface, Protocol):
     async def items(self, items: list[Item]) -> int: ...
     @method
     async def ping(self) -> int: ...
+    @method
+    async def any(self, value: Any) -> int: ...
 
 
 COUNT, LISTS, DATA, _PAIR, _EXT, _VIEW, FAIL, ITEMS, PING = range(9)
@@ -130,6 +133,11 @@ class WorkServer(Work):
 
     @method
     async def ping(self) -> int:
+        return 1
+
+    @method
+    async def any(self, value: Any) -> int:
+        self.order.append("any")
         return 1
 
 
@@ -288,6 +296,24 @@ def test_no_more_than_so_many_things_of_a_message_are_weighed() -> None:
             before = session.things
             assert await work.count(things) == len(things)
             assert session.things - before > 1.5 * len(things)
+
+    run(main)
+
+
+def test_arguments_that_lie_too_deep_in_each_other_are_refused_before_a_handler_has_them() -> None:
+    async def main(world: World) -> None:
+        server = WorkServer()
+        async with world.session(Work, server, bank=world.bank(pages=9000)) as work:
+            value: Any = []
+            for depth in range(2, DEEPEST):
+                value = {"deeper": value} if depth % 2 else [value, 1]
+            # Beside the value the arguments themselves are a level, and so is what lies inside.
+            assert await work.any(value) == 1
+            for deeper in ([value], [[value]]):
+                with pytest.raises(BadArguments, match="deep"):
+                    await work.any(deeper)
+            assert server.order == ["any"]
+            assert await work.ping() == 1
 
     run(main)
 
