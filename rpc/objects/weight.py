@@ -27,7 +27,7 @@ MOST: Final = 1 << 12
 """Things of one message that are weighed one by one."""
 
 DEEPEST: Final = 256
-"""How deep they may lie in each other. What a Python decodes at most is about 1,000, or far more."""
+"""How deep they may lie in each other. What a Python decodes is about 1,000, or far more."""
 
 _WHOLE: Final = FLAT | {bytearray, date, datetime, time, timedelta, Decimal}
 """Kinds of which `sys.getsizeof` knows all."""
