@@ -29,6 +29,7 @@ FIGURES = {
     "of one with": shortest(contract.MESSAGE),
     "bytes that its arguments": calls_in.UNPAID,
     "things in it": weight.MOST,
+    "levels in which": weight.DEEPEST,
     "letters": LETTERS,
     "bytes that a session": UNCHARGED,
     "sessions": contract.SESSIONS,
