@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast, final
 
+from pinfut.core import accelerate
 from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker
@@ -243,3 +244,6 @@ class SlotFuture(FutureBase[T]):
 
     def drop(self) -> None:
         self._table.cancel(self.x)
+
+
+accelerate(globals())

@@ -7,6 +7,7 @@
    iterator of an await.
 
    core.h   what is known of Python's side: slots, constants, methods, and how they are used
+   rpc.h    the path of a plain call
    here     the bridge of await, tasks, the loop, oneshots, channels, and what Python sees
 
    There is one of everything, for the main interpreter: others import the Python alone. */
@@ -412,16 +413,12 @@ static PyObject *value_of_stop(void)
     return value;
 }
 
-/* A step of the coroutine of `task`, in its context. */
-static PySendResult send_into(PyObject *task, PyObject *value, PyObject **out)
+/* A step of a coroutine in a context. */
+static PySendResult send_in(PyObject *context, PyObject *coro, PyObject *value, PyObject **out)
 {
-    PyObject *context = Py_XNewRef(SLOT(task, task_at._context));
-    PyObject *coro = Py_XNewRef(SLOT(task, task_at._coro));
     PySendResult result = PYGEN_ERROR;
     *out = NULL;
-    if (UNLIKELY(!context || !coro))
-        missing("_coro");
-    else if (LIKELY(PyContext_CheckExact(context))) {
+    if (LIKELY(PyContext_CheckExact(context))) {
         if (LIKELY(PyContext_Enter(context) == 0)) {
             result = PyIter_Send(coro, value, out);
             if (UNLIKELY(PyContext_Exit(context) < 0)) {
@@ -437,6 +434,20 @@ static PySendResult send_into(PyObject *task, PyObject *value, PyObject **out)
         else if (PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()))
             result = PYGEN_RETURN;
     }
+    return result;
+}
+
+/* A step of the coroutine of `task`, in its context. */
+static PySendResult send_into(PyObject *task, PyObject *value, PyObject **out)
+{
+    PyObject *context = Py_XNewRef(SLOT(task, task_at._context));
+    PyObject *coro = Py_XNewRef(SLOT(task, task_at._coro));
+    PySendResult result = PYGEN_ERROR;
+    *out = NULL;
+    if (UNLIKELY(!context || !coro))
+        missing("_coro");
+    else
+        result = send_in(context, coro, value, out);
     Py_XDECREF(context);
     Py_XDECREF(coro);
     return result;
@@ -733,6 +744,8 @@ static PyObject *spawn(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssiz
 
 static PyMethodDef functions[];
 
+#include "rpc.h"
+
 /* ---- the modules of Python ---- */
 
 static int install_poll(PyObject *module)
@@ -818,6 +831,10 @@ static const struct {
     {"pinfut.executor.core", install_executor}, {"pinfut.executor", install_spawn},
     {"pinfut.sync.oneshot", install_oneshot}, {"pinfut.sync.channel", install_channel},
     {"pinfut.sync.lock", install_lock},
+    {"pinfut.slots", install_slots}, {"pinfut.rpc.memory.ring", install_ring},
+    {"pinfut.rpc.memory.lane", install_lane}, {"pinfut.rpc.wire.peer", install_peer},
+    {"pinfut.rpc.objects.promise", install_promise}, {"pinfut.rpc.objects.proxy", install_proxy},
+    {"pinfut.rpc.session.calls_out", install_calls_out}, {"pinfut.rpc.session.calls_in", install_calls_in},
 };
 
 static PyObject *accelerate(PyObject *Py_UNUSED(self), PyObject *module)

@@ -44,7 +44,7 @@ static struct {
 
 static struct {
     PyObject *poll, *wake, *ended, *run, *leaf, *queued, *throw_into, *fail_step, *finish, *look;
-    PyObject *run_deferred, *_outcome, *value, *executor, *append, *through_executor, *recording, *new_;
+    PyObject *run_deferred, *_outcome, *value, *executor, *append, *through_executor, *recording, *new_, *waker;
 } name;
 
 static Py_ssize_t turn_steps, look; /* TURN and LOOK */
@@ -100,7 +100,7 @@ static inline PyObject *waker_of(PyObject *cx)
 {
     PyObject *waker = Py_TYPE(cx) == context_type ? SLOT(cx, context_at.waker) : NULL;
     if (LIKELY(waker != NULL)) return Py_NewRef(waker);
-    return PyObject_GetAttrString(cx, "waker");
+    return PyObject_GetAttr(cx, name.waker);
 }
 
 static inline int append(PyObject *queue, PyObject *entry)
@@ -257,7 +257,7 @@ static int find_python(void)
         {&name.fail_step, "fail_step"}, {&name.finish, "finish"}, {&name.look, "look"},
         {&name.run_deferred, "run_deferred"}, {&name._outcome, "_outcome"}, {&name.value, "value"},
         {&name.executor, "executor"}, {&name.append, "append"},
-        {&name.through_executor, "through_executor"}, {&name.recording, "recording"}, {&name.new_, "__new__"},
+        {&name.through_executor, "through_executor"}, {&name.recording, "recording"}, {&name.new_, "__new__"}, {&name.waker, "waker"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;

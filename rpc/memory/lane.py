@@ -21,6 +21,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final, Protocol, cast, final
 
+from pinfut.core import accelerate
 from pinfut.rpc.bank.account import PAGE
 from pinfut.rpc.errors import GarbageFrame
 from pinfut.rpc.memory.ring import LAST, RingReader, RingWriter
@@ -343,3 +344,6 @@ class RingRequests(RingReader):
         it. Raises GarbageFrame for more answers than there can be calls."""
         news = self.completions.publish()
         return self.release() or news
+
+
+accelerate(globals())

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from pinfut.core import accelerate
 from pinfut.rpc.errors import GarbageFrame
 
 WORDS: Final = 4
@@ -255,3 +256,6 @@ class RingReader:
             self._words[_WANT] = 0
             return True
         return False
+
+
+accelerate(globals())

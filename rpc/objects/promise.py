@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar, final
 
+from pinfut.core import accelerate
 from pinfut.executor.contract import JoinHandle, Runner
 from pinfut.forgotten import tell_if_forgotten
 from pinfut.future import FutureBase
@@ -322,3 +323,6 @@ class Promise(FutureBase[T_co]):
         if self._slot is not _TAKEN:
             tell_if_forgotten(self, outcome="the call was sent and cancelled at once")
             self._give_up()
+
+
+accelerate(globals())

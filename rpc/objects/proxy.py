@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any, Final, cast, final
 
 from pinfut import laws
+from pinfut.core import accelerate
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
 from pinfut.rpc.errors import ProtocolError
@@ -140,6 +141,50 @@ def _forwarder(name: str) -> Any:
     return forward
 
 
+def submit_plain(target: Target, one: Method, args: tuple[Any, ...], /) -> Promise[Any] | None:
+    """The plain case in one piece: data to an object that is there, with a slot at hand and nothing
+    that waits. None when it is not that, and nothing was sent."""
+    caller = target.caller
+    if not caller.flowing or target.state != IMPORTED or not caller.questions.free:
+        return None
+    assert one.calling is not None
+    encode, _, word, room = one.calling
+    try:
+        payload = encode(args)
+    except CodecError as error:
+        raise cannot_send(one, error) from error
+    size = _CALL + len(payload)
+    submissions = caller.submissions
+    if size > submissions.largest:
+        return None
+    # First: behind what was submitted nothing may fail.
+    if laws.recording:
+        require_stack(RECORD)
+    if not caller.touched:
+        caller.touch()
+    question = caller.questions.acquire()
+    try:
+        places = submissions.places
+        if places and room <= submissions.small:
+            place = places.popleft()
+        else:
+            place = submissions.reserve(room)
+    except BaseException:
+        caller.questions.release(question)
+        raise
+    head = pack_plain_call(size, word, question.x, target.id, room, place, 0)
+    try:
+        written = submissions.submit(head + payload)
+    except ProtocolError:
+        written = False  # the general way ends the session
+    if written:
+        question.place = place
+        return Promise(caller, question, one, None)
+    submissions.release(place)
+    caller.questions.release(question)
+    return None
+
+
 def _stub(one: Method) -> Any:
     """The function that a user calls for a method of a proxy."""
     count = len(one.parameters)
@@ -153,49 +198,13 @@ def _stub(one: Method) -> Any:
             return target.caller.call(self, target, one, args)
 
     else:
-        encode, _, word, room = one.calling
 
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if kwargs or len(args) != count:
                 args = bind(args, kwargs)
             target = self._pinfut_target
-            caller = target.caller
-            # The plain case in one piece: data to an object that is there, with a slot at hand
-            # and nothing that waits. All else is `call`'s.
-            if caller.flowing and target.state == IMPORTED and caller.questions.free:
-                try:
-                    payload = encode(args)
-                except CodecError as error:
-                    raise cannot_send(one, error) from error
-                size = _CALL + len(payload)
-                submissions = caller.submissions
-                if size <= submissions.largest:
-                    # First: behind what was submitted nothing may fail.
-                    if laws.recording:
-                        require_stack(RECORD)
-                    if not caller.touched:
-                        caller.touch()
-                    question = caller.questions.acquire()
-                    try:
-                        places = submissions.places
-                        if places and room <= submissions.small:
-                            place = places.popleft()
-                        else:
-                            place = submissions.reserve(room)
-                    except BaseException:
-                        caller.questions.release(question)
-                        raise
-                    head = pack_plain_call(size, word, question.x, target.id, room, place, 0)
-                    try:
-                        written = submissions.submit(head + payload)
-                    except ProtocolError:
-                        written = False  # the general way ends the session
-                    if written:
-                        question.place = place
-                        return Promise(caller, question, one, None)
-                    submissions.release(place)
-                    caller.questions.release(question)
-            return caller.call(self, target, one, args)
+            promise = submit_plain(target, one, args)
+            return target.caller.call(self, target, one, args) if promise is None else promise
 
     call.__name__ = one.name
     call.__qualname__ = one.function.__qualname__
@@ -206,3 +215,6 @@ def _stub(one: Method) -> Any:
 def _describe(self: Any) -> str:
     target: Target = self._pinfut_target
     return f"<{target.interface.__name__} of {target.caller.name}, {STATES[target.state]}>"
+
+
+accelerate(globals())

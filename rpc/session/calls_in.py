@@ -14,6 +14,7 @@ from types import CoroutineType
 from typing import Any, Final, Protocol, cast, final
 
 from pinfut.closing import ENDS_THE_RUN, tell
+from pinfut.core import accelerate
 from pinfut.coroutine import native, task_context
 from pinfut.executor.contract import JoinHandle, Runner, Timer
 from pinfut.rpc import prices
@@ -204,35 +205,48 @@ class CallsIn:
             else:
                 self._give(answer, method, value)
         except BaseException as error:
-            self._starting = False
-            if executor.current is not None:
-                executor.end_first(None, error)
-            account.give(frame)
-            if issubclass(type(error), ENDS_THE_RUN):
-                raise
-            if self._ended:
-                self._end()
-            else:
-                self._fail(answer, method, error)
+            self._first_failed(error, answer, method, frame)
         else:
-            self._starting = False
-            answer.served = method
-            answer.task = executor.adopt(leaf)
-            answer.join(self.running)
-            if self._purse is None:
-                # What the arguments take stays charged beside the frames.
-                held = held_by(coro) + frame - method.frame
-                if held + WAIT < frame and method.declared_frame is None:
-                    account.give(frame - held - WAIT)
-                    frame = held + WAIT
-                answer.charged = frame
-            else:
-                answer.charged = self._purse.take_over(frame)
-                held = 0
-            if self._ended:
-                self._cancel(answer)  # in its first step it could not be
-            elif held > frame:
-                self._charge_rest(answer, held)
+            self._first_waits(leaf, coro, answer, method, frame)
+
+    def _first_failed(
+        self, error: BaseException, answer: Answer, method: Method, frame: int
+    ) -> None:
+        """A handler has failed in its first step."""
+        self._starting = False
+        if self._executor.current is not None:
+            self._executor.end_first(None, error)
+        self._account.give(frame)
+        if issubclass(type(error), ENDS_THE_RUN):
+            raise error
+        if self._ended:
+            self._end()
+        else:
+            self._fail(answer, method, error)
+
+    def _first_waits(
+        self, leaf: Any, coro: CoroutineType[Any, Any, Any], answer: Answer, method: Method,
+        frame: int,
+    ) -> None:  # fmt: skip
+        """A handler goes on behind its first step, as a task."""
+        self._starting = False
+        answer.served = method
+        answer.task = self._executor.adopt(leaf)
+        answer.join(self.running)
+        if self._purse is None:
+            # What the arguments take stays charged beside the frames.
+            held = held_by(coro) + frame - method.frame
+            if held + WAIT < frame and method.declared_frame is None:
+                self._account.give(frame - held - WAIT)
+                frame = held + WAIT
+            answer.charged = frame
+        else:
+            answer.charged = self._purse.take_over(frame)
+            held = 0
+        if self._ended:
+            self._cancel(answer)  # in its first step it could not be
+        elif held > frame:
+            self._charge_rest(answer, held)
 
     def most(self, called: Facet | None, interface: int, method: int, /) -> int:
         known = interface_by_id(interface) if called is None else None
@@ -595,3 +609,6 @@ async def _settled(value: Any, promises: list[Any]) -> Any:
     for promise in promises:
         await promise
     return value
+
+
+accelerate(globals())

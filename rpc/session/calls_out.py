@@ -7,6 +7,7 @@ from threading import get_ident
 from typing import Any, final
 
 from pinfut import laws
+from pinfut.core import accelerate
 from pinfut.executor.contract import Runner
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint
@@ -316,3 +317,6 @@ class CallsOut(Sending):
         self.backlog.close(error, refund=refund)
         self.end_sending(error, refund=refund)
         self.dropped.clear()
+
+
+accelerate(globals())

@@ -13,6 +13,7 @@ from typing import Any, Protocol, final
 
 import msgspec
 
+from pinfut.core import accelerate
 from pinfut.payers import off_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import CALLS, Account, Cap
@@ -674,3 +675,6 @@ def _cut(text: str, size: int) -> str:
     if len(raw) <= size:
         return text
     return raw[: max(0, size - 3)].decode("utf-8", "ignore") + "..."
+
+
+accelerate(globals())

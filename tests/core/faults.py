@@ -91,4 +91,13 @@ FAULTS: Final = (
     Fault("a value taken is kept", "channel.h", "PyObject *value = popleft(buffer);\n    if (value &&", "PyObject *value = popleft(buffer);\n    Py_XINCREF(value);\n    if (value &&"),
     Fault("a free lock is not taken", "lock.h", "put(self, lock_at._free, Py_NewRef(Py_False));", ""),
     Fault("a lock that is waited for is free", "lock.h", "&& PyDict_GET_SIZE(queue) == 0", ""),
+    Fault("an answer is given to another", "rpc.h", "put_number(at + 8, 8, number);", "put_number(at + 8, 8, number + 1);"),
+    Fault("an id that went by is taken again", "rpc.h", "|| (int64_t)x <= last ||", "||"),
+    Fault("a handler that ended stays charged", "rpc.h", "PyObject_SetAttr(account, says.free, before)", "0"),
+    Fault("who waits for an answer sleeps on", "rpc.h", "result = wake(waker);", ""),
+    Fault("the slot of an answer stays taken", "rpc.h", "return deque_append(free, slot);", "Py_RETURN_NONE;"),
+    Fault("an answer is longer than its place", "rpc.h", "length >= RETURN_BYTES && length <= small", "length >= RETURN_BYTES"),
+    Fault("a frame overwrites what was not read", "rpc.h", "fits = end <= limit &&", "fits ="),
+    Fault("a call is sent on a session that is over", "rpc.h", "SLOT(caller, out_at.flowing) != Py_True ||", ""),
+    Fault("a reference to an answer's bytes is kept", "rpc.h", "Py_XDECREF(payload);\n    Py_DECREF(called);", "Py_DECREF(called);"),
 )  # fmt: skip

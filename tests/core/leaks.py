@@ -11,13 +11,14 @@ import gc
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from pinfut import PENDING, Closed, Lock, TakenTwice, channel, core, oneshot, yield_now
+from pinfut import PENDING, Closed, Lock, TakenTwice, channel, core, join, oneshot, yield_now
 from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor import Executor, call_soon, run, spawn, timeout
 from pinfut.executor.task import NOT_DONE, OVER, Failure, Task
 from pinfut.poll import NOBODY
+from pinfut.rpc import Interface, RpcError, SimKernel, connect, method, serve
 from pinfut.sync.waiters import DONE, NO_WAKER, NOTHING
 
 OPERATIONS: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {}
@@ -317,6 +318,44 @@ async def a_run_of_its_own() -> None:
     thread.join()
 
 
+class Called(Interface, Protocol):
+    @method(answer=256)
+    async def echo(self, data: bytes, how: str = "at once") -> bytes: ...
+
+
+class Server(Called):
+    @method
+    async def echo(self, data: bytes, how: str = "at once") -> bytes:
+        if how == "later":
+            await yield_now()
+        elif how == "fails":
+            raise Mine
+        return data * 1_000 if how == "too much" else data
+
+
+@operation
+async def a_session_with_calls() -> None:
+    kernel = SimKernel(memory="prices")
+    async with (
+        serve(kernel, "x", Server()),
+        connect(kernel, "x", Called, kernel.bank("x", pages=200), slots=8) as root,
+    ):
+        for how in ("at once", "at once", "later", "fails", "too much"):
+            try:
+                assert await root.echo(b"data", how) == b"data"
+            except RpcError:
+                pass
+        await join(*(root.echo(b"data") for _ in range(12)))
+        root.echo(b"given up").drop()
+        for bad in (7, b"x" * 100_000):
+            try:
+                await root.echo(bad)  # type: ignore[arg-type]
+            except (TypeError, RpcError):
+                pass
+
+
+LONG: Final = ("a_run_of_its_own", "a_session_with_calls")
+
 SHARED: Final[tuple[Any, ...]] = (
     *(PENDING, YIELD, NOT_DONE, OVER, NOBODY, NO_WAKER, NOTHING, DONE, Task, Failure, Interrupt),
     *(Closed, TakenTwice, Executor, asyncio.CancelledError, core.bridge),
@@ -338,7 +377,7 @@ def leaks(times: int = 2_000) -> dict[str, str]:
             await function()
 
     for name, function in OPERATIONS.items():
-        count = times // 20 if name == "a_run_of_its_own" else times
+        count = times // 20 if name in LONG else times
         run(repeat(function, max(count // 10, 20)))
         shared = _held()
         blocks = sys.getallocatedblocks()

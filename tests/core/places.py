@@ -14,6 +14,14 @@ PLACES = {
     "pinfut.executor.task": (
         *("Task.cancel", "Task.finish", "Task.interrupt", "Task.poll", "Task.wake"),
     ),
+    "pinfut.rpc.memory.lane": ("RingRequests.complete", "RingSubmissions.take_plain"),
+    "pinfut.rpc.memory.ring": ("RingWriter.submit",),
+    "pinfut.rpc.objects.promise": ("Promise.poll",),
+    "pinfut.rpc.objects.proxy": ("submit_plain",),
+    "pinfut.rpc.session.calls_in": ("CallsIn.on_call",),
+    "pinfut.rpc.session.calls_out": ("CallsOut.take",),
+    "pinfut.rpc.wire.peer": ("Peer.give", "Peer.receive"),
+    "pinfut.slots": ("SlotTable.acquire", "SlotTable.mark_ready", "SlotTable.release"),
     "pinfut.sync.channel": (
         *("Receiver.recv", "Sender.send", "_Recv.__await__", "_Recv.poll", "_Send.__await__"),
         *("_Send.poll", "_Shared.offer"),

@@ -27,6 +27,12 @@ TESTS: Final = (
         "tests/executor/test_entries.py",
     ),
     *("tests/executor/test_deadlock.py", "tests/executor/test_elsewhere.py"),
+    *(
+        "tests/pinfut/test_slots.py",
+        "tests/rpc/memory/test_ring.py",
+        "tests/rpc/memory/test_lane.py",
+    ),
+    *("tests/rpc/test_calls.py", "tests/rpc/test_charging.py", "tests/rpc/test_hostile.py"),
 )
 
 

@@ -1773,24 +1773,24 @@ MUTANTS = (
     Mutant(
         ("row 132",),
         CALLS_IN,
-        "            elif held > frame:\n",
-        "            elif held > 0:\n",
+        "        elif held > frame:\n",
+        "        elif held > 0:\n",
         "tests/rpc/test_handlers.py::"
         "test_a_handler_that_holds_what_was_charged_is_charged_nothing_more",
     ),
     Mutant(
         ("row 132",),
         CALLS_IN,
-        "                if held + WAIT < frame and method.declared_frame is None:\n",
-        "                if held < 0:\n",
+        "            if held + WAIT < frame and method.declared_frame is None:\n",
+        "            if held < 0:\n",
         "tests/rpc/test_handlers.py::"
         "test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits",
     ),
     Mutant(
         ("row 132",),
         CALLS_IN,
-        "                held = held_by(coro) + frame - method.frame\n",
-        "                held = held_by(coro)\n",
+        "            held = held_by(coro) + frame - method.frame\n",
+        "            held = held_by(coro)\n",
         "tests/rpc/test_handlers.py::"
         "test_a_handler_of_which_nothing_is_known_pays_what_it_holds_once_it_waits",
     ),

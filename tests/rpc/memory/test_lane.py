@@ -24,6 +24,7 @@ from pinfut.rpc.memory import lane
 from pinfut.rpc.memory.lane import LARGE, Completions, RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.memory.pages import pages_for
+from tests.core.both import needs_pure
 from tests.covered import covered, require
 from tests.stack import with_room
 
@@ -394,6 +395,7 @@ def test_an_answer_in_a_place_of_its_own_is_left_for_a_read() -> None:
     assert large not in cells.caller.places.copy()
 
 
+@needs_pure
 def test_a_head_that_changes_after_it_was_looked_at_is_not_believed_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
