@@ -214,8 +214,8 @@ class Loop:
                 del until  # the frame of a coroutine that has failed has this frame behind it
                 return steps
             if deferred:
-                count = len(deferred)
-                while count:
+                count = 2 * len(deferred)  # a flush has something delivered
+                while count and deferred:
                     count -= 1
                     call, args = pop_deferred()
                     try:

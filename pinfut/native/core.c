@@ -606,7 +606,7 @@ static int step(PyObject *loop, PyObject *entry, PyObject *cx, int *burst, Py_ss
 /* The calls that were put off to the end of the turn. */
 static int make_deferred(PyObject *loop, PyObject *deferred)
 {
-    for (Py_ssize_t count = PySequence_Size(deferred); count > 0; count--) {
+    for (Py_ssize_t count = 2 * PySequence_Size(deferred); count > 0 && PySequence_Size(deferred) > 0; count--) {
         PyObject *entry = popleft(deferred);
         if (!entry) return -1;
         PyObject *call = PyTuple_GetItem(entry, 0), *args = call ? PyTuple_GetItem(entry, 1) : NULL;

@@ -116,7 +116,10 @@ class Completions:
         # Room for all of them behind the last, or the rest goes on at the beginning.
         begin = 1 + self._posted % self.capacity
         room = 1 + self.capacity - begin
-        words[begin : begin + len(posted[:room])] = array("Q", posted[:room])
+        if len(posted) == 1:
+            words[begin] = posted[0]
+        else:
+            words[begin : begin + len(posted[:room])] = array("Q", posted[:room])
         if len(posted) > room:
             words[1 : 1 + len(posted) - room] = array("Q", posted[room:])
         self._posted += len(posted)

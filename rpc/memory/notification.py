@@ -30,9 +30,10 @@ class Notification:
     def signal(self, badge: int) -> None:
         """OR `badge` in. Idempotent until it is taken. Wakes nobody: that is `wake`."""
         index = badge // _BITS
-        while index >= len(self._words):
-            self._words.append(0)
-        self._words[index] |= 1 << (badge % _BITS)
+        words = self._words
+        if index >= len(words):
+            words += [0] * (index + 1 - len(words))
+        words[index] |= 1 << badge % _BITS
         self._summary |= 1 << index
 
     @property
@@ -51,17 +52,17 @@ class Notification:
         """The badges that are set, lowest first; they are cleared before anybody acts on
         them, so that a signal during the work is not lost (trap: clear after draining)."""
         badges = []
-        summary, self._summary = self._summary, 0
+        words = self._words
+        summary = self._summary
+        self._summary = 0
         while summary:
-            low = summary & -summary
-            summary ^= low
-            index = low.bit_length() - 1
-            word, self._words[index] = self._words[index], 0
-            base = index * _BITS
+            index = (summary & -summary).bit_length() - 1
+            summary &= summary - 1
+            word = words[index]
+            words[index] = 0
             while word:
-                low = word & -word
-                word ^= low
-                badges.append(base + low.bit_length() - 1)
+                badges.append(index * _BITS + (word & -word).bit_length() - 1)
+                word &= word - 1
         return badges
 
     def wait(self) -> FutureBase[list[int]]:

@@ -345,8 +345,8 @@ MUTANTS = (
     Mutant(
         ("rule 26",),
         "rpc/memory/notification.py",
-        "        self._words[index] |= 1 << (badge % _BITS)\n",
-        "        self._words[index] = 1 << (badge % _BITS)\n",
+        "        words[index] |= 1 << badge % _BITS\n",
+        "        words[index] = 1 << badge % _BITS\n",
         "tests/rpc/memory/test_notification.py::test_badges_are_seen_once_sorted_and_none_is_lost",
     ),
     Mutant(
