@@ -32,7 +32,7 @@ TESTS: Final = (
         "tests/rpc/memory/test_ring.py",
         "tests/rpc/memory/test_lane.py",
     ),
-    *("tests/rpc/test_calls.py", "tests/rpc/test_charging.py", "tests/rpc/test_hostile.py"),
+    *("tests/rpc/test_calls.py", "tests/rpc/test_hostile.py", "tests/rpc/test_order.py"),
 )
 
 
