@@ -25,7 +25,7 @@ static struct {
 } rpc;
 
 static struct {
-    PyObject *acquire, *release, *mark_ready, *promise_poll, *submit_plain, *submit, *complete, *take_plain, *take;
+    PyObject *acquire, *release, *promise_poll, *submit_plain, *submit, *complete, *take_plain, *take;
     PyObject *receive, *give, *on_call;
 } python; /* what was replaced */
 
@@ -140,39 +140,9 @@ static PyObject *table_release(PyObject *self, PyObject *slot)
     return deque_append(free, slot);
 }
 
-static PyObject *table_mark_ready(PyObject *self, PyObject *xs)
-{
-    PyObject *slots = SLOT(self, table_at._slots), *rest = NULL;
-    int64_t capacity, x, own;
-    int plain = PyList_CheckExact(xs) && slots && PyList_CheckExact(slots);
-    plain = plain && count_of(SLOT(self, table_at.capacity), &capacity) == 0 && capacity > 0;
-    for (Py_ssize_t i = 0; plain && i < PyList_GET_SIZE(xs); i++)
-        plain = count_of(PyList_GET_ITEM(xs, i), &x) == 0 && x >= 0;
-    if (UNLIKELY(!plain)) return PyObject_CallFunctionObjArgs(python.mark_ready, self, xs, NULL);
-    int result = (rest = PyList_New(0)) ? 0 : -1;
-    for (Py_ssize_t i = 0; result == 0 && i < PyList_GET_SIZE(xs); i++) {
-        PyObject *number = PyList_GET_ITEM(xs, i), *slot = NULL;
-        if (count_of(number, &x) == 0 && x % capacity < PyList_GET_SIZE(slots)) slot = PyList_GET_ITEM(slots, x % capacity);
-        if (LIKELY(slot && PyObject_TypeCheck(slot, slot_type) && SLOT(slot, slot_at.state) == rpc.WAITING
-                   && count_of(SLOT(slot, slot_at.x), &own) == 0 && own == x)) {
-            PyObject *waker = SLOT(slot, slot_at.waker);
-            put(slot, slot_at.state, Py_NewRef(rpc.READY));
-            if (waker && waker != Py_None) {
-                SLOT(slot, slot_at.waker) = Py_NewRef(Py_None);
-                result = wake(waker);
-                Py_DECREF(waker);
-            }
-        } else
-            result = PyList_Append(rest, number);
-    }
-    if (UNLIKELY(result < 0)) Py_CLEAR(rest);
-    return rest;
-}
-
 static PyMethodDef table_methods[] = {
     {"acquire", table_acquire, METH_NOARGS, "acquire($self, /)\n--\n\n"},
     {"release", table_release, METH_O, "release($self, slot)\n--\n\n"},
-    {"mark_ready", table_mark_ready, METH_O, "mark_ready($self, xs)\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -620,7 +590,7 @@ static int install_slots(PyObject *module)
     FIND(slot_type, slot_at, index) FIND(slot_type, slot_at, state) FIND(slot_type, slot_at, value)
     FIND(slot_type, slot_at, waker) FIND(slot_type, slot_at, x)
     KEEP(module, FREE) KEEP(module, WAITING) KEEP(module, READY)
-    return replace(table, table_methods, (PyObject **[]){&python.acquire, &python.release, &python.mark_ready});
+    return replace(table, table_methods, (PyObject **[]){&python.acquire, &python.release});
 }
 
 static int install_ring(PyObject *module)

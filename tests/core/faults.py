@@ -94,7 +94,6 @@ FAULTS: Final = (
     Fault("an answer is given to another", "rpc.h", "put_number(at + 8, 8, number);", "put_number(at + 8, 8, number + 1);"),
     Fault("an id that went by is taken again", "rpc.h", "|| (int64_t)x <= last ||", "||"),
     Fault("a handler that ended stays charged", "rpc.h", "PyObject_SetAttr(account, says.free, before)", "0"),
-    Fault("who waits for an answer sleeps on", "rpc.h", "result = wake(waker);", ""),
     Fault("the slot of an answer stays taken", "rpc.h", "return deque_append(free, slot);", "Py_RETURN_NONE;"),
     Fault("an answer is longer than its place", "rpc.h", "length >= RETURN_BYTES && length <= small", "length >= RETURN_BYTES"),
     Fault("a frame overwrites what was not read", "rpc.h", "fits = end <= limit &&", "fits ="),

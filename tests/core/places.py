@@ -21,7 +21,7 @@ PLACES = {
     "pinfut.rpc.session.calls_in": ("CallsIn.on_call",),
     "pinfut.rpc.session.calls_out": ("CallsOut.take",),
     "pinfut.rpc.wire.peer": ("Peer.give", "Peer.receive"),
-    "pinfut.slots": ("SlotTable.acquire", "SlotTable.mark_ready", "SlotTable.release"),
+    "pinfut.slots": ("SlotTable.acquire", "SlotTable.release"),
     "pinfut.sync.channel": (
         *("Receiver.recv", "Sender.send", "_Recv.__await__", "_Recv.poll", "_Send.__await__"),
         *("_Send.poll", "_Shared.offer"),

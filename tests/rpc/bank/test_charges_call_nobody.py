@@ -24,7 +24,7 @@ ROOT = Path(pinfut.__file__).resolve().parents[1]
 BOOKS = ("rpc/bank/", "rpc/memory/", "rpc/kernel/", "rpc/prices.py", "rpc/errors.py")
 """What is the kernel's, or is counted there."""
 
-BESIDE = ("pinfut/stack.py", "executor/task.py", "executor/trace/")
+BESIDE = ("pinfut/stack.py", "pinfut/poll.py", "executor/task.py", "executor/trace/")
 """What may be called beside them: a look at the stack, a mark that a task is ready, which runs
 nothing of it, and who watches the run and is told."""
 
