@@ -481,7 +481,8 @@ static PyObject *in_on_call(PyObject *self, PyObject *const *args, Py_ssize_t co
                && SLOT(self, in_at._watched) == Py_False && SLOT(self, in_at.short_) == Py_None && Py_TYPE(answer) == answer_type
                && PyTuple_CheckExact(called) && PyTuple_CheckExact(PyTuple_GET_ITEM(called, 1)) && PyBytes_CheckExact(payload)
                && SLOT(answer, answer_at.caps) && PyObject_Size(SLOT(answer, answer_at.caps)) == 0
-               && count_of(SLOT(answer, answer_at.method), &number) == 0 && number < PyTuple_GET_SIZE(PyTuple_GET_ITEM(called, 1)))) {
+               && count_of(SLOT(answer, answer_at.method), &number) == 0 && number >= 0
+               && number < PyTuple_GET_SIZE(PyTuple_GET_ITEM(called, 1)))) {
         method = PyTuple_GET_ITEM(PyTuple_GET_ITEM(called, 1), number);
         plan = Py_TYPE(method) == method_type ? SLOT(method, method_at.serving) : NULL;
     }
