@@ -26,13 +26,6 @@ class CannotPlot(Exception):
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the chart of what was measured. Raises CannotPlot, and OSError."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise CannotPlot(
-            f"a chart needs matplotlib ({error}): pip install 'pinfut[plot]'"
-        ) from None
     found = {
         (row["bench"], row["system"]): float(row["ratio"])
         for row in rows
@@ -42,6 +35,13 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     systems = [name for name in COLUMNS if any(system == name for _, system in found)]
     if not benches:
         raise CannotPlot("no peer was measured beside pinfut, so there is nothing to compare")
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise CannotPlot(
+            f"a chart needs matplotlib ({error}): pip install 'pinfut[plot]'"
+        ) from None
     with rc_context(
         {"svg.hashsalt": "pinfut", "svg.fonttype": "none", "font.family": "sans-serif"}
     ):

@@ -41,5 +41,6 @@ def test_an_open_call_takes_less_than_2000_bytes_and_is_charged_little_more() ->
             assert found.charged <= many * 2_000, f"{kind}: {found}"
             most = 1.25 * found.traced
             if many == 64:
-                most = 1.3 * found.traced + PAGE  # one that is just begun
+                # A page that is just begun, and one to spare.
+                most = 1.3 * found.traced + 2 * PAGE
             assert found.charged <= most, f"{kind}: {found}"

@@ -116,8 +116,8 @@ PLANTED: Final = (
         "T9",
         "only the last signal counts",
         NOTIFICATION,
-        "        self._words[index] |= 1 << (badge % _BITS)\n",
-        "        self._words[index] = 1 << (badge % _BITS)\n",
+        "        words[index] |= 1 << badge % _BITS\n",
+        "        words[index] = 1 << badge % _BITS\n",
     ),
     Planted(
         "T9",
