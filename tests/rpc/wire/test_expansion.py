@@ -165,6 +165,11 @@ def test_no_message_becomes_more_than_its_type_says(kind: Any) -> None:
                     assert things <= max(MOST, len(message) + MOST), message[:60]
                     if weighed is not None:
                         known += 1
+                        if now > weighed + 64:  # or a thread of an earlier test has allocated
+                            del value
+                            before = tracemalloc.get_traced_memory()[0]
+                            value = decode(message)
+                            now = tracemalloc.get_traced_memory()[0] - before
                         # What is found within a type's bound is charged, and no less is taken.
                         assert now <= weighed + 64, (kind, message[:60], len(message))
             del value
