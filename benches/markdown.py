@@ -109,6 +109,12 @@ def cell(row: Mapping[str, Any] | None) -> str:
     return f"{value:,.0f} ({ratio})"
 
 
+def figures(file: str) -> Any:
+    """What `python -m benches --json FILE` wrote; - is standard input. Raises OSError, and
+    ValueError for what is no JSON."""
+    return json.loads(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     cli = argparse.ArgumentParser(
         prog="python -m benches.markdown",
@@ -117,8 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_argument("file", metavar="FILE", help="what `python -m benches --json FILE` wrote")
     args = cli.parse_args(argv)
     try:
-        text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text("utf-8")
-        print(tables(json.loads(text)), end="")
+        print(tables(figures(args.file)), end="")
     except (OSError, ValueError, LookupError, TypeError) as error:
         cli.error(f"{args.file} has no figures of a run: {error!r}")
     return 0

@@ -8,13 +8,12 @@ bench and a dot for each peer, at how many times pinfut's figure its is. What is
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benches.markdown import COLUMNS, OWN
+from benches.markdown import COLUMNS, OWN, figures
 from benches.registry import BENCHES
 
 TICKS: Final = (0.25, 0.5, 1, 2, 4, 8, 16, 32)
@@ -75,8 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.add_argument("chart", metavar="CHART.svg", type=Path, help="where the chart goes")
     args = cli.parse_args(argv)
     try:
-        text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text("utf-8")
-        draw(json.loads(text), args.chart)
+        draw(figures(args.file), args.chart)
     except CannotPlot as error:
         cli.error(str(error))
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -750,8 +750,7 @@ static PyMethodDef functions[];
 
 static int install_poll(PyObject *module)
 {
-    context_type = take_class(module, "TaskContext");
-    if (!context_type) return -1;
+    CLASS(context_type, "TaskContext")
     FIND(context_type, context_at, waker)
     TAKE(PENDING) TAKE(NOBODY)
     return 0;
@@ -772,14 +771,11 @@ static int install_ready(PyObject *module)
 
 static int install_task(PyObject *module)
 {
-    task_type = take_class(module, "Task");
-    if (!task_type) return -1;
+    CLASS(task_type, "Task")
     FIND(task_type, task_at, _queue) FIND(task_type, task_at, _coro) FIND(task_type, task_at, _context)
     FIND(task_type, task_at, leaf) FIND(task_type, task_at, queued) FIND(task_type, task_at, _joiner)
     FIND(task_type, task_at, _outcome) FIND(task_type, task_at, cancels) FIND(task_type, task_at, block)
-    failure_type = take_class(module, "Failure");
-    interrupt_type = take_class(module, "Interrupt");
-    if (!failure_type || !interrupt_type) return -1;
+    CLASS(failure_type, "Failure") CLASS(interrupt_type, "Interrupt")
     FIND(failure_type, failure_at, error) FIND(failure_type, failure_at, traceback) FIND(failure_type, failure_at, unclaimed)
     FIND(interrupt_type, interrupt_at, _kind) FIND(interrupt_type, interrupt_at, _leaf)
     TAKE(NOT_DONE) TAKE(OVER) TAKE(YIELD) TAKE(report_call) TAKE(CancelledError)
@@ -788,8 +784,7 @@ static int install_task(PyObject *module)
 
 static int install_loop(PyObject *module)
 {
-    loop_type = take_class(module, "Loop");
-    if (!loop_type) return -1;
+    CLASS(loop_type, "Loop")
     FIND(loop_type, loop_at, high) FIND(loop_type, loop_at, ready) FIND(loop_type, loop_at, low)
     FIND(loop_type, loop_at, deferred) FIND(loop_type, loop_at, tasks) FIND(loop_type, loop_at, cx)
     FIND(loop_type, loop_at, current) FIND(loop_type, loop_at, went_on)
@@ -798,8 +793,7 @@ static int install_loop(PyObject *module)
 
 static int install_executor(PyObject *module)
 {
-    executor_type = take_class(module, "Executor");
-    if (!executor_type) return -1;
+    CLASS(executor_type, "Executor")
     FIND(executor_type, executor_at, watching)
     TAKE(running) TAKE(copy_context)
     return 0;
@@ -812,8 +806,7 @@ static int install_spawn(PyObject *module)
 
 static int install_oneshot(PyObject *module)
 {
-    oneshot_type = take_class(module, "_Oneshot");
-    if (!oneshot_type) return -1;
+    CLASS(oneshot_type, "_Oneshot")
     FIND(oneshot_type, oneshot_at, _value) FIND(oneshot_type, oneshot_at, _waker)
     if (take(module, "_EMPTY", &py.EMPTY) < 0 || take(module, "_TAKEN", &py.TAKEN) < 0 || take(module, "_CLOSED", &py.CLOSED) < 0) return -1;
     if (replace(oneshot_type, oneshot_methods, (PyObject **[]){&cold.oneshot_poll, &cold.oneshot_send}) < 0) return -1;

@@ -182,6 +182,7 @@ static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)
 
 #define FIND(type, at, slot) if (find(type, #slot, &at.slot) < 0) return -1;
 #define TAKE(text) if (take(module, #text, &py.text) < 0) return -1;
+#define CLASS(place, text) if (!(place = take_class(module, text))) return -1;
 
 /* `definition`, with the docstring of the Python that it stands for behind its signature. It is for
    good: a method keeps what it was made of. */
@@ -249,9 +250,18 @@ static PyCFunction function_of(PyObject *type, const char *text, int flags)
     return function;
 }
 
+typedef struct { PyObject **name; const char *text; } Name;
+
+static int intern(const Name *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!*names[i].name && !(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
+    return 0;
+}
+
 static int find_python(void)
 {
-    static const struct { PyObject **name; const char *text; } names[] = {
+    static const Name names[] = {
         {&name.poll, "poll"}, {&name.wake, "wake"}, {&name.ended, "ended"}, {&name.run, "run"},
         {&name.leaf, "leaf"}, {&name.queued, "queued"}, {&name.throw_into, "throw_into"},
         {&name.fail_step, "fail_step"}, {&name.finish, "finish"}, {&name.look, "look"},
@@ -259,8 +269,7 @@ static int find_python(void)
         {&name.executor, "executor"}, {&name.append, "append"},
         {&name.through_executor, "through_executor"}, {&name.recording, "recording"}, {&name.new_, "__new__"}, {&name.waker, "waker"},
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
+    if (intern(names, sizeof names / sizeof *names) < 0) return -1;
     PyObject *collections = PyImport_ImportModule("collections");
     if (!collections) return -1;
     deque_type = (PyTypeObject *)PyObject_GetAttrString(collections, "deque");

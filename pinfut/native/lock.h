@@ -29,8 +29,7 @@ static PyMethodDef lock_methods[] = {
 
 static int install_lock(PyObject *module)
 {
-    lock_type = take_class(module, "Lock");
-    if (!lock_type) return -1;
+    CLASS(lock_type, "Lock")
     FIND(lock_type, lock_at, _free) FIND(lock_type, lock_at, _queue)
     TAKE(DONE)
     if (take_laws(module) < 0) return -1;

@@ -572,19 +572,17 @@ static PyMethodDef in_methods[] = {
 /* ---- the modules of Python ---- */
 
 #define KEEP(module, text) if (take(module, #text, &rpc.text) < 0) return -1;
-#define CLASS(place, text) if (!(place = take_class(module, text))) return -1;
 
 static int install_slots(PyObject *module)
 {
-    static const struct { PyObject **name; const char *text; } names[] = {
+    static const Name names[] = {
         {&says._end, "_end"}, {&says._first_failed, "_first_failed"}, {&says._first_waits, "_first_waits"},
         {&says._give, "_give"}, {&says._refuse, "_refuse"}, {&says.acquire, "acquire"}, {&says.copy, "copy"},
         {&says.end_first, "end_first"}, {&says.fail, "fail"}, {&says.free, "free"}, {&says.give, "give"},
         {&says.release, "release"}, {&says.reserve, "reserve"}, {&says.submit, "submit"}, {&says.take, "take"},
         {&says.take_plain, "take_plain"}, {&says.touch, "touch"}, {&says.touched, "touched"}, {&says.value, "value"},
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!*names[i].name && !(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
+    if (intern(names, sizeof names / sizeof *names) < 0) return -1;
     PyTypeObject *table;
     CLASS(slot_type, "Slot") CLASS(table, "SlotTable")
     FIND(table, table_at, capacity) FIND(table, table_at, _slots) FIND(table, table_at, free) FIND(table, table_at, _last)

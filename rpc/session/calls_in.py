@@ -332,10 +332,10 @@ class CallsIn:
             value = decode(method, caps, payload)
         finally:
             self._account.give(advance)
-        executor = self._executor
-        answer = executor.tasks.get(executor.current)  # of a handler, it owns the task
         if self._purse is not None or bound <= SMALL:
             return value
+        executor = self._executor
+        answer = executor.tasks.get(executor.current)  # of a handler, it owns the task
         if isinstance(answer, Answer) and answer.waits_on is self.running:
             taken, things = foreign(weigh, value)
             self.things += things

@@ -88,6 +88,15 @@ class Queue:
             one = one.next
         return found
 
+    def line(self) -> Iterator[Answer]:
+        """Those who stand here, first to last; they stand here no more."""
+        one, self.waiting, self.last = self.waiting, None, None
+        while one is not None:
+            after = one.next
+            one.waits_on = one.previous = one.next = None
+            yield one
+            one = after
+
 
 @final
 class Answer(Queue):
@@ -168,15 +177,6 @@ class Answer(Queue):
         else:
             after.previous = before
         self.waits_on = self.previous = self.next = None
-
-    def line(self) -> Iterator[Answer]:
-        """Those who wait for this one, first to last; they wait no more."""
-        one, self.waiting, self.last = self.waiting, None, None
-        while one is not None:
-            after = one.next
-            one.waits_on = one.previous = one.next = None
-            yield one
-            one = after
 
     def settle(self) -> None:
         """The call has its Return: what it worked with is dropped."""
