@@ -26,8 +26,13 @@ def errors() -> list[str]:
     return sorted(found)
 
 
-def told(stderr: str) -> str:
-    """What a program was told, without what differs from run to run."""
+def told(stderr: str, blocks: bool) -> str:
+    """What a program was told, without what differs from run to run.
+
+    On a busy machine any step may seem to block; that is heard only where the program `blocks`.
+    """
+    if not blocks:
+        stderr = re.sub(r"^BlockedInPoll: .*\n", "", stderr, flags=re.MULTILINE)
     stderr = re.sub(r"0x[0-9a-f]+", "0x…", stderr)
     stderr = re.sub(r"\S*/broken\.py", "broken.py", stderr)
     stderr = re.sub(r"took [\d.]+ s", "took 0.2 s", stderr)
@@ -52,7 +57,8 @@ def test_a_program_that_breaks_a_law_is_told_what_the_page_says(
         timeout=60,  # only so that a hang ends
     )
     assert block.expected_output
-    assert told(done.stderr) == block.expected_output
+    blocks = "BlockedInPoll" in block.expected_output
+    assert told(done.stderr, blocks) == block.expected_output
 
 
 def test_the_page_has_every_law_and_every_error() -> None:
