@@ -29,7 +29,7 @@ SOAK = os.environ.get("PINFUT_SOAK") == "1"
 # new in each run, and print_blob says how to reproduce what it finds.
 settings.register_profile(
     "default",
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=True,

@@ -1,6 +1,7 @@
 """The designs that benches/compare sets beside each other do the same work."""
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -257,7 +258,10 @@ def test_a_bushel_names_what_was_given_and_nothing_else(design: str) -> None:
     require(covered("bushels"), "left_beside_others", "stale", "others")
 
 
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
+@pytest.mark.skipif(
+    shutil.which("valgrind") is None or "PINFUT_SOAK" not in os.environ,
+    reason="three processes under valgrind, for a soak where it is installed",
+)
 def test_a_frame_of_a_pool_costs_a_handler_more_than_it_saves() -> None:
     """Row 119: why handlers are called, and take no frames from a pool."""
     counted = instructions()

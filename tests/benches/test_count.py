@@ -191,7 +191,7 @@ SUITE = Suite(run, BENCHES)
 def test_the_same_work_counts_the_same_and_twice_the_work_twice(tmp_path: Path) -> None:
     (tmp_path / "suite_of_three.py").write_text(SUITE, "utf-8")
     system = System("three", "suite_of_three", env={"PYTHONPATH": str(tmp_path)})
-    ops = {"yield": 5000, "await": 5000, "lock": 5000, "spawn": 1}
+    ops = {"yield": 2000, "await": 2000, "lock": 2000, "spawn": 1}
     seen: list[str] = []
     counts, failures = callgrind.count(system, ops, seen.append)
     assert failures == {}

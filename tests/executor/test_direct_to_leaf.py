@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinfut import PENDING, Context, FutureBase, Poll, drop, join, oneshot, race, yield_now
@@ -238,6 +238,7 @@ happenings = st.lists(
 )
 
 
+@settings(max_examples=max(100, settings().max_examples))
 @given(st.lists(steps, min_size=1, max_size=4), happenings, st.booleans())
 def run_both(program: list[Step], events: list[Event], checked: bool) -> None:
     expected = from_the_root(program, events)

@@ -24,7 +24,7 @@ def test_no_hostile_client_holds_what_it_does_not_pay_for_or_leaves_anything() -
 @apart
 def test_what_one_client_pays_grows_as_fast_as_what_it_holds() -> None:
     for kind in KINDS:
-        found = slope(kind, 64, 640, "arenas")
+        found = slope(kind, 64, 384, "arenas")
         assert found.charged >= found.traced, f"{kind}: {found}"
         assert found.traced > 2_000, kind
 

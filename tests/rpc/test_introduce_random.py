@@ -78,15 +78,15 @@ def run_introductions(
                     except BankError:
                         counts["poor"] += 1
                     made += 1
+                elif cap is not None and what == "introduce" and cap[2] != cap[3]:
+                    # What was introduced is the receiver's, who cannot provide it.
+                    thing, _, at, _ = cap
+                    if up[at] and up[where] and at != where:
+                        with pytest.raises((ForeignCapability, BankError)):
+                            await introduce(thing, desks[where])
+                        counts["refused"] += 1
                 elif cap is not None and what == "introduce" and len(caps) < 8:
                     thing, name, at, owner = cap
-                    if at != owner:
-                        # What was introduced is the receiver's, who cannot provide it.
-                        if up[at] and up[where] and at != where:
-                            with pytest.raises((ForeignCapability, BankError)):
-                                await introduce(thing, desks[where])
-                            counts["refused"] += 1
-                        continue
                     try:
                         caps.append(
                             (await introduce(thing, desks[where], slots=4), name, where, owner)

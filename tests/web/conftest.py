@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 
 
+def chromium() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="there is no Playwright here: `make test-web` fetches it"
     )
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+    path = chromium()
+    if path is None:
         pytest.skip("there is no chromium here: apt-get install chromium")
     with playwright.sync_playwright() as running:
         # As root, a browser has no sandbox; the pages are our own.
-        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.lessons.delivery import Cancelled, EventCarriesValue, PollAfterWake, Wait
@@ -58,6 +58,7 @@ def trace(
     return log
 
 
+@settings(max_examples=max(100, settings().max_examples))
 @given(st.lists(waits, min_size=1, max_size=2), events, st.booleans())
 def run_both(
     programs: list[list[set[int]]], history: list[tuple[str, int]], stubborn: bool

@@ -22,7 +22,7 @@ from tests.rpc.simulate.refunding import broken
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
 
-SEEDS = 20_000 if SOAK else 24
+SEEDS = 20_000 if SOAK else 16
 OPS = 1000
 LEAST_FAULTS = 30
 EVERY = frozenset(FAULTS)

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any, Protocol
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinfut.rpc import prices
@@ -49,6 +49,7 @@ def test_a_bushel_names_each_object_by_one_id_and_no_id_twice() -> None:
     )
 
 
+@settings(max_examples=max(100, settings().max_examples))
 @given(
     beside=st.sampled_from([0, 0, 24]),
     steps=st.lists(
