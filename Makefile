@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-pure test-all test-orders test-hosts web test-web bench bench-count lint format soak fuzz clean
+.PHONY: help setup demo test test-pure test-all test-orders test-hosts web test-web site bench bench-count lint format soak fuzz clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "%-11s %s\n", $$1, $$2 }' \
@@ -78,6 +78,12 @@ test-web: $(READY) ## the explorer and the lessons in a browser
 		--disable-pip-version-check --constraint constraints.txt playwright || true
 	$(BIN)/python -m pytest -n0 -rs tests/web/explorer.py tests/web/lessons.py $(ARGS)
 
+# MkDocs is fetched once, and so are the lessons' Pyodide; building needs no network then.
+site: $(READY) ## build the site in site/: the pages, a reference, the lessons
+	@$(BIN)/python -c 'import mkdocs, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install \
+		--quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[site]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(READY) ## compare with asyncio, uvloop and trio
 	$(BIN)/python -m benches $(ARGS)
 
@@ -106,7 +112,7 @@ fuzz: $(READY) ## fuzz what reads a peer's bytes
 	$(BIN)/python -m tests.fuzz --runs 20000 --seconds 60 $(ARGS)
 
 clean: ## remove the environment, builds and caches
-	rm -rf .venv .venv-3.* build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .venv .venv-3.* build dist site *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made anew each time: what is installed depends on these files and nothing else.

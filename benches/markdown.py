@@ -1,4 +1,4 @@
-"""The README's tables: `python -m benches.markdown FILE`.
+"""The tables of docs/speed.md: `python -m benches.markdown FILE`.
 
 FILE is what `python -m benches --json FILE` wrote; - is standard input. There is a column for each
 system that was measured, and a row for each bench. A loss is bold: a ratio below 1 to a peer.
@@ -118,7 +118,7 @@ def figures(file: str) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     cli = argparse.ArgumentParser(
         prog="python -m benches.markdown",
-        description="Print the README's tables from the figures of a run.",
+        description="Print the tables of docs/speed.md from the figures of a run.",
     )
     cli.add_argument("file", metavar="FILE", help="what `python -m benches --json FILE` wrote")
     args = cli.parse_args(argv)

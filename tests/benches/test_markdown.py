@@ -1,4 +1,4 @@
-"""`python -m benches.markdown`: the README's tables out of a run's figures."""
+"""`python -m benches.markdown`: the tables of docs/speed.md out of a run's figures."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from benches.markdown import COLUMNS, LABELS, tables
 from benches.registry import BENCHES, SYSTEMS, Bench
 from benches.result import Results, Row
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "speed.md"
 
 
 def rows(*figures: tuple[str, str, float]) -> list[dict[str, object]]:
@@ -74,8 +74,8 @@ def test_every_system_is_a_column_but_those_that_only_watch_pinfut() -> None:
     assert set(LABELS) <= {bench.name for bench in BENCHES}
 
 
-def test_the_rows_of_the_readme_are_called_as_here() -> None:
-    page = README.read_text("utf-8")
+def test_the_rows_of_the_page_are_called_as_here() -> None:
+    page = PAGE.read_text("utf-8")
     named = [bench for bench in BENCHES if f"\n| `{bench.name}`" in page]
     assert len(named) > 20
 

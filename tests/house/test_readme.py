@@ -1,6 +1,7 @@
 """What README.md shows is run as a reader would run it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,12 @@ def test_a_block_of_the_readme_runs_and_prints_what_the_page_says(
     assert done.returncode == 0, f"{where}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     if block.expected_output is not None:
         assert done.stdout == block.expected_output, where
+
+
+def test_the_readme_can_be_read_in_a_few_minutes() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    prose = re.sub(r"^```.*?^```$|^\|.*?$", "", page, flags=re.DOTALL | re.MULTILINE)
+    assert 300 < len(re.findall(r"[\w'`.]+", prose)) <= 800
 
 
 PAGE = """
