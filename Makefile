@@ -90,11 +90,15 @@ bench: $(READY) ## compare with asyncio, uvloop and trio
 bench-count: $(READY) ## count instructions per operation, beside the stored ones
 	$(BIN)/python -m benches.count $(ARGS)
 
-lint: $(READY) ## ruff, mypy, basedpyright
+PROSE := README.md CONTRIBUTING.md CHANGELOG.md benches/README.md docs/*.md
+
+lint: $(READY) ## ruff, mypy, basedpyright, and the prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/codespell $(PROSE) pinfut executor rpc benches examples tests
+	$(BIN)/proselint --config .proselintrc.json check $(PROSE)
 
 format: $(READY) ## let ruff format the code and sort the imports
 	$(BIN)/ruff check --select I --fix

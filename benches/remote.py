@@ -1,4 +1,4 @@
-"""The parent's end of a worker: starts it, asks it for rounds, and never waits for ever."""
+"""The parent's end of a worker: starts it, asks it for rounds, and never waits forever."""
 
 import json
 import os

@@ -203,7 +203,7 @@ class Poller(Protocol):
     """Whom waits and what fires are told to; None where nobody watches."""
     external: int
     """How many wakes may still come from outside (threads, descriptors): while it is zero, a
-    sleep without a timer would be for ever."""
+    sleep without a timer would be forever."""
     working: int
     """How many threads of `to_thread` are at work: they will end, so virtual time waits."""
     owed: set[Any]

@@ -366,7 +366,7 @@ class Executor(FirstSteps):
         Ctrl-C cancels `main` and raises KeyboardInterrupt once it has ended; pressed again it is
         raised in `main` at once, and a third time it closes what is left. Raises ReenteredExecutor
         inside a running executor, RuntimeError inside a loop of asyncio or trio, LostWakeup when
-        everybody is parked for ever, and TooManySteps when `main` is not done after `steps` steps
+        everybody is parked forever, and TooManySteps when `main` is not done after `steps` steps
         (as `turn` counts them)."""
         if not hasattr(main, "close") or not hasattr(main, "send"):
             raise TypeError(f"run takes a coroutine, not {main!r}: run(main()), with main async")

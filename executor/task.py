@@ -114,7 +114,7 @@ class Task(FutureBase[T]):
         # and after a yield; None in the middle of a step that is running another task's.
         self.leaf: Any = YIELD
         # Invariant: True exactly while the task is in the ready queue or will be put there
-        # by the step that is running it; for ever True once it is done, so that late wakes
+        # by the step that is running it; forever True once it is done, so that late wakes
         # do nothing. That is what keeps a task in the queue at most once.
         self.queued = True
         self._joiner: Waker | None = None

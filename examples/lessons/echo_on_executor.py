@@ -1,6 +1,6 @@
 """`echo_by_hand`, on pinfut: what was built there by hand is in the house.
 
-The places are a `SlotTable` of fixed size, whose ids count up for ever; the future is the
+The places are a `SlotTable` of fixed size, whose ids count up forever; the future is the
 slot's; the task and the loop are the executor's. It prints the same, line by line.
 
     python -m examples.lessons.echo_on_executor

@@ -235,7 +235,7 @@ def explore(
     The program is a function that makes the main coroutine; it sets everything up anew and
     asserts what has to hold. It runs on simulated time. An interleaving fails when the
     program raises, a task fails that nobody awaits, a law is broken, or everybody is parked
-    for ever; then `explore` raises InterleavingError, whose choices `replay` takes.
+    forever; then `explore` raises InterleavingError, whose choices `replay` takes.
 
     `cancels`: how many tasks may be cancelled in one run, at any point; the `victims` by
     name, by default all but main and what the runtime has made for itself (a vat, the clean-up

@@ -17,7 +17,7 @@ async def wait_all_parked() -> None:
 
     Then nothing is ready, no call is put off and no timer is due: only time or the outside
     world can move anything. Tasks that wait here at the same time go on together. Among
-    tasks that yield for ever it waits for ever. Call it in a task of its own: it does not
+    tasks that yield forever it waits forever. Call it in a task of its own: it does not
     see what `join` and the like run beside it in the same task. Raises NoExecutor."""
     executor = current_executor()
     me = current_task()

@@ -88,7 +88,7 @@ class Catch(_OfFuture[T, T | U]):
 
 @final
 class Fuse(FutureBase[T]):
-    """A future that may be polled after it was ready, and is PENDING then, for ever: for loops that
+    """A future that may be polled after it was ready, and is PENDING then, forever: for loops that
     poll the same futures again and again. Nobody is woken by it any more."""
 
     __slots__ = ("_future",)

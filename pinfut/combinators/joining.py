@@ -34,7 +34,7 @@ class TryJoin(Group[tuple[Any, ...]]):
     def poll(self, cx: Context, /) -> Poll[tuple[Any, ...]]:
         woken = self._woken
         woken.parent = None
-        # Only what is woken by now, or one that yields for ever would never let this return.
+        # Only what is woken by now, or one that yields forever would never let this return.
         keys, woken.keys = woken.keys, {}
         children = self._children
         child_cx = self._cx

@@ -169,11 +169,11 @@ def race(
 def race(*awaitables: Awaited[T], biased: bool = ...) -> FutureBase[T]: ...
 def race(*awaitables: Awaited[Any], biased: bool = True) -> FutureBase[Any]:
     """The value (or error) of the first that is ready; the losers are dropped. `biased` as of
-    `select`. Raises ValueError for no futures at all: it would wait for ever."""
+    `select`. Raises ValueError for no futures at all: it would wait forever."""
     _require_some(awaitables, "race")
     return Race(awaitables, 0 if biased else _turn(len(awaitables)))
 
 
 def _require_some(awaitables: tuple[object, ...], name: str) -> None:
     if not awaitables:
-        raise ValueError(f"{name}() of nothing would wait for ever; give it a future")
+        raise ValueError(f"{name}() of nothing would wait forever; give it a future")

@@ -1,7 +1,7 @@
 """Ring: frames from one process to another through shared pages, one writer, one reader.
 
 The layout: four 64-bit words (tail, head, want, unused), then `capacity` bytes, a power
-of two. Tail and head count bytes for ever; a position is a count mod capacity. A frame
+of two. Tail and head count bytes forever; a position is a count mod capacity. A frame
 begins with its length in 32 bits, is contiguous, and starts on a multiple of eight; where
 it would cross the end, a word with the top bit set says "go on at the start".
 

@@ -239,7 +239,7 @@ def test_nobody_starves_among_tasks_that_are_always_ready(mode: str) -> None:
 
 
 class Steps:
-    """Counts the steps of tasks that yield for ever."""
+    """Counts the steps of tasks that yield forever."""
 
     def __init__(self, tasks: int, priority: Priority = "normal") -> None:
         self.count = 0

@@ -726,7 +726,7 @@ def test_run_takes_a_coroutine_and_says_so(run: Run, wrong: object) -> None:
 def test_what_the_clean_up_of_an_abandoned_task_raises_is_reported_with_its_name(
     run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A task that catches its cancel and waits for ever is closed when the executor ends."""
+    """A task that catches its cancel and waits forever is closed when the executor ends."""
 
     async def stubborn() -> None:
         while True:

@@ -1,6 +1,6 @@
 """A ring, its writer and its reader, who both sleep: every order of their accesses.
 
-Both run for ever. Positions stand in a form relative to the lap that the reader is in, so
+Both run forever. Positions stand in a form relative to the lap that the reader is in, so
 that the states are finitely many; the bytes of the frames do not, and are compared with
 what was written at each read::
 

@@ -22,7 +22,7 @@ from tests.explore.states import REST, Operation
 
 
 class Slots:
-    """`capacity` slots; the ids go up for ever, and stand in no form."""
+    """`capacity` slots; the ids go up forever, and stand in no form."""
 
     def __init__(self, capacity: int) -> None:
         self.table: SlotTable[int] = SlotTable(capacity)

@@ -3,8 +3,8 @@
 A machine holds the objects and says which operations are possible now. A state stands in
 shared memory, wakers and threads, so it is not copied: it is known by the shortest sequence
 of operations that leads to it, and made again by these. Two states are one when their forms
-are equal; what only counts up for ever (ids, positions in a ring) stands in a form relative
-to the rest, and so a machine that runs for ever has finitely many states.
+are equal; what only counts up forever (ids, positions in a ring) stands in a form relative
+to the rest, and so a machine that runs forever has finitely many states.
 
 The search is breadth first, so the history of a failure is one of the shortest. When all
 states are known, those from which no operations lead to a state at rest fail as well:

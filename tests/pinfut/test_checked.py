@@ -98,11 +98,11 @@ def test_an_error_tells_where_its_future_was_made_and_polled_first() -> None:
 
 def test_every_parked_task_of_a_deadlock_tells_where_its_future_was_made() -> None:
     async def main() -> None:
-        await pending()  # waits for ever
+        await pending()  # waits forever
 
     with pytest.raises(LostWakeup) as caught:
         make("checked").run(main())
-    assert f"made at {here('waits for ever')}" in str(caught.value)
+    assert f"made at {here('waits forever')}" in str(caught.value)
 
 
 def test_a_future_that_is_used_up_may_be_polled_if_its_class_says_so() -> None:

@@ -376,7 +376,7 @@ def test_a_race_that_never_polled_a_coroutine_closes_it() -> None:
 
 @pytest.mark.parametrize("combine", [select, race])
 def test_waiting_for_the_first_of_nothing_is_refused(combine: Any) -> None:
-    with pytest.raises(ValueError, match="would wait for ever"):
+    with pytest.raises(ValueError, match="would wait forever"):
         combine()
 
 

@@ -73,7 +73,7 @@ class SlotMachine(RuleBasedStateMachine):
         in_use = {x % self.capacity for x in self.taken}
         slot = self.table.acquire()
         x = slot.x
-        assert x > self.last, "ids go up for ever"
+        assert x > self.last, "ids go up forever"
         assert slot.index == x % self.capacity
         assert slot.index not in in_use, "a taken slot was given out"
         assert slot.state == WAITING

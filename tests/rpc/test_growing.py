@@ -200,7 +200,7 @@ def test_who_lies_about_its_size_ends_its_own_session_and_nothing_else(lie: str)
 
 
 class Stays(Completions):  # type: ignore[misc]
-    """Posts for ever where it began."""
+    """Posts forever where it began."""
 
     __slots__ = ()
 

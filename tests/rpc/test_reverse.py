@@ -137,7 +137,7 @@ def test_two_that_call_each_other_with_full_rings_both_go_on(
                 flushes = iter(rounds("both go on", 5000))
 
                 def looked_at(out: CallsOut) -> None:
-                    next(flushes)  # where they do not, they tell each other so for ever
+                    next(flushes)  # where they do not, they tell each other so forever
                     here, there = (bool(side.out.waiting) for side in sides)
                     full["here"] += here
                     full["there"] += there

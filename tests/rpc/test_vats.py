@@ -476,7 +476,7 @@ def test_a_block_that_is_cancelled_while_it_closes_leaves_no_vat_behind() -> Non
 
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_a_vat_that_has_ended_opens_and_offers_nothing(how: str) -> None:
-    """A call of it would wait for ever: nobody looks for the answer."""
+    """A call of it would wait forever: nobody looks for the answer."""
 
     async def main(world: World) -> None:
         async with world.served("service", DeskServer()):

@@ -79,7 +79,7 @@ async def slow_drip(stage: Stage) -> None:
 
 async def unpublished_drip(stage: Stage) -> None:
     """The same with the length of the message not yet said: the bytes are there and the tail is
-    not moved, for ever. The server holds nothing for what is not finished."""
+    not moved, forever. The server holds nothing for what is not finished."""
     raws = [await stage.session(8) for _ in range(4)]
     for _ in range(40):
         for raw in raws:

@@ -166,7 +166,7 @@ HANDING: Final = (
     Scenario(
         "answers kept as targets",
         answers_that_are_kept,
-        "answers that the protocol keeps for pipelining were kept for ever",
+        "answers that the protocol keeps for pipelining were kept forever",
         "Cap'n Proto rpc.capnp, on Finish",
     ),
 )

@@ -52,7 +52,7 @@ ROWS: Final = (
     Row(
         64,
         106,
-        "A thread may wait for a call; where that would stand still for ever it is refused",
+        "A thread may wait for a call; where that would stand still forever it is refused",
         "rpc/sync.py",
         "tests/rpc/test_sync.py::"
         "test_a_handler_that_would_wait_in_its_servers_thread_is_told_who_waits_for_whom",

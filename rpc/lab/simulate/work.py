@@ -89,7 +89,7 @@ def _call_read(
 
 @work("endless", 1)
 def _endless(world: World, op: Op, client: Client) -> None:
-    """A call that would take for ever, and is given up soon."""
+    """A call that would take forever, and is given up soon."""
     held = world.root(client, name_of(op)).held
     tag = client.tag()
     promise = held.proxy.read(tag, 8, ENDLESS, False)

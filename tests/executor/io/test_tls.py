@@ -1,4 +1,4 @@
-"""TLS: an end that nobody has sent is none, and nothing waits for ever, however bytes are cut."""
+"""TLS: an end that nobody has sent is none, and nothing waits forever, however bytes are cut."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def called(charge: Callable[[], object]) -> tuple[Counter[str], BankError | None
 def test_nothing_that_is_charged_calls_anybody_whether_it_is_paid_or_refused() -> None:
     """Row 5: with a client that waits for pages, is asked for some, and could be asked again."""
     counts: Counter[str] = Counter()
-    wrong: list[str] = []  # told at the end: a session that is charged for ever cannot end
+    wrong: list[str] = []  # told at the end: a session that is charged forever cannot end
 
     def looked(kind: str, charge: Callable[[], object], refusal: Any = None) -> None:
         files, error = called(charge)

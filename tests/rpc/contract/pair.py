@@ -23,7 +23,7 @@ ALL = 1 << 40
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    """Run a test in simulated time; one that waits for ever fails."""
+    """Run a test in simulated time; one that waits forever fails."""
 
     async def bounded() -> None:
         with timeout(1_000.0):

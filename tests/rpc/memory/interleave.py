@@ -74,7 +74,7 @@ class Run:
                         return
                     able = [i for i in sorted(self._waits) if self._waits[i]()]
                     if not able:
-                        raise Stuck(f"{sorted(self._waits)} wait for ever: {self._choices}")
+                        raise Stuck(f"{sorted(self._waits)} wait forever: {self._choices}")
                     at = len(self.options)
                     choice = self._choices[at] if at < len(self._choices) else 0
                     self.options.append(len(able))
