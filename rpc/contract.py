@@ -114,6 +114,11 @@ class Account(Protocol):
     def give_cap(self) -> None:
         """Refund one capability."""
 
+    def pass_on(self, to: Account, count: int, caps: int, /) -> None:
+        """The last of a session that this side is about to let go of: have `to`, of the same
+        process and bank, charged for so much that is charged here. Nothing is bought: it takes over
+        the pages in which that lies. Raises ValueError for another bank."""
+
 
 # ---- one direction of a session: calls one way, their answers back ----
 
@@ -272,6 +277,9 @@ class Endpoint(Protocol):
     """What this process calls it; the lowest 32 bits are its badge."""
     level: int
     """How urgent it is, 0 before 2."""
+    client: object
+    """On the serving side who the client is: equal for sessions of one process of it that one bank
+    pays as they go, while they last. None for one with a bank of its own or of an introduction."""
     message: int
     """Bytes of the longest message that the service takes."""
     via: Endpoint | None

@@ -17,8 +17,11 @@ CAP_ENTRY: Final = 144
 SLOT: Final = 1024
 """A slot: the question on one side, the answer on the other, the place where it is written."""
 
-EXPORT: Final = 416
-"""An object's entry in a bushel, without the object."""
+EXPORT: Final = 496
+"""An object's entry in an export table and in one bushel, without the object."""
+
+REFERENCE: Final = 224
+"""The same object in the bushel of one session more."""
 
 IMPORT: Final = 528
 """An entry for an object that the other side serves, with the proxy that stands for it."""

@@ -36,6 +36,7 @@ from pinfut.rpc.session.fairness import BUDGET, QUANTUM, TURN, FairQueue, level_
 from pinfut.rpc.session.purse import Purse, tell_leaks
 from pinfut.rpc.session.sending import Outbox
 from pinfut.rpc.session.session import Session
+from pinfut.rpc.wire.export_table import ExportTable
 from pinfut.tables import tidied
 
 I = TypeVar("I", bound=Interface)  # noqa: E741
@@ -61,6 +62,8 @@ class Vat:
         self.process: Process = kernel.process(name)
         self._executor = current_executor()
         self._sessions: dict[Endpoint, Session] = {}
+        # By `Endpoint.client`: the table of each that has sessions here.
+        self._tables: dict[object, ExportTable] = {}
         # What is served at each port, and how long its handlers may take to stop.
         self._roots: dict[Port, tuple[Interface, float]] = {}
         self._queue: FairQueue[Endpoint] = FairQueue()
@@ -217,6 +220,10 @@ class Vat:
         # What its calls and it itself have made large is paid no more.
         self._sessions.pop(end, None)
         self._sessions = tidied(self._sessions)
+        table = self._tables.get(end.client)
+        if table is not None and not table.used:
+            del self._tables[end.client]
+            self._tables = tidied(self._tables)
         self._queue.tidy()
         self._executor.tidy()
 
@@ -224,9 +231,12 @@ class Vat:
         root, grace = self._roots[port]
         for end in port.accept():
             purse = Purse(end) if self.kernel.memory == "arenas" else None
+            table = self._tables.get(end.client) or ExportTable()
+            if end.client is not None:
+                self._tables[end.client] = table
             make = partial(
                 Session, self._executor, end, root, self._forget, self._enter, self._outbox,
-                grace=grace, purse=purse,
+                grace=grace, purse=purse, table=table,
             )  # fmt: skip
             session = make() if purse is None else purse.payer.soft_call(make)
             self._sessions[end] = session

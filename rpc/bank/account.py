@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from pinfut.rpc.errors import OutOfBytes, OutOfCaps
 
@@ -26,6 +26,9 @@ class AccountSource(Protocol):
 
     def sell(self, pages: int, caps: int, /) -> None:
         """Take so much back; nothing, when it went with its bank."""
+
+    def pass_on(self, to: Any, pages: int, caps: int, /) -> None:
+        """So much of it is another source's from now on. Raises ValueError for another bank's."""
 
 
 @final
@@ -130,6 +133,17 @@ class SessionAccount:
             self.caps -= CAP_LOT
             self.free_caps -= CAP_LOT
         self.free_caps += 1
+
+    def pass_on(self, to: Any, count: int, caps: int, /) -> None:
+        """As `pinfut.rpc.contract.Account`. What stays charged here may lack a part of a page
+        then: that much of it goes with the side that had the account."""
+        pages = max(0, -((to.free - count) // PAGE))
+        self._source.pass_on(to._source, pages, caps)
+        for account, sign in ((self, -1), (to, 1)):
+            account.pages += sign * pages
+            account.free += sign * (pages * PAGE - count)
+            account.caps += sign * caps
+            account.high = 2 * PAGE if account.pages > 1 else account.pages * PAGE + 1
 
     def require_unused(self, but: int = 0) -> None:
         """Raises ValueError while anything is in use; `but`: bytes that may be."""

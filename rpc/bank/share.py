@@ -63,6 +63,16 @@ class Share(Owned):
         self.pages -= pages
         self.caps -= caps
 
+    def pass_on(self, to: Share, pages: int, caps: int, /) -> None:
+        """So much of it is another share's of its bank from now on. Raises ValueError for one of
+        another bank, and for more than there is."""
+        if self.bank is not to.bank or pages > self.pages or caps > self.caps:
+            raise ValueError(f"{self!r} cannot pass {pages} pages and {caps} caps on to {to!r}")
+        self.pages -= pages
+        self.caps -= caps
+        to.pages += pages
+        to.caps += caps
+
     def seize(self) -> None:
         """Sell everything, also what is in use, and leave the bank. Idempotent."""
         if self.alive:

@@ -66,7 +66,7 @@ class Purse:
     def opened(self) -> None:
         """The session has been made: what its tables were priced at, and do not take of the
         payer's pages, is for its other side and the kernel."""
-        self.apart = max(0, self._account.pages - self.payer.pages) * PAGE
+        self.apart = max(0, self._account.used - self.payer.pages * PAGE)
 
     def buy(self) -> None:
         """The payer is over its limit: raise it, if the client can pay (`payers.Buyer`)."""

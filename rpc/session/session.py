@@ -31,6 +31,8 @@ from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.prepayment import Prepayment
 from pinfut.rpc.session.purse import Purse
 from pinfut.rpc.session.sending import Outbox
+from pinfut.rpc.wire.export_table import ExportTable
+from pinfut.rpc.wire.exports import Bushel
 from pinfut.rpc.wire.peer import Peer
 from pinfut.sync import OneshotSender, oneshot
 
@@ -38,7 +40,8 @@ from pinfut.sync import OneshotSender, oneshot
 @final
 class Session:
     """One side of a session over `end`. `root`: what this side serves, if anything; `events`:
-    the event buffer that this side has brought; `grace`: seconds that its handlers have to stop."""
+    the event buffer that this side has brought; `grace`: seconds that its handlers have to stop;
+    `table`: under which numbers the client's other sessions have what was handed out."""
 
     __slots__ = (
         *("_calls_in", "_credit", "_dead", "_events", "_idle", "_kept", "_on_guest"),
@@ -59,6 +62,7 @@ class Session:
         events: EventSink | None = None,
         grace: float = GRACE,
         purse: Purse | None = None,
+        table: ExportTable | None = None,
     ) -> None:
         self.name = end.name
         self.end = end
@@ -89,7 +93,8 @@ class Session:
         self._provided_count = 0
         # The serving side charges what it holds to the client; a client pays for itself.
         payer = end.account if end.serving else via.end.account if via is not None else None
-        self.peer = Peer(end.slots, payer)
+        exports = Bushel(payer, table, purse if via is None else None)
+        self.peer = Peer(end.slots, payer, exports)
         self.out: CallsOut = CallsOut(
             end, executor, self.peer, self.close, self, None if via is None else via.out, outbox
         )

@@ -130,7 +130,7 @@ class Callee(Protocol):
 @final
 class Peer:
     """One side of a session with `slots` calls in each direction, at most. `account` pays on the
-    serving side for what that side holds."""
+    serving side for what that side holds; `exports`: what it hands out, if not just that."""
 
     __slots__ = (
         *("_account", "_callee", "_calling", "_line", "_newest", "_resuming", "_size", "answers"),
@@ -138,7 +138,9 @@ class Peer:
         "slots",
     )
 
-    def __init__(self, slots: int, account: Account | None = None) -> None:
+    def __init__(
+        self, slots: int, account: Account | None = None, exports: Bushel | None = None
+    ) -> None:
         self._account = account
         self.slots = slots
         self.questions = Questions(slots)
@@ -147,7 +149,7 @@ class Peer:
         self._size = slots
         # Of the answers that are not there, the id that came last.
         self._newest = -1
-        self.exports = Bushel(account)
+        self.exports = Bushel(account) if exports is None else exports
         self.imports = Imports(account)
         # Calls whose target has come and which have not begun; each was charged when it began to
         # wait. While there are any, no frame may be received: it would overtake them.
@@ -650,8 +652,9 @@ class Peer:
             self._unqueue(answer)
             self._settle_late(answer, _CLOSED)
             answer.clear()
-        self.exports.close()
         self.imports.close()
+        # Last: what is charged for the client's other sessions goes to one of them.
+        self.exports.close()
 
 
 def _outcome_error(answer: Answer) -> tuple[int, str, str] | None:

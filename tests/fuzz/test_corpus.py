@@ -103,11 +103,11 @@ def finish_unchecked(self: Peer, x: int, flags: int) -> None:
 
 
 def release_unchecked(self: Bushel, number: int, count: int) -> None:
-    entry = self._entries[number]
-    entry.uses -= count
-    if entry.uses <= 0:
+    use = self._uses[number]
+    use.uses -= count
+    if use.uses <= 0:
         self.things.pop(number, None)
-        self._drop(entry)
+        self._drop(use)
 
 
 RECEIVE = RingReader.receive

@@ -302,6 +302,7 @@ class CopyKernel:
         if spec.events is not None:
             theirs = spec.events.shape
             shape = Shape(theirs.places, theirs.size, theirs.keep)
+        client = (id(funds.bank), id(owners[0])) if funds.own is None else None
         for serving in (False, True):
             number, via = channel.number << 1 | serving, vias[serving]
             side = self._sides[number] = Side(channel, owners[serving], via)
@@ -316,6 +317,7 @@ class CopyKernel:
                 via=None if via is None else self._sides[via].endpoint,
                 buffer=None if serving else spec.events,
                 shape=shape if serving else None,
+                client=client if serving else None,
             )
             if via is not None:
                 self._sides[via].guests[number] = None

@@ -179,6 +179,7 @@ class CopyEndpoint:
         via: CopyEndpoint | None = None,
         buffer: EventBuffer | None = None,
         shape: Shape | None = None,
+        client: object = None,
     ) -> None:
         self._kernel = kernel
         self.process: contract.Process = process
@@ -189,6 +190,7 @@ class CopyEndpoint:
         self.ring = spec.ring
         self.largest = spec.largest
         self.level = level
+        self.client = client
         self.message = spec.message
         self.via: contract.Endpoint | None = via
         # Bytes that are charged here from the beginning, and given back with the session.
@@ -427,6 +429,12 @@ class _Source:
         funds = self._kernel.funds(self._number)
         if funds is not None:
             funds.share(self._serving).sell(pages, caps)
+
+    def pass_on(self, to: _Source, pages: int, caps: int, /) -> None:
+        of, heir = self._kernel.funds(self._number), to._kernel.funds(to._number)
+        assert of is not None
+        assert heir is not None
+        of.share(self._serving).pass_on(heir.share(to._serving), pages, caps)
 
 
 class _Ending(Protocol):

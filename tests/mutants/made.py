@@ -33,7 +33,7 @@ FILES: Final = (
             *("charging", "kept", "prepayment", "fairness"),
         )
     ),
-    *(f"rpc/wire/{name}.py" for name in ("peer", "answers", "exports", "imports")),
+    *(f"rpc/wire/{name}.py" for name in ("peer", "answers", "exports", "export_table", "imports")),
     *(
         f"executor/{path.name}"
         for path in sorted((ROOT / "executor").glob("*.py"))

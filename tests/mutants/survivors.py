@@ -172,8 +172,14 @@ SURVIVORS: Final[tuple[Survivor, ...]] = (
         "a hostile server that wants a Finish for plain data",
     ),
     Survivor(
-        "rpc/wire/exports.py Bushel._drop fcae0c02",
-        "`f._entries) * 4 <= self._high` -> `f._entries) * 5 <= self._high`",
+        "rpc/wire/export_table.py ExportTable.drop 68b01ece",
+        "`lf.entries) * 4 <= self._high` -> `lf.entries) * 5 <= self._high`",
+        "only speed",
+        "when a table is made small",
+    ),
+    Survivor(
+        "rpc/wire/exports.py Bushel._drop 894ba004",
+        "`self._uses) * 4 <= self._high` -> `self._uses) * 5 <= self._high`",
         "only speed",
         "when a table is made small",
     ),

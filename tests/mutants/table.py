@@ -43,6 +43,7 @@ _CHARGING = "tests/rpc/test_charging.py::test_"
 _PEER = "tests/rpc/wire/test_peer.py::test_"
 _CANCEL = "tests/rpc/test_cancel.py::test_"
 _BUSHEL = "tests/rpc/wire/test_bushel.py::test_"
+_SHARED = "tests/rpc/test_shared_exports.py::test_"
 _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
@@ -78,6 +79,7 @@ CHANNEL = "rpc/kernel/sim/channel.py"
 ENDPOINT = "rpc/kernel/sim/endpoint.py"
 FUNDS = "rpc/bank/funds.py"
 PEER = "rpc/wire/peer.py"
+TABLE = "rpc/wire/export_table.py"
 SESSION = "rpc/session/session.py"
 CALLS_OUT = "rpc/session/calls_out.py"
 SIDE_TABLE = "rpc/memory/side_table.py"
@@ -434,10 +436,10 @@ MUTANTS = (
     ),
     Mutant(
         ("rule 36",),
-        "rpc/wire/exports.py",
+        TABLE,
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n",
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
-        "        price *= len(self._entries) < 256\n",
+        "        price *= len(self.entries) < 256\n",
         "tests/hostile/test_slope.py::"
         "test_what_a_client_holds_is_charged_however_much_it_is[held capabilities]",
     ),
@@ -508,21 +510,21 @@ MUTANTS = (
     ),
     Mutant(
         ("T3",),
-        "rpc/wire/exports.py",
+        TABLE,
         "        if number >> _INDEX_BITS < _LAST_GENERATION:\n",
         "        if True:\n",
         _BUSHEL + "an_index_whose_generations_are_used_up_is_retired",
     ),
     Mutant(
         ("T3",),
-        "rpc/wire/exports.py",
+        TABLE,
         "            while self._next & _INDEX in self._kept:\n                self._next += 1\n",
         "",
         _BUSHEL + "no_index_stands_for_two_objects_at_once",
     ),
     Mutant(
         ("T3",),
-        "rpc/wire/exports.py",
+        TABLE,
         "        self._next = self._generation + 1 << _INDEX_BITS | self._base\n",
         "        self._next = self._generation + 1 << _INDEX_BITS | self._width\n",
         _BUSHEL + "an_object_that_stays_does_not_make_the_indices_of_the_others_run_out",
@@ -874,8 +876,8 @@ MUTANTS = (
         ("T27",),
         PEER,
         "        self.exports.close()\n",
-        "        for one in list(self.exports._entries.values()):\n"
-        "            if not getattr(one.thing, 'keeping', None):\n"
+        "        for one in list(self.exports._uses.values()):\n"
+        "            if not getattr(one.facet[0], 'keeping', None):\n"
         "                self.exports._drop(one)\n",
         _BACKSTOPS + "a_cycle_across_processes_ends_with_what_pays_for_it[close]",
     ),
@@ -1071,13 +1073,41 @@ MUTANTS = (
     Mutant(
         ("row 41", "T24"),
         "rpc/wire/exports.py",
-        "        entry.uses -= count\n",
-        "        entry.uses = 0\n",
+        "        use.uses -= count\n",
+        "        use.uses = 0\n",
         "tests/rpc/test_calls.py::test_an_object_is_released_at_the_server_when_its_proxy_is_gone",
     ),
     Mutant(
-        ("row 45",),
+        ("row 42",),
+        "rpc/vat.py",
+        "                self._tables[end.client] = table\n",
+        "                pass\n",
+        _SHARED + "an_object_has_one_number_in_both_sessions_and_is_charged_once[sim]",
+    ),
+    Mutant(
+        ("row 42",),
+        "rpc/kernel/sim/kernel.py",
+        "        client = (id(funds.bank), id(processes[0])) if funds.own is None else None\n",
+        "        client = id(processes[0]) if funds.own is None else None\n",
+        _SHARED + "who_is_not_the_same_client_and_bank_has_a_table_of_its_own[sim-another bank]",
+    ),
+    Mutant(
+        ("row 42",),
         "rpc/wire/exports.py",
+        "                charged = prices.REFERENCE\n",
+        "",
+        _SHARED + "the_end_of_one_session_leaves_the_other_all_that_it_has[sim-it is broken-0]",
+    ),
+    Mutant(
+        ("row 42",),
+        TABLE,
+        "        account.pass_on(heir, self.charged, len(self.entries))\n",
+        "",
+        _SHARED + "the_end_of_one_session_leaves_the_other_all_that_it_has[sim-the server does-0]",
+    ),
+    Mutant(
+        ("row 45",),
+        TABLE,
         "            self._free.append(number + (1 << _INDEX_BITS))\n",
         "            self._free.append(number)\n",
         _BUSHEL + "a_bushel_names_each_object_by_one_id_and_no_id_twice",
@@ -1408,9 +1438,9 @@ MUTANTS = (
     ),
     Mutant(
         ("row 46",),
-        "rpc/wire/exports.py",
-        "            refund(self._account, entry.charged)\n        number",
-        "            pass\n        number",
+        TABLE,
+        "            refund(self.account, entry.charged)\n",
+        "            pass\n",
         "tests/rpc/test_credit.py::"
         "test_a_bushel_says_which_bank_pays_for_it_and_that_one_does_from_beginning_to_end",
     ),
@@ -1797,7 +1827,7 @@ MUTANTS = (
     Mutant(
         ("row 27",),
         "rpc/prices.py",
-        "EXPORT: Final = 416\n",
+        "EXPORT: Final = 496\n",
         "EXPORT: Final = 208\n",
         "tests/rpc/bank/test_prices.py::test_an_entry_of_a_bushel",
     ),

@@ -16,12 +16,13 @@ import pytest
 from pinfut import executor
 from pinfut.combinators import join
 from pinfut.executor import VirtualClock, sleep, spawn, to_thread, yield_now
-from pinfut.payers import PAGE
+from pinfut.payers import PAGE, off_call, owner
 from pinfut.rpc import (
     Bank,
     Interface,
     OutOfPages,
     RemoteError,
+    SessionClosed,
     SimKernel,
     Vat,
     charge,
@@ -30,10 +31,12 @@ from pinfut.rpc import (
     keep,
     leaks,
     method,
+    prices,
     retry_with_refill,
     serve,
 )
 from pinfut.rpc.kernel.memory_mode import tell_prices
+from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.session import purse
 from tests.covered import covered
 from tests.payers.apart import SOAK, apart
@@ -559,6 +562,74 @@ def test_a_server_that_is_killed_gives_everything_back_once() -> None:
             vat.kill()
             with pytest.raises(Exception, match="died"):
                 await call
+        await sleep(1)
+        assert bank.pages_used == 0
+
+    run(main)
+
+
+class Part(Interface, Protocol):
+    @method
+    async def part(self, n: int) -> Part: ...
+
+
+class Piece(Part):
+    @method
+    async def part(self, n: int) -> Part:
+        return self
+
+
+class Parts(Part):
+    def __init__(self) -> None:
+        self.parts: dict[int, Piece] = {}
+
+    @method
+    async def part(self, n: int) -> Part:
+        return off_call(self._part, n)
+
+    def _part(self, n: int) -> Piece:
+        return self.parts.setdefault(n, Piece())
+
+
+@apart
+def test_what_sessions_share_lies_in_no_sessions_pages_and_is_paid_by_one_that_is_left() -> None:
+    """Row 42: else what is left of one session would lie in its pages, which nobody pays then."""
+
+    async def main() -> None:
+        resolve(Piece)  # what is made once for a class is nobody's
+        resolve(Parts)
+        kernel = SimKernel(memory="arenas")
+        bank = kernel.bank("client", pages=2_000, caps=2_000)
+        async with serve(kernel, "parts", Parts()) as server:
+            client = Vat(kernel, "client")
+            first, second = (client.connect("parts", bank) for _ in range(2))
+            roots: list[Any] = [await one.bootstrap(Part) for one in (first, second)]
+            held = [await roots[n % 2].part(n) for n in range(250)]
+            held += [await roots[1].part(n) for n in range(250)]
+            one, other = server.sessions
+            table = other.peer.exports.table
+            assert table is one.peer.exports.table
+            assert len(table.entries) == 251
+            shared = [table, table.entries, table._payers, table._free, *table.entries]
+            shared += [part for it in table.entries.values() for part in (it, it.number, it.key)]
+            found = [(type(it), str(it)[:50], owner(it)) for it in shared if owner(it) is not None]
+            assert found == [], found[:9]
+            del shared
+            assert table.account is one.end.account
+            del one
+            first.close(SessionClosed("enough"))
+            await sleep(1)
+            assert server.sessions == [other]
+            assert table.account is other.end.account
+            assert other.purse is not None
+            assert other.purse.apart >= 251 * prices.EXPORT
+            assert other.purse.settle()
+            of_all = other.end.account.pages * PAGE
+            assert of_all >= other.purse.payer.pages * PAGE + other.purse.apart
+            for piece in held[250:]:
+                await piece.part(0)
+            del held, piece, roots, other, table, first
+            await client.close()
         await sleep(1)
         assert bank.pages_used == 0
 

@@ -27,6 +27,7 @@ BOTH: Final = {
     "test_random_programs",
     "test_release",
     "test_reverse",
+    "test_shared_exports",
     "test_walls",
 }
 

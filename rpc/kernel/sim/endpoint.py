@@ -74,8 +74,8 @@ class SimEndpoint:
 
     __slots__ = (
         "_account", "_cell", "_events", "_into", "_kernel", "_nestings", "_out", "_tables",
-        "account", "called", "ending", "guests", "handle", "largest", "level", "message", "name",
-        "number", "process", "released", "ring", "serving", "slots", "via",
+        "account", "called", "client", "ending", "guests", "handle", "largest", "level", "message",
+        "name", "number", "process", "released", "ring", "serving", "slots", "via",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +88,7 @@ class SimEndpoint:
         level: int,
         serving: bool,
         via: SimEndpoint | None,
+        client: object,
     ) -> None:
         self._kernel = kernel
         self.process = process
@@ -101,6 +102,7 @@ class SimEndpoint:
         self.largest = spec.largest
         self.message = spec.message
         self.level = level
+        self.client = client
         # Bytes that the kernel has charged here at opening.
         self._tables = prices.SESSION if serving else 0
         self._account = SessionAccount(_Source(kernel, number, serving), charged=self._tables)
@@ -333,6 +335,11 @@ class _Source:
         held = self._kernel.find(self._number)
         if held is not None:
             held.funds.share(self._serving).sell(pages, caps)
+
+    def pass_on(self, to: _Source, pages: int, caps: int, /) -> None:
+        """Have the account of another session pay for it."""
+        of, heir = (_held(one._kernel, one._number).funds for one in (self, to))
+        of.share(self._serving).pass_on(heir.share(to._serving), pages, caps)
 
 
 @final

@@ -219,8 +219,13 @@ class SimKernel:
         """Give a channel its number and its two ends."""
         self._sessions = number = self._sessions + 1
         self.channels[number] = channel
+        funds = channel.funds
+        # Compared while both are there, and good for nothing else.
+        client = (id(funds.bank), id(processes[0])) if funds.own is None else None
         channel.ends = tuple(
-            SimEndpoint(self, process, number, name, spec, level, serving, via)
+            SimEndpoint(
+                self, process, number, name, spec, level, serving, via, client if serving else None
+            )
             for serving, process, level, via in zip(
                 (False, True), processes, levels, vias, strict=True
             )

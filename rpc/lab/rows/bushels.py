@@ -8,6 +8,7 @@ from pinfut.rpc.lab.rows.row import Row
 
 _BUSHEL: Final = "tests/rpc/wire/test_bushel.py::test_"
 _INTRODUCE: Final = "tests/rpc/test_introduce.py::test_"
+_SHARED: Final = "tests/rpc/test_shared_exports.py::test_"
 _COMPARE: Final = "tests/benches/test_compare.py::test_"
 _TABLES: Final = _COMPARE + "a_bushel_names_what_was_given_and_nothing_else"
 
@@ -70,10 +71,10 @@ ROWS: Final = (
     Row(
         42,
         52,
-        "One table of objects for a client's session: an object that comes again has its number",
-        "rpc/wire/exports.py",
-        _BUSHEL + "a_bushel_names_each_object_by_one_id_and_no_id_twice",
-        missing="two sessions of one bank to one server have a table each",
+        "One table of objects for a client and bank: in each session an object has one number",
+        "rpc/wire/export_table.py",
+        _SHARED + "an_object_has_one_number_in_both_sessions_and_is_charged_once",
+        "row 42",
     ),
     Row(
         43,
@@ -96,7 +97,7 @@ ROWS: Final = (
         45,
         58,
         "An object is an index and a generation; no number is used for a second object",
-        "rpc/wire/exports.py",
+        "rpc/wire/export_table.py",
         _BUSHEL + "a_bushel_names_each_object_by_one_id_and_no_id_twice",
         "row 45",
     ),
@@ -121,7 +122,7 @@ ROWS: Final = (
         48,
         73,
         "A number may be used again without the kernel's help: generation, and a release that acks",
-        "rpc/wire/exports.py",
+        "rpc/wire/export_table.py",
         _BUSHEL + "no_index_stands_for_two_objects_at_once",
         "T3",
     ),

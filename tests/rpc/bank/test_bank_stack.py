@@ -22,6 +22,7 @@ from pinfut.rpc.memory.ring import RingWriter, ring_bytes
 from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.session.charging import PinScope
 from pinfut.rpc.session.kept import ClientRef, Kept
+from pinfut.rpc.wire.export_table import ExportTable
 from pinfut.rpc.wire.exports import Bushel
 from pinfut.rpc.wire.imports import Imports
 from pinfut.slots import SlotTable
@@ -274,8 +275,8 @@ def close_an_account(tree: Tree) -> Operation:
 def bushel_of(tree: Tree) -> Bushel:
     resolve(ThingServer)
     bushel = Bushel(tree.account())
-    tree.others.append(lambda: sorted((n, e.uses, e.holds) for n, e in bushel._entries.items()))
-    tree.others.append(lambda: (sorted(bushel.things), len(bushel._number_of)))
+    tree.others.append(lambda: sorted((n, e.uses, e.holds) for n, e in bushel._uses.items()))
+    tree.others.append(lambda: (sorted(bushel.things), len(bushel.table.entries)))
     return bushel
 
 
@@ -294,6 +295,18 @@ def release(tree: Tree) -> Operation:
     bushel = bushel_of(tree)
     number = bushel.grant(ThingServer("t"), Thing)
     return lambda: bushel.release(number, 1)
+
+
+def leave_a_table(tree: Tree) -> Operation:
+    """The one who paid for what the other has, too."""
+    table, thing = ExportTable(), ThingServer("t")
+    resolve(ThingServer)
+    left, stays = (Bushel(tree.account(), table) for _ in range(2))
+    number = left.grant(thing, Thing)
+    stays.grant(thing, Thing)
+    left.release(number, 1)
+    tree.others.append(lambda: (table.used, table.charged, table.account is stays._account))
+    return lambda: table.leave(left._account)
 
 
 def imports_of(tree: Tree) -> Imports:
@@ -369,7 +382,7 @@ OPERATIONS = (
     *(make_a_handle, drop_a_handle),
     *(buy_through_a_handle, reserve, drop_a_reservation, queue_a_transfer, flush_a_transfer),
     *(take, take_of_what_is_there, give, take_a_cap, give_a_cap, close_an_account),
-    *(hand_out, hand_out_again, release, receive_an_import),
+    *(hand_out, hand_out_again, release, leave_a_table, receive_an_import),
     *(keep_a_thing, keep_more, keep_less, keep_no_longer, hold_for_a_turn),
     *(submit_a_frame, take_a_slot, free_a_slot),
 )

@@ -301,3 +301,35 @@ def test_the_client_sees_what_its_bank_has_left_on_words_that_the_kernel_writes(
     assert pair.used == (0, 0)
     with pytest.raises(SessionClosed):
         pair.near.credit()
+
+
+def test_a_charge_passes_to_another_session_of_the_bank_with_nothing_bought(kernel: Kernel) -> None:
+    pair, other = Pair(kernel), kernel.bank("other", pages=50, caps=50)  # type: ignore[attr-defined]
+    kernel.connect(pair.client, "it", pair.bank, SessionSpec(slots=4, ring=4096))
+    kernel.connect(pair.client, "it", other, SessionSpec(slots=4, ring=4096))
+    heir, stranger = pair.port.accept()
+    left: Any = pair.far.account
+    tables = left.used
+    for count, caps in ((100, 1), (3 * PAGE, 0), (PAGE + 1, 20), (0, 0)):
+        left.take(count)
+        for _ in range(caps):
+            left.take_cap()
+    count, caps = left.used - tables, 21
+    balance = pair.bank.balance
+    pair.bank.buy(*balance)
+    used, before = pair.used, heir.account.used
+    with pytest.raises(ValueError, match="pass"):
+        left.pass_on(stranger.account, count, caps)
+    assert (left.used, stranger.account.used) == (tables + count, tables)
+    left.pass_on(heir.account, count, caps)
+    assert (left.used, heir.account.used) == (tables, before + count)
+    assert pair.used == used
+    pair.close()
+    pair.bank.sell(*balance)
+    heir.account.give(count)
+    for _ in range(caps):
+        heir.account.give_cap()
+    with pytest.raises(ValueError, match="back"):
+        heir.account.give(tables + 2 * PAGE)
+    for end in (heir, stranger):
+        end.close()

@@ -37,7 +37,7 @@ NOTIFICATION: Final = "rpc/memory/notification.py"
 EVENTS: Final = "rpc/memory/event_buffer.py"
 PEER: Final = "rpc/wire/peer.py"
 IMPORTS: Final = "rpc/wire/imports.py"
-BUSHEL: Final = "rpc/wire/exports.py"
+TABLE: Final = "rpc/wire/export_table.py"
 SESSION: Final = "rpc/session/session.py"
 CALLS_IN: Final = "rpc/session/calls_in.py"
 CALLS_OUT: Final = "rpc/session/calls_out.py"
@@ -254,9 +254,9 @@ PLANTED: Final = (
     Planted(
         "T24",
         "a release is lost",
-        BUSHEL,
-        "        if entry.uses == count:\n",
-        "        if entry.uses == count and number % 4:\n",
+        "rpc/wire/exports.py",
+        "        if use.uses == count:\n",
+        "        if use.uses == count and number % 4:\n",
     ),
     Planted(
         "T24",
@@ -290,11 +290,11 @@ PLANTED: Final = (
     Planted(
         "T28",
         "an object that is handed out costs nothing",
-        BUSHEL,
-        "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self._account",
+        TABLE,
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self.account",
         "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
-        "        self._account = self._account if self._next & 3 else None\n"
-        "        if self._account",
+        "        self.account = self.account if self._next & 3 else None\n"
+        "        if self.account",
     ),
     Planted(
         "T28",

@@ -238,10 +238,10 @@ def test_an_index_whose_generations_are_used_up_is_retired(beside: int) -> None:
         bushel.grant(other, Thing)
     bushel.release(first, 1)
     # After four thousand million uses:
-    if bushel._free:
-        bushel._free[:] = [last << 32 | first]
+    if bushel.table._free:
+        bushel.table._free[:] = [last << 32 | first]
     else:
-        bushel._next = last << 32 | first
+        bushel.table._next = last << 32 | first
     number = bushel.grant(Plain(), Thing)
     assert number == last << 32 | first
     assert number < 1 << 64, "an id has 64 bits on the wire"
