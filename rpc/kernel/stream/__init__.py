@@ -1,0 +1,5 @@
+"""Kernels over streams: Unix sockets, TCP, TLS."""
+
+from pinfut.rpc.kernel.stream.kernel import ANYONE, StreamKernel, Tcp, Unix, identity_of
+
+__all__ = ["ANYONE", "StreamKernel", "Tcp", "Unix", "identity_of"]
