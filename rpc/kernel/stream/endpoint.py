@@ -20,6 +20,7 @@ from pinfut.rpc.errors import (
     GarbageFrame,
     NotABank,
     OutOfPages,
+    PeerDied,
     ProtocolError,
     RpcError,
     SessionClosed,
@@ -37,6 +38,9 @@ from pinfut.rpc.memory.pages import pages_for
 from pinfut.rpc.memory.side_table import CAP, SideTable
 from pinfut.rpc.records import Shape
 from pinfut.sync import Event
+
+PUSH: Final = 1 << 16
+"""Bytes of answers that wait for the end of the turn: the server's own."""
 
 IDLE: Final = 8
 """Heartbeats that may come with nothing between them."""
@@ -140,7 +144,7 @@ class StreamEndpoint:
         self.parts: list[bytes] = []
         self._early: list[bytes] = []
         self._wire: Wire | None = None
-        # Bytes of answers that wait, and the pages that are bought for them beside the ring.
+        # Bytes that wait to be sent, and the pages that are bought for them beside the ring.
         self._waiting = self._outbox = 0
         self._out = Submissions(self, spec)
         self._into = Requests(self, spec)
@@ -187,8 +191,8 @@ class StreamEndpoint:
 
     def answered(self, length: int, /) -> None:
         self._waiting += length
-        if self._waiting > self.ring + self._outbox * PAGE:
-            self._charge()
+        if self._waiting > PUSH:
+            self._push()
 
     def publish(self) -> bool:
         self._require_open()
@@ -199,14 +203,18 @@ class StreamEndpoint:
             return False
         if self._posted is not None and self._out.unpublished:
             parts[:0] = self._posted.changes()
-        self.parts = []
         self._out.unpublished = 0
+        self._push()
+        return True
+
+    def _push(self) -> None:
+        """Send what is there."""
+        parts, self.parts = self.parts, []
         if self._wire is None:
             self._early += parts
         else:
             self._wire.send(b"".join(parts))
             self.sent()
-        return True
 
     def attach(self, wire: Wire, first: bytes) -> None:
         """There is a wire: `first`, and what was published meanwhile, is sent."""
@@ -233,7 +241,6 @@ class StreamEndpoint:
             held.buy(pages, "answers that wait to be read") if pages > 0 else held.sell(-pages)
         except BankError as error:
             words = f"the other side of session {self.name} reads too slowly: {error}"
-            self.parts.clear()
             self._end(OutOfPages(words, error.bank, error.short), cut=True)
         else:
             self._outbox += pages
@@ -325,6 +332,9 @@ class StreamEndpoint:
     def lost(self, error: RpcError, /) -> None:
         if self._wire is not None and isinstance(error, ProtocolError):
             self._wire.send(part.pack_end(error))
+        elif type(error) is PeerDied:
+            other = "client" if self.serving else "server"
+            error = PeerDied(f"the {other} of session {self.name} is gone: {error}")
         self._end(error)
 
     def gone(self) -> None:
