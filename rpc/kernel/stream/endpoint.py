@@ -42,8 +42,8 @@ from pinfut.sync import Event
 PUSH: Final = 1 << 16
 """Bytes of answers that wait for the end of the turn: the server's own."""
 
-IDLE: Final = 8
-"""Heartbeats that may come with nothing between them."""
+IDLE: Final = 64
+"""Heartbeats of the other side that may come between two of this side."""
 
 
 @final
@@ -153,7 +153,8 @@ class StreamEndpoint:
         if serving:
             self._welcome()
         self._back = False  # whether the serving side calls, too
-        self._beats = self._places = 0  # parts without a call or an answer between them
+        self._beats = 0  # heartbeats since the last of this side
+        self._places = 0  # places that were opened or closed since the last call
         self._look = False  # whether what came has to be looked at
         self._records: Records | None = None
         self._posted: Posted | None = None
@@ -271,11 +272,10 @@ class StreamEndpoint:
 
     def take(self, kind: int, a: int, b: int, data: bytes, /) -> None:
         if kind == part.CALL:
-            self._beats = self._places = 0
+            self._places = 0
             self._into.called(data)
             self._look = True
         elif kind == part.ANSWER:
-            self._beats = 0
             self._out.come(a, b, data)
             self._look = True
         elif kind == part.READ:
@@ -288,7 +288,7 @@ class StreamEndpoint:
         elif kind == part.BEAT:
             self._beats += 1
             if self._beats > IDLE:
-                raise GarbageFrame(f"{IDLE} heartbeats, and nothing else")
+                raise GarbageFrame(f"more than {IDLE} heartbeats at once")
         elif kind == part.WELCOME:
             self._welcome()
             self.message = min(a, self.message)
@@ -328,6 +328,9 @@ class StreamEndpoint:
         if self._look:
             self._look = False
             self._nudge()
+
+    def rested(self) -> None:
+        self._beats = 0
 
     def lost(self, error: RpcError, /) -> None:
         if self._wire is not None and isinstance(error, ProtocolError):

@@ -365,6 +365,9 @@ class Stranger:
     def sent(self) -> None:
         """It pays for nothing."""
 
+    def rested(self) -> None:
+        """It sends no heartbeat."""
+
     def lost(self, error: RpcError, /) -> None:
         """Nobody waits for it."""
 

@@ -45,6 +45,9 @@ class Reader(Sink, Protocol):
     def sent(self) -> None:
         """Some of what waited to be sent has gone."""
 
+    def rested(self) -> None:
+        """The time between two heartbeats is over."""
+
     def lost(self, error: RpcError, /) -> None:
         """The wire is closed, and not by this side; `gone` follows."""
 
@@ -154,6 +157,7 @@ class Wire:
         if not self._spoke and not self.size:
             self.send(pack(BEAT))
         self._heard = self._spoke = False
+        self.reader.rested()
         self._timer = self._executor.timers.add(self._executor.now() + self._beat, self._tick)
 
     def finish(self, data: bytes) -> None:
