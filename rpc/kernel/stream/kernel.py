@@ -442,6 +442,17 @@ class Tcp(StreamKernel):
         return stream, identity_of(stream.raw.getpeercert(binary_form=True) or b"")
 
 
+def tls_context(certificate: str, key: str, peers: str, *, serving: bool) -> ssl.SSLContext:
+    """A context for `Tcp`, of files in PEM: this side's certificate and key, and the certificates
+    of whom it talks to (or of who signs theirs). Raises OSError and ssl.SSLError."""
+    purpose = ssl.Purpose.CLIENT_AUTH if serving else ssl.Purpose.SERVER_AUTH
+    context = ssl.create_default_context(purpose, cafile=peers)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 def uid_of(sock: socket.socket) -> str:
     """The identity of who has connected over a Unix socket, as the system says it; empty where it
     says nothing."""
