@@ -94,7 +94,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.rpartition(".")[2]
     if module in BOTH and metafunc.function.__name__ not in SIM_ONLY:
         kernels = list(KERNELS)
-        if module in ("test_introduce", "test_walls") or (
+        if module in ("test_introduce", "test_shared_exports", "test_walls") or (
             metafunc.function.__name__ in NOT_OVER_STREAMS
         ):
             kernels.remove("streams")

@@ -29,7 +29,7 @@ from pinfut.rpc.errors import (
 )
 from pinfut.rpc.kernel.sim.process import SimProcess
 from pinfut.rpc.kernel.stream import parts as part
-from pinfut.rpc.kernel.stream.lanes import Requests, Submissions
+from pinfut.rpc.kernel.stream.lanes import StreamRequests, StreamSubmissions
 from pinfut.rpc.kernel.stream.parts import pack
 from pinfut.rpc.kernel.stream.records import Posted, Records
 from pinfut.rpc.kernel.stream.wire import Wire
@@ -107,6 +107,9 @@ class StreamEndpoint:
     of it is left."""
 
     via: contract.Endpoint | None = None
+    client: object = (
+        None  # each session is a connection: whether two are of one process nobody can tell
+    )
 
     def __init__(
         self,
@@ -146,8 +149,8 @@ class StreamEndpoint:
         self._wire: Wire | None = None
         # Bytes that wait to be sent, and the pages that are bought for them beside the ring.
         self._waiting = self._outbox = 0
-        self._out = Submissions(self, spec)
-        self._into = Requests(self, spec)
+        self._out = StreamSubmissions(self, spec)
+        self._into = StreamRequests(self, spec)
         # By kind: the longest part that may come.
         self._most = {part.END: part.LONGEST_END, part.BEAT: 0, part.WELCOME: 0}
         if serving:
@@ -171,7 +174,7 @@ class StreamEndpoint:
 
     # ---- the two directions ----
 
-    def submissions(self) -> Submissions:
+    def submissions(self) -> StreamSubmissions:
         if self.serving and not self._back:
             held = self._holdings()
             held.buy(held.lane, "the ring of a session")
@@ -180,7 +183,7 @@ class StreamEndpoint:
             self.parts.append(pack(part.LANE))
         return self._out
 
-    def requests(self) -> Requests | None:
+    def requests(self) -> StreamRequests | None:
         return self._into if self.called else None
 
     def buy(self, pages: int, why: str, /) -> None:

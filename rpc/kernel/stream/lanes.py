@@ -29,7 +29,7 @@ def size_of(length: int) -> int:
     return max(8, length + 7 & -8)
 
 
-class Lane(Protocol):
+class LaneSide(Protocol):
     """The endpoint, as its two directions know it."""
 
     parts: list[bytes]
@@ -46,14 +46,14 @@ class Lane(Protocol):
 
 
 @final
-class Submissions:
+class StreamSubmissions:
     """The caller's end (`pinfut.rpc.contract.Submissions`)."""
 
     # Nothing grows, is given back, or has to be left.
     spare = False
     behind = 0
 
-    def __init__(self, lane: Lane, spec: SessionSpec) -> None:
+    def __init__(self, lane: LaneSide, spec: SessionSpec) -> None:
         self._lane = lane
         self.small = spec.cell
         self.slots = spec.slots
@@ -161,11 +161,11 @@ class Submissions:
 
 
 @final
-class Requests:
+class StreamRequests:
     """The callee's end (`pinfut.rpc.contract.Requests`). What has come and was not read lies in one
     buffer, so that it takes what credit says and no object for each call."""
 
-    def __init__(self, lane: Lane, spec: SessionSpec) -> None:
+    def __init__(self, lane: LaneSide, spec: SessionSpec) -> None:
         self._lane = lane
         self._capacity = spec.ring
         self._largest = spec.largest

@@ -46,6 +46,8 @@ NOT_OF_STREAMS: Final = {
     "test_an_introduction_is_a_session_between_the_servers_paid_by_the_client",
     "test_an_introduction_that_is_withdrawn_ends_on_both_sides",
     "test_an_introduction_that_cannot_be_made_has_bought_nothing",
+    # Each session is a connection, and nobody can tell whether two are of one process.
+    "test_who_the_client_is_the_kernel_says_by_its_process_and_its_bank",
     # The client's words come with its next call.
     "test_a_server_writes_the_records_that_its_client_brought",
 }
