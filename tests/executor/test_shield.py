@@ -560,7 +560,7 @@ def test_a_first_step_that_asks_for_its_deadline_stays_without_a_task(run: Run) 
         executor = current_executor()
         coro: Any = deadline()
         outside = executor.begin_inline()
-        executor.first = coro, copy_context(), Nobody()
+        executor.first = coro, copy_context(), Nobody(), None
         with pytest.raises(StopIteration) as stop:
             coro.send(None)
         made = executor.current

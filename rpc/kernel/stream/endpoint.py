@@ -107,9 +107,8 @@ class StreamEndpoint:
     of it is left."""
 
     via: contract.Endpoint | None = None
-    client: object = (
-        None  # each session is a connection: whether two are of one process nobody can tell
-    )
+    # Each session is a connection: whether two are of one process nobody can tell.
+    client: object = None
 
     def __init__(
         self,
