@@ -32,6 +32,26 @@ class Log(list[Any]):
         self.append((current_executor().now(), what))
 
 
+def test_a_cancelled_task_gives_its_error_to_one_await_and_its_oneshot_is_closed(run: Run) -> None:
+    async def main() -> None:
+        tx, rx = oneshot()
+
+        async def worker() -> None:
+            await rx
+
+        task = spawn(worker())
+        await yield_now()
+        task.cancel()
+        with pytest.raises(CancelledError):
+            await task
+        with pytest.raises(TakenTwice, match="was raised by its await"):
+            task.result()
+        with pytest.raises(Closed):
+            tx.send(None)
+
+    run(main())
+
+
 def test_a_cancel_is_raised_where_the_task_waits(run: Run) -> None:
     async def main() -> Log:
         log = Log()
