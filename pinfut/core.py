@@ -38,6 +38,14 @@ else:
         if os.environ.get("PINFUT_PURE", "0") not in ("", "0"):
             raise ImportError("PINFUT_PURE=1 asks for Python alone")
         from pinfut._core import Awaits, accelerate, bridge, set_hosted
+
+        def throw(*error):
+            """Raise it as the generator would for which the bridge stands."""
+            generator = (lambda: (yield))()
+            next(generator)
+            return generator.throw(*error)
+
+        accelerate(globals())
     except ImportError as error:
         ABSENT = str(error)
 

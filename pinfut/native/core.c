@@ -8,7 +8,7 @@
 
    core.h   what is known of Python's side: slots, constants, methods, and how they are used
    rpc.h    the path of a plain call
-   here     the bridge of await, tasks, the loop, oneshots, channels, and what Python sees
+   here     the bridge of await, tasks, the loop, oneshots, and what Python sees
 
    There is one of everything, for the main interpreter: others import the Python alone. */
 
@@ -16,41 +16,35 @@
 
 /* ---- await ---- */
 
+/* The iterator of ``await future``: it yields the future, and its value is what is sent in. It holds
+   the future until then only, so it is nothing for the collector. */
 typedef struct {
     PyObject_HEAD
-    PyObject *future; /* NULL once it was handed out */
-    PyObject *value;  /* what it gives at once, without a future */
-    int over;
+    PyObject *held; /* the future, or the value that need not be waited for; then NULL */
+    enum { FUTURE, VALUE, WAITS, OVER } state;
 } Bridge;
 
 static PyTypeObject *bridge_type, *awaits_type;
 static PyObject *hosted; /* gives the iterator of an await instead, while a host is open; or NULL */
+static PyObject *done;   /* an iterator, and an awaitable, that is over */
 
-/* The iterator of ``await future``: it yields the future, and its value is what is sent in. It holds
-   the future until then only, so it is nothing for the collector. */
-static PyObject *bridge(PyObject *Py_UNUSED(module), PyObject *future)
+/* Steals `held`. */
+static PyObject *make_bridge(PyObject *held, int state)
 {
-    if (UNLIKELY(hosted != NULL)) return PyObject_CallOneArg(hosted, future);
-    Bridge *made = PyObject_New(Bridge, bridge_type);
-    if (UNLIKELY(!made)) return NULL;
-    made->future = Py_NewRef(future);
-    made->value = NULL;
-    made->over = 0;
+    Bridge *made = held ? PyObject_New(Bridge, bridge_type) : NULL;
+    if (UNLIKELY(!made)) {
+        Py_XDECREF(held);
+        return NULL;
+    }
+    made->held = held;
+    made->state = state;
     return (PyObject *)made;
 }
 
-/* The iterator of an await that need not wait. Steals `value`. */
-static PyObject *at_once(PyObject *value)
+static PyObject *bridge(PyObject *Py_UNUSED(module), PyObject *future)
 {
-    Bridge *made = value ? PyObject_New(Bridge, bridge_type) : NULL;
-    if (UNLIKELY(!made)) {
-        Py_XDECREF(value);
-        return NULL;
-    }
-    made->future = NULL;
-    made->value = value;
-    made->over = 0;
-    return (PyObject *)made;
+    if (UNLIKELY(hosted != NULL)) return PyObject_CallOneArg(hosted, future);
+    return make_bridge(Py_NewRef(future), FUTURE);
 }
 
 static PyObject *awaits_await(PyObject *self)
@@ -61,50 +55,40 @@ static PyObject *awaits_await(PyObject *self)
 static void bridge_dealloc(Bridge *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    Py_CLEAR(self->future);
-    Py_CLEAR(self->value);
+    Py_CLEAR(self->held);
     PyObject_Free(self);
     Py_DECREF(type);
 }
 
 static PySendResult bridge_am_send(Bridge *self, PyObject *value, PyObject **out)
 {
-    if (self->value) {
-        *out = self->value;
-        self->value = NULL;
-        self->over = 1;
-        return PYGEN_RETURN;
-    }
+    int state = self->state;
     *out = NULL;
-    if (LIKELY(self->future != NULL)) {
-        if (UNLIKELY(value != Py_None)) {
-            PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started generator");
-            return PYGEN_ERROR;
-        }
-        *out = self->future;
-        self->future = NULL;
-        return PYGEN_NEXT;
+    if (state == FUTURE && UNLIKELY(value != Py_None)) {
+        PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started generator");
+        return PYGEN_ERROR;
     }
-    *out = Py_NewRef(self->over ? Py_None : value);
-    self->over = 1;
-    return PYGEN_RETURN;
-}
-
-static PyObject *stop(PyObject *value /* stolen */)
-{
-    PyObject *error = PyObject_CallOneArg(PyExc_StopIteration, value);
-    Py_DECREF(value);
-    if (!error) return NULL;
-    PyErr_SetObject(PyExc_StopIteration, error);
-    Py_DECREF(error);
-    return NULL;
+    if (state == WAITS)
+        *out = Py_NewRef(value);
+    else if (state == OVER)
+        *out = Py_NewRef(Py_None);
+    else {
+        *out = self->held;
+        self->held = NULL;
+    }
+    self->state = state == FUTURE ? WAITS : OVER;
+    return state == FUTURE ? PYGEN_NEXT : PYGEN_RETURN;
 }
 
 static PyObject *bridge_send(Bridge *self, PyObject *value)
 {
     PyObject *out;
-    PySendResult result = bridge_am_send(self, value, &out);
-    return result == PYGEN_RETURN ? stop(out) : out;
+    if (bridge_am_send(self, value, &out) == PYGEN_RETURN) {
+        PyObject *error = PyObject_CallOneArg(PyExc_StopIteration, out);
+        Py_CLEAR(out);
+        if (error) set_error(error);
+    }
+    return out;
 }
 
 static PyObject *bridge_next(Bridge *self)
@@ -114,43 +98,18 @@ static PyObject *bridge_next(Bridge *self)
 
 static PyObject *bridge_close(Bridge *self, PyObject *Py_UNUSED(unused))
 {
-    self->over = 1;
-    Py_CLEAR(self->future);
-    Py_CLEAR(self->value);
+    self->state = OVER;
+    Py_CLEAR(self->held);
     Py_RETURN_NONE;
 }
 
 static PyObject *bridge_throw(Bridge *self, PyObject *const *args, Py_ssize_t count)
 {
-    if (count < 1 || count > 3) return PyErr_Format(PyExc_TypeError, "throw takes an exception");
-    PyObject *type = args[0], *value = count > 1 && args[1] != Py_None ? args[1] : NULL;
-    PyObject *traceback = count > 2 && args[2] != Py_None ? args[2] : NULL;
-    PyObject *error;
-    if (PyExceptionInstance_Check(type) && !value)
-        error = Py_NewRef(type);
-    else if (PyExceptionClass_Check(type) && value && PyObject_IsInstance(value, type) == 1)
-        error = Py_NewRef(value);
-    else if (PyExceptionClass_Check(type))
-        error = value ? PyObject_CallOneArg(type, value) : PyObject_CallNoArgs(type);
-    else
-        return PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from "
-                            "BaseException, not %.200s", Py_TYPE(type)->tp_name);
     bridge_close(self, NULL);
-    if (!error || (traceback && PyException_SetTraceback(error, traceback) < 0)) {
-        Py_XDECREF(error);
-        return NULL;
-    }
-    if (PyErr_GivenExceptionMatches(error, PyExc_StopIteration)) { /* it would look like a value: PEP 479 */
-        PyObject *other = PyObject_CallFunction(PyExc_RuntimeError, "s", "generator raised StopIteration");
-        if (other) {
-            PyException_SetCause(other, Py_NewRef(error));
-            PyException_SetContext(other, error);
-        } else
-            Py_DECREF(error);
-        error = other;
-    }
-    if (error) PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-    Py_XDECREF(error);
+    /* A StopIteration would look like a value. */
+    if (UNLIKELY(count != 1 || !PyExceptionInstance_Check(args[0]) || PyErr_GivenExceptionMatches(args[0], PyExc_StopIteration)))
+        return PyObject_Vectorcall(py.throw, args, (size_t)count, NULL);
+    PyErr_SetObject((PyObject *)Py_TYPE(args[0]), args[0]);
     return NULL;
 }
 
@@ -166,6 +125,7 @@ static PyType_Slot bridge_slots[] = {
     {Py_tp_methods, bridge_methods},
     {Py_tp_dealloc, bridge_dealloc},
     {Py_tp_iter, PyObject_SelfIter},
+    {Py_am_await, PyObject_SelfIter},
     {Py_tp_iternext, bridge_next},
     {Py_am_send, bridge_am_send},
     {0, NULL},
@@ -226,13 +186,30 @@ static inline int wake(PyObject *waker)
     return drop_result(PyObject_CallMethodNoArgs(waker, name.wake));
 }
 
+/* Whoever stands in a slot is woken, and `instead` stands there. */
+static inline int wake_from(PyObject *object, Py_ssize_t offset, PyObject *instead)
+{
+    PyObject *waker = SLOT(object, offset);
+    SLOT(object, offset) = Py_NewRef(instead);
+    int result = wake(waker);
+    Py_DECREF(waker);
+    return result;
+}
+
+/* The loop that runs a task, borrowed; NULL where that is something else. */
+static inline PyObject *loop_of(PyObject *task)
+{
+    PyObject *queue = SLOT(task, task_at._queue);
+    PyObject *runner = queue ? SLOT(queue, ready_at.runner) : NULL;
+    return runner && PyObject_TypeCheck(runner, loop_type) ? runner : NULL;
+}
+
 static PyObject *task_poll(PyObject *self, PyObject *cx)
 {
     PyObject *outcome = SLOT(self, task_at._outcome);
     if (outcome == py.NOT_DONE) {
-        PyObject *waker = waker_of(cx);
+        PyObject *waker = waker_of(cx), *joiner = SLOT(self, task_at._joiner);
         if (UNLIKELY(!waker)) return NULL;
-        PyObject *joiner = SLOT(self, task_at._joiner);
         if (LIKELY(joiner == Py_None || joiner == waker)) {
             put(self, task_at._joiner, waker);
             return Py_NewRef(py.PENDING);
@@ -256,9 +233,7 @@ static int report(PyObject *object, PyObject *method)
 
 static int finish_task(PyObject *task, PyObject *value)
 {
-    PyObject *queue = SLOT(task, task_at._queue);
-    PyObject *runner = queue ? SLOT(queue, ready_at.runner) : NULL;
-    PyObject *tasks = runner && PyObject_TypeCheck(runner, loop_type) ? SLOT(runner, loop_at.tasks) : NULL;
+    PyObject *loop = loop_of(task), *tasks = loop ? SLOT(loop, loop_at.tasks) : NULL;
     if (UNLIKELY(SLOT(task, task_at.block) != Py_None || !tasks || !PyDict_Check(tasks)))
         return drop_result(PyObject_CallFunctionObjArgs(cold.task_finish, task, value, NULL));
     put(task, task_at._outcome, Py_NewRef(value));
@@ -283,11 +258,6 @@ static int finish_task(PyObject *task, PyObject *value)
     return result;
 }
 
-static PyObject *task_finish(PyObject *self, PyObject *value)
-{
-    return none_if(finish_task(self, value));
-}
-
 /* `Task.interrupt`: what it waits for is wrapped, and raises CancelledError when it is polled. */
 static int interrupt(PyObject *task)
 {
@@ -302,19 +272,13 @@ static int interrupt(PyObject *task)
     return wake(task);
 }
 
-static PyObject *task_interrupt(PyObject *self, PyObject *Py_UNUSED(unused))
-{
-    return none_if(interrupt(self));
-}
-
 static PyObject *task_cancel(PyObject *self, PyObject *Py_UNUSED(unused))
 {
     if (Py_TYPE(self) != task_type) return PyObject_CallOneArg(cold.task_cancel, self);
     if (SLOT(self, task_at._outcome) != py.NOT_DONE) Py_RETURN_FALSE;
-    PyObject *queue = SLOT(self, task_at._queue), *cancels = SLOT(self, task_at.cancels);
-    PyObject *runner = queue ? SLOT(queue, ready_at.runner) : NULL;
-    if (UNLIKELY(!runner || !cancels || !PyObject_TypeCheck(runner, loop_type) || SLOT(runner, loop_at.current) == self
-                 || SLOT(self, task_at.leaf) == Py_None || SLOT(self, task_at.block) != Py_None))
+    PyObject *loop = loop_of(self), *cancels = SLOT(self, task_at.cancels);
+    if (UNLIKELY(!loop || !cancels || SLOT(loop, loop_at.current) == self || SLOT(self, task_at.leaf) == Py_None
+                 || SLOT(self, task_at.block) != Py_None))
         return PyObject_CallOneArg(cold.task_cancel, self);
     long count = PyLong_AsLong(cancels);
     PyObject *more = PyErr_Occurred() ? NULL : PyLong_FromLong(count + 1);
@@ -323,56 +287,32 @@ static PyObject *task_cancel(PyObject *self, PyObject *Py_UNUSED(unused))
     return interrupt(self) < 0 ? NULL : Py_NewRef(Py_True);
 }
 
-static PyMethodDef task_methods[] = {
-    {"cancel", task_cancel, METH_NOARGS, "cancel($self, /)\n--\n\n"},
-    {"interrupt", task_interrupt, METH_NOARGS, "interrupt($self, /)\n--\n\n"},
-    {"wake", task_wake, METH_NOARGS, "wake($self, /)\n--\n\n"},
-    {"poll", task_poll, METH_O, "poll($self, cx, /)\n--\n\n"},
-    {"finish", task_finish, METH_O, "finish($self, value, /)\n--\n\n"},
-    {NULL, NULL, 0, NULL},
-};
-
 /* ---- oneshots ---- */
 
 static PyObject *oneshot_poll(PyObject *self, PyObject *cx)
 {
     PyObject *value = SLOT(self, oneshot_at._value);
-    if (value == py.EMPTY) {
-        PyObject *waker = waker_of(cx);
-        if (UNLIKELY(!waker)) return NULL;
-        put(self, oneshot_at._waker, waker);
-        return Py_NewRef(py.PENDING);
-    }
-    if (UNLIKELY(!value || value == py.TAKEN || value == py.CLOSED))
+    if (value == py._EMPTY) return wait_in(self, oneshot_at._waker, cx);
+    if (UNLIKELY(!value || value == py._TAKEN || value == py._CLOSED))
         return PyObject_CallFunctionObjArgs(cold.oneshot_poll, self, cx, NULL);
-    SLOT(self, oneshot_at._value) = Py_NewRef(py.TAKEN);
+    SLOT(self, oneshot_at._value) = Py_NewRef(py._TAKEN);
     return value;
 }
 
 static PyObject *oneshot_send(PyObject *self, PyObject *value)
 {
-    if (UNLIKELY(SLOT(self, oneshot_at._value) != py.EMPTY))
+    if (UNLIKELY(SLOT(self, oneshot_at._value) != py._EMPTY))
         return PyObject_CallFunctionObjArgs(cold.oneshot_send, self, value, NULL);
     put(self, oneshot_at._value, Py_NewRef(value));
     PyObject *waker = SLOT(self, oneshot_at._waker);
-    if (!waker || waker == Py_None) Py_RETURN_NONE;
-    SLOT(self, oneshot_at._waker) = Py_NewRef(Py_None);
-    int result = wake(waker);
-    Py_DECREF(waker);
-    return none_if(result);
+    return !waker || waker == Py_None ? Py_NewRef(Py_None) : none_if(wake_from(self, oneshot_at._waker, Py_None));
 }
-
-static PyMethodDef oneshot_methods[] = {
-    {"poll", oneshot_poll, METH_O, "poll($self, cx, /)\n--\n\n"},
-    {"send", oneshot_send, METH_O, "send($self, value, /)\n--\n\n"},
-    {NULL, NULL, 0, NULL},
-};
 
 static PyObject *oneshot(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
     PyObject *cell = make(oneshot_type);
     if (!cell) return NULL;
-    SLOT(cell, oneshot_at._value) = Py_NewRef(py.EMPTY);
+    SLOT(cell, oneshot_at._value) = Py_NewRef(py._EMPTY);
     SLOT(cell, oneshot_at._waker) = Py_NewRef(Py_None);
     PyObject *ends = PyTuple_Pack(2, cell, cell);
     Py_DECREF(cell);
@@ -390,7 +330,6 @@ static inline PyObject *poll(PyObject *leaf, PyObject *cx)
     if (type == task_type) return task_poll(leaf, cx);
     if (type == oneshot_type) return oneshot_poll(leaf, cx);
     if (type == recv_type) return recv_poll(leaf, cx);
-    if (type == send_type) return send_poll(leaf, cx);
     PyObject *args[2] = {leaf, cx};
     return PyObject_VectorcallMethod(name.poll, args, 2, NULL);
 }
@@ -413,32 +352,37 @@ static PyObject *value_of_stop(void)
     return value;
 }
 
-/* A step of a coroutine in a context. */
-static PySendResult send_in(PyObject *context, PyObject *coro, PyObject *value, PyObject **out)
+/* A step of a coroutine in a context: `value` is sent in, or raised where it waits. */
+static PySendResult step_in(PyObject *context, PyObject *coro, PyObject *value, int raised, PyObject **out)
 {
     PySendResult result = PYGEN_ERROR;
     *out = NULL;
-    if (LIKELY(PyContext_CheckExact(context))) {
-        if (LIKELY(PyContext_Enter(context) == 0)) {
-            result = PyIter_Send(coro, value, out);
-            if (UNLIKELY(PyContext_Exit(context) < 0)) {
-                Py_CLEAR(*out);
-                result = PYGEN_ERROR;
-            }
-        }
-    } else { /* one in which somebody pays */
-        PyObject *args[4] = {context, py.send, coro, value};
+    if (UNLIKELY(!PyContext_CheckExact(context))) { /* one in which somebody pays */
+        PyObject *args[] = {context, raised ? py.throw_ : py.send, coro, value};
         *out = PyObject_VectorcallMethod(name.run, args, 4, NULL);
-        if (*out)
-            result = PYGEN_NEXT;
-        else if (PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()))
-            result = PYGEN_RETURN;
+    } else if (LIKELY(PyContext_Enter(context) == 0)) {
+        PyObject *args[] = {coro, value};
+        if (raised)
+            *out = PyObject_Vectorcall(py.throw_, args, 2, NULL);
+        else
+            result = PyIter_Send(coro, value, out);
+        if (UNLIKELY(PyContext_Exit(context) < 0)) {
+            Py_CLEAR(*out);
+            result = PYGEN_ERROR;
+        }
+        if (!raised) return result;
     }
-    return result;
+    if (*out) return PYGEN_NEXT;
+    return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+static inline PySendResult send_in(PyObject *context, PyObject *coro, PyObject *value, PyObject **out)
+{
+    return step_in(context, coro, value, 0, out);
 }
 
 /* A step of the coroutine of `task`, in its context. */
-static PySendResult send_into(PyObject *task, PyObject *value, PyObject **out)
+static PySendResult step_coro(PyObject *task, PyObject *value, int raised, PyObject **out)
 {
     PyObject *context = Py_XNewRef(SLOT(task, task_at._context));
     PyObject *coro = Py_XNewRef(SLOT(task, task_at._coro));
@@ -447,34 +391,10 @@ static PySendResult send_into(PyObject *task, PyObject *value, PyObject **out)
     if (UNLIKELY(!context || !coro))
         missing("_coro");
     else
-        result = send_in(context, coro, value, out);
+        result = step_in(context, coro, value, raised, out);
     Py_XDECREF(context);
     Py_XDECREF(coro);
     return result;
-}
-
-/* `error` is raised where the coroutine of `task` waits; as `send_into`. */
-static PySendResult throw_into(PyObject *task, PyObject *error, PyObject **out)
-{
-    PyObject *context = Py_XNewRef(SLOT(task, task_at._context));
-    PyObject *coro = Py_XNewRef(SLOT(task, task_at._coro));
-    *out = NULL;
-    if (UNLIKELY(!context || !coro))
-        missing("_coro");
-    else if (LIKELY(PyContext_CheckExact(context))) {
-        if (LIKELY(PyContext_Enter(context) == 0)) {
-            PyObject *args[2] = {coro, error};
-            *out = PyObject_Vectorcall(py.throw_, args, 2, NULL);
-            if (UNLIKELY(PyContext_Exit(context) < 0)) Py_CLEAR(*out);
-        }
-    } else {
-        PyObject *args[4] = {context, py.throw_, coro, error};
-        *out = PyObject_VectorcallMethod(name.run, args, 4, NULL);
-    }
-    Py_XDECREF(context);
-    Py_XDECREF(coro);
-    if (*out) return PYGEN_NEXT;
-    return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
 /* `Interrupt.poll`, without raising it: what the coroutine is to raise; NULL with an error. */
@@ -516,8 +436,7 @@ static int step_entry(PyObject *loop, PyObject *entry, PyObject *cx)
     if (value && PyObject_SetAttr(entry, name.leaf, leaf) < 0) Py_CLEAR(value);
     if (!value) {
         PyObject *error = take_error();
-        PyObject *args[4] = {loop, entry, leaf, error};
-        value = PyObject_VectorcallMethod(name.throw_into, args, 4, NULL);
+        value = PyObject_CallMethodObjArgs(loop, name.throw_into, entry, leaf, error, NULL);
         Py_DECREF(error);
     }
     Py_DECREF(leaf);
@@ -532,7 +451,7 @@ static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, P
     if (UNLIKELY(!leaf)) return missing("leaf");
     if (leaf == py.YIELD) {
         Py_DECREF(leaf);
-        result = send_into(task, Py_None, &leaf);
+        result = step_coro(task, Py_None, 0, &leaf);
         if (result == PYGEN_NEXT && leaf == py.YIELD) {
             Py_DECREF(leaf);
             return append(SLOT(task, task_at._queue), task);
@@ -544,7 +463,7 @@ static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, P
             value = deliver(leaf);
             Py_DECREF(leaf);
             if (!value) return -1; /* it ends the run */
-            result = throw_into(task, value, &leaf);
+            result = step_coro(task, value, 1, &leaf);
             Py_DECREF(value);
         } else if ((value = poll_for(task, leaf, cx)) == py.PENDING) {
             Py_DECREF(value);
@@ -552,15 +471,12 @@ static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, P
             return 0;
         } else if (LIKELY(value != NULL)) {
             Py_DECREF(leaf);
-            result = send_into(task, value, &leaf);
+            result = step_coro(task, value, 0, &leaf);
             Py_DECREF(value);
         } else {
             PyObject *error = take_error();
-            PyObject *args[4] = {loop, task, leaf, error};
-            value = PyObject_VectorcallMethod(name.throw_into, args, 4, NULL);
+            Py_SETREF(leaf, PyObject_CallMethodObjArgs(loop, name.throw_into, task, leaf, error, NULL));
             Py_DECREF(error);
-            Py_DECREF(leaf);
-            leaf = value;
             if (!leaf) {
                 result = PYGEN_ERROR;
                 if (PyErr_ExceptionMatches(PyExc_StopIteration) && (leaf = value_of_stop())) result = PYGEN_RETURN;
@@ -597,8 +513,7 @@ static int step(PyObject *loop, PyObject *entry, PyObject *cx, int *burst, Py_ss
         result = fail_cancelled(entry, error);
         if (UNLIKELY(result < 0)) Py_SETREF(error, take_error());
     }
-    PyObject *args[3] = {loop, entry, error};
-    if (UNLIKELY(result < 0)) result = drop_result(PyObject_VectorcallMethod(name.fail_step, args, 3, NULL));
+    if (UNLIKELY(result < 0)) result = drop_result(PyObject_CallMethodObjArgs(loop, name.fail_step, entry, error, NULL));
     Py_DECREF(error);
     return result;
 }
@@ -688,11 +603,6 @@ static PyObject *loop_run_turns(PyObject *self, PyObject *const *args, Py_ssize_
     return over < 0 ? NULL : PyLong_FromSsize_t(steps);
 }
 
-static PyMethodDef loop_methods[] = {
-    {"run_turns", FASTCALL(loop_run_turns), METH_FASTCALL, "run_turns($self, until, most=512, /)\n--\n\n"},
-    {NULL, NULL, 0, NULL},
-};
-
 /* ---- what is called by name ---- */
 
 /* The executor that runs in this thread, if it is an everyday one; borrowed. NULL, perhaps with an
@@ -731,8 +641,7 @@ static PyObject *spawn(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssiz
                 if (LIKELY(append(queue, task) == 0)) return task;
                 PyObject *error = take_error();
                 if (PyDict_DelItem(tasks, task) < 0) PyErr_Clear();
-                PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-                Py_DECREF(error);
+                set_error(error);
             }
             Py_DECREF(task);
             return NULL;
@@ -742,108 +651,133 @@ static PyObject *spawn(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssiz
     return PyObject_Vectorcall(cold.spawn, args, (size_t)count, names);
 }
 
-static PyMethodDef functions[];
-
 #include "rpc.h"
 
-/* ---- the modules of Python ---- */
+/* ---- what stands for what ---- */
 
-static int install_poll(PyObject *module)
-{
-    CLASS(context_type, "TaskContext")
-    FIND(context_type, context_at, waker)
-    TAKE(PENDING) TAKE(NOBODY)
-    return 0;
-}
+#define FROM(class) &class##_type, class##_slots, (Py_ssize_t *)&class##_at
 
-static int install_future(PyObject *module)
-{
-    return take(module, "let_go", &py.let_go);
-}
+static const struct { const char *module, *name; PyTypeObject **type; const char *slots; Py_ssize_t *at; } classes[] = {
+    {"pinfut.poll", "TaskContext", FROM(context)},
+    {"pinfut.executor.ready", "ReadyQueue", FROM(ready)},
+    {"pinfut.executor.task", "Task", FROM(task)},
+    {"pinfut.executor.task", "Failure", FROM(failure)},
+    {"pinfut.executor.task", "Interrupt", FROM(interrupt)},
+    {"pinfut.executor.loop", "Loop", FROM(loop)},
+    {"pinfut.executor.core", "Executor", FROM(executor)},
+    {"pinfut.sync.oneshot", "_Oneshot", FROM(oneshot)},
+    {"pinfut.sync.channel", "_Shared", FROM(shared)},
+    {"pinfut.sync.channel", "_Send", FROM(send)},
+    {"pinfut.sync.channel", "_Recv", FROM(recv)},
+    {"pinfut.sync.channel", "Sender", FROM(sender)},
+    {"pinfut.sync.channel", "Receiver", FROM(receiver)},
+    {"pinfut.sync.lock", "Lock", FROM(lock)},
+};
+
+#define HAS(module, text) {module, #text, &py.text}
+
+static const struct { const char *module, *name; PyObject **place; } constants[] = {
+    HAS("pinfut.core", throw), HAS("pinfut.poll", PENDING), HAS("pinfut.poll", NOBODY), HAS("pinfut.future", let_go),
+    HAS("pinfut.executor.ready", require_own_thread), HAS("pinfut.executor.ready", select_batch),
+    HAS("pinfut.executor.task", NOT_DONE), HAS("pinfut.executor.task", OVER), HAS("pinfut.executor.task", YIELD),
+    HAS("pinfut.executor.task", report_call), HAS("pinfut.executor.task", CancelledError),
+    HAS("pinfut.executor.core", running), HAS("pinfut.executor.core", copy_context),
+    HAS("pinfut.sync.oneshot", _EMPTY), HAS("pinfut.sync.oneshot", _TAKEN), HAS("pinfut.sync.oneshot", _CLOSED),
+    HAS("pinfut.sync.channel", _SENT),
+};
+
+#define AS(parameters) parameters "\n--\n\n"
+
+/* The methods of these classes, and where what they replace is kept. */
+static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; } methods[] = {
+    {&task_type, &cold.task_cancel, {"cancel", task_cancel, METH_NOARGS, AS("cancel($self, /)")}},
+    {&task_type, &cold.task_poll, {"poll", task_poll, METH_O, AS("poll($self, cx, /)")}},
+    {&task_type, NULL, {"wake", task_wake, METH_NOARGS, AS("wake($self, /)")}},
+    {&loop_type, NULL, {"run_turns", FASTCALL(loop_run_turns), METH_FASTCALL, AS("run_turns($self, until, most=512, /)")}},
+    {&oneshot_type, &cold.oneshot_poll, {"poll", oneshot_poll, METH_O, AS("poll($self, cx, /)")}},
+    {&oneshot_type, &cold.oneshot_send, {"send", oneshot_send, METH_O, AS("send($self, value, /)")}},
+    {&send_type, NULL, {"__await__", send_await, METH_NOARGS, AS("__await__($self, /)")}},
+    {&recv_type, NULL, {"__await__", recv_await, METH_NOARGS, AS("__await__($self, /)")}},
+    {&recv_type, &cold.recv_poll, {"poll", recv_poll, METH_O, AS("poll($self, cx, /)")}},
+    {&sender_type, NULL, {"send", sender_send, METH_O, AS("send($self, value, /)")}},
+    {&receiver_type, NULL, {"recv", receiver_recv, METH_NOARGS, AS("recv($self, /)")}},
+    {&lock_type, &cold.lock_aenter, {"__aenter__", lock_aenter, METH_NOARGS, AS("__aenter__($self, /)")}},
+    {&lock_type, &cold.lock_aexit, {"__aexit__", FASTCALL(lock_aexit), METH_FASTCALL, AS("__aexit__($self, kind, error, traceback, /)")}},
+};
+
+/* What is of no class: after these. */
 
 static int install_ready(PyObject *module)
 {
-    ready_type = take_class(module, "ReadyQueue");
-    if (!ready_type || find(ready_type, "asleep", &ready_at.asleep) < 0 || find(ready_type, "runner", &ready_at.runner) < 0) return -1;
-    if (take(module, "require_own_thread", &py.require_own_thread) < 0 || take(module, "select_batch", &py.select_batch) < 0) return -1;
     return take_size(module, "TURN", &turn_steps) < 0 ? -1 : take_size(module, "LOOK", &look);
 }
 
-static int install_task(PyObject *module)
+static int install_task(PyObject *Py_UNUSED(module))
 {
-    CLASS(task_type, "Task")
-    FIND(task_type, task_at, _queue) FIND(task_type, task_at, _coro) FIND(task_type, task_at, _context)
-    FIND(task_type, task_at, leaf) FIND(task_type, task_at, queued) FIND(task_type, task_at, _joiner)
-    FIND(task_type, task_at, _outcome) FIND(task_type, task_at, cancels) FIND(task_type, task_at, block)
-    CLASS(failure_type, "Failure") CLASS(interrupt_type, "Interrupt")
-    FIND(failure_type, failure_at, error) FIND(failure_type, failure_at, traceback) FIND(failure_type, failure_at, unclaimed)
-    FIND(interrupt_type, interrupt_at, _kind) FIND(interrupt_type, interrupt_at, _leaf)
-    TAKE(NOT_DONE) TAKE(OVER) TAKE(YIELD) TAKE(report_call) TAKE(CancelledError)
-    return replace(task_type, task_methods, (PyObject **[]){&cold.task_cancel, NULL, NULL, &cold.task_poll, &cold.task_finish});
-}
-
-static int install_loop(PyObject *module)
-{
-    CLASS(loop_type, "Loop")
-    FIND(loop_type, loop_at, high) FIND(loop_type, loop_at, ready) FIND(loop_type, loop_at, low)
-    FIND(loop_type, loop_at, deferred) FIND(loop_type, loop_at, tasks) FIND(loop_type, loop_at, cx)
-    FIND(loop_type, loop_at, current) FIND(loop_type, loop_at, went_on)
-    return replace(loop_type, loop_methods, NULL);
-}
-
-static int install_executor(PyObject *module)
-{
-    CLASS(executor_type, "Executor")
-    FIND(executor_type, executor_at, watching)
-    TAKE(running) TAKE(copy_context)
-    return 0;
+    return take(task_type->tp_dict, "finish", &cold.task_finish);
 }
 
 static int install_spawn(PyObject *module)
 {
-    return replace_function(module, functions, "spawn", &cold.spawn);
+    static const PyMethodDef function = {
+        "spawn", FASTCALL(spawn), METH_FASTCALL | METH_KEYWORDS, AS("spawn(coro, *, name=None, priority='normal')")};
+    return replace_one(module, NULL, &function, &cold.spawn);
 }
 
 static int install_oneshot(PyObject *module)
 {
-    CLASS(oneshot_type, "_Oneshot")
-    FIND(oneshot_type, oneshot_at, _value) FIND(oneshot_type, oneshot_at, _waker)
-    if (take(module, "_EMPTY", &py.EMPTY) < 0 || take(module, "_TAKEN", &py.TAKEN) < 0 || take(module, "_CLOSED", &py.CLOSED) < 0) return -1;
-    if (replace(oneshot_type, oneshot_methods, (PyObject **[]){&cold.oneshot_poll, &cold.oneshot_send}) < 0) return -1;
-    PyObject *kind = PyDict_GetItemString(module, "_KIND");
-    return kind == (PyObject *)oneshot_type ? replace_function(module, functions, "oneshot", NULL) : 0;
+    static const PyMethodDef function = {"oneshot", oneshot, METH_NOARGS, AS("oneshot()")};
+    if (PyDict_GetItemString(module, "_KIND") != (PyObject *)oneshot_type) return 0; /* that of checked mode */
+    return replace_one(module, NULL, &function, NULL);
 }
 
-static const struct {
-    const char *module;
-    int (*install)(PyObject *module);
-} parts[] = {
-    {"pinfut.poll", install_poll}, {"pinfut.future", install_future},
-    {"pinfut.executor.ready", install_ready},
-    {"pinfut.executor.task", install_task},  {"pinfut.executor.loop", install_loop},
-    {"pinfut.executor.core", install_executor}, {"pinfut.executor", install_spawn},
-    {"pinfut.sync.oneshot", install_oneshot}, {"pinfut.sync.channel", install_channel},
-    {"pinfut.sync.lock", install_lock},
+static int install_channel(PyObject *module)
+{
+    PyObject *python = shared_type->tp_dict;
+    return take_laws(module) < 0 || take(python, "offer", &cold.offer) < 0 || take(python, "taken", &cold.taken) < 0 ? -1 : 0;
+}
+
+static const struct { const char *module; int (*install)(PyObject *module); } parts[] = {
+    {"pinfut.executor.ready", install_ready}, {"pinfut.executor.task", install_task}, {"pinfut.executor", install_spawn},
+    {"pinfut.sync.oneshot", install_oneshot}, {"pinfut.sync.channel", install_channel}, {"pinfut.sync.lock", take_laws},
     {"pinfut.slots", install_slots}, {"pinfut.rpc.memory.ring", install_ring},
     {"pinfut.rpc.memory.lane", install_lane}, {"pinfut.rpc.wire.peer", install_peer},
     {"pinfut.rpc.objects.promise", install_promise}, {"pinfut.rpc.objects.proxy", install_proxy},
     {"pinfut.rpc.session.calls_out", install_calls_out}, {"pinfut.rpc.session.calls_in", install_calls_in},
 };
 
+#define ROWS(table) (sizeof table / sizeof *table)
+
+/* The class of a row: found, its slots as well, and its methods replaced. */
+static int install_class(PyObject *module, size_t row)
+{
+    PyTypeObject **type = classes[row].type;
+    CLASS(*type, classes[row].name)
+    if (find_slots(*type, classes[row].slots, classes[row].at) < 0) return -1;
+    for (size_t i = 0; i < ROWS(methods); i++)
+        if (methods[i].type == type && replace_one(NULL, *type, &methods[i].method, methods[i].kept) < 0) return -1;
+    return 0;
+}
+
 static PyObject *accelerate(PyObject *Py_UNUSED(self), PyObject *module)
 {
     PyObject *found = PyDict_Check(module) ? PyDict_GetItemString(module, "__name__") : NULL;
-    for (size_t i = 0; found && i < sizeof parts / sizeof *parts; i++)
-        if (PyUnicode_CompareWithASCIIString(found, parts[i].module) == 0) return none_if(parts[i].install(module));
-    return PyErr_Format(PyExc_ImportError, "pinfut._core has nothing for %S", found ? found : module);
+    const char *is = found ? PyUnicode_AsUTF8(found) : "";
+    int rows = 0, failed = is ? 0 : -1;
+    for (size_t i = 0; !failed && i < ROWS(constants); i++)
+        if (strcmp(constants[i].module, is) == 0) rows++, failed = take(module, constants[i].name, constants[i].place);
+    for (size_t i = 0; !failed && i < ROWS(classes); i++)
+        if (strcmp(classes[i].module, is) == 0) rows++, failed = install_class(module, i);
+    for (size_t i = 0; !failed && i < ROWS(parts); i++)
+        if (strcmp(parts[i].module, is) == 0) rows++, failed = parts[i].install(module);
+    if (!rows && !failed) return PyErr_Format(PyExc_ImportError, "pinfut._core has nothing for %S", found ? found : module);
+    return none_if(failed);
 }
 
 static PyMethodDef functions[] = {
     {"accelerate", accelerate, METH_O, NULL},
     {"bridge", bridge, METH_O, NULL},
     {"set_hosted", set_hosted, METH_O, NULL},
-    {"spawn", FASTCALL(spawn), METH_FASTCALL | METH_KEYWORDS, "spawn(coro, *, name=None, priority='normal')\n--\n\n"},
-    {"oneshot", oneshot, METH_NOARGS, "oneshot()\n--\n\n"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -861,14 +795,13 @@ static int execute(PyObject *self)
     bridge_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &bridge_spec, NULL);
     awaits_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &awaits_spec, NULL);
     if (!bridge_type || !awaits_type) return -1;
+    Py_XSETREF(done, make_bridge(Py_NewRef(Py_None), OVER));
+    if (!done) return -1;
     return PyModule_AddType(self, awaits_type) < 0 || PyModule_AddType(self, bridge_type) < 0 ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, execute},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
     {0, NULL},
 };
 

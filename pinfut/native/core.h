@@ -7,45 +7,56 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
+#define FASTCALL(function) ((PyCFunction)(void (*)(void))function)
+
+typedef PyObject *Ref;
 
 /* The slot of an object of Python's at an offset that `find` has found; NULL where nothing is. */
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
-static PyTypeObject *context_type, *ready_type, *task_type, *loop_type, *executor_type, *oneshot_type;
-static PyTypeObject *send_type, *recv_type, *interrupt_type, *failure_type, *lock_type;
+/* A class of Python's, and those of its slots that are used here. `X_slots` has their names, and
+   `X_at` their offsets in the same order. */
+#define CLASS_WITH(class, ...)                            \
+    static PyTypeObject *class##_type;                    \
+    static struct { Py_ssize_t __VA_ARGS__; } class##_at; \
+    static const char class##_slots[] = #__VA_ARGS__;
 
-static struct { Py_ssize_t waker; } context_at;
-static struct { Py_ssize_t asleep, runner; } ready_at;
-static struct { Py_ssize_t _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block; } task_at;
-static struct { Py_ssize_t high, ready, low, deferred, tasks, cx, current, went_on; } loop_at;
-static struct { Py_ssize_t watching; } executor_at;
-static struct { Py_ssize_t _value, _waker; } oneshot_at;
-static struct { Py_ssize_t buffer, capacity, closed, gaps, receivers, reserved, senders; } shared_at;
-static struct { Py_ssize_t _state, value, waker; } send_at;
-static struct { Py_ssize_t _state, waker, woken; } recv_at;
-static struct { Py_ssize_t _state; } end_at;
-static struct { Py_ssize_t _kind, _leaf; } interrupt_at;
-static struct { Py_ssize_t error, traceback, unclaimed; } failure_at;
-static struct { Py_ssize_t _free, _queue; } lock_at;
+CLASS_WITH(context, waker)
+CLASS_WITH(ready, asleep, runner)
+CLASS_WITH(task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
+CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, went_on)
+CLASS_WITH(executor, watching)
+CLASS_WITH(oneshot, _value, _waker)
+CLASS_WITH(shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
+CLASS_WITH(send, _state, value, waker)
+CLASS_WITH(recv, _state, waker, woken)
+CLASS_WITH(sender, _state)
+CLASS_WITH(receiver, _state)
+CLASS_WITH(interrupt, _kind, _leaf)
+CLASS_WITH(failure, error, traceback, unclaimed)
+CLASS_WITH(lock, _free, _queue)
 
+/* What modules have. */
 static struct {
-    PyObject *PENDING, *YIELD, *NOT_DONE, *OVER, *NOBODY, *DONE, *CancelledError, *let_go, *EMPTY, *TAKEN, *CLOSED;
-    PyObject *select_batch, *require_own_thread, *report_call, *running, *copy_context;
-    PyObject *SENT, *NOTHING, *laws; /* laws: what the module has */
-    PyObject *send, *throw_; /* those of CoroutineType: who pays knows them */
+    Ref PENDING, YIELD, NOT_DONE, OVER, NOBODY, CancelledError, let_go, _EMPTY, _TAKEN, _CLOSED, _SENT;
+    Ref select_batch, require_own_thread, report_call, running, copy_context, throw;
+    Ref laws;         /* what that module has */
+    Ref send, throw_; /* those of CoroutineType: who pays knows them */
 } py;
 
 /* The methods in Python that were replaced. */
 static struct {
-    PyObject *task_poll, *task_finish, *task_cancel, *lock_aenter, *lock_aexit, *oneshot_poll, *oneshot_send, *spawn;
-    PyObject *offer, *taken, *send_poll, *recv_poll;
+    Ref task_poll, task_finish, task_cancel, lock_aenter, lock_aexit, oneshot_poll, oneshot_send, spawn;
+    Ref offer, taken, recv_poll;
 } cold;
 
-static struct {
-    PyObject *poll, *wake, *ended, *run, *leaf, *queued, *throw_into, *fail_step, *finish, *look;
-    PyObject *run_deferred, *_outcome, *value, *executor, *append, *through_executor, *recording, *new_, *waker;
-} name;
+/* Names, interned. */
+#define NAMES(group, ...)                    \
+    static struct { Ref __VA_ARGS__; } group; \
+    static const char group##_names[] = #__VA_ARGS__;
+
+NAMES(name, poll, wake, ended, run, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
+      _outcome, value, executor, append, through_executor, recording, waker)
 
 static Py_ssize_t turn_steps, look; /* TURN and LOOK */
 
@@ -96,11 +107,27 @@ static PyObject *take_error(void)
 #endif
 }
 
+/* Steals `error`, which is set again. */
+static void set_error(PyObject *error)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+    Py_DECREF(error);
+}
+
 static inline PyObject *waker_of(PyObject *cx)
 {
     PyObject *waker = Py_TYPE(cx) == context_type ? SLOT(cx, context_at.waker) : NULL;
     if (LIKELY(waker != NULL)) return Py_NewRef(waker);
     return PyObject_GetAttr(cx, name.waker);
+}
+
+/* The poll of what is not ready: the waker is kept in a slot. */
+static inline PyObject *wait_in(PyObject *object, Py_ssize_t offset, PyObject *cx)
+{
+    PyObject *waker = waker_of(cx);
+    if (UNLIKELY(!waker)) return NULL;
+    put(object, offset, waker);
+    return Py_NewRef(py.PENDING);
 }
 
 static inline int append(PyObject *queue, PyObject *entry)
@@ -123,7 +150,7 @@ static inline PyObject *popleft(PyObject *queue)
 static PyObject *make(PyTypeObject *type)
 {
     if (LIKELY(type->tp_new == PyBaseObject_Type.tp_new)) return type->tp_alloc(type, 0);
-    return PyObject_CallMethodOneArg((PyObject *)type, name.new_, (PyObject *)type);
+    return PyObject_CallMethod((PyObject *)type, "__new__", "O", type);
 }
 
 /* ---- what modules have ---- */
@@ -137,15 +164,8 @@ static int take(PyObject *module, const char *text, PyObject **place)
         PyErr_Format(PyExc_ImportError, OTHER "there is no %s", text);
         return -1;
     }
-    Py_XSETREF(*place, Py_NewRef(value));
+    *place = Py_NewRef(value); /* for good */
     return 0;
-}
-
-static PyTypeObject *take_class(PyObject *module, const char *text)
-{
-    PyObject *found = NULL;
-    if (take(module, text, &found) < 0) return NULL;
-    return (PyTypeObject *)found;
 }
 
 static int take_size(PyObject *module, const char *text, Py_ssize_t *place)
@@ -181,61 +201,79 @@ static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)
 }
 
 #define FIND(type, at, slot) if (find(type, #slot, &at.slot) < 0) return -1;
-#define TAKE(text) if (take(module, #text, &py.text) < 0) return -1;
-#define CLASS(place, text) if (!(place = take_class(module, text))) return -1;
+#define CLASS(place, text) if (take(module, text, (PyObject **)&place) < 0) return -1;
+
+/* The next of the names that a macro has listed, "one, two": whether there was one. */
+static int next_name(const char **list, char *text, size_t size)
+{
+    size_t length = strcspn(*list, ",");
+    if (!length || length >= size) return 0;
+    memcpy(text, *list, length);
+    text[length] = 0;
+    *list += length + strspn(*list + length, ", ");
+    return 1;
+}
+
+static int intern_names(const char *list, PyObject **place)
+{
+    for (char text[32]; next_name(&list, text, sizeof text); place++)
+        if (!*place && !(*place = PyUnicode_InternFromString(text))) return -1;
+    return 0;
+}
+
+static int find_slots(PyTypeObject *type, const char *list, Py_ssize_t *place)
+{
+    for (char text[32]; next_name(&list, text, sizeof text); place++)
+        if (find(type, text, place) < 0) return -1;
+    return 0;
+}
 
 /* `definition`, with the docstring of the Python that it stands for behind its signature. It is for
    good: a method keeps what it was made of. */
 static PyMethodDef *documented(const PyMethodDef *definition, PyObject *python)
 {
-    PyObject *text = PyObject_GetAttrString(python, "__doc__");
-    const char *doc = text && text != Py_None ? PyUnicode_AsUTF8(text) : "";
-    size_t before = strlen(definition->ml_doc), size = doc ? before + strlen(doc) + 1 : 0;
-    PyMethodDef *made = doc ? PyMem_Malloc(sizeof *made + size) : NULL;
+    PyObject *says = PyObject_GetAttrString(python, "__doc__");
+    PyObject *text = says ? PyUnicode_FromFormat(says == Py_None ? "%s" : "%s%S", definition->ml_doc, says) : NULL;
+    const char *doc = text ? PyUnicode_AsUTF8(text) : NULL; /* the text stays, too */
+    PyMethodDef *made = doc ? PyMem_Malloc(sizeof *made) : NULL;
+    Py_XDECREF(says);
     if (made) {
-        char *place = (char *)(made + 1);
-        memcpy(place, definition->ml_doc, before);
-        memcpy(place + before, doc, size - before);
         *made = *definition;
-        made->ml_doc = place;
+        made->ml_doc = doc;
     } else if (!PyErr_Occurred())
         PyErr_NoMemory();
-    Py_XDECREF(text);
     return made;
 }
 
-/* Put the methods into the class, and what they replace into `kept` (NULL, or NULL for each that
-   is not needed). */
-static int replace(PyTypeObject *type, PyMethodDef *methods, PyObject ***kept)
+/* Put a method into a class, or a function into a module (`type` is NULL), and what it replaces
+   into `kept`, unless that is NULL. */
+static int replace_one(PyObject *module, PyTypeObject *type, const PyMethodDef *definition, PyObject **kept)
 {
-    for (int i = 0; methods[i].ml_name; i++) {
-        PyObject *python = NULL;
-        if (take(type->tp_dict, methods[i].ml_name, &python) < 0) return -1;
-        if (kept && kept[i]) Py_XSETREF(*kept[i], Py_NewRef(python));
-        PyMethodDef *definition = documented(&methods[i], python);
-        PyObject *method = definition ? PyDescr_NewMethod(type, definition) : NULL;
-        Py_DECREF(python);
-        int result = method ? PyObject_SetAttrString((PyObject *)type, methods[i].ml_name, method) : -1;
-        Py_XDECREF(method);
-        if (result < 0) return -1;
-    }
+    PyObject *python = NULL, *made = NULL;
+    if (take(type ? type->tp_dict : module, definition->ml_name, &python) < 0) return -1;
+    PyMethodDef *own = documented(definition, python);
+    if (own) made = type ? PyDescr_NewMethod(type, own) : PyCFunction_NewEx(own, NULL, PyDict_GetItemString(module, "__name__"));
+    if (kept) *kept = Py_NewRef(python);
+    Py_DECREF(python);
+    int result = !made ? -1
+                 : type ? PyObject_SetAttrString((PyObject *)type, own->ml_name, made)
+                        : PyDict_SetItemString(module, own->ml_name, made);
+    Py_XDECREF(made);
+    return result;
+}
+
+/* All methods of a table into the class, and what they replace into `kept`: NULL for what is not needed. */
+static int replace(PyTypeObject *type, const PyMethodDef *methods, PyObject ***kept)
+{
+    for (int i = 0; methods[i].ml_name; i++)
+        if (replace_one(NULL, type, &methods[i], kept ? kept[i] : NULL) < 0) return -1;
     return 0;
 }
 
-static int replace_function(PyObject *module, PyMethodDef *functions, const char *text, PyObject **kept)
+static int replace_function(PyObject *module, const PyMethodDef *functions, const char *text, PyObject **kept)
 {
-    PyMethodDef *found = functions;
-    PyObject *python = NULL;
-    while (strcmp(found->ml_name, text) != 0) found++;
-    if (take(module, text, &python) < 0) return -1;
-    if (kept) Py_XSETREF(*kept, Py_NewRef(python));
-    PyObject *owner = PyDict_GetItemString(module, "__name__");
-    PyMethodDef *definition = owner ? documented(found, python) : NULL;
-    PyObject *function = definition ? PyCFunction_NewEx(definition, NULL, owner) : NULL;
-    Py_DECREF(python);
-    int result = function ? PyDict_SetItemString(module, text, function) : -1;
-    Py_XDECREF(function);
-    return result;
+    while (strcmp(functions->ml_name, text) != 0) functions++;
+    return replace_one(module, NULL, functions, kept);
 }
 
 static PyCFunction function_of(PyObject *type, const char *text, int flags)
@@ -261,15 +299,7 @@ static int intern(const Name *names, size_t count)
 
 static int find_python(void)
 {
-    static const Name names[] = {
-        {&name.poll, "poll"}, {&name.wake, "wake"}, {&name.ended, "ended"}, {&name.run, "run"},
-        {&name.leaf, "leaf"}, {&name.queued, "queued"}, {&name.throw_into, "throw_into"},
-        {&name.fail_step, "fail_step"}, {&name.finish, "finish"}, {&name.look, "look"},
-        {&name.run_deferred, "run_deferred"}, {&name._outcome, "_outcome"}, {&name.value, "value"},
-        {&name.executor, "executor"}, {&name.append, "append"},
-        {&name.through_executor, "through_executor"}, {&name.recording, "recording"}, {&name.new_, "__new__"}, {&name.waker, "waker"},
-    };
-    if (intern(names, sizeof names / sizeof *names) < 0) return -1;
+    if (intern_names(name_names, (PyObject **)&name) < 0) return -1;
     PyObject *collections = PyImport_ImportModule("collections");
     if (!collections) return -1;
     deque_type = (PyTypeObject *)PyObject_GetAttrString(collections, "deque");

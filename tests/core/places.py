@@ -11,9 +11,7 @@ from typing import Any
 PLACES = {
     "pinfut.executor": ("spawn",),
     "pinfut.executor.loop": ("Loop.run_turns",),
-    "pinfut.executor.task": (
-        *("Task.cancel", "Task.finish", "Task.interrupt", "Task.poll", "Task.wake"),
-    ),
+    "pinfut.executor.task": ("Task.cancel", "Task.poll", "Task.wake"),
     "pinfut.rpc.memory.lane": ("RingRequests.complete", "RingSubmissions.take_plain"),
     "pinfut.rpc.memory.ring": ("RingWriter.submit",),
     "pinfut.rpc.objects.promise": ("Promise.poll",),
@@ -24,7 +22,6 @@ PLACES = {
     "pinfut.slots": ("SlotTable.acquire", "SlotTable.release"),
     "pinfut.sync.channel": (
         *("Receiver.recv", "Sender.send", "_Recv.__await__", "_Recv.poll", "_Send.__await__"),
-        *("_Send.poll", "_Shared.offer"),
     ),
     "pinfut.sync.lock": ("Lock.__aenter__", "Lock.__aexit__"),
     "pinfut.sync.oneshot": ("_Oneshot.poll", "_Oneshot.send", "oneshot"),

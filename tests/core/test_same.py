@@ -76,7 +76,8 @@ import collections
 from pinfut import core
 class TaskContext: pass
 try:
-    core.accelerate({"__name__": "pinfut.poll", "TaskContext": TaskContext, "PENDING": None})
+    has = {"TaskContext": TaskContext, "PENDING": None, "NOBODY": None}
+    core.accelerate({"__name__": "pinfut.poll", **has})
 except (ImportError, AttributeError) as error:
     print(type(error).__name__)
 try:
