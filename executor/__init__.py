@@ -41,7 +41,7 @@ def spawn(
     return executor.spawn(coro, name=name, priority=priority)  # type: ignore[return-value]
 
 
-def call_soon(call: Callable[..., object], *args: Any) -> None:
+def call_soon(call: Callable[..., object], /, *args: Any) -> None:
     """Have ``call(*args)`` run when this turn ends. Raises NoExecutor."""
     executor = running.executor or current_executor()
     executor.deferred.append((call, args))

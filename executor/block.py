@@ -23,6 +23,7 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType
 from typing import Any, Final, final
 
+from pinfut.core import accelerate
 from pinfut.coroutine import Interruptible, driver
 from pinfut.executor.contract import Runner
 from pinfut.executor.current import current_executor, running
@@ -276,3 +277,5 @@ class Shield(Block):
 
 
 shield = Shield
+
+accelerate(globals())

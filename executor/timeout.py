@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, ClassVar, Final, TypeVar, final, overload
 
 from pinfut.combinators import Awaited
+from pinfut.core import accelerate
 from pinfut.coroutine import CoroutineFuture, Interruptible, drivers, into_future
 from pinfut.executor.block import Block, Shield
 from pinfut.executor.contract import TimerQueue
@@ -57,7 +58,7 @@ class Timeout(Block):
     def expire(self) -> None:
         self.fire()
 
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object, /) -> None:
         self.executor.timers.cancel(self)
         # Without an error the block's own CancelledError was swallowed inside of it.
         own = self.close(error)
@@ -244,3 +245,6 @@ def current_deadline() -> float | None:
         if block is not None:
             break
     return None if earliest == inf else earliest
+
+
+accelerate(globals())

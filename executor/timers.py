@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import ClassVar, Final, final
 
+from pinfut.core import accelerate
 from pinfut.executor.contract import Timer, TimerQueue
 from pinfut.executor.current import current_executor, report_call
 from pinfut.forgotten import tell_if_forgotten
@@ -70,7 +71,7 @@ class Timers:
         """How many entries there are, the dead ones included."""
         return len(self.heap) + len(self._old)
 
-    def push(self, deadline: float, timer: Timer) -> None:
+    def push(self, deadline: float, timer: Timer, /) -> None:
         """Have `timer` expire at `deadline`. Once in its life: a dead entry may still be here."""
         self._order = order = self._order + 1
         timer.live = True
@@ -206,3 +207,6 @@ def sleep(seconds: float) -> FutureBase[None]:
     if not seconds >= 0:
         raise ValueError(f"sleep takes a time of 0 s or more, not {seconds!r}")
     return Sleep(seconds)
+
+
+accelerate(globals())

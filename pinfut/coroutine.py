@@ -13,6 +13,7 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType
 from typing import Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
+from pinfut.core import accelerate
 from pinfut.future import FutureBase, drop, drop_of, let_go, tell_undropped
 from pinfut.poll import PENDING, Context, Future, Poll, Waker
 from pinfut.variables import copy_context
@@ -376,3 +377,6 @@ def into_future(awaitable: Awaitable[T] | Future[T]) -> Future[T]:
             return CoroutineFuture(cast("Generator[Any, Any, T]", awaitable))
         raise TypeError(f"{awaitable!r} is neither a future nor awaitable; did you forget to call?")
     return CoroutineFuture(bridge())
+
+
+accelerate(globals())

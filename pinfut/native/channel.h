@@ -1,20 +1,6 @@
 /* channel: a value that has room or somebody who waits for it, and a receiver. Senders that wait,
    closed channels and gaps in a line are Python's. */
 
-static Py_ssize_t number(PyObject *object, Py_ssize_t offset)
-{
-    PyObject *value = SLOT(object, offset);
-    return value ? PyLong_AsSsize_t(value) : missing("a number");
-}
-
-static int set_number(PyObject *object, Py_ssize_t offset, Py_ssize_t value)
-{
-    PyObject *made = PyLong_FromSsize_t(value);
-    if (!made) return -1;
-    put(object, offset, made);
-    return 0;
-}
-
 /* The deque in a slot; NULL where that is something else. */
 static inline PyObject *line_of(PyObject *object, Py_ssize_t offset)
 {

@@ -27,6 +27,7 @@ typedef struct {
 static PyTypeObject *bridge_type, *awaits_type;
 static PyObject *hosted; /* gives the iterator of an await instead, while a host is open; or NULL */
 static PyObject *done;   /* an iterator, and an awaitable, that is over */
+static PyObject *again;  /* an awaitable: `yield_now()` */
 
 /* Steals `held`. */
 static PyObject *make_bridge(PyObject *held, int state)
@@ -50,6 +51,11 @@ static PyObject *bridge(PyObject *Py_UNUSED(module), PyObject *future)
 static PyObject *awaits_await(PyObject *self)
 {
     return bridge(NULL, self);
+}
+
+static PyObject *bridge_await(PyObject *self)
+{
+    return self == again ? make_bridge(Py_NewRef(py.YIELD), FUTURE) : Py_NewRef(self);
 }
 
 static void bridge_dealloc(Bridge *self)
@@ -125,7 +131,7 @@ static PyType_Slot bridge_slots[] = {
     {Py_tp_methods, bridge_methods},
     {Py_tp_dealloc, bridge_dealloc},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_am_await, PyObject_SelfIter},
+    {Py_am_await, bridge_await},
     {Py_tp_iternext, bridge_next},
     {Py_am_send, bridge_am_send},
     {0, NULL},
@@ -204,6 +210,11 @@ static inline PyObject *loop_of(PyObject *task)
     return runner && PyObject_TypeCheck(runner, loop_type) ? runner : NULL;
 }
 
+static inline int is_cancelled(PyObject *error)
+{
+    return is_a(error, (PyTypeObject *)py.CancelledError);
+}
+
 static PyObject *task_poll(PyObject *self, PyObject *cx)
 {
     PyObject *outcome = SLOT(self, task_at._outcome);
@@ -217,6 +228,12 @@ static PyObject *task_poll(PyObject *self, PyObject *cx)
         Py_DECREF(waker);
     } else if (LIKELY(outcome && Py_TYPE(outcome) != failure_type))
         return Py_NewRef(outcome);
+    PyObject *error = is_a(outcome, failure_type) ? SLOT(outcome, failure_at.error) : NULL;
+    if (is_cancelled(error) && SLOT(outcome, failure_at.unclaimed) == Py_None && PyException_SetTraceback(error, Py_None) == 0) {
+        SLOT(outcome, failure_at.error) = Py_NewRef(Py_None);
+        set_error(error);
+        return NULL;
+    }
     return PyObject_CallFunctionObjArgs(cold.task_poll, self, cx, NULL);
 }
 
@@ -310,7 +327,7 @@ static PyObject *oneshot_send(PyObject *self, PyObject *value)
 
 static PyObject *oneshot(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
-    PyObject *cell = make(oneshot_type);
+    PyObject *cell = make((PyTypeObject *)py._KIND);
     if (!cell) return NULL;
     SLOT(cell, oneshot_at._value) = Py_NewRef(py._EMPTY);
     SLOT(cell, oneshot_at._waker) = Py_NewRef(Py_None);
@@ -352,6 +369,13 @@ static PyObject *value_of_stop(void)
     return value;
 }
 
+/* What a step came to that gave `out`, or raised. */
+static PySendResult result_of(PyObject **out)
+{
+    if (*out) return PYGEN_NEXT;
+    return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
 /* A step of a coroutine in a context: `value` is sent in, or raised where it waits. */
 static PySendResult step_in(PyObject *context, PyObject *coro, PyObject *value, int raised, PyObject **out)
 {
@@ -372,8 +396,7 @@ static PySendResult step_in(PyObject *context, PyObject *coro, PyObject *value, 
         }
         if (!raised) return result;
     }
-    if (*out) return PYGEN_NEXT;
-    return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
+    return result_of(out);
 }
 
 static inline PySendResult send_in(PyObject *context, PyObject *coro, PyObject *value, PyObject **out)
@@ -397,12 +420,22 @@ static PySendResult step_coro(PyObject *task, PyObject *value, int raised, PyObj
     return result;
 }
 
+/* `let_go`. */
+static int drop(PyObject *leaf)
+{
+    if (Py_TYPE(leaf) != oneshot_type || PyDict_GetItemWithError(py.laws, name.recording) != Py_False)
+        return leaf == py.YIELD ? 0 : drop_result(PyObject_CallOneArg(py.let_go, leaf));
+    put(leaf, oneshot_at._waker, Py_NewRef(Py_None));
+    if (SLOT(leaf, oneshot_at._value) != py._TAKEN) put(leaf, oneshot_at._value, Py_NewRef(py._CLOSED));
+    return 0;
+}
+
 /* `Interrupt.poll`, without raising it: what the coroutine is to raise; NULL with an error. */
 static PyObject *deliver(PyObject *interrupt)
 {
     PyObject *leaf = SLOT(interrupt, interrupt_at._leaf), *kind = SLOT(interrupt, interrupt_at._kind);
     SLOT(interrupt, interrupt_at._leaf) = Py_NewRef(py.YIELD);
-    int result = !leaf || leaf == py.YIELD ? 0 : drop_result(PyObject_CallOneArg(py.let_go, leaf));
+    int result = leaf ? drop(leaf) : 0;
     Py_XDECREF(leaf);
     return result < 0 || !kind ? NULL : PyObject_CallNoArgs(kind);
 }
@@ -474,19 +507,22 @@ static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, P
             result = step_coro(task, value, 0, &leaf);
             Py_DECREF(value);
         } else {
-            PyObject *error = take_error();
-            Py_SETREF(leaf, PyObject_CallMethodObjArgs(loop, name.throw_into, task, leaf, error, NULL));
-            Py_DECREF(error);
-            if (!leaf) {
-                result = PYGEN_ERROR;
-                if (PyErr_ExceptionMatches(PyExc_StopIteration) && (leaf = value_of_stop())) result = PYGEN_RETURN;
+            PyObject *error = take_error(), *traceback = PyException_GetTraceback(error);
+            if (LIKELY(is_cancelled(error) && !traceback)) { /* none of the frames that have to be taken off */
+                Py_DECREF(leaf);
+                result = step_coro(task, error, 1, &leaf);
+            } else {
+                Py_SETREF(leaf, PyObject_CallMethodObjArgs(loop, name.throw_into, task, leaf, error, NULL));
+                result = result_of(&leaf);
             }
+            Py_XDECREF(traceback);
+            Py_DECREF(error);
         }
         if (UNLIKELY(result != PYGEN_NEXT)) break;
         if (leaf == py.YIELD || UNLIKELY(--*burst <= 0)) {
             if (leaf == py.YIELD) --*burst;
             if (*burst <= 0) {
-                if (*steps < look) *steps = look;
+                if (*steps < PyLong_AsSsize_t(py.LOOK)) *steps = PyLong_AsSsize_t(py.LOOK);
                 put(loop, loop_at.went_on, Py_NewRef(Py_True));
             }
             put(task, task_at.leaf, leaf);
@@ -509,7 +545,7 @@ static int step(PyObject *loop, PyObject *entry, PyObject *cx, int *burst, Py_ss
                                                       : step_entry(loop, entry, cx);
     if (LIKELY(result == 0)) return 0;
     PyObject *error = take_error();
-    if (Py_TYPE(error) == (PyTypeObject *)py.CancelledError && Py_TYPE(entry) == task_type) {
+    if (is_cancelled(error) && Py_TYPE(entry) == task_type) {
         result = fail_cancelled(entry, error);
         if (UNLIKELY(result < 0)) Py_SETREF(error, take_error());
     }
@@ -521,7 +557,7 @@ static int step(PyObject *loop, PyObject *entry, PyObject *cx, int *burst, Py_ss
 /* The calls that were put off to the end of the turn. */
 static int make_deferred(PyObject *loop, PyObject *deferred)
 {
-    for (Py_ssize_t count = 2 * PySequence_Size(deferred); count > 0 && PySequence_Size(deferred) > 0; count--) {
+    for (Py_ssize_t count = 2 * Py_SIZE(deferred); count > 0 && Py_SIZE(deferred) > 0; count--) {
         PyObject *entry = popleft(deferred);
         if (!entry) return -1;
         PyObject *call = PyTuple_GetItem(entry, 0), *args = call ? PyTuple_GetItem(entry, 1) : NULL;
@@ -534,8 +570,7 @@ static int make_deferred(PyObject *loop, PyObject *deferred)
         Py_DECREF(entry);
         if (result < 0) return -1;
     }
-    if (PySequence_Size(deferred) <= 0) return 0;
-    return drop_result(PyObject_CallMethodNoArgs(loop, name.run_deferred));
+    return Py_SIZE(deferred) ? drop_result(PyObject_CallMethodNoArgs(loop, name.run_deferred)) : 0;
 }
 
 static int is_over(PyObject *until)
@@ -551,9 +586,9 @@ static int is_over(PyObject *until)
 static int turn(PyObject *loop, PyObject *until, Py_ssize_t most, PyObject *const *queues, PyObject *cx, Py_ssize_t *steps)
 {
     PyObject *high = queues[0], *ready = queues[1], *low = queues[2], *deferred = queues[3];
-    int burst = turn_steps;
-    Py_ssize_t count = PySequence_Size(ready);
-    if (UNLIKELY(count > most || PySequence_Size(high) || PySequence_Size(low))) {
+    int burst = (int)PyLong_AsLong(py.TURN);
+    Py_ssize_t count = Py_SIZE(ready);
+    if (UNLIKELY(count > most || Py_SIZE(high) || Py_SIZE(low))) {
         PyObject *found = PyObject_CallFunction(py.select_batch, "OOOn", high, ready, low, most);
         if (!found) return -1;
         count = PyLong_AsSsize_t(found);
@@ -573,15 +608,15 @@ static int turn(PyObject *loop, PyObject *until, Py_ssize_t most, PyObject *cons
     put(loop, loop_at.current, Py_NewRef(Py_None));
     int over = is_over(until);
     if (over) return over;
-    if (PySequence_Size(deferred) > 0 && make_deferred(loop, deferred) < 0) return -1;
-    if (*steps < look && PySequence_Size(ready) > 0) return 0;
+    if (Py_SIZE(deferred) > 0 && make_deferred(loop, deferred) < 0) return -1;
+    if (*steps < PyLong_AsSsize_t(py.LOOK) && Py_SIZE(ready) > 0) return 0;
     *steps = 0;
     return drop_result(PyObject_CallMethodNoArgs(loop, name.look));
 }
 
 static PyObject *loop_run_turns(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    Py_ssize_t most = count > 1 ? PyLong_AsSsize_t(args[1]) : turn_steps, steps = 0;
+    Py_ssize_t most = PyLong_AsSsize_t(count > 1 ? args[1] : py.TURN), steps = 0;
     if (count < 1 || count > 2) return PyErr_Format(PyExc_TypeError, "run_turns takes what to run until, and a number");
     if (most == -1 && PyErr_Occurred()) return NULL;
     /* They are held, for a step could replace them. */
@@ -590,10 +625,9 @@ static PyObject *loop_run_turns(PyObject *self, PyObject *const *args, Py_ssize_
         Py_XNewRef(SLOT(self, loop_at.low)), Py_XNewRef(SLOT(self, loop_at.deferred)),
     };
     PyObject *cx = Py_XNewRef(SLOT(self, loop_at.cx));
-    int over = -1;
-    if (!queues[0] || !queues[1] || !queues[2] || !queues[3] || !cx)
-        missing("ready");
-    else if (!PyObject_TypeCheck(cx, context_type) || !is_deque(queues[1]) || !is_deque(queues[3]))
+    int over = -1, sound = cx && PyObject_TypeCheck(cx, context_type);
+    for (int i = 0; i < 4; i++) sound = sound && queues[i] && PyObject_TypeCheck(queues[i], deque_type);
+    if (UNLIKELY(!sound))
         PyErr_SetString(PyExc_TypeError, "this loop has other queues than deques");
     else
         do over = turn(self, args[0], most, queues, cx, &steps);
@@ -651,6 +685,19 @@ static PyObject *spawn(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssiz
     return PyObject_Vectorcall(cold.spawn, args, (size_t)count, names);
 }
 
+static PyObject *call_soon(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t count)
+{
+    PyObject *executor = count ? everyday() : NULL, *deferred = executor ? SLOT(executor, loop_at.deferred) : NULL;
+    if (UNLIKELY(!is_a(deferred, deque_type))) return PyErr_Occurred() ? NULL : PyObject_Vectorcall(cold.call_soon, args, (size_t)count, NULL);
+    PyObject *rest = PyTuple_New(count - 1), *call = rest ? PyTuple_Pack(2, args[0], rest) : NULL;
+    for (Py_ssize_t i = 1; call && i < count; i++) PyTuple_SET_ITEM(rest, i - 1, Py_NewRef(args[i]));
+    int result = call ? drop_result(deque_append(deferred, call)) : -1;
+    Py_XDECREF(rest);
+    Py_XDECREF(call);
+    return none_if(result);
+}
+
+#include "timer.h"
 #include "rpc.h"
 
 /* ---- what stands for what ---- */
@@ -672,30 +719,39 @@ static const struct { const char *module, *name; PyTypeObject **type; const char
     {"pinfut.sync.channel", "Sender", FROM(sender)},
     {"pinfut.sync.channel", "Receiver", FROM(receiver)},
     {"pinfut.sync.lock", "Lock", FROM(lock)},
+    {"pinfut.executor.timers", "Timers", FROM(timers)},
+    {"pinfut.executor.timeout", "Timeout", FROM(timeout)},
 };
 
+#define ROWS(table) (sizeof table / sizeof *table)
 #define HAS(module, text) {module, #text, &py.text}
 
 static const struct { const char *module, *name; PyObject **place; } constants[] = {
     HAS("pinfut.core", throw), HAS("pinfut.poll", PENDING), HAS("pinfut.poll", NOBODY), HAS("pinfut.future", let_go),
+    HAS("pinfut.executor.ready", TURN), HAS("pinfut.executor.ready", LOOK), HAS("pinfut.executor.timers", MIN_DEAD),
     HAS("pinfut.executor.ready", require_own_thread), HAS("pinfut.executor.ready", select_batch),
-    HAS("pinfut.executor.task", NOT_DONE), HAS("pinfut.executor.task", OVER), HAS("pinfut.executor.task", YIELD),
+    HAS("pinfut.executor.task", NOT_DONE), HAS("pinfut.executor.task", OVER), HAS("pinfut.coroutine", YIELD),
     HAS("pinfut.executor.task", report_call), HAS("pinfut.executor.task", CancelledError),
     HAS("pinfut.executor.core", running), HAS("pinfut.executor.core", copy_context),
-    HAS("pinfut.sync.oneshot", _EMPTY), HAS("pinfut.sync.oneshot", _TAKEN), HAS("pinfut.sync.oneshot", _CLOSED),
-    HAS("pinfut.sync.channel", _SENT),
+    HAS("pinfut.sync.oneshot", _EMPTY), HAS("pinfut.sync.oneshot", _TAKEN), HAS("pinfut.sync.oneshot", _CLOSED), HAS("pinfut.sync.oneshot", _KIND),
+    HAS("pinfut.sync.channel", _SENT), HAS("pinfut.coroutine", _CELL),
+    HAS("pinfut.executor.timers", heappush),
+    {"pinfut.executor.block", "_CLOSED", &py.closed},
 };
 
 #define AS(parameters) parameters "\n--\n\n"
 
-/* The methods of these classes, and where what they replace is kept. */
+/* The methods of these classes, and where what they replace is kept; without a function it is only kept. */
 static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; } methods[] = {
     {&task_type, &cold.task_cancel, {"cancel", task_cancel, METH_NOARGS, AS("cancel($self, /)")}},
+    {&task_type, &cold.task_finish, {.ml_name = "finish"}},
     {&task_type, &cold.task_poll, {"poll", task_poll, METH_O, AS("poll($self, cx, /)")}},
     {&task_type, NULL, {"wake", task_wake, METH_NOARGS, AS("wake($self, /)")}},
     {&loop_type, NULL, {"run_turns", FASTCALL(loop_run_turns), METH_FASTCALL, AS("run_turns($self, until, most=512, /)")}},
     {&oneshot_type, &cold.oneshot_poll, {"poll", oneshot_poll, METH_O, AS("poll($self, cx, /)")}},
     {&oneshot_type, &cold.oneshot_send, {"send", oneshot_send, METH_O, AS("send($self, value, /)")}},
+    {&shared_type, &cold.offer, {.ml_name = "offer"}},
+    {&shared_type, &cold.taken, {.ml_name = "taken"}},
     {&send_type, NULL, {"__await__", send_await, METH_NOARGS, AS("__await__($self, /)")}},
     {&recv_type, NULL, {"__await__", recv_await, METH_NOARGS, AS("__await__($self, /)")}},
     {&recv_type, &cold.recv_poll, {"poll", recv_poll, METH_O, AS("poll($self, cx, /)")}},
@@ -703,52 +759,34 @@ static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; 
     {&receiver_type, NULL, {"recv", receiver_recv, METH_NOARGS, AS("recv($self, /)")}},
     {&lock_type, &cold.lock_aenter, {"__aenter__", lock_aenter, METH_NOARGS, AS("__aenter__($self, /)")}},
     {&lock_type, &cold.lock_aexit, {"__aexit__", FASTCALL(lock_aexit), METH_FASTCALL, AS("__aexit__($self, kind, error, traceback, /)")}},
+    {&timers_type, &cold.clean, {.ml_name = "_clean"}},
+    {&timeout_type, &cold.timeout_enter, {"__enter__", timeout_enter, METH_NOARGS, AS("__enter__($self, /)")}},
+    {&timeout_type, &cold.timeout_exit, {"__exit__", FASTCALL(timeout_exit), METH_FASTCALL, AS("__exit__($self, kind, error, traceback, /)")}},
 };
 
-/* What is of no class: after these. */
+static const struct { const char *module; PyObject **kept; PyMethodDef function; } functions_of[] = {
+    {"pinfut.executor", &cold.call_soon, {"call_soon", FASTCALL(call_soon), METH_FASTCALL, AS("call_soon(call, /, *args)")}},
+    {"pinfut.executor", &cold.spawn, {"spawn", FASTCALL(spawn), METH_FASTCALL | METH_KEYWORDS, AS("spawn(coro, *, name=None, priority='normal')")}},
+    {"pinfut.executor.timeout", &cold.timeout, {"timeout", FASTCALL(timeout), METH_FASTCALL | METH_KEYWORDS, AS("timeout(seconds, awaitable=None)")}},
+    {"pinfut.sync.oneshot", NULL, {"oneshot", oneshot, METH_NOARGS, AS("oneshot()")}},
+};
 
-static int install_ready(PyObject *module)
+static int install_coroutine(PyObject *module)
 {
-    return take_size(module, "TURN", &turn_steps) < 0 ? -1 : take_size(module, "LOOK", &look);
+    again = make_bridge(Py_NewRef(py.YIELD), FUTURE);
+    return again ? PyDict_SetItemString(module, "_YIELD_NOW", again) : -1;
 }
 
-static int install_task(PyObject *Py_UNUSED(module))
-{
-    return take(task_type->tp_dict, "finish", &cold.task_finish);
-}
-
-static int install_spawn(PyObject *module)
-{
-    static const PyMethodDef function = {
-        "spawn", FASTCALL(spawn), METH_FASTCALL | METH_KEYWORDS, AS("spawn(coro, *, name=None, priority='normal')")};
-    return replace_one(module, NULL, &function, &cold.spawn);
-}
-
-static int install_oneshot(PyObject *module)
-{
-    static const PyMethodDef function = {"oneshot", oneshot, METH_NOARGS, AS("oneshot()")};
-    if (PyDict_GetItemString(module, "_KIND") != (PyObject *)oneshot_type) return 0; /* that of checked mode */
-    return replace_one(module, NULL, &function, NULL);
-}
-
-static int install_channel(PyObject *module)
-{
-    PyObject *python = shared_type->tp_dict;
-    return take_laws(module) < 0 || take(python, "offer", &cold.offer) < 0 || take(python, "taken", &cold.taken) < 0 ? -1 : 0;
-}
-
+/* What else a module asks for. */
 static const struct { const char *module; int (*install)(PyObject *module); } parts[] = {
-    {"pinfut.executor.ready", install_ready}, {"pinfut.executor.task", install_task}, {"pinfut.executor", install_spawn},
-    {"pinfut.sync.oneshot", install_oneshot}, {"pinfut.sync.channel", install_channel}, {"pinfut.sync.lock", take_laws},
+    {"pinfut.future", take_laws}, {"pinfut.coroutine", install_coroutine},
     {"pinfut.slots", install_slots}, {"pinfut.rpc.memory.ring", install_ring},
     {"pinfut.rpc.memory.lane", install_lane}, {"pinfut.rpc.wire.peer", install_peer},
     {"pinfut.rpc.objects.promise", install_promise}, {"pinfut.rpc.objects.proxy", install_proxy},
     {"pinfut.rpc.session.calls_out", install_calls_out}, {"pinfut.rpc.session.calls_in", install_calls_in},
 };
 
-#define ROWS(table) (sizeof table / sizeof *table)
-
-/* The class of a row: found, its slots as well, and its methods replaced. */
+/* The class of a row: its slots are found, and its methods replaced. */
 static int install_class(PyObject *module, size_t row)
 {
     PyTypeObject **type = classes[row].type;
@@ -764,12 +802,11 @@ static PyObject *accelerate(PyObject *Py_UNUSED(self), PyObject *module)
     PyObject *found = PyDict_Check(module) ? PyDict_GetItemString(module, "__name__") : NULL;
     const char *is = found ? PyUnicode_AsUTF8(found) : "";
     int rows = 0, failed = is ? 0 : -1;
-    for (size_t i = 0; !failed && i < ROWS(constants); i++)
-        if (strcmp(constants[i].module, is) == 0) rows++, failed = take(module, constants[i].name, constants[i].place);
-    for (size_t i = 0; !failed && i < ROWS(classes); i++)
-        if (strcmp(classes[i].module, is) == 0) rows++, failed = install_class(module, i);
-    for (size_t i = 0; !failed && i < ROWS(parts); i++)
-        if (strcmp(parts[i].module, is) == 0) rows++, failed = parts[i].install(module);
+#define EACH(i, table) for (size_t i = 0; !failed && i < ROWS(table); i++) if (strcmp(table[i].module, is) == 0 && ++rows)
+    EACH(i, constants) failed = take(module, constants[i].name, constants[i].place);
+    EACH(i, classes) failed = install_class(module, i);
+    EACH(i, functions_of) failed = replace_one(module, NULL, &functions_of[i].function, functions_of[i].kept);
+    EACH(i, parts) failed = parts[i].install(module);
     if (!rows && !failed) return PyErr_Format(PyExc_ImportError, "pinfut._core has nothing for %S", found ? found : module);
     return none_if(failed);
 }

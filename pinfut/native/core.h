@@ -24,7 +24,7 @@ typedef PyObject *Ref;
 CLASS_WITH(context, waker)
 CLASS_WITH(ready, asleep, runner)
 CLASS_WITH(task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
-CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, went_on)
+CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, went_on, clock, timers)
 CLASS_WITH(executor, watching)
 CLASS_WITH(oneshot, _value, _waker)
 CLASS_WITH(shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
@@ -35,11 +35,13 @@ CLASS_WITH(receiver, _state)
 CLASS_WITH(interrupt, _kind, _leaf)
 CLASS_WITH(failure, error, traceback, unclaimed)
 CLASS_WITH(lock, _free, _queue)
+CLASS_WITH(timers, heap, _order, _dead)
+CLASS_WITH(timeout, _owner, _passed, _seconds, deadline, executor, fired, live, outer)
 
 /* What modules have. */
 static struct {
-    Ref PENDING, YIELD, NOT_DONE, OVER, NOBODY, CancelledError, let_go, _EMPTY, _TAKEN, _CLOSED, _SENT;
-    Ref select_batch, require_own_thread, report_call, running, copy_context, throw;
+    Ref TURN, LOOK, MIN_DEAD, PENDING, YIELD, NOT_DONE, OVER, NOBODY, CancelledError, let_go, _EMPTY, _TAKEN, _CLOSED, _KIND, _SENT;
+    Ref select_batch, require_own_thread, report_call, running, copy_context, throw, heappush, closed, _CELL;
     Ref laws;         /* what that module has */
     Ref send, throw_; /* those of CoroutineType: who pays knows them */
 } py;
@@ -47,7 +49,7 @@ static struct {
 /* The methods in Python that were replaced. */
 static struct {
     Ref task_poll, task_finish, task_cancel, lock_aenter, lock_aexit, oneshot_poll, oneshot_send, spawn;
-    Ref offer, taken, recv_poll;
+    Ref offer, taken, recv_poll, clean, call_soon, timeout, timeout_enter, timeout_exit;
 } cold;
 
 /* Names, interned. */
@@ -56,9 +58,7 @@ static struct {
     static const char group##_names[] = #__VA_ARGS__;
 
 NAMES(name, poll, wake, ended, run, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
-      _outcome, value, executor, append, through_executor, recording, waker)
-
-static Py_ssize_t turn_steps, look; /* TURN and LOOK */
+      _outcome, value, executor, append, through_executor, recording, waker, now)
 
 static PyTypeObject *deque_type;
 static PyCFunction deque_append, deque_popleft;
@@ -69,6 +69,11 @@ static int missing(const char *slot)
 {
     PyErr_SetString(PyExc_AttributeError, slot);
     return -1;
+}
+
+static inline int is_a(PyObject *object, PyTypeObject *type)
+{
+    return object && Py_TYPE(object) == type;
 }
 
 static inline int drop_result(PyObject *result)
@@ -89,6 +94,20 @@ static inline void put(PyObject *object, Py_ssize_t offset, PyObject *value)
     PyObject *was = SLOT(object, offset);
     SLOT(object, offset) = value;
     Py_XDECREF(was);
+}
+
+static Py_ssize_t number(PyObject *object, Py_ssize_t offset)
+{
+    PyObject *value = SLOT(object, offset);
+    return value ? PyLong_AsSsize_t(value) : missing("a number");
+}
+
+static int set_number(PyObject *object, Py_ssize_t offset, Py_ssize_t value)
+{
+    PyObject *made = PyLong_FromSsize_t(value);
+    if (!made) return -1;
+    put(object, offset, made);
+    return 0;
 }
 
 /* The error that is set, with its traceback, which is not set any more. */
@@ -246,16 +265,16 @@ static PyMethodDef *documented(const PyMethodDef *definition, PyObject *python)
 }
 
 /* Put a method into a class, or a function into a module (`type` is NULL), and what it replaces
-   into `kept`, unless that is NULL. */
+   into `kept`, unless that is NULL. Without a function nothing is replaced. */
 static int replace_one(PyObject *module, PyTypeObject *type, const PyMethodDef *definition, PyObject **kept)
 {
     PyObject *python = NULL, *made = NULL;
     if (take(type ? type->tp_dict : module, definition->ml_name, &python) < 0) return -1;
-    PyMethodDef *own = documented(definition, python);
+    PyMethodDef *own = definition->ml_meth ? documented(definition, python) : NULL;
     if (own) made = type ? PyDescr_NewMethod(type, own) : PyCFunction_NewEx(own, NULL, PyDict_GetItemString(module, "__name__"));
     if (kept) *kept = Py_NewRef(python);
     Py_DECREF(python);
-    int result = !made ? -1
+    int result = !made ? (definition->ml_meth ? -1 : 0)
                  : type ? PyObject_SetAttrString((PyObject *)type, own->ml_name, made)
                         : PyDict_SetItemString(module, own->ml_name, made);
     Py_XDECREF(made);

@@ -247,6 +247,18 @@ async def locked() -> None:
 
 
 @operation
+async def timed() -> None:
+    with timeout(60), timeout(30):
+        with timeout(90):
+            await yield_now()
+    try:
+        with timeout(0):
+            await oneshot()[1]
+    except TimeoutError:
+        pass
+
+
+@operation
 async def driven_by_hand() -> None:
     async def outer() -> Any:
         return await oneshot()[1]

@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import Any
 
 PLACES = {
-    "pinfut.executor": ("spawn",),
+    "pinfut.executor": ("call_soon", "spawn"),
     "pinfut.executor.loop": ("Loop.run_turns",),
     "pinfut.executor.task": ("Task.cancel", "Task.poll", "Task.wake"),
+    "pinfut.executor.timeout": ("Timeout.__enter__", "Timeout.__exit__", "timeout"),
     "pinfut.rpc.memory.lane": ("RingRequests.complete", "RingSubmissions.take_plain"),
     "pinfut.rpc.memory.ring": ("RingWriter.submit",),
     "pinfut.rpc.objects.promise": ("Promise.poll",),

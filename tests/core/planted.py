@@ -27,6 +27,8 @@ TESTS: Final = (
         "tests/executor/test_entries.py",
     ),
     *("tests/executor/test_deadlock.py", "tests/executor/test_elsewhere.py"),
+    *("tests/executor/test_timers.py", "tests/executor/test_timeout.py"),
+    *("tests/executor/test_blocks.py", "tests/executor/test_shield.py"),
     *(
         "tests/pinfut/test_slots.py",
         "tests/rpc/memory/test_ring.py",

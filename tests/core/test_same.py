@@ -54,7 +54,7 @@ def test_the_page_has_every_place() -> None:
     told = " ".join(f"{c} {name}" for c, name, _ in rows)
     sources = "".join(
         (ROOT / "pinfut" / "native" / name).read_text("utf-8")
-        for name in ("core.c", "channel.h", "lock.h", "rpc.h")
+        for name in ("core.c", "channel.h", "lock.h", "rpc.h", "timer.h")
     )
     for functions, _, _ in rows:
         for function in re.findall(r"`(\w+)`", functions):
