@@ -248,9 +248,8 @@ async def locked() -> None:
 
 @operation
 async def timed() -> None:
-    with timeout(60), timeout(30):
-        with timeout(90):
-            await yield_now()
+    with timeout(60), timeout(30), timeout(90):
+        await yield_now()
     try:
         with timeout(0):
             await oneshot()[1]

@@ -221,6 +221,18 @@ def test_a_timeout_that_is_entered_and_left_leaves_nothing_behind(run: Run) -> N
     assert run(main()) == 1
 
 
+def test_timeouts_that_end_before_what_is_due_later_are_cleaned_away(run: Run) -> None:
+    async def main() -> int:
+        timers = current_executor().timers
+        assert isinstance(timers, Timers)
+        for _ in range(1_000):
+            with timeout(60), timeout(30):
+                pass
+        return timers.entries
+
+    assert run(main()) <= 2 * MIN_DEAD
+
+
 def test_many_timers_that_are_due_at_once_fire_in_their_order_over_several_turns() -> None:
     timers, log = Timers(), list[int]()
     for i in range(3 * AT_ONCE):
