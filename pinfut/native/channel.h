@@ -51,7 +51,7 @@ static PyObject *take_value(PyObject *state)
     return value;
 }
 
-static PyObject *send_await(PyObject *self, PyObject *Py_UNUSED(unused))
+static PyObject *send_await(PyObject *self)
 {
     PyObject *state = SLOT(self, send_at._state), *value = SLOT(self, send_at.value);
     if (SLOT(self, send_at.waker) == Py_None && state && value && at_once()) {
@@ -87,7 +87,7 @@ static PyObject *recv_poll(PyObject *self, PyObject *cx)
     return take_value(state);
 }
 
-static PyObject *recv_await(PyObject *self, PyObject *Py_UNUSED(unused))
+static PyObject *recv_await(PyObject *self)
 {
     PyObject *state = SLOT(self, recv_at._state), *buffer = state ? line_of(state, shared_at.buffer) : NULL;
     if (SLOT(self, recv_at.waker) == Py_None && buffer && Py_SIZE(buffer) > number(state, shared_at.reserved) && at_once()) {

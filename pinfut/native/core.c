@@ -741,6 +741,8 @@ static const struct { const char *module, *name; PyObject **place; } constants[]
 
 #define AS(parameters) parameters "\n--\n\n"
 
+#define SLOT_OF_AWAIT 0 /* not called as a method, which costs a lookup and a call */
+
 /* The methods of these classes, and where what they replace is kept; without a function it is only kept. */
 static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; } methods[] = {
     {&task_type, &cold.task_cancel, {"cancel", task_cancel, METH_NOARGS, AS("cancel($self, /)")}},
@@ -752,8 +754,8 @@ static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; 
     {&oneshot_type, &cold.oneshot_send, {"send", oneshot_send, METH_O, AS("send($self, value, /)")}},
     {&shared_type, &cold.offer, {.ml_name = "offer"}},
     {&shared_type, &cold.taken, {.ml_name = "taken"}},
-    {&send_type, NULL, {"__await__", send_await, METH_NOARGS, AS("__await__($self, /)")}},
-    {&recv_type, NULL, {"__await__", recv_await, METH_NOARGS, AS("__await__($self, /)")}},
+    {&send_type, NULL, {"__await__", FASTCALL(send_await), SLOT_OF_AWAIT}},
+    {&recv_type, NULL, {"__await__", FASTCALL(recv_await), SLOT_OF_AWAIT}},
     {&recv_type, &cold.recv_poll, {"poll", recv_poll, METH_O, AS("poll($self, cx, /)")}},
     {&sender_type, NULL, {"send", sender_send, METH_O, AS("send($self, value, /)")}},
     {&receiver_type, NULL, {"recv", receiver_recv, METH_NOARGS, AS("recv($self, /)")}},
@@ -786,14 +788,28 @@ static const struct { const char *module; int (*install)(PyObject *module); } pa
     {"pinfut.rpc.session.calls_out", install_calls_out}, {"pinfut.rpc.session.calls_in", install_calls_in},
 };
 
+static int set_await(PyTypeObject *type, PyCFunction function)
+{
+    PyObject *base = PyObject_GetAttrString((PyObject *)awaits_type, "__await__");
+    PyObject *made = base ? PyDescr_NewWrapper(type, ((PyWrapperDescrObject *)base)->d_base, (void *)function) : NULL;
+    int result = made ? PyObject_SetAttrString((PyObject *)type, "__await__", made) : -1;
+    Py_XDECREF(base);
+    Py_XDECREF(made);
+    return result;
+}
+
 /* The class of a row: its slots are found, and its methods replaced. */
 static int install_class(PyObject *module, size_t row)
 {
     PyTypeObject **type = classes[row].type;
     CLASS(*type, classes[row].name)
     if (find_slots(*type, classes[row].slots, classes[row].at) < 0) return -1;
-    for (size_t i = 0; i < ROWS(methods); i++)
-        if (methods[i].type == type && replace_one(NULL, *type, &methods[i].method, methods[i].kept) < 0) return -1;
+    for (size_t i = 0; i < ROWS(methods); i++) {
+        const PyMethodDef *method = &methods[i].method;
+        int is_slot = method->ml_meth && method->ml_flags == SLOT_OF_AWAIT;
+        if (methods[i].type != type) continue;
+        if ((is_slot ? set_await(*type, method->ml_meth) : replace_one(NULL, *type, method, methods[i].kept)) < 0) return -1;
+    }
     return 0;
 }
 

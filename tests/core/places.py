@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 from importlib import import_module
+from types import WrapperDescriptorType
 from typing import Any
 
 PLACES = {
@@ -43,7 +44,8 @@ def described(module: str, place: str) -> dict[str, Any]:
         ]
         for each in inspect.signature(found).parameters.values()
     ]
-    text = " ".join((found.__doc__ or "").strip().split("\n\n")[0].split())
+    says = "" if type(found) is WrapperDescriptorType else found.__doc__  # Python's own words
+    text = " ".join((says or "").strip().split("\n\n")[0].split())
     return {"parameters": parameters, "in_c": not hasattr(found, "__code__"), "says": text}
 
 

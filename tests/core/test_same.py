@@ -39,7 +39,8 @@ for name, module in sorted(sys.modules.items()):
         if inspect.isbuiltin(thing): found.append(f"{name}:{attribute}")
         if not inspect.isclass(thing): continue
         for each, method in vars(thing).items():
-            if type(method).__name__ == "method_descriptor" and method.__objclass__ is thing:
+            kind = type(method).__name__
+            if kind in ("method_descriptor", "wrapper_descriptor") and method.__objclass__ is thing:
                 found.append(f"{name}:{thing.__qualname__}.{each}")
 print(json.dumps(sorted(set(found))))
 """
