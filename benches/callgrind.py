@@ -70,7 +70,9 @@ def between_marks(folder: Path, process: str) -> int:
 
 
 def environment(system: System) -> dict[str, str]:
-    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", **system.env}
+    # What chooses between the ways in which pinfut does the same: `PINFUT_MEMORY`, `PINFUT_PURE`.
+    asked = {name: value for name, value in os.environ.items() if name.startswith("PINFUT_")}
+    return {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0", **asked, **system.env}
 
 
 def count(

@@ -20,8 +20,9 @@ T_co = TypeVar("T_co", covariant=True)
 Priority: TypeAlias = Literal["high", "normal", "low"]
 """How urgent a task is. `pinfut.executor.ready.select_batch` says what that means in a turn."""
 
-FirstStep: TypeAlias = "tuple[CoroutineType[Any, Any, Any], ContextVars, Owner]"
-"""A coroutine whose first step runs inside another task's, its context variables, its owner."""
+FirstStep: TypeAlias = "tuple[CoroutineType[Any, Any, Any], ContextVars, Owner, Any]"
+"""A coroutine whose first step runs inside another task's, its context variables, its owner, and
+the `pinfut.payers.Payer` of its task, where that is not in the context variables, or None."""
 
 
 # ---- what is run ----

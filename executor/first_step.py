@@ -46,7 +46,9 @@ class FirstSteps(Loop):
         """The task of the coroutine in `first`. Raises NoExecutor when there is none."""
         if self.first is None:
             raise NoExecutor(NO_TASK)
-        coro, context, owner = self.first
+        coro, context, owner, payer = self.first
+        if payer is not None:
+            context = payer.context(context)
         self.current = task = self.task_type(self.ready, coro, context)
         self.tasks[task] = owner
         if self.watching:

@@ -103,6 +103,9 @@ class Payer:
         """Count all of it. Raises AssertionError where the accounts say something else. For tests:
         it takes a time like all pages of the process."""
 
+paying: object
+"""What the core in C has of this, for each step of a coroutine that somebody pays for."""
+
 def install(
     start: Callable[[], object], main: int, let_go: Callable[[object], object], /
 ) -> None: ...

@@ -376,32 +376,26 @@ static PySendResult result_of(PyObject **out)
     return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-/* A step of a coroutine in a context: `value` is sent in, or raised where it waits. */
-static PySendResult step_in(PyObject *context, PyObject *coro, PyObject *value, int raised, PyObject **out)
+/* A step of a coroutine in a context: `value` is sent in, or raised where it waits. `payer` pays for
+   it, or NULL. */
+static PySendResult step_in(PyObject *payer, PyObject *context, PyObject *coro, PyObject *value, int raised, PyObject **out)
 {
     PySendResult result = PYGEN_ERROR;
     *out = NULL;
-    if (UNLIKELY(!PyContext_CheckExact(context))) { /* one in which somebody pays */
-        PyObject *args[] = {context, raised ? py.throw_ : py.send, coro, value};
-        *out = PyObject_VectorcallMethod(name.run, args, 4, NULL);
-    } else if (LIKELY(PyContext_Enter(context) == 0)) {
+    if (UNLIKELY(PyContext_Enter(context) < 0)) return PYGEN_ERROR;
+    if (payer)
+        result = paying.step(payer, coro, value, raised, out);
+    else if (LIKELY(!raised))
+        result = PyIter_Send(coro, value, out);
+    else {
         PyObject *args[] = {coro, value};
-        if (raised)
-            *out = PyObject_Vectorcall(py.throw_, args, 2, NULL);
-        else
-            result = PyIter_Send(coro, value, out);
-        if (UNLIKELY(PyContext_Exit(context) < 0)) {
-            Py_CLEAR(*out);
-            result = PYGEN_ERROR;
-        }
-        if (!raised) return result;
+        if ((*out = PyObject_Vectorcall(py.throw_, args, 2, NULL))) result = PYGEN_NEXT;
     }
-    return result_of(out);
-}
-
-static inline PySendResult send_in(PyObject *context, PyObject *coro, PyObject *value, PyObject **out)
-{
-    return step_in(context, coro, value, 0, out);
+    if (UNLIKELY(PyContext_Exit(context) < 0)) {
+        Py_CLEAR(*out);
+        return PYGEN_ERROR;
+    }
+    return result == PYGEN_ERROR ? result_of(out) : result;
 }
 
 /* A step of the coroutine of `task`, in its context. */
@@ -413,8 +407,11 @@ static PySendResult step_coro(PyObject *task, PyObject *value, int raised, PyObj
     *out = NULL;
     if (UNLIKELY(!context || !coro))
         missing("_coro");
-    else
-        result = step_in(context, coro, value, raised, out);
+    else if (Py_TYPE(context) == paying.context_type) {
+        PaidContext *paid = (PaidContext *)context;
+        result = step_in(paid->payer, paid->context, coro, value, raised, out);
+    } else
+        result = step_in(NULL, context, coro, value, raised, out);
     Py_XDECREF(context);
     Py_XDECREF(coro);
     return result;

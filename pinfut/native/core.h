@@ -1,13 +1,7 @@
 /* What the core knows of Python's side. Every name is said once: a slot that is not there, or is no
    slot, is found when its module is loaded, and pinfut does not start with half of a core. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
-
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define FASTCALL(function) ((PyCFunction)(void (*)(void))function)
+#include "module.h"
 
 typedef PyObject *Ref;
 
@@ -42,8 +36,8 @@ CLASS_WITH(timeout, _owner, _passed, _seconds, deadline, executor, fired, live, 
 static struct {
     Ref TURN, LOOK, MIN_DEAD, PENDING, YIELD, NOT_DONE, OVER, NOBODY, CancelledError, let_go, _EMPTY, _TAKEN, _CLOSED, _KIND, _SENT;
     Ref select_batch, require_own_thread, report_call, running, copy_context, throw, heappush, closed, _CELL;
-    Ref laws;         /* what that module has */
-    Ref send, throw_; /* those of CoroutineType: who pays knows them */
+    Ref laws;   /* what that module has */
+    Ref throw_; /* that of CoroutineType */
 } py;
 
 /* The methods in Python that were replaced. */
@@ -57,8 +51,11 @@ static struct {
     static struct { Ref __VA_ARGS__; } group; \
     static const char group##_names[] = #__VA_ARGS__;
 
-NAMES(name, poll, wake, ended, run, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
+NAMES(name, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
       _outcome, value, executor, append, through_executor, recording, waker, now)
+
+/* Those of who pays: no type, where nobody can. */
+static Paying paying;
 
 static PyTypeObject *deque_type;
 static PyCFunction deque_append, deque_popleft;
@@ -108,29 +105,6 @@ static int set_number(PyObject *object, Py_ssize_t offset, Py_ssize_t value)
     if (!made) return -1;
     put(object, offset, made);
     return 0;
-}
-
-/* The error that is set, with its traceback, which is not set any more. */
-static PyObject *take_error(void)
-{
-#if PY_VERSION_HEX >= 0x030c0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback) PyException_SetTraceback(error, traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
-    return error;
-#endif
-}
-
-/* Steals `error`, which is set again. */
-static void set_error(PyObject *error)
-{
-    PyErr_SetObject((PyObject *)Py_TYPE(error), error);
-    Py_DECREF(error);
 }
 
 static inline PyObject *waker_of(PyObject *cx)
@@ -325,7 +299,17 @@ static int find_python(void)
     Py_DECREF(collections);
     if (!deque_type || !(deque_append = function_of((PyObject *)deque_type, "append", METH_O))) return -1;
     if (!(deque_popleft = function_of((PyObject *)deque_type, "popleft", METH_NOARGS))) return -1;
-    py.send = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");
-    py.throw_ = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
-    return py.send && py.throw_ ? 0 : -1;
+    if (!(py.throw_ = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw"))) return -1;
+    PyObject *payers = PyImport_ImportModule("pinfut._payers");
+    if (!payers) {
+        if (!PyErr_ExceptionMatches(PyExc_ImportError)) return -1;
+        PyErr_Clear(); /* it was not built */
+        return 0;
+    }
+    PyObject *capsule = PyObject_GetAttrString(payers, "paying");
+    const Paying *found = capsule ? PyCapsule_GetPointer(capsule, PAYING) : NULL;
+    if (found) paying = *found; /* the module is imported for good */
+    Py_XDECREF(capsule);
+    Py_DECREF(payers);
+    return found ? 0 : -1;
 }

@@ -8,7 +8,8 @@
 #ifndef PINFUT_PAGES_H
 #define PINFUT_PAGES_H
 
-#include <Python.h>
+#include "module.h" /* Python.h is the first */
+
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,8 +20,6 @@
 #define TRIES 16            /* runs of a bin that are looked at, at most */
 #define GRANULES (PAGE / 16)
 
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define NEVER_INLINE __attribute__((noinline))
 
 /* What memcheck and AddressSanitizer have to know, where they are used. */

@@ -8,12 +8,9 @@
    blocks.h  payers, their blocks, and the hooks
    here      safe points, and what Python sees */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
-#include <time.h>
-
 #include "blocks.h"
+
+#include <time.h>
 
 static const char MESSAGE[] = "out of pages: this step holds more than its payer may";
 
@@ -30,11 +27,6 @@ typedef struct {
     Payer *payer;
     PyObject *buyer; /* has `buy()` and `look()`; NULL: nobody buys */
 } PayerObject;
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *payer, *context;
-} ContextObject;
 
 static PyObject *coroutine_send, *coroutine_throw; /* the methods of CoroutineType */
 /* Interned: the cache of methods keeps each other string that a method was looked up by. */
@@ -354,10 +346,7 @@ static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
     PyObject *closed = PyObject_CallMethodNoArgs(coro, name_close);
     if (!closed) return NULL;
     Py_DECREF(closed);
-    if ((error = out_of_pages()) != NULL) {
-        PyErr_SetObject(PyExc_MemoryError, error);
-        Py_DECREF(error);
-    }
+    if ((error = out_of_pages()) != NULL) set_error(error);
     return NULL;
 }
 
@@ -365,67 +354,55 @@ static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
 static void buy_at_end(Payer *p)
 {
     if (LIKELY(p->pages <= p->limit)) return;
-#if PY_VERSION_HEX >= 0x030C0000
-    PyObject *error = PyErr_GetRaisedException();
+    PyObject *error = PyErr_Occurred() ? take_error() : NULL;
     call_buyer(p, name_buy);
-    PyErr_SetRaisedException(error);
-#else
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    call_buyer(p, name_buy);
-    PyErr_Restore(type, error, traceback);
-#endif
+    if (error) set_error(error);
 }
 
-static void stop_iteration(PyObject *value)
+/* A firm step: `value` is sent into `coro`, or raised where it waits. As PyIter_Send, but that a
+   coroutine which ends by what is raised leaves StopIteration. */
+static PySendResult step(PyObject *self, PyObject *coro, PyObject *value, int raised, PyObject **out)
 {
-    if (value == Py_None) {
-        PyErr_SetNone(PyExc_StopIteration);
-        return;
-    }
-    /* a tuple or an exception would be taken for the arguments, or for the exception itself */
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
-    if (stop) {
-        PyErr_SetObject(PyExc_StopIteration, stop);
-        Py_DECREF(stop);
-    }
-}
-
-static PyObject *payer_send(PayerObject *self, PyObject *const *args, Py_ssize_t count)
-{
-    Payer *p = self->payer;
-    if (UNLIKELY(count != 2 || !PyCoro_CheckExact(args[0])))
-        return PyErr_Format(PyExc_TypeError, "send(coro, value) takes a coroutine and a value");
+    Payer *p = ((PayerObject *)self)->payer;
     Current was = now;
-    if (UNLIKELY(change((PyObject *)self, p, args[0], 1) < 0)) return NULL;
-    PyObject *value;
-    PySendResult how = PyIter_Send(args[0], args[1], &value);
-    if (LIKELY(how == PYGEN_NEXT)) {
-        if (UNLIKELY(p->pages > p->limit)) value = settle_at_park(p, args[0], value);
-    } else {
+    *out = NULL;
+    if (UNLIKELY(change(self, p, coro, 1) < 0)) return PYGEN_ERROR;
+    PySendResult how = PYGEN_NEXT;
+    if (LIKELY(!raised))
+        how = PyIter_Send(coro, value, out);
+    else if (!(*out = PyObject_CallMethodOneArg(coro, name_throw, value)))
+        how = PYGEN_ERROR;
+    if (UNLIKELY(how != PYGEN_NEXT))
         buy_at_end(p);
-        if (how == PYGEN_RETURN) {
-            stop_iteration(value);
-            Py_CLEAR(value);
-        }
-    }
+    else if (UNLIKELY(p->pages > p->limit) && !(*out = settle_at_park(p, coro, *out)))
+        how = PYGEN_ERROR;
     back_to(was);
-    return value;
+    return how;
 }
 
-static PyObject *payer_throw(PayerObject *self, PyObject *const *args, Py_ssize_t count)
+/* The same as the methods of coroutines: the end is a StopIteration. */
+static PyObject *step_or_stop(PyObject *self, PyObject *coro, PyObject *value, int raised)
 {
-    if (count != 2 || !PyCoro_CheckExact(args[0]))
-        return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an error");
-    Current was = now;
-    if (change((PyObject *)self, self->payer, args[0], 1) < 0) return NULL;
-    PyObject *leaf = PyObject_CallMethodOneArg(args[0], name_throw, args[1]);
-    if (leaf)
-        leaf = settle_at_park(self->payer, args[0], leaf);
-    else
-        buy_at_end(self->payer);
-    back_to(was);
-    return leaf;
+    PyObject *out;
+    if (step(self, coro, value, raised, &out) != PYGEN_RETURN) return out;
+    /* by a call: a tuple would be taken for its arguments, an exception for itself */
+    PyObject *stop = out == Py_None ? PyObject_CallNoArgs(PyExc_StopIteration)
+                                    : PyObject_CallOneArg(PyExc_StopIteration, out);
+    Py_DECREF(out);
+    if (stop) set_error(stop);
+    return NULL;
+}
+
+static PyObject *payer_send(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count == 2 && PyCoro_CheckExact(args[0])) return step_or_stop(self, args[0], args[1], 0);
+    return PyErr_Format(PyExc_TypeError, "send(coro, value) takes a coroutine and a value");
+}
+
+static PyObject *payer_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count == 2 && PyCoro_CheckExact(args[0])) return step_or_stop(self, args[0], args[1], 1);
+    return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an error");
 }
 
 static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *args,
@@ -441,32 +418,30 @@ static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *ar
 
 /* ---- contexts ---- */
 
-static inline PyCFunction function_of(PyObject *method)
+static inline int is_method(PyObject *f, PyObject *method)
 {
-    return ((PyMethodDescrObject *)method)->d_method->ml_meth;
+    return f == method || (PyCFunction_CheckExact(f) && PyCFunction_GET_FUNCTION(f)
+                           == ((PyMethodDescrObject *)method)->d_method->ml_meth);
 }
 
 /* As contextvars.Context.run, on the payer's account: a firm step where it is the `send` or the
    `throw` of coroutines that is called, or of one coroutine, else a firm call. */
-static PyObject *context_run(ContextObject *self, PyObject *const *args, Py_ssize_t count,
+static PyObject *context_run(PaidContext *self, PyObject *const *args, Py_ssize_t count,
                              PyObject *names)
 {
     if (UNLIKELY(count < 1)) return PyErr_Format(PyExc_TypeError, "it takes what is to be called");
-    PayerObject *payer = (PayerObject *)self->payer;
+    int raised = is_method(args[0], coroutine_throw);
+    PyObject *coro = NULL, *value;
+    if ((raised || is_method(args[0], coroutine_send)) && !names) {
+        PyObject *bound = PyCFunction_CheckExact(args[0]) ? PyCFunction_GET_SELF(args[0]) : NULL;
+        if (count == (bound ? 2 : 3)) coro = bound ? bound : args[1];
+        if (coro && !PyCoro_CheckExact(coro)) coro = NULL;
+    }
     if (UNLIKELY(PyContext_Enter(self->context) < 0)) return NULL;
-    PyObject *value, *f = args[0], *step[2] = {NULL, count == 2 ? args[1] : NULL};
-    if (count == 2 && PyCFunction_CheckExact(f)) step[0] = PyCFunction_GET_SELF(f);
-    if (step[0] && !PyCoro_CheckExact(step[0])) step[0] = NULL;
-    if (LIKELY(f == coroutine_send && !names))
-        value = payer_send(payer, args + 1, count - 1);
-    else if (f == coroutine_throw && count == 3 && !names && PyCoro_CheckExact(args[1]))
-        value = payer_throw(payer, args + 1, 2);
-    else if (step[0] && !names && PyCFunction_GET_FUNCTION(f) == function_of(coroutine_send))
-        value = payer_send(payer, step, 2);
-    else if (step[0] && !names && PyCFunction_GET_FUNCTION(f) == function_of(coroutine_throw))
-        value = payer_throw(payer, step, 2);
+    if (LIKELY(coro != NULL))
+        value = step_or_stop(self->payer, coro, args[count - 1], raised);
     else
-        value = call_as((PyObject *)payer, payer->payer, 1, args, count, names);
+        value = call_as(self->payer, ((PayerObject *)self->payer)->payer, 1, args, count, names);
     if (UNLIKELY(PyContext_Exit(self->context) < 0)) Py_CLEAR(value);
     return value;
 }
@@ -474,7 +449,7 @@ static PyObject *context_run(ContextObject *self, PyObject *const *args, Py_ssiz
 static PyObject *make_context(PyTypeObject *type, PyObject *payer, PyObject *context)
 {
     if (!context) return NULL;
-    ContextObject *self = (ContextObject *)type->tp_alloc(type, 0);
+    PaidContext *self = (PaidContext *)type->tp_alloc(type, 0);
     if (!self) {
         Py_DECREF(context);
         return NULL;
@@ -484,12 +459,12 @@ static PyObject *make_context(PyTypeObject *type, PyObject *payer, PyObject *con
     return (PyObject *)self;
 }
 
-static PyObject *context_copy(ContextObject *self, PyObject *Py_UNUSED(unused))
+static PyObject *context_copy(PaidContext *self, PyObject *Py_UNUSED(unused))
 {
     return make_context(Py_TYPE(self), self->payer, PyContext_Copy(self->context));
 }
 
-static int context_traverse(ContextObject *self, visitproc visit, void *arg)
+static int context_traverse(PaidContext *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->payer);
@@ -497,14 +472,14 @@ static int context_traverse(ContextObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int context_clear(ContextObject *self)
+static int context_clear(PaidContext *self)
 {
     Py_CLEAR(self->payer);
     Py_CLEAR(self->context);
     return 0;
 }
 
-static void context_dealloc(ContextObject *self)
+static void context_dealloc(PaidContext *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
@@ -808,7 +783,6 @@ static PyGetSetDef payer_counters[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-#define FASTCALL(f) ((PyCFunction)(void (*)(void))(f))
 static PyMethodDef payer_methods[] = {
     {"send", FASTCALL(payer_send), METH_FASTCALL,
      PyDoc_STR("send($self, coro, value, /)\n--\n\n"
@@ -883,7 +857,7 @@ static PyType_Slot context_slots[] = {
 
 static PyType_Spec context_spec = {
     .name = "pinfut._payers.PaidContext",
-    .basicsize = sizeof(ContextObject),
+    .basicsize = sizeof(PaidContext),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
              | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = context_slots,
@@ -998,6 +972,12 @@ static int execute(PyObject *self)
     if (!state->payer_type || PyModule_AddType(self, state->payer_type) < 0) return -1;
     state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &context_spec, NULL);
     if (!state->context_type) return -1;
+    static Paying paying = {NULL, step};
+    paying.context_type = state->context_type;
+    PyObject *capsule = PyCapsule_New(&paying, PAYING, NULL);
+    int added = capsule ? PyModule_AddObjectRef(self, "paying", capsule) : -1;
+    Py_XDECREF(capsule);
+    if (added < 0) return -1;
     if (coroutine_send) return 0; /* imported again */
     PyObject *throws = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
     PyObject *sends = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");

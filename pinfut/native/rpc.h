@@ -30,7 +30,7 @@ static struct {
 } python; /* what was replaced */
 
 static struct {
-    PyObject *_end, *_first_failed, *_first_waits, *_give, *_refuse, *acquire, *copy, *end_first;
+    PyObject *_end, *_first_failed, *_first_waits, *_give, *_refuse, *acquire, *end_first;
     PyObject *fail, *free, *give, *release, *reserve, *submit, *take, *take_plain, *touch, *touched, *value;
 } says;
 
@@ -515,13 +515,18 @@ static PyObject *in_on_call(PyObject *self, PyObject *const *args, Py_ssize_t co
         PyTuple_SET_ITEM(first, i, Py_NewRef(i ? PyTuple_GET_ITEM(all, i - 1) : PyTuple_GET_ITEM(called, 0)));
     coro = PyObject_CallObject(PyTuple_GET_ITEM(plan, 0), first);
     Py_CLEAR(first);
-    own = !coro ? NULL : PyContext_CheckExact(context) ? PyContext_Copy(context) : PyObject_CallMethodNoArgs(context, says.copy);
+    PyObject *payer = NULL;
+    if (Py_TYPE(context) == paying.context_type) {
+        payer = ((PaidContext *)context)->payer;
+        context = ((PaidContext *)context)->context;
+    }
+    own = coro ? PyContext_Copy(context) : NULL;
     if (UNLIKELY(!own)) goto end;
     if (UNLIKELY(!PyCoro_CheckExact(coro))) Py_SETREF(coro, PyObject_CallOneArg(rpc.native, coro));
-    if (LIKELY(coro && (first = PyTuple_Pack(3, coro, own, answer)))) {
+    if (LIKELY(coro && (first = PyTuple_Pack(4, coro, own, answer, payer ? payer : Py_None)))) {
         put(executor, first_at, Py_NewRef(first));
         put(self, in_at._starting, Py_NewRef(Py_True));
-        sent = send_in(own, coro, Py_None, &out);
+        sent = step_in(payer, own, coro, Py_None, 0, &out);
     }
     if (UNLIKELY(sent == PYGEN_ERROR)) {
         PyObject *error = take_error();
@@ -577,8 +582,7 @@ static int install_slots(PyObject *module)
 {
     static const Name names[] = {
         {&says._end, "_end"}, {&says._first_failed, "_first_failed"}, {&says._first_waits, "_first_waits"},
-        {&says._give, "_give"}, {&says._refuse, "_refuse"}, {&says.acquire, "acquire"}, {&says.copy, "copy"},
-        {&says.end_first, "end_first"}, {&says.fail, "fail"}, {&says.free, "free"}, {&says.give, "give"},
+        {&says._give, "_give"}, {&says._refuse, "_refuse"}, {&says.acquire, "acquire"}, {&says.end_first, "end_first"}, {&says.fail, "fail"}, {&says.free, "free"}, {&says.give, "give"},
         {&says.release, "release"}, {&says.reserve, "reserve"}, {&says.submit, "submit"}, {&says.take, "take"},
         {&says.take_plain, "take_plain"}, {&says.touch, "touch"}, {&says.touched, "touched"}, {&says.value, "value"},
     };

@@ -179,7 +179,7 @@ class CallsIn:
         try:
             if type(coro) is not CoroutineType:
                 coro = native(coro)
-            executor.first = (coro, context, answer)
+            executor.first = (coro, context, answer, None)
             self._starting = True
             leaf = context.run(_SEND, coro, None)
         except StopIteration as stop:

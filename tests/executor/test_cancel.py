@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import join, race
+from pinfut import Closed, TakenTwice, join, oneshot, race
 from pinfut.executor import (
     CancelledError,
     Task,
@@ -30,6 +30,26 @@ class Log(list[Any]):
 
     def __call__(self, what: object) -> None:
         self.append((current_executor().now(), what))
+
+
+def test_a_cancelled_task_gives_its_error_to_one_await_and_its_oneshot_is_closed(run: Run) -> None:
+    async def main() -> None:
+        tx, rx = oneshot()
+
+        async def worker() -> None:
+            await rx
+
+        task = spawn(worker())
+        await yield_now()
+        task.cancel()
+        with pytest.raises(CancelledError):
+            await task
+        with pytest.raises(TakenTwice, match="was raised by its await"):
+            await task
+        with pytest.raises(Closed):
+            tx.send(None)
+
+    run(main())
 
 
 def test_a_cancel_is_raised_where_the_task_waits(run: Run) -> None:

@@ -49,7 +49,7 @@ def start(
     outside = executor.begin_inline()
     try:
         context = copy_context()
-        executor.first = (native(coro), context, owner)
+        executor.first = (native(coro), context, owner, None)
         try:
             leaf = context.run(coro.send, None)
         except StopIteration as stop:

@@ -160,7 +160,7 @@ def test_a_wake_in_a_first_step_names_the_coroutine() -> None:
         executor = current_executor()
         coro = cast("CoroutineType[Any, Any, None]", handler())
         outside = executor.begin_inline()
-        executor.first = (coro, copy_context(), Server())
+        executor.first = (coro, copy_context(), Server(), None)
         with pytest.raises(StopIteration):
             coro.send(None)
         executor.end_first(None, None)
@@ -272,7 +272,7 @@ def test_a_task_made_in_a_first_step_is_told_to_finish_there() -> None:
     async def main() -> None:
         coro = handler()
         outside = executor.begin_inline()
-        executor.first = (native(coro), copy_context(), Server())
+        executor.first = (native(coro), copy_context(), Server(), None)
         try:
             coro.send(None)
         except StopIteration as stop:

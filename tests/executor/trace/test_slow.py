@@ -123,7 +123,7 @@ def test_a_first_step_that_ends_inside_is_part_of_the_step_around_it() -> None:
         executor = current_executor()
         coro = cast("CoroutineType[Any, Any, None]", handler())
         outside = executor.begin_inline()
-        executor.first = (coro, copy_context(), Server())
+        executor.first = (coro, copy_context(), Server(), None)
         with pytest.raises(StopIteration):
             coro.send(None)
         executor.end_first(None, None)
