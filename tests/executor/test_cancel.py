@@ -45,7 +45,7 @@ def test_a_cancelled_task_gives_its_error_to_one_await_and_its_oneshot_is_closed
         with pytest.raises(CancelledError):
             await task
         with pytest.raises(TakenTwice, match="was raised by its await"):
-            await task
+            task.result()
         with pytest.raises(Closed):
             tx.send(None)
 
