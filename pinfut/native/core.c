@@ -669,9 +669,23 @@ static const struct { const char *module, *name; PyTypeObject **type; const char
     {"pinfut.sync.channel", "Sender", FROM(sender)},
     {"pinfut.sync.channel", "Receiver", FROM(receiver)},
     {"pinfut.sync.lock", "Lock", FROM(lock)},
+    {"pinfut.slots", "Slot", FROM(slot)},
+    {"pinfut.slots", "SlotTable", FROM(table)},
+    {"pinfut.rpc.memory.ring", "RingWriter", FROM(writer)},
+    {"pinfut.rpc.memory.lane", "RingSubmissions", FROM(submissions)},
+    {"pinfut.rpc.memory.lane", "RingRequests", FROM(requests)},
+    {"pinfut.rpc.wire.peer", "Peer", FROM(peer)},
+    {"pinfut.rpc.wire.peer", "Answer", FROM(answer)},
+    {"pinfut.rpc.objects.promise", "Promise", FROM(promise)},
+    {"pinfut.rpc.objects.promise", "Question", FROM(question)},
+    {"pinfut.rpc.objects.promise", "Target", FROM(target)},
+    {"pinfut.rpc.objects.proxy", "Method", FROM(method)},
+    {"pinfut.rpc.session.calls_out", "CallsOut", FROM(out)},
+    {"pinfut.rpc.session.calls_in", "CallsIn", FROM(in)},
 };
 
 #define HAS(module, text) {module, #text, &py.text}
+#define RPC(module, text) {"pinfut." module, #text, &rpc.text}
 
 static const struct { const char *module, *name; PyObject **place; } constants[] = {
     HAS("pinfut.core", throw), HAS("pinfut.poll", PENDING), HAS("pinfut.poll", NOBODY), HAS("pinfut.future", let_go),
@@ -681,9 +695,11 @@ static const struct { const char *module, *name; PyObject **place; } constants[]
     HAS("pinfut.executor.core", running), HAS("pinfut.executor.core", copy_context),
     HAS("pinfut.sync.oneshot", _EMPTY), HAS("pinfut.sync.oneshot", _TAKEN), HAS("pinfut.sync.oneshot", _CLOSED),
     HAS("pinfut.sync.channel", _SENT),
+    RPC("slots", FREE), RPC("slots", WAITING), RPC("slots", READY),
+    RPC("rpc.wire.peer", RUNNING), RPC("rpc.wire.peer", ProtocolError), RPC("rpc.wire.peer", _PLAIN),
+    RPC("rpc.objects.promise", IMPORTED), RPC("rpc.objects.promise", _TAKEN),
+    RPC("rpc.objects.proxy", CodecError), RPC("rpc.session.calls_in", native),
 };
-
-#define AS(parameters) parameters "\n--\n\n"
 
 /* The methods of these classes, and where what they replace is kept. */
 static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; } methods[] = {
@@ -700,6 +716,16 @@ static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; 
     {&receiver_type, NULL, {"recv", receiver_recv, METH_NOARGS, AS("recv($self, /)")}},
     {&lock_type, &cold.lock_aenter, {"__aenter__", lock_aenter, METH_NOARGS, AS("__aenter__($self, /)")}},
     {&lock_type, &cold.lock_aexit, {"__aexit__", FASTCALL(lock_aexit), METH_FASTCALL, AS("__aexit__($self, kind, error, traceback, /)")}},
+    {&table_type, &python.acquire, {"acquire", table_acquire, METH_NOARGS, AS("acquire($self, /)")}},
+    {&table_type, &python.release, {"release", table_release, METH_O, AS("release($self, slot)")}},
+    {&writer_type, &python.submit, {"submit", ring_submit, METH_O, AS("submit($self, frame, /)")}},
+    {&submissions_type, &python.take_plain, {"take_plain", FASTCALL(submissions_take_plain), METH_FASTCALL, AS("take_plain($self, place, x, word, /)")}},
+    {&requests_type, &python.complete, {"complete", FASTCALL(requests_complete), METH_FASTCALL, AS("complete($self, place, x, frame, /)")}},
+    {&promise_type, &python.promise_poll, {"poll", promise_poll, METH_O, AS("poll($self, cx, /)")}},
+    {&out_type, &python.take, {"take", FASTCALL(out_take), METH_FASTCALL, AS("take($self, question, method, /)")}},
+    {&peer_type, &python.receive, {"receive", peer_receive, METH_O, AS("receive($self, frame)")}},
+    {&peer_type, &python.give, {"give", FASTCALL(peer_give), METH_FASTCALL, AS("give($self, answer, payload)")}},
+    {&in_type, &python.on_call, {"on_call", FASTCALL(in_on_call), METH_FASTCALL, AS("on_call($self, answer, called, payload, /)")}},
 };
 
 /* What is of no class: after these. */
@@ -737,10 +763,7 @@ static int install_channel(PyObject *module)
 static const struct { const char *module; int (*install)(PyObject *module); } parts[] = {
     {"pinfut.executor.ready", install_ready}, {"pinfut.executor.task", install_task}, {"pinfut.executor", install_spawn},
     {"pinfut.sync.oneshot", install_oneshot}, {"pinfut.sync.channel", install_channel}, {"pinfut.sync.lock", take_laws},
-    {"pinfut.slots", install_slots}, {"pinfut.rpc.memory.ring", install_ring},
-    {"pinfut.rpc.memory.lane", install_lane}, {"pinfut.rpc.wire.peer", install_peer},
-    {"pinfut.rpc.objects.promise", install_promise}, {"pinfut.rpc.objects.proxy", install_proxy},
-    {"pinfut.rpc.session.calls_out", install_calls_out}, {"pinfut.rpc.session.calls_in", install_calls_in},
+    {"pinfut.rpc.wire.peer", install_peer}, {"pinfut.rpc.objects.proxy", install_proxy},
 };
 
 #define ROWS(table) (sizeof table / sizeof *table)
