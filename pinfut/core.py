@@ -39,9 +39,12 @@ else:
             raise ImportError("PINFUT_PURE=1 asks for Python alone")
         from pinfut._core import Awaits, accelerate, bridge, set_hosted
 
+        def _suspended():
+            yield
+
         def throw(*error):
             """Raise it as the generator would for which the bridge stands."""
-            generator = (lambda: (yield))()
+            generator = _suspended()
             next(generator)
             return generator.throw(*error)
 

@@ -718,10 +718,24 @@ static const struct { const char *module, *name; PyTypeObject **type; const char
     {"pinfut.sync.lock", "Lock", FROM(lock)},
     {"pinfut.executor.timers", "Timers", FROM(timers)},
     {"pinfut.executor.timeout", "Timeout", FROM(timeout)},
+    {"pinfut.slots", "Slot", FROM(slot)},
+    {"pinfut.slots", "SlotTable", FROM(table)},
+    {"pinfut.rpc.memory.ring", "RingWriter", FROM(writer)},
+    {"pinfut.rpc.memory.lane", "RingSubmissions", FROM(submissions)},
+    {"pinfut.rpc.memory.lane", "RingRequests", FROM(requests)},
+    {"pinfut.rpc.wire.peer", "Peer", FROM(peer)},
+    {"pinfut.rpc.wire.peer", "Answer", FROM(answer)},
+    {"pinfut.rpc.objects.promise", "Promise", FROM(promise)},
+    {"pinfut.rpc.objects.promise", "Question", FROM(question)},
+    {"pinfut.rpc.objects.promise", "Target", FROM(target)},
+    {"pinfut.rpc.objects.proxy", "Method", FROM(method)},
+    {"pinfut.rpc.session.calls_out", "CallsOut", FROM(out)},
+    {"pinfut.rpc.session.calls_in", "CallsIn", FROM(in)},
 };
 
 #define ROWS(table) (sizeof table / sizeof *table)
 #define HAS(module, text) {module, #text, &py.text}
+#define RPC(module, text) {"pinfut." module, #text, &rpc.text}
 
 static const struct { const char *module, *name; PyObject **place; } constants[] = {
     HAS("pinfut.core", throw), HAS("pinfut.poll", PENDING), HAS("pinfut.poll", NOBODY), HAS("pinfut.future", let_go),
@@ -734,9 +748,11 @@ static const struct { const char *module, *name; PyObject **place; } constants[]
     HAS("pinfut.sync.channel", _SENT), HAS("pinfut.coroutine", _CELL),
     HAS("pinfut.executor.timers", heappush),
     {"pinfut.executor.block", "_CLOSED", &py.closed},
+    RPC("slots", FREE), RPC("slots", WAITING), RPC("slots", READY),
+    RPC("rpc.wire.peer", RUNNING), RPC("rpc.wire.peer", ProtocolError), RPC("rpc.wire.peer", _PLAIN),
+    RPC("rpc.objects.promise", IMPORTED), RPC("rpc.objects.promise", _TAKEN),
+    RPC("rpc.objects.proxy", CodecError), RPC("rpc.session.calls_in", native),
 };
-
-#define AS(parameters) parameters "\n--\n\n"
 
 #define SLOT_OF_AWAIT 0 /* not called as a method, which costs a lookup and a call */
 
@@ -761,12 +777,23 @@ static const struct { PyTypeObject **type; PyObject **kept; PyMethodDef method; 
     {&timers_type, &cold.clean, {.ml_name = "_clean"}},
     {&timeout_type, &cold.timeout_enter, {"__enter__", timeout_enter, METH_NOARGS, AS("__enter__($self, /)")}},
     {&timeout_type, &cold.timeout_exit, {"__exit__", FASTCALL(timeout_exit), METH_FASTCALL, AS("__exit__($self, kind, error, traceback, /)")}},
+    {&table_type, &python.acquire, {"acquire", table_acquire, METH_NOARGS, AS("acquire($self, /)")}},
+    {&table_type, &python.release, {"release", table_release, METH_O, AS("release($self, slot)")}},
+    {&writer_type, &python.submit, {"submit", ring_submit, METH_O, AS("submit($self, frame, /)")}},
+    {&submissions_type, &python.take_plain, {"take_plain", FASTCALL(submissions_take_plain), METH_FASTCALL, AS("take_plain($self, place, x, word, /)")}},
+    {&requests_type, &python.complete, {"complete", FASTCALL(requests_complete), METH_FASTCALL, AS("complete($self, place, x, frame, /)")}},
+    {&promise_type, &python.promise_poll, {"poll", promise_poll, METH_O, AS("poll($self, cx, /)")}},
+    {&out_type, &python.take, {"take", FASTCALL(out_take), METH_FASTCALL, AS("take($self, question, method, /)")}},
+    {&peer_type, &python.receive, {"receive", peer_receive, METH_O, AS("receive($self, frame)")}},
+    {&peer_type, &python.give, {"give", FASTCALL(peer_give), METH_FASTCALL, AS("give($self, answer, payload)")}},
+    {&in_type, &python.on_call, {"on_call", FASTCALL(in_on_call), METH_FASTCALL, AS("on_call($self, answer, called, payload, /)")}},
 };
 
 static const struct { const char *module; PyObject **kept; PyMethodDef function; } functions_of[] = {
     {"pinfut.executor", &cold.call_soon, {"call_soon", FASTCALL(call_soon), METH_FASTCALL, AS("call_soon(call, /, *args)")}},
     {"pinfut.executor", &cold.spawn, {"spawn", FASTCALL(spawn), METH_FASTCALL | METH_KEYWORDS, AS("spawn(coro, *, name=None, priority='normal')")}},
     {"pinfut.executor.timeout", &cold.timeout, {"timeout", FASTCALL(timeout), METH_FASTCALL | METH_KEYWORDS, AS("timeout(seconds, awaitable=None)")}},
+    {"pinfut.rpc.objects.proxy", &python.submit_plain, {"submit_plain", FASTCALL(submit_plain), METH_FASTCALL, AS("submit_plain(target, one, args, /)")}},
     {"pinfut.sync.oneshot", NULL, {"oneshot", oneshot, METH_NOARGS, AS("oneshot()")}},
 };
 
@@ -778,11 +805,7 @@ static int install_coroutine(PyObject *module)
 
 /* What else a module asks for. */
 static const struct { const char *module; int (*install)(PyObject *module); } parts[] = {
-    {"pinfut.future", take_laws}, {"pinfut.coroutine", install_coroutine},
-    {"pinfut.slots", install_slots}, {"pinfut.rpc.memory.ring", install_ring},
-    {"pinfut.rpc.memory.lane", install_lane}, {"pinfut.rpc.wire.peer", install_peer},
-    {"pinfut.rpc.objects.promise", install_promise}, {"pinfut.rpc.objects.proxy", install_proxy},
-    {"pinfut.rpc.session.calls_out", install_calls_out}, {"pinfut.rpc.session.calls_in", install_calls_in},
+    {"pinfut.future", take_laws}, {"pinfut.coroutine", install_coroutine}, {"pinfut.rpc.wire.peer", install_peer},
 };
 
 static int set_await(PyTypeObject *type, PyCFunction function)

@@ -18,7 +18,7 @@ typedef PyObject *Ref;
 CLASS_WITH(context, waker)
 CLASS_WITH(ready, asleep, runner)
 CLASS_WITH(task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
-CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, went_on, clock, timers)
+CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, first, went_on, clock, timers)
 CLASS_WITH(executor, watching)
 CLASS_WITH(oneshot, _value, _waker)
 CLASS_WITH(shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
@@ -52,7 +52,8 @@ static struct {
     static const char group##_names[] = #__VA_ARGS__;
 
 NAMES(name, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
-      _outcome, value, executor, append, through_executor, recording, waker, now)
+      _outcome, value, executor, append, through_executor, recording, waker, now, _end, _first_failed, _first_waits, _give,
+      acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched)
 
 /* Those of who pays: no type, where nobody can. */
 static Paying paying;
@@ -193,8 +194,9 @@ static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)
     return is_slot ? 0 : -1;
 }
 
-#define FIND(type, at, slot) if (find(type, #slot, &at.slot) < 0) return -1;
 #define CLASS(place, text) if (take(module, text, (PyObject **)&place) < 0) return -1;
+
+#define AS(parameters) parameters "\n--\n\n"
 
 /* The next of the names that a macro has listed, "one, two": whether there was one. */
 static int next_name(const char **list, char *text, size_t size)
@@ -255,20 +257,6 @@ static int replace_one(PyObject *module, PyTypeObject *type, const PyMethodDef *
     return result;
 }
 
-/* All methods of a table into the class, and what they replace into `kept`: NULL for what is not needed. */
-static int replace(PyTypeObject *type, const PyMethodDef *methods, PyObject ***kept)
-{
-    for (int i = 0; methods[i].ml_name; i++)
-        if (replace_one(NULL, type, &methods[i], kept ? kept[i] : NULL) < 0) return -1;
-    return 0;
-}
-
-static int replace_function(PyObject *module, const PyMethodDef *functions, const char *text, PyObject **kept)
-{
-    while (strcmp(functions->ml_name, text) != 0) functions++;
-    return replace_one(module, NULL, functions, kept);
-}
-
 static PyCFunction function_of(PyObject *type, const char *text, int flags)
 {
     PyObject *method = PyObject_GetAttrString(type, text);
@@ -279,15 +267,6 @@ static PyCFunction function_of(PyObject *type, const char *text, int flags)
         PyErr_Format(PyExc_ImportError, "this Python's deque.%s is called in another way", text);
     Py_XDECREF(method);
     return function;
-}
-
-typedef struct { PyObject **name; const char *text; } Name;
-
-static int intern(const Name *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (!*names[i].name && !(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
-    return 0;
 }
 
 static int find_python(void)

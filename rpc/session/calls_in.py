@@ -78,7 +78,7 @@ class CallsIn:
     __slots__ = (
         *("_account", "_again", "_answered", "_capabilities", "_context", "_ended", "_executor"),
         *("_grace", "_longest", "_peer", "_purse", "_root", "_session", "_starting", "_timer"),
-        *("_unpaid", "_watched", "running", "short", "things"),
+        *("_unpaid", "_watched", "refusal", "running", "things"),
     )
 
     def __init__(
@@ -113,7 +113,7 @@ class CallsIn:
         self._grace = grace
         self._timer: Timer | None = None
         # Why no call begins, while what is held cannot be paid (`give_up`).
-        self.short: RpcError | None = None
+        self.refusal: RpcError | None = None
         # What looks once more by and by, whether what is held too much was garbage.
         self._again: Timer | None = None
         # Whether a handler is in its first step, which holds its charge, too.
@@ -154,7 +154,7 @@ class CallsIn:
                 frame += more
             else:
                 args = decode(payload)
-            if self.short is not None:
+            if self.refusal is not None:
                 self._require_settled(answer)
             free = account.free
             if free >= frame:
@@ -439,7 +439,7 @@ class CallsIn:
         if self._again is None:
             executor = self._executor
             self._again = executor.timers.add(executor.clock.now() + AGAIN, self._settle_again)
-        self.short = error
+        self.refusal = error
         answer = self.running.last
         while answer is not None:
             if not answer.task.cancels:
@@ -458,8 +458,8 @@ class CallsIn:
         assert self._purse is not None
         self._session.end.redeem(answer.x)
         self._session.settle(self._purse)
-        if self.short is not None:
-            raise cast(RpcError, again(self.short))
+        if self.refusal is not None:
+            raise cast(RpcError, again(self.refusal))
 
     def on_cancel(self, answer: Answer, /) -> None:
         self._cancel(answer)

@@ -287,7 +287,7 @@ class Session:
         """Have what this side holds now paid for. What cannot be paid is given up, one handler
         after the other, the last that began first; until all is paid, no call begins."""
         if purse.settle():
-            self._calls_in.short = None
+            self._calls_in.refusal = None
         elif self.out.error is None:
             self._calls_in.give_up(cast(RpcError, again(purse.refusal)))
 

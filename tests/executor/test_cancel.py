@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pinfut import join, race
+from pinfut import Closed, TakenTwice, join, oneshot, race
 from pinfut.executor import (
     CancelledError,
     Task,

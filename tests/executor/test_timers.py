@@ -221,12 +221,12 @@ def test_a_timeout_that_is_entered_and_left_leaves_nothing_behind(run: Run) -> N
     assert run(main()) == 1
 
 
-def test_timeouts_that_end_before_what_is_due_later_are_cleaned_away(run: Run) -> None:
+def test_timeouts_that_are_due_first_and_end_before_are_cleaned_away(run: Run) -> None:
     async def main() -> int:
         timers = current_executor().timers
         assert isinstance(timers, Timers)
-        for _ in range(1_000):
-            with timeout(60), timeout(30):
+        for i in range(1_000):
+            with timeout(5_000), timeout(3_000 - i):
                 pass
         return timers.entries
 

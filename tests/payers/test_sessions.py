@@ -355,13 +355,13 @@ def test_a_session_that_was_over_its_limit_by_garbage_alone_is_looked_at_again_b
             outcomes.extend((False, False))  # no collection is allowed so soon, nor a second later
             session.settle(session.purse)
             await sleep(2)
-            assert calls.short is not None
+            assert calls.refusal is not None
             assert outcomes == []
             outcomes.append(False)  # and it is met once more
             session.settle(session.purse)
-            assert calls.short is not None
+            assert calls.refusal is not None
             await sleep(2)
-            assert calls.short is None
+            assert calls.refusal is None
             assert outcomes == []
 
     really = purse.Purse.settle
