@@ -53,7 +53,7 @@ static struct {
 
 NAMES(name, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
       _outcome, value, executor, append, through_executor, recording, waker, now, _end, _first_failed, _first_waits, _give,
-      acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched)
+      acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched, __new__)
 
 /* Those of who pays: no type, where nobody can. */
 static Paying paying;
@@ -144,7 +144,7 @@ static inline PyObject *popleft(PyObject *queue)
 static PyObject *make(PyTypeObject *type)
 {
     if (LIKELY(type->tp_new == PyBaseObject_Type.tp_new)) return type->tp_alloc(type, 0);
-    return PyObject_CallMethod((PyObject *)type, "__new__", "O", type);
+    return PyObject_CallMethodOneArg((PyObject *)type, name.__new__, (PyObject *)type);
 }
 
 /* ---- what modules have ---- */
