@@ -8,29 +8,31 @@ typedef PyObject *Ref;
 /* The slot of an object of Python's at an offset that `find` has found; NULL where nothing is. */
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
-/* A class of Python's, and those of its slots that are used here. `X_slots` has their names, and
-   `X_at` their offsets in the same order. */
-#define CLASS_WITH(class, ...)                            \
+/* A class of Python's: where it is, and those of its slots that are used here. `X_at` has their
+   offsets, in the order of their names. */
+typedef struct { const char *module, *name; PyTypeObject **type; const char *slots; Py_ssize_t *at; } Class;
+
+#define CLASS(module, name, class, ...)                   \
     static PyTypeObject *class##_type;                    \
     static struct { Py_ssize_t __VA_ARGS__; } class##_at; \
-    static const char class##_slots[] = #__VA_ARGS__;
+    static const Class class##_class = {"pinfut." module, #name, &class##_type, #__VA_ARGS__, (Py_ssize_t *)&class##_at};
 
-CLASS_WITH(context, waker)
-CLASS_WITH(ready, asleep, runner)
-CLASS_WITH(task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
-CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, first, went_on, clock, timers)
-CLASS_WITH(executor, watching)
-CLASS_WITH(oneshot, _value, _waker)
-CLASS_WITH(shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
-CLASS_WITH(send, _state, value, waker)
-CLASS_WITH(recv, _state, waker, woken)
-CLASS_WITH(sender, _state)
-CLASS_WITH(receiver, _state)
-CLASS_WITH(interrupt, _kind, _leaf)
-CLASS_WITH(failure, error, traceback, unclaimed)
-CLASS_WITH(lock, _free, _queue)
-CLASS_WITH(timers, heap, _order, _dead)
-CLASS_WITH(timeout, _owner, _passed, _seconds, deadline, executor, fired, live, outer)
+CLASS("poll", TaskContext, context, waker)
+CLASS("executor.ready", ReadyQueue, ready, asleep, runner)
+CLASS("executor.task", Task, task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
+CLASS("executor.loop", Loop, loop, high, ready, low, deferred, tasks, cx, current, first, went_on, clock, timers)
+CLASS("executor.core", Executor, executor, watching)
+CLASS("sync.oneshot", _Oneshot, oneshot, _value, _waker)
+CLASS("sync.channel", _Shared, shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
+CLASS("sync.channel", _Send, send, _state, value, waker)
+CLASS("sync.channel", _Recv, recv, _state, waker, woken)
+CLASS("sync.channel", Sender, sender, _state)
+CLASS("sync.channel", Receiver, receiver, _state)
+CLASS("executor.task", Interrupt, interrupt, _kind, _leaf)
+CLASS("executor.task", Failure, failure, error, traceback, unclaimed)
+CLASS("sync.lock", Lock, lock, _free, _queue)
+CLASS("executor.timers", Timers, timers, heap, _order, _dead)
+CLASS("executor.timeout", Timeout, timeout, _owner, _passed, _seconds, deadline, executor, fired, live, outer)
 
 /* What modules have. */
 static struct {
@@ -193,8 +195,6 @@ static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)
     Py_DECREF(slot);
     return is_slot ? 0 : -1;
 }
-
-#define CLASS(place, text) if (take(module, text, (PyObject **)&place) < 0) return -1;
 
 #define AS(parameters) parameters "\n--\n\n"
 
