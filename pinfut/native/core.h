@@ -44,8 +44,8 @@ static struct {
     Ref offer, taken, recv_poll, clean, call_soon, timeout, timeout_enter, timeout_exit;
 } cold;
 
-/* Names, interned. */
-NAMES(name, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
+/* Names, interned: the cache of methods keeps each other string that a method was looked up by. */
+NAMES(name, __new__, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
       _outcome, value, executor, append, through_executor, recording, waker, now, _end, _first_failed, _first_waits, _give,
       acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched)
 
@@ -131,7 +131,7 @@ static inline PyObject *popleft(PyObject *queue)
 static PyObject *make(PyTypeObject *type)
 {
     if (LIKELY(type->tp_new == PyBaseObject_Type.tp_new)) return type->tp_alloc(type, 0);
-    return PyObject_CallMethod((PyObject *)type, "__new__", "O", type);
+    return PyObject_CallMethodOneArg((PyObject *)type, name.__new__, (PyObject *)type);
 }
 
 /* ---- what modules have ---- */
