@@ -831,15 +831,7 @@ static PyMethodDef functions[] = {
 
 static int execute(PyObject *self)
 {
-#ifdef Py_GIL_DISABLED
-    PyErr_SetString(PyExc_ImportError, "the core needs the global lock: this build has none");
-    return -1;
-#endif
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "the core is for the main interpreter only");
-        return -1;
-    }
-    if (find_python() < 0) return -1;
+    if (require_main("the core") < 0 || find_python() < 0) return -1;
     bridge_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &bridge_spec, NULL);
     awaits_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &awaits_spec, NULL);
     if (!bridge_type || !awaits_type) return -1;
@@ -848,21 +840,4 @@ static int execute(PyObject *self)
     return PyModule_AddType(self, awaits_type) < 0 || PyModule_AddType(self, bridge_type) < 0 ? -1 : 0;
 }
 
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pinfut._core",
-    .m_doc = "The innermost part of pinfut. Use it through pinfut and pinfut.executor.",
-    .m_methods = functions,
-    .m_slots = slots,
-};
-
-PyMODINIT_FUNC
-PyInit__core(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+MODULE(_core, "The innermost part of pinfut. Use it through pinfut and pinfut.executor.", functions, execute)

@@ -3,8 +3,6 @@
 
 #include "module.h"
 
-typedef PyObject *Ref;
-
 /* The slot of an object of Python's at an offset that `find` has found; NULL where nothing is. */
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
@@ -48,12 +46,8 @@ static struct {
     Ref offer, taken, recv_poll, clean, call_soon, timeout, timeout_enter, timeout_exit;
 } cold;
 
-/* Names, interned. */
-#define NAMES(group, ...)                    \
-    static struct { Ref __VA_ARGS__; } group; \
-    static const char group##_names[] = #__VA_ARGS__;
-
-NAMES(name, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
+/* Names, interned: the cache of methods keeps each other string that a method was looked up by. */
+NAMES(name, __new__, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
       _outcome, value, executor, append, through_executor, recording, waker, now, _end, _first_failed, _first_waits, _give,
       acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched)
 
@@ -74,13 +68,6 @@ static int missing(const char *slot)
 static inline int is_a(PyObject *object, PyTypeObject *type)
 {
     return object && Py_TYPE(object) == type;
-}
-
-static inline int drop_result(PyObject *result)
-{
-    if (!result) return -1;
-    Py_DECREF(result);
-    return 0;
 }
 
 static inline PyObject *none_if(int result)
@@ -146,7 +133,7 @@ static inline PyObject *popleft(PyObject *queue)
 static PyObject *make(PyTypeObject *type)
 {
     if (LIKELY(type->tp_new == PyBaseObject_Type.tp_new)) return type->tp_alloc(type, 0);
-    return PyObject_CallMethod((PyObject *)type, "__new__", "O", type);
+    return PyObject_CallMethodOneArg((PyObject *)type, name.__new__, (PyObject *)type);
 }
 
 /* ---- what modules have ---- */
@@ -194,26 +181,6 @@ static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)
         PyErr_Format(PyExc_ImportError, OTHER "%s.%s is no slot", type->tp_name, text);
     Py_DECREF(slot);
     return is_slot ? 0 : -1;
-}
-
-#define AS(parameters) parameters "\n--\n\n"
-
-/* The next of the names that a macro has listed, "one, two": whether there was one. */
-static int next_name(const char **list, char *text, size_t size)
-{
-    size_t length = strcspn(*list, ",");
-    if (!length || length >= size) return 0;
-    memcpy(text, *list, length);
-    text[length] = 0;
-    *list += length + strspn(*list + length, ", ");
-    return 1;
-}
-
-static int intern_names(const char *list, PyObject **place)
-{
-    for (char text[32]; next_name(&list, text, sizeof text); place++)
-        if (!*place && !(*place = PyUnicode_InternFromString(text))) return -1;
-    return 0;
 }
 
 static int find_slots(PyTypeObject *type, const char *list, Py_ssize_t *place)
