@@ -95,9 +95,8 @@ class Payer:
         """Pay for what is left of `other` until it is freed, and for what it would pay for; how
         many pages that is now. Raises RuntimeError where one of the two is adopted already."""
 
-    def held(self, containers: list[object], /) -> list[object]:
-        """By turns one of the `containers` that lies elsewhere, and an object in it that lies here,
-        or with a payer that this one has adopted."""
+    def owns(self, value: object, /) -> bool:
+        """Whether it lies here, or with a payer that this one has adopted."""
 
     def audit(self) -> None:
         """Count all of it. Raises AssertionError where the accounts say something else. For tests:

@@ -154,7 +154,10 @@ def leaks(payer: Payer) -> list[Leak]:
     that the collector knows. Takes a time like all objects of the process."""
 
     def found() -> list[Leak]:
-        both = payer.held(gc.get_objects())
-        return list(map(Leak, both[::2], both[1::2]))
+        found = []
+        for each in gc.get_objects():
+            if not payer.owns(each):  # no tuple here: it may lie where one of the payer's has lain
+                found += [Leak(each, held) for held in gc.get_referents(each) if payer.owns(held)]
+        return found
 
     return off_call(found)

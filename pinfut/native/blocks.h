@@ -28,7 +28,7 @@ struct Payer {
     size_t could;   /* how far the limit could go, as far as was known last */
     size_t lot;     /* bought and sold at a time */
     size_t peak;    /* most pages so far */
-    size_t bytes;   /* in blocks */
+    size_t used;    /* bytes in blocks */
     size_t adopted; /* pages of payers that this one is the heir of */
     size_t raised, refused;
     /* Invariant: freed when there is no object, no page, and nobody whose heir it is. It is
@@ -41,6 +41,13 @@ struct Payer {
        (NULL above all) says that there is no room. */
     char *carve[CLASSES + 1];
 };
+
+/* Who pays for what it would pay for. */
+static inline Payer *heir_of(Payer *p)
+{
+    while (UNLIKELY(p && p->heir)) p = p->heir;
+    return p;
+}
 
 /* What is current in this thread. */
 typedef struct {
@@ -265,7 +272,7 @@ static NEVER_INLINE void *allocate_large(Payer *p, size_t size, int *zeroed)
     size_t run = (size + PAGE - 1) / PAGE, at = buy_pages(p, run, 0, zeroed);
     if (!at) return NULL;
     range.pages[at].kind = LARGE;
-    p->bytes += run * PAGE;
+    p->used += run * PAGE;
     NOTE_ALLOCATED(address_of(at), run * PAGE, *zeroed);
     return address_of(at);
 }
@@ -273,7 +280,7 @@ static NEVER_INLINE void *allocate_large(Payer *p, size_t size, int *zeroed)
 static inline void *counted(Payer *p, void *q, unsigned c)
 {
     range.pages[page_of(q)].live++;
-    p->bytes += size_of(c);
+    p->used += size_of(c);
     NOTE_ALLOCATED(q, size_of(c), 0);
     return q;
 }
@@ -330,7 +337,7 @@ static inline size_t block_size(const void *q)
 static NEVER_INLINE void release_large(Payer *p, void *q)
 {
     size_t at = page_of(q), run = range.pages[at].run;
-    p->bytes -= run * PAGE;
+    p->used -= run * PAGE;
     NOTE_FREED(q, run * PAGE);
     return_pages(p, at, run);
     if (UNLIKELY(!p->object)) bury(p);
@@ -353,7 +360,7 @@ static inline void release(void *q)
         return;
     }
     unsigned c = class_in(page, q);
-    p->bytes -= size_of(c);
+    p->used -= size_of(c);
     NOTE_FREED(q, size_of(c));
     link_block(p, q, c);
     if (UNLIKELY(--page->live == 0)) emptied(p, page_of(q));
@@ -406,7 +413,7 @@ static void *hook_realloc(void *ctx, void *q, size_t size)
         size_t more = page->run - run;
         if (more) {
             page->run = (uint32_t)run;
-            p->bytes -= more * PAGE;
+            p->used -= more * PAGE;
             NOTE_FREED(q, before);
             NOTE_ALLOCATED(q, run * PAGE, 1);
             return_pages(p, at + run, more);

@@ -699,38 +699,12 @@ static PyObject *call_soon(PyObject *Py_UNUSED(self), PyObject *const *args, Py_
 
 /* ---- what stands for what ---- */
 
-#define FROM(class) &class##_type, class##_slots, (Py_ssize_t *)&class##_at
-
-static const struct { const char *module, *name; PyTypeObject **type; const char *slots; Py_ssize_t *at; } classes[] = {
-    {"pinfut.poll", "TaskContext", FROM(context)},
-    {"pinfut.executor.ready", "ReadyQueue", FROM(ready)},
-    {"pinfut.executor.task", "Task", FROM(task)},
-    {"pinfut.executor.task", "Failure", FROM(failure)},
-    {"pinfut.executor.task", "Interrupt", FROM(interrupt)},
-    {"pinfut.executor.loop", "Loop", FROM(loop)},
-    {"pinfut.executor.core", "Executor", FROM(executor)},
-    {"pinfut.sync.oneshot", "_Oneshot", FROM(oneshot)},
-    {"pinfut.sync.channel", "_Shared", FROM(shared)},
-    {"pinfut.sync.channel", "_Send", FROM(send)},
-    {"pinfut.sync.channel", "_Recv", FROM(recv)},
-    {"pinfut.sync.channel", "Sender", FROM(sender)},
-    {"pinfut.sync.channel", "Receiver", FROM(receiver)},
-    {"pinfut.sync.lock", "Lock", FROM(lock)},
-    {"pinfut.executor.timers", "Timers", FROM(timers)},
-    {"pinfut.executor.timeout", "Timeout", FROM(timeout)},
-    {"pinfut.slots", "Slot", FROM(slot)},
-    {"pinfut.slots", "SlotTable", FROM(table)},
-    {"pinfut.rpc.memory.ring", "RingWriter", FROM(writer)},
-    {"pinfut.rpc.memory.lane", "RingSubmissions", FROM(submissions)},
-    {"pinfut.rpc.memory.lane", "RingRequests", FROM(requests)},
-    {"pinfut.rpc.wire.peer", "Peer", FROM(peer)},
-    {"pinfut.rpc.wire.peer", "Answer", FROM(answer)},
-    {"pinfut.rpc.objects.promise", "Promise", FROM(promise)},
-    {"pinfut.rpc.objects.promise", "Question", FROM(question)},
-    {"pinfut.rpc.objects.promise", "Target", FROM(target)},
-    {"pinfut.rpc.objects.proxy", "Method", FROM(method)},
-    {"pinfut.rpc.session.calls_out", "CallsOut", FROM(out)},
-    {"pinfut.rpc.session.calls_in", "CallsIn", FROM(in)},
+static const Class *const classes[] = {
+    &context_class, &ready_class, &task_class, &failure_class, &interrupt_class, &loop_class, &executor_class,
+    &oneshot_class, &shared_class, &send_class, &recv_class, &sender_class, &receiver_class, &lock_class,
+    &timers_class, &timeout_class, &slot_class, &table_class, &writer_class, &submissions_class,
+    &requests_class, &peer_class, &answer_class, &promise_class, &question_class, &target_class,
+    &method_class, &out_class, &in_class,
 };
 
 #define ROWS(table) (sizeof table / sizeof *table)
@@ -818,17 +792,18 @@ static int set_await(PyTypeObject *type, PyCFunction function)
     return result;
 }
 
-/* The class of a row: its slots are found, and its methods replaced. */
-static int install_class(PyObject *module, size_t row)
+/* A class is found, and its slots, and its methods are replaced. */
+static int install_class(PyObject *module, const Class *class)
 {
-    PyTypeObject **type = classes[row].type;
-    CLASS(*type, classes[row].name)
-    if (find_slots(*type, classes[row].slots, classes[row].at) < 0) return -1;
+    PyTypeObject *type;
+    if (take(module, class->name, (PyObject **)&type) < 0) return -1;
+    *class->type = type;
+    if (find_slots(type, class->slots, class->at) < 0) return -1;
     for (size_t i = 0; i < ROWS(methods); i++) {
         const PyMethodDef *method = &methods[i].method;
         int is_slot = method->ml_meth && method->ml_flags == SLOT_OF_AWAIT;
-        if (methods[i].type != type) continue;
-        if ((is_slot ? set_await(*type, method->ml_meth) : replace_one(NULL, *type, method, methods[i].kept)) < 0) return -1;
+        if (methods[i].type != class->type) continue;
+        if ((is_slot ? set_await(type, method->ml_meth) : replace_one(NULL, type, method, methods[i].kept)) < 0) return -1;
     }
     return 0;
 }
@@ -838,11 +813,11 @@ static PyObject *accelerate(PyObject *Py_UNUSED(self), PyObject *module)
     PyObject *found = PyDict_Check(module) ? PyDict_GetItemString(module, "__name__") : NULL;
     const char *is = found ? PyUnicode_AsUTF8(found) : "";
     int rows = 0, failed = is ? 0 : -1;
-#define EACH(i, table) for (size_t i = 0; !failed && i < ROWS(table); i++) if (strcmp(table[i].module, is) == 0 && ++rows)
-    EACH(i, constants) failed = take(module, constants[i].name, constants[i].place);
-    EACH(i, classes) failed = install_class(module, i);
-    EACH(i, functions_of) failed = replace_one(module, NULL, &functions_of[i].function, functions_of[i].kept);
-    EACH(i, parts) failed = parts[i].install(module);
+#define EACH(i, table, its) for (size_t i = 0; !failed && i < ROWS(table); i++) if (strcmp(its.module, is) == 0 && ++rows)
+    EACH(i, constants, constants[i]) failed = take(module, constants[i].name, constants[i].place);
+    EACH(i, classes, (*classes[i])) failed = install_class(module, classes[i]);
+    EACH(i, functions_of, functions_of[i]) failed = replace_one(module, NULL, &functions_of[i].function, functions_of[i].kept);
+    EACH(i, parts, parts[i]) failed = parts[i].install(module);
     if (!rows && !failed) return PyErr_Format(PyExc_ImportError, "pinfut._core has nothing for %S", found ? found : module);
     return none_if(failed);
 }
@@ -856,15 +831,7 @@ static PyMethodDef functions[] = {
 
 static int execute(PyObject *self)
 {
-#ifdef Py_GIL_DISABLED
-    PyErr_SetString(PyExc_ImportError, "the core needs the global lock: this build has none");
-    return -1;
-#endif
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "the core is for the main interpreter only");
-        return -1;
-    }
-    if (find_python() < 0) return -1;
+    if (require_main("the core") < 0 || find_python() < 0) return -1;
     bridge_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &bridge_spec, NULL);
     awaits_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &awaits_spec, NULL);
     if (!bridge_type || !awaits_type) return -1;
@@ -873,21 +840,4 @@ static int execute(PyObject *self)
     return PyModule_AddType(self, awaits_type) < 0 || PyModule_AddType(self, bridge_type) < 0 ? -1 : 0;
 }
 
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pinfut._core",
-    .m_doc = "The innermost part of pinfut. Use it through pinfut and pinfut.executor.",
-    .m_methods = functions,
-    .m_slots = slots,
-};
-
-PyMODINIT_FUNC
-PyInit__core(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+MODULE(_core, "The innermost part of pinfut. Use it through pinfut and pinfut.executor.", functions, execute)

@@ -3,34 +3,34 @@
 
 #include "module.h"
 
-typedef PyObject *Ref;
-
 /* The slot of an object of Python's at an offset that `find` has found; NULL where nothing is. */
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 
-/* A class of Python's, and those of its slots that are used here. `X_slots` has their names, and
-   `X_at` their offsets in the same order. */
-#define CLASS_WITH(class, ...)                            \
+/* A class of Python's: where it is, and those of its slots that are used here. `X_at` has their
+   offsets, in the order of their names. */
+typedef struct { const char *module, *name; PyTypeObject **type; const char *slots; Py_ssize_t *at; } Class;
+
+#define CLASS(module, name, class, ...)                   \
     static PyTypeObject *class##_type;                    \
     static struct { Py_ssize_t __VA_ARGS__; } class##_at; \
-    static const char class##_slots[] = #__VA_ARGS__;
+    static const Class class##_class = {"pinfut." module, #name, &class##_type, #__VA_ARGS__, (Py_ssize_t *)&class##_at};
 
-CLASS_WITH(context, waker)
-CLASS_WITH(ready, asleep, runner)
-CLASS_WITH(task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
-CLASS_WITH(loop, high, ready, low, deferred, tasks, cx, current, first, went_on, clock, timers)
-CLASS_WITH(executor, watching)
-CLASS_WITH(oneshot, _value, _waker)
-CLASS_WITH(shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
-CLASS_WITH(send, _state, value, waker)
-CLASS_WITH(recv, _state, waker, woken)
-CLASS_WITH(sender, _state)
-CLASS_WITH(receiver, _state)
-CLASS_WITH(interrupt, _kind, _leaf)
-CLASS_WITH(failure, error, traceback, unclaimed)
-CLASS_WITH(lock, _free, _queue)
-CLASS_WITH(timers, heap, _order, _dead)
-CLASS_WITH(timeout, _owner, _passed, _seconds, deadline, executor, fired, live, outer)
+CLASS("poll", TaskContext, context, waker)
+CLASS("executor.ready", ReadyQueue, ready, asleep, runner)
+CLASS("executor.task", Task, task, _queue, _coro, _context, leaf, queued, _joiner, _outcome, cancels, block)
+CLASS("executor.loop", Loop, loop, high, ready, low, deferred, tasks, cx, current, first, went_on, clock, timers)
+CLASS("executor.core", Executor, executor, watching)
+CLASS("sync.oneshot", _Oneshot, oneshot, _value, _waker)
+CLASS("sync.channel", _Shared, shared, buffer, capacity, closed, gaps, receivers, reserved, senders)
+CLASS("sync.channel", _Send, send, _state, value, waker)
+CLASS("sync.channel", _Recv, recv, _state, waker, woken)
+CLASS("sync.channel", Sender, sender, _state)
+CLASS("sync.channel", Receiver, receiver, _state)
+CLASS("executor.task", Interrupt, interrupt, _kind, _leaf)
+CLASS("executor.task", Failure, failure, error, traceback, unclaimed)
+CLASS("sync.lock", Lock, lock, _free, _queue)
+CLASS("executor.timers", Timers, timers, heap, _order, _dead)
+CLASS("executor.timeout", Timeout, timeout, _owner, _passed, _seconds, deadline, executor, fired, live, outer)
 
 /* What modules have. */
 static struct {
@@ -46,12 +46,8 @@ static struct {
     Ref offer, taken, recv_poll, clean, call_soon, timeout, timeout_enter, timeout_exit;
 } cold;
 
-/* Names, interned. */
-#define NAMES(group, ...)                    \
-    static struct { Ref __VA_ARGS__; } group; \
-    static const char group##_names[] = #__VA_ARGS__;
-
-NAMES(name, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
+/* Names, interned: the cache of methods keeps each other string that a method was looked up by. */
+NAMES(name, __new__, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
       _outcome, value, executor, append, through_executor, recording, waker, now, _end, _first_failed, _first_waits, _give,
       acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched, __new__)
 
@@ -72,13 +68,6 @@ static int missing(const char *slot)
 static inline int is_a(PyObject *object, PyTypeObject *type)
 {
     return object && Py_TYPE(object) == type;
-}
-
-static inline int drop_result(PyObject *result)
-{
-    if (!result) return -1;
-    Py_DECREF(result);
-    return 0;
 }
 
 static inline PyObject *none_if(int result)
@@ -192,28 +181,6 @@ static int find(PyTypeObject *type, const char *text, Py_ssize_t *offset)
         PyErr_Format(PyExc_ImportError, OTHER "%s.%s is no slot", type->tp_name, text);
     Py_DECREF(slot);
     return is_slot ? 0 : -1;
-}
-
-#define CLASS(place, text) if (take(module, text, (PyObject **)&place) < 0) return -1;
-
-#define AS(parameters) parameters "\n--\n\n"
-
-/* The next of the names that a macro has listed, "one, two": whether there was one. */
-static int next_name(const char **list, char *text, size_t size)
-{
-    size_t length = strcspn(*list, ",");
-    if (!length || length >= size) return 0;
-    memcpy(text, *list, length);
-    text[length] = 0;
-    *list += length + strspn(*list + length, ", ");
-    return 1;
-}
-
-static int intern_names(const char *list, PyObject **place)
-{
-    for (char text[32]; next_name(&list, text, sizeof text); place++)
-        if (!*place && !(*place = PyUnicode_InternFromString(text))) return -1;
-    return 0;
 }
 
 static int find_slots(PyTypeObject *type, const char *list, Py_ssize_t *place)

@@ -15,12 +15,8 @@
 static const char MESSAGE[] = "out of pages: this step holds more than its payer may";
 
 static int installed;
-static PyMemAllocatorEx own_mem, own_obj;
 
-typedef struct {
-    PyTypeObject *payer_type, *context_type;
-    PyObject *start; /* starts the thread that serves `ring`, or NULL */
-} State;
+static PyTypeObject *payer_type, *context_type;
 
 typedef struct {
     PyObject_HEAD
@@ -29,17 +25,29 @@ typedef struct {
 } PayerObject;
 
 static PyObject *coroutine_send, *coroutine_throw; /* the methods of CoroutineType */
-/* Interned: the cache of methods keeps each other string that a method was looked up by. */
-static PyObject *name_buy, *name_look, *name_throw, *name_close, *name_cr_frame, *name_name;
+static PyObject *start;  /* starts the thread that serves `ring` */
 static PyObject *let_go; /* called with what a coroutine waits for no more */
+/* Interned: the cache of methods keeps each other string that a method was looked up by. */
+NAMES(name, buy, look, throw, close, cr_frame, __name__)
+
+/* On nobody's account call a method of an object, or `let_go` with it. An error is nobody's here. */
+static void call_off(PyObject *object, PyObject *method)
+{
+    Current was = now;
+    now = NOBODY;
+    PyObject *done = method ? PyObject_CallMethodNoArgs(object, method) : PyObject_CallOneArg(let_go, object);
+    if (!done) PyErr_WriteUnraisable(object);
+    Py_XDECREF(done);
+    now = was;
+}
 
 /* ---- whose frames ---- */
 
 static int is_ours(PyFrameObject *frame)
 {
     PyObject *globals = PyFrame_GetGlobals(frame);
-    PyObject *name = globals ? PyDict_GetItemWithError(globals, name_name) : NULL;
-    const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+    PyObject *module = globals ? PyDict_GetItemWithError(globals, name.__name__) : NULL;
+    const char *text = module && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : NULL;
     int ours = text && strncmp(text, "pinfut", 6) == 0 && (text[6] == '.' || text[6] == '\0');
     Py_XDECREF(globals);
     PyErr_Clear();
@@ -54,7 +62,7 @@ static int stands_in_pinfut(PyThreadState *thread, Payer *p, PyObject *by)
     Current was = now;
     now = (Current){p, NULL, 0};
     PyObject *last = NULL;
-    if (by && !(last = PyObject_GetAttr(by, name_cr_frame)))
+    if (by && !(last = PyObject_GetAttr(by, name.cr_frame)))
         PyErr_Clear();
     PyFrameObject *frame = PyThreadState_GetFrame(thread);
     int ours = 0;
@@ -112,34 +120,27 @@ static PyObject *collecting(PyObject *Py_UNUSED(self), PyObject *const *args, Py
     Py_RETURN_NONE;
 }
 
-/* Have its buyer called, whose errors are nobody's here: `buy` raises the limit if that can be
-   paid, `look` writes down how far the limit could go. */
+/* Have its buyer called: `buy` raises the limit if that can be paid, `look` writes down how far the
+   limit could go. */
 static void call_buyer(Payer *p, PyObject *what)
 {
-    PyObject *buyer = p->object ? ((PayerObject *)p->object)->buyer : NULL;
-    if (!buyer) return;
-    Current was = now;
-    now = NOBODY;
-    Py_INCREF(buyer);
-    PyObject *done = PyObject_CallMethodNoArgs(buyer, what);
-    if (!done) PyErr_WriteUnraisable(buyer);
-    Py_XDECREF(done);
-    Py_DECREF(buyer);
-    now = was;
+    PyObject *buyer = p->object ? Py_XNewRef(((PayerObject *)p->object)->buyer) : NULL;
+    if (buyer) call_off(buyer, what);
+    Py_XDECREF(buyer);
 }
 
 /* How many pages it, or who has adopted it, is over the limit when it has bought what it can, and
    garbage is gone. */
 static size_t overdrawn(Payer *p)
 {
-    while (UNLIKELY(p->heir != NULL)) p = p->heir;
+    p = heir_of(p);
     if (LIKELY(p->pages <= p->limit)) return 0;
     trim(p);
-    if (p->pages > p->limit) call_buyer(p, name_buy);
+    if (p->pages > p->limit) call_buyer(p, name.buy);
     if (p->pages > p->limit) {
         size_t before = p->pages;
         collect(p);
-        if (p->pages > p->limit && p->pages < before) call_buyer(p, name_buy);
+        if (p->pages > p->limit && p->pages < before) call_buyer(p, name.buy);
     }
     return p->pages > p->limit ? p->pages - p->limit : 0;
 }
@@ -244,7 +245,7 @@ static void deliver_to(int i)
     if (!thread || asking[i].stage != WAITING || p->pages <= p->limit) return;
     PyObject *object = Py_XNewRef(p->object); /* without one there is no buyer to call */
     asking[i].stage = LOOKING;
-    call_buyer(p, name_look);
+    call_buyer(p, name.look);
     if (asking[i].stage == LOOKING) {
         asking[i].stage = WAITING;
         int collects = PyGC_Disable(); /* making a frame's object may collect: Python again */
@@ -275,32 +276,21 @@ static PyObject *deliver(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 }
 
 /* Which thread this is; the first other one has the delivering thread started. */
-static int find_role(PyObject *self)
+static int find_role(void)
 {
-    if (PyThread_get_thread_ident() == main_thread) {
-        role = MAIN;
-        return 0;
-    }
-    State *state = PyType_GetModuleState(Py_TYPE(self));
-    if (state && state->start) {
-        PyObject *done = PyObject_CallNoArgs(state->start);
-        if (!done) return -1;
-        Py_DECREF(done);
-    }
-    role = OTHER;
+    int other = PyThread_get_thread_ident() != main_thread;
+    if (other && drop_result(PyObject_CallNoArgs(start)) < 0) return -1;
+    role = other ? OTHER : MAIN;
     return 0;
 }
 
 /* ---- switching ---- */
 
-static inline int change(PyObject *self, Payer *p, PyObject *by, int firm)
+static inline int change(Payer *p, PyObject *by, int firm)
 {
     if (UNLIKELY(asked)) retract();
-    if (UNLIKELY(role == UNKNOWN) && p && find_role(self) < 0) return -1;
-    while (UNLIKELY(p && p->heir)) p = p->heir;
-    now.payer = p;
-    now.by = by;
-    now.firm = firm;
+    if (UNLIKELY(role == UNKNOWN) && p && find_role() < 0) return -1;
+    now = (Current){heir_of(p), by, firm};
     return 0;
 }
 
@@ -314,20 +304,10 @@ static PyObject *out_of_pages(void)
 {
     Current was = now;
     now = NOBODY;
-    PyObject *error = PyObject_CallFunction(PyExc_MemoryError, "s", MESSAGE);
+    PyErr_SetString(PyExc_MemoryError, MESSAGE);
+    PyObject *error = take_error();
     now = was;
     return error;
-}
-
-static void give_up(PyObject *leaf)
-{
-    Current was = now;
-    now = NOBODY;
-    PyObject *done = PyObject_CallOneArg(let_go, leaf);
-    if (!done) PyErr_WriteUnraisable(leaf);
-    Py_XDECREF(done);
-    Py_DECREF(leaf);
-    now = was;
 }
 
 /* A coroutine has parked over the limit: it gets the error once, and is closed if it parks so
@@ -335,18 +315,16 @@ static void give_up(PyObject *leaf)
 static PyObject *settle_at_park(Payer *p, PyObject *coro, PyObject *leaf)
 {
     if (!overdrawn(p)) return leaf;
-    give_up(leaf);
+    call_off(leaf, NULL);
+    Py_DECREF(leaf);
     PyObject *error = out_of_pages();
-    if (!error) return NULL;
     p->raised++;
-    leaf = PyObject_CallMethodOneArg(coro, name_throw, error);
+    leaf = PyObject_CallMethodOneArg(coro, name.throw, error);
     Py_DECREF(error);
     if (!leaf || !overdrawn(p)) return leaf;
-    give_up(leaf);
-    PyObject *closed = PyObject_CallMethodNoArgs(coro, name_close);
-    if (!closed) return NULL;
-    Py_DECREF(closed);
-    if ((error = out_of_pages()) != NULL) set_error(error);
+    call_off(leaf, NULL);
+    Py_DECREF(leaf);
+    if (drop_result(PyObject_CallMethodNoArgs(coro, name.close)) == 0) set_error(out_of_pages());
     return NULL;
 }
 
@@ -355,7 +333,7 @@ static void buy_at_end(Payer *p)
 {
     if (LIKELY(p->pages <= p->limit)) return;
     PyObject *error = PyErr_Occurred() ? take_error() : NULL;
-    call_buyer(p, name_buy);
+    call_buyer(p, name.buy);
     if (error) set_error(error);
 }
 
@@ -366,11 +344,11 @@ static PySendResult step(PyObject *self, PyObject *coro, PyObject *value, int ra
     Payer *p = ((PayerObject *)self)->payer;
     Current was = now;
     *out = NULL;
-    if (UNLIKELY(change(self, p, coro, 1) < 0)) return PYGEN_ERROR;
+    if (UNLIKELY(change(p, coro, 1) < 0)) return PYGEN_ERROR;
     PySendResult how = PYGEN_NEXT;
     if (LIKELY(!raised))
         how = PyIter_Send(coro, value, out);
-    else if (!(*out = PyObject_CallMethodOneArg(coro, name_throw, value)))
+    else if (!(*out = PyObject_CallMethodOneArg(coro, name.throw, value)))
         how = PYGEN_ERROR;
     if (UNLIKELY(how != PYGEN_NEXT))
         buy_at_end(p);
@@ -405,12 +383,11 @@ static PyObject *payer_throw(PyObject *self, PyObject *const *args, Py_ssize_t c
     return PyErr_Format(PyExc_TypeError, "throw(coro, error) takes a coroutine and an error");
 }
 
-static PyObject *call_as(PyObject *self, Payer *p, int firm, PyObject *const *args,
-                         Py_ssize_t count, PyObject *names)
+static PyObject *call_as(Payer *p, int firm, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (UNLIKELY(count < 1)) return PyErr_Format(PyExc_TypeError, "it takes what is to be called");
     Current was = now;
-    if (UNLIKELY(change(self, p, NULL, firm) < 0)) return NULL;
+    if (UNLIKELY(change(p, NULL, firm) < 0)) return NULL;
     PyObject *value = PyObject_Vectorcall(args[0], args + 1, (size_t)count - 1, names);
     back_to(was);
     return value;
@@ -441,15 +418,16 @@ static PyObject *context_run(PaidContext *self, PyObject *const *args, Py_ssize_
     if (LIKELY(coro != NULL))
         value = step_or_stop(self->payer, coro, args[count - 1], raised);
     else
-        value = call_as(self->payer, ((PayerObject *)self->payer)->payer, 1, args, count, names);
+        value = call_as(((PayerObject *)self->payer)->payer, 1, args, count, names);
     if (UNLIKELY(PyContext_Exit(self->context) < 0)) Py_CLEAR(value);
     return value;
 }
 
-static PyObject *make_context(PyTypeObject *type, PyObject *payer, PyObject *context)
+/* Steals `context`. */
+static PyObject *make_context(PyObject *payer, PyObject *context)
 {
     if (!context) return NULL;
-    PaidContext *self = (PaidContext *)type->tp_alloc(type, 0);
+    PaidContext *self = (PaidContext *)context_type->tp_alloc(context_type, 0);
     if (!self) {
         Py_DECREF(context);
         return NULL;
@@ -461,7 +439,7 @@ static PyObject *make_context(PyTypeObject *type, PyObject *payer, PyObject *con
 
 static PyObject *context_copy(PaidContext *self, PyObject *Py_UNUSED(unused))
 {
-    return make_context(Py_TYPE(self), self->payer, PyContext_Copy(self->context));
+    return make_context(self->payer, PyContext_Copy(self->context));
 }
 
 static int context_traverse(PaidContext *self, visitproc visit, void *arg)
@@ -489,38 +467,31 @@ static void context_dealloc(PaidContext *self)
 }
 
 /* A copy of the context variables of here, and of who pays here. */
-static PyObject *copy_context(PyObject *self, PyObject *Py_UNUSED(unused))
+static PyObject *copy_context(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(unused))
 {
-    Payer *p = now.payer;
-    while (p && p->heir) p = p->heir;
-    if (LIKELY(!p || !p->object)) return PyContext_CopyCurrent();
-    State *state = PyModule_GetState(self);
-    return make_context(state->context_type, p->object, PyContext_CopyCurrent());
+    Payer *p = heir_of(now.payer);
+    return LIKELY(!p || !p->object) ? PyContext_CopyCurrent() : make_context(p->object, PyContext_CopyCurrent());
 }
 
-static PyObject *payer_context(PayerObject *self, PyObject *context)
+static PyObject *payer_context(PyObject *self, PyObject *context)
 {
-    if (!PyContext_CheckExact(context))
-        return PyErr_Format(PyExc_TypeError, "context(variables) takes a contextvars.Context");
-    State *state = PyType_GetModuleState(Py_TYPE(self));
-    return make_context(state->context_type, (PyObject *)self, Py_NewRef(context));
+    if (PyContext_CheckExact(context)) return make_context(self, Py_NewRef(context));
+    return PyErr_Format(PyExc_TypeError, "context(variables) takes a contextvars.Context");
 }
 
-static PyObject *payer_soft_call(PayerObject *self, PyObject *const *args, Py_ssize_t count,
-                                 PyObject *names)
+static PyObject *payer_soft_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return call_as((PyObject *)self, self->payer, 0, args, count, names);
+    return call_as(self->payer, 0, args, count, names);
 }
 
-static PyObject *payer_firm_call(PayerObject *self, PyObject *const *args, Py_ssize_t count,
-                                 PyObject *names)
+static PyObject *payer_firm_call(PayerObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return call_as((PyObject *)self, self->payer, 1, args, count, names);
+    return call_as(self->payer, 1, args, count, names);
 }
 
-static PyObject *off_call(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+static PyObject *off_call(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    return call_as(self, NULL, 0, args, count, names);
+    return call_as(NULL, 0, args, count, names);
 }
 
 /* ---- the payer ---- */
@@ -605,7 +576,7 @@ static PyObject *payer_due(PayerObject *self, PyObject *const *args, Py_ssize_t 
     if (as_size(args[0], &paid) < 0 || (count == 2 && as_size(args[1], &apart) < 0)) return NULL;
     apart = apart / PAGE + (apart % PAGE != 0);
     p->limit = paid > apart ? paid - apart : 0;
-    if (p->pages > p->lot && 2 * p->bytes < p->pages * PAGE) trim(p);
+    if (p->pages > p->lot && 2 * p->used < p->pages * PAGE) trim(p);
     size_t need = (p->pages + p->lot - 1) / p->lot * p->lot;
     Py_ssize_t due = 0;
     if (p->pages > p->limit)
@@ -617,7 +588,7 @@ static PyObject *payer_due(PayerObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyObject *payer_adopt(PayerObject *self, PyObject *object)
 {
-    if (!Py_IS_TYPE(object, Py_TYPE(self)))
+    if (!Py_IS_TYPE(object, payer_type))
         return PyErr_Format(PyExc_TypeError, "adopt(other) takes a payer");
     Payer *heir = self->payer, *p = ((PayerObject *)object)->payer;
     if (p == heir || p->heir || heir->heir)
@@ -650,50 +621,16 @@ static Payer *owner_of(const void *q)
 
 static PyObject *owner(PyObject *Py_UNUSED(self), PyObject *object)
 {
-    Payer *p = owner_of(object);
-    while (p && p->heir) p = p->heir;
+    Payer *p = heir_of(owner_of(object));
     return Py_NewRef(p && p->object ? p->object : Py_None);
 }
 
-typedef struct {
-    const Payer *payer;
-    PyObject *container, *found;
-} Search;
-
 /* Whether it lies in the payer's pages, or in those of one that it has adopted. */
-static int lies_with(const void *object, const Payer *payer)
+static PyObject *payer_owns(PayerObject *self, PyObject *object)
 {
     const Payer *p = owner_of(object);
-    while (p && p != payer) p = p->heir;
-    return p != NULL;
-}
-
-static int visit(PyObject *object, void *arg)
-{
-    Search *search = arg;
-    if (!lies_with(object, search->payer)) return 0;
-    /* no tuple: making one may collect, and a finalizer change what is traversed */
-    if (PyList_Append(search->found, search->container) < 0) return -1;
-    return PyList_Append(search->found, object);
-}
-
-static PyObject *payer_held(PayerObject *self, PyObject *containers)
-{
-    if (!PyList_CheckExact(containers))
-        return PyErr_Format(PyExc_TypeError, "held(containers) takes a list");
-    Current was = now;
-    now = NOBODY;
-    Search search = {self->payer, NULL, PyList_New(0)};
-    for (Py_ssize_t i = 0; search.found && i < PyList_GET_SIZE(containers); i++) {
-        PyObject *each = PyList_GET_ITEM(containers, i);
-        if (!PyObject_IS_GC(each) || lies_with(each, self->payer)) continue;
-        search.container = Py_NewRef(each);
-        int bad = Py_TYPE(each)->tp_traverse(each, visit, &search);
-        Py_DECREF(each);
-        if (bad) Py_CLEAR(search.found);
-    }
-    now = was;
-    return search.found;
+    while (p && p != self->payer) p = p->heir;
+    return PyBool_FromLong(p != NULL);
 }
 
 /* Whether what can be counted is what the accounts say, and each free list holds together. */
@@ -729,11 +666,11 @@ static PyObject *payer_audit(PayerObject *self, PyObject *Py_UNUSED(unused))
             freed--;
             bytes -= size_of(c);
         }
-    good = good && !freed && pages == p->pages - p->adopted && bytes == p->bytes;
+    good = good && !freed && pages == p->pages - p->adopted && bytes == p->used;
     if (good) Py_RETURN_NONE;
     return PyErr_Format(PyExc_AssertionError,
         "counted %zu pages, %zu bytes, %zd lost; the accounts say %zu, %zu",
-        pages, bytes, (Py_ssize_t)freed, p->pages - p->adopted, p->bytes);
+        pages, bytes, (Py_ssize_t)freed, p->pages - p->adopted, p->used);
 }
 
 static PyObject *get_counter(PayerObject *self, void *offset)
@@ -767,59 +704,39 @@ static int set_buyer(PayerObject *self, PyObject *value, void *Py_UNUSED(unused)
     return 0;
 }
 
-#define COUNTER(name, field, setter) \
-    {name, (getter)get_counter, setter, NULL, (void *)offsetof(Payer, field)}
+#define COUNTER(field, setter) {#field, (getter)get_counter, setter, NULL, (void *)offsetof(Payer, field)}
 static PyGetSetDef payer_counters[] = {
-    COUNTER("pages", pages, NULL),
-    COUNTER("limit", limit, (setter)set_counter),
-    COUNTER("could", could, (setter)set_counter),
+    COUNTER(pages, NULL),
+    COUNTER(limit, (setter)set_counter),
+    COUNTER(could, (setter)set_counter),
     {"buyer", (getter)get_buyer, (setter)set_buyer, NULL, NULL},
-    COUNTER("peak", peak, NULL),
-    COUNTER("used", bytes, NULL),
+    COUNTER(peak, NULL),
+    COUNTER(used, NULL),
     {"blocks", (getter)get_blocks, NULL, NULL, NULL},
-    COUNTER("adopted", adopted, NULL),
-    COUNTER("raised", raised, NULL),
-    COUNTER("refused", refused, NULL),
+    COUNTER(adopted, NULL),
+    COUNTER(raised, NULL),
+    COUNTER(refused, NULL),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyMethodDef payer_methods[] = {
-    {"send", FASTCALL(payer_send), METH_FASTCALL,
-     PyDoc_STR("send($self, coro, value, /)\n--\n\n"
-               "coro.send(value), as a firm step.")},
-    {"throw", FASTCALL(payer_throw), METH_FASTCALL,
-     PyDoc_STR("throw($self, coro, error, /)\n--\n\n"
-               "coro.throw(error), as a firm step.")},
+    {"send", FASTCALL(payer_send), METH_FASTCALL, AS("send($self, coro, value, /)") "As coro.send(value), a firm step."},
+    {"throw", FASTCALL(payer_throw), METH_FASTCALL, AS("throw($self, coro, error, /)") "As coro.throw(error), a firm step."},
     {"soft_call", FASTCALL(payer_soft_call), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("soft_call($self, function, /, *args, **kwargs)\n--\n\n"
-               "Call it, charged and never refused.")},
+     AS("soft_call($self, function, /, *args, **kwargs)") "Call it, charged and never refused."},
     {"firm_call", FASTCALL(payer_firm_call), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("firm_call($self, function, /, *args, **kwargs)\n--\n\n"
-               "Call it, charged and refused over the limit.")},
-    {"settle", (PyCFunction)payer_settle, METH_NOARGS,
-     PyDoc_STR("settle($self, /)\n--\n\n"
-               "Pages over the limit when garbage was collected.")},
-    {"due", FASTCALL(payer_due), METH_FASTCALL,
-     PyDoc_STR("due($self, paid, apart=0, /)\n--\n\n"
-               "Pages to buy, or below 0 to sell, when so many are paid.")},
-    {"context", (PyCFunction)payer_context, METH_O,
-     PyDoc_STR("context($self, variables, /)\n--\n\n"
-               "These context variables, for what this payer pays.")},
-    {"adopt", (PyCFunction)payer_adopt, METH_O,
-     PyDoc_STR("adopt($self, other, /)\n--\n\n"
-               "Pay for what is left of other; how many pages that is.")},
-    {"held", (PyCFunction)payer_held, METH_O,
-     PyDoc_STR("held($self, containers, /)\n--\n\n"
-               "Each container that holds a thing of its, and the thing, in turn.")},
-    {"audit", (PyCFunction)payer_audit, METH_NOARGS,
-     PyDoc_STR("audit($self, /)\n--\n\n"
-               "Raise AssertionError where its accounts are wrong.")},
+     AS("firm_call($self, function, /, *args, **kwargs)") "Call it, charged and refused over the limit."},
+    {"settle", (PyCFunction)payer_settle, METH_NOARGS, AS("settle($self, /)") "Pages over the limit, without garbage."},
+    {"due", FASTCALL(payer_due), METH_FASTCALL, AS("due($self, paid, apart=0, /)") "Pages to buy, or below 0 to sell."},
+    {"context", payer_context, METH_O, AS("context($self, variables, /)") "These variables, for what this payer pays."},
+    {"adopt", (PyCFunction)payer_adopt, METH_O, AS("adopt($self, other, /)") "Pay for what is left of other."},
+    {"owns", (PyCFunction)payer_owns, METH_O, AS("owns($self, value, /)") "Whether it lies here, or was adopted."},
+    {"audit", (PyCFunction)payer_audit, METH_NOARGS, AS("audit($self, /)") "Raise AssertionError where the accounts are wrong."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot payer_slots[] = {
-    {Py_tp_doc, (void *)"Payer(limit, *, lot=8)\n--\n\n"
-                        "Who pays for memory, in pages of 4,096 bytes."},
+    {Py_tp_doc, AS("Payer(limit, *, lot=8)") "Who pays for memory, in pages of 4,096 bytes."},
     {Py_tp_new, payer_new},
     {Py_tp_dealloc, payer_dealloc},
     {Py_tp_traverse, payer_traverse},
@@ -829,25 +746,15 @@ static PyType_Slot payer_slots[] = {
     {0, NULL},
 };
 
-static PyType_Spec payer_spec = {
-    .name = "pinfut._payers.Payer",
-    .basicsize = sizeof(PayerObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
-    .slots = payer_slots,
-};
-
 static PyMethodDef context_methods[] = {
     {"run", FASTCALL(context_run), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("run($self, function, /, *args, **kwargs)\n--\n\n"
-               "As contextvars.Context.run, for who pays.")},
-    {"copy", (PyCFunction)context_copy, METH_NOARGS,
-     PyDoc_STR("copy($self, /)\n--\n\n"
-               "A copy, for the same payer.")},
+     AS("run($self, function, /, *args, **kwargs)") "As contextvars.Context.run, for who pays."},
+    {"copy", (PyCFunction)context_copy, METH_NOARGS, AS("copy($self, /)") "A copy, for the same payer."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot context_slots[] = {
-    {Py_tp_doc, (void *)"Context variables, and who pays for what is run in them."},
+    {Py_tp_doc, "Context variables, and who pays for what is run in them."},
     {Py_tp_methods, context_methods},
     {Py_tp_dealloc, context_dealloc},
     {Py_tp_traverse, context_traverse},
@@ -855,38 +762,36 @@ static PyType_Slot context_slots[] = {
     {0, NULL},
 };
 
+#define FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE)
+static PyType_Spec payer_spec = {"pinfut._payers.Payer", sizeof(PayerObject), 0, FLAGS, payer_slots};
 static PyType_Spec context_spec = {
-    .name = "pinfut._payers.PaidContext",
-    .basicsize = sizeof(PaidContext),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = context_slots,
-};
+    "pinfut._payers.PaidContext", sizeof(PaidContext), 0, FLAGS | Py_TPFLAGS_DISALLOW_INSTANTIATION, context_slots};
 
 /* ---- the module ---- */
 
 /* Hook the allocators, for good. `start()` is called when a thread other than `main` first makes a
    payer current; it has `deliver` called in a thread, again and again. `let_go(leaf)` is called
    with what a coroutine waits for no more. */
-static PyObject *install(PyObject *self, PyObject *args)
+static PyObject *install(PyObject *Py_UNUSED(self), PyObject *args)
 {
-    PyObject *start, *give_up;
+    static PyMemAllocatorEx own[2]; /* those from before */
+    static const PyMemAllocatorDomain domains[] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+    PyObject *starts, *gives_up;
     unsigned long main;
-    if (!PyArg_ParseTuple(args, "OkO:install", &start, &main, &give_up)) return NULL;
+    if (!PyArg_ParseTuple(args, "OkO:install", &starts, &main, &gives_up)) return NULL;
     if (installed) Py_RETURN_NONE;
     if (!range.bytes && !reserve_range())
         return PyErr_Format(PyExc_RuntimeError, "not even 1 GiB of addresses could be reserved");
     if (!make_ring()) return PyErr_NoMemory();
     make_classes();
-    ((State *)PyModule_GetState(self))->start = Py_NewRef(start);
-    let_go = Py_NewRef(give_up);
+    start = Py_NewRef(starts);
+    let_go = Py_NewRef(gives_up);
     main_thread = main;
-    PyMem_GetAllocator(PYMEM_DOMAIN_MEM, &own_mem);
-    PyMem_GetAllocator(PYMEM_DOMAIN_OBJ, &own_obj);
-    PyMemAllocatorEx mem = {&own_mem, hook_malloc, hook_calloc, hook_realloc, hook_free};
-    PyMemAllocatorEx obj = {&own_obj, hook_malloc, hook_calloc, hook_realloc, hook_free};
-    PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &mem);
-    PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &obj);
+    for (int i = 0; i < 2; i++) {
+        PyMem_GetAllocator(domains[i], &own[i]);
+        PyMemAllocatorEx hooks = {&own[i], hook_malloc, hook_calloc, hook_realloc, hook_free};
+        PyMem_SetAllocator(domains[i], &hooks);
+    }
     installed = 1;
     Py_RETURN_NONE;
 }
@@ -924,118 +829,44 @@ static PyObject *reserve_pages(PyObject *Py_UNUSED(self), PyObject *args)
 }
 
 static PyMethodDef functions[] = {
-    {"install", install, METH_VARARGS,
-     PyDoc_STR("install($module, start, main, let_go, /)\n--\n\n"
-               "Hook the allocators, for good.")},
-    {"deliver", deliver, METH_NOARGS,
-     PyDoc_STR("deliver($module, /)\n--\n\n"
-               "Wait until threads ask for a MemoryError, and send it.")},
-    {"forked", forked, METH_NOARGS,
-     PyDoc_STR("forked($module, /)\n--\n\n"
-               "Begin anew in the child of a fork.")},
+    {"install", install, METH_VARARGS, AS("install($module, start, main, let_go, /)") "Hook the allocators, for good."},
+    {"deliver", deliver, METH_NOARGS, AS("deliver($module, /)") "Wait until threads ask for a MemoryError, and send it."},
+    {"forked", forked, METH_NOARGS, AS("forked($module, /)") "Begin anew in the child of a fork."},
     {"collecting", FASTCALL(collecting), METH_FASTCALL,
-     PyDoc_STR("collecting($module, phase, info, /)\n--\n\n"
-               "For gc.callbacks: finalizers run on nobody's account.")},
+     AS("collecting($module, phase, info, /)") "For gc.callbacks: finalizers run on nobody's account."},
     {"off_call", FASTCALL(off_call), METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("off_call($module, function, /, *args, **kwargs)\n--\n\n"
-               "Call it on nobody's account.")},
-    {"copy_context", copy_context, METH_NOARGS,
-     PyDoc_STR("copy_context($module, /)\n--\n\n"
-               "The context variables of here, with who pays here.")},
-    {"owner", owner, METH_O,
-     PyDoc_STR("owner($module, value, /)\n--\n\n"
-               "Whose pages it lies in, or None.")},
-    {"current", current, METH_NOARGS,
-     PyDoc_STR("current($module, /)\n--\n\n"
-               "Who pays here, and 'off', 'soft' or 'firm'.")},
-    {"stats", stats, METH_NOARGS,
-     PyDoc_STR("stats($module, /)\n--\n\n"
-               "Pages in use, kept, ever used, and in the range.")},
+     AS("off_call($module, function, /, *args, **kwargs)") "Call it on nobody's account."},
+    {"copy_context", copy_context, METH_NOARGS, AS("copy_context($module, /)") "The variables of here, with who pays here."},
+    {"owner", owner, METH_O, AS("owner($module, value, /)") "Whose pages it lies in, or None."},
+    {"current", current, METH_NOARGS, AS("current($module, /)") "Who pays here, and 'off', 'soft' or 'firm'."},
+    {"stats", stats, METH_NOARGS, AS("stats($module, /)") "Pages in use, kept, ever used, and in the range."},
     {"reserve", reserve_pages, METH_VARARGS,
-     PyDoc_STR("reserve($module, pages=None, /)\n--\n\n"
-               "Set the pages that a step may overdraw; what it was.")},
+     AS("reserve($module, pages=None, /)") "Set the pages that a step may overdraw; what it was."},
     {NULL, NULL, 0, NULL},
 };
 
+/* The method of coroutines that is known by its C function. */
+static PyObject *method_of_coroutines(const char *text)
+{
+    PyObject *method = PyObject_GetAttrString((PyObject *)&PyCoro_Type, text);
+    if (!method || Py_IS_TYPE(method, &PyMethodDescr_Type)) return method;
+    Py_DECREF(method);
+    return PyErr_Format(PyExc_ImportError, "CoroutineType.%s is no function in C here", text);
+}
+
 static int execute(PyObject *self)
 {
-#ifdef Py_GIL_DISABLED
-    PyErr_SetString(PyExc_ImportError, "payers need the global lock: this build has none");
-    return -1;
-#endif
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "payers are for the main interpreter only");
-        return -1;
-    }
-    State *state = PyModule_GetState(self);
-    state->payer_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &payer_spec, NULL);
-    if (!state->payer_type || PyModule_AddType(self, state->payer_type) < 0) return -1;
-    state->context_type = (PyTypeObject *)PyType_FromModuleAndSpec(self, &context_spec, NULL);
-    if (!state->context_type) return -1;
     static Paying paying = {NULL, step};
-    paying.context_type = state->context_type;
+    if (require_main("payers") < 0 || intern_names(name_names, (PyObject **)&name) < 0) return -1;
+    if (!coroutine_send && !(coroutine_send = method_of_coroutines("send"))) return -1;
+    if (!coroutine_throw && !(coroutine_throw = method_of_coroutines("throw"))) return -1;
+    if (!payer_type && !(payer_type = (PyTypeObject *)PyType_FromSpec(&payer_spec))) return -1;
+    if (!context_type && !(context_type = (PyTypeObject *)PyType_FromSpec(&context_spec))) return -1;
+    paying.context_type = context_type;
     PyObject *capsule = PyCapsule_New(&paying, PAYING, NULL);
-    int added = capsule ? PyModule_AddObjectRef(self, "paying", capsule) : -1;
+    int result = !capsule || PyModule_AddType(self, payer_type) < 0 ? -1 : PyModule_AddObjectRef(self, "paying", capsule);
     Py_XDECREF(capsule);
-    if (added < 0) return -1;
-    if (coroutine_send) return 0; /* imported again */
-    PyObject *throws = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "throw");
-    PyObject *sends = PyObject_GetAttrString((PyObject *)&PyCoro_Type, "send");
-    if (!throws || !sends) return -1;
-    static const struct { PyObject **name; const char *text; } names[] = {
-        {&name_buy, "buy"}, {&name_look, "look"}, {&name_throw, "throw"}, {&name_close, "close"},
-        {&name_cr_frame, "cr_frame"}, {&name_name, "__name__"},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!(*names[i].name = PyUnicode_InternFromString(names[i].text))) return -1;
-    if (!Py_IS_TYPE(throws, &PyMethodDescr_Type) || !Py_IS_TYPE(sends, &PyMethodDescr_Type)) {
-        PyErr_SetString(PyExc_ImportError, "the methods of coroutines are no functions in C here");
-        return -1;
-    }
-    coroutine_throw = throws;
-    coroutine_send = sends;
-    return 0;
+    return result;
 }
 
-static int traverse(PyObject *self, visitproc visit, void *arg)
-{
-    State *state = PyModule_GetState(self);
-    Py_VISIT(state->payer_type);
-    Py_VISIT(state->context_type);
-    Py_VISIT(state->start);
-    return 0;
-}
-
-static int clear(PyObject *self)
-{
-    State *state = PyModule_GetState(self);
-    Py_CLEAR(state->payer_type);
-    Py_CLEAR(state->context_type);
-    Py_CLEAR(state->start);
-    return 0;
-}
-
-static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, execute},
-#ifdef Py_mod_multiple_interpreters
-    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pinfut._payers",
-    .m_doc = "Python's allocators, for those who pay. Use it through pinfut.payers.",
-    .m_size = sizeof(State),
-    .m_methods = functions,
-    .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
-};
-
-PyMODINIT_FUNC
-PyInit__payers(void)
-{
-    return PyModuleDef_Init(&module);
-}
+MODULE(_payers, "Python's allocators, for those who pay. Use it through pinfut.payers.", functions, execute)

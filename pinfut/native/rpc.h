@@ -2,19 +2,19 @@
    What is not plain goes to the Python. Nothing here believes what stands in shared memory: it is
    copied once, and then looked at. */
 
-CLASS_WITH(table, capacity, free, _last)
-CLASS_WITH(slot, index, state, value, waker, x)
-CLASS_WITH(question, place)
-CLASS_WITH(promise, caller, _slot, _method, _kept)
-CLASS_WITH(target, caller, id, state)
-CLASS_WITH(out, _owing, flowing, questions, returns, submissions, touched)
-CLASS_WITH(writer, _buffer, _limit, _mask, capacity, largest, tail)
-CLASS_WITH(submissions, _cells, places, small)
-CLASS_WITH(requests, _cell, _cells, _post)
-CLASS_WITH(method, calling, serving)
-CLASS_WITH(peer, _calling, _line, answers, complete, slots)
-CLASS_WITH(answer, caps, flags, method, place, room, state, waiting, x)
-CLASS_WITH(in, _account, _context, _ended, _executor, _peer, _starting, _watched, refusal)
+CLASS("slots", SlotTable, table, capacity, free, _last)
+CLASS("slots", Slot, slot, index, state, value, waker, x)
+CLASS("rpc.objects.promise", Question, question, place)
+CLASS("rpc.objects.promise", Promise, promise, caller, _slot, _method, _kept)
+CLASS("rpc.objects.promise", Target, target, caller, id, state)
+CLASS("rpc.session.calls_out", CallsOut, out, _owing, flowing, questions, returns, submissions, touched)
+CLASS("rpc.memory.ring", RingWriter, writer, _buffer, _limit, _mask, capacity, largest, tail)
+CLASS("rpc.memory.lane", RingSubmissions, submissions, _cells, places, small)
+CLASS("rpc.memory.lane", RingRequests, requests, _cell, _cells, _post)
+CLASS("rpc.objects.proxy", Method, method, calling, serving)
+CLASS("rpc.wire.peer", Peer, peer, _calling, _line, answers, complete, slots)
+CLASS("rpc.wire.peer", Answer, answer, caps, flags, method, place, room, state, waiting, x)
+CLASS("rpc.session.calls_in", CallsIn, in, _account, _context, _ended, _executor, _peer, _starting, _watched, refusal)
 
 static struct {
     Ref FREE, WAITING, READY, RUNNING, IMPORTED, _TAKEN, _PLAIN, CodecError, ProtocolError, native;

@@ -29,6 +29,7 @@ TESTS: Final = (
     *("tests/executor/test_deadlock.py", "tests/executor/test_elsewhere.py"),
     *("tests/executor/test_timers.py", "tests/executor/test_timeout.py"),
     *("tests/executor/test_blocks.py", "tests/executor/test_shield.py"),
+    "tests/executor/test_beside.py",
     *(
         "tests/pinfut/test_slots.py",
         "tests/rpc/memory/test_ring.py",

@@ -17,7 +17,7 @@ def test_no_hostile_client_holds_what_it_does_not_pay_for_or_leaves_anything() -
     for scenario in SCENARIOS:
         found = play(scenario, mode="arenas")
         missed = [mark for mark in found.failures if not mark.startswith("a wait")]
-        assert missed == [], scenario.name
+        assert missed == [], f"{scenario.name}: {missed}"
         assert found.traced > 10_000, scenario.name
 
 
