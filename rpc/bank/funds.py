@@ -9,7 +9,7 @@ Each side has a share of its own, so that nobody counts what another one counts 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from pinfut.poll import Waker, wake_each
 from pinfut.rpc import prices
@@ -214,19 +214,15 @@ class SessionFunds:
             self._wakers.remove(who)
 
 
-@final
-class _Ended:
+class _Ended(NamedTuple):
     """Hears that a bank below is no more."""
 
-    __slots__ = ("_bank", "_funds")
-
-    def __init__(self, funds: SessionFunds, bank: Bank) -> None:
-        self._funds = funds
-        self._bank = bank
+    funds: SessionFunds
+    bank: Bank
 
     def wake(self) -> None:
         """It is no more."""
-        self._funds.ended(self._bank)
+        self.funds.ended(self.bank)
 
 
 def _donate(payer: Bank, quota: Balance, least: Balance, slots: int, name: str) -> Bank:

@@ -45,21 +45,17 @@ serving: ContextVar[Conversation | None] = ContextVar("pinfut_serving", default=
 
 
 class Introduced(Protocol):
-    """What a session does for introductions."""
-
-    def guest(self, handle: int, /) -> GuestSession:
-        """The session that the client introduced this side to."""
-
-    def accept(self, number: int, /) -> Any:
-        """What was kept for the other side under this number, once; None when there is nothing."""
-
-
-class GuestSession(Protocol):
-    """A session to which this side was introduced."""
+    """What a session does for introductions, also one that came by one."""
 
     @property
     def out(self) -> Any:
         """Its calls out."""
+
+    def guest(self, handle: int, /) -> Introduced:
+        """The session that the client introduced this side to."""
+
+    def accept(self, number: int, /) -> Any:
+        """What was kept for the other side under this number, once; None when there is nothing."""
 
     def keep(self, provided: Any, /) -> int:
         """Keep something for the other side to accept; the number of it."""

@@ -10,13 +10,12 @@ So a client that closes, or dies, takes nothing from under the server's hands.""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import final
+from typing import Any, final
 
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.owned import Owned
 from pinfut.rpc.contract import ServiceSpec, SessionSpec
-from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.memory.receive import ReceivePool
@@ -37,7 +36,7 @@ class Channel(Owned):
         self.funds = funds
         self.caps = SideTable(funds.bank, self.trim)
         # What the client has of it, and what the server has.
-        self.ends: tuple[SimEndpoint, ...] = ()
+        self.ends: tuple[Any, ...] = ()
         # Where events come to; the client brings it, and this keeps its pages.
         self.events: EventBuffer | None = None
         # The client's, for packets that the server moves to it.

@@ -19,33 +19,19 @@ from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import BankHandle, Rank
 from pinfut.rpc.contract import CALLS, BankLike, Cap, Route, SessionSpec, Ticket
 from pinfut.rpc.errors import NotABank, RpcError, SessionClosed, UnknownObject
+from pinfut.rpc.kernel.sim.channel import Channel
 from pinfut.rpc.kernel.sim.process import SimProcess
-from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.memory.lane_pages import LanePages
 from pinfut.rpc.memory.pages import Region
-from pinfut.rpc.memory.receive import ReceivePool
-from pinfut.rpc.memory.side_table import SideTable
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
-
-
-class KernelSession(Protocol):
-    """What the kernel has of a session (`pinfut.rpc.kernel.sim.channel.Channel`)."""
-
-    funds: SessionFunds
-    events: EventBuffer | None
-    lanes: list[LanePages]
-    caps: SideTable
-    pool: ReceivePool | None
-
-    def open_lane(self) -> None: ...
 
 
 class KernelCalls(Protocol):
     """The kernel, as an endpoint calls it; `number` is that of its session."""
 
-    def find(self, number: int, /) -> KernelSession | None: ...
+    def find(self, number: int, /) -> Channel | None: ...
 
     def signal(self, end: SimEndpoint, /) -> None: ...
 
@@ -125,7 +111,7 @@ class SimEndpoint:
         self._events: EventRecords | None = None
         self._nestings = 0  # how many banks for nested calls were made
 
-    def _session(self) -> KernelSession:
+    def _session(self) -> Channel:
         """What the kernel has of the session. Raises SessionClosed."""
         return _held(self._kernel, self.number, self.released)
 
@@ -303,7 +289,7 @@ class EventRecords:
     memory: memoryview
 
 
-def _held(kernel: KernelCalls, number: int, released: bool = False) -> KernelSession:
+def _held(kernel: KernelCalls, number: int, released: bool = False) -> Channel:
     held = None if released else kernel.find(number)
     if held is None:
         raise SessionClosed("this side has let go of its session")

@@ -170,13 +170,11 @@ class SimKernel:
             spec.events.require_unused()
         assert isinstance(process, SimProcess), "a process of this kernel"
         label = shortened(f"{bank.name}>{name}#{self._sessions + 1}")
-        funds = SessionFunds(bank, label, spec, least_quota(spec))
-        channel = Channel(funds, spec, service.spec)
         levels = spec.level, max(spec.level, service.spec.level)
-        self._open(channel, label, spec, (process, service.process), levels, (None, None))
-        channel.funds.on_over = partial(self._over, channel.ends[0].number, service)
+        funds = SessionFunds(bank, label, spec, least_quota(spec))
+        processes = process, service.process
+        near, far = self._open(funds, label, spec, service.spec, processes, levels, service=service)
         service.sessions += 1
-        near, far = channel.ends
         service.waiting.append(far)
         self.enter("connect")
         self._notify(service.process, service.port.handle)
@@ -199,30 +197,32 @@ class SimKernel:
         spec = admit(label, limits, spec)
         ceiling = Balance(pages, MAX_ROUTE_CAPS)
         funds = SessionFunds(payer.bank, label, spec, least_quota(spec), ceiling)
-        channel = Channel(funds, spec, limits)
-        payer.lend(funds)
         # In each process as urgent as the session that it came over: no way round its level.
         vias, levels = (taker, giver), (taker.level, giver.level)
-        self._open(channel, label, spec, (taker.process, giver.process), levels, vias)
+        processes = taker.process, giver.process
+        near, far = self._open(funds, label, spec, limits, processes, levels, vias)
+        payer.lend(funds)
         self.enter("introduce")
-        return Route(self._sessions, *(end.handle for end in channel.ends))
+        return Route(self._sessions, near.handle, far.handle)
 
     def _open(
         self,
-        channel: Channel,
+        funds: SessionFunds,
         name: str,
         spec: SessionSpec,
+        limits: ServiceSpec,
         processes: tuple[SimProcess, SimProcess],
         levels: tuple[int, int],
-        vias: tuple[SimEndpoint | None, SimEndpoint | None],
-    ) -> None:
-        """Give a channel its number and its two ends."""
+        vias: tuple[SimEndpoint | None, SimEndpoint | None] = (None, None),
+        service: _Service | None = None,
+    ) -> tuple[SimEndpoint, ...]:
+        """The two ends of a new channel. Raises as that."""
+        channel = Channel(funds, spec, limits)
         self._sessions = number = self._sessions + 1
         self.channels[number] = channel
-        funds = channel.funds
         # Compared while both are there, and good for nothing else.
         client = (id(funds.bank), id(processes[0])) if funds.own is None else None
-        channel.ends = tuple(
+        channel.ends = ends = tuple(
             SimEndpoint(
                 self, process, number, name, spec, level, serving, via, client if serving else None
             )
@@ -232,10 +232,11 @@ class SimKernel:
         )
         executor = running.executor
         if executor is not None and executor.instruments:
-            executor.instruments.session(name, spec.slots, channel.funds.bank.name)
+            executor.instruments.session(name, spec.slots, funds.bank.name)
         channel.on_revoke = partial(self._revoke, channel)
-        channel.funds.on_over = partial(self._over, number)
+        funds.on_over = partial(self._over, number, service)
         self.clock_ns += self.cost.open
+        return ends
 
     def attach(self, end: contract.Endpoint, buffer: EventBuffer) -> None:
         """Hand a buffer for events over to the other side; its pages stay until both sides have
@@ -349,7 +350,7 @@ class SimKernel:
             why = f"the bank that paid for session {end.name} was destroyed"
             self._ask_to_close(end, SessionDead(why))
 
-    def _over(self, number: int, service: _Service | None = None) -> None:
+    def _over(self, number: int, service: _Service | None) -> None:
         """Nothing of a session is left, which was one of `service`."""
         channel = self.channels.pop(number)
         self.channels = tidied(self.channels)
