@@ -221,7 +221,7 @@ class Vat:
         self._sessions.pop(end, None)
         self._sessions = tidied(self._sessions)
         table = self._tables.get(end.client)
-        if table is not None and not table.used:
+        if table is not None and not table.payers:
             del self._tables[end.client]
             self._tables = tidied(self._tables)
         self._queue.tidy()

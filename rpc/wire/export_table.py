@@ -6,7 +6,7 @@ its place has been used again. The sessions of one client and bank share a table
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, final
 
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
@@ -21,16 +21,6 @@ SMALL: Final = 16
 _NOTHING: Final[frozenset[int]] = frozenset()
 _STACK: Final = 8  # Frames that the tables take at most, without what is charged
 _LAST_GENERATION: Final = (1 << 32) - 1  # An index whose generations are used up is retired
-
-
-class Apart(Protocol):
-    """Who pays for the pages that a session allocates in (`pinfut.rpc.session.purse.Purse`)."""
-
-    apart: int
-    """Bytes that its account pays for and that lie elsewhere."""
-
-    def settle(self) -> bool:
-        """Have both paid for."""
 
 
 @final
@@ -53,21 +43,21 @@ def _key(thing: Any, interface: Any) -> int:
 
 @final
 class ExportTable:
-    """Entries by facet. `account` pays for them, the first that has joined and not left; `purse` is
-    who pays for its pages, if these are counted: then all that changes the table is called in
-    nobody's (`off_call`), since it may outlive any one session."""
+    """Entries by facet. `account` pays for them, the first that has joined and not left; `purse`
+    pays for the pages of its session (`pinfut.rpc.session.purse`), if these are counted: then all
+    that changes the table is called in nobody's (`off_call`), since it may outlive the session."""
 
     __slots__ = (
-        *("_base", "_free", "_generation", "_high", "_kept", "_next", "_payers", "_width"),
-        *("account", "charged", "entries", "purse"),
+        *("_base", "_free", "_generation", "_high", "_kept", "_next", "_width"),
+        *("account", "charged", "entries", "payers", "purse"),
     )
 
     def __init__(self) -> None:
         self.account: Account | None = None
-        self.purse: Apart | None = None
+        self.purse: Any = None
         self.charged = 0  # the sum over entries
         # Each account of a session that uses the table, oldest first, with its purse.
-        self._payers: dict[Account | None, Apart | None] = {}
+        self.payers: dict[Account | None, Any] = {}
         # Invariant: by `_key` of each entry, so that a facet has one id here.
         self.entries: dict[int, Exported] = {}
         # Ids of released entries, to be used again with the next generation.
@@ -81,25 +71,20 @@ class ExportTable:
         self._kept = _NOTHING
         self._high = SMALL  # the most entries since then
 
-    @property
-    def used(self) -> bool:
-        """Whether any session uses the table."""
-        return bool(self._payers)
-
-    def join(self, account: Account | None, purse: Apart | None) -> None:
+    def join(self, account: Account | None, purse: Any) -> None:
         """One more session uses the table."""
-        if not self._payers:
+        if not self.payers:
             self.account, self.purse = account, purse
-        self._payers[account] = purse
+        self.payers[account] = purse
 
     def leave(self, account: Account | None) -> None:
         """It does no more, and has no entry: what its account pays for the others, the next one
         does. Idempotent."""
         require_stack(_STACK)
-        self._payers.pop(account, None)
-        if account is not self.account or account is None or not self._payers:
+        self.payers.pop(account, None)
+        if account is not self.account or account is None or not self.payers:
             return
-        heir, purse = next(iter(self._payers.items()))
+        heir, purse = next(iter(self.payers.items()))
         assert heir is not None, "who pays shares with who pays"
         account.pass_on(heir, self.charged, len(self.entries))
         left, self.account, self.purse = self.purse, heir, purse

@@ -4,10 +4,8 @@ The numbers are those of an `ExportTable`, which sessions of one client and bank
 them this session may use, and how often each was handed out over it, is its own. Everything in
 the bushel goes when its session does.
 
-What is handed out is a facet: an object *as* one of its interfaces. The entry holds the
-methods of that interface, and the number in a call selects among these and no others, so an
-object that was handed out as a Reader cannot be used as anything else. One object that is
-handed out as two interfaces has two ids."""
+What is handed out is a facet: an object *as* one of its interfaces (docs/protocol.md). The number
+in a call selects among the methods of that and no others."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from pinfut.payers import off_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
 from pinfut.rpc.errors import GarbageFrame, UnknownObject
-from pinfut.rpc.wire.export_table import SMALL, Apart, Exported, ExportTable
+from pinfut.rpc.wire.export_table import SMALL, Exported, ExportTable
 from pinfut.stack import require_stack
 
 _STACK: Final = 28  # Frames that a drop takes at most, with both refunds
@@ -54,7 +52,7 @@ class Bushel:
         self,
         account: Account | None = None,
         table: ExportTable | None = None,
-        purse: Apart | None = None,
+        purse: Any = None,
     ) -> None:
         self._account = account
         self.table = ExportTable() if table is None else table
@@ -168,7 +166,12 @@ class Bushel:
         self.things.pop(entry.number, None)
         del self._uses[entry.number]
         if len(self._uses) * 4 <= self._high:
-            self._shrink()
+            # Nobody pays for more room than what is in them has.
+            for table in (self._uses, self.things):
+                rest = dict(table)
+                table.clear()
+                table.update(rest)  # type: ignore[arg-type]  # what it held before
+            self._high = max(len(self._uses), SMALL)
         self.lost(use.facet[0])
 
     def watch(self, thing: Any, call: Callable[[], None]) -> None:
@@ -194,11 +197,3 @@ class Bushel:
         ):
             for call in self._watched.pop(id(thing), ()):
                 call()
-
-    def _shrink(self) -> None:
-        """Make the tables as small as what is in them: nobody pays for the rest."""
-        self._uses = dict(self._uses)
-        rest = dict(self.things)  # who looks there on every call has the table itself
-        self.things.clear()
-        self.things.update(rest)
-        self._high = max(len(self._uses), SMALL)

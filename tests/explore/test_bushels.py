@@ -85,7 +85,7 @@ def get_what_any_session_has(self: Bushel, number: int) -> Any:
 
 
 def leave_the_charge_behind(self: ExportTable, account: SessionAccount) -> None:
-    self._payers.pop(account, None)
+    self.payers.pop(account, None)
 
 
 FAULTS = [

@@ -610,7 +610,7 @@ def test_what_sessions_share_lies_in_no_sessions_pages_and_is_paid_by_one_that_i
             table = other.peer.exports.table
             assert table is one.peer.exports.table
             assert len(table.entries) == 251
-            shared = [table, table.entries, table._payers, table._free, *table.entries]
+            shared = [table, table.entries, table.payers, table._free, *table.entries]
             shared += [part for it in table.entries.values() for part in (it, it.number, it.key)]
             found = [(type(it), str(it)[:50], owner(it)) for it in shared if owner(it) is not None]
             assert found == [], found[:9]

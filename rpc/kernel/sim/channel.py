@@ -37,7 +37,7 @@ class Channel(Owned):
         self.caps = SideTable(funds.bank, self.trim)
         # What the client has of it, and what the server has.
         self.ends: tuple[Any, ...] = ()
-        # Where events come to; the client brings it, and this keeps its pages.
+        # Where events come to; the client brings it, and its pages stay until both have let go.
         self.events: EventBuffer | None = None
         # The client's, for packets that the server moves to it.
         self.pool: ReceivePool | None = spec.receive
@@ -54,6 +54,9 @@ class Channel(Owned):
         super().__init__(funds.bank)
         # Both sides use it until both have let go, whatever becomes of the bank.
         self.pin()
+        if spec.events is not None:
+            spec.events.attach()
+            self.events = spec.events
         funds.near.on_short = funds.far.on_short = self.trim
 
     def open_lane(self) -> None:

@@ -31,7 +31,6 @@ from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
 from pinfut.rpc.kernel.sim.faults import Faults
 from pinfut.rpc.kernel.sim.process import SimPort, SimProcess
 from pinfut.rpc.kernel.sizes import admit, least_quota
-from pinfut.rpc.memory.event_buffer import EventBuffer
 from pinfut.rpc.memory.notification import Notification
 from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.names import shortened
@@ -179,7 +178,7 @@ class SimKernel:
         self.enter("connect")
         self._notify(service.process, service.port.handle)
         if spec.events is not None:
-            self.attach(near, spec.events)
+            self.enter("attach")
         return near
 
     def introduce(
@@ -237,16 +236,6 @@ class SimKernel:
         funds.on_over = partial(self._over, number, service)
         self.clock_ns += self.cost.open
         return ends
-
-    def attach(self, end: contract.Endpoint, buffer: EventBuffer) -> None:
-        """Hand a buffer for events over to the other side; its pages stay until both sides have
-        let go. Raises ValueError for one that was handed over before."""
-        channel = self.channel_of(end)
-        if channel is None or channel.events is not None:
-            raise ValueError(f"session {end.name} is over, or has an event buffer already")
-        buffer.attach()
-        channel.events = buffer
-        self.enter("attach")
 
     def channel_of(self, end: contract.Endpoint) -> Channel | None:
         """What the kernel has of a session; None when it is over."""

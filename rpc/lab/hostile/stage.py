@@ -139,7 +139,9 @@ class Stage:
     def events(self, raw: Raw, places: int) -> EventBuffer:
         """Memory for events, which the attacker brings to this session."""
         buffer = EventBuffer(self.bank, places=places, size=8)
-        self.kernel.attach(raw.end, buffer)
+        assert raw.channel is not None
+        buffer.attach()
+        raw.channel.events = buffer
         self._buffers.append(buffer)
         return buffer
 

@@ -305,7 +305,7 @@ def leave_a_table(tree: Tree) -> Operation:
     number = left.grant(thing, Thing)
     stays.grant(thing, Thing)
     left.release(number, 1)
-    tree.others.append(lambda: (table.used, table.charged, table.account is stays._account))
+    tree.others.append(lambda: ([*table.payers], table.charged, table.account is stays._account))
     return lambda: table.leave(left._account)
 
 
