@@ -279,8 +279,8 @@ class Endpoint(Protocol):
     """How urgent it is, 0 before 2."""
     client: object
     """On the serving side who the client is: equal for sessions of one process of it that one bank
-    pays as they go, while they last. None for one with a bank of its own or of an introduction,
-    and where the kernel cannot tell processes apart."""
+    pays as they go, while they last, and for no others. Where a kernel cannot tell processes
+    apart, no two are equal. Hashable."""
     message: int
     """Bytes of the longest message that the service takes."""
     via: Endpoint | None

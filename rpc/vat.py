@@ -81,10 +81,6 @@ class Vat:
         """The sessions that are open, oldest first."""
         return list(self._sessions.values())
 
-    def session_at(self, end: Endpoint) -> Session | None:
-        """The session over this endpoint, until it has let go."""
-        return self._sessions.get(end)
-
     def listen(self, name: str, root: Interface, spec: ServiceSpec | None = None) -> None:
         """Offer `root` under a name. Raises ValueError when the name is taken, and SessionClosed
         for a vat that was closed or has died."""
@@ -231,9 +227,7 @@ class Vat:
         root, grace = self._roots[port]
         for end in port.accept():
             purse = Purse(end) if self.kernel.memory == "arenas" else None
-            table = self._tables.get(end.client) or ExportTable()
-            if end.client is not None:
-                self._tables[end.client] = table
+            table = self._tables.setdefault(end.client, ExportTable())
             make = partial(
                 Session, self._executor, end, root, self._forget, self._enter, self._outbox,
                 grace=grace, purse=purse, table=table,

@@ -302,7 +302,7 @@ class CopyKernel:
         if spec.events is not None:
             theirs = spec.events.shape
             shape = Shape(theirs.places, theirs.size, theirs.keep)
-        client = (id(funds.bank), id(owners[0])) if funds.own is None else None
+        client = (id(funds.bank), id(owners[0])) if funds.own is None else channel.number
         for serving in (False, True):
             number, via = channel.number << 1 | serving, vias[serving]
             side = self._sides[number] = Side(channel, owners[serving], via)

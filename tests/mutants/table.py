@@ -1080,15 +1080,15 @@ MUTANTS = (
     Mutant(
         ("row 42",),
         "rpc/vat.py",
-        "                self._tables[end.client] = table\n",
-        "                pass\n",
+        "            table = self._tables.setdefault(end.client, ExportTable())\n",
+        "            table = self._tables[end.client] = ExportTable()\n",
         _SHARED + "an_object_has_one_number_in_both_sessions_and_is_charged_once[sim]",
     ),
     Mutant(
         ("row 42",),
         "rpc/kernel/sim/kernel.py",
-        "        client = (id(funds.bank), id(processes[0])) if funds.own is None else None\n",
-        "        client = id(processes[0]) if funds.own is None else None\n",
+        "        client = (id(funds.bank), id(processes[0])) if funds.own is None else number\n",
+        "        client = id(processes[0]) if funds.own is None else number\n",
         _SHARED + "who_is_not_the_same_client_and_bank_has_a_table_of_its_own[sim-another bank]",
     ),
     Mutant(

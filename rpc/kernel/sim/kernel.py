@@ -220,7 +220,7 @@ class SimKernel:
         self._sessions = number = self._sessions + 1
         self.channels[number] = channel
         # Compared while both are there, and good for nothing else.
-        client = (id(funds.bank), id(processes[0])) if funds.own is None else None
+        client = (id(funds.bank), id(processes[0])) if funds.own is None else number
         channel.ends = ends = tuple(
             SimEndpoint(
                 self, process, number, name, spec, level, serving, via, client if serving else None

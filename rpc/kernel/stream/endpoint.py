@@ -107,8 +107,6 @@ class StreamEndpoint:
     of it is left."""
 
     via: contract.Endpoint | None = None
-    # Each session is a connection: whether two are of one process nobody can tell.
-    client: object = None
 
     def __init__(
         self,
@@ -125,6 +123,8 @@ class StreamEndpoint:
         self.process = process
         self.name = name
         self.serving = self.called = serving
+        # Each session is a connection: whether two are of one process nobody can tell.
+        self.client: object = id(self)
         self.slots = spec.slots
         self.ring = spec.ring
         self.largest = spec.largest

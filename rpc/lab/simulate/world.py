@@ -255,7 +255,7 @@ class World:
     def server_of(self, root: Root, name: str) -> Session | None:
         """The other side of a session, if it is there and open."""
         other = self.kernel.peer_of(root.session.end)
-        session = None if other is None else self.servers[name].session_at(other)
+        session = None if other is None else self.servers[name]._sessions.get(other)
         return None if session is None or session.error is not None else session
 
     async def _wind_up(self, root: Root) -> None:
