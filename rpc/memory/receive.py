@@ -13,7 +13,7 @@ from typing import final
 from pinfut.rpc.bank.bank import PAGE, Bank
 from pinfut.rpc.bank.owned import STACK
 from pinfut.rpc.errors import MessageTooLarge
-from pinfut.rpc.memory.pages import Region, move_batch
+from pinfut.rpc.memory.pages import Region
 from pinfut.stack import require_stack
 
 
@@ -145,6 +145,3 @@ def swap(some: list[Region], others: list[Region], first: Bank, second: Bank) ->
         one.change_owner(owner)
     first.take_back(pages)
     second.take_back(pages)
-
-
-__all__ = ["ReceivePool", "move_batch", "swap"]
