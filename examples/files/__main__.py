@@ -1,4 +1,5 @@
-"""``python -m examples.files``: a file service in five steps, each figure counted."""
+"""``python -m examples.files``: a file service in five steps, each figure counted; with ``serve`` or
+``fetch``, one side of it in a process of its own (`examples.files.remote`)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from examples.files import digest, fetching, greed, pipelining, refilling
+from examples.files import digest, fetching, greed, pipelining, refilling, remote
 from examples.files.audit import Auditor
 from examples.files.interface import READ_MAX
 from examples.files.options import Options, enough_pages, parse
@@ -20,8 +21,11 @@ from pinfut.rpc import BankError, RpcError, SimKernel, serve
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demonstration; its exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in remote.COMMANDS:
+        return remote.main(words)
     try:
-        options = parse(arguments)
+        options = parse(words)
         try:
             return _run(options)
         except Exception as error:

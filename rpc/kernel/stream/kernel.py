@@ -1,7 +1,7 @@
 """Kernels whose sessions are streams: between processes of one machine, and between machines.
 
 Each process has a kernel of its own, and pays from banks of its own. What a server holds for a
-client is paid by the bank that its operator has granted to the identity of that client."""
+client is paid by the bank that its operator has granted to the client's identity."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from pinfut.rpc.kernel.stream.parts import (
     pack_hello,
     whole,
 )
-from pinfut.rpc.kernel.stream.wire import Connection, Wire
+from pinfut.rpc.kernel.stream.wire import Duplex, Wire
 from pinfut.rpc.memory.pages import Region
 from pinfut.rpc.names import shortened
 from pinfut.rpc.records import Shape
@@ -107,11 +107,11 @@ class StreamKernel:
     def _unlisten(self) -> None:
         """Nobody listens any more."""
 
-    async def _reach(self) -> Connection:
+    async def _reach(self) -> Duplex:
         """A connection to who listens. Raises OSError."""
         raise NotImplementedError
 
-    async def _meet(self, sock: Socket) -> tuple[Connection, str]:
+    async def _meet(self, sock: Socket) -> tuple[Duplex, str]:
         """Who has connected, and over what. Raises OSError."""
         raise NotImplementedError
 
@@ -397,7 +397,7 @@ class Unix(StreamKernel):
     async def _reach(self) -> Socket:
         return await connect_unix(self.path)
 
-    async def _meet(self, sock: Socket) -> tuple[Connection, str]:
+    async def _meet(self, sock: Socket) -> tuple[Duplex, str]:
         return sock, uid_of(sock.raw)
 
 
@@ -428,13 +428,13 @@ class Tcp(StreamKernel):
         self.port = listener.raw.getsockname()[1]
         return listener
 
-    async def _reach(self) -> Connection:
+    async def _reach(self) -> Duplex:
         sock = await connect_tcp(self.host, self.port)
         if self._tls is None:
             return sock
         return await shake_hands(sock, self._tls, server_hostname=self.host)
 
-    async def _meet(self, sock: Socket) -> tuple[Connection, str]:
+    async def _meet(self, sock: Socket) -> tuple[Duplex, str]:
         sock.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is None:
             return sock, ""

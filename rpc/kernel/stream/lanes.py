@@ -29,7 +29,7 @@ def size_of(length: int) -> int:
     return max(8, length + 7 & -8)
 
 
-class LaneSide(Protocol):
+class CallSide(Protocol):
     """The endpoint, as its two directions know it."""
 
     parts: list[bytes]
@@ -53,7 +53,7 @@ class StreamSubmissions:
     spare = False
     behind = 0
 
-    def __init__(self, lane: LaneSide, spec: SessionSpec) -> None:
+    def __init__(self, lane: CallSide, spec: SessionSpec) -> None:
         self._lane = lane
         self.small = spec.cell
         self.slots = spec.slots
@@ -165,7 +165,7 @@ class StreamRequests:
     """The callee's end (`pinfut.rpc.contract.Requests`). What has come and was not read lies in one
     buffer, so that it takes what credit says and no object for each call."""
 
-    def __init__(self, lane: LaneSide, spec: SessionSpec) -> None:
+    def __init__(self, lane: CallSide, spec: SessionSpec) -> None:
         self._lane = lane
         self._capacity = spec.ring
         self._largest = spec.largest

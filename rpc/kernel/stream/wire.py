@@ -28,7 +28,7 @@ LINGER: Final = 2.0
 """Seconds that the last bytes of a session have to get away."""
 
 
-class Connection(Protocol):
+class Duplex(Protocol):
     """A connection: a `Socket` or a `TLSStream`."""
 
     def recv(self, size: int, /) -> Awaitable[bytes]: ...
@@ -64,7 +64,7 @@ class Wire:
         "_spoke", "_stream", "_timer", "_try", "_writer", "closed", "reader",
     )  # fmt: skip
 
-    def __init__(self, stream: Connection, reader: Reader, executor: Runner, beat: float) -> None:
+    def __init__(self, stream: Duplex, reader: Reader, executor: Runner, beat: float) -> None:
         self._stream = stream
         self.reader = reader
         self._decoder = Decoder(reader)
