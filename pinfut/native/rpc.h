@@ -200,8 +200,10 @@ static PyObject *submit_plain(PyObject *Py_UNUSED(module), PyObject *const *args
         return PyErr_Occurred() ? NULL : PyObject_Vectorcall(python.submit_plain, args, (size_t)count, NULL);
     if (SLOT(caller, out_at.flowing) != Py_True || SLOT(target, target_at.state) != rpc.IMPORTED) Py_RETURN_NONE;
     PyObject *submissions = SLOT(caller, out_at.submissions), *questions = SLOT(caller, out_at.questions);
-    PyObject *free = questions ? SLOT(questions, table_at.free) : NULL;
-    if (!submissions || !free || PyObject_Size(free) <= 0) return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    if (UNLIKELY(!is_a(submissions, submissions_type) || !is_a(questions, table_type))) /* a kernel may have its own */
+        return PyObject_Vectorcall(python.submit_plain, args, (size_t)count, NULL);
+    PyObject *free = SLOT(questions, table_at.free);
+    if (!free || PyObject_Size(free) <= 0) return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     PyObject *payload = PyObject_CallOneArg(PyTuple_GET_ITEM(plan, 0), args[2]);
     if (UNLIKELY(!payload)) {
         if (!PyErr_ExceptionMatches(rpc.CodecError)) return NULL;

@@ -1,5 +1,5 @@
-"""The other process of a test: ``serve PATH`` or ``call PATH``. It says what it has when asked by a
-line on its standard input, and ends with it."""
+"""The other process of a test: ``serve PATH``, ``call PATH`` or ``repeat PATH``. It says what it
+has when asked by a line on its standard input, and ends with it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,20 @@ async def client(path: str) -> None:
         await to_thread(sys.stdin.readline)
 
 
+async def repeat(path: str) -> None:
+    """Many sessions, with calls of the plainest sort."""
+    kernel = Unix(path)
+    for n in range(30):
+        async with connect(kernel, "desk", Desk, kernel.bank(f"other {n}", pages=500)) as desk:
+            for m in range(60):
+                assert await desk.do(m) == m
+    say("done")
+
+
 async def nap(desk: Desk) -> None:
     await desk.nap(1000.0)
 
 
 if __name__ == "__main__":
-    main = {"serve": server, "call": client}[sys.argv[1]]
+    main = {"serve": server, "call": client, "repeat": repeat}[sys.argv[1]]
     executor.run(main(sys.argv[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import subprocess
@@ -173,13 +174,14 @@ class Relay:
 
 
 @contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def process(*arguments: str, checked: bool = True) -> Iterator[subprocess.Popen[str]]:
     """Another process: ``python -m tests.rpc.kernel.other ...``"""
     with subprocess.Popen(
         [sys.executable, "-m", "tests.rpc.kernel.other", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PINFUT_CHECKED": "1" if checked else "0"},
     ) as other:
         try:
             yield other

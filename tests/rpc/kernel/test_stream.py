@@ -117,6 +117,22 @@ def test_a_client_that_is_killed_leaves_nothing_at_its_server(tmp_path: Path) ->
     executor.run(main())
 
 
+def test_plain_calls_of_an_unchecked_process_take_no_way_that_is_of_shared_memory_alone(
+    tmp_path: Path,
+) -> None:
+    """In C they would be put down where the memory of another kernel's submissions lies."""
+
+    async def main() -> None:
+        place = Place(tmp_path)
+        async with place.served():
+            with process("repeat", place.path, checked=False) as other:
+                assert other.stdout is not None
+                assert await to_thread(other.stdout.read) == "done\n"
+                assert other.wait() == 0
+
+    executor.run(main())
+
+
 # ---- who pays ----
 
 
