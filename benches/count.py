@@ -27,7 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benches.callgrind import CallgrindFailed, count
-from benches.registry import BASE, BENCHES, LOOP, SYSTEMS
+from benches.registry import BASE, BENCHES, LOOP, REMOTE, SYSTEMS
 
 STORED: Final = Path(__file__).with_name("counts.json")
 TOLERANCE: Final = 3.0
@@ -43,6 +43,7 @@ UNCOUNTED: Final = {
     "idle-10000": "its sessions take minutes to set up under valgrind; by the clock it is idle-10",
     "socket-cpu": "what comes in one turn is up to another process, its clients",
     "socket-cpu-raw": "what comes in one turn is up to another process, its clients",
+    **{b.name: "half of it is another process" for b in BENCHES if b.base == REMOTE},
     **{b.name: "another loop runs it, not this executor" for b in BENCHES if b.base == LOOP},
 }
 """The benches that are left out, and why."""

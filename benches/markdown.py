@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benches.registry import BASE, BENCHES, ECHO_NOTE, LOOP, SYSTEMS
+from benches.registry import BASE, BENCHES, ECHO_NOTE, LOOP, REMOTE, SYSTEMS
 
 # The rows of the second table begin with one of these.
-SERVICES: Final = ("echo-", "idle-", "hostile-")
+SERVICES: Final = ("echo-", "remote-", "idle-", "hostile-")
 
 # And those of the third, of event loops, with this.
 LOOPS: Final = "loop-"
@@ -31,6 +31,8 @@ COLUMNS: Final = {
     "uvloop-batched": "uvloop, batched",
     "asyncio-memory": "asyncio, in memory",
     "uvloop-memory": "uvloop, in memory",
+    "pinfut-unix": "pinfut, two processes",
+    "uvloop-msgpack": "uvloop, two processes",
     "pinfut-unboxed": "pinfut, unboxed",
     "pinfut-pure": "pinfut, Python alone",
 }
@@ -101,7 +103,7 @@ def cell(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return ""
     value = row.get("ns_per_op", row.get("bytes_per_op"))
-    if row["system"] in (BASE, LOOP) or row["ratio"] is None:
+    if row["system"] in (BASE, LOOP, REMOTE) or row["ratio"] is None:
         return f"{value:,.0f}"
     ratio = f"{row['ratio']:.2f}"
     if float(ratio) < 1 and row["system"] not in OWN:

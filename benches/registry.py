@@ -31,6 +31,8 @@ class Bench:
     @property
     def base(self) -> str:
         """The system that the others are compared with."""
+        if self.name.startswith("remote-"):
+            return REMOTE
         return LOOP if self.name.startswith("loop-") else BASE
 
     @property
@@ -69,6 +71,9 @@ BASE = "pinfut"
 # The same for the benches of event loops, which ask asyncio's tasks for all.
 LOOP = "pinfut-loop"
 
+# The same for the benches of two processes.
+REMOTE = "pinfut-unix"
+
 # What the table of a run has to say beside echo rows of peers.
 ECHO_NOTE = (
     "echo: no peer charges, cancels at the server or pipelines. pinfut and *-memory stay in "
@@ -101,6 +106,9 @@ BENCHES = (
     Bench("idle-10000", "the same with 10,000 idle sessions", 10_000, 300),
     Bench("echo-64-deep", "the same, its handler ten calls deep", 6_400, 640),
     Bench("echo-1000", "one RPC echo of 16 bytes, 1,000 calls in flight", 5_000, 1_000),
+    Bench("remote-1", "one echo from another process, 1 call in flight", 1_000, 100),
+    Bench("remote-64", "one echo from another process, 64 calls in flight", 6_400, 640),
+    Bench("remote-1000", "one echo from another process, 1,000 in flight", 5_000, 1_000),
     Bench("hostile-bytes", "held for an unfinished call of 8 KiB", 1_000, 100, unit="bytes"),
     Bench("hostile-paid", "what its client's bank was charged", 1_000, 100, unit="bytes"),
     Bench("socket-echo", "one echo over a socket pair, both ends here", 3_000, 300),
@@ -160,6 +168,12 @@ SYSTEMS = (
         requires=("pinfut",),
         env={"PINFUT_CHECKED": "0"},
     ),
+    System(
+        REMOTE,
+        "benches.systems.on_pinfut_unix",
+        requires=("pinfut",),
+        env={"PINFUT_CHECKED": "0"},
+    ),
     System("asyncio", "benches.systems.on_asyncio"),
     System("uvloop", "benches.systems.on_uvloop", requires=("uvloop",)),
     System("rloop", "benches.systems.on_rloop", requires=("rloop",)),
@@ -167,6 +181,7 @@ SYSTEMS = (
     System("trio", "benches.systems.on_trio", requires=("trio",)),
     System("asyncio-batched", "benches.systems.on_asyncio_batched"),
     System("uvloop-batched", "benches.systems.on_uvloop_batched", requires=("uvloop",)),
+    System("uvloop-msgpack", "benches.systems.on_uvloop_msgpack", requires=("uvloop",)),
     System("asyncio-memory", "benches.systems.on_asyncio_memory"),
     System("uvloop-memory", "benches.systems.on_uvloop_memory", requires=("uvloop",)),
 )

@@ -333,6 +333,11 @@ async def _echo(data: bytes) -> bytes:
     return data
 
 
+def echo_server(frames: Frames, slots: int) -> Server:
+    """A server of `EchoClient`."""
+    return Server(frames, {"echo": (bytes, _echo)}, slots)
+
+
 Make = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Frames]
 
 
@@ -356,7 +361,7 @@ async def conversation(
 ) -> AsyncIterator[EchoClient]:
     """An echo server and its client at the two ends of a transport."""
     client = Client(client_end, slots)
-    server = Server(server_end, {"echo": (bytes, _echo)}, slots)
+    server = echo_server(server_end, slots)
     async with asyncio.TaskGroup() as group:
         group.create_task(client.run())
         group.create_task(server.run())

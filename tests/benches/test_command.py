@@ -134,6 +134,10 @@ def supported(system: str) -> list[str]:
         return [*depths, "chain-10", "echo-64", "echo-64-deep"]
     if system in ("pinfut-recorded", "pinfut-checked"):
         return ["yield", "await", "spawn", "channel", "timeout", "cancel"]
+    remote = [name for name in every if name.startswith("remote-")]
+    if system in ("pinfut-unix", "uvloop-msgpack"):
+        return remote
+    every = [name for name in every if name not in remote]
     loops = [name for name in every if name.startswith("loop-")]
     if system == "pinfut-loop":
         return loops
