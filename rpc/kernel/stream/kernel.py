@@ -224,7 +224,11 @@ class StreamKernel:
         label = shortened(f"{bank.name}>{name}#{self._sessions}")
         hello = Hello.of(name, label, spec)
         end = self._open(bank, label, label, process, spec, spec.level, serving=False)
-        self._dial(end, pack_hello(hello))
+        try:
+            self._dial(end, pack_hello(hello))
+        except BaseException:
+            end.die()
+            raise
         return end
 
     def _open(
@@ -273,11 +277,11 @@ class StreamKernel:
     async def _visit(self, sock: Socket) -> None:
         """Somebody has connected. The connection outlives this and the listener."""
         if self._unknown < self.strangers:
+            self._unknown += 1
             stranger = Socket(socket.socket(fileno=sock.detach()))
             current_executor().spawn(self._greet(stranger), name="a stranger", owner=INTERNAL)
 
     async def _greet(self, sock: Socket) -> None:
-        self._unknown += 1
         try:
             with timeout(GREETING):
                 stream, identity = await self._meet(sock)
