@@ -351,11 +351,18 @@ static inline PyObject *poll(PyObject *leaf, PyObject *cx)
     return PyObject_VectorcallMethod(name.poll, args, 2, NULL);
 }
 
-/* The context is `entry`'s until the poll is over, and then nobody's. */
-static inline PyObject *poll_for(PyObject *entry, PyObject *leaf, PyObject *cx)
+/* Who pays for a task, borrowed; NULL where nobody does. */
+static inline PyObject *payer_of(PyObject *task)
+{
+    PyObject *context = SLOT(task, task_at._context);
+    return is_a(context, paying.context_type) ? ((PaidContext *)context)->payer : NULL;
+}
+
+/* The context is `entry`'s until the poll is over, and then nobody's. `payer` pays for it, or NULL. */
+static inline PyObject *poll_for(PyObject *payer, PyObject *entry, PyObject *leaf, PyObject *cx)
 {
     put(cx, context_at.waker, Py_NewRef(entry));
-    PyObject *value = poll(leaf, cx);
+    PyObject *value = LIKELY(!payer) ? poll(leaf, cx) : paying.poll(payer, poll, leaf, cx);
     put(cx, context_at.waker, Py_NewRef(py.NOBODY));
     return value;
 }
@@ -462,7 +469,7 @@ static int step_entry(PyObject *loop, PyObject *entry, PyObject *cx)
         Py_XDECREF(leaf);
         return -1;
     }
-    PyObject *value = poll_for(entry, leaf, cx);
+    PyObject *value = poll_for(NULL, entry, leaf, cx);
     if (value && PyObject_SetAttr(entry, name.leaf, leaf) < 0) Py_CLEAR(value);
     if (!value) {
         PyObject *error = take_error();
@@ -495,7 +502,7 @@ static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, P
             if (!value) return -1; /* it ends the run */
             result = step_coro(task, value, 1, &leaf);
             Py_DECREF(value);
-        } else if ((value = poll_for(task, leaf, cx)) == py.PENDING) {
+        } else if ((value = poll_for(payer_of(task), task, leaf, cx)) == py.PENDING) {
             Py_DECREF(value);
             put(task, task_at.leaf, leaf);
             return 0;

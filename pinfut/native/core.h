@@ -49,7 +49,7 @@ static struct {
 /* Names, interned: the cache of methods keeps each other string that a method was looked up by. */
 NAMES(name, __new__, poll, wake, ended, leaf, queued, throw_into, fail_step, finish, look, run_deferred,
       _outcome, value, executor, append, through_executor, recording, waker, now, _end, _first_failed, _first_waits, _give,
-      acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched, __new__)
+      acquire, end_first, fail, free, give, release, reserve, submit, take, take_plain, touch, touched)
 
 /* Those of who pays: no type, where nobody can. */
 static Paying paying;

@@ -56,6 +56,8 @@ typedef struct {
     /* On the account of `payer`, `value` is sent into a coroutine, or raised where that waits. As
        PyIter_Send, but that one which ends by what is raised leaves StopIteration. */
     PySendResult (*step)(PyObject *payer, PyObject *coro, PyObject *value, int raised, PyObject **out);
+    /* The poll of what a coroutine of `payer` waits for: charged, and never refused. */
+    PyObject *(*poll)(PyObject *payer, binaryfunc poll, PyObject *leaf, PyObject *cx);
 } Paying;
 
 /* The next of the names that a macro has listed, "one, two": whether there was one. */

@@ -358,6 +358,17 @@ static PySendResult step(PyObject *self, PyObject *coro, PyObject *value, int ra
     return how;
 }
 
+static PyObject *paid_poll(PyObject *self, binaryfunc poll, PyObject *leaf, PyObject *cx)
+{
+    Payer *p = ((PayerObject *)self)->payer;
+    Current was = now;
+    if (UNLIKELY(change(p, NULL, 0) < 0)) return NULL;
+    PyObject *value = poll(leaf, cx);
+    buy_at_end(p);
+    back_to(was);
+    return value;
+}
+
 /* The same as the methods of coroutines: the end is a StopIteration. */
 static PyObject *step_or_stop(PyObject *self, PyObject *coro, PyObject *value, int raised)
 {
@@ -856,7 +867,7 @@ static PyObject *method_of_coroutines(const char *text)
 
 static int execute(PyObject *self)
 {
-    static Paying paying = {NULL, step};
+    static Paying paying = {NULL, step, paid_poll};
     if (require_main("payers") < 0 || intern_names(name_names, (PyObject **)&name) < 0) return -1;
     if (!coroutine_send && !(coroutine_send = method_of_coroutines("send"))) return -1;
     if (!coroutine_throw && !(coroutine_throw = method_of_coroutines("throw"))) return -1;
