@@ -19,7 +19,7 @@ SMALL: Final = 16
 """Entries for which a table keeps its room."""
 
 _NOTHING: Final[frozenset[int]] = frozenset()
-_STACK: Final = 8  # Frames that the tables take at most, without what is charged
+_STACK: Final = 4  # Frames that the tables take at most, without what is charged
 _LAST_GENERATION: Final = (1 << 32) - 1  # An index whose generations are used up is retired
 
 
@@ -36,7 +36,7 @@ class Exported:
         self.held = 0
 
 
-def _key(thing: Any, interface: Any) -> int:
+def key_of(thing: Any, interface: Any) -> int:
     """What no other facet has while this one is held: both addresses, in one small object."""
     return id(thing) << 64 | id(interface)
 
@@ -58,7 +58,7 @@ class ExportTable:
         self.charged = 0  # the sum over entries
         # Each account of a session that uses the table, oldest first, with its purse.
         self.payers: dict[Account | None, Any] = {}
-        # Invariant: by `_key` of each entry, so that a facet has one id here.
+        # Invariant: by `key_of`, so that a facet has one id here.
         self.entries: dict[int, Exported] = {}
         # Ids of released entries, to be used again with the next generation.
         self._free: list[int] = []
@@ -80,7 +80,7 @@ class ExportTable:
     def leave(self, account: Account | None) -> None:
         """It does no more, and has no entry: what its account pays for the others, the next one
         does. Idempotent."""
-        require_stack(_STACK)
+        require_stack(2 * _STACK)
         self.payers.pop(account, None)
         if account is not self.account or account is None or not self.payers:
             return
@@ -94,16 +94,14 @@ class ExportTable:
             purse.apart += apart
             purse.settle()
 
-    def find(self, thing: Any, interface: Any) -> Exported | None:
-        """The entry of `thing` as `interface`, if there is one."""
-        return self.entries.get(_key(thing, interface))
-
-    def admit(self, thing: Any, interface: Any, account: Account | None) -> Exported:
-        """A new entry, paid, over the session that has `account`. Raises OutOfPages, OutOfCaps."""
-        require_stack(_STACK)
-        price = prices.EXPORT + type(thing)._pinfut_charge
-        if self.account is not None:
-            pay(self.account, price, "an object handed out")
+    def admit(self, key: int, charge: int, account: Account | None) -> Exported:
+        """A new entry, paid with the object's own `charge`, over the session that has `account`.
+        Raises OutOfPages, OutOfCaps."""
+        price = prices.EXPORT + charge
+        if self.account is None:
+            require_stack(_STACK)
+        else:
+            pay(self.account, price, "an object handed out")  # which has looked at the stack
         self.charged += price
         if self.purse is not None:
             self.purse.apart += prices.EXPORT
@@ -116,7 +114,6 @@ class ExportTable:
                 self._next += 1
             number = self._next
             self._next += 1
-        key = _key(thing, interface)
         entry = self.entries[key] = Exported(number, key, price)
         self._high = max(self._high, len(self.entries))
         return entry

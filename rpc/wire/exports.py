@@ -16,10 +16,10 @@ from pinfut.payers import off_call
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Account
 from pinfut.rpc.errors import GarbageFrame, UnknownObject
-from pinfut.rpc.wire.export_table import SMALL, Exported, ExportTable
+from pinfut.rpc.wire.export_table import SMALL, Exported, ExportTable, key_of
 from pinfut.stack import require_stack
 
-_STACK: Final = 28  # Frames that a drop takes at most, with both refunds
+_STACK: Final = 24  # Frames that a drop takes at most behind its first refund
 Facet = tuple[Any, Any, Any]
 """An object, the methods of one of its interfaces in the order of their numbers, and that
 interface."""
@@ -78,10 +78,11 @@ class Bushel:
     def grant(self, thing: Any, interface: Any) -> int:
         """The id of `thing` as `interface`, which its class implements and was looked up for,
         handed out once more. Raises OutOfPages, OutOfCaps."""
-        entry = self.table.find(thing, interface)
+        key = key_of(thing, interface)
+        entry = self.table.entries.get(key)
         use = None if entry is None else self._uses.get(entry.number)
         if use is None:
-            use = self._admit(thing, interface, entry)
+            use = self._admit(thing, interface, key, entry)
         use.uses += 1
         number = use.entry.number
         if use.uses == 1:
@@ -138,11 +139,12 @@ class Bushel:
         of_all = self.table.charged if self.table.account is self._account else 0
         return of_all + sum(use.charged for use in self._uses.values())
 
-    def _admit(self, thing: Any, interface: Any, entry: Exported | None) -> _Use:
+    def _admit(self, thing: Any, interface: Any, key: int, entry: Exported | None) -> _Use:
         charged = 0
         try:
             if entry is None:
-                entry = off_call(self.table.admit, thing, interface, self._account)
+                charge = type(thing)._pinfut_charge
+                entry = off_call(self.table.admit, key, charge, self._account)
             elif self._account is not None:
                 self._account.take(prices.REFERENCE, "an object handed out over a second session")
                 charged = prices.REFERENCE
@@ -156,9 +158,9 @@ class Bushel:
         return use
 
     def _drop(self, use: _Use) -> None:
-        require_stack(_STACK)
         entry = use.entry
         if use.charged and self._account is not None:
+            require_stack(_STACK)
             self._account.give(use.charged)
         if entry.held == 1:
             off_call(self.table.drop, entry)
@@ -191,9 +193,10 @@ class Bushel:
 
     def lost(self, thing: Any) -> None:
         """An entry is gone, or was not made: who watches `thing` is told if it was the last."""
-        if self._watched and not any(
-            entry is not None and entry.number in self._uses
-            for entry in (self.table.find(thing, one) for one in type(thing)._pinfut_tables)
-        ):
+        if not self._watched:
+            return
+        keys = [key_of(thing, one) for one in type(thing)._pinfut_tables]
+        entries = [self.table.entries[key] for key in keys if key in self.table.entries]
+        if not any(entry.number in self._uses for entry in entries):
             for call in self._watched.pop(id(thing), ()):
                 call()
