@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,7 +39,7 @@ from pinfut.rpc import (
     method,
     nested,
 )
-from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.contract import SENDER, Cap, SessionSpec
 from pinfut.rpc.errors import from_wire
 from pinfut.rpc.kernel.stream import ANYONE, Unix
 from pinfut.rpc.kernel.stream import kernel as kernel_module
@@ -56,11 +57,15 @@ from pinfut.rpc.kernel.stream.parts import (
     PLACE,
     READ,
     WELCOME,
+    Hello,
     pack,
+    pack_hello,
 )
 from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.wire import frames
 from tests.covered import covered, require
+from tests.kernels.joined import JoinedKernel
+from tests.rpc.contract.pair import Pair
 from tests.rpc.kernel.streams import SPEC, Place, Raw, Relay, process, run, settled
 from tests.rpc.services import Desk, DeskServer, ThingServer
 
@@ -342,6 +347,27 @@ def test_who_breaks_the_protocol_is_cut_off_and_nobody_else_notices(
     run(main)
 
 
+@pytest.mark.parametrize("parts", [[(2, 1)], [(0, 1), (1, 1), (0, 2)]])
+def test_a_client_opens_no_place_that_it_has_not_and_none_without_end(
+    tmp_path: Path, parts: list[tuple[int, int]]
+) -> None:
+    async def main() -> None:
+        place = Place(tmp_path)
+        async with place.served():
+            raw = await Raw.to(place.path, None)
+            hello = Hello.of("desk", "raw>desk#1", SPEC)
+            await raw.sock.sendall(pack_hello(msgspec.structs.replace(hello, events=(2, 16, 1))))
+            assert (await raw.part())[0] == WELCOME
+            for at, generation in parts[:-1]:
+                await raw.sock.sendall(pack(PLACE, at, generation))
+            await sleep(1.0)
+            assert raw.came == b""
+            await raw.sock.sendall(pack(PLACE, *parts[-1]))
+            assert (await raw.end())[:1] == bytes([END])
+
+    run(main)
+
+
 def test_capabilities_that_cannot_be_paid_end_the_session_that_sends_them(tmp_path: Path) -> None:
     async def main() -> None:
         place = Place(tmp_path, pages=40)
@@ -592,3 +618,95 @@ def test_what_is_refused_is_refused_in_a_sentence(tmp_path: Path) -> None:
         await vat.close()
 
     run(main)
+
+
+# ---- at the contract's height: what a session would not show ----
+
+
+@pytest.fixture
+def joined() -> Iterator[Pair]:
+    """Both ends of a session whose server never looks by itself."""
+    kernel = JoinedKernel()
+    yield Pair(kernel, SessionSpec(slots=4, ring=2048))
+    kernel.close()
+
+
+def test_a_call_beyond_its_credit_ends_the_session_before_it_is_kept(joined: Pair) -> None:
+    out: Any = joined.near.submissions()
+    while out.submit(bytes(200)):
+        pass
+    joined.near.publish()
+    assert joined.far.ending is None, "so much was promised"
+    out.capacity += 200
+    assert out.submit(bytes(200))
+    joined.near.publish()
+    assert isinstance(joined.far.ending, GarbageFrame)
+    assert "credit" in str(joined.far.ending)
+
+
+def test_a_call_that_is_too_long_ends_the_session_before_it_is_kept(joined: Pair) -> None:
+    out = joined.near.submissions()
+    assert out.submit(bytes(1024))
+    joined.near.publish()
+    assert joined.far.ending is None
+    joined.incoming().receive(9, 9999)
+    joined.far.publish()
+    assert out.submit(bytes(1025))
+    joined.near.publish()
+    assert "1025 bytes" in str(joined.far.ending)
+
+
+def test_what_is_read_is_told_when_it_is_worth_a_part_and_lets_as_much_be_sent(
+    joined: Pair,
+) -> None:
+    out = joined.near.submissions()
+    sent = 0
+    for _ in range(100):
+        while out.submit(bytes(248)):
+            sent += 1
+        joined.near.publish()
+        assert len(joined.incoming().receive(1, 9999)) == 1
+        joined.far.publish()
+    assert sent == 8 + 99, "as many as were read, but those of less than a quarter of the ring"
+    assert not joined.far.publish()
+
+
+def test_a_second_credit_for_the_same_is_refused(joined: Pair) -> None:
+    out: Any = joined.near.submissions()
+    out.submit(bytes(1000))
+    joined.near.publish()
+    end: Any = joined.near
+    end.take(READ, 1000, 0, b"")
+    for again in (1000, 999, 1001, 0):
+        with pytest.raises(GarbageFrame):
+            end.take(READ, again, 0, b"")
+
+
+def test_large_answers_of_one_turn_do_not_wait_for_its_end(joined: Pair) -> None:
+    out, requests = joined.near.submissions(), joined.incoming()
+    used = joined.used[0]
+    places = [out.reserve(20_000) for _ in range(4)]
+    for x, place in enumerate(places):
+        requests.complete(place, x, bytes(20_000))
+    assert out.completed() == [0, 1, 2, 3], "above 64 KiB they are sent"
+    for place in places:
+        out.release(place)
+    assert joined.used[0] == used
+
+
+def test_what_is_given_back_is_held_at_neither_side(joined: Pair) -> None:
+    joined.far.submissions()
+    joined.far.publish()
+    used = joined.used
+    for one, other in ((joined.near, joined.far), (joined.far, joined.near)):
+        for rounds in range(3):
+            numbers = range(1000 * rounds, 1000 * rounds + 200)
+            one.hand_over([Cap(SENDER, number, 7) for number in numbers])
+            one.publish()
+            assert len(other.take_over(200)) == 200
+            assert joined.used[0] > used[0]
+            for number in numbers:
+                one.take_back(number)
+            one.publish()
+            assert joined.used == used
+    assert joined.near.ending is None is joined.far.ending
