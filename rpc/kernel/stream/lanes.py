@@ -168,7 +168,6 @@ class StreamRequests:
     def __init__(self, lane: CallSide, spec: SessionSpec) -> None:
         self._lane = lane
         self._capacity = spec.ring
-        self._largest = spec.largest
         self.slots = spec.slots
         self._buffer = bytearray()
         self._at = 0  # where the next frame begins in it
@@ -210,9 +209,7 @@ class StreamRequests:
     # ---- the kernel's ----
 
     def require_room(self, length: int) -> None:
-        """Raises GarbageFrame for a call that is longer than it may be, or beyond its credit."""
-        if length > self._largest:
-            raise GarbageFrame(f"a call of {length} bytes, and the session carries {self._largest}")
+        """Raises GarbageFrame for a call beyond its credit."""
         if self._arrived + size_of(length) - self._told > self._capacity:
             raise GarbageFrame(f"a call of {length} bytes beyond its credit")
 

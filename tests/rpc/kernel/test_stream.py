@@ -205,6 +205,21 @@ def test_who_may_not_or_cannot_pay_is_refused_by_name_and_nothing_is_held(tmp_pa
     run(main)
 
 
+def test_sessions_that_are_over_count_no_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        place = Place(tmp_path)
+        async with place.served(max_sessions=1):
+            for n in range(3):
+                async with place.connected() as desk:
+                    assert await desk.do(n) == n
+                    with pytest.raises(SafetyExceeded, match="1 sessions at most"):
+                        async with place.connected():
+                            pass
+                await settled(lambda: place.granted.pages_used == 0)
+
+    run(main)
+
+
 def test_a_granted_bank_that_is_destroyed_ends_its_sessions_and_no_other(tmp_path: Path) -> None:
     async def main() -> None:
         place = Place(tmp_path)
@@ -283,6 +298,9 @@ def test_events_come_combined_and_end_with_their_place(tmp_path: Path) -> None:
                 assert event.bits == sum(1 << n for n in range(10)) - 2, (
                     "all are told, and what was armed on"
                 )
+                buffer.arm(key)
+                teller.source.post(b"new", 1 << 20)
+                assert (await buffer.next()).bits == 1 << 20, "what was seen is told no more"
                 buffer.cancel(key)
                 again = buffer.open()
                 other = buffer.open()
@@ -414,8 +432,10 @@ def test_who_says_nothing_or_half_a_greeting_has_its_time_and_no_more(tmp_path: 
                 b"GET" * 9,
             ):
                 raw = await Raw.to(place.path, None)
+                begun = executor.current_executor().now()
                 await raw.sock.sendall(wrong)
                 await raw.end()
+                assert executor.current_executor().now() < begun + 5, "it is not waited for"
             assert place.granted.pages_used == 0
             async with place.connected() as desk:
                 assert await desk.do(1) == 1
