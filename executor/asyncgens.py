@@ -49,9 +49,9 @@ class AsyncGens(Internal):
 
     def restore(self) -> None:
         """Give the thread the hooks back that it had. Idempotent."""
-        before, self._before = self._before, None
-        if before is not None:
-            sys.set_asyncgen_hooks(*before)
+        if self._before is not None:
+            sys.set_asyncgen_hooks(*self._before)
+            self._before = None  # not before: an interrupt in between is made up for by the next
 
     def close_all(self) -> bool:
         """The run ends: start closing those that somebody holds yet. Whether there were any."""

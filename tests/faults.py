@@ -332,6 +332,7 @@ def state() -> dict[str, object]:
         "layers": [len(layers.handlers(number)._layers) for number in _NUMBERS],
         "wakeup": (wakeup, len(layers.WAKEUP_FD._layers)),
         "running": running.executor,
+        "hooks": tuple(sys.get_asyncgen_hooks()),
         "checked": set(laws.running),
         "open": len(core._opened),
     }

@@ -7,8 +7,8 @@
    iterator of an await.
 
    core.h   what is known of Python's side: slots, constants, methods, and how they are used
-   rpc.h    the path of a plain call
-   here     the bridge of await, tasks, the loop, oneshots, and what Python sees
+   channel.h, lock.h, timer.h, rpc.h    channels, locks, timeouts, and the path of a plain call
+   here     the bridge of await, tasks, the loop, oneshots, and what stands for what
 
    There is one of everything, for the main interpreter: others import the Python alone. */
 
@@ -55,7 +55,8 @@ static PyObject *awaits_await(PyObject *self)
 
 static PyObject *bridge_await(PyObject *self)
 {
-    return self == again ? make_bridge(Py_NewRef(py.YIELD), FUTURE) : Py_NewRef(self);
+    if (self == again) return make_bridge(Py_NewRef(py.YIELD), FUTURE);
+    return self == done ? Py_NewRef(self) : PyErr_Format(PyExc_TypeError, "object Bridge can't be used in 'await' expression");
 }
 
 static void bridge_dealloc(Bridge *self)
@@ -367,20 +368,15 @@ static inline PyObject *poll_for(PyObject *payer, PyObject *entry, PyObject *lea
     return value;
 }
 
-/* The error that is set is a StopIteration: its value, and no error. */
-static PyObject *value_of_stop(void)
-{
-    PyObject *error = take_error();
-    PyObject *value = PyObject_GetAttr(error, name.value);
-    Py_DECREF(error);
-    return value;
-}
-
-/* What a step came to that gave `out`, or raised. */
+/* What a step came to that gave `out`, or raised: a StopIteration has the value of a return. */
 static PySendResult result_of(PyObject **out)
 {
     if (*out) return PYGEN_NEXT;
-    return PyErr_ExceptionMatches(PyExc_StopIteration) && (*out = value_of_stop()) ? PYGEN_RETURN : PYGEN_ERROR;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) return PYGEN_ERROR;
+    PyObject *error = take_error();
+    *out = PyObject_GetAttr(error, name.value);
+    Py_DECREF(error);
+    return *out ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
 /* A step of a coroutine in a context: `value` is sent in, or raised where it waits. `payer` pays for

@@ -93,7 +93,7 @@ FAULTS: Final = (
     Fault("a lock that is waited for is free", "lock.h", "&& PyDict_GET_SIZE(queue) == 0", ""),
     Fault("the error of a cancel is given twice", "core.c", "SLOT(outcome, failure_at.error) = Py_NewRef(Py_None);\n        set_error(error);", "set_error(Py_NewRef(error));"),
     Fault("who was interrupted at a oneshot may be sent to", "core.c", "if (SLOT(leaf, oneshot_at._value) != py._TAKEN) put(", "if (0) put("),
-    Fault("a yield is kept", "core.c", "return self == again ? make_bridge(Py_NewRef(py.YIELD), FUTURE)", "return self == again ? make_bridge(Py_NewRef(Py_NewRef(py.YIELD)), FUTURE)"),
+    Fault("a yield is kept", "core.c", "if (self == again) return make_bridge(Py_NewRef(py.YIELD), FUTURE);", "if (self == again) return make_bridge(Py_NewRef(Py_NewRef(py.YIELD)), FUTURE);"),
     Fault("a call that was put off loses an argument", "core.c", "Py_NewRef(args[i])", "Py_NewRef(args[1])"),
     Fault("a timeout that is over stays set", "timer.h", "if (cancel(SLOT(executor, loop_at.timers), self) < 0) return NULL;", ""),
     Fault("a timeout that is over is around its task", "timer.h", "put(owner, task_at.block, Py_NewRef(outer));", ""),

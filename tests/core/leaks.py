@@ -111,6 +111,23 @@ async def cancelled_at_once() -> None:
 
 
 @operation
+async def cancelled_at_a_oneshot() -> None:
+    tx, rx = any_oneshot()
+    task = spawn(get(rx))
+    await yield_now()
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+    try:
+        tx.send(1)
+    except Closed:
+        return
+    raise AssertionError("nobody waits for what was sent")
+
+
+@operation
 async def cancelled_and_caught() -> None:
     async def stays() -> int:
         try:

@@ -312,3 +312,13 @@ def test_a_wake_costs_two_polls_at_any_depth(depth: int) -> None:
 
     Executor(instruments=[polls]).run(main())
     assert polls.count == 2 * rounds, "one when it parks and one when it is woken"
+
+
+def test_the_iterator_of_an_await_is_awaited_once() -> None:
+    async def main() -> None:
+        future = oneshot()[1]
+        with pytest.raises(TypeError, match="can't be used in 'await' expression"):
+            await future.__await__()  # type: ignore[misc]  # that is what is refused
+        future.drop()
+
+    Executor().run(main())
