@@ -102,6 +102,11 @@ static inline size_t room(const char *carve)
     return -(uintptr_t)carve & (PAGE - 1);
 }
 
+static inline uint8_t *granule_of(const void *q)
+{
+    return &range.granules[(size_t)((const char *)q - range.base) >> 4];
+}
+
 /* ---- free lists ---- */
 
 static inline void link_block(Payer *p, void *q, unsigned c)
@@ -172,7 +177,7 @@ static void drop_page(Payer *p, size_t at)
             unlink_block(p, (Block *)block, page->size_class);
     } else
         while (block < end) {
-            unsigned c = range.granules[(size_t)(block - range.base) >> 4] - 1u;
+            unsigned c = *granule_of(block) - 1u;
             unlink_block(p, (Block *)block, c);
             block += size_of(c);
         }
@@ -225,6 +230,56 @@ static size_t buy_pages(Payer *p, size_t run, int small, int *zeroed)
     return at;
 }
 
+/* So many bytes of a mixed page become free blocks. */
+static void free_rest(Payer *p, char *rest, size_t left)
+{
+    while (left) {
+        unsigned c = class_of(left > SMALL ? SMALL : left);
+        while (size_of(c) > left) c--;
+        *granule_of(rest) = (uint8_t)(c + 1);
+        link_block(p, rest, c);
+        rest += size_of(c);
+        left -= size_of(c);
+    }
+}
+
+/* The front of a larger block that is free in a mixed page; NULL where none is. */
+static void *split(Payer *p, unsigned c)
+{
+    for (unsigned k = c + 1; k < CLASSES; k++) {
+        Block *block = p->free[k];
+        if (!block || range.pages[page_of(block)].kind != MIXED) continue;
+        unlink_block(p, block, k);
+        *granule_of(block) = (uint8_t)(c + 1);
+        free_rest(p, (char *)block + size_of(c), size_of(k) - size_of(c));
+        return block;
+    }
+    return NULL;
+}
+
+/* A new page for carving, mixed or of one class; 0 when it is refused. */
+static int begin_page(Payer *p, unsigned place, unsigned c)
+{
+    int zeroed;
+    size_t at = buy_pages(p, 1, 1, &zeroed);
+    if (UNLIKELY(!at)) return 0;
+    if (place == CLASSES) {
+        char *rest = p->carve[CLASSES];
+        size_t left = room(rest), full = page_of(rest);
+        if (left) free_rest(p, rest, left);
+        p->carve[CLASSES] = NULL;
+        if (left && range.pages[full].live == 0) drop_page(p, full);
+        memset(range.granules + at * GRANULES, 0, GRANULES);
+    }
+    Page *page = &range.pages[at];
+    page->kind = place == CLASSES ? MIXED : CLASS;
+    page->size_class = (uint8_t)c;
+    page->live = 0;
+    p->carve[place] = address_of(at);
+    NOTE_CLOSED(p->carve[place], PAGE);
+    return 1;
+}
+
 /* Carve a block of a class whose free list is empty; NULL when it is refused. */
 static void *carve(Payer *p, unsigned c)
 {
@@ -234,31 +289,14 @@ static void *carve(Payer *p, unsigned c)
     unsigned place = c;
     if (size > room(p->carve[c]) && (mixes || size <= room(p->carve[CLASSES]))) place = CLASSES;
     if (size > room(p->carve[place])) {
-        int zeroed;
-        size_t at = buy_pages(p, 1, 1, &zeroed);
-        if (UNLIKELY(!at)) return NULL;
-        /* what is left of a mixed page becomes free blocks */
-        for (size_t left; place == CLASSES && (left = room(p->carve[CLASSES])) != 0;) {
-            char *rest = p->carve[CLASSES];
-            unsigned k = class_of(left > SMALL ? SMALL : left);
-            while (size_of(k) > left) k--;
-            range.granules[(size_t)(rest - range.base) >> 4] = (uint8_t)(k + 1);
-            p->carve[CLASSES] = rest + size_of(k);
-            link_block(p, rest, k);
-            size_t full = page_of(rest);
-            if (!room(p->carve[CLASSES]) && range.pages[full].live == 0) drop_page(p, full);
-        }
-        Page *page = &range.pages[at];
-        page->kind = place == CLASSES ? MIXED : CLASS;
-        page->size_class = (uint8_t)c;
-        page->live = 0;
-        if (place == CLASSES) memset(range.granules + at * GRANULES, 0, GRANULES);
-        p->carve[place] = address_of(at);
-        NOTE_CLOSED(p->carve[place], PAGE);
+        void *front = place == CLASSES ? split(p, c) : NULL;
+        if (front) return front;
+        if (!begin_page(p, place, c)) return NULL;
     }
     char *block = p->carve[place];
     p->carve[place] = block + size;
-    if (place == CLASSES) range.granules[(size_t)(block - range.base) >> 4] = (uint8_t)(c + 1);
+    if (place == CLASSES)
+        *granule_of(block) = (uint8_t)(c + 1);
     else if (room(p->carve[c]) < size)
         p->carve[c] = NULL; /* the page is carved to its end */
     return block;
@@ -324,8 +362,7 @@ static void bury(Payer *p)
 /* The class of a block in a page of small ones. */
 static inline unsigned class_in(const Page *page, const void *q)
 {
-    return page->kind == MIXED ? range.granules[(size_t)((const char *)q - range.base) >> 4] - 1u
-                               : page->size_class;
+    return page->kind == MIXED ? *granule_of(q) - 1u : page->size_class;
 }
 
 static inline size_t block_size(const void *q)

@@ -28,9 +28,9 @@ FEW: Final = 16
 LISTED: Final = 10
 """So many leaks are told at the end of a server, of however many."""
 
-PARKED: Final = 64
+PARKED: Final = 96
 """Bytes of a handler's price that stay charged while it waits: its places in the executor's
-tables of tasks and of timers, which are the server's."""
+tables of tasks and of timers, and in others of the server's."""
 
 _UNLIMITED: Final = 1 << 40
 

@@ -118,6 +118,8 @@ class Session:
         # What is called when it ends; made when somebody waits for that.
         self._watching: dict[Callable[[], None], None] | None = None
         self._released: tuple[OneshotSender[None], FutureBase[None]] = oneshot()
+        if end.serving:
+            self._find_requests()  # what it takes is of the price of a session
 
     @property
     def error(self) -> RpcError | None:

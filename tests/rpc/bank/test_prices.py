@@ -456,7 +456,7 @@ def test_a_task_of_a_handler_without_its_coroutine(count: int) -> None:
             for _ in range(count):
                 coro = handler(never)
                 own = context.copy()
-                executor.first = coro, own, None  # type: ignore[assignment]
+                executor.first = coro, own, None, None  # type: ignore[assignment]
                 leaf = own.run(coro.send, None)
                 executor.adopt(leaf)
             return None
