@@ -57,6 +57,10 @@ TASK: Final = 480
 OBJECT: Final = 512
 """The default bound for an object that a handler makes and hands out."""
 
+PASSED: Final = 1024
+"""A promise or proxy that is handed out, to pass calls on: itself, and what tells the other side
+what it turns out to be."""
+
 BANK: Final = 912
 """A bank below another one's client: its counts, its ledger, its name and its place there."""
 

@@ -29,6 +29,9 @@ class Side(Caller, Protocol):
     def open_for(self, releases: int) -> None:
         """The same, for so many releases, which it makes sure can wait. Raises OutOfPages."""
 
+    def handed_out(self, promise: Any, number: int) -> None:
+        """A promise of this process was handed out before it has come."""
+
 
 @final
 class Capabilities:
@@ -81,6 +84,8 @@ class Capabilities:
         interface = interface_of(thing, wanted)
         resolve(type(thing))
         number = self._peer.exports.grant(thing, interface)
+        if target is not None and target.state <= EMBARGOED:
+            self._side.handed_out(thing, number)
         return Cap(frames.SENDER, number, interface._pinfut_id)
 
     def facet(self, thing: Any, wanted: Any, cap: Cap) -> Facet:
@@ -184,7 +189,7 @@ class Capabilities:
         if cap.kind == frames.SENDER:
             imports = self._peer.imports
             known = imports.proxy_of(cap.id)
-            if isinstance(known, interface) and known._pinfut_target.state == IMPORTED:
+            if isinstance(known, interface) and known._pinfut_target.state != DROPPED:
                 imports.again(cap.id)
                 return known
             target = Target(self._side, interface, IMPORTED)
@@ -226,8 +231,7 @@ class Capabilities:
             elif late.facet is None or not _is_of(late.facet, interface):
                 target.fail(_mismatch(late.facet, interface))
             else:
-                target.own = self._of(late.facet, interface)
-                target.settle(OWN)
+                target.be(self._of(late.facet, interface))
 
         stand_in = proxy(target)
         if late.error is not None:
@@ -242,11 +246,8 @@ class Capabilities:
         """Settle a target on the capability that came for it. Raises as `decode` does; then it is
         still to be released."""
         if cap.kind == frames.RECEIVER:
-            target.own = self._of(self._peer.exports.get(cap.id), target.interface)
-            if target.under_way:
-                target.state = EMBARGOED
-            else:
-                target.settle(OWN)
+            own = self._of(self._peer.exports.get(cap.id), target.interface)
+            target.be(own, EMBARGOED if target.under_way else OWN)
             return
         if cap.kind != frames.SENDER:
             raise GarbageFrame(f"an answer is no capability of the kind {cap.kind}")

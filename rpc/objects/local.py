@@ -19,7 +19,7 @@ from pinfut.poll import Context, Poll
 from pinfut.rpc.contract import Submissions
 from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.objects.method import Method
-from pinfut.rpc.objects.promise import OWN, PROMISED, Target, Turn
+from pinfut.rpc.objects.promise import PROMISED, Target, Turn
 from pinfut.rpc.objects.proxy import proxy, target_of
 from pinfut.rpc.wire.questions import Question, Questions
 
@@ -73,13 +73,13 @@ class LocalPromise(FutureBase[T]):
 async def settle(target: Target, task: JoinHandle[Any]) -> None:
     """Settle the target when the task has ended."""
     try:
-        target.own = await task
+        own = await task
     except BaseException as error:
         target.fail(error)
         if issubclass(type(error), (*ENDS_THE_RUN, GeneratorExit)):
             raise
     else:
-        target.settle(OWN)
+        target.be(own)
 
 
 def call_later(executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]) -> Any:
@@ -134,10 +134,10 @@ class LocalCaller:
 
 
 def spawn_later(
-    executor: Runner, holder: Any, method: Method, args: tuple[Any, ...]
+    executor: Runner, holder: Any, method: Method | None, args: tuple[Any, ...]
 ) -> JoinHandle[Any]:
     """Call a method of what `holder` stands for, once that is known, and those have begun that
-    were called before."""
+    were called before. Without a method: what it stands for, then."""
     target: Any = target_of(holder)
     line = target.line = deque() if target.line is None else target.line
     while line and line[-1].task is not None and line[-1].task.done:
@@ -153,7 +153,7 @@ def spawn_later(
 
 
 async def _later(
-    holder: Any, method: Method, args: tuple[Any, ...], line: deque[Turn], turn: Turn
+    holder: Any, method: Method | None, args: tuple[Any, ...], line: deque[Turn], turn: Turn
 ) -> Any:
     thing = await holder
     # Those before are ready too, or were cancelled, some of them before they ran at all.
@@ -163,6 +163,8 @@ async def _later(
         else:
             await yield_now()
     line.popleft()
+    if method is None:
+        return thing
     if target_of(thing) is not None:
         return await getattr(thing, method.name)(*args)
     # Not through another task, which a call that is made now would overtake.

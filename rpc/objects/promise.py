@@ -13,6 +13,7 @@ from pinfut.future import FutureBase
 from pinfut.laws import TakenTwice
 from pinfut.poll import PENDING, Context, Poll, Waker, wake_each
 from pinfut.rpc.contract import Submissions
+from pinfut.rpc.errors import PromiseLoop
 from pinfut.rpc.objects.method import Method
 from pinfut.rpc.wire.frames import Cap
 from pinfut.rpc.wire.questions import Question, Questions
@@ -30,7 +31,8 @@ T_co = TypeVar("T_co", covariant=True)
 #
 # EMBARGOED is an own object with calls on their way to it through the other side, or what a call
 # on an own object will give. Calls made meanwhile wait, so that they do not overtake these, until
-# a Disembargo has come back that was sent after them, or they have their Returns.
+# a Disembargo has come back that was sent after them, or they have their Returns. From IMPORTED a
+# Resolve leads to OWN, EMBARGOED or BROKEN.
 UNSENT: Final = 0
 PROMISED: Final = 1
 EMBARGOED: Final = 2
@@ -38,6 +40,8 @@ IMPORTED: Final = 3
 OWN: Final = 4
 BROKEN: Final = 5
 DROPPED: Final = 6
+
+RESOLVED: Final = -2
 
 STATES: Final = ("unsent", "promised", "embargoed", "imported", "own", "broken", "dropped")
 
@@ -67,7 +71,9 @@ class Target:
         self.caller = caller
         self.interface = interface
         self.state = state
-        self.id = number  # the question while PROMISED, the other side's export while IMPORTED
+        # The question while PROMISED, the other side's export while IMPORTED; RESOLVED minus that
+        # export once it is known what that is.
+        self.id = number
         # What the call that should have given the object ended with, when BROKEN.
         self.error: BaseException | None = None
         self.own: Any = None  # this side's own object, when OWN
@@ -92,6 +98,22 @@ class Target:
         waiting, self.waiting = self.waiting, None
         if waiting is not None:
             wake_each(waiting.values())
+
+    def be(self, own: Any, state: int = OWN) -> None:
+        """It is `own`, an object of this process or a promise. If that is this very one by way of
+        others that have come, it fails with PromiseLoop."""
+        thing = own
+        # Ends, since no such loop was ever closed.
+        while (other := getattr(thing, "_pinfut_target", None)) is not None:
+            if other is self:
+                self.fail(PromiseLoop(f"a promise of {self.interface.__name__} gives itself"))
+                return
+            thing = other.own
+        self.own = own
+        if state == OWN:
+            self.settle(OWN)
+        else:
+            self.state = state
 
     def let_go(self) -> None:
         """Nobody wants it any more: what waits for it is told so."""
@@ -168,8 +190,8 @@ def again(error: BaseException | None) -> BaseException:
     return fresh
 
 
-def _given_up(question: Question) -> bytes:
-    raise AssertionError("a call that was given up is not sent")
+def _given_up(question: Question | None) -> bytes:
+    return b""
 
 
 @final
@@ -185,18 +207,19 @@ class Unsent:
 
     def __init__(
         self,
-        build: Callable[[Question], bytes],
+        build: Callable[[Question | None], bytes],
         call: tuple[Any, Target, Method, tuple[Any, ...]],
         caps: tuple[Cap, ...],
         place: int,
         charge: int,
         settles: Target | None,
     ) -> None:
-        self.build = build  # makes the frame, once the id is known
+        # Makes the frame, once the id is known; without one, what goes in place of a call.
+        self.build = build
         # The proxy that was called, its target, the method and the arguments.
         self.call = call
         self.caps = caps
-        # Where the answer will be; -1 once the call was given up.
+        # Where the answer will be; -1 once the call was given up, or of what is none.
         self.place = place
         self.charge = charge
         # The target that the answer will settle, for a call that gives a capability.

@@ -9,6 +9,7 @@ from pinfut import laws
 from pinfut.core import accelerate
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll
+from pinfut.rpc import prices
 from pinfut.rpc.errors import ProtocolError
 from pinfut.rpc.objects.codec import CodecError
 from pinfut.rpc.objects.interface import resolve
@@ -117,6 +118,7 @@ def _make_class(interface: Any) -> type:
         "__copy__": FutureBase.__copy__,
         "__deepcopy__": FutureBase.__deepcopy__,
         "_pinfut_proxy": True,
+        "_pinfut_charge": prices.PASSED,
     }
     for one in interface._pinfut_methods:
         body[one.name] = _stub(one)

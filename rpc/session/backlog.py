@@ -56,7 +56,8 @@ class Backlog:
         """Keep a call until a slot is free. It is paid for like everything that waits."""
         returns, capabilities = self._returns, self._capabilities
 
-        def build(question: Question) -> bytes:
+        def build(question: Question | None) -> bytes:
+            assert question is not None
             # By then the target may have been sent, or have come.
             target.require_usable()
             now = capabilities.describe_again(things, caps) if caps else caps
@@ -82,11 +83,13 @@ class Backlog:
     def send(self) -> None:
         """Send calls that waited for a slot, in the order in which they were made."""
         sending, questions = self._sending, self._peer.questions
-        while self.calls and (not questions.full or sending.room.grow()):
+        while self.calls and (self.calls[0].place < 0 or not questions.full or sending.room.grow()):
             unsent = self.calls.popleft()
             sending.account.give(unsent.charge)
             if unsent.place < 0:
-                continue  # given up meanwhile
+                if frame := unsent.build(None):
+                    sending.send(frame)
+                continue
             question = questions.acquire()
             try:
                 frame = unsent.build(question)
@@ -113,6 +116,23 @@ class Backlog:
                 settles.unsent = None
         sending.held = bool(self.calls)
         sending.flow()
+
+    def follow(self, frame: bytes) -> None:
+        """Send a frame of the protocol itself behind all calls that were made. Of a client that
+        cannot pay for it while it waits, the session ends."""
+        sending = self._sending
+        if not sending.held:
+            sending.send(frame)
+            return
+        charge = sending.charge(frame)
+        nobody: Any = None
+        try:
+            sending.account.take(charge, "a frame that waits behind calls")
+        except RpcError as error:
+            sending.fail(error)
+            return
+        call = nobody, nobody, nobody, ()
+        self.calls.append(Unsent(lambda _: frame, call, (), -1, charge, None))
 
     def call_own(self, own: Target) -> None:
         """A promise turns out to be an object of this side. What waits for it needs no slot: it is

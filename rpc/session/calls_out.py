@@ -22,6 +22,7 @@ from pinfut.rpc.objects.promise import (
     IMPORTED,
     OWN,
     PROMISED,
+    RESOLVED,
     Promise,
     Target,
     Unsent,
@@ -29,6 +30,7 @@ from pinfut.rpc.objects.promise import (
 )
 from pinfut.rpc.objects.proxy import RECORD, cannot_send, proxy
 from pinfut.rpc.session.backlog import Backlog
+from pinfut.rpc.session.resolving import Resolving
 from pinfut.rpc.session.returns import Returns, unreadable
 from pinfut.rpc.session.sending import Outbox, Sending
 from pinfut.rpc.wire import frames
@@ -47,7 +49,7 @@ class CallsOut(Sending):
     """The calls of one side. `owner`: the session; `via`: this half of the session over which it
     was introduced."""
 
-    __slots__ = ("backlog", "capabilities", "owner", "peer", "returns", "via")
+    __slots__ = ("backlog", "capabilities", "owner", "peer", "resolving", "returns", "via")
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class CallsOut(Sending):
         self.capabilities = Capabilities(self, peer, executor)
         self.returns = Returns(self, peer, self.capabilities)
         self.backlog = Backlog(self, self, self.returns, peer, self.capabilities)
+        self.resolving = Resolving(self, peer, self.capabilities, self.backlog)
 
     # ---- calling ----
 
@@ -189,13 +192,25 @@ class CallsOut(Sending):
         settles.parent = parent
         return proxy(settles)
 
-    def echo(self, frame: bytes, /) -> None:
-        # Behind calls that wait for a slot it would be a call of its own: the Returns say it then.
-        if self.opened and not self.held:
+    def echo(self, x: int, flags: int, /) -> None:
+        frame = self.peer.disembargo(x, flags | frames.LOOPBACK)
+        if flags & frames.EXPORT:
+            self.resolving.echo(x, frame)
+        # Behind calls that wait for a slot it is not needed: the Returns say it then.
+        elif self.opened and not self.held:
             self.send(frame)
 
-    def lift(self, x: int, /) -> None:
-        self.returns.lift(x)
+    def lift(self, x: int, flags: int, /) -> None:
+        if flags & frames.EXPORT:
+            self.resolving.lift(x)
+        else:
+            self.returns.lift(x)
+
+    def resolve(self, x: int, target: int, /) -> None:
+        self.resolving.resolve(x, target)
+
+    def handed_out(self, promise: Any, number: int, /) -> None:
+        self.resolving.hand_out(promise, number)
 
     # ---- answers ----
 
@@ -291,8 +306,8 @@ class CallsOut(Sending):
     def _give_up_target(self, target: Target) -> None:
         state, target.state = target.state, DROPPED
         target.parent = None
-        if state == IMPORTED:
-            self.peer.drop_import(target.id)
+        if state == IMPORTED or target.id <= RESOLVED:
+            self.peer.drop_import(target.id if state == IMPORTED else RESOLVED - target.id)
         elif state == PROMISED:
             question = self.questions.peek(target.id)
             if question is not None:
@@ -309,6 +324,7 @@ class CallsOut(Sending):
         self.error = error
         self.flowing = False
         self.returns.close(error)
+        self.resolving.close()
         for question in self.questions.taken():
             if question.state == WAITING:
                 self.questions.complete(question.x, None)

@@ -149,9 +149,13 @@ class Sending:
         slots and imports. What a server owes waits at the client's cost: of one that reads
         nothing, and has nothing left to pay with, the session ends."""
         try:
-            self.write(frame, prices.UNWRITTEN + len(frame) if self._owing else 0)
+            self.write(frame, self.charge(frame))
         except BankError as error:
             self.executor.call_soon(self._on_fail, again(error))
+
+    def charge(self, frame: bytes) -> int:
+        """What a frame of the protocol itself costs while it waits."""
+        return prices.UNWRITTEN + len(frame) if self._owing else 0
 
     def open_for(self, releases: int) -> None:
         """Have what so many releases are sent by, and make sure that they can be paid while they

@@ -62,7 +62,11 @@ TAKE: Final = 9
 DISEMBARGO: Final = 10
 """What was called on the answer to x was for an object of the sender's own. It is sent back with
 LOOPBACK behind all that was passed on to that, and then nothing can overtake it any more. It may
-be kept back: the Returns of these calls say the same, later."""
+be kept back: the Returns of these calls say the same, later. With EXPORT the same of the sender's
+import x, of which a Resolve came; that is never kept back."""
+
+RESOLVE: Final = 11
+"""What the sender has handed out as `x` is the receiver's export `target`."""
 
 ON_ANSWER: Final = 1
 PIPELINE: Final = 2
@@ -76,6 +80,7 @@ caller's as before (`releaseParamCaps` in Cap'n Proto)."""
 
 RELEASE_CAPS: Final = 1
 LOOPBACK: Final = 1
+EXPORT: Final = 2
 
 CALL_HEAD: Final = Struct("<IBBHQQIIH")
 """length, kind, flags, method, x, target, room, place, caps"""
@@ -96,6 +101,8 @@ SHORT: Final = Struct("<IBBHQ")
 """length, kind, flags, unused, x: Finish, Cancel and Disembargo"""
 RELEASE_FRAME: Final = Struct("<IBBHQI")
 """length, kind, unused, unused, x, count"""
+RESOLVE_FRAME: Final = Struct("<IBBHQQ")
+"""length, kind, unused, unused, x, target"""
 
 
 def longest_call(arguments: int) -> int:

@@ -55,6 +55,16 @@ class Imports:
         counts = self._counts.get(number)
         return None if counts is None or counts[2] is None else counts[2]()
 
+    def sole(self, number: int) -> Any:
+        """The same, if no other stands for it."""
+        return (
+            self.proxy_of(number) if self.holds(number) and self._counts[number][1] == 1 else None
+        )
+
+    def proxies(self) -> list[Any]:
+        """The last proxy of each."""
+        return [one for number in self._counts if (one := self.proxy_of(number)) is not None]
+
     def holds(self, number: int) -> bool:
         """Whether there is a proxy for it."""
         return number in self._counts

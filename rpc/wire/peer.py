@@ -85,11 +85,15 @@ class Line(Protocol):
     def touch(self) -> None:
         """Make it so."""
 
-    def echo(self, frame: bytes, /) -> None:
-        """Send a frame behind all calls that were made, or not at all."""
+    def echo(self, x: int, flags: int, /) -> None:
+        """Send a Disembargo back behind all calls that were made, or for an answer not at all.
+        Raises GarbageFrame for an export that nothing was said of."""
 
-    def lift(self, x: int, /) -> None:
-        """All that was called on the answer to question `x` has arrived."""
+    def lift(self, x: int, flags: int, /) -> None:
+        """All that was called on the answer to question `x`, or on import `x`, has arrived."""
+
+    def resolve(self, x: int, target: int, /) -> None:
+        """Import `x` is this side's export `target`. Raises GarbageFrame."""
 
     def fail(self, error: RpcError, /) -> None:
         """The other side broke the protocol: the session ends."""
@@ -221,6 +225,11 @@ class Peer:
     def disembargo(self, x: int, flags: int = 0) -> bytes:
         """The frame that follows the calls on the answer to `x` to where they go, or back."""
         return SHORT.pack(SHORT.size, frames.DISEMBARGO, flags, 0, x)
+
+    def resolve(self, x: int, target: int) -> bytes:
+        """The frame that says that export `x` is the other side's export `target`."""
+        frame = frames.RESOLVE_FRAME
+        return frame.pack(frame.size, frames.RESOLVE, 0, 0, x, target)
 
     def drop_import(self, number: int) -> None:
         """A proxy for an import is gone."""
@@ -367,6 +376,8 @@ class Peer:
             kind = frame[4]
             if kind == frames.RELEASE:
                 length, _, _, _, number, count = frames.RELEASE_FRAME.unpack(frame)
+            elif kind == frames.RESOLVE:
+                length, _, _, _, x, number = frames.RESOLVE_FRAME.unpack(frame)
             else:
                 length, _, flags, _, x = SHORT.unpack(frame)
         except (struct_error, IndexError):
@@ -380,9 +391,11 @@ class Peer:
         elif kind == frames.CANCEL:
             self._receive_cancel(x)
         elif kind == frames.DISEMBARGO and flags & frames.LOOPBACK:
-            self._line.lift(x)
+            self._line.lift(x, flags)
         elif kind == frames.DISEMBARGO:
-            self._line.echo(self.disembargo(x, frames.LOOPBACK))
+            self._line.echo(x, flags)
+        elif kind == frames.RESOLVE:
+            self._line.resolve(x, number)
         else:
             raise GarbageFrame(f"a frame of the unknown kind {kind}")
 

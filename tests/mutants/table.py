@@ -48,6 +48,7 @@ _EVENTS = "tests/rpc/test_events.py::test_"
 _TURNS = "tests/rpc/test_turns.py::test_"
 _ARRIVAL = "tests/rpc/test_arrival.py::test_"
 _OWN_ORDER = "tests/rpc/test_own_order.py::test_"
+_RESOLVE = "tests/rpc/test_resolve.py::test_"
 _RESUMED = "tests/rpc/test_resumed.py::test_"
 _STATUS = "tests/rpc/test_status.py::test_"
 _SYNC = "tests/rpc/test_sync.py::test_"
@@ -82,6 +83,7 @@ PEER = "rpc/wire/peer.py"
 TABLE = "rpc/wire/export_table.py"
 SESSION = "rpc/session/session.py"
 CALLS_OUT = "rpc/session/calls_out.py"
+RESOLVING = "rpc/session/resolving.py"
 SIDE_TABLE = "rpc/memory/side_table.py"
 CALLS_IN = "rpc/session/calls_in.py"
 KEPT = "rpc/session/kept.py"
@@ -679,8 +681,8 @@ MUTANTS = (
     Mutant(
         ("T25",),
         "rpc/objects/capabilities.py",
-        "            if target.under_way:\n",
-        "            if False:\n",
+        "            target.be(own, EMBARGOED if target.under_way else OWN)\n",
+        "            target.be(own)\n",
         "tests/rpc/test_order.py::"
         "test_a_promise_that_resolves_to_an_own_object_keeps_the_order_of_calls",
     ),
@@ -1305,8 +1307,8 @@ MUTANTS = (
     Mutant(
         ("row 62",),
         CALLS_OUT,
-        "        if self.opened and not self.held:\n            self.send(frame)\n",
-        "        pass\n",
+        "        elif self.opened and not self.held:\n            self.send(frame)\n",
+        "",
         _OWN_ORDER
         + "a_call_on_a_promise_that_turned_out_to_be_here_waits_for_no_call_to_end[2-sim]",
     ),
@@ -1320,9 +1322,81 @@ MUTANTS = (
     Mutant(
         ("row 62", "T25"),
         CALLS_OUT,
-        "        if self.opened and not self.held:\n",
-        "        if self.opened:\n",
+        "        elif self.opened and not self.held:\n",
+        "        elif self.opened:\n",
         _OWN_ORDER + "calls_that_wait_for_a_slot_of_the_other_side_are_not_overtaken[sim]",
+    ),
+    Mutant(
+        ("row 62",),
+        RESOLVING,
+        "                side.send(self._peer.resolve(one.number, target.id))\n",
+        "                pass\n",
+        _RESOLVE + "calls_go_the_shorter_way_once_a_resolve_has_come[sim-client]",
+    ),
+    Mutant(
+        ("row 62", "T25"),
+        RESOLVING,
+        "        target.under_way = len(peer.questions)\n",
+        "        target.under_way = 0\n",
+        _RESOLVE + "calls_begin_in_the_order_in_which_they_were_made[2-sim-client]",
+    ),
+    Mutant(
+        ("row 62", "T25"),
+        RESOLVING,
+        "            if target.line:\n",
+        "            if False:\n",
+        _RESOLVE + "two_promises_that_lead_through_each_other_keep_the_order[sim]",
+    ),
+    Mutant(
+        ("row 62", "T25"),
+        "rpc/session/backlog.py",
+        "        if not sending.held:\n",
+        "        if True:\n",
+        _RESOLVE + "what_waits_for_a_slot_of_who_passes_it_on_is_not_overtaken[sim-client]",
+    ),
+    Mutant(
+        ("row 62", "T24"),
+        RESOLVING,
+        "        target.id = RESOLVED - number\n",
+        "",
+        _RESOLVE + "calls_go_the_shorter_way_once_a_resolve_has_come[sim-client]",
+    ),
+    Mutant(
+        ("row 62",),
+        RESOLVING,
+        "        if target.state != IMPORTED:\n",
+        "        if False:\n",
+        _RESOLVE
+        + "what_no_honest_peer_says_of_a_promise_ends_the_session_and_no_other[twice-client]",
+    ),
+    Mutant(
+        ("row 62",),
+        RESOLVING,
+        " or not one.said:\n",
+        ":\n",
+        _RESOLVE
+        + "what_no_honest_peer_says_of_a_promise_ends_the_session_and_no_other[unasked-client]",
+    ),
+    Mutant(
+        ("row 62", "T25"),
+        "rpc/wire/imports.py",
+        "self._counts[number][1] == 1",
+        "self._counts[number][1]",
+        _RESOLVE + "an_import_that_is_held_as_two_interfaces_stays_on_the_longer_way[client]",
+    ),
+    Mutant(
+        ("row 62",),
+        RESOLVING,
+        "            one.on.waiting.pop(one, None)\n",
+        "            pass\n",
+        _RESOLVE + "nothing_is_kept_of_a_promise_that_is_released_before_it_comes[sim-client]",
+    ),
+    Mutant(
+        ("row 62",),
+        CALLS_OUT,
+        "        self.resolving.close()\n",
+        "",
+        _RESOLVE + "the_end_of_a_session_in_the_midst_lets_what_waits_go_on[receiver-sim-client]",
     ),
     Mutant(
         ("T36", "row 64"),

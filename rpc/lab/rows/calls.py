@@ -34,13 +34,11 @@ ROWS: Final = (
     Row(
         62,
         103,
-        "All stands in the ring as frames, the end of an embargo too; a nearly empty one counts",
+        "All stands in the ring as frames, what a promise has become too; a nearly empty one "
+        "counts",
         "rpc/wire/frames.py",
-        "tests/rpc/test_own_order.py::"
-        "test_a_call_on_a_promise_that_turned_out_to_be_here_waits_for_no_call_to_end",
+        "tests/rpc/test_resolve.py::test_calls_go_the_shorter_way_once_a_resolve_has_come",
         "row 62",
-        "a promise of one's own process that is handed out before it gives what the receiver has "
-        "costs a round trip a call: no frame says what it has become",
     ),
     Row(
         63,

@@ -15,6 +15,7 @@ import tracemalloc
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,10 +39,12 @@ from pinfut.rpc.memory.side_table import FIRST, SideTable
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import Codec
 from pinfut.rpc.objects.interface import Interface
-from pinfut.rpc.objects.promise import IMPORTED, Promise, Target
+from pinfut.rpc.objects.local import LocalCaller
+from pinfut.rpc.objects.promise import IMPORTED, PROMISED, Promise, Target
 from pinfut.rpc.objects.proxy import proxy
 from pinfut.rpc.session.kept import Kept
 from pinfut.rpc.session.purse import PARKED
+from pinfut.rpc.session.resolving import Resolving
 from pinfut.rpc.session.subscriptions import EventSource
 from pinfut.rpc.vat import Vat
 from pinfut.rpc.wire.answers import PromisedCapability
@@ -237,6 +240,26 @@ def test_an_import_with_its_proxy() -> None:
         return imports, proxies
 
     check("IMPORT", "with its proxy", max(traced(partial(make, n)) / n - 8 for n in GROWN))
+
+
+def test_a_promise_that_is_handed_out() -> None:
+    """All of it, with its entry in the bushel, which is paid beside it."""
+
+    def make(count: int) -> object:
+        host = Host(pages=1 << 20, caps=1 << 20)
+        nobody: Any = None
+        side: Any = SimpleNamespace(error=None)
+        resolving = Resolving(side, host.peer, nobody, nobody)
+        promises = []
+        for _ in range(count):
+            promises.append(proxy(Target(LocalCaller(nobody), Thing, PROMISED)))
+            number = host.peer.exports.grant(promises[-1], Thing)
+            resolving.hand_out(promises[-1], number)
+        assert len(resolving._handed or ()) == count
+        return host, promises, resolving
+
+    truth = max(traced(partial(make, n)) / n for n in GROWN)
+    check("PASSED", "with all that waits for it", truth - prices.EXPORT)
 
 
 @pytest.mark.parametrize("where", ["held", "with calls", "with answers"])

@@ -108,11 +108,14 @@ class Host:
     def touch(self) -> None:
         """All that is sent is seen at once here."""
 
-    def echo(self, frame: bytes, /) -> None:
-        self.sent.append(frame)
+    def echo(self, x: int, flags: int, /) -> None:
+        self.sent.append(self.peer.disembargo(x, flags | frames.LOOPBACK))
 
-    def lift(self, x: int, /) -> None:
-        self.log.append(("lifted", x))
+    def lift(self, x: int, flags: int, /) -> None:
+        self.log.append(("lifted", x, flags & frames.EXPORT))
+
+    def resolve(self, x: int, target: int, /) -> None:
+        self.log.append(("resolved", x, target))
 
     def fail(self, error: RpcError, /) -> None:
         raise AssertionError(f"the session was failed: {error}")

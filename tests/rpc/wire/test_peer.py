@@ -887,12 +887,25 @@ def read_noise(valid: bool, seed: int, edits: int, cut: int, noise: bytes, error
 def test_a_disembargo_is_sent_back_and_what_comes_back_is_told_and_no_more() -> None:
     host = Host()
     for x in (5, 1 << 40):
-        frame = host.peer.disembargo(x)
-        host.peer.receive(frame)
-        assert host.sent.pop() == host.peer.disembargo(x, frames.LOOPBACK)
-        assert not host.sent
-        host.peer.receive(host.peer.disembargo(x, frames.LOOPBACK))
-        assert not host.sent
-        assert host.log.pop() == ("lifted", x)
+        for flags in (0, frames.EXPORT):
+            frame = host.peer.disembargo(x, flags)
+            host.peer.receive(frame)
+            assert host.sent.pop() == host.peer.disembargo(x, flags | frames.LOOPBACK)
+            assert not host.sent
+            host.peer.receive(host.peer.disembargo(x, flags | frames.LOOPBACK))
+            assert not host.sent
+            assert host.log.pop() == ("lifted", x, flags)
     with pytest.raises(GarbageFrame):
         host.peer.receive(frame + b"x")
+
+
+def test_a_resolve_names_an_import_and_an_export_and_is_of_its_length() -> None:
+    host = Host()
+    frame = host.peer.resolve(1 << 40 | 3, 7)
+    host.peer.receive(frame)
+    assert host.log.pop() == ("resolved", 1 << 40 | 3, 7)
+    for wrong in (frame + b"x", frame[:-1], frame[:16], b"\x20" + frame[1:]):
+        with pytest.raises(GarbageFrame):
+            host.peer.receive(wrong)
+    assert not host.log
+    assert not host.sent
