@@ -94,10 +94,9 @@ class ExportTable:
             purse.apart += apart
             purse.settle()
 
-    def admit(self, key: int, charge: int, account: Account | None) -> Exported:
-        """A new entry, paid with the object's own `charge`, over the session that has `account`.
-        Raises OutOfPages, OutOfCaps."""
-        price = prices.EXPORT + charge
+    def admit(self, thing: Any, interface: Any, account: Account | None) -> Exported:
+        """A new entry, paid, over the session that has `account`. Raises OutOfPages, OutOfCaps."""
+        price = prices.EXPORT + type(thing)._pinfut_charge
         if self.account is None:
             require_stack(_STACK)
         else:
@@ -114,6 +113,7 @@ class ExportTable:
                 self._next += 1
             number = self._next
             self._next += 1
+        key = key_of(thing, interface)
         entry = self.entries[key] = Exported(number, key, price)
         self._high = max(self._high, len(self.entries))
         return entry

@@ -78,11 +78,10 @@ class Bushel:
     def grant(self, thing: Any, interface: Any) -> int:
         """The id of `thing` as `interface`, which its class implements and was looked up for,
         handed out once more. Raises OutOfPages, OutOfCaps."""
-        key = key_of(thing, interface)
-        entry = self.table.entries.get(key)
+        entry = self.table.entries.get(key_of(thing, interface))
         use = None if entry is None else self._uses.get(entry.number)
         if use is None:
-            use = self._admit(thing, interface, key, entry)
+            use = self._admit(thing, interface, entry)
         use.uses += 1
         number = use.entry.number
         if use.uses == 1:
@@ -139,12 +138,11 @@ class Bushel:
         of_all = self.table.charged if self.table.account is self._account else 0
         return of_all + sum(use.charged for use in self._uses.values())
 
-    def _admit(self, thing: Any, interface: Any, key: int, entry: Exported | None) -> _Use:
+    def _admit(self, thing: Any, interface: Any, entry: Exported | None) -> _Use:
         charged = 0
         try:
             if entry is None:
-                charge = type(thing)._pinfut_charge
-                entry = off_call(self.table.admit, key, charge, self._account)
+                entry = off_call(self.table.admit, thing, interface, self._account)
             elif self._account is not None:
                 self._account.take(prices.REFERENCE, "an object handed out over a second session")
                 charged = prices.REFERENCE

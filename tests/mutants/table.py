@@ -439,8 +439,9 @@ MUTANTS = (
     Mutant(
         ("rule 36",),
         TABLE,
-        "        price = prices.EXPORT + charge\n",
-        "        price = prices.EXPORT + charge\n        price *= len(self.entries) < 256\n",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
+        "        price *= len(self.entries) < 256\n",
         "tests/hostile/test_slope.py::"
         "test_what_a_client_holds_is_charged_however_much_it_is[held capabilities]",
     ),

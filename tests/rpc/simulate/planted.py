@@ -291,8 +291,8 @@ PLANTED: Final = (
         "T28",
         "an object that is handed out costs nothing",
         TABLE,
-        "        price = prices.EXPORT + charge\n        if self.account",
-        "        price = prices.EXPORT + charge\n"
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n        if self.account",
+        "        price = prices.EXPORT + type(thing)._pinfut_charge\n"
         "        self.account = self.account if self._next & 3 else None\n"
         "        if self.account",
     ),
