@@ -171,7 +171,7 @@ class StreamKernel:
         """Take a service back; who waits to be accepted is told."""
         service = self._services.pop(port.name)
         service.process.caps.remove(service.port.handle)
-        for waiting in service.waiting:
+        for waiting in list(service.waiting):
             waiting.close()
         if service.backlog is not None:
             service.backlog.free()
@@ -186,9 +186,8 @@ class StreamKernel:
         process.alive = False
         for thing in process.caps.all():
             if isinstance(thing, SimPort):
-                for waiting in self._services[thing.name].waiting:
+                for waiting in list(self._services[thing.name].waiting):
                     waiting.die()
-                self._services[thing.name].waiting.clear()
                 self.unlisten(thing)
         for thing in process.caps.all():
             if isinstance(thing, StreamEndpoint):

@@ -651,6 +651,23 @@ def joined() -> Iterator[Pair]:
     kernel.close()
 
 
+@pytest.mark.parametrize("dies", [False, True])
+def test_all_who_wait_to_be_accepted_are_told_that_nobody_will(dies: bool) -> None:
+    kernel = JoinedKernel()
+    pair = Pair(kernel, SPEC)
+    waiting = [kernel.connect(pair.client, "it", pair.bank, SPEC) for _ in range(3)]
+    if dies:
+        kernel.kill(pair.server)
+    else:
+        kernel.unlisten(pair.port)
+    for end in waiting:
+        assert type(end.ending) is (PeerDied if dies else SessionClosed)
+        end.close()
+    pair.close()
+    assert pair.used == (0, 0)
+    kernel.close()
+
+
 def test_a_call_beyond_its_credit_ends_the_session_before_it_is_kept(joined: Pair) -> None:
     out: Any = joined.near.submissions()
     while out.submit(bytes(200)):
