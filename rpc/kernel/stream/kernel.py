@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from pinfut.executor.current import current_executor, running
@@ -69,18 +69,16 @@ STRANGERS: Final = 64
 
 
 @final
+@dataclass(slots=True, eq=False)
 class Service:
     """A name that is served, and who waits to be accepted."""
 
-    def __init__(
-        self, port: SimPort, process: SimProcess, spec: ServiceSpec, backlog: Region | None
-    ) -> None:
-        self.port = port
-        self.process = process
-        self.spec = spec
-        self.backlog = backlog
-        self.waiting: list[StreamEndpoint] = []
-        self.sessions = 0
+    port: SimPort
+    process: SimProcess
+    spec: ServiceSpec
+    backlog: Region | None
+    waiting: list[StreamEndpoint] = field(default_factory=list)
+    sessions: int = 0
 
 
 class StreamKernel:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final, Protocol, final
 
+from pinfut.coroutine import yield_now
 from pinfut.executor.contract import JoinHandle, Runner, Timer
 from pinfut.executor.io.sockets import Socket
 from pinfut.executor.task import INTERNAL
@@ -134,6 +135,8 @@ class Wire:
                     self._decoder.feed(data)
                     if not self.closed:
                         self.reader.fed()
+                if len(data) == CHUNK:
+                    await yield_now()  # there is more, and there are others
             held = self._decoder.held
             what = f"within a part, {held} bytes of which have come" if held else "without a word"
             self._lose(PeerDied(f"the connection has ended {what}"))
