@@ -18,7 +18,7 @@ from pinfut.coroutine import YIELD, Interrupt
 from pinfut.executor import Executor, call_soon, run, spawn, timeout
 from pinfut.executor.task import NOT_DONE, OVER, Failure, Task
 from pinfut.poll import NOBODY
-from pinfut.rpc import Interface, RpcError, SimKernel, connect, method, serve
+from pinfut.rpc import Interface, RpcError, SessionClosed, SimKernel, connect, method, serve
 from pinfut.sync.waiters import DONE, NO_WAKER, NOTHING
 
 OPERATIONS: Final[dict[str, Callable[[], Coroutine[Any, Any, None]]]] = {}
@@ -380,6 +380,11 @@ async def a_session_with_calls() -> None:
                 await root.echo(bad)  # type: ignore[arg-type]
             except (TypeError, RpcError):
                 pass
+    try:
+        await root.echo(b"late")
+    except SessionClosed:
+        return
+    raise AssertionError("a call was sent on a session that is over")
 
 
 LONG: Final = ("a_run_of_its_own", "a_session_with_calls")

@@ -17,6 +17,7 @@ from typing import Final
 from tests.core.both import ROOT
 from tests.core.faults import FAULTS, Fault
 
+# A checked executor among them turns some short ways off for good: `leaks` go these, before.
 TESTS: Final = (
     *("tests/executor/test_tasks.py", "tests/executor/test_cancel.py", "tests/core/test_same.py"),
     *("tests/executor/test_turns.py", "tests/executor/test_priorities.py"),
