@@ -11,6 +11,7 @@ import pytest
 from pinfut.executor.asyncgens import OVER
 from pinfut.executor.timers import MIN_DEAD
 from pinfut.rpc import contract, names
+from pinfut.rpc.kernel.stream import endpoint, kernel
 from pinfut.rpc.lab.hostile import SCENARIOS
 from pinfut.rpc.lab.hostile.stage import BESIDE, LONGER, UNCHARGED
 from pinfut.rpc.objects import weight
@@ -43,6 +44,9 @@ FIGURES = {
     "frames": kept._STACK,
     "how much longer": LONGER,
     "in the rest": BESIDE,
+    "answers over": endpoint.PUSH,
+    "connections": kernel.STRANGERS,
+    "seconds that each": kernel.GREETING,
 }
 
 
