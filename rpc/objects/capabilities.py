@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, final
 
 from pinfut.executor.contract import Runner
@@ -29,20 +30,19 @@ class Side(Caller, Protocol):
     def open_for(self, releases: int) -> None:
         """The same, for so many releases, which it makes sure can wait. Raises OutOfPages."""
 
-    def handed_out(self, promise: Any, number: int) -> None:
-        """A promise of this process was handed out before it has come."""
-
 
 @final
 class Capabilities:
     """What one side of a session hands over and receives."""
 
-    __slots__ = ("_executor", "_peer", "_side")
+    __slots__ = ("_executor", "_peer", "_side", "on_promise")
 
     def __init__(self, side: Side, peer: Peer, executor: Runner) -> None:
         self._side = side
         self._peer = peer
         self._executor = executor
+        # Called with a promise that was handed out before it has come, and as which number.
+        self.on_promise: Callable[[Any, int], None]
 
     def open_for(self, releases: int) -> None:
         """Have what so many releases are sent by. Raises OutOfPages."""
@@ -85,7 +85,7 @@ class Capabilities:
         resolve(type(thing))
         number = self._peer.exports.grant(thing, interface)
         if target is not None and target.state <= EMBARGOED:
-            self._side.handed_out(thing, number)
+            self.on_promise(thing, number)
         return Cap(frames.SENDER, number, interface._pinfut_id)
 
     def facet(self, thing: Any, wanted: Any, cap: Cap) -> Facet:

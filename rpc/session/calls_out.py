@@ -202,15 +202,12 @@ class CallsOut(Sending):
 
     def lift(self, x: int, flags: int, /) -> None:
         if flags & frames.EXPORT:
-            self.resolving.lift(x)
+            self.resolving.lift([self.peer.imports.proxy_of(x)])
         else:
             self.returns.lift(x)
 
     def resolve(self, x: int, target: int, /) -> None:
         self.resolving.resolve(x, target)
-
-    def handed_out(self, promise: Any, number: int, /) -> None:
-        self.resolving.hand_out(promise, number)
 
     # ---- answers ----
 
@@ -324,7 +321,7 @@ class CallsOut(Sending):
         self.error = error
         self.flowing = False
         self.returns.close(error)
-        self.resolving.close()
+        self.resolving.lift(self.peer.imports.proxies())
         for question in self.questions.taken():
             if question.state == WAITING:
                 self.questions.complete(question.x, None)

@@ -6,6 +6,7 @@ an embargo, while a Disembargo follows the calls that were made before."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, cast, final
 
@@ -42,14 +43,16 @@ class _Handed:
 
     def gone(self) -> None:
         """The other side holds it no more."""
-        self.resolving.forget(self)
+        self.resolving.handed.pop((id(self.thing), self.interface), None)
+        if self.on is not None and self.on.waiting is not None:
+            self.on.waiting.pop(self, None)
 
 
 @final
 class Resolving:
     """The promises that one side handed out too early, and the imports that were some."""
 
-    __slots__ = ("_backlog", "_capabilities", "_handed", "_peer", "_sending")
+    __slots__ = ("_backlog", "_capabilities", "_peer", "_sending", "handed")
 
     def __init__(
         self, sending: Sending, peer: Peer, capabilities: Capabilities, backlog: Backlog
@@ -57,31 +60,23 @@ class Resolving:
         self._sending = sending
         self._peer = peer
         self._capabilities = capabilities
+        capabilities.on_promise = self.hand_out
         self._backlog = backlog
         # By id and interface: what is handed out and had not come then.
-        self._handed: dict[tuple[int, Any], _Handed] | None = None  # until there is any
+        self.handed: dict[tuple[int, Any], _Handed] = {}
 
     # ---- what this side hands out ----
 
     def hand_out(self, thing: Any, number: int) -> None:
         """A promise was handed out that has not come."""
         exports = self._peer.exports
-        if self._handed is None:
-            self._handed = {}
         interface = exports.things[number][2]
-        one = self._handed.get((id(thing), interface))
+        one = self.handed.get((id(thing), interface))
         if one is None:
-            one = self._handed[id(thing), interface] = _Handed(self, thing, interface)
+            one = self.handed[id(thing), interface] = _Handed(self, thing, interface)
             exports.watch(thing, one.gone)
             self.look(one)
         one.number = number
-
-    def forget(self, one: _Handed) -> None:
-        """Nobody is to be told any more what a promise turns out to be."""
-        if self._handed is not None:
-            self._handed.pop((id(one.thing), one.interface), None)
-        if one.on is not None and one.on.waiting is not None:
-            one.on.waiting.pop(one, None)
 
     def look(self, one: _Handed) -> None:
         """Wait for what a promise gives, and what that gives if it is one; then, if it is the other
@@ -110,9 +105,7 @@ class Resolving:
         """A Disembargo has come for export `number`: send it back behind what was called on that.
         Raises GarbageFrame."""
         facet = self._peer.exports.things.get(number)
-        one = None
-        if facet is not None and self._handed is not None:
-            one = self._handed.get((id(facet[0]), facet[2]))
+        one = None if facet is None else self.handed.get((id(facet[0]), facet[2]))
         if one is None or one.number != number or not one.said:
             raise GarbageFrame(f"a Disembargo for object {number:#x}, of which nothing was said")
         one.said = False
@@ -159,14 +152,8 @@ class Resolving:
         if sending.held:
             self._backlog.send()
 
-    def lift(self, number: int) -> None:
-        """What was called on import `number` has arrived, so nothing can overtake it."""
-        proxy = self._peer.imports.proxy_of(number)
-        if proxy is not None and proxy._pinfut_target.state == EMBARGOED:
-            proxy._pinfut_target.settle(OWN)
-
-    def close(self) -> None:
-        """The session has ended: nothing comes back any more."""
-        for proxy in self._peer.imports.proxies():
-            if proxy._pinfut_target.state == EMBARGOED:
+    def lift(self, proxies: Iterable[Any]) -> None:
+        """What was called on these imports has arrived, so nothing can overtake it."""
+        for proxy in proxies:
+            if proxy is not None and proxy._pinfut_target.state == EMBARGOED:
                 proxy._pinfut_target.settle(OWN)

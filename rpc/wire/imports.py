@@ -62,8 +62,8 @@ class Imports:
         )
 
     def proxies(self) -> list[Any]:
-        """The last proxy of each."""
-        return [one for number in self._counts if (one := self.proxy_of(number)) is not None]
+        """Of each the same."""
+        return [self.proxy_of(number) for number in self._counts]
 
     def holds(self, number: int) -> bool:
         """Whether there is a proxy for it."""

@@ -19,9 +19,10 @@ from pinfut.rpc import RpcError, session_of
 from pinfut.rpc.contract import CALLS
 from pinfut.rpc.errors import UnknownObject, to_wire
 from pinfut.rpc.kernel.sim.endpoint import SimEndpoint
+from pinfut.rpc.lab.hostile.raw import short
 from pinfut.rpc.memory.lane import RingRequests, RingSubmissions
 from pinfut.rpc.wire import frames
-from pinfut.rpc.wire.frames import RETURN_HEAD, Cap
+from pinfut.rpc.wire.frames import RESOLVE_FRAME, RETURN_HEAD, Cap
 from tests.fuzz import on_answers, on_frames, on_payloads, on_rings, on_session
 from tests.fuzz.harness import AS_IT_IS, CORPUS, NAMED, joined, piece
 from tests.rpc.services import Desk, DeskServer, Thing, ThingServer
@@ -152,6 +153,9 @@ def conversations(talked: Traffic) -> dict[str, bytes]:
         "finish": finish(2, release=True),
         "cancel": cancel(3),
         "release": release(0),
+        "disembargo": short(frames.DISEMBARGO, 2),
+        "disembargo-of-an-export": short(frames.DISEMBARGO, 0, frames.EXPORT),
+        "resolve": RESOLVE_FRAME.pack(RESOLVE_FRAME.size, frames.RESOLVE, 0, 0, 0, 0),
     }.items():
         found[name] = (
             piece(receive, 0, frame) + piece(on_frames.HAND_OUT) + piece(on_frames.REFUSE, 9)
@@ -264,6 +268,11 @@ def sessions(talked: Traffic) -> dict[str, bytes]:
     ):
         args = msgspec.msgpack.encode([0] * (kind - frames.PROVIDE + 1))
         found[name] = piece(on_session.SEND, 0, call(9, 0, args, kind=kind, place=1)) + turn
+    for name, frame in (
+        ("disembargo", short(frames.DISEMBARGO, 0, frames.EXPORT)),
+        ("resolve", RESOLVE_FRAME.pack(RESOLVE_FRAME.size, frames.RESOLVE, 0, 0, 0, 0)),
+    ):
+        found[name] = piece(on_session.SEND, 0, frame) + turn
     caps = tuple(Cap(one, 0, Thing._pinfut_id) for one in (frames.SENDER, frames.RECEIVER))
     args = msgspec.msgpack.encode([0, 1])
     number = next(one.number for one in Desk._pinfut_methods if one.name == "same")

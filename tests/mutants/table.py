@@ -1388,14 +1388,14 @@ MUTANTS = (
     Mutant(
         ("row 62",),
         RESOLVING,
-        "            one.on.waiting.pop(one, None)\n",
+        "            self.on.waiting.pop(self, None)\n",
         "            pass\n",
         _RESOLVE + "nothing_is_kept_of_a_promise_that_is_released_before_it_comes[sim-client]",
     ),
     Mutant(
         ("row 62",),
         CALLS_OUT,
-        "        self.resolving.close()\n",
+        "        self.resolving.lift(self.peer.imports.proxies())\n",
         "",
         _RESOLVE + "the_end_of_a_session_in_the_midst_lets_what_waits_go_on[receiver-sim-client]",
     ),

@@ -165,7 +165,7 @@ async def handed(
         one.receiver.board.things.clear()
         await quiet()
         if end:
-            assert not one.giver.session.out.resolving._handed
+            assert not one.giver.session.out.resolving.handed
             assert len(one.receiver.session.peer.imports) == 1  # the other's board
 
 
@@ -380,12 +380,12 @@ def test_nothing_is_kept_of_a_promise_that_is_released_before_it_comes(
     async def main(world: World) -> None:
         async with handed(world, by) as one:
             resolving, target = one.giver.session.out.resolving, of(one.promise)
-            (kept,) = (resolving._handed or {}).values()
+            (kept,) = resolving.handed.values()
             assert kept in (target.waiting or {})
             before = one.giver.session.end.account.used
             one.proxy.release()
             await quiet()
-            assert not resolving._handed
+            assert not resolving.handed
             assert kept not in (target.waiting or {})
             if by == "server":
                 paid = before - one.giver.session.end.account.used
@@ -405,7 +405,7 @@ def test_a_promise_that_is_handed_out_again_and_again_is_kept_once(by: str) -> N
                 await one.giver.far.put_both(one.promise, one.promise)
                 del one.receiver.board.things[2:]
                 await quiet()
-            assert len(resolving._handed or ()) <= 2
+            assert len(resolving.handed) <= 2
             watched = one.giver.session.peer.exports._watched
             assert watched is not None
             assert len(watched[id(one.promise)]) <= 2

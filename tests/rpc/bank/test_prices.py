@@ -249,13 +249,13 @@ def test_a_promise_that_is_handed_out() -> None:
         host = Host(pages=1 << 20, caps=1 << 20)
         nobody: Any = None
         side: Any = SimpleNamespace(error=None)
-        resolving = Resolving(side, host.peer, nobody, nobody)
+        resolving = Resolving(side, host.peer, SimpleNamespace(), nobody)  # type: ignore[arg-type]
         promises = []
         for _ in range(count):
             promises.append(proxy(Target(LocalCaller(nobody), Thing, PROMISED)))
             number = host.peer.exports.grant(promises[-1], Thing)
             resolving.hand_out(promises[-1], number)
-        assert len(resolving._handed or ()) == count
+        assert len(resolving.handed) == count
         return host, promises, resolving
 
     truth = max(traced(partial(make, n)) / n for n in GROWN)
