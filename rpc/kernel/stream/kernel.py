@@ -10,10 +10,13 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, final
 
+from pinfut.executor.contract import Runner
 from pinfut.executor.current import current_executor, running
 from pinfut.executor.io.connect import connect_tcp
 from pinfut.executor.io.serve import serve
@@ -169,7 +172,7 @@ class StreamKernel:
         """Take a service back; who waits to be accepted is told."""
         service = self._services.pop(port.name)
         service.process.caps.remove(service.port.handle)
-        for waiting in list(service.waiting):
+        for waiting in list(service.waiting):  # each takes itself out
             waiting.close()
         if service.backlog is not None:
             service.backlog.free()
@@ -184,7 +187,7 @@ class StreamKernel:
         process.alive = False
         for thing in process.caps.all():
             if isinstance(thing, SimPort):
-                for waiting in list(self._services[thing.name].waiting):
+                for waiting in list(self._services[thing.name].waiting):  # each takes itself out
                     waiting.die()
                 self.unlisten(thing)
         for thing in process.caps.all():
@@ -288,10 +291,7 @@ class StreamKernel:
             if isinstance(error, (OSError, TimeoutError)):
                 return
             raise
-        stranger, executor = Stranger(self, identity), current_executor()
-        stranger.wire = Wire(stream, stranger, executor, self.beat)
-        executor.timers.add(executor.now() + GREETING, stranger.late)
-        await stranger.wire.read()
+        await Stranger(self, identity).meet(stream, current_executor()).read()
 
     def known(self) -> None:
         """A stranger is one no more."""
@@ -340,11 +340,16 @@ class Stranger:
     def __init__(self, kernel: StreamKernel, identity: str) -> None:
         self._kernel = kernel
         self._identity = identity
+        # What takes back the timer of its greeting.
+        self._in_time: Callable[[], object] = int
 
-    def late(self) -> None:
-        """It has had its time."""
-        if self.wire.reader is self:
-            self.wire.cut()
+    def meet(self, stream: Duplex, executor: Runner) -> Wire:
+        """Have it greet in time."""
+        self.wire = wire = Wire(stream, self, executor, self._kernel.beat)
+        # Given up as soon as it is a stranger no more: what the timer holds nobody pays for.
+        late = executor.timers.add(executor.now() + GREETING, wire.cut)
+        self._in_time = partial(executor.timers.cancel, late)
+        return wire
 
     def check(self, kind: int, length: int, a: int, /) -> None:
         if kind != HELLO or length > LONGEST_HELLO:
@@ -373,6 +378,7 @@ class Stranger:
         """Nobody waits for it."""
 
     def gone(self) -> None:
+        self._in_time()
         self._kernel.known()
 
 
@@ -459,8 +465,8 @@ def uid_of(sock: socket.socket) -> str:
     says nothing."""
     if not hasattr(socket, "SO_PEERCRED"):
         return ""
-    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return f"uid:{struct.unpack('3i', told)[1]}"
+    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+    return f"uid:{struct.unpack('iII', told)[1]}"
 
 
 def identity_of(certificate: bytes) -> str:
