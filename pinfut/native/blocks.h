@@ -26,7 +26,6 @@ struct Payer {
     size_t pages;   /* in use, adopted ones included */
     size_t limit;   /* a firm step may not end with more */
     size_t could;   /* how far the limit could go, as far as was known last */
-    size_t lot;     /* bought and sold at a time */
     size_t peak;    /* most pages so far */
     size_t used;    /* bytes in blocks */
     size_t adopted; /* pages of payers that this one is the heir of */
