@@ -567,9 +567,23 @@ def test_a_server_that_is_killed_gives_everything_back_once() -> None:
 
 @apart
 def test_a_session_has_few_pages_of_its_own() -> None:
-    async def main() -> None:
-        for slots, most in ((1, 3), (64, 4)):
-            async with opened(2_000, slots) as (_, _, vat):
-                assert 1 <= paid(vat)[1] <= most, slots
+    made: list[int] = []
+    real = purse.Purse.opened
 
-    run(main)
+    def opens(self: purse.Purse) -> None:
+        made.append(self.payer.used)
+        real(self)
+
+    async def main() -> None:
+        for slots, own, most in ((1, 3, 6), (64, 4, 10)):
+            async with opened(2_000, slots) as (_, bank, vat):
+                assert 1 <= paid(vat)[1] <= own, slots
+                assert bank.pages_used <= most, (slots, bank.pages_used)
+                (session,) = vat.sessions
+                assert session.purse is not None
+                # What it is priced for is there when it is reckoned what is the other side's.
+                assert session.purse.payer.used <= 1.6 * made[-1]
+
+    purse.Purse.opened = opens  # type: ignore[method-assign]
+    # Unchecked, for what is checked takes more.
+    executor.run(main(), clock=VirtualClock(), checked=False)  # type: ignore[arg-type]
