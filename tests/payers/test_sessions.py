@@ -586,4 +586,4 @@ def test_a_session_has_few_pages_of_its_own() -> None:
 
     purse.Purse.opened = opens  # type: ignore[method-assign]
     # Unchecked, for what is checked takes more.
-    executor.run(main(), clock=VirtualClock(), checked=False)  # type: ignore[arg-type]
+    executor.run(main(), clock=VirtualClock(), checked=False)
