@@ -34,7 +34,7 @@ class Payer:
     buyer: Buyer | None
     """Asked before a firm step is refused."""
 
-    def __new__(cls, limit: int, *, lot: int = 8) -> Payer: ...
+    def __new__(cls, limit: int) -> Payer: ...
     @property
     def pages(self) -> int:
         """In use, adopted ones included. What blocks leave of a page is the payer's loss."""
@@ -85,7 +85,7 @@ class Payer:
 
     def due(self, paid: int, apart: int = 0, /) -> int:
         """So many pages are paid for, less `apart` bytes; that is its limit now. How many to buy
-        more, or, below 0, to sell: whole lots, so that what is paid for covers what is in use."""
+        more, or, below 0, to sell, so that what is paid for covers what is in use, and one page."""
 
     def context(self, variables: Context, /) -> Context:
         """In place of these context variables, with `run` and `copy` alone: ``run(send, coro,
@@ -97,10 +97,6 @@ class Payer:
 
     def owns(self, value: object, /) -> bool:
         """Whether it lies here, or with a payer that this one has adopted."""
-
-    def audit(self) -> None:
-        """Count all of it. Raises AssertionError where the accounts say something else. For tests:
-        it takes a time like all pages of the process."""
 
 paying: object
 """What the core in C has of this, for each step of a coroutine that somebody pays for."""

@@ -36,7 +36,7 @@ else:
         class Payer:
             """In place of the extension's: cannot be made."""
 
-            def __new__(cls, limit: int, *, lot: int = 8) -> NoReturn:
+            def __new__(cls, limit: int) -> NoReturn:
                 raise PayersUnavailable(_ABSENT)
 
         def off_call(function, /, *args, **kwargs):

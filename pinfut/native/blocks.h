@@ -26,7 +26,6 @@ struct Payer {
     size_t pages;   /* in use, adopted ones included */
     size_t limit;   /* a firm step may not end with more */
     size_t could;   /* how far the limit could go, as far as was known last */
-    size_t lot;     /* bought and sold at a time */
     size_t peak;    /* most pages so far */
     size_t used;    /* bytes in blocks */
     size_t adopted; /* pages of payers that this one is the heir of */
@@ -109,48 +108,50 @@ static inline uint8_t *granule_of(const void *q)
 
 /* ---- free lists ---- */
 
+/* What memcheck and AddressSanitizer hold for free is written to. */
+#define IN_FREE(block, statement)             \
+    do {                                      \
+        NOTE_OPEN(block, sizeof *(block));    \
+        statement;                            \
+        NOTE_CLOSED(block, sizeof *(block));  \
+    } while (0)
+
 static inline void link_block(Payer *p, void *q, unsigned c)
 {
     Block *block = q, *head = p->free[c];
-    NOTE_OPEN(block, sizeof *block);
-    block->next = head;
-    NOTE_CLOSED(block, sizeof *block);
-    if (head) {
-        NOTE_OPEN(head, sizeof *head);
-        head->prev = block;
-        NOTE_CLOSED(head, sizeof *head);
-    }
+    IN_FREE(block, block->next = head);
+    if (head) IN_FREE(head, head->prev = block);
     p->free[c] = block;
 }
 
 static inline void unlink_block(Payer *p, Block *block, unsigned c)
 {
-    NOTE_OPEN(block, sizeof *block);
-    Block *next = block->next, *prev = block->prev;
-    NOTE_CLOSED(block, sizeof *block);
+    Block *next, *prev;
+    IN_FREE(block, (next = block->next, prev = block->prev));
     if (p->free[c] == block)
         p->free[c] = next;
     else {
-        NOTE_OPEN(prev, sizeof *prev);
-        prev->next = next;
-        NOTE_CLOSED(prev, sizeof *prev);
-        if (next) {
-            NOTE_OPEN(next, sizeof *next);
-            next->prev = prev;
-            NOTE_CLOSED(next, sizeof *next);
-        }
+        IN_FREE(prev, prev->next = next);
+        if (next) IN_FREE(next, next->prev = prev);
     }
 }
 
 /* ---- a payer's pages ---- */
 
+/* So many more, or fewer, with all who would pay for it. */
+static void count_pages(Payer *p, Py_ssize_t more)
+{
+    for (Payer *each = p; each; each = each->heir) {
+        each->pages += (size_t)more;
+        if (each != p) each->adopted += (size_t)more;
+        if (each->pages > each->peak) each->peak = each->pages;
+    }
+}
+
 static void return_pages(Payer *p, size_t at, size_t run)
 {
     give_back(at, run);
-    for (Payer *each = p; each; each = each->heir) {
-        each->pages -= run;
-        if (each != p) each->adopted -= run;
-    }
+    count_pages(p, -(Py_ssize_t)run);
 }
 
 /* Which of its carving places is in this page, or CLASSES + 1. */
@@ -222,11 +223,7 @@ static size_t buy_pages(Payer *p, size_t run, int small, int *zeroed)
     size_t at = take_run(run, zeroed);
     if (UNLIKELY(!at)) return 0;
     range.pages[at].as.payer = p;
-    for (Payer *each = p; each; each = each->heir) {
-        each->pages += run;
-        if (each != p) each->adopted += run;
-        if (each->pages > each->peak) each->peak = each->pages;
-    }
+    count_pages(p, (Py_ssize_t)run);
     return at;
 }
 

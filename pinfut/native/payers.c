@@ -522,12 +522,10 @@ static int as_size(PyObject *value, size_t *size)
 
 static PyObject *payer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"limit", "lot", NULL};
-    PyObject *limit, *lot = NULL;
-    size_t pages, lots = 8;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$O:Payer", names, &limit, &lot)) return NULL;
-    if (as_size(limit, &pages) < 0 || (lot && as_size(lot, &lots) < 0)) return NULL;
-    if (lots == 0) return PyErr_Format(PyExc_ValueError, "a lot has one page at least");
+    static char *names[] = {"limit", NULL};
+    PyObject *limit;
+    size_t pages;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Payer", names, &limit) || as_size(limit, &pages) < 0) return NULL;
     if (!installed)
         return PyErr_Format(PyExc_RuntimeError, "payers are not installed: call payers.install()");
     Current was = now;
@@ -540,7 +538,6 @@ static PyObject *payer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return PyErr_NoMemory();
     }
     self->payer->limit = pages;
-    self->payer->lot = lots;
     self->payer->object = (PyObject *)self;
     return (PyObject *)self;
 }
@@ -587,14 +584,9 @@ static PyObject *payer_due(PayerObject *self, PyObject *const *args, Py_ssize_t 
     if (as_size(args[0], &paid) < 0 || (count == 2 && as_size(args[1], &apart) < 0)) return NULL;
     apart = apart / PAGE + (apart % PAGE != 0);
     p->limit = paid > apart ? paid - apart : 0;
-    if (p->pages > p->lot && 2 * p->used < p->pages * PAGE) trim(p);
-    size_t need = (p->pages + p->lot - 1) / p->lot * p->lot;
-    Py_ssize_t due = 0;
-    if (p->pages > p->limit)
-        due = (Py_ssize_t)(need - p->limit);
-    else if (p->limit >= need + 2 * p->lot)
-        due = -(Py_ssize_t)((p->limit - need - p->lot) / p->lot * p->lot);
-    return PyLong_FromSsize_t(due);
+    if (p->pages > 1 && 2 * p->used < p->pages * PAGE) trim(p);
+    Py_ssize_t due = (Py_ssize_t)p->pages - (Py_ssize_t)p->limit;
+    return PyLong_FromSsize_t(due < 0 ? due + 1 : due); /* a page to spare is kept */
 }
 
 static PyObject *payer_adopt(PayerObject *self, PyObject *object)
@@ -642,46 +634,6 @@ static PyObject *payer_owns(PayerObject *self, PyObject *object)
     const Payer *p = owner_of(object);
     while (p && p != self->payer) p = p->heir;
     return PyBool_FromLong(p != NULL);
-}
-
-/* Whether what can be counted is what the accounts say, and each free list holds together. */
-static PyObject *payer_audit(PayerObject *self, PyObject *Py_UNUSED(unused))
-{
-    Payer *p = self->payer;
-    size_t pages = 0, bytes = 0, freed = 0;
-    int good = 1;
-    for (size_t at = 1; at < range.top; at = next_of(at)) {
-        const Page *page = &range.pages[at];
-        if (owner_of(address_of(at)) != p) continue;
-        if (page->kind == LARGE) {
-            pages += page->run;
-            bytes += page->run * PAGE;
-            continue;
-        }
-        unsigned carved = carved_in(p, at);
-        char *q = address_of(at), *end = carved <= CLASSES ? p->carve[carved] : q + PAGE;
-        good = good && (page->live || carved <= CLASSES);
-        pages++;
-        freed -= page->live;
-        for (size_t size; q < end && q + (size = block_size(q)) <= end; q += size, freed++)
-            bytes += size;
-    }
-    for (unsigned c = 0; c < CLASSES; c++)
-        for (Block *each = p->free[c], *before = NULL, *next; each && good; each = next) {
-            NOTE_OPEN(each, sizeof *each);
-            next = each->next;
-            good = (!before || each->prev == before) && owner_of(each) == p
-                   && block_size(each) == size_of(c) && freed;
-            before = each;
-            NOTE_CLOSED(each, sizeof *each);
-            freed--;
-            bytes -= size_of(c);
-        }
-    good = good && !freed && pages == p->pages - p->adopted && bytes == p->used;
-    if (good) Py_RETURN_NONE;
-    return PyErr_Format(PyExc_AssertionError,
-        "counted %zu pages, %zu bytes, %zd lost; the accounts say %zu, %zu",
-        pages, bytes, (Py_ssize_t)freed, p->pages - p->adopted, p->used);
 }
 
 static PyObject *get_counter(PayerObject *self, void *offset)
@@ -742,12 +694,11 @@ static PyMethodDef payer_methods[] = {
     {"context", payer_context, METH_O, AS("context($self, variables, /)") "These variables, for what this payer pays."},
     {"adopt", (PyCFunction)payer_adopt, METH_O, AS("adopt($self, other, /)") "Pay for what is left of other."},
     {"owns", (PyCFunction)payer_owns, METH_O, AS("owns($self, value, /)") "Whether it lies here, or was adopted."},
-    {"audit", (PyCFunction)payer_audit, METH_NOARGS, AS("audit($self, /)") "Raise AssertionError where the accounts are wrong."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot payer_slots[] = {
-    {Py_tp_doc, AS("Payer(limit, *, lot=8)") "Who pays for memory, in pages of 4,096 bytes."},
+    {Py_tp_doc, AS("Payer(limit)") "Who pays for memory, in pages of 4,096 bytes."},
     {Py_tp_new, payer_new},
     {Py_tp_dealloc, payer_dealloc},
     {Py_tp_traverse, payer_traverse},

@@ -19,9 +19,6 @@ from pinfut.payers import PAGE, Leak, Payer
 from pinfut.rpc.contract import Endpoint
 from pinfut.rpc.errors import RpcError
 
-LOT: Final = 1
-"""Pages that are bought and sold at a time."""
-
 FEW: Final = 16
 """Pages that ended sessions may leave before that is told at the end of a server."""
 
@@ -55,7 +52,7 @@ class Purse:
         self.apart = 0
         # Why it could not buy, the last time that it could not.
         self.refusal: RpcError | None = None
-        self.payer = Payer(0, lot=LOT)
+        self.payer = Payer(0)
         self.payer.buyer = self
         self._due()
 

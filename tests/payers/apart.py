@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import functools
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from pinfut import checked, payers
 from tests.house.imports import ROOT
+from tests.payers import tooled
 
 SOAK = os.environ.get("PINFUT_SOAK") == "1"
 
@@ -32,12 +37,33 @@ def python(
     )
 
 
+@functools.cache
+def audited() -> Path:
+    """The extension, built once so that `audit` can look into it."""
+    place = tempfile.TemporaryDirectory(prefix="pinfut-payers-")
+    atexit.register(place.cleanup)
+    return tooled.build(Path(place.name))
+
+
+@functools.cache
+def auditor() -> Callable[[payers.Payer], bytes | None]:
+    library = ctypes.PyDLL(vars(payers)["_payers"].__file__)
+    return ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("audit", library))
+
+
+def audit(payer: payers.Payer) -> None:
+    """Count all of it. Raises AssertionError where the accounts say something else. Inside."""
+    wrong = auditor()(payer)
+    assert wrong is None, wrong.decode()
+
+
 def apart(test: Callable[[], None]) -> Callable[[], None]:
     """Run the test in a fresh process in which payers are installed."""
 
     @functools.wraps(test)
     def outside() -> None:
-        done = python("-m", "tests.payers.apart", test.__module__, test.__name__)
+        names = test.__module__, test.__name__
+        done = python("-m", "tests.payers.tooled", "apart", str(audited()), *names)
         assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
         assert "passed inside" in done.stdout
 
@@ -50,7 +76,3 @@ def main(module: str, name: str) -> None:
     payers.install()
     getattr(import_module(module), name).__wrapped__()
     print("passed inside")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -16,6 +16,7 @@ import msgspec
 
 from pinfut import payers
 from pinfut.payers import Payer
+from tests.payers.apart import audit
 
 
 class Parked:
@@ -166,13 +167,13 @@ def run(count: int, seed: int) -> Outcome:
             tables += p.settle() > 0 and p.blocks == 1
             if p.settle() and p.blocks > 1:
                 over[f"{handler.__name__}, {p.blocks} blocks of {p.used} bytes"] += 1
-        p.audit()
+        audit(p)
         most = max(most, p.peak - p.limit)
         refused += p.refused
         sent += p.raised
         assert victim.firm_call(harmless) == "99"
     gc.collect()
-    victim.audit()
+    audit(victim)
     assert (victim.raised, victim.refused) == (0, 0)
     return Outcome(ends, over, tables, most, refused, sent)
 

@@ -19,7 +19,7 @@ import pytest
 from pinfut import payers
 from pinfut.payers import PAGE, Payer
 from tests.covered import covered, require
-from tests.payers.apart import SOAK, apart
+from tests.payers.apart import SOAK, apart, audit
 from tests.payers.crowd import HANDLERS, run
 
 
@@ -110,7 +110,7 @@ def test_no_allocation_fails_before_the_reserve_is_used_up() -> None:
     assert (p.refused, p.raised) == (1, 1), "served from the reserve, and told at a safe point"
     assert p.soft_call(takes, reserve + 11), "soft is never refused"
     assert p.refused == 1
-    p.audit()
+    audit(p)
 
 
 @apart
@@ -152,7 +152,7 @@ def test_who_parks_over_the_limit_is_refused_once_and_then_closed() -> None:
         p.send(mended, None)
     assert log == ["went on"]
     assert p.settle() == 0
-    p.audit()
+    audit(p)
 
 
 class Buys:
@@ -191,7 +191,7 @@ def test_pages_that_can_be_bought_are_bought_where_a_step_parks_or_ends_without_
             with pytest.raises(StopIteration if end == "ends" else LookupError):
                 p.send(coro, None)
         assert p.limit >= p.pages
-        p.audit()
+        audit(p)
         return buys.log, p.blocks - pages
 
     assert fill(0, 10, "ends")[0] == [10]
@@ -263,7 +263,7 @@ def test_who_goes_on_beyond_the_reserve_is_stopped_before_a_small_block_is_refus
         assert 520 < p.peak < 20 + 2 * 500
         held.clear()
         gc.collect()
-        p.audit()
+        audit(p)
 
 
 @apart
@@ -433,4 +433,4 @@ def test_an_interpreter_that_is_made_in_a_step_is_made_though_the_step_is_over_i
     with pytest.raises(MemoryError):
         p.firm_call(lambda: (interpreters.create(isolated=False), list(map(bytes, range(999)))))
     assert p.peak > 2 * 50
-    p.audit()
+    audit(p)

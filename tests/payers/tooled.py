@@ -1,4 +1,5 @@
-"""Random allocations under memcheck or AddressSanitizer, on a build that tells them of blocks.
+"""Builds of the extension that can be audited; and random allocations under memcheck or
+AddressSanitizer, on one that tells them of blocks.
 
 python -m tests.payers.tooled memcheck
 python -m tests.payers.tooled address
@@ -18,9 +19,9 @@ from pathlib import Path
 
 from tests.house.imports import ROOT
 
-SOURCE = ROOT / "pinfut" / "native" / "payers.c"
+SOURCE = ROOT / "tests" / "payers" / "audited.c"
 NAME = "pinfut._payers"
-FLAGS = ["-std=c11", "-g", "-O1", "-fPIC", "-shared", "-DPINFUT_ANNOTATE"]
+FLAGS = ["-std=c11", "-g", "-O1", "-fPIC", "-shared"]
 
 
 def missing(tool: str) -> str | None:
@@ -43,9 +44,10 @@ def runtime() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def build(place: Path, tool: str) -> Path:
+def build(place: Path, tool: str = "") -> Path:
     target = place / "_payers.so"
-    more = ["-fsanitize=address"] if tool == "address" else []
+    more = ["-DPINFUT_ANNOTATE"] if tool else []
+    more += ["-fsanitize=address"] if tool == "address" else []
     include = sysconfig.get_path("include")
     subprocess.run([compiler(), *FLAGS, *more, f"-I{include}", SOURCE, "-o", target], check=True)
     return target
@@ -74,7 +76,7 @@ def run(tool: str, steps: int, *, use_after_free: bool = False) -> subprocess.Co
         return python(*inside, LD_PRELOAD=runtime(), ASAN_OPTIONS=options)
 
 
-def inside(extension: str, steps: int, use_after_free: bool) -> None:
+def load(extension: str) -> None:
     """In place of the extension that is installed: this one."""
     loader = ExtensionFileLoader(NAME, extension)
     spec = importlib.util.spec_from_file_location(NAME, extension, loader=loader)
@@ -85,10 +87,14 @@ def inside(extension: str, steps: int, use_after_free: bool) -> None:
     import pinfut
 
     vars(pinfut)["_payers"] = module
+
+
+def inside(extension: str, steps: int, use_after_free: bool) -> None:
+    load(extension)
     from pinfut import payers
 
     payers.install()
-    assert payers.Payer is module.Payer
+    assert vars(payers)["_payers"].__file__ == extension
 
     from tests.payers import crowd
     from tests.payers.test_accounts import fuzz, raw
@@ -106,6 +112,12 @@ def inside(extension: str, steps: int, use_after_free: bool) -> None:
 def main(tool: str, *arguments: str) -> int:
     if tool == "inside":
         inside(arguments[0], int(arguments[1]), arguments[2] == "1")
+        return 0
+    if tool == "apart":
+        load(arguments[0])
+        from tests.payers import apart
+
+        apart.main(*arguments[1:])
         return 0
     done = run(tool, 4_000 if tool == "address" else 300)
     print(done.stdout, done.stderr)
