@@ -6,7 +6,6 @@ Waits are the same on prices, and tested there.
 
 from __future__ import annotations
 
-from pinfut.payers import PAGE
 from pinfut.rpc.lab.hostile import SCENARIOS, play
 from pinfut.rpc.lab.hostile.slope import KINDS, slope
 from tests.payers.apart import apart
@@ -39,8 +38,5 @@ def test_an_open_call_takes_less_than_2000_bytes_and_is_charged_little_more() ->
             found = slope(kind, 0, many, "arenas")
             assert many * 700 <= found.traced <= found.charged + 100 * many, f"{kind}: {found}"
             assert found.charged <= many * 2_000, f"{kind}: {found}"
-            most = 1.25 * found.traced
-            if many == 64:
-                # A page that is just begun, and one to spare.
-                most = 1.3 * found.traced + 2 * PAGE
-            assert found.charged <= most, f"{kind}: {found}"
+            most = 1.3 if many == 64 else 1.25
+            assert found.charged <= most * found.traced, f"{kind}: {found}"
