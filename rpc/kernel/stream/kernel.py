@@ -10,8 +10,10 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, final
 
 from pinfut.executor.current import current_executor, running
@@ -171,7 +173,7 @@ class StreamKernel:
         """Take a service back; who waits to be accepted is told."""
         service = self._services.pop(port.name)
         service.process.caps.remove(service.port.handle)
-        for waiting in service.waiting:
+        for waiting in list(service.waiting):  # each takes itself out
             waiting.close()
         if service.backlog is not None:
             service.backlog.free()
@@ -186,9 +188,8 @@ class StreamKernel:
         process.alive = False
         for thing in process.caps.all():
             if isinstance(thing, SimPort):
-                for waiting in self._services[thing.name].waiting:
+                for waiting in list(self._services[thing.name].waiting):  # each takes itself out
                     waiting.die()
-                self._services[thing.name].waiting.clear()
                 self.unlisten(thing)
         for thing in process.caps.all():
             if isinstance(thing, StreamEndpoint):
@@ -292,9 +293,10 @@ class StreamKernel:
                 return
             raise
         stranger, executor = Stranger(self, identity), current_executor()
-        stranger.wire = Wire(stream, stranger, executor, self.beat)
-        executor.timers.add(executor.now() + GREETING, stranger.late)
-        await stranger.wire.read()
+        stranger.wire = wire = Wire(stream, stranger, executor, self.beat)
+        late = executor.timers.add(executor.now() + GREETING, wire.cut)
+        stranger.in_time = partial(executor.timers.cancel, late)
+        await wire.read()
 
     def known(self) -> None:
         """A stranger is one no more."""
@@ -343,11 +345,8 @@ class Stranger:
     def __init__(self, kernel: StreamKernel, identity: str) -> None:
         self._kernel = kernel
         self._identity = identity
-
-    def late(self) -> None:
-        """It has had its time."""
-        if self.wire.reader is self:
-            self.wire.cut()
+        # Gives up the timer that ends its time: what that holds nobody pays for.
+        self.in_time: Callable[[], object] | None = None
 
     def check(self, kind: int, length: int, a: int, /) -> None:
         if kind != HELLO or length > LONGEST_HELLO:
@@ -376,6 +375,8 @@ class Stranger:
         """Nobody waits for it."""
 
     def gone(self) -> None:
+        if self.in_time is not None:
+            self.in_time()
         self._kernel.known()
 
 
@@ -462,8 +463,8 @@ def uid_of(sock: socket.socket) -> str:
     says nothing."""
     if not hasattr(socket, "SO_PEERCRED"):
         return ""
-    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return f"uid:{struct.unpack('3i', told)[1]}"
+    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+    return f"uid:{struct.unpack('iII', told)[1]}"
 
 
 def identity_of(certificate: bytes) -> str:

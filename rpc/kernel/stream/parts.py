@@ -188,5 +188,5 @@ class Decoder:
             sink.take(kind, a, b, data[at + size : end])
             at = end
         self._need = need
-        if at < last:
+        if at < last and not self.over:
             self._rest += data[at:]

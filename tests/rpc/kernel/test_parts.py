@@ -53,6 +53,17 @@ class Kept:
         self.parts.append((kind, a, b, data))
 
 
+def test_what_follows_when_nobody_wants_more_is_not_kept() -> None:
+    class Last(Kept):
+        def take(self, kind: int, a: int, b: int, data: bytes, /) -> None:
+            super().take(kind, a, b, data)
+            decoder.over = True
+
+    decoder = Decoder(last := Last())
+    decoder.feed(pack(BEAT) + b"x" * 10_000)
+    assert (len(last.parts), decoder.held) == (1, 0)
+
+
 NUMBER = st.integers(0, (1 << 64) - 1)
 PARTS = st.lists(
     st.tuples(st.integers(0, 99), NUMBER, NUMBER, st.binary(max_size=MOST)), max_size=8

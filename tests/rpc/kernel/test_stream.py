@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 import pytest
@@ -38,10 +40,12 @@ from pinfut.rpc import (
     method,
     nested,
 )
-from pinfut.rpc.contract import SessionSpec
+from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.errors import from_wire
 from pinfut.rpc.kernel.stream import ANYONE, Unix
 from pinfut.rpc.kernel.stream import kernel as kernel_module
+from pinfut.rpc.kernel.stream.endpoint import StreamEndpoint
+from pinfut.rpc.kernel.stream.kernel import Stranger
 from pinfut.rpc.kernel.stream.parts import (
     ANSWER,
     BACK,
@@ -58,6 +62,7 @@ from pinfut.rpc.kernel.stream.parts import (
     WELCOME,
     pack,
 )
+from pinfut.rpc.kernel.stream.wire import Wire
 from pinfut.rpc.objects.interface import resolve
 from pinfut.rpc.wire import frames
 from tests.covered import covered, require
@@ -592,3 +597,54 @@ def test_what_is_refused_is_refused_in_a_sentence(tmp_path: Path) -> None:
         await vat.close()
 
     run(main)
+
+
+def test_sessions_that_nobody_has_accepted_are_all_told_when_their_service_goes(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        place = Place(tmp_path)
+        for killed in (False, True):
+            serving = place.server.process("server")
+            port = place.server.listen(serving, "desk", ServiceSpec())
+            raws = [await Raw.to(place.path) for _ in range(4)]
+            assert place.granted.pages_used > 0
+            if killed:
+                place.server.kill(serving)
+            else:
+                place.server.unlisten(port)
+            for raw in raws:
+                await raw.end()
+            place.check()
+
+    run(main)
+
+
+def test_who_comes_and_goes_leaves_nothing_for_the_rest_of_a_stranger_s_time(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        place = Place(tmp_path)
+        begun = executor.current_executor().now()
+        async with place.served():
+            for spec in (SPEC, None):
+                for _ in range(20):
+                    raw = await Raw.to(place.path, spec)
+                    await raw.sock.sendall(pack(BEAT) + b"x" * 30_000)
+                    await raw.end()
+            await settled(lambda: not (place.granted.pages_used or place.server._unknown))
+            gc.collect()
+            left = [o for o in gc.get_objects() if type(o) in (Stranger, StreamEndpoint, Wire)]
+            now = executor.current_executor().now()
+            assert now < begun + kernel_module.GREETING, "else its time is over"
+            assert not left
+
+    run(main)
+
+
+def test_the_identity_of_a_user_is_its_whole_number() -> None:
+    class Told:
+        def getsockopt(self, level: int, option: int, size: int) -> bytes:
+            return struct.pack("iII", 1, 4_000_000_000, 7)
+
+    assert kernel_module.uid_of(cast("socket.socket", Told())) == "uid:4000000000"
