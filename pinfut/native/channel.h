@@ -8,6 +8,13 @@ static inline PyObject *line_of(PyObject *object, Py_ssize_t offset)
     return line && Py_IS_TYPE(line, deque_type) ? line : NULL;
 }
 
+/* What both ends of a channel share, from a slot; NULL where that is something else. */
+static inline PyObject *state_of(PyObject *object, Py_ssize_t offset)
+{
+    PyObject *state = SLOT(object, offset);
+    return is_a(state, shared_type) ? state : NULL;
+}
+
 /* Whether an await may be over at once: not where what runs it has to see each. */
 static inline int at_once(void)
 {
@@ -45,15 +52,16 @@ static int offer(PyObject *state, PyObject *value)
 /* The first value, whose place may be a sender's. */
 static PyObject *take_value(PyObject *state)
 {
-    PyObject *value = popleft(SLOT(state, shared_at.buffer)), *senders = line_of(state, shared_at.senders);
+    PyObject *buffer = line_of(state, shared_at.buffer), *value = buffer ? popleft(buffer) : NULL, *senders = line_of(state, shared_at.senders);
     int waits = !senders || Py_SIZE(senders) > 0 || SLOT(state, shared_at.closed) != Py_False;
+    if (UNLIKELY(!buffer)) missing("buffer");
     if (value && waits && UNLIKELY(drop_result(PyObject_CallOneArg(cold.taken, state)) < 0)) Py_CLEAR(value);
     return value;
 }
 
 static PyObject *send_await(PyObject *self)
 {
-    PyObject *state = SLOT(self, send_at._state), *value = SLOT(self, send_at.value);
+    PyObject *state = state_of(self, send_at._state), *value = SLOT(self, send_at.value);
     if (SLOT(self, send_at.waker) == Py_None && state && value && at_once()) {
         Py_INCREF(value);
         int result = offer(state, value);
@@ -69,7 +77,7 @@ static PyObject *send_await(PyObject *self)
 
 static PyObject *recv_poll(PyObject *self, PyObject *cx)
 {
-    PyObject *state = SLOT(self, recv_at._state), *waker = SLOT(self, recv_at.waker);
+    PyObject *state = state_of(self, recv_at._state), *waker = SLOT(self, recv_at.waker);
     PyObject *buffer = state ? line_of(state, shared_at.buffer) : NULL, *receivers = state ? line_of(state, shared_at.receivers) : NULL;
     if (UNLIKELY(!buffer || !receivers || !waker)) return PyObject_CallFunctionObjArgs(cold.recv_poll, self, cx, NULL);
     Py_ssize_t reserved = number(state, shared_at.reserved);
@@ -89,7 +97,7 @@ static PyObject *recv_poll(PyObject *self, PyObject *cx)
 
 static PyObject *recv_await(PyObject *self)
 {
-    PyObject *state = SLOT(self, recv_at._state), *buffer = state ? line_of(state, shared_at.buffer) : NULL;
+    PyObject *state = state_of(self, recv_at._state), *buffer = state ? line_of(state, shared_at.buffer) : NULL;
     if (SLOT(self, recv_at.waker) == Py_None && buffer && Py_SIZE(buffer) > number(state, shared_at.reserved) && at_once()) {
         put(self, recv_at.waker, Py_NewRef(py._SENT));
         return make_bridge(take_value(state), VALUE);

@@ -174,7 +174,7 @@ static int wake_task(PyObject *task)
     int result = append(queue, task);
     if (UNLIKELY(result < 0))
         put(task, task_at.queued, Py_NewRef(Py_False));
-    else if (UNLIKELY(SLOT(queue, ready_at.asleep) == Py_True))
+    else if (PyObject_TypeCheck(queue, ready_type) && UNLIKELY(SLOT(queue, ready_at.asleep) == Py_True))
         result = drop_result(PyObject_CallFunctionObjArgs(py.require_own_thread, SLOT(queue, ready_at.runner), task, NULL));
     Py_DECREF(queue);
     return result;
@@ -206,7 +206,7 @@ static inline int wake_from(PyObject *object, Py_ssize_t offset, PyObject *inste
 static inline PyObject *loop_of(PyObject *task)
 {
     PyObject *queue = SLOT(task, task_at._queue);
-    PyObject *runner = queue ? SLOT(queue, ready_at.runner) : NULL;
+    PyObject *runner = queue && PyObject_TypeCheck(queue, ready_type) ? SLOT(queue, ready_at.runner) : NULL;
     return runner && PyObject_TypeCheck(runner, loop_type) ? runner : NULL;
 }
 
@@ -491,7 +491,8 @@ static int step_task(PyObject *loop, PyObject *task, PyObject *cx, int *burst, P
         result = step_coro(task, Py_None, 0, &leaf);
         if (result == PYGEN_NEXT && leaf == py.YIELD) {
             Py_DECREF(leaf);
-            return append(SLOT(task, task_at._queue), task);
+            PyObject *queue = SLOT(task, task_at._queue);
+            return LIKELY(queue != NULL) ? append(queue, task) : missing("_queue");
         }
     }
     if (LIKELY(result == PYGEN_NEXT)) put(task, task_at.queued, Py_NewRef(Py_False));
@@ -657,11 +658,10 @@ static PyObject *spawn(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssiz
 {
     if (LIKELY(count == 1 && !names && PyCoro_CheckExact(args[0]))) {
         PyObject *executor = everyday();
-        PyObject *queue = executor ? SLOT(executor, loop_at.ready) : NULL;
-        if (LIKELY(queue && Py_TYPE(queue) == ready_type && SLOT(queue, ready_at.asleep) == Py_False)) {
+        PyObject *queue = executor ? SLOT(executor, loop_at.ready) : NULL, *tasks = executor ? SLOT(executor, loop_at.tasks) : NULL;
+        if (LIKELY(queue && Py_TYPE(queue) == ready_type && SLOT(queue, ready_at.asleep) == Py_False && tasks)) {
             PyObject *context = PyObject_CallNoArgs(py.copy_context);
             PyObject *task = context ? make(task_type) : NULL;
-            PyObject *tasks = SLOT(executor, loop_at.tasks);
             if (!task) {
                 Py_XDECREF(context);
                 return NULL;

@@ -71,6 +71,7 @@ static PyObject *frame_with(Py_ssize_t head, PyObject *payload)
 static inline PyObject *call_method(PyObject *method, PyObject *self, PyObject *one, PyObject *two, PyObject *three)
 {
     PyObject *args[4] = {self, one, two, three};
+    if (UNLIKELY(!self)) return PyErr_Format(PyExc_AttributeError, "nothing has %U here", method);
     return PyObject_VectorcallMethod(method, args, 1 + !!one + !!two + !!three, NULL);
 }
 
@@ -86,6 +87,13 @@ static int write_at(PyObject *memory, int64_t position, PyObject *bytes)
         PyErr_SetString(PyExc_ValueError, "a frame lies outside of its memory");
     PyBuffer_Release(&view);
     return fits ? 0 : -1;
+}
+
+/* What a method has for one of its sides, borrowed: a tuple of so many; NULL where it is none. */
+static inline PyObject *plan_of(PyObject *method, Py_ssize_t offset, Py_ssize_t size)
+{
+    PyObject *plan = Py_TYPE(method) == method_type ? SLOT(method, offset) : NULL;
+    return plan && PyTuple_CheckExact(plan) && PyTuple_GET_SIZE(plan) == size ? plan : NULL;
 }
 
 /* The page of a place, borrowed, and where in it the cell begins; NULL where it is not known. */
@@ -194,9 +202,9 @@ static PyObject *submit_plain(PyObject *Py_UNUSED(module), PyObject *const *args
 {
     PyObject *target = count == 3 ? args[0] : Py_None, *method = count == 3 ? args[1] : Py_None;
     PyObject *caller = Py_TYPE(target) == target_type ? SLOT(target, target_at.caller) : NULL;
-    PyObject *plan = Py_TYPE(method) == method_type ? SLOT(method, method_at.calling) : NULL;
+    PyObject *plan = plan_of(method, method_at.calling, 4);
     PyObject *recording = PyDict_GetItemWithError(py.laws, name.recording);
-    if (UNLIKELY(!caller || Py_TYPE(caller) != out_type || !plan || !PyTuple_CheckExact(plan) || recording != Py_False))
+    if (UNLIKELY(!caller || Py_TYPE(caller) != out_type || !plan || recording != Py_False))
         return PyErr_Occurred() ? NULL : PyObject_Vectorcall(python.submit_plain, args, (size_t)count, NULL);
     if (SLOT(caller, out_at.flowing) != Py_True || SLOT(target, target_at.state) != rpc.IMPORTED) Py_RETURN_NONE;
     PyObject *submissions = SLOT(caller, out_at.submissions), *questions = SLOT(caller, out_at.questions);
@@ -314,8 +322,8 @@ static PyObject *out_take(PyObject *self, PyObject *const *args, Py_ssize_t coun
 {
     if (count != 2) return PyErr_Format(PyExc_TypeError, "take takes a question and a method");
     PyObject *question = args[0], *method = args[1];
-    PyObject *plan = Py_TYPE(method) == method_type ? SLOT(method, method_at.calling) : NULL;
-    if (UNLIKELY(!plan || !PyTuple_CheckExact(plan) || Py_TYPE(question) != question_type || SLOT(self, out_at.flowing) != Py_True
+    PyObject *plan = plan_of(method, method_at.calling, 4);
+    if (UNLIKELY(!plan || Py_TYPE(question) != question_type || SLOT(self, out_at.flowing) != Py_True
                  || !SLOT(self, out_at.submissions) || !SLOT(self, out_at.returns)))
         return PyObject_CallFunctionObjArgs(python.take, self, question, method, NULL);
     PyObject *payload = call_method(name.take_plain, SLOT(self, out_at.submissions), SLOT(question, question_at.place),
@@ -396,7 +404,7 @@ static PyObject *peer_receive(PyObject *self, PyObject *frame)
     /* A call in as many bytes as it says, without capabilities, and with room for an answer. */
     if (LIKELY(x >= 0 && get_number(at, 4) == (uint64_t)size && get_number(at + 4, 2) == 1 && !get_number(at + 32, 2)
                && get_number(at + 24, 4) >= (uint64_t)least_room && answers && PyList_CheckExact(answers)
-               && calling && PyTuple_CheckExact(calling) && PyDict_CheckExact(PyTuple_GET_ITEM(calling, 1))
+               && calling && PyTuple_CheckExact(calling) && PyTuple_GET_SIZE(calling) == 2 && PyDict_CheckExact(PyTuple_GET_ITEM(calling, 1))
                && count_at(self, peer_at.slots, &slots) == 0 && slots > 0 && x % slots < PyList_GET_SIZE(answers)))
         answer = PyList_GET_ITEM(answers, x % slots);
     if (LIKELY(answer && Py_TYPE(answer) == answer_type && SLOT(answer, answer_at.state) == rpc.FREE
@@ -452,7 +460,7 @@ static PyObject *give_value(PyObject *self, PyObject *answer, PyObject *method, 
 static PyObject *plain_method(PyObject *self, PyObject *answer, PyObject *called)
 {
     PyObject *executor = SLOT(self, in_at._executor), *context = SLOT(self, in_at._context);
-    PyObject *methods = PyTuple_CheckExact(called) ? PyTuple_GET_ITEM(called, 1) : NULL;
+    PyObject *methods = PyTuple_CheckExact(called) && PyTuple_GET_SIZE(called) == 3 ? PyTuple_GET_ITEM(called, 1) : NULL;
     int64_t number;
     if (UNLIKELY(!executor || !loop_type || !PyObject_TypeCheck(executor, loop_type) || !context || !methods
                  || SLOT(executor, loop_at.current) != Py_None || SLOT(self, in_at._watched) != Py_False
@@ -461,7 +469,7 @@ static PyObject *plain_method(PyObject *self, PyObject *answer, PyObject *called
                  || count_at(answer, answer_at.method, &number) < 0 || number < 0 || number >= PyTuple_GET_SIZE(methods)))
         return NULL;
     PyObject *method = PyTuple_GET_ITEM(methods, number);
-    return Py_TYPE(method) == method_type && SLOT(method, method_at.serving) ? method : NULL;
+    return plan_of(method, method_at.serving, 6) ? method : NULL;
 }
 
 /* A handler's coroutine: `function(thing, *arguments)`. */
@@ -502,7 +510,7 @@ static PyObject *in_on_call(PyObject *self, PyObject *const *args, Py_ssize_t co
     if (count != 3) return PyErr_Format(PyExc_TypeError, "on_call takes an answer, what is called and its bytes");
     PyObject *answer = args[0], *called = args[1], *payload = args[2], *account = SLOT(self, in_at._account);
     PyObject *method = plain_method(self, answer, called), *plan = method ? Py_NewRef(SLOT(method, method_at.serving)) : NULL;
-    PyObject *before = plan ? PyObject_GetAttr(account, name.free) : NULL, *taken = NULL, *arguments = NULL;
+    PyObject *before = plan && account ? PyObject_GetAttr(account, name.free) : NULL, *taken = NULL, *arguments = NULL;
     int64_t price, longest, free;
     if (LIKELY(before && count_of(before, &free) == 0 && count_of(PyTuple_GET_ITEM(plan, 2), &price) == 0 && free >= price
                && PyTuple_GET_ITEM(plan, 1) != Py_None && count_of(PyTuple_GET_ITEM(plan, 5), &longest) == 0

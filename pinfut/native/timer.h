@@ -50,10 +50,11 @@ static PyObject *timeout_enter(PyObject *self, PyObject *Py_UNUSED(unused))
     PyObject *executor = everyday(), *seconds = SLOT(self, timeout_at._seconds), *driver;
     if (PyErr_Occurred() || PyContextVar_Get(py._CELL, Py_None, &driver) < 0) return NULL;
     Py_DECREF(driver);
-    if (UNLIKELY(!executor || driver != Py_None || !seconds || seconds == Py_None || SLOT(self, timeout_at._owner) != Py_None
+    PyObject *clock = executor ? SLOT(executor, loop_at.clock) : NULL;
+    if (UNLIKELY(!clock || driver != Py_None || !seconds || seconds == Py_None || SLOT(self, timeout_at._owner) != Py_None
                  || !is_a(SLOT(executor, loop_at.timers), timers_type) || !is_a(SLOT(executor, loop_at.current), task_type)))
         return PyObject_CallOneArg(cold.timeout_enter, self);
-    PyObject *now = PyObject_CallMethodNoArgs(SLOT(executor, loop_at.clock), name.now);
+    PyObject *now = PyObject_CallMethodNoArgs(clock, name.now);
     PyObject *deadline = now ? PyNumber_Add(now, seconds) : NULL, *owner = SLOT(executor, loop_at.current);
     Py_XDECREF(now);
     put(self, timeout_at.live, Py_NewRef(Py_True));

@@ -31,7 +31,8 @@ FAULTS: Final = (
     Fault(
         "another thread's wake is not refused",
         "core.c",
-        "else if (UNLIKELY(SLOT(queue, ready_at.asleep) == Py_True))",
+        "else if (PyObject_TypeCheck(queue, ready_type)"
+        " && UNLIKELY(SLOT(queue, ready_at.asleep) == Py_True))",
         "else if (0)",
     ),
     Fault(

@@ -13,3 +13,10 @@ def test_no_operation_leaves_anything() -> None:
 
 def test_nor_does_the_python() -> None:
     assert python("-m", "tests.core.leaks", pure=True) == f"{len(OPERATIONS)} operations\n"
+
+
+@needs_core
+def test_nothing_that_stands_in_a_slot_crashes_what_reads_it() -> None:
+    said = python("-m", "tests.core.slots").split()
+    assert said[1:] == ["cases"]
+    assert int(said[0]) > 300
