@@ -1,5 +1,5 @@
-"""``python -m examples.files``: a file service in five steps, each figure counted; with ``serve`` or
-``fetch``, one side of it in a process of its own (`examples.files.remote`)."""
+"""``python -m examples.files``: a file service in five steps, each figure counted; with ``serve``
+or ``fetch``, one side of it in a process of its own (`examples.files.remote`)."""
 
 from __future__ import annotations
 

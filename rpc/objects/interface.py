@@ -205,8 +205,9 @@ def interface_at(thing: object, wire_id: int) -> Any:
     for one in found:
         if one._pinfut_id == wire_id:
             return one
+    speaks = f"{_names(found)} (id {found[0]._pinfut_id:016x})" if found else "no interface"
     raise InterfaceMismatch(
-        f"this service speaks {_names(found)} (id {found[0]._pinfut_id:016x}) and the client "
+        f"this service speaks {speaks} and the client "
         f"expects id {wire_id:016x}: both need the same methods"
     )
 

@@ -142,6 +142,21 @@ def test_the_root_is_served_as_the_interface_that_a_client_connects_as() -> None
     run(main)
 
 
+def test_what_implements_no_interface_is_refused_and_the_server_goes_on() -> None:
+    class Nothing(Interface):
+        pass
+
+    async def main(world: World) -> None:
+        async with world.served("service", Nothing()), world.served("other", Both()):
+            with pytest.raises(InterfaceMismatch, match="speaks no interface"):
+                async with connect(world.kernel, "service", Reader, world.bank("n")):
+                    raise AssertionError("connected")
+            async with connect(world.kernel, "other", Reader, world.bank("r")) as reader:
+                assert await reader.read("x") == "read x"
+
+    run(main)
+
+
 def _by_number(target: Target, method_: Any, number: int) -> Any:
     """A call for a number of the target's own, whatever its interface has there."""
     forged = cast(Method, method_).served_by(method_.function, None, 0)

@@ -277,8 +277,8 @@ class StreamKernel:
     async def _visit(self, sock: Socket) -> None:
         """Somebody has connected. The connection outlives this and the listener."""
         if self._unknown < self.strangers:
-            self._unknown += 1
             stranger = Socket(socket.socket(fileno=sock.detach()))
+            self._unknown += 1
             current_executor().spawn(self._greet(stranger), name="a stranger", owner=INTERNAL)
 
     async def _greet(self, sock: Socket) -> None:
