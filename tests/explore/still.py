@@ -93,7 +93,7 @@ class Still:
 
     def adopt(self, leaf: object) -> Handler:
         assert isinstance(leaf, _Gate)
-        coro, _, owner = self.first
+        coro, _, owner, _ = self.first
         self.first = None
         handler = Handler(coro, owner)
         self.handlers.append(handler)

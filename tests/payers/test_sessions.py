@@ -646,7 +646,7 @@ def test_a_session_has_few_pages_of_its_own() -> None:
         real(self)
 
     async def main() -> None:
-        for slots, own, most in ((1, 3, 6), (64, 4, 10)):
+        for slots, own, most in ((1, 3, 7), (64, 4, 10)):
             async with opened(2_000, slots) as (_, bank, vat):
                 assert 1 <= paid(vat)[1] <= own, slots
                 assert bank.pages_used <= most, (slots, bank.pages_used)

@@ -78,6 +78,7 @@ NOT_OVER_STREAMS: Final = {
     "test_more_capabilities_than_a_message_can_count_are_refused_by_name",
     "test_refill_and_retry_succeeds_on_the_nth_attempt",
     "test_what_classes_of_a_message_do_when_they_are_hashed_asked_or_let_go_of_is_the_calls",
+    "test_a_wait_is_paid_by_its_client_until_it_is_over",
     # A stranger is not told what else is served.
     "test_connecting_to_what_nobody_serves_names_what_is_served",
     # They look at the records of both sides as one memory.
