@@ -11,7 +11,7 @@ from pinfut.core import accelerate
 from pinfut.executor.contract import Runner
 from pinfut.rpc import prices
 from pinfut.rpc.contract import Endpoint
-from pinfut.rpc.errors import BankError, MessageTooLarge, RpcError
+from pinfut.rpc.errors import BankError, ForeignCapability, MessageTooLarge, RpcError
 from pinfut.rpc.objects.capabilities import Capabilities
 from pinfut.rpc.objects.codec import CodecError
 from pinfut.rpc.objects.local import call_later
@@ -110,6 +110,10 @@ class CallsOut(Sending):
         # What has to stay until the answer is there: a promise that is dropped is cancelled.
         parent: Any = None
         if target.state != IMPORTED:
+            if kind != frames.CALL and target.state in (OWN, EMBARGOED):
+                raise ForeignCapability(
+                    f"{holder!r} turned out to be this process's own: hand it out as it is"
+                )
             if target.state == OWN and not target.line:
                 return getattr(target.own, method.name)(*args)
             if target.state in (OWN, EMBARGOED):

@@ -13,6 +13,7 @@ import pytest
 
 from pinfut.executor import current_executor, sleep
 from pinfut.rpc import (
+    ForeignCapability,
     Interface,
     PromiseLoop,
     RpcError,
@@ -27,7 +28,7 @@ from pinfut.rpc.contract import SENDER, Cap
 from pinfut.rpc.errors import GarbageFrame
 from pinfut.rpc.objects.promise import EMBARGOED, IMPORTED, OWN, RESOLVED, Target
 from pinfut.rpc.objects.proxy import proxy, target_of
-from pinfut.rpc.wire.frames import EXPORT, LOOPBACK
+from pinfut.rpc.wire.frames import EXPORT, LOOPBACK, PROVIDE
 from pinfut.sync import Event
 from tests.covered import covered, require
 from tests.kernels.copying import CopyKernel
@@ -198,6 +199,9 @@ def test_calls_go_the_shorter_way_once_a_resolve_has_come(kernel: str, by: str) 
             assert trips == [1, 0, 0, 0, 0]
             assert of(one.proxy).state == OWN
             assert await one.proxy is one.own
+            # Who has it already can ask nobody to provide it.
+            with pytest.raises(ForeignCapability, match="this process's own"):
+                session.out.call(one.proxy, of(one.proxy), Thing.tell, (0,), PROVIDE)
             # It goes back as the receiver's own, and stays an import until it is dropped.
             assert await one.receiver.far.put(one.proxy) == 1
             assert one.receiver.session.peer.imports.holds(RESOLVED - of(one.proxy).id)
