@@ -208,7 +208,7 @@ static PyObject *submit_plain(PyObject *Py_UNUSED(module), PyObject *const *args
         return PyErr_Occurred() ? NULL : PyObject_Vectorcall(python.submit_plain, args, (size_t)count, NULL);
     if (SLOT(caller, out_at.flowing) != Py_True || SLOT(target, target_at.state) != rpc.IMPORTED) Py_RETURN_NONE;
     PyObject *submissions = SLOT(caller, out_at.submissions), *questions = SLOT(caller, out_at.questions);
-    if (UNLIKELY(!is_a(submissions, submissions_type) || !is_a(questions, table_type))) /* a kernel may have its own */
+    if (UNLIKELY(!is_a(submissions, submissions_type) || !questions || !PyObject_TypeCheck(questions, table_type))) /* a kernel may have its own */
         return PyObject_Vectorcall(python.submit_plain, args, (size_t)count, NULL);
     PyObject *free = SLOT(questions, table_at.free);
     if (!free || PyObject_Size(free) <= 0) return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);

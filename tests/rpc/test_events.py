@@ -653,15 +653,18 @@ def test_posts_make_no_server_grow() -> None:
         gc.collect()
         tracemalloc.start()
         try:
-            before = tracemalloc.get_traced_memory()[0]
-            for n in range(10_000):
-                s.server.source.post(b"%d" % n, n)
-            await quiet()
-            gc.collect()
-            grown = tracemalloc.get_traced_memory()[0] - before
+            grown = []
+            # In three parts, the least of which counts: other threads of the tests allocate, too.
+            for part in (range(3_000), range(3_000, 6_000), range(6_000, 10_000)):
+                before = tracemalloc.get_traced_memory()[0]
+                for n in part:
+                    s.server.source.post(b"%d" % n, n)
+                await quiet()
+                gc.collect()
+                grown.append(tracemalloc.get_traced_memory()[0] - before)
         finally:
             tracemalloc.stop()
-        assert grown < 4096, "not a byte for each, nor a bit"
+        assert min(grown) < 1024, "not a byte for each, nor a bit"
         event = s.events.take()
         assert event is not None
         assert event.states == (b"9998", b"9999")
