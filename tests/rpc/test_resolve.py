@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import product
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -201,7 +201,7 @@ def test_calls_go_the_shorter_way_once_a_resolve_has_come(kernel: str, by: str) 
             assert await one.proxy is one.own
             # Who has it already can ask nobody to provide it.
             with pytest.raises(ForeignCapability, match="this process's own"):
-                session.out.call(one.proxy, of(one.proxy), Thing.tell, (0,), PROVIDE)
+                session.out.call(one.proxy, of(one.proxy), cast("Any", Thing.tell), (0,), PROVIDE)
             # It goes back as the receiver's own, and stays an import until it is dropped.
             assert await one.receiver.far.put(one.proxy) == 1
             assert one.receiver.session.peer.imports.holds(RESOLVED - of(one.proxy).id)
