@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -95,8 +96,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.rpartition(".")[2]
     if module in BOTH and metafunc.function.__name__ not in SIM_ONLY:
         kernels = list(KERNELS)
-        if module in ("test_introduce", "test_shared_exports", "test_walls") or (
-            metafunc.function.__name__ in NOT_OVER_STREAMS
+        no_sockets = sys.platform == "emscripten"  # in a browser
+        if (
+            no_sockets
+            or module in ("test_introduce", "test_shared_exports", "test_walls")
+            or (metafunc.function.__name__ in NOT_OVER_STREAMS)
         ):
             kernels.remove("streams")
         metafunc.parametrize("each_kernel", kernels, indirect=True)
