@@ -1,6 +1,8 @@
 """`python -m benches.markdown`: the tables of docs/speed.md out of a run's figures."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,21 @@ def test_the_rows_of_the_page_are_called_as_here() -> None:
         return LABELS.get(bench.name, f"`{bench.name}`")
 
     assert [bench.name for bench in named if f"\n| {label(bench)} |" not in page] == []
+
+
+def test_the_page_and_its_chart_show_one_run(tmp_path: Path) -> None:
+    """And the chart is drawn again: the same figures give the same bytes."""
+    rows = json.loads((PAGE.parents[1] / "benches" / "figures.json").read_text("utf-8"))
+    page = PAGE.read_text("utf-8")
+    lines = [line for line in tables(rows).splitlines() if line.startswith("|")]
+    assert len(lines) > 20
+    assert [line for line in lines if line not in page] == []
+    # In a process of its own: matplotlib leaves much behind.
+    command = [sys.executable, "-m", "benches.plot", "benches/figures.json"]
+    command.append(str(tmp_path / "speed.svg"))
+    subprocess.run(command, cwd=PAGE.parents[1], check=True, timeout=300)
+    drawn = (tmp_path / "speed.svg").read_bytes()
+    assert drawn == (PAGE.parent / "pictures" / "speed.svg").read_bytes()
 
 
 def test_the_command_prints_what_a_run_wrote(
