@@ -57,6 +57,9 @@ def test_a_program_on_a_page_prints_what_the_page_says(
 @pytest.mark.parametrize(("page", "code"), TESTS)
 def test_a_test_on_a_page_passes_under_the_plugin(page: Path, code: str, tmp_path: Path) -> None:
     (tmp_path / "test_page.py").write_text(code, "utf-8")
+    # On a busy machine any step may seem to block.
+    patient = "from pinfut import checked\n\nchecked.patience = float('inf')\n"
+    (tmp_path / "conftest.py").write_text(patient)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     done = run(tmp_path, "-m", "pytest", "-q", "-p", "pinfut.executor.testing.plugin")
     assert done.returncode == 0, done.stdout + done.stderr
