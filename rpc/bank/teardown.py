@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from pinfut.executor.current import running
 from pinfut.future import FutureBase
 from pinfut.poll import PENDING, Context, Poll, Waker
 from pinfut.rpc.bank.bank import DEAD, DYING, OPEN, REMOVED, Bank
@@ -76,3 +77,17 @@ def destroy(bank: Bank, *, step: int = STEP) -> Destroying:
     how much of it at once. Raises BankDead for a bank that was removed. Destroying what is dead is
     harmless."""
     return Destroying(bank, step)
+
+
+def destroy_by_turns(bank: Bank) -> None:
+    """Destroy a bank for which nobody waits: a bounded part of it in each turn, and all at once
+    where no executor runs."""
+    _go_on(destroy(bank))
+
+
+def _go_on(destroying: Destroying) -> None:
+    executor = running.executor
+    while destroying.step():
+        if executor is not None:
+            executor.call_soon(_go_on, destroying)
+            return

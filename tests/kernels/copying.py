@@ -22,7 +22,7 @@ from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import bank_of, verify
 from pinfut.rpc.bank.owned import Owned
-from pinfut.rpc.bank.teardown import Destroying, destroy
+from pinfut.rpc.bank.teardown import destroy_by_turns
 from pinfut.rpc.contract import Balance, Route, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import GarbageFrame, SessionClosed, UnknownService
 from pinfut.rpc.kernel.backlog import buy_backlog, require_place
@@ -503,14 +503,7 @@ class CopyKernel:
 
     def destroy(self, bank: Bank, /) -> None:
         """Destroy a bank of a session, a bounded part of it in each turn."""
-        self._finish(destroy(bank))
-
-    def _finish(self, destroying: Destroying) -> None:
-        executor = running.executor
-        while destroying.step():
-            if executor is not None:
-                executor.call_soon(self._finish, destroying)
-                return
+        destroy_by_turns(bank)
 
     def kill(self, owner: contract.Process, /) -> None:
         """A process dies where it stands: its endpoints are let go of, its peers are told."""

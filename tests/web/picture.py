@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import sync_playwright
 
@@ -17,7 +18,7 @@ from tests.house.imports import ROOT
 from tests.house.readme import runnable_blocks
 from tests.web.conftest import chromium
 
-SIZE = {"width": 1180, "height": 720}
+SIZE: Any = {"width": 1180, "height": 720}
 SHOWS = "The server begins call 2 (read)"
 """What the explorer says at that moment."""
 

@@ -19,7 +19,7 @@ from pinfut.rpc import contract
 from pinfut.rpc.bank.bank import Bank, Machine
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import bank_of, verify
-from pinfut.rpc.bank.teardown import Destroying, destroy
+from pinfut.rpc.bank.teardown import destroy_by_turns
 from pinfut.rpc.contract import Balance, Memory, Route, ServiceSpec, SessionSpec
 from pinfut.rpc.errors import PeerDied, RpcError, SessionClosed, SessionDead, UnknownService
 from pinfut.rpc.kernel.backlog import buy_backlog, require_place
@@ -352,14 +352,7 @@ class SimKernel:
 
     def destroy(self, bank: Bank, /) -> None:
         """Destroy a bank that belongs to a session, a bounded part of it in each turn."""
-        self._finish(destroy(bank))
-
-    def _finish(self, destroying: Destroying) -> None:
-        executor = running.executor
-        while destroying.step():
-            if executor is not None:
-                executor.call_soon(self._finish, destroying)
-                return
+        destroy_by_turns(bank)
 
     def kill(self, process: contract.Process, /) -> None:
         assert isinstance(process, SimProcess), "a process of this kernel"

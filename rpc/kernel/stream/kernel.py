@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, final
 
 from pinfut.executor.contract import Runner
-from pinfut.executor.current import current_executor, running
+from pinfut.executor.current import current_executor
 from pinfut.executor.io.connect import connect_tcp
 from pinfut.executor.io.serve import serve
 from pinfut.executor.io.sockets import Socket, connect_unix, listen_tcp, listen_unix
@@ -28,7 +28,7 @@ from pinfut.rpc import contract
 from pinfut.rpc.bank.bank import Bank
 from pinfut.rpc.bank.funds import SessionFunds
 from pinfut.rpc.bank.handle import bank_of
-from pinfut.rpc.bank.teardown import Destroying, destroy
+from pinfut.rpc.bank.teardown import destroy_by_turns
 from pinfut.rpc.contract import ServiceSpec, SessionSpec
 from pinfut.rpc.errors import (
     GarbageFrame,
@@ -196,14 +196,7 @@ class StreamKernel:
 
     def destroy(self, bank: Bank, /) -> None:
         """Destroy a bank of a session, a bounded part of it in each turn."""
-        self._finish(destroy(bank))
-
-    def _finish(self, destroying: Destroying) -> None:
-        executor = running.executor
-        while destroying.step():
-            if executor is not None:
-                executor.call_soon(self._finish, destroying)
-                return
+        destroy_by_turns(bank)
 
     # ---- the client's side ----
 
